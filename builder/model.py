@@ -1,0 +1,129 @@
+"""The words of the builder: what a selection, a layer and an image are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Kind(StrEnum):
+    """What an entry is, by the tar typeflag's meaning (POSIX ustar)."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    FIFO = "fifo"
+
+
+class Reason(StrEnum):
+    """Why an entry is in the image. Users read these words in ``build --json``."""
+
+    TOUCHED = "touched"
+    NEEDED_LIBRARY = "needed-library"
+    ELF_INTERPRETER = "elf-interpreter"
+    BASELINE_LIBRARY = "baseline-library"
+    SCRIPT_INTERPRETER = "script-interpreter"
+    SYMLINK = "symlink"
+    DIRECTORY = "directory"
+    INCLUDED = "included"
+    SKELETON = "skeleton"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in the image, with the metadata it had in the full image.
+
+    :ivar path: its own absolute path (every symlink above it resolved), ``/`` for the root.
+    :ivar mode: permission bits with setuid, setgid and sticky (``st_mode & 07777``).
+    :ivar size: bytes; 0 for all but files.
+    :ivar mtime_ns: nanoseconds since the epoch.
+    :ivar target: where a symlink points, as written.
+    :ivar source: the file on this machine that holds the bytes (a file put aside, or the file
+        in the full root); None for what has none.
+    :ivar xattrs: extended attributes, sorted by name; ``security.capability`` among them.
+    :ivar hardlink: identifies the inode (device, number) where it has more than one link.
+    :ivar reasons: why it is there, the first reason first.
+    """
+
+    path: str
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    size: int = 0
+    target: str = ""
+    source: str | None = None
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    hardlink: tuple[int, int] | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A touched path that is not in the image, and why, in words for the user."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The entries that will be in the slim image, by path, and what was left out on purpose."""
+
+    entries: Mapping[str, Entry]
+    dropped: tuple[Dropped, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer blob that lies on disk: a gzip-compressed tar.
+
+    :ivar blob: path of the compressed file; whoever asked for it removes it.
+    :ivar digest: ``sha256:…`` of the compressed bytes; ``diff_id`` of the tar.
+    :ivar size: compressed bytes; ``uncompressed`` those of the tar.
+    """
+
+    blob: str
+    digest: str
+    diff_id: str
+    size: int
+    uncompressed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What the image runs, in the OCI image configuration's terms (image-spec config.md).
+
+    :ivar created: RFC 3339 in UTC.
+    :ivar architecture: a GOARCH name, as ``amd64``.
+    :ivar user: ``uid:gid``.
+    :ivar exposed_ports: as ``8080/tcp``.
+    """
+
+    created: str
+    architecture: str
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    working_dir: str
+    user: str
+    env: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    stop_signal: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A whole image: its layer and the exact bytes of its configuration and manifest."""
+
+    layer: Layer
+    config: bytes
+    config_digest: str
+    manifest: bytes
+    digest: str

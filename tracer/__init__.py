@@ -1,0 +1,1 @@
+"""Runs an app and records what it touches. Knows nothing of images."""

@@ -1,0 +1,184 @@
+"""The words of a trace as types: what the tracer writes and all else reads.
+
+Paths are ``str`` decoded with the file system's encoding and ``surrogateescape`` (os.fsdecode),
+absolute in the root that the app saw, with ``.`` and ``//`` folded and ``..`` kept: folding
+``..`` over a symlink would change its meaning (path_resolution(7)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+
+class Use(StrEnum):
+    """What one file call meant for one path."""
+
+    EXEC = "exec"
+    READ = "read"
+    WRITE = "write"
+    CREATE = "create"
+    DELETE = "delete"
+    STAT = "stat"
+    READLINK = "readlink"
+    LIST = "list"
+    CHDIR = "chdir"
+    ATTR = "attr"
+    CONNECT = "connect"
+
+
+class State(StrEnum):
+    """What lay at the path when the call was made."""
+
+    FILE = "file"
+    """It existed before the app made or changed it."""
+    MISSING = "missing"
+    """The lookup found nothing."""
+    CREATED = "created"
+    """The run made it."""
+
+
+class Fingerprint(NamedTuple):
+    """What the inode behind a path said when the path was first touched (stat(2)).
+
+    ``mode`` is st_mode with its file type, ``size`` is in bytes, ``mtime_ns`` in nanoseconds.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Fingerprint:
+        return cls(
+            status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One process image's use of one path; ``seconds`` since the run began."""
+
+    seconds: float
+    process: int
+    use: Use
+    path: str
+    state: State
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessImage:
+    """What one exec made of a process: the unit to which touches are attributed.
+
+    ``exit_status`` is 128+N when signal N ended it, None when it went on as another image
+    or still lived at the end.
+    """
+
+    id: int
+    parent: int | None
+    run: int
+    exe: str
+    argv: tuple[str, ...]
+    exit_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that the tracer knows it may not have seen."""
+
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A file put aside before the app changed it: its bytes lie in the trace's ``.d`` folder.
+
+    ``path`` is the file's own path, every symlink resolved; ``blob`` the full path of the copy.
+    """
+
+    path: str
+    blob: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One command, traced once.
+
+    :ivar env: the variables on the allow-list, as the command saw them; never the whole
+        environment.
+    :ivar user: ``uid:gid``, numeric.
+    :ivar started: ISO 8601 in UTC.
+    :ivar seconds: wall time; None when the run never ended in the trace.
+    :ivar exit_status: 128+N for signal N; None when unknown.
+    :ivar machine: uname(2)'s machine, as ``x86_64``.
+    """
+
+    command: tuple[str, ...]
+    cwd: str
+    user: str
+    env: Mapping[str, str]
+    image: str
+    image_digest: str | None
+    started: str
+    machine: str
+    engine: str
+    seconds: float | None = None
+    exit_status: int | None = None
+    signal: int | None = None
+    complete: bool = False
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TracedPath:
+    """All touches of one path, folded.
+
+    :ivar processes: ids of the process images that touched it, ascending.
+    :ivar first_seen: seconds since the beginning of the run that touched it first.
+    """
+
+    path: str
+    state: State
+    uses: frozenset[Use]
+    processes: tuple[int, ...]
+    first_seen: float
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A port on which the app accepted traffic: ``protocol`` is ``tcp`` or ``udp``."""
+
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The record of one or more runs.
+
+    :ivar paths: every path touched, by name; ``files``, ``missing`` and ``created`` pick by state.
+    :ivar saved: files put aside, by their own (resolved) path.
+    """
+
+    runs: tuple[Run, ...] = ()
+    processes: tuple[ProcessImage, ...] = ()
+    paths: Mapping[str, TracedPath] = field(default_factory=dict)
+    saved: Mapping[str, SavedFile] = field(default_factory=dict)
+    observed_syscalls: tuple[str, ...] = ()
+    assumed_syscalls: tuple[str, ...] = ()
+    listening: tuple[Listening, ...] = ()
+
+    def with_state(self, state: State) -> list[TracedPath]:
+        """The paths in this state, sorted by name."""
+        return sorted((p for p in self.paths.values() if p.state is state), key=lambda p: p.path)

@@ -1,0 +1,215 @@
+"""Reads traces: folds the lines of one or more files into one Trace."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tracer.errors import TraceFileError
+from tracer.model import (
+    Fingerprint,
+    Gap,
+    Listening,
+    ProcessImage,
+    Run,
+    SavedFile,
+    State,
+    Trace,
+    TracedPath,
+    Use,
+)
+from tracer.syscalls.classes import HOT
+from tracer.tracefile import SCHEMA
+from tracer.tracefile.text import get, get_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def read_trace(paths: str | Iterable[str]) -> Trace:
+    """The union of the traces in these files, in the order given.
+
+    A last line that was cut short (the tracer was killed) is left out and its run stays
+    ``complete: false``; so does a run that never ended.
+
+    :raises TraceFileError: a file cannot be read, is empty, is no trace, is of a schema that
+        this version does not know, or is damaged other than in its last line.
+    """
+    fold = _Fold()
+    for path in [paths] if isinstance(paths, str) else paths:
+        fold.begin_file(path)
+        for number, line in _lines(path):
+            try:
+                fold.add(line)
+            except (KeyError, ValueError, TypeError, IndexError) as error:
+                raise TraceFileError(
+                    f"cannot read {path}: line {number} is damaged ({error})",
+                    "trace the app again",
+                ) from error
+    return fold.trace()
+
+
+def _lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with open(path, "rb") as file:
+            first = file.readline()
+            _check_header(path, first)
+            for number, raw in enumerate(file, start=2):
+                if not raw.endswith(b"\n"):
+                    return  # cut short: the tracer was killed in mid-line
+                try:
+                    line = orjson.loads(raw)
+                except orjson.JSONDecodeError as error:
+                    raise TraceFileError(
+                        f"cannot read {path}: line {number} is not JSON", "trace the app again"
+                    ) from error
+                if not isinstance(line, dict):
+                    raise TraceFileError(f"cannot read {path}: line {number} is no trace line")
+                yield number, line
+    except OSError as error:
+        hint = "trace an app first: slimtrace run -- COMMAND" if error.errno == 2 else None
+        raise TraceFileError(f"cannot read {path}: {error.strerror}", hint) from error
+
+
+def _check_header(path: str, first: bytes) -> None:
+    if not first:
+        raise TraceFileError(f"cannot read {path}: it is empty", "trace the app again")
+    try:
+        header = orjson.loads(first)
+        schema = header["slimtrace"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise TraceFileError(f"cannot read {path}: it is not a slimtrace trace") from error
+    if schema != SCHEMA:
+        raise TraceFileError(
+            f"cannot read {path}: its schema is {schema!r}, this slimtrace knows {SCHEMA}",
+            "use the slimtrace that wrote it, or a newer one",
+        )
+
+
+@dataclass(slots=True)
+class _Path:
+    state: State
+    first_seen: float
+    fingerprint: Fingerprint | None
+    uses: set[Use] = field(default_factory=set)
+    processes: set[int] = field(default_factory=set)
+
+
+class _Fold:
+    """Takes lines in order. Process ids are renumbered so that files can be united."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.processes: dict[int, ProcessImage] = {}
+        self.paths: dict[str, _Path] = {}
+        self.saved: dict[str, SavedFile] = {}
+        self.syscalls: dict[str, None] = {}
+        self.ports: dict[Listening, None] = {}
+        self.folder = ""
+        self.shift = 0
+        self.ended = True
+
+    def begin_file(self, path: str) -> None:
+        self._close_run()
+        self.folder = path + ".d"
+        self.shift = max(self.processes, default=0)
+
+    def add(self, line: dict[str, Any]) -> None:
+        if "use" in line:
+            self._touch(line)
+        elif "process" in line:
+            parent = line["parent"]
+            image = ProcessImage(
+                line["process"] + self.shift,
+                None if parent is None else parent + self.shift,
+                len(self.runs) - 1,
+                get(line, "exe"),
+                get_list(line, "argv"),
+            )
+            self.processes[image.id] = image
+        elif "exit" in line:
+            process = line["exit"] + self.shift
+            self.processes[process] = replace(self.processes[process], exit_status=line["status"])
+        elif "save" in line or "save_b64" in line:
+            path = get(line, "save")
+            blob = os.path.join(self.folder, os.path.basename(line["blob"]))
+            self.saved.setdefault(path, SavedFile(path, blob, Fingerprint(*line["stat"])))
+        elif "syscall" in line:
+            self.syscalls[str(line["syscall"])] = None
+        elif "listen" in line:
+            self.ports[Listening(str(line["listen"]), int(line["port"]))] = None
+        elif "gap" in line:
+            gap = Gap(str(line["gap"]), str(line["detail"]))
+            self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
+        elif "run" in line:
+            self._close_run()
+            self._run(line["run"])
+        elif "end" in line:
+            self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
+            self.ended = True
+
+    def _run(self, line: dict[str, Any]) -> None:
+        self.runs.append(
+            Run(
+                get_list(line, "command"),
+                get(line, "cwd"),
+                line["user"],
+                line["env"],
+                line["image"],
+                line["image_digest"],
+                line["started"],
+                line["machine"],
+                line["engine"],
+            )
+        )
+        self.ended = False
+
+    def _close_run(self) -> None:
+        if not self.ended:
+            gap = Gap("interrupted", "the tracer was killed: what came later is not in the trace")
+            self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
+            self.ended = True
+
+    def _touch(self, line: dict[str, Any]) -> None:
+        name = get(line, "path")
+        state = State(line["was"])
+        stat = line.get("stat")
+        fingerprint = None if stat is None else Fingerprint(*stat)
+        path = self.paths.get(name)
+        if path is None:
+            path = self.paths[name] = _Path(state, line["t"], fingerprint)
+        elif path.state is State.MISSING:
+            path.state = state
+        if path.fingerprint is None:
+            path.fingerprint = fingerprint
+        path.uses.add(Use(line["use"]))
+        path.processes.add(line["p"] + self.shift)
+
+    def trace(self) -> Trace:
+        self._close_run()
+        return Trace(
+            tuple(self.runs),
+            tuple(self.processes[key] for key in sorted(self.processes)),
+            {
+                name: TracedPath(
+                    name,
+                    path.state,
+                    frozenset(path.uses),
+                    tuple(sorted(path.processes)),
+                    path.first_seen,
+                    path.fingerprint,
+                )
+                for name, path in self.paths.items()
+            },
+            self.saved,
+            tuple(sorted(self.syscalls)),
+            tuple(sorted(HOT)) if self.runs else (),
+            tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
+        )
+
+
+def _only_end(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: line[key] for key in ("seconds", "exit_status", "signal", "complete")}

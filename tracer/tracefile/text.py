@@ -1,0 +1,54 @@
+"""Bytes that are not UTF-8 in JSON: ``NAME_b64`` stands where ``NAME`` would."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def is_text(value: str) -> bool:
+    """Whether ``value`` came from UTF-8 bytes (PEP 383 keeps other bytes as lone surrogates)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def put(key: str, value: str) -> dict[str, str]:
+    """``{key: value}``, or ``{key_b64: base64}`` where the bytes behind value are not UTF-8."""
+    if is_text(value):
+        return {key: value}
+    return {f"{key}_b64": base64.b64encode(os.fsencode(value)).decode()}
+
+
+def put_list(key: str, values: Sequence[str]) -> dict[str, list[str]]:
+    """As :func:`put` for a list: one word that is not UTF-8 turns the whole list to base64."""
+    if all(map(is_text, values)):
+        return {key: list(values)}
+    return {f"{key}_b64": [base64.b64encode(os.fsencode(value)).decode() for value in values]}
+
+
+def get(line: Mapping[str, Any], key: str) -> str:
+    """What :func:`put` put in. Raises KeyError or ValueError where the line has neither form."""
+    if key in line:
+        return _string(line[key])
+    return os.fsdecode(base64.b64decode(_string(line[f"{key}_b64"]), validate=True))
+
+
+def get_list(line: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """What :func:`put_list` put in. Raises KeyError or ValueError."""
+    if key in line:
+        return tuple(map(_string, line[key]))
+    words = line[f"{key}_b64"]
+    return tuple(os.fsdecode(base64.b64decode(_string(word), validate=True)) for word in words)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a string")  # noqa: TRY004 -- one kind for bad lines
+    return value
