@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
     from tracer.model import Fingerprint, Gap, Listening, ProcessImage, Run, SavedFile, Touch
+
+_TAIL = 65536
 
 
 class TraceWriter:
@@ -28,7 +31,7 @@ class TraceWriter:
     """
 
     def __init__(self, path: str, *, append: bool = False, force: bool = False) -> None:
-        """Open ``path`` for a new run.
+        """Open ``path`` for a new run. Nothing in it changes before the app was executed.
 
         :raises TraceFileError: it exists and neither ``append`` nor ``force`` was said, it is
             being written by another slimtrace, or it cannot be opened.
@@ -36,32 +39,39 @@ class TraceWriter:
         self.path = path
         self.folder = path + ".d"
         self.failure: OSError | None = None
-        exists = os.path.lexists(path)
-        if exists and not append and not force:
+        self._held: list[bytes] | None = []
+        self._append = append
+        self._is_new = not os.path.lexists(path)
+        if not (self._is_new or append or force):
             raise TraceFileError(
                 f"cannot write {path}: it exists",
                 "add --append to add this run to it, or --force to replace it",
             )
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        try:
-            self._fd = os.open(path, flags, 0o666)
-        except OSError as error:
-            raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._fd)
-            raise TraceFileError(
-                f"cannot write {path}: another slimtrace is writing it",
-                "name another file with -o",
-            ) from error
-        if exists and not append:
-            os.ftruncate(self._fd, 0)
-        if os.fstat(self._fd).st_size == 0:
-            self._line({"slimtrace": SCHEMA, "version": version("slimtrace")})
+        self._fd = _open_locked(path)
 
-    def run(self, run: Run, first_process: int) -> None:
-        """A run begins; ``first_process`` is the id that its first process image will have."""
+    def begin(self) -> None:
+        """The app runs: write what was held back until now, and all else as it comes."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if not self._append and not self._is_new:
+            os.ftruncate(self._fd, 0)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if os.fstat(self._fd).st_size == 0:
+            header = {"slimtrace": SCHEMA, "version": version("slimtrace")}
+            self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
+        else:
+            self._end_last_line()
+        self._write(b"".join(held))
+
+    def abandon(self) -> None:
+        """The app never ran: leave things as they were."""
+        if self._is_new and self._held is not None:
+            os.unlink(self.path)
+        self.close()
+
+    def run(self, run: Run) -> None:
+        """A run begins: the lines that follow are its."""
         self._line(
             {
                 "run": {
@@ -74,7 +84,6 @@ class TraceWriter:
                     "started": run.started,
                     "machine": run.machine,
                     "engine": run.engine,
-                    "first_process": first_process,
                 }
             }
         )
@@ -128,15 +137,46 @@ class TraceWriter:
         os.close(self._fd)
 
     def _line(self, line: dict[str, Any]) -> None:
-        if self.failure is not None:
-            return
         data = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        if self._held is not None:
+            self._held.append(data)
+        elif self.failure is None:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             written = os.write(self._fd, data)
             if written < len(data):  # the disk filled up in mid-line: the rest says why
                 os.write(self._fd, data[written:])
         except OSError as error:
             self.failure = error
+
+    def _end_last_line(self) -> None:
+        """Cut off a last line that a killed tracer left unfinished."""
+        with open(self.path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            tail = b""
+            while size and b"\n" not in tail:
+                size = max(0, size - _TAIL)
+                file.seek(size)
+                tail = file.read()
+        os.ftruncate(self._fd, size + tail.rfind(b"\n") + 1)
+
+
+def _open_locked(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise TraceFileError(
+            f"cannot write {path}: another slimtrace is writing it", "name another file with -o"
+        ) from error
+    return fd
 
 
 def _plain(*values: str) -> bool:

@@ -1,0 +1,83 @@
+"""The front door: joins the tracer and the builder into one command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from builder.commands import build
+from tracer.commands import run, show
+from tracer.console import fail, verbosity
+from tracer.errors import SlimtraceError
+
+_FAILURE = 125
+
+app = typer.Typer(
+    name="slimtrace",
+    help="Derives minimal container images from what an app is observed to touch.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(
+    "run",
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+)(run)
+app.command("show")(show)
+app.command("build")(build)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(f"slimtrace {version('slimtrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say more, and show tracebacks.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
+    version: Annotated[  # noqa: ARG001 -- acted upon by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What holds for every command."""
+    verbosity.verbose = verbose
+    verbosity.quiet = quiet
+
+
+def main() -> None:
+    """Run the command line; every failure ends as one line and a documented exit status."""
+    try:
+        app()
+    except SlimtraceError as error:
+        _fail(error, error.message, error.hint, error.exit_status)
+    except BrokenPipeError:  # as head(1) leaves us: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)
+    except KeyboardInterrupt:
+        sys.exit(128 + 2)
+    except Exception as error:  # noqa: BLE001 -- the error boundary
+        _fail(error, f"cannot go on: {type(error).__name__}: {error}", _REPORT, _FAILURE)
+
+
+_REPORT = "this is a fault of slimtrace: --verbose shows where"
+
+
+def _fail(error: Exception, message: str, hint: str | None, status: int) -> None:
+    if verbosity.verbose:
+        raise error
+    fail(message, hint)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

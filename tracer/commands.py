@@ -1,0 +1,147 @@
+"""The commands ``run`` and ``show``: parse, call one function, print."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from tracer.console import detail, fail, say, warn
+from tracer.errors import UsageError
+from tracer.gaps import loses_files
+
+_RUN_HELP = """
+Examples:
+
+  slimtrace run -- python app.py
+
+  slimtrace run --ready http://127.0.0.1:8080/ --exec 'curl -f http://127.0.0.1:8080/users' -- python app.py
+
+  slimtrace run --append -- alembic upgrade head
+
+Exit status: that of COMMAND (128+N when signal N ended it); 1 when a driver failed or the app
+never was ready; 125 when slimtrace failed, 126 when COMMAND cannot be executed, 127 when it is
+not found.
+"""  # noqa: E501 -- an example is one line
+
+_SHOW_HELP = """
+Examples:
+
+  slimtrace show slimtrace.trace
+
+  slimtrace show slimtrace.trace --json | jq -r '.files[].path'
+"""
+
+DEFAULT_TRACE = "slimtrace.trace"
+
+
+def run(
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="The app and its arguments.")
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
+    ] = DEFAULT_TRACE,
+    append: Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")] = False,
+    ready: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|tcp:PORT|SECONDS",
+            help="The app is ready when URL answers, PORT accepts, or SECONDS have passed.",
+        ),
+    ] = None,
+    ready_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it is ready.")
+    ] = 60.0,
+    commands: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exec",
+            metavar="CMD",
+            help="Run CMD by the shell, outside the trace, once the app is ready; then stop the "
+            "app. May be repeated.",
+        ),
+    ] = None,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, help="Stop the app SECONDS after it is ready, at the latest."
+        ),
+    ] = None,
+    stop_signal: Annotated[
+        str, typer.Option(metavar="SIG", help="The signal that stops the app: a name or number.")
+    ] = "SIGTERM",
+) -> None:
+    """Trace COMMAND: record every file that it touches and every program it executes."""
+    from tracer.run import Options, run as trace_run  # noqa: PLC0415 -- not needed for --help
+
+    plan = None
+    number = parse_signal(stop_signal)
+    if ready is not None or commands or stop_after is not None:
+        from tracer.drive import Plan, parse_ready  # noqa: PLC0415 -- http is slow to import
+
+        plan = Plan(
+            parse_ready(ready) if ready is not None else None,
+            tuple(commands or ()),
+            ready_timeout,
+            stop_after,
+            number,
+        )
+    result = trace_run(command, Options(output, append=append, force=force, plan=plan))
+    losing = [kind for kind in result.gaps if loses_files(kind)]
+    if losing:
+        warn(
+            f"the trace may be incomplete: {', '.join(sorted(losing))} "
+            f"(slimtrace show {output} says more)"
+        )
+    if result.failure is not None:
+        fail(result.failure.message, result.failure.hint)
+    detail(f"{result.stops} calls stopped in {result.run.seconds} s")
+    say(f"wrote {output}")
+    raise typer.Exit(result.exit_status)
+
+
+def show(
+    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace that run wrote.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The whole trace as one JSON document.")
+    ] = False,
+) -> None:
+    """Show what a trace holds."""
+    from tracer.tracefile.reader import read_trace  # noqa: PLC0415
+
+    content = read_trace(trace)
+    if as_json:
+        import orjson  # noqa: PLC0415
+
+        from tracer.tracefile.document import document  # noqa: PLC0415
+
+        sys.stdout.buffer.write(
+            orjson.dumps(document(content), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
+        return
+    from tracer.summary import summary  # noqa: PLC0415
+
+    for line in summary(content):
+        print(line)
+
+
+def parse_signal(text: str) -> signal.Signals:
+    """A signal by name, with or without SIG, or by number.
+
+    :raises UsageError: there is no such signal.
+    """
+    try:
+        if text.isdigit():
+            return signal.Signals(int(text))
+        name = text.upper()
+        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"cannot use --stop-signal {text}: there is no such signal") from error
+
+
+run.__doc__ = f"{run.__doc__}\n{_RUN_HELP}"
+show.__doc__ = f"{show.__doc__}\n{_SHOW_HELP}"

@@ -1,0 +1,35 @@
+"""Which variables of the app's environment a trace keeps: those on a list, never all.
+
+An environment is where secrets are handed over; a variable that is not known to be harmless and
+to change how an app runs stays out. The user adds others at the build.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMES = frozenset(
+    """
+    PATH LANG LANGUAGE TZ PORT LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR
+    PYTHONPATH PYTHONHOME PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONOPTIMIZE PYTHONUTF8
+    PYTHONIOENCODING PYTHONHASHSEED PYTHONWARNINGS PYTHONNOUSERSITE PYTHONSAFEPATH
+    VIRTUAL_ENV FLASK_APP DJANGO_SETTINGS_MODULE WEB_CONCURRENCY
+    NODE_ENV NODE_PATH JAVA_HOME CLASSPATH JAVA_VERSION
+    GOMAXPROCS GOGC GODEBUG GEM_HOME GEM_PATH RUBYLIB BUNDLE_GEMFILE BUNDLE_PATH RAILS_ENV
+    RACK_ENV PERL5LIB PERLLIB PHPRC PHP_INI_SCAN_DIR TERMINFO FONTCONFIG_PATH FONTCONFIG_FILE
+    GCONV_PATH LOCPATH MALLOC_ARENA_MAX OMP_NUM_THREADS
+    """.split()  # noqa: SIM905
+)
+_PREFIXES = ("LC_",)
+
+
+def kept(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables on the list, sorted by name."""
+    return {
+        name: environment[name]
+        for name in sorted(environment)
+        if name in _NAMES or name.startswith(_PREFIXES)
+    }

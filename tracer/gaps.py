@@ -1,0 +1,21 @@
+"""The things that a tracer may know it has not seen, by name. The README explains each."""
+
+from __future__ import annotations
+
+LOSES_FILES: dict[str, bool] = {
+    "interrupted": True,
+    "foreign-root": True,
+    "unknown-call": True,
+    "own-listener": True,
+    "own-tracer": True,
+    "by-handle": True,
+    "not-put-aside": True,
+    "setuid": True,
+    "io-uring-refused": False,
+}
+"""Kinds of gap: whether files that the app touched may be missing from the trace."""
+
+
+def loses_files(kind: str) -> bool:
+    """Whether a gap of this kind makes the run incomplete. Unknown kinds do."""
+    return LOSES_FILES.get(kind, True)

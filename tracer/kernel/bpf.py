@@ -1,0 +1,89 @@
+"""Assembles the filter that stops the calls a tracer wants to see (bpf(4), seccomp(2)).
+
+The kernel runs a filter once for each constant-action call number when it is installed and
+keeps the answers in a bitmap (Linux 5.11), so calls that are let through cost nothing; the
+others cost the walk down a binary tree of comparisons.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Verdict = Mapping[int, Iterable[int] | None]
+    """Call numbers to stop; given values, only for those first arguments."""
+
+ALLOW = 0x7FFF0000
+TRACE = 0x7FF00000
+NOTIFY = 0x7FC00000
+
+_LD_ABS = 0x20
+_JA = 0x05
+_JEQ = 0x15
+_JGE = 0x35
+_RET = 0x06
+_OFFSET_NUMBER = 0  # struct seccomp_data
+_OFFSET_ARCH = 4
+_OFFSET_ARGS = 16
+_FURTHEST = 255  # a conditional jump's reach is a byte
+
+
+def program(verdicts: Mapping[int, Verdict], action: int = NOTIFY) -> bytes:
+    """The filter that answers ``action`` for the numbers of each audit arch, else ALLOW.
+
+    :param verdicts: AUDIT_ARCH_* to call numbers.
+    """
+    code = [_instruction(_LD_ABS, 0, 0, _OFFSET_ARCH)]
+    for arch, verdict in verdicts.items():
+        body = [_instruction(_LD_ABS, 0, 0, _OFFSET_NUMBER), *_tree(_intervals(verdict, action))]
+        code += [
+            _instruction(_JEQ, 1, 0, arch),
+            _instruction(_JA, 0, 0, len(body)),
+            *body,
+        ]
+    code.append(_instruction(_RET, 0, 0, ALLOW))
+    return b"".join(code)
+
+
+def _intervals(verdict: Verdict, action: int) -> list[tuple[int, list[bytes]]]:
+    """Where the answer changes: the first number of each interval, and the code that answers."""
+    allow = [_instruction(_RET, 0, 0, ALLOW)]
+    intervals = [(0, allow)]
+    for number in sorted(verdict):
+        if intervals[-1][0] == number:
+            intervals.pop()
+        answer = _answer(verdict[number], action)
+        if not intervals or intervals[-1][1] != answer:
+            intervals.append((number, answer))
+        intervals.append((number + 1, allow))
+    return intervals
+
+
+def _tree(intervals: Sequence[tuple[int, list[bytes]]]) -> list[bytes]:
+    if len(intervals) == 1:
+        return intervals[0][1]
+    middle = len(intervals) // 2
+    left, right = _tree(intervals[:middle]), _tree(intervals[middle:])
+    start = intervals[middle][0]
+    if len(left) <= _FURTHEST:
+        return [_instruction(_JGE, len(left), 0, start), *left, *right]
+    return [_instruction(_JGE, 0, 1, start), _instruction(_JA, 0, 0, len(left)), *left, *right]
+
+
+def _answer(values: Iterable[int] | None, action: int) -> list[bytes]:
+    if values is None:
+        return [_instruction(_RET, 0, 0, action)]
+    wanted = sorted(values)
+    return [
+        _instruction(_LD_ABS, 0, 0, _OFFSET_ARGS),
+        *(_instruction(_JEQ, len(wanted) - i, 0, value) for i, value in enumerate(wanted)),
+        _instruction(_RET, 0, 0, ALLOW),
+        _instruction(_RET, 0, 0, action),
+    ]
+
+
+def _instruction(code: int, jump_true: int, jump_false: int, operand: int) -> bytes:
+    return struct.pack("=HBBI", code, jump_true, jump_false, operand)

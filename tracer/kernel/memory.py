@@ -1,0 +1,83 @@
+"""Reads the memory of another process (process_vm_readv(2))."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+from tracer.kernel.libc import keeping, last_error
+
+PATH_MAX = 4096
+WINDOW = 256
+"""Bytes that the first attempt reads: longer than nearly every path."""
+
+_readv = keeping.process_vm_readv
+_readv.restype = ctypes.c_ssize_t
+_readv.argtypes = (
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_ulong,
+    ctypes.c_void_p,
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+)
+
+
+class _Vector(ctypes.Structure):  # struct iovec
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class MemoryReader:
+    """Reads strings and blocks into one buffer, reused: for one thread.
+
+    A hot loop calls the kernel itself: it sets ``window[0]`` (address) and ``window[1]`` (bytes,
+    at most WINDOW), calls ``read(tid, *self.vectors)`` and looks at ``buffer.value``.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = ctypes.create_string_buffer(PATH_MAX + 1)
+        self._local = _Vector(ctypes.addressof(self.buffer), PATH_MAX)
+        self._remote = _Vector(0, 0)
+        self.window = memoryview(self._remote).cast("B").cast("Q")
+        self.read = _readv
+        self.vectors = (ctypes.addressof(self._local), 1, ctypes.addressof(self._remote), 1, 0)
+
+    def block(self, tid: int, address: int, length: int) -> bytes:
+        """Up to ``length`` bytes (at most PATH_MAX) at an address; fewer where memory ends.
+
+        :raises OSError: EFAULT where nothing can be read, ESRCH when the thread is gone.
+        """
+        self.window[0], self.window[1] = address, min(length, PATH_MAX)
+        count: int = self.read(tid, *self.vectors)
+        if count < 0:
+            raise last_error(f"memory of {tid} at {address:#x}")
+        return self.buffer.raw[:count]
+
+    def string(self, tid: int, address: int, limit: int = PATH_MAX) -> bytes | None:
+        """The bytes up to NUL, or None where there is no NUL within ``limit`` or no memory.
+
+        Reads no further than the page in which the string ends: the next may not be mapped.
+        """
+        found = b""
+        while len(found) < limit:
+            room = mmap.PAGESIZE - (address & (mmap.PAGESIZE - 1))
+            try:
+                part = self.block(tid, address, min(room, limit - len(found)))
+            except OSError:
+                return None
+            end = part.find(b"\0")
+            if end >= 0:
+                return found + part[:end]
+            if len(part) < room:
+                return None
+            found += part
+            address += len(part)
+        return None
+
+    def number(self, tid: int, address: int, size: int) -> int | None:
+        """A little-endian unsigned number of ``size`` bytes, or None where it cannot be read."""
+        try:
+            data = self.block(tid, address, size)
+        except OSError:
+            return None
+        return int.from_bytes(data, "little") if len(data) == size else None

@@ -1,0 +1,107 @@
+"""Namespaces and mounts, and the process attributes that go with them.
+
+Sources: unshare(2), mount(2), umount2(2), pivot_root(2), prctl(2), namespaces(7). The numbers are
+those of linux/sched.h, linux/mount.h and linux/prctl.h.
+"""
+
+from __future__ import annotations
+
+import os
+from ctypes import c_char_p, c_int, c_ulong
+
+from tracer.kernel.libc import last_error, releasing
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_RELATIME = 1 << 21
+
+_MNT_DETACH = 2
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+_ST_RELATIME = 4096  # the one flag that statvfs(3) and mount(2) number differently
+_SHARED_FLAGS = 0xC0F  # read-only, nosuid, nodev, noexec, noatime, nodiratime
+
+_mount = releasing.mount
+_mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
+_umount2 = releasing.umount2
+_umount2.argtypes = (c_char_p, c_int)
+_pivot_root = releasing.pivot_root
+_pivot_root.argtypes = (c_char_p, c_char_p)
+_prctl = releasing.prctl
+_prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+
+
+def unshare(flags: int) -> None:
+    """Leave the shared namespaces named by CLONE_NEW* flags for new ones.
+
+    :raises OSError: EPERM without privilege, ENOSPC or EUSERS where their number is limited,
+        EINVAL where the kernel was built without them.
+    """
+    if releasing.unshare(c_int(flags)) != 0:
+        raise last_error("namespaces")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount ``source``; ``kind`` is the filesystem's type, ``data`` its options.
+
+    :raises OSError: about ``target``.
+    """
+    words = [os.fsencode(word) for word in (source, target, kind)]
+    if _mount(*words, flags, os.fsencode(data)) != 0:
+        raise last_error(f"mount on {target}")
+
+
+def remount_read_only(target: str) -> None:
+    """Make one mount read-only, leaving its filesystem and its other mounts as they are.
+
+    The flags that it has are repeated: in a user namespace they are locked (mount_namespaces(7)).
+    """
+    present = os.statvfs(target).f_flag
+    flags = present & _SHARED_FLAGS | (MS_RELATIME if present & _ST_RELATIME else 0)
+    mount("none", target, flags=flags | MS_REMOUNT | MS_BIND | MS_RDONLY)
+
+
+def detach(target: str) -> None:
+    """Take a mount and all below it out of the tree, now; it goes when its last user does."""
+    if _umount2(os.fsencode(target), _MNT_DETACH) != 0:
+        raise last_error(f"unmount {target}")
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make the mount ``new_root`` the root of this mount namespace, the old one ``put_old``."""
+    if _pivot_root(os.fsencode(new_root), os.fsencode(put_old)) != 0:
+        raise last_error(f"pivot_root to {new_root}")
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """Have the kernel send ``signal`` when the parent *thread* ends; 0 for none.
+
+    A change of credentials clears it, a fork too; an exec keeps it (PR_SET_PDEATHSIG(2const)).
+    """
+    if _prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0:
+        raise last_error("parent-death signal")
+
+
+def drop_from_bounding_set(capability: int) -> bool:
+    """Make a capability unreachable by exec; False where the kernel knows no such number.
+
+    :raises OSError: EPERM without CAP_SETPCAP.
+    """
+    if _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        return True
+    error = last_error(f"capability {capability}")
+    if error.errno == 22:  # EINVAL: above the last capability of this kernel
+        return False
+    raise error

@@ -1,0 +1,124 @@
+"""Seccomp filters and user notification (seccomp(2), seccomp_unotify(2))."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracer.kernel.libc import keeping, last_error, releasing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER = 1
+FLAG_NEW_LISTENER = 1 << 3  # Linux 5.0
+FLAG_WAIT_KILLABLE_RECV = 1 << 5  # Linux 5.19
+_PR_SET_NO_NEW_PRIVS = 38
+
+_REQUEST_SIZE = 80  # struct seccomp_notif
+_RESPONSE_SIZE = 24  # struct seccomp_notif_resp
+_FLAG_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5
+_FD_SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
+
+
+def _ioc(direction: int, number: int, size: int) -> int:
+    return direction << 30 | size << 16 | ord("!") << 8 | number
+
+
+_RECV = _ioc(3, 0, _REQUEST_SIZE)
+_SEND = _ioc(3, 1, _RESPONSE_SIZE)
+_ID_VALID = _ioc(1, 2, 8)
+_SET_FLAGS = _ioc(1, 4, 8)
+
+_POINTER_IOCTL = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
+_blocking_ioctl = releasing.ioctl
+_blocking_ioctl.argtypes = _POINTER_IOCTL
+_quick_ioctl = keeping.ioctl
+_quick_ioctl.argtypes = _POINTER_IOCTL
+
+
+class _Program(ctypes.Structure):  # struct sock_fprog
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def set_no_new_privs() -> None:
+    """Give up gaining privilege by exec: what lets an unprivileged task install a filter."""
+    if releasing.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise last_error("no_new_privs")
+
+
+def install(program: bytes, flags: int) -> int:
+    """Put a filter on the calling thread and what it will fork.
+
+    :param program: struct sock_filter, 8 bytes each.
+    :returns: the listener's descriptor with FLAG_NEW_LISTENER, else 0.
+    :raises OSError: EBUSY where a listener is on the chain already, EINVAL for an unknown flag,
+        EACCES without CAP_SYS_ADMIN and no_new_privs.
+    """
+    code = ctypes.create_string_buffer(program, len(program))
+    prog = _Program(len(program) // 8, ctypes.addressof(code))
+    number = _SYS_SECCOMP[platform.machine()]
+    result: int = releasing.syscall(number, _SET_MODE_FILTER, flags, ctypes.byref(prog))
+    if result < 0:
+        raise last_error("seccomp filter")
+    return result
+
+
+@dataclass(slots=True)
+class Listener:
+    """The tracer's end of user notification: one request and one response buffer, reused.
+
+    The loop that answers reads the request through the views, which costs no call:
+
+    :ivar words: the request as u64: [0] the id, [2] arch<<32|number, [4:10] the arguments.
+    :ivar ints: the request as s32: [2] the thread id.
+    :ivar receive: blocks for the next request; 0, or -1 with errno.
+    :ivar proceed: lets the call go on; 0, or -1 with ENOENT when the caller is gone.
+    :ivar sync: whether the kernel hands over on the same core.
+    """
+
+    fd: int
+    words: memoryview
+    ints: memoryview
+    answer: memoryview
+    receive: Callable[[], int]
+    proceed: Callable[[], int]
+    sync: bool
+    _request: ctypes.Array[ctypes.c_char]
+    _response: ctypes.Array[ctypes.c_char]
+
+    @classmethod
+    def open(cls, fd: int) -> Listener:
+        request = ctypes.create_string_buffer(_REQUEST_SIZE)
+        response = ctypes.create_string_buffer(_RESPONSE_SIZE)
+        request_bytes = memoryview(request).cast("B")
+        response_bytes = memoryview(response).cast("B")
+        response_bytes.cast("I")[5] = _FLAG_CONTINUE
+        return cls(
+            fd,
+            request_bytes.cast("Q"),
+            request_bytes.cast("i"),
+            response_bytes.cast("Q"),
+            functools.partial(_blocking_ioctl, fd, _RECV, ctypes.addressof(request)),
+            functools.partial(_quick_ioctl, fd, _SEND, ctypes.addressof(response)),
+            _quick_ioctl(fd, _SET_FLAGS, _FD_SYNC_WAKE_UP) == 0,
+            request,
+            response,
+        )
+
+    def refuse(self, errno: int) -> None:
+        """Make the call that was received fail with ``errno`` instead of going on."""
+        ints = memoryview(self._response).cast("B").cast("i")
+        self.answer[0] = self.words[0]
+        ints[4], ints[5] = -errno, 0
+        _quick_ioctl(self.fd, _SEND, ctypes.addressof(self._response))
+        ints[4], ints[5] = 0, _FLAG_CONTINUE
+
+    def alive(self) -> bool:
+        """Whether the caller still waits: else what was read of it may be another's."""
+        ident = ctypes.c_uint64(self.words[0])
+        return bool(_quick_ioctl(self.fd, _ID_VALID, ctypes.addressof(ident)) == 0)

@@ -1,0 +1,164 @@
+"""Answers seccomp notifications: the hot loop of the ``notify`` engine (seccomp_unotify(2)).
+
+Each stop costs three calls of the kernel: receive, read the path, answer. A call whose process
+image, number, base directory, path and telling flags were seen before costs one set look-up
+more; only new ones go to the decoder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import select
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.decode import Decoder, Stop
+from tracer.kernel.memory import WINDOW
+from tracer.syscalls.signatures import AT_FDCWD, Meaning
+
+if TYPE_CHECKING:
+    from tracer.kernel.seccomp import Listener
+    from tracer.lifecycle import Lifecycle
+    from tracer.syscalls.tables import Call
+
+_CACHED = (Meaning.PLAIN, Meaning.OPEN)
+_ARGUMENTS = 4  # the first argument's place among the request's words
+
+
+class Notifications:
+    """The loop that runs in a thread of its own until no task uses the filter any more.
+
+    :ivar stops: calls answered so far.
+    :ivar lost: what made the loop end early, or None.
+    """
+
+    def __init__(
+        self, listener: Listener, decoder: Decoder, lifecycle: Lifecycle, calls: dict[int, Call]
+    ) -> None:
+        self._listener = listener
+        self._decoder = decoder
+        self._lifecycle = lifecycle
+        self._calls = calls
+        self._quick = {key: plan for key, call in calls.items() if (plan := _plan(call))}
+        self.stops = 0
+        self.lost: BaseException | None = None
+
+    def loop(self) -> None:
+        """Answer until the last task that carries the filter is gone."""
+        try:
+            self._loop()
+        except BaseException as error:  # noqa: BLE001 -- told to the user by whoever joins us
+            self.lost = error
+            self._lifecycle.kill()
+
+    def _loop(self) -> None:  # noqa: C901, PLR0912 -- the hot loop: a call here costs a tenth
+        listener, decoder, memory = self._listener, self._decoder, self._decoder.memory
+        words, ints, answer = listener.words, listener.ints, listener.answer
+        receive, proceed = listener.receive, listener.proceed
+        window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
+        local, local_count, remote, remote_count, zero = vectors
+        images, quick, seen = self._lifecycle.images, self._quick, set[object]()
+        request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
+        base_directory, slow = tracee.base_directory, self._slow
+        wait = select.poll()
+        wait.register(listener.fd, select.POLLIN)
+        stops = 0
+        while True:
+            if not listener.sync and wait.poll()[0][1] & select.POLLHUP:
+                break  # before Linux 6.6 a blocked receive does not hear of the end
+            request[:] = blank
+            if receive() != 0:
+                if self._is_over(wait):
+                    break
+                continue
+            stops += 1
+            tid = ints[2]
+            key: object = None
+            plan = quick.get(words[2])
+            if plan is not None:
+                where, dirfd, flags, telling = plan
+                address = words[where]
+                room = 4096 - (address & 4095)
+                window[0] = address
+                window[1] = room if room < WINDOW else WINDOW
+                count = read(tid, local, local_count, remote, remote_count, zero)
+                raw = buffer.value
+                if len(raw) < count:
+                    if raw[:1] == b"/":
+                        base: bytes | None = b""
+                    elif dirfd:
+                        start = words[dirfd] & 0xFFFFFFFF
+                        base = base_directory(tid, start - (start >> 31 << 32))
+                    else:
+                        base = base_directory(tid, AT_FDCWD)
+                    key = (images.get(tid), words[2], base, raw, words[flags] & telling)
+                    if key in seen:
+                        answer[0] = words[0]
+                        proceed()
+                        continue
+            if not slow(tid):
+                if decoder.unsettled():
+                    seen.clear()
+            elif key is not None:
+                seen.add(key)
+        self.stops = stops
+
+    def _slow(self, tid: int) -> bool:
+        """Decode and answer; True when the same call need not be decoded again."""
+        listener = self._listener
+        words = listener.words
+        call = self._calls.get(words[2])
+        process = self._lifecycle.image_of(tid)
+        if call is None or process is None:
+            if process is None and call is not None and call.signature.meaning is Meaning.EXEC:
+                return self._first_exec(tid, call)
+            if listener.alive():
+                what = f"call {words[2] & 0xFFFFFFFF}" if call is None else call.name
+                self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
+            self._proceed()
+            return False
+        stop = Stop(tid, process, call, words[_ARGUMENTS : _ARGUMENTS + 6].tolist())
+        outcome = self._decoder.decode(stop)
+        if outcome.refuse is not None:
+            listener.refuse(outcome.refuse)
+        else:
+            self._proceed()
+        return outcome.repeatable
+
+    def _first_exec(self, tid: int, call: Call) -> bool:
+        """The app's own start: there is no process image yet that could have made it."""
+        arguments = self._listener.words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
+        self._decoder.decode(Stop(tid, 0, call, arguments))
+        self._proceed()
+        return False
+
+    def _proceed(self) -> None:
+        self._listener.answer[0] = self._listener.words[0]
+        self._listener.proceed()
+
+    def _is_over(self, wait: select.poll) -> bool:
+        """After a failed receive: whether nobody is left, or a caller was killed meanwhile."""
+        number = ctypes.get_errno()
+        if number in (errno.EINTR, errno.ENOENT):
+            events = wait.poll(0)
+            return bool(events) and bool(events[0][1] & select.POLLHUP)
+        if number == errno.ENOTCONN:
+            return True
+        raise OSError(number, "cannot receive seccomp notifications")
+
+
+def _plan(call: Call) -> tuple[int, int, int, int] | None:
+    """For a call with one path: the request's words that hold its path, dirfd and flags.
+
+    A dirfd of 0 means the cwd: word 0 is the request's id and never a dirfd.
+    """
+    signature = call.signature
+    if signature.meaning not in _CACHED or len(signature.paths) != 1:
+        return None
+    (argument,) = signature.paths
+    if argument.path is None:
+        return None
+    dirfd = 0 if argument.dirfd is None else _ARGUMENTS + argument.dirfd
+    flags = 0 if signature.flags is None else _ARGUMENTS + signature.flags
+    return _ARGUMENTS + argument.path, dirfd, flags, signature.telling

@@ -1,0 +1,143 @@
+"""Turns what was decoded into lines of the trace: each touch once, with what lay there before."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tracer.custody import Custody
+from tracer.gaps import loses_files
+from tracer.model import Fingerprint, Gap, Listening, ProcessImage, State, Touch, Use
+from tracer.paths import is_below, parent
+
+if TYPE_CHECKING:
+    from tracer.tracefile.writer import TraceWriter
+
+_CLOCK_SLACK_NS = 50_000_000
+"""File times come from the kernel's coarse clock, up to a tick behind; doubled and more."""
+_MOST_GAPS = 200
+"""Of one kind; what comes later says nothing new to a reader and must not fill the disk."""
+
+
+class Recorder:
+    """One run's facts. Called by the thread that answers calls and the one that hears of lives.
+
+    :ivar complete: False once a gap says that files may be missing.
+    """
+
+    def __init__(self, writer: TraceWriter, run: int, first_process: int) -> None:
+        self._writer = writer
+        self._run = run
+        self._next_process = first_process
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
+        self._custody = Custody(writer.folder)
+        self._touched: set[tuple[int, Use, bytes, State]] = set()
+        self._created: set[bytes] = set()
+        self._syscalls: set[str] = set()
+        self._ports: set[Listening] = set()
+        self._gaps: dict[str, set[str]] = {}
+        self.complete = True
+
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._began
+
+    def process(self, parent_image: int | None, exe: str, argv: tuple[str, ...]) -> int:
+        """An exec made a process image; returns its id."""
+        with self._lock:
+            ident = self._next_process
+            self._next_process += 1
+            self._writer.process(ProcessImage(ident, parent_image, self._run, exe, argv))
+            self._writer.begin()
+        return ident
+
+    def exited(self, process: int, status: int) -> None:
+        self._writer.exited(process, status)
+
+    def state(self, path: bytes, *, follow: bool) -> tuple[State, os.stat_result | None]:
+        """What lies at ``path`` now, asked while the caller waits.
+
+        :param follow: whether the call follows a symlink in the last component.
+        """
+        try:
+            status = os.stat(path, follow_symlinks=follow)
+        except (OSError, ValueError):
+            return State.MISSING, None
+        return (State.CREATED if self._is_created(path, status) else State.FILE), status
+
+    def _is_created(self, path: bytes, status: os.stat_result) -> bool:
+        """Whether the run made it: by name, or under another name of the same file.
+
+        What the run made has changed since the run began (st_ctime), so all else needs no look.
+        """
+        if not self._created:
+            return False
+        if path in self._created:
+            return True
+        if status.st_ctime_ns < self._began_ns:
+            return False
+        real = own_path(path) if not stat.S_ISLNK(status.st_mode) else own_name(path)
+        return real in self._created or is_below(real, self._created)
+
+    def touch(
+        self, process: int, use: Use, path: bytes, state: State, status: os.stat_result | None
+    ) -> None:
+        """Write a touch, unless this process image made the same one before."""
+        key = (process, use, path, state)
+        if key in self._touched:
+            return
+        self._touched.add(key)
+        fingerprint = Fingerprint.of(status) if status and state is State.FILE else None
+        self._writer.touch(
+            Touch(self.seconds(), process, use, os.fsdecode(path), state, fingerprint)
+        )
+
+    def created(self, path: bytes) -> None:
+        """The app is about to make ``path``, where nothing is."""
+        self._created.add(path)
+        self._created.add(own_name(path))
+
+    def put_aside(self, path: bytes) -> None:
+        """The app is about to change, move or delete what lies at ``path`` (no link followed)."""
+        try:
+            for saved in self._custody.keep(path):
+                self._writer.saved(saved)
+        except OSError as error:
+            self.gap("not-put-aside", f"{os.fsdecode(path)}: {error.strerror}")
+
+    def syscall(self, name: str) -> None:
+        if name not in self._syscalls:
+            self._syscalls.add(name)
+            self._writer.syscall(name)
+
+    def listening(self, port: Listening) -> None:
+        if port not in self._ports:
+            self._ports.add(port)
+            self._writer.listening(port)
+
+    def gap(self, kind: str, detail: str) -> None:
+        self.complete = self.complete and not loses_files(kind)
+        details = self._gaps.setdefault(kind, set())
+        if detail not in details and len(details) < _MOST_GAPS:
+            details.add(detail)
+            self._writer.gap(Gap(kind, detail))
+
+    @property
+    def gaps(self) -> dict[str, int]:
+        """How many gaps of each kind were written."""
+        return {kind: len(details) for kind, details in self._gaps.items()}
+
+
+def own_path(path: bytes) -> bytes:
+    """The file's own path: every symlink resolved, as far as there are files."""
+    return os.path.realpath(path)
+
+
+def own_name(path: bytes) -> bytes:
+    """The own path of a directory entry: every symlink resolved but the last component's."""
+    return os.path.join(os.path.realpath(parent(path)), path[path.rfind(b"/") + 1 :])

@@ -1,0 +1,180 @@
+"""The root that the program sees, made of mounts that end with their namespace."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Self
+
+from tracer.kernel.namespaces import (
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    detach,
+    mount,
+    pivot_root,
+    remount_read_only,
+)
+
+_HARMLESS = MS_NOSUID | MS_NODEV | MS_NOEXEC
+_KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
+_SCRATCH = {"/tmp": "mode=1777", "/run": "mode=755"}  # noqa: S108 (the program's own /tmp)
+_FILES = ("/etc/resolv.conf", "/etc/hosts")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+_MACHINE_WIDE = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
+"""Parts of /proc that belong to the machine: read-only, as container engines have them."""
+
+
+def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
+    """Make ``root`` the root of this process, with what a container finds mounted in it.
+
+    To be called by process 1 of a PID namespace, in a mount namespace of its own.
+
+    :param root: absolute, without symlinks.
+    :param mapped: whether this is a user namespace.
+    :raises OSError: about what could not be mounted.
+    """
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    files = {path: os.path.realpath(path) for path in _FILES if os.path.isfile(path)}
+    points = (*_KERNEL_DIRECTORIES, *(_SCRATCH if read_only else ()))
+    whole = all(os.path.lexists(root + path) for path in (*points, *files))
+    scratch = not whole and _lay_overlay(root, mapped=mapped)
+    if not scratch:
+        mount(root, root, flags=MS_BIND | MS_REC)
+        # A mount on / is not seen by a walk from /, but by one that comes back up to it.
+        os.chdir("/.." if root == "/" else root)
+    _pivot()
+    # From here on absolute paths are in the new root, relative ones in the old.
+    if scratch:
+        for point in points:
+            os.makedirs(point, exist_ok=True)
+    _mount_proc()
+    _mount_sys()
+    _mount_dev()
+    if read_only:
+        for path, options in _SCRATCH.items():
+            _mount_directory("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
+    for path, source in files.items():
+        _mount_file(source.lstrip("/"), os.path.realpath(path), create=scratch)
+    detach(".")
+    os.chdir("/")
+    if read_only:
+        remount_read_only("/")
+
+
+def _lay_overlay(root: str, *, mapped: bool) -> bool:
+    """Lay ``root`` under scratch space in memory and go there; False where the kernel will not."""
+    with _Directory(root) as lower:
+        mount("tmpfs", root, "tmpfs", 0, "mode=755")
+        for name in ("upper", "work", "merged"):
+            os.mkdir(f"{root}/{name}")
+        with _Directory(f"{root}/upper") as upper, _Directory(f"{root}/work") as work:
+            status = os.stat(lower.path)
+            os.chmod(upper.path, stat.S_IMODE(status.st_mode))
+            layers = f"lowerdir={lower.path},upperdir={upper.path},workdir={work.path}"
+            try:
+                mount(
+                    "overlay",
+                    f"{root}/merged",
+                    "overlay",
+                    0,
+                    layers + (",userxattr" if mapped else ""),
+                )
+            except OSError:  # in a user namespace: EPERM before Linux 5.11
+                detach(root)
+                return False
+    os.chdir(f"{root}/merged")
+    return True
+
+
+class _Directory:
+    """An open directory by a name without the commas and colons that mean something to overlay."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.path = f"/proc/self/fd/{self._fd}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def _pivot() -> None:
+    """Make the working directory the root and the old root the working directory."""
+    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    pivot_root(".", ".")  # the old root lies over the new one, and no directory is needed for it
+    os.fchdir(old)
+    os.close(old)
+
+
+def _mount_directory(
+    source: str, path: str, kind: str = "", flags: int = 0, options: str = ""
+) -> None:
+    """Mount on a directory, if the root has it."""
+    if os.path.isdir(path):
+        mount(source, path, kind, flags, options)
+
+
+def _mount_proc() -> None:
+    try:
+        _mount_directory("proc", "/proc", "proc", _HARMLESS)
+    except PermissionError:
+        # Where the /proc outside has covered parts, as in a container, the kernel lets no user
+        # namespace see it whole (mount_namespaces(7), "restrictions on mount namespaces").
+        _mount_directory("proc", "/proc", flags=MS_BIND | MS_REC)
+        remount_read_only("/proc")
+        return
+    for path in _MACHINE_WIDE:
+        if os.path.exists(path):
+            mount(path, path, flags=MS_BIND | MS_REC)
+            remount_read_only(path)
+
+
+def _mount_sys() -> None:
+    try:
+        _mount_directory("sysfs", "/sys", "sysfs", _HARMLESS | MS_RDONLY)
+    except OSError:  # EPERM: it shows the network namespace, which is not ours; EBUSY: it is there
+        _mount_directory("sys", "/sys", flags=MS_BIND | MS_REC)
+        remount_read_only("/sys")
+
+
+def _mount_dev() -> None:
+    if not os.path.isdir("/dev"):
+        return
+    mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k")
+    for name in _DEVICES:
+        if os.path.exists(f"dev/{name}"):
+            _mount_file(f"dev/{name}", f"/dev/{name}", create=True, read_only=False)
+    for name, target in _DEVICE_LINKS.items():
+        os.symlink(target, f"/dev/{name}")
+    os.mkdir("/dev/shm")  # noqa: S108 (the program's own)
+    mount("shm", "/dev/shm", "tmpfs", _HARMLESS, "mode=1777,size=65536k")  # noqa: S108
+    os.mkdir("/dev/pts")
+    mount(
+        "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"
+    )
+
+
+def _mount_file(source: str, target: str, *, create: bool, read_only: bool = True) -> None:
+    """Show a file of the old root; where its place is missing and not to be made, do not."""
+    if not os.path.exists(target):
+        if not create:
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_CLOEXEC, 0o644))
+    mount(source, target, flags=MS_BIND)
+    if read_only:
+        remount_read_only(target)

@@ -1,0 +1,97 @@
+"""How the launcher gets the right to make namespaces, and what can forbid it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from tracer.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, unshare
+
+if TYPE_CHECKING:
+    from tracer.sandbox.spec import User
+
+_SWITCHES = (  # setting, the value that forbids, the value that allows
+    ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu 23.10
+    ("kernel/unprivileged_userns_clone", "0", "1"),  # Debian's kernels
+    ("user/max_user_namespaces", "0", "10000"),  # namespaces(7)
+)
+_REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS))
+
+
+def enter_process_namespace(user: User) -> bool:
+    """Have the next child be process 1 of a new PID namespace.
+
+    :returns: True when that took a user namespace, where ``user`` is the caller under that number
+        and there is no one else.
+    :raises OSError: EPERM, ENOSPC or EUSERS where the caller may have none.
+    """
+    if os.geteuid() == 0 and _is_mapped("uid_map", user.uid) and _is_mapped("gid_map", user.gid):
+        try:
+            unshare(CLONE_NEWPID)
+        except PermissionError:
+            pass  # root without CAP_SYS_ADMIN, as in a container
+        else:
+            return False
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(CLONE_NEWUSER | CLONE_NEWPID)
+    # Without privilege outside, groups must be given up for good first (user_namespaces(7)).
+    _write("setgroups", "deny")
+    _write("uid_map", f"{user.uid} {uid} 1")
+    _write("gid_map", f"{user.gid} {gid} 1")
+    return True
+
+
+def become(user: User) -> None:
+    """Be this user and no one else, by root's privilege, which is gone afterwards.
+
+    :raises OSError: EPERM without CAP_SETUID and CAP_SETGID.
+    """
+    try:
+        # Where a user namespace was made without privilege, groups are what they are.
+        if _read("/proc/self/setgroups") != "deny":
+            os.setgroups([])
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except OSError as error:
+        raise OSError(error.errno, f"user {user.uid}:{user.gid}: {error.strerror}") from error
+
+
+def what_forbids(error: OSError, settings: str = "/proc/sys") -> str | None:
+    """The next step after a refusal: the setting to change, where one is seen to be the cause.
+
+    :param settings: where sysctl(8) settings are read.
+    """
+    if error.errno not in _REFUSALS:
+        return None
+    for name, forbids, allows in _SWITCHES:
+        if _read(os.path.join(settings, name)) == forbids:
+            dotted = name.replace("/", ".")
+            return f"{dotted}={forbids} forbids it: sysctl -w {dotted}={allows}, or run as root"
+    return (
+        "run as root, or where users may make user namespaces: in a container that takes "
+        "CAP_SYS_ADMIN, or a seccomp profile that allows unshare and mount"
+    )
+
+
+def _is_mapped(table: str, number: int) -> bool:
+    """Whether an id exists in the caller's user namespace."""
+    ranges = (line.split() for line in (_read(f"/proc/self/{table}") or "").splitlines())
+    return any(int(first) <= number < int(first) + int(count) for first, _, count in ranges)
+
+
+def _write(name: str, value: str) -> None:
+    path = f"/proc/self/{name}"
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(value)
+    except OSError as error:
+        raise OSError(error.errno, f"{path}: {error.strerror}") from error
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""What each system call means to the tracer, for every ABI that the kernel runs here."""

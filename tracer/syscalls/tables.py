@@ -1,0 +1,73 @@
+"""Call numbers for each ABI that this machine's kernel can run, from the package system-calls.
+
+The audit arch (linux/audit.h) names the ABI in a notification; x32 shares x86_64's and sets
+bit 30 of the number (``__X32_SYSCALL_BIT``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from tracer.syscalls.classes import HOT
+from tracer.syscalls.signatures import SIGNATURES, Meaning, Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+AUDIT_ARCH_X86_64 = 0xC000003E
+AUDIT_ARCH_I386 = 0x40000003
+AUDIT_ARCH_AARCH64 = 0xC00000B7
+
+_ABIS = {
+    "x86_64": (
+        ("x86_64", AUDIT_ARCH_X86_64),
+        ("x32", AUDIT_ARCH_X86_64),
+        ("i386", AUDIT_ARCH_I386),
+    ),
+    "aarch64": (("arm64", AUDIT_ARCH_AARCH64),),
+}
+MACHINES = frozenset(_ABIS)
+
+_SOCKETCALLS = (2, 3, 4)  # SYS_BIND, SYS_CONNECT, SYS_LISTEN (linux/net.h)
+_NOTED = Signature(Meaning.NOTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of one ABI: its name and how to read it. ``wide`` is its pointers' size in bytes."""
+
+    name: str
+    signature: Signature
+    wide: int
+
+
+def numbers(abi: str) -> Mapping[str, int]:
+    """Names to numbers of one ABI, as system-calls knows it: i386, x32, x86_64, arm64."""
+    table: Mapping[str, int] = getattr(
+        import_module(f"system_calls.tables.{abi}"), f"syscalls_{abi}"
+    )
+    return table
+
+
+def stopped_calls(machine: str) -> dict[int, Call]:
+    """What the filter stops: arch<<32|number, as the notification's third u64 holds it, to Call.
+
+    :raises KeyError: for a machine that is not in MACHINES.
+    """
+    return {
+        arch << 32 | number: Call(name, SIGNATURES.get(name, _NOTED), 4 if abi == "i386" else 8)
+        for abi, arch in _ABIS[machine]
+        for name, number in numbers(abi).items()
+        if name not in HOT
+    }
+
+
+def verdicts(calls: Mapping[int, Call]) -> dict[int, dict[int, Iterable[int] | None]]:
+    """The same for the filter: audit arch to numbers, with the first arguments to stop for."""
+    by_arch: dict[int, dict[int, Iterable[int] | None]] = {}
+    for key, call in calls.items():
+        only = _SOCKETCALLS if call.signature.meaning is Meaning.SOCKETCALL else None
+        by_arch.setdefault(key >> 32, {})[key & 0xFFFFFFFF] = only
+    return by_arch

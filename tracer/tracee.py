@@ -1,0 +1,157 @@
+"""The kernel's word about a thread: where its paths start (proc(5)). Nothing is modelled."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tracer.kernel.openat2 import open_in_root
+from tracer.paths import join
+from tracer.syscalls.signatures import AT_FDCWD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DELETED = b" (deleted)"
+
+_MAGIC_LINK = re.compile(
+    rb"/(?:proc/(?P<who>self|thread-self|\d+(?:/task/\d+)?)/(?P<link>exe|cwd|root|fd/\d+)"
+    rb"|dev/(?P<fd>fd/\d+|stdin|stdout|stderr))(?P<rest>/.*)?",
+    re.DOTALL,
+)
+_STANDARD = {b"stdin": b"fd/0", b"stdout": b"fd/1", b"stderr": b"fd/2"}
+
+
+def link(name: bytes) -> bytes | None:
+    """Where a magic link of /proc leads, or None: no file, a deleted one, a dead thread."""
+    try:
+        target = os.readlink(name)
+        if not target.startswith(b"/"):
+            return None  # pipe:[1], anon_inode:[eventpoll]
+        if target.endswith(_DELETED) and os.stat(name).st_nlink == 0:
+            return None
+    except OSError:
+        return None
+    return target
+
+
+def base_directory(tid: int, dirfd: int) -> bytes | None:
+    """The directory that a relative path starts from, in the tracer's root."""
+    if dirfd == AT_FDCWD:
+        return link(b"/proc/%d/cwd" % tid)
+    return link(b"/proc/%d/fd/%d" % (tid, dirfd))
+
+
+def behind(tid: int, path: bytes) -> bytes | None:
+    """The file behind /proc/self/fd/3, /proc/self/exe, /dev/stdin…, None where path is no such.
+
+    ``self`` is the tracee.
+    """
+    match = _MAGIC_LINK.fullmatch(path)
+    if match is None:
+        return None
+    who = match["who"]
+    if who in (None, b"self", b"thread-self"):
+        who = b"%d" % tid
+    name = match["link"] or _STANDARD.get(match["fd"], match["fd"])
+    target = link(b"/proc/%s/%s" % (who, name))
+    return None if target is None else join(target, (match["rest"] or b"").lstrip(b"/") or b".")
+
+
+def own_view(tid: int, path: bytes) -> bytes:
+    """``path`` with the tracee's own /proc/self named, for the tracer to look at."""
+    for name in (b"/proc/self", b"/proc/thread-self"):
+        if path == name or path.startswith(name + b"/"):
+            return b"/proc/%d%s" % (tid, path[len(name) :])
+    return path
+
+
+def owner(tid: int) -> int | None:
+    """The process (thread group) of a thread, or None when it is gone."""
+    return _status_field(tid, b"Tgid:")
+
+
+def parent(tid: int) -> int | None:
+    """The process that made this one, or None when it is gone."""
+    return _status_field(tid, b"PPid:")
+
+
+def tracer_of(tid: int) -> int:
+    """Who traces the thread; 0 for nobody."""
+    return _status_field(tid, b"TracerPid:") or 0
+
+
+def _status_field(tid: int, field: bytes) -> int | None:
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            return next(int(line[len(field) :]) for line in file if line.startswith(field))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def command_line(tid: int) -> tuple[str, ...]:
+    """The arguments of the process as exec left them; empty when it is gone."""
+    try:
+        with open(f"/proc/{tid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return ()
+    return tuple(map(os.fsdecode, words[:-1]))
+
+
+def has_own_root(tid: int) -> bool:
+    """Whether the thread's root or mount namespace is not the tracer's."""
+    try:
+        return any(
+            os.readlink(f"/proc/{tid}/{name}") != os.readlink(f"/proc/self/{name}")
+            for name in ("root", "ns/mnt")
+        )
+    except OSError:
+        return False
+
+
+@contextmanager
+def directory(name: bytes) -> Iterator[int | None]:
+    """A descriptor of the directory behind a magic link; None when it is gone."""
+    try:
+        fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def resolve_inside(root: bytes, path: bytes, *, follow: bool) -> bytes | None:
+    """Where ``path`` leads with the directory behind the magic link ``root`` taken for ``/``.
+
+    :returns: the file's own path in the tracer's root; None when there is none, or when the
+        tracer's root holds another file there (a mount namespace that shows other mounts).
+    """
+    with directory(root) as fd:
+        if fd is None:
+            return None
+        try:
+            inner = open_in_root(fd, path, follow=follow)
+        except OSError:
+            return None
+        try:
+            target = link(b"/proc/self/fd/%d" % inner)
+            if target is None:
+                return None
+            here, there = os.stat(target, follow_symlinks=False), os.fstat(inner)
+        except OSError:
+            return None
+        finally:
+            os.close(inner)
+    same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+    return target if same else None
+
+
+def is_directory(status: os.stat_result | None) -> bool:
+    return status is not None and stat.S_ISDIR(status.st_mode)
