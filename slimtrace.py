@@ -31,7 +31,7 @@ app.command("show")(show)
 app.command("build")(build)
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001
+def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version  # noqa: PLC0415
 

@@ -26,6 +26,21 @@ class Interpreter:
     use: Use
 
 
+class Interpreters:
+    """Remembers what was read of each program, by its inode and times."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes | None, int, int, int], list[Interpreter]] = {}
+
+    def of(self, program: bytes, cwd: bytes | None, status: os.stat_result) -> list[Interpreter]:
+        """As :func:`interpreters`, for a program whose stat(2) is known."""
+        key = (program, cwd, status.st_dev, status.st_ino, status.st_ctime_ns)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = interpreters(program, cwd)
+        return known
+
+
 def interpreters(program: bytes, cwd: bytes | None) -> list[Interpreter]:
     """All that the kernel opens to run ``program``, in order; none for what cannot be read.
 

@@ -39,7 +39,7 @@ DEFAULT_TRACE = "slimtrace.trace"
 
 def run(
     command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="The app and its arguments.")
+        list[str], typer.Argument(metavar="COMMAND", help="The app and its arguments.")
     ],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
@@ -76,7 +76,8 @@ def run(
     ] = "SIGTERM",
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
-    from tracer.run import Options, run as trace_run  # noqa: PLC0415 -- not needed for --help
+    from tracer.run import Options  # noqa: PLC0415 -- not needed for --help
+    from tracer.run import run as trace_run
 
     plan = None
     number = parse_signal(stop_signal)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracer import tracee
-from tracer.binfmt import interpreters
+from tracer.binfmt import Interpreters
 from tracer.kernel.memory import MemoryReader
 from tracer.kernel.pidfd import borrow
 from tracer.model import Listening, State, Use
@@ -86,15 +86,15 @@ class Place:
 class Outcome:
     """What the answer to the caller and the caller's cache of seen calls need to know.
 
-    :ivar repeatable: the same call of the same process image would touch the same again.
+    :ivar touches: what the same call would touch again, whoever makes it; None where that
+        cannot be known beforehand.
     :ivar refuse: the errno to answer with, or None to let the call go on.
     """
 
-    repeatable: bool = False
+    touches: Sequence[tuple[Use, Place]] | None = None
     refuse: int | None = None
 
 
-_AGAIN = Outcome(repeatable=True)
 _ONCE = Outcome()
 
 
@@ -110,7 +110,9 @@ class Decoder:
         self.memory = MemoryReader()
         self.own_roots = False
         self._moved = False
+        self._interpreters = Interpreters()
         self._links_changed = False
+        self._made: list[tuple[Use, Place]] = []
         self.execs: dict[int, list[tuple[Use, Place]]] = {}
         self._by_meaning: dict[Meaning, Callable[[Stop], Outcome]] = {
             Meaning.PLAIN: self._plain,
@@ -133,8 +135,19 @@ class Decoder:
         self.recorder.syscall(stop.call.name)
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.commit_exec(stop.tid, stop.process)
+        self._made = []
         outcome = self._by_meaning[stop.call.signature.meaning](stop)
-        return _ONCE if self.own_roots and outcome.repeatable else outcome
+        return _ONCE if self.own_roots and outcome.touches is not None else outcome
+
+    def again(self, tid: int, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
+        """Record for another process image what the same call was decoded to before."""
+        if tid in self.execs:
+            self.commit_exec(tid, process)
+        for use, place in touches:
+            self._touch(process, use, place)
+
+    def _repeatable(self) -> Outcome:
+        return Outcome(self._made)
 
     def commit_exec(self, tid: int, process: int, exe: bytes | None = None) -> None:
         """The exec under way in ``tid`` is over: its touches belong to ``process``.
@@ -145,7 +158,7 @@ class Decoder:
         if exe is not None:
             touches.append((Use.EXEC, self.place(tid, exe, follow=True)))
         for use, place in touches:
-            self._touch(process, use, place)
+            self.recorder.touch(process, use, place.path, place.state, place.status)
 
     def unsettled(self) -> bool:
         """Whether paths seen before may mean other files since the last time this was asked."""
@@ -217,6 +230,7 @@ class Decoder:
     # Touches
 
     def _touch(self, process: int, use: Use, place: Place) -> None:
+        self._made.append((use, place))
         self.recorder.touch(process, use, place.path, place.state, place.status)
 
     def _touch_for(self, stop: Stop, use: Use, place: Place) -> None:
@@ -253,18 +267,17 @@ class Decoder:
     # One function a meaning
 
     def _plain(self, stop: Stop) -> Outcome:
-        outcome = _AGAIN
+        again = True
         if stop.call.name in _SYMLINKS:
             self._links_moved()
         for argument in stop.call.signature.paths:
             path = self.path(stop, argument)
             if path is None:
-                outcome = _ONCE
+                again = False
                 continue
             place = self.place(stop.tid, path, follow=_follows(argument, stop.flags))
-            if not self._apply(stop, argument, place):
-                outcome = _ONCE
-        return outcome
+            again = self._apply(stop, argument, place) and again
+        return self._repeatable() if again else _ONCE
 
     def _apply(self, stop: Stop, argument: PathArgument, place: Place) -> bool:
         """Record one path of a plain call; True when the same call would say the same again."""
@@ -277,9 +290,10 @@ class Decoder:
             return False
         if use is Use.CREATE:  # EEXIST: it was only looked at
             use = Use.STAT
-        elif use in (Use.DELETE, Use.WRITE, Use.ATTR):
-            if not (use is Use.ATTR and tracee.is_directory(place.status)):
-                self._put_aside(place, follow=_follows(argument, stop.flags))
+        elif use in (Use.DELETE, Use.WRITE) or (
+            use is Use.ATTR and not tracee.is_directory(place.status)
+        ):
+            self._put_aside(place, follow=_follows(argument, stop.flags))
         self._touch_for(stop, use, place)
         return True
 
@@ -304,7 +318,7 @@ class Decoder:
             self._put_aside(place, follow=True)
         for use in uses:
             self._touch_for(stop, use, place)
-        return _AGAIN
+        return self._repeatable()
 
     def _openat2(self, stop: Stop) -> Outcome:
         how = self.memory.number(stop.tid, stop.args[2], 8)
@@ -331,7 +345,7 @@ class Decoder:
         if path is None:
             return _ONCE
         program = self.place(stop.tid, path, follow=True)
-        if program.state is State.MISSING:
+        if program.status is None:
             self._touch(stop.process, Use.EXEC, program)
             return _ONCE
         touches = [(Use.EXEC, program)]
@@ -339,11 +353,12 @@ class Decoder:
         if hidden is not None:
             touches.append((Use.EXEC, self.place(stop.tid, hidden, follow=True)))
         cwd = tracee.base_directory(stop.tid, AT_FDCWD)
-        for interpreter in interpreters(tracee.own_view(stop.tid, path), cwd):
+        view = tracee.own_view(stop.tid, path)
+        for interpreter in self._interpreters.of(view, cwd, program.status):
             place = self.place(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.execs[stop.tid] = touches
-        if program.status is not None and program.status.st_mode & 0o6000 and os.geteuid() != 0:
+        if program.status.st_mode & 0o6000 and os.geteuid() != 0:
             self.recorder.gap(
                 "setuid", f"{os.fsdecode(path)} ran without the privilege that it asks for"
             )
@@ -427,9 +442,9 @@ class Decoder:
         return _ONCE
 
     def _own_root(self, stop: Stop) -> Outcome:
-        outcome = self._plain(stop)
+        self._plain(stop)
         self.own_roots = True
-        return Outcome(outcome.repeatable and not stop.call.signature.paths)
+        return _ONCE
 
     def _own_filter(self, stop: Stop) -> Outcome:
         if stop.args[0] == _SECCOMP_SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER:
@@ -438,9 +453,9 @@ class Decoder:
             )
         return _ONCE
 
-    def _own_tracer(self, stop: Stop) -> Outcome:
+    def _own_tracer(self, _stop: Stop) -> Outcome:
         self.recorder.gap("own-tracer", "the app traces by ptrace: what it traces may be unseen")
-        return _AGAIN if stop.args[0] else _ONCE
+        return _ONCE
 
     def _ring(self, _stop: Stop) -> Outcome:
         self.recorder.gap(

@@ -146,8 +146,7 @@ class Driver:
             if time.monotonic() > deadline:
                 what = ready.url if isinstance(ready, Url) else f"port {ready.port}"
                 raise DriverError(
-                    f"cannot drive the app: {what} did not answer in "
-                    f"{self.plan.ready_timeout:g} s",
+                    f"cannot drive the app: {what} did not answer in {self.plan.ready_timeout:g} s",
                     "give it longer with --ready-timeout, or see what it printed",
                 )
             if _answers(ready):
@@ -168,8 +167,10 @@ class Driver:
             "/bin/sh",
             ["sh", "-c", command],
             os.environ,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                          (os.POSIX_SPAWN_DUP2, 2, 1)],
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, 2, 1),
+            ],
             setsigmask=self.mask,
             setsigdef=[signal.SIGPIPE],
             setpgroup=0,

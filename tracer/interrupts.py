@@ -1,4 +1,4 @@
-"""Signals sent to slimtrace while it traces: they are the app's; the trace is finished all the same.
+"""Signals sent to slimtrace while it traces: the app gets them, and the trace is finished.
 
 A signal typed at the terminal reaches the app by itself, for it is in the same foreground
 process group; sending it again would be once too often.

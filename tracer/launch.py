@@ -34,9 +34,11 @@ def find_program(name: str) -> str:
     found = shutil.which(name)
     if found is not None:
         return found
-    candidates = [name] if "/" in name else [
-        os.path.join(folder or ".", name) for folder in os.get_exec_path()
-    ]
+    candidates = (
+        [name]
+        if "/" in name
+        else [os.path.join(folder or ".", name) for folder in os.get_exec_path()]
+    )
     existing = next((path for path in candidates if os.path.lexists(path)), None)
     if existing is None:
         where = "no such file" if "/" in name else "it is not on the PATH"
@@ -62,14 +64,18 @@ class Launch:
         """Let the child exec the app."""
         self._control.send(b"x")
 
-    def failure(self) -> OSError | None:
-        """After the app's end: the error of the exec, if that is how it ended."""
+    def check_executed(self) -> None:
+        """After the app's end.
+
+        :raises CannotExecuteError: the exec failed, and that was the end.
+        """
         with self._control:
             data = self._control.recv(16)
-        if not data:
-            return None
-        number = int(data)
-        return OSError(number, os.strerror(number), self._program)
+        if data:
+            number = int(data)
+            missing = number == errno.ENOENT  # the file is there: its interpreter is not
+            cause = "the interpreter that it names is missing" if missing else os.strerror(number)
+            raise CannotExecuteError(f"cannot run {self._program}: {cause}")
 
 
 def launch(program: str, argv: Sequence[str], code: bytes, mask: Iterable[int]) -> Launch:
@@ -116,7 +122,7 @@ def _child(
         socket.send_fds(control, [b"x"], [fd])
         os.close(fd)
         if control.recv(1):
-            os.execv(program, argv)
+            os.execv(program, [*argv])  # noqa: S606 -- the app itself
     except OSError as error:
         control.send(str(error.errno).encode())
     finally:

@@ -57,9 +57,7 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Fingerprint:
-        return cls(
-            status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns
-        )
+        return cls(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Recorder:
         self._began = time.monotonic()
         self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
         self._custody = Custody(writer.folder)
-        self._touched: set[tuple[int, Use, bytes, State]] = set()
+        self._touched: set[int] = set()  # hashes: see notify
         self._created: set[bytes] = set()
         self._syscalls: set[str] = set()
         self._ports: set[Listening] = set()
@@ -88,7 +88,7 @@ class Recorder:
         self, process: int, use: Use, path: bytes, state: State, status: os.stat_result | None
     ) -> None:
         """Write a touch, unless this process image made the same one before."""
-        key = (process, use, path, state)
+        key = hash((process, use, path, state))
         if key in self._touched:
             return
         self._touched.add(key)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracer import environment, interrupts
 from tracer.decode import Decoder
-from tracer.errors import CannotExecuteError, SlimtraceError, TraceFileError
+from tracer.errors import SlimtraceError, TraceFileError
 from tracer.kernel import bpf, seccomp
 from tracer.launch import Launch, find_program, launch
 from tracer.lifecycle import Lifecycle
@@ -89,7 +89,9 @@ def run(command: Sequence[str], options: Options) -> Result:
     check_platform()
     program = find_program(command[0])
     number, first_process = _continued(options)
-    writer = TraceWriter(os.path.abspath(options.output), append=options.append, force=options.force)
+    writer = TraceWriter(
+        os.path.abspath(options.output), append=options.append, force=options.force
+    )
     calls = tables.stopped_calls(platform.machine())
     code = bpf.program(tables.verdicts(calls))
     mask = interrupts.block()
@@ -97,9 +99,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         started = launch(program, command, code, mask)
         recorder = Recorder(writer, number, first_process)
         result = _trace(started, recorder, writer, calls, _begin(command), options, mask)
-        failure = started.failure()
-        if failure is not None:
-            raise CannotExecuteError(f"cannot run {program}: {failure.strerror}")
+        started.check_executed()
     except BaseException:
         writer.abandon()
         raise
@@ -190,5 +190,3 @@ def _end(
     writer.end(about)
     status = failure.exit_status if failure else (about.exit_status or 0)
     return Result(about, status, answers.stops, failure, recorder.gaps)
-
-

@@ -27,9 +27,7 @@ def document(trace: Trace) -> dict[str, Any]:
             "observed": list(trace.observed_syscalls),
             "assumed": list(trace.assumed_syscalls),
         },
-        "listening": [
-            {"protocol": port.protocol, "port": port.port} for port in trace.listening
-        ],
+        "listening": [{"protocol": port.protocol, "port": port.port} for port in trace.listening],
     }
 
 

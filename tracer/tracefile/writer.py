@@ -15,7 +15,7 @@ from tracer.tracefile import SCHEMA
 from tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
-    from tracer.model import Fingerprint, Gap, Listening, ProcessImage, Run, SavedFile, Touch
+    from tracer.model import Gap, Listening, ProcessImage, Run, SavedFile, Touch
 
 _TAIL = 65536
 
