@@ -77,7 +77,7 @@ def run(
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
     from tracer.run import Options  # noqa: PLC0415 -- not needed for --help
-    from tracer.run import run as trace_run
+    from tracer.run import run as trace_run  # noqa: PLC0415
 
     plan = None
     number = parse_signal(stop_signal)

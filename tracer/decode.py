@@ -12,13 +12,13 @@ import socket
 import stat
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.binfmt import Interpreters
 from tracer.kernel.memory import MemoryReader
 from tracer.kernel.pidfd import borrow
-from tracer.model import Listening, State, Use
+from tracer.model import Listening, Place, State, Use
 from tracer.paths import join, parent
 from tracer.syscalls.signatures import (
     AT_EMPTY_PATH,
@@ -49,8 +49,7 @@ _SYMLINKS = ("symlink", "symlinkat")
 _UTIMENSAT = ("utimensat", "utimensat_time64", "futimesat")
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """A thread that waits at a call.
 
     :ivar process: the process image that the thread runs.
@@ -71,15 +70,6 @@ class Stop:
     def flags(self) -> int:
         at = self.call.signature.flags
         return 0 if at is None else self.args[at] & 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A path of a call, with what lies there before it is made."""
-
-    path: bytes
-    state: State
-    status: os.stat_result | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +147,7 @@ class Decoder:
         touches = self.execs.pop(tid, [])
         if exe is not None:
             touches.append((Use.EXEC, self.place(tid, exe, follow=True)))
-        for use, place in touches:
-            self.recorder.touch(process, use, place.path, place.state, place.status)
+        self.recorder.touched(process, touches)
 
     def unsettled(self) -> bool:
         """Whether paths seen before may mean other files since the last time this was asked."""
@@ -231,7 +220,7 @@ class Decoder:
 
     def _touch(self, process: int, use: Use, place: Place) -> None:
         self._made.append((use, place))
-        self.recorder.touch(process, use, place.path, place.state, place.status)
+        self.recorder.touched(process, ((use, place),))
 
     def _touch_for(self, stop: Stop, use: Use, place: Place) -> None:
         """A touch by a stopped thread, of the file behind a magic link too.

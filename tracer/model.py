@@ -60,16 +60,15 @@ class Fingerprint(NamedTuple):
         return cls(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """One process image's use of one path; ``seconds`` since the run began."""
+class Place(NamedTuple):
+    """A path that a call names, with what lay there before the call was made.
 
-    seconds: float
-    process: int
-    use: Use
-    path: str
+    ``path`` as bytes: it is the tracer's own; ``status`` is None where nothing was found.
+    """
+
+    path: bytes
     state: State
-    fingerprint: Fingerprint | None = None
+    status: os.stat_result | None
 
 
 @dataclass(frozen=True, slots=True)

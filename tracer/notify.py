@@ -22,10 +22,9 @@ from tracer.syscalls.signatures import AT_FDCWD, Meaning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.decode import Place
     from tracer.kernel.seccomp import Listener
     from tracer.lifecycle import Lifecycle
-    from tracer.model import Use
+    from tracer.model import Place, Use
     from tracer.syscalls.tables import Call
 
     _Key = tuple[int, bytes | None, bytes, int]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from tracer.custody import Custody
 from tracer.gaps import loses_files
-from tracer.model import Fingerprint, Gap, Listening, ProcessImage, State, Touch, Use
+from tracer.model import Gap, Listening, Place, ProcessImage, State, Use
 from tracer.paths import is_below, parent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tracer.tracefile.writer import TraceWriter
 
 _CLOCK_SLACK_NS = 50_000_000
@@ -84,18 +86,16 @@ class Recorder:
         real = own_path(path) if not stat.S_ISLNK(status.st_mode) else own_name(path)
         return real in self._created or is_below(real, self._created)
 
-    def touch(
-        self, process: int, use: Use, path: bytes, state: State, status: os.stat_result | None
-    ) -> None:
-        """Write a touch, unless this process image made the same one before."""
-        key = hash((process, use, path, state))
-        if key in self._touched:
-            return
-        self._touched.add(key)
-        fingerprint = Fingerprint.of(status) if status and state is State.FILE else None
-        self._writer.touch(
-            Touch(self.seconds(), process, use, os.fsdecode(path), state, fingerprint)
-        )
+    def touched(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
+        """Write touches, but for those that this process image made before."""
+        new = []
+        for use, place in touches:
+            key = hash((process, use, place.path, place.state))
+            if key not in self._touched:
+                self._touched.add(key)
+                new.append((use, place))
+        if new:
+            self._writer.touched(self.seconds(), process, new)
 
     def created(self, path: bytes) -> None:
         """The app is about to make ``path``, where nothing is."""

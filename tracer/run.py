@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import threading
@@ -161,8 +162,11 @@ def _trace(
 
         driver = Driver(options.plan, lifecycle, mask)
         driver.start()
+    gc.freeze()  # nothing in the loops makes cycles; a collection would only hold up the app
+    gc.disable()
     started.go()
     lifecycle.loop()
+    gc.enable()
     thread.join(_LAST_CALLS)
     if driver is not None:
         driver.join()
