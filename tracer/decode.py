@@ -46,6 +46,7 @@ _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _SECCOMP_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3
 _SOCKADDR_MOST = 128
 _SYMLINKS = ("symlink", "symlinkat")
+LOOKS = (Use.STAT, Use.READLINK)
 _UTIMENSAT = ("utimensat", "utimensat_time64", "futimesat")
 
 
@@ -92,7 +93,8 @@ class Decoder:
     """Decodes for one run.
 
     :ivar own_roots: True once any tracee changed what its paths mean; each is then asked.
-    :ivar execs: what an exec under way will touch, by thread: its process image is yet to be.
+    :ivar execs: who made an exec that is under way, and what it will touch, by thread: the process
+        image that it makes is yet to be.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -101,9 +103,10 @@ class Decoder:
         self.own_roots = False
         self._moved = False
         self._interpreters = Interpreters()
+        self._inherited = {tracee.link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._made: list[tuple[Use, Place]] = []
-        self.execs: dict[int, list[tuple[Use, Place]]] = {}
+        self.execs: dict[int, tuple[int, list[tuple[Use, Place]]]] = {}
         self._by_meaning: dict[Meaning, Callable[[Stop], Outcome]] = {
             Meaning.PLAIN: self._plain,
             Meaning.OPEN: self._open,
@@ -144,10 +147,15 @@ class Decoder:
 
         :param exe: what the kernel says it runs: an interpreter of binfmt_misc, for one.
         """
-        touches = self.execs.pop(tid, [])
+        _, touches = self.execs.pop(tid, (process, []))
         if exe is not None:
             touches.append((Use.EXEC, self.place(tid, exe, follow=True)))
         self.recorder.touched(process, touches)
+
+    def finish(self) -> None:
+        """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
+        for tid, (process, _) in [*self.execs.items()]:
+            self.commit_exec(tid, process)
 
     def unsettled(self) -> bool:
         """Whether paths seen before may mean other files since the last time this was asked."""
@@ -170,13 +178,19 @@ class Decoder:
             return None
         dirfd = AT_FDCWD if argument.dirfd is None else stop.fd(argument.dirfd)
         if not raw:
-            return self._of_descriptor(stop, dirfd)
+            return self._of_descriptor(stop, argument, dirfd)
         return self.locate(stop.tid, dirfd, raw)
 
     @staticmethod
-    def _of_descriptor(stop: Stop, dirfd: int) -> bytes | None:
-        """What an empty path means: the descriptor's own file, where the call allows that."""
-        allowed = stop.flags & AT_EMPTY_PATH or stop.call.name in (*_UTIMENSAT, "readlinkat")
+    def _of_descriptor(stop: Stop, argument: PathArgument, dirfd: int) -> bytes | None:
+        """What an empty path means: the descriptor's own file, where the call allows that.
+
+        To look at an open file again names no file: it was recorded when it was opened, and one
+        that was inherited, a log on stdout, is nothing that the image needs.
+        """
+        if argument.use in LOOKS:
+            return None
+        allowed = stop.flags & AT_EMPTY_PATH or stop.call.name in _UTIMENSAT
         return tracee.base_directory(stop.tid, dirfd) if allowed else None
 
     def locate(self, tid: int, dirfd: int, raw: bytes) -> bytes | None:
@@ -234,7 +248,7 @@ class Decoder:
             if own != place.path:
                 self._touch(stop.process, use, self.place(stop.tid, own, follow=True))
         hidden = tracee.behind(stop.tid, place.path)
-        if hidden is not None:
+        if hidden is not None and hidden not in self._inherited:
             self._touch(stop.process, use, self.place(stop.tid, hidden, follow=True))
 
     def _put_aside(self, place: Place, *, follow: bool) -> None:
@@ -346,7 +360,7 @@ class Decoder:
         for interpreter in self._interpreters.of(view, cwd, program.status):
             place = self.place(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
-        self.execs[stop.tid] = touches
+        self.execs[stop.tid] = stop.process, touches
         if program.status.st_mode & 0o6000 and os.geteuid() != 0:
             self.recorder.gap(
                 "setuid", f"{os.fsdecode(path)} ran without the privilege that it asks for"

@@ -37,6 +37,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
+        self._own = os.fsencode(writer.path)  # and its folder: no need of the app's
         self._custody = Custody(writer.folder)
         self._touched: set[int] = set()  # hashes: see notify
         self._created: set[bytes] = set()
@@ -90,6 +91,8 @@ class Recorder:
         """Write touches, but for those that this process image made before."""
         new = []
         for use, place in touches:
+            if place.path.startswith(self._own):
+                continue
             key = hash((process, use, place.path, place.state))
             if key not in self._touched:
                 self._touched.add(key)

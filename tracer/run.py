@@ -172,6 +172,7 @@ def _trace(
         driver.join()
     if answers.lost is not None:
         raise SlimtraceError(f"cannot go on tracing: {answers.lost}") from answers.lost
+    decoder.finish()
     return _end(about, recorder, writer, lifecycle, answers, driver.failure if driver else None)
 
 
