@@ -1,0 +1,1 @@
+"""Reads full images and writes slim ones."""

@@ -1,0 +1,278 @@
+"""The one reader of the full image: every symlink resolves inside the root that is given.
+
+Nothing else in the builder opens a file of the full image. The tree is taken to lie still while
+it is read: a component is checked with lstat(2) before it is passed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from builder.images.xattrs import read_xattrs
+from builder.model import Entry, Kind
+from tracer.errors import SlimtraceError
+from tracer.model import Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from builder.model import Reason
+    from tracer.model import SavedFile
+
+MAX_LINKS = 40
+"""MAXSYMLINKS of the kernel: a walk that passes more gets ELOOP (path_resolution(7))."""
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFIFO: Kind.FIFO,
+}
+_GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
+
+
+class Resolved(NamedTuple):
+    """Where a path leads inside the root.
+
+    :ivar path: the file's own path; where nothing lies there, the path with what could not be
+        walked left as it was.
+    :ivar links: own paths of the symlinks that were passed, in order.
+    :ivar exists: whether something lies there that the caller may reach.
+    """
+
+    path: str
+    links: tuple[str, ...]
+    exists: bool
+
+
+class _Node(NamedTuple):
+    fingerprint: Fingerprint
+    inode: tuple[int, int]
+    nlink: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Regular files of a tree; ``size`` in bytes, each inode once."""
+
+    files: int
+    size: int
+
+
+class Root:
+    """A root directory, read as the kernel reads it after chroot(2).
+
+    :param root: ``/`` or the directory that holds an unpacked image.
+    :param saved: files put aside by their own paths: they are read as they were, whether or not
+        they are still there, and the directories above them exist.
+    :raises SlimtraceError: ``root`` is no directory.
+    """
+
+    def __init__(self, root: str, saved: Mapping[str, SavedFile] | None = None) -> None:
+        self.root = os.path.realpath(root)
+        if not os.path.isdir(self.root):
+            raise SlimtraceError(f"cannot read the full image {root}: it is not a directory")
+        self._prefix = self.root.rstrip("/")
+        self._saved = dict(saved or {})
+        self._saved_parents = {parent for path in self._saved for parent in parents(path)}
+        self._nodes: dict[str, _Node | None] = {}
+        self._targets: dict[str, str] = {}
+
+    def resolve(self, path: str, *, follow: bool = True) -> Resolved:
+        """Walk ``path`` as path_resolution(7) tells, ``..`` of the root being the root itself.
+
+        :param follow: whether a symlink as last component is followed (as stat(2) does).
+
+        What cannot be reached (ENOENT, ENOTDIR, EACCES, ELOOP) does not exist.
+        """
+        pending = path.lstrip("/").split("/")[::-1]
+        here = ""
+        links: list[str] = []
+        while pending:
+            name = pending.pop()
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                here = here.rpartition("/")[0]
+                continue
+            step = f"{here}/{name}"
+            node = self._node(step)
+            kind = 0 if node is None else stat.S_IFMT(node.fingerprint.mode)
+            if kind == stat.S_IFLNK and (pending or follow):
+                if len(links) == MAX_LINKS:
+                    return _nowhere(step, pending, links)
+                links.append(step)
+                target = self.readlink(step)
+                if target.startswith("/"):
+                    here = ""
+                pending += target.lstrip("/").split("/")[::-1]
+                continue
+            if kind == 0 or (pending and kind != stat.S_IFDIR):
+                return _nowhere(step, pending, links)
+            here = step
+        return Resolved(here or "/", tuple(links), exists=True)
+
+    def fingerprint(self, path: str) -> Fingerprint | None:
+        """What lstat(2) says of a resolved path, None where there is nothing."""
+        node = self._node("" if path == "/" else path)
+        return None if node is None else node.fingerprint
+
+    def kind(self, path: str) -> Kind | None:
+        """What a resolved path would be in an image; None for sockets, devices and nothing."""
+        fingerprint = self.fingerprint(path)
+        return None if fingerprint is None else _KINDS.get(stat.S_IFMT(fingerprint.mode))
+
+    def is_saved(self, path: str) -> bool:
+        """Whether the file at a resolved path was put aside."""
+        return path in self._saved
+
+    def on_root_device(self, path: str) -> bool:
+        """Whether a resolved path lies in the root's own file system, not on another mount."""
+        node, top = self._node("" if path == "/" else path), self._node("")
+        return node is not None and top is not None and node.inode[0] == top.inode[0]
+
+    def entry(self, path: str, reasons: tuple[Reason, ...]) -> Entry:
+        """The entry for a resolved path, with the metadata that lstat(2) gives.
+
+        :raises SlimtraceError: there is nothing there, or it is a socket or a device.
+        """
+        node = self._node("" if path == "/" else path)
+        kind = self.kind(path)
+        if node is None or kind is None:
+            cause = "it is gone" if node is None else "it is a socket or a device"
+            raise SlimtraceError(f"cannot keep {path}: {cause}")
+        mode, uid, gid, size, mtime_ns = node.fingerprint
+        source = self._source(path)
+        is_file = kind is Kind.FILE
+        return Entry(
+            path,
+            kind,
+            stat.S_IMODE(mode),
+            uid,
+            gid,
+            mtime_ns,
+            size=size if is_file else 0,
+            target=self.readlink(path) if kind is Kind.SYMLINK else "",
+            source=source if is_file else None,
+            xattrs=read_xattrs(source),
+            hardlink=node.inode if is_file and node.nlink > 1 else None,
+            reasons=reasons,
+        )
+
+    def open(self, path: str) -> BinaryIO:
+        """The bytes of the regular file at a resolved path.
+
+        :raises SlimtraceError: it cannot be opened, or is no regular file.
+        """
+        if self.kind(path) is not Kind.FILE:  # a FIFO would make open(2) wait for ever
+            raise SlimtraceError(f"cannot read {path}: it is not a regular file")
+        try:
+            return open(os.open(self._source(path), os.O_RDONLY | os.O_NOFOLLOW), "rb")
+        except OSError as error:
+            raise SlimtraceError(
+                f"cannot read {path}: {error.strerror}",
+                "build as the user who traced the app, or as root",
+            ) from error
+
+    def head(self, path: str, size: int) -> bytes:
+        """Up to ``size`` first bytes of the regular file at a resolved path.
+
+        :raises SlimtraceError: as :meth:`open`.
+        """
+        with self.open(path) as file:
+            return file.read(size)
+
+    def listdir(self, path: str) -> list[str]:
+        """Names in the directory at a resolved path, sorted; empty where it cannot be read."""
+        try:
+            names = set(os.listdir(self._prefix + path))
+        except OSError:
+            names = set()
+        if path in self._saved_parents:
+            above = path.rstrip("/") + "/"
+            kept = [*self._saved, *self._saved_parents]
+            beneath = (name[len(above) :] for name in kept if name.startswith(above))
+            names.update(name.partition("/")[0] for name in beneath if name)
+        return sorted(names)
+
+    def readlink(self, path: str) -> str:
+        """Target of the symlink at a resolved path, as written."""
+        target = self._targets.get(path)
+        if target is None:
+            target = self._targets[path] = os.readlink(self._prefix + path)
+        return target
+
+    def totals(self) -> Totals:
+        """The root's regular files, without other mounts and what the kernel provides."""
+        files = size = 0
+        linked: set[tuple[int, int]] = set()
+        for status in self._regular_files():
+            files += 1
+            if status.st_nlink > 1:
+                inode = (status.st_dev, status.st_ino)
+                if inode in linked:
+                    continue
+                linked.add(inode)
+            size += status.st_size
+        return Totals(files, size)
+
+    def _regular_files(self) -> Iterator[os.stat_result]:
+        top = self._prefix or "/"
+        device = os.stat(top).st_dev
+        skipped = {f"{self._prefix}/{name}" for name in ("proc", "sys", "dev", "run")}
+        folders = [top]
+        while folders:
+            try:
+                with os.scandir(folders.pop()) as children:
+                    for child in children:
+                        if child.is_dir(follow_symlinks=False):
+                            # Only directories tell: on overlayfs a file has its layer's device.
+                            same = child.stat(follow_symlinks=False).st_dev == device
+                            if same and child.path not in skipped:
+                                folders.append(child.path)
+                        elif child.is_file(follow_symlinks=False):
+                            yield child.stat(follow_symlinks=False)
+            except OSError:  # unreadable or gone meanwhile: not ours to count
+                continue
+
+    def _source(self, path: str) -> str:
+        saved = self._saved.get(path)
+        return (self._prefix + path) if saved is None else saved.blob
+
+    def _node(self, path: str) -> _Node | None:
+        try:
+            return self._nodes[path]
+        except KeyError:
+            node = self._nodes[path] = self._lstat(path)
+            return node
+
+    def _lstat(self, path: str) -> _Node | None:
+        saved = self._saved.get(path)
+        if saved is not None:
+            return _Node(saved.fingerprint, (0, 0), 1)
+        try:
+            status = os.lstat(self._prefix + path if path else self._prefix or "/")
+        except (OSError, ValueError):
+            status = None
+        if path in self._saved_parents and (status is None or not stat.S_ISDIR(status.st_mode)):
+            return _Node(_GONE_DIRECTORY, (0, 0), 1)
+        if status is None:
+            return None
+        return _Node(Fingerprint.of(status), (status.st_dev, status.st_ino), status.st_nlink)
+
+
+def parents(path: str) -> list[str]:
+    """The directories above an own path, ``/`` first; none above ``/``."""
+    names = path.split("/")[1:-1] if path != "/" else []
+    above = ["/"] if path != "/" else []
+    for name in names:
+        above.append(f"{above[-1].rstrip('/')}/{name}")
+    return above
+
+
+def _nowhere(step: str, pending: list[str], links: list[str]) -> Resolved:
+    rest = [name for name in reversed(pending) if name]
+    return Resolved("/".join([step, *rest]), tuple(links), exists=False)

@@ -1,0 +1,82 @@
+"""Images for an engine's store or a registry: skopeo takes them there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.images.oci import OciLayout
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.model import Entry, Image
+
+TRANSPORTS = ("containers-storage:", "docker-daemon:", "docker://")
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A name in a transport of skopeo's (containers-transports(5))."""
+
+    transport: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.transport}{self.name}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def work_folder(self) -> str:
+        return tempfile.gettempdir()
+
+    def prepare(self) -> None:
+        """See that skopeo is there.
+
+        :raises SlimtraceError: it is not.
+        """
+        if shutil.which("skopeo") is None:
+            raise SlimtraceError(
+                f"cannot write {self}: skopeo is not installed",
+                "install skopeo, or write an archive that engines load: -o image.tar",
+            )
+
+    def write(self, image: Image, entries: Iterable[Entry]) -> None:
+        """Copy the image there, with its digest as it is where the transport allows it.
+
+        :raises SlimtraceError: skopeo is missing or fails; its last line says why.
+        """
+        self.prepare()
+        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+            layout = OciLayout(f"{folder}/image", "image")
+            layout.write(image, entries)
+            # skopeo takes https_proxy, credentials and certificates from where it always does.
+            done = subprocess.run(
+                ["skopeo", "copy", "--quiet", str(layout), str(self)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                check=False,
+                text=True,
+                errors="replace",
+            )
+        if done.returncode:
+            hint = "log in with: skopeo login REGISTRY" if "docker://" in str(self) else None
+            raise SlimtraceError(f"cannot write {self}: {_cause(done.stderr)}", hint)
+
+
+def _cause(stderr: str) -> str:
+    """The message of skopeo's last line, which logrus writes as ``… msg="…"``."""
+    lines = stderr.strip().splitlines() or ["skopeo failed"]
+    _, found, message = lines[-1].partition('msg="')
+    if not found:
+        return lines[-1].rstrip(".")
+    for escape, meant in (('\\"', '"'), ("\\n", " "), ("\\t", " ")):
+        message = message.replace(escape, meant)
+    return " ".join(message.removesuffix('"').split()).rstrip(".")

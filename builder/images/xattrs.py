@@ -1,0 +1,33 @@
+"""Extended attributes that belong to a file's content, not to the system that stores it."""
+
+from __future__ import annotations
+
+import os
+
+_OF_THIS_SYSTEM = (
+    "security.selinux",  # a label of the host's policy; the engine sets its own
+    "security.evm",  # signs the inode's number
+    "system.nfs",  # ACLs that the server translates
+    "trusted.overlay.",  # overlayfs' own book-keeping
+    "user.overlay.",
+)
+
+
+def read_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
+    """The attributes of ``path`` itself (listxattr(2), symlinks not followed), sorted by name.
+
+    Where the file system has none, or they cannot be read, there are none.
+    """
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return ()
+    kept = []
+    for name in sorted(names):
+        if name.startswith(_OF_THIS_SYSTEM):
+            continue
+        try:
+            kept.append((name, os.getxattr(path, name, follow_symlinks=False)))
+        except OSError:  # an attribute that this user may not read
+            continue
+    return tuple(kept)

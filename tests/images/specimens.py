@@ -1,0 +1,162 @@
+"""A tree with every kind of entry, and entries and an image made of a tree."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.images.config import make_image
+from builder.images.layer import write_layer
+from builder.images.root import Root
+from builder.model import Entry, Image, ImageConfig, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+CONFIG = ImageConfig(
+    created="2024-05-06T07:08:09Z",
+    architecture="amd64",
+    entrypoint=("/program",),
+    cmd=("one", "two"),
+    working_dir="/",
+    user="65532:65532",
+    env=("PATH=/usr/bin", "LANG=C.UTF-8"),
+    exposed_ports=("8080/tcp",),
+    labels={"org.opencontainers.image.title": "specimens", "team": "blue"},
+)
+
+# cap_net_bind_service=ep as VFS_CAP_REVISION_2 (capabilities(7)): bytes that are not UTF-8 included
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+
+
+def grow(root: Path) -> None:
+    """Make the tree. As root it has owners, a capability and a file that nobody may read."""
+    for name in ("etc", "usr", "usr/bin", "empty", "deep", "tmp", "usr-local"):
+        (root / name).mkdir(parents=True)
+    deep = root / "deep"
+    for _ in range(4):
+        deep /= "a-directory-with-a-name-that-is-rather-long-for-a-directory"
+        deep.mkdir()
+    (deep / ("f" * 200)).write_bytes(b"deep\n")
+    (root / "etc/ünï.conf").write_bytes(b"utf-8\n")
+    os.symlink("/etc/" + "ü" * 90, root / "etc/long-link")
+    with open(os.fsencode(root / "etc") + b"/latin-\xe4\xff", "wb") as file:
+        file.write(b"not utf-8\n")
+    os.symlink(b"latin-\xe4\xff", os.fsencode(root / "etc") + b"/link-\xfc")
+    (root / "etc/nothing").touch()
+    (root / "usr/bin/tool").write_bytes(os.urandom(300_000))
+    os.link(root / "usr/bin/tool", root / "usr/bin/tool-again")
+    os.link(root / "usr/bin/tool", root / "a-tool")
+    (root / "usr/bin/su").write_bytes(b"setuid\n")
+    os.symlink("usr/bin", root / "bin")
+    os.mkfifo(root / "tmp/pipe")
+    with open(root / "usr/sparse", "wb") as file:
+        file.seek(5_000_000)
+        file.write(b"end")
+    os.setxattr(root / "etc/nothing", "user.note", b"\xff\x00 raw = \n bytes")
+    for path, mode in (("usr/bin/su", 0o4755), ("tmp", 0o1777), ("etc/nothing", 0o600)):
+        os.chmod(root / path, mode)
+    if os.geteuid() == 0:
+        os.chown(root / "etc/nothing", 65532, 3_000_000_000)  # larger than ustar's fields
+        os.lchown(root / "bin", 7, 8)
+        os.setxattr(root / "usr/bin/tool", "security.capability", CAPABILITY)
+    _set_times(root)
+
+
+def _set_times(root: Path) -> None:
+    moment = 1_600_000_000_123_456_789
+    for above, folders, files in os.walk(root, topdown=False):
+        for name in sorted([*folders, *files]):
+            path = os.path.join(above, name)
+            moment += 1_000_000_001
+            os.utime(path, ns=(moment, moment), follow_symlinks=False)
+    os.utime(root / "usr/sparse", ns=(-5_500_000_000, -5_500_000_000))  # 1969, not whole
+    os.utime(root, ns=(moment, moment))
+
+
+def entries_of(root: Path | str) -> list[Entry]:
+    """Entries for all that a tree holds, itself included, in no particular order."""
+    reader = Root(str(root))
+    found = ["/"]
+    for path in found:
+        status = os.lstat(f"{root}{path}")
+        if stat.S_ISDIR(status.st_mode):
+            found += [f"{path.rstrip('/')}/{name}" for name in reader.listdir(path)]
+    return [reader.entry(path, ()) for path in found[::-1]]
+
+
+def image_of(entries: Iterable[Entry], folder: Path) -> Image:
+    """An image of the entries; its layer lies in ``folder``, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return make_image(write_layer(entries, str(folder)), CONFIG)
+
+
+def dump(root: Path | str, *, nanoseconds: bool = True) -> dict[str, str]:
+    """The tree in words, to be compared: ``{"/etc/x": "file 0644 0:0 …"}``."""
+    seen: dict[tuple[int, int], str] = {}
+    described = {}
+    for entry in sorted(entries_of(root), key=lambda entry: os.fsencode(entry.path)):
+        words = [entry.kind, f"{entry.mode:04o}", f"{entry.uid}:{entry.gid}", entry.target]
+        words.append(str(entry.mtime_ns if nanoseconds else entry.mtime_ns // 10**9))
+        # umoci run by a user notes the owner that it could not set in user.rootlesscontainers.
+        kept = [pair for pair in entry.xattrs if pair[0] != "user.rootlesscontainers"]
+        words += [f"{name}={value.hex()}" for name, value in kept]
+        if entry.source:
+            with open(entry.source, "rb") as file:
+                words.append(str(hash(file.read())))
+        if entry.hardlink:
+            words.append("same as " + seen.setdefault(entry.hardlink, entry.path))
+        described[entry.path] = " ".join(words)
+    return described
+
+
+def file_of(path: Path, name: str = "/file", size: int | None = None) -> Entry:
+    """An entry for one file; ``size`` where it shall be another than the file's."""
+    length = path.stat().st_size if size is None else size
+    return Entry(name, Kind.FILE, 0o644, 0, 0, 0, size=length, source=str(path))
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """A temporary folder that other users reach, which pytest's are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o701)
+        yield Path(folder)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A new folder where a file of a megabyte fits and no more."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() == 0 and subprocess.run(["mount", *options], check=False).returncode == 0:
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+        return
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        yield folder
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """A Ctrl-C that comes in the middle."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
