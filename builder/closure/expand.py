@@ -1,0 +1,174 @@
+"""The fixpoint: from paths that are wanted to all entries that they need."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.closure.hwcaps import baseline
+from builder.closure.loader import Loader
+from builder.closure.shebang import script_needs
+from builder.images.root import parents
+from builder.model import Dropped, Kind, Reason, Selection
+from builder.outside import is_kernels, why_outside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.closure.loader import Missing
+    from builder.closure.need import Surroundings
+    from builder.images.root import Resolved, Root
+    from builder.model import Entry
+
+_RANK = {
+    reason: rank
+    for rank, reason in enumerate(
+        [
+            Reason.TOUCHED,
+            Reason.INCLUDED,
+            Reason.SCRIPT_INTERPRETER,
+            Reason.ELF_INTERPRETER,
+            Reason.NEEDED_LIBRARY,
+            Reason.BASELINE_LIBRARY,
+            Reason.SYMLINK,
+            Reason.DIRECTORY,
+            Reason.SKELETON,
+        ]
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A path to keep, as it was looked up.
+
+    :ivar follow: whether what a symlink leads to is wanted too.
+    :ivar load: whether it was, or may be, loaded as a program or library.
+    :ivar execute: whether it was, or may be, executed: only then does a ``#!`` line count.
+    :ivar override: kept even where an image does not hold such paths (``--include``).
+    """
+
+    path: str
+    reason: Reason
+    follow: bool = True
+    load: bool = False
+    execute: bool = False
+    override: bool = False
+
+
+def expand(root: Root, wanted: Iterable[Wanted], around: Surroundings) -> Selection:
+    """All entries that the wanted paths need, transitively.
+
+    A needed library that is nowhere is a warning: many are optional. What is wanted and not
+    there is left to the caller, who knows whether that matters.
+
+    :raises SlimtraceError: a file of the full image cannot be read.
+    """
+    closure = _Closure(root, around)
+    for want in sorted(wanted, key=lambda want: want.path):
+        closure.want(want)
+    closure.run()
+    return closure.selection()
+
+
+class _Closure:
+    def __init__(self, root: Root, around: Surroundings) -> None:
+        self._root = root
+        self._around = around
+        self._loader = Loader(root, around)
+        self._reasons: dict[str, set[Reason]] = {}
+        self._dropped: dict[str, Dropped] = {}
+        self._to_load: dict[str, str] = {}
+        """Resolved path → how it was looked up."""
+        self._scripts: deque[str] = deque()
+        self._loaded: set[str] = set()
+        self._missing: dict[Missing, None] = {}
+
+    def want(self, want: Wanted) -> None:
+        found = self._root.resolve(want.path, follow=want.follow)
+        for path in (*found.links, found.path):
+            for need in baseline(self._root, path):
+                self.want(Wanted(need.path, need.reason, load=True))
+        for link in found.links:
+            self._keep(link, Reason.SYMLINK, override=want.override)
+        if not found.exists or not self._keep(found.path, want.reason, override=want.override):
+            return
+        if self._root.kind(found.path) is not Kind.FILE:
+            return
+        if want.load:
+            self._to_load.setdefault(found.path, want.path)
+        if want.execute and self._may_execute(found):
+            self._scripts.append(found.path)
+
+    def run(self) -> None:
+        """Go on until nothing new is needed.
+
+        Programs go first: their search path serves what they load, which then need not be
+        looked at on its own.
+        """
+        seen: set[str] = set()
+        while self._to_load or self._scripts:
+            while self._scripts:
+                path = self._scripts.popleft()
+                if path not in seen:
+                    seen.add(path)
+                    for need in script_needs(self._root, path, self._around):
+                        self.want(Wanted(need.path, need.reason, load=True, execute=True))
+            batch, self._to_load = self._to_load, {}
+            for path in sorted(batch, key=self._programs_first):
+                if path not in self._loaded:
+                    self._load(batch[path], path)
+
+    def selection(self) -> Selection:
+        entries = {path: self._entry(path) for path in sorted(self._reasons)}
+        dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
+        return Selection(entries, dropped, self._warnings(entries))
+
+    def _keep(self, path: str, reason: Reason, *, override: bool) -> bool:
+        why = why_outside(path)
+        if why is None and self._root.kind(path) is None:
+            why = "it is a socket or a device"
+        if why is not None and not (override and not is_kernels(path) and self._root.kind(path)):
+            self._dropped.setdefault(path, Dropped(path, why))
+            return False
+        self._reasons.setdefault(path, set()).add(reason)
+        for parent in parents(path):
+            self._reasons.setdefault(parent, set()).add(Reason.DIRECTORY)
+        return True
+
+    def _load(self, lookup: str, path: str) -> None:
+        loads = self._loader.loads(lookup, path)
+        self._loaded.add(path)
+        if loads is None:
+            return
+        self._loaded.update(loads.files)
+        self._missing.update(dict.fromkeys(loads.missing))
+        for need in loads.needs:
+            self.want(Wanted(need.path, need.reason))
+
+    def _may_execute(self, found: Resolved) -> bool:
+        fingerprint = self._root.fingerprint(found.path)
+        return fingerprint is not None and bool(fingerprint.mode & 0o111)
+
+    def _programs_first(self, path: str) -> tuple[bool, str]:
+        elf = self._loader.elves.read(path)
+        return (elf is None or elf.interpreter is None, path)
+
+    def _entry(self, path: str) -> Entry:
+        reasons = tuple(sorted(self._reasons[path], key=_RANK.__getitem__))
+        return self._root.entry(path, reasons)
+
+    def _warnings(self, entries: Iterable[str]) -> tuple[str, ...]:
+        """A library that a kept file brings under another search path is not missing."""
+        there = {path.rpartition("/")[2] for path in entries}
+        read = map(self._loader.elves.read, self._loaded)
+        there |= {elf.soname for elf in read if elf and elf.soname}
+        found: dict[str, list[str]] = {}
+        for missing in self._missing:
+            if missing.name not in there:
+                found.setdefault(missing.name, []).append(missing.by)
+        return tuple(
+            f"cannot find the library {name}, which {min(by)} names: left out"
+            for name, by in sorted(found.items())
+        )

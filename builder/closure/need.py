@@ -1,0 +1,63 @@
+"""What a closure rule answers, and what of a run it may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.model import Reason
+    from tracer.model import Run
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A path that a kept file needs, as it is looked up: its symlinks are needed too."""
+
+    path: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What of the runs' environment decides where things are found.
+
+    :ivar path: directories of ``PATH``, absolute.
+    :ivar library_path: elements of ``LD_LIBRARY_PATH``, absolute; ``$ORIGIN`` and the like
+        stand as written.
+    :ivar cwd: the first run's working directory.
+    """
+
+    path: tuple[str, ...]
+    library_path: tuple[str, ...]
+    cwd: str
+
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> Surroundings:
+        """The directories of all runs, in the order of the runs."""
+        runs = list(runs)
+        path: dict[str, None] = {}
+        library_path: dict[str, None] = {}
+        for run in runs:
+            path.update(dict.fromkeys(_split(run.env.get("PATH", DEFAULT_PATH), ":", run.cwd)))
+            libraries = run.env.get("LD_LIBRARY_PATH", "").replace(";", ":")
+            if libraries:
+                library_path.update(dict.fromkeys(_split(libraries, ":", run.cwd)))
+        return cls(tuple(path), tuple(library_path), runs[0].cwd if runs else "/")
+
+    def absolute(self, path: str) -> str:
+        """``path`` as a process in the working directory would look it up."""
+        return path if path.startswith("/") else f"{self.cwd.rstrip('/')}/{path}"
+
+
+def _split(value: str, separator: str, cwd: str) -> list[str]:
+    """Elements of a search path; an empty one is the working directory (environ(7))."""
+    elements = [element or cwd for element in value.split(separator)]
+    return [
+        element if element.startswith(("/", "$")) else f"{cwd.rstrip('/')}/{element}"
+        for element in elements
+    ]

@@ -1,0 +1,136 @@
+"""The builder's commands: parse, call one function, print."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from builder.options import BuildOptions
+from tracer.console import say, warn
+from tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from builder.report import BuildReport
+
+_BUILD_HELP = """
+Examples:
+
+  slimtrace build slimtrace.trace -o app.tar && podman load -i app.tar
+
+  slimtrace build idle.trace busy.trace -o oci:app:v1 --json
+
+  slimtrace build slimtrace.trace -o app.tar --include '/usr/share/zoneinfo/**' --user 65532:65532
+"""
+
+
+def build(
+    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Traces of one image.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DEST",
+            help="Where the image goes: FILE.tar, oci:DIR[:TAG], oci-archive:FILE, "
+            "docker-archive:FILE, rootfs:DIR or tar:FILE.",
+        ),
+    ],
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Keep these paths too; ** crosses directories."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Leave these paths out; wins.")
+    ] = None,
+    allow_secret: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Let these secrets in.")
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="UID[:GID]", help="The image's user; without it, the run's."),
+    ] = None,
+    grant_read: Annotated[
+        bool, typer.Option("--grant-read", help="Open the copies that the user could not read.")
+    ] = False,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Build from files changed since the run.")
+    ] = False,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Set a variable in the image."),
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option("-t", "--tag", metavar="NAME[:TAG]", help="Name the image.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print what was built as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Build the image that holds what the traces saw, what that needs to load, and no more."""
+    from builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
+
+    options = BuildOptions(
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        allow_secret=tuple(allow_secret or ()),
+        user=user,
+        grant_read=grant_read,
+        allow_changed=allow_changed,
+        env=tuple(env or ()),
+        tag=tag,
+        source_date_epoch=_source_date_epoch(),
+    )
+    report = build_image(traces, output, options)
+    if json:
+        print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())
+        return
+    for warning in report.selection.warnings:
+        warn(warning)
+    for line in _summary(report):
+        say(line)
+
+
+def _source_date_epoch() -> int | None:
+    value = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not value:
+        return None
+    if not value.isdecimal():
+        raise UsageError(f"cannot use SOURCE_DATE_EPOCH={value}: it is not a number of seconds")
+    return int(value)
+
+
+def _summary(report: BuildReport) -> list[str]:
+    kept, full = report.kept, report.full
+    layer = report.image.layer
+    return [
+        f"kept {kept.files} of {full.files} files, {_human(kept.size)} of {_human(full.size)}",
+        f"wrote {report.destination}: 1 layer, {_human(layer.size)} compressed",
+        f"digest {report.image.digest}",
+        *_next_step(report.destination),
+    ]
+
+
+def _next_step(destination: str) -> list[str]:
+    transport, colon, rest = destination.partition(":")
+    if not colon and destination.endswith(".tar"):
+        return [f"next: podman load -i {destination}"]
+    if transport in {"docker-archive", "oci-archive"} and colon:
+        return [f"next: podman load -i {rest.partition(':')[0]}"]
+    if transport == "oci" and colon:
+        return [f"next: skopeo copy {destination} docker://REGISTRY/NAME"]
+    return []
+
+
+def _human(size: float) -> str:
+    """Bytes as people read them, in powers of ten as image tools count."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+build.__doc__ = f"{build.__doc__}\n{_BUILD_HELP}"

@@ -1,0 +1,31 @@
+"""What no slim image holds, whatever the app touched."""
+
+from __future__ import annotations
+
+KERNEL = ("/proc", "/sys", "/dev")
+RUNTIME = "/run"
+ENGINE = frozenset({"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"})
+
+OWN_TOP = frozenset({*KERNEL, RUNTIME, "/tmp"})  # noqa: S108 -- the image's, not this machine's
+"""Directories that every container finds, mounted over or empty: their metadata is fixed."""
+
+
+def is_kernels(path: str) -> bool:
+    """Whether the path lies in a file system that the kernel provides."""
+    return path.startswith(tuple(f"{top}/" for top in KERNEL)) or path in KERNEL
+
+
+def why_outside(path: str) -> str | None:
+    """Why an image does not hold what lies at this path; None where it may.
+
+    The tops themselves (``/proc``, ``/run``) are no answer: they exist, empty.
+    """
+    if path in OWN_TOP:
+        return None
+    if is_kernels(path):
+        return "the kernel provides it"
+    if path.startswith(RUNTIME + "/"):
+        return "it is state of the running system"
+    if path in ENGINE:
+        return "a container engine provides it"
+    return None

@@ -1,0 +1,116 @@
+"""The data's way from traces to an image, in order."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.closure.expand import expand
+from builder.closure.need import Surroundings
+from builder.folders import as_traced
+from builder.globs import compile_glob, exclude, include
+from builder.images.config import make_image
+from builder.images.destination import parse_destination
+from builder.images.layer import write_layer
+from builder.images.root import Root
+from builder.model import Kind
+from builder.policy.access import check_access, grant_read
+from builder.policy.secrets import find_secrets, leave_out_secrets
+from builder.policy.skeleton import add_skeleton
+from builder.report import BuildReport, kept_totals
+from builder.runconfig import image_config, image_user, parse_env
+from builder.selection import pick, settle
+from tracer.errors import SlimtraceError
+from tracer.tracefile.reader import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.model import Selection
+    from builder.options import BuildOptions
+    from tracer.model import Trace
+
+
+def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:
+    """Build the slim image of these traces and write it.
+
+    :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
+        run, or the image cannot be written.
+    """
+    parse_env(options.env)  # what is wrong with the command line is said before the work
+    to = parse_destination(destination, options.tag)
+    to.prepare()
+    trace = read_trace(traces)
+    root = full_image(trace)
+    selection = select(trace, root, options)
+    config = image_config(trace, selection, image_user(root, trace.runs[0], options.user), options)
+    with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
+        layer = write_layer(selection.entries.values(), folder)
+        image = make_image(layer, config)
+        to.write(image, selection.entries.values())
+    selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
+    return BuildReport(image, str(to), selection, kept_totals(selection), root.totals())
+
+
+def full_image(trace: Trace) -> Root:
+    """The root that the runs saw, with what they put aside.
+
+    :raises SlimtraceError: the trace has no run, or its runs saw different images, or one that
+        is not a root on this machine.
+    """
+    images = {run.image for run in trace.runs}
+    if not images:
+        raise SlimtraceError("cannot build from the trace: it has no run", "trace the app again")
+    if len(images) > 1:
+        raise SlimtraceError(
+            f"cannot build from the trace: its runs saw different images ({', '.join(images)})",
+            "build from traces of one image",
+        )
+    kind, _, folder = images.pop().partition(":")
+    if kind != "rootfs" or not folder:
+        raise SlimtraceError(f"cannot read the full image {kind}:{folder}: it is no rootfs:DIR")
+    return Root(folder, trace.saved)
+
+
+def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
+    """What of the full image goes into the slim one.
+
+    :raises SlimtraceError: files changed since the run, or one cannot be read.
+    """
+    included = include(root, options.include)
+    globs = tuple(compile_glob(root, pattern) for pattern in options.include)
+    picked = pick(trace, root, globs, allow_changed=options.allow_changed)
+    selection = expand(root, (*picked.wanted, *included.wanted), Surroundings.of(trace.runs))
+    selection = settle(selection, picked, included.warnings)
+    selection = as_traced(selection, picked.directories, live=root.root == "/")
+    for step in _policies(trace, root, options):
+        selection = step(selection)
+    return selection
+
+
+def _policies(
+    trace: Trace, root: Root, options: BuildOptions
+) -> list[Callable[[Selection], Selection]]:
+    user = image_user(root, trace.runs[0], options.user)
+    unwanted = tuple(compile_glob(root, pattern) for pattern in options.exclude)
+    allowed = [compile_glob(root, pattern) for pattern in options.allow_secret]
+
+    def without_secrets(selection: Selection) -> Selection:
+        secrets = find_secrets(root, selection)
+        return leave_out_secrets(
+            selection, secrets, lambda path: any(glob.matches(path) for glob in allowed)
+        )
+
+    def opened(selection: Selection) -> Selection:
+        if options.grant_read:
+            selection = grant_read(selection, *user, find_secrets(root, selection))
+        return check_access(selection, *user)
+
+    full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
+    return [
+        lambda selection: exclude(selection, unwanted),
+        without_secrets,
+        lambda selection: add_skeleton(selection, full),
+        opened,
+    ]

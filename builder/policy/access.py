@@ -1,0 +1,92 @@
+"""Whether the image's user can reach and read what is kept, by mode bits alone (inode(7)).
+
+The user has no supplementary groups and no capabilities, as container engines start it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.images.root import parents
+from builder.model import Kind, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from builder.model import Entry, Selection
+
+_NAMED = 5
+_READ, _SEARCH = 4, 1
+
+
+def check_access(selection: Selection, uid: int, gid: int) -> Selection:
+    """The selection with a warning that says what the user cannot read, and what bars it."""
+    blocked: dict[str, list[str]] = {}
+    for path, entry in selection.entries.items():
+        if entry.kind is Kind.FILE:
+            barrier = next(iter(_barriers(selection.entries, entry, uid, gid)), None)
+            if barrier is not None:
+                blocked.setdefault(barrier, []).append(path)
+    if not blocked:
+        return selection
+    count = sum(map(len, blocked.values()))
+    barriers = sorted(blocked, key=lambda path: (-len(blocked[path]), path))
+    words = [_bars(selection.entries[path], blocked[path]) for path in barriers[:_NAMED]]
+    if len(barriers) > _NAMED:
+        words.append(f"and {len(barriers) - _NAMED} more")
+    files = "1 file" if count == 1 else f"{count} files"
+    warning = (
+        f"the image's user {uid}:{gid} cannot read {files}: {', '.join(words)}; "
+        "--grant-read opens the copies, --user names another user"
+    )
+    return replace(selection, warnings=(*selection.warnings, warning))
+
+
+def grant_read(selection: Selection, uid: int, gid: int, secrets: Collection[str]) -> Selection:
+    """The selection with the bits that the user lacks added to the copies, never to a secret."""
+    entries = dict(selection.entries)
+    for path, entry in selection.entries.items():
+        touched_directory = entry.kind is Kind.DIRECTORY and Reason.TOUCHED in entry.reasons
+        if path in secrets or not (entry.kind is Kind.FILE or touched_directory):
+            continue
+        for barrier in _barriers(selection.entries, entry, uid, gid):
+            before = entries[barrier]
+            bits = _needed(before) << _shift(before, uid, gid)
+            entries[barrier] = replace(before, mode=before.mode | bits)
+    return replace(selection, entries=entries)
+
+
+def _barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) -> list[str]:
+    """The paths whose bits keep the user from the entry, the topmost first."""
+    if uid == 0:
+        return []
+    above = [entries[parent] for parent in parents(entry.path) if parent in entries]
+    found = [item.path for item in above if not _may(item, _SEARCH, uid, gid)]
+    if not _may(entry, _needed(entry), uid, gid):
+        found.append(entry.path)
+    return found
+
+
+def _may(entry: Entry, bits: int, uid: int, gid: int) -> bool:
+    return entry.mode >> _shift(entry, uid, gid) & bits == bits
+
+
+def _needed(entry: Entry) -> int:
+    """Read; and search of a directory, or execution of what anybody may execute."""
+    execute = entry.kind is Kind.DIRECTORY or entry.mode & 0o111
+    return _READ | (_SEARCH if execute else 0)
+
+
+def _shift(entry: Entry, uid: int, gid: int) -> int:
+    """Which three bits count: the first class that fits decides, even where it grants less."""
+    if entry.uid == uid:
+        return 6
+    return 3 if entry.gid == gid else 0
+
+
+def _bars(barrier: Entry, files: list[str]) -> str:
+    text = f"{barrier.path} is {barrier.mode:04o} and owned by {barrier.uid}:{barrier.gid}"
+    if files == [barrier.path]:
+        return text
+    return f"{text} ({len(files)} in it)"

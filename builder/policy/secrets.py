@@ -1,0 +1,130 @@
+"""Secrets stay out of images: known by their names, or by what they say."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from builder.model import Dropped, Kind
+from builder.prune import without
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from builder.images.root import Root
+    from builder.model import Selection
+
+_KEY = "a private key"
+_CLOUD = "cloud credentials"
+_REGISTRY = "registry credentials"
+_PASSWORDS = "passwords"
+_HISTORY = "a history"
+
+_BY_NAME: tuple[tuple[str, str], ...] = (
+    *((name, _KEY) for name in ("id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk")),
+    *((name, _KEY) for name in ("id_ed25519", "id_ed25519_sk", "ssh_host_*_key")),
+    *((name, _KEY) for name in ("*.ppk", "*.p12", "*.pfx", ".ssh/*", ".gnupg/*")),
+    (".aws/credentials", _CLOUD),
+    (".config/gcloud/*credentials*", _CLOUD),
+    (".azure/*", _CLOUD),
+    (".kube/config", "cluster credentials"),
+    (".docker/config.json", _REGISTRY),
+    (".dockercfg", _REGISTRY),
+    ("containers/auth.json", _REGISTRY),
+    (".pypirc", _REGISTRY),
+    *((name, _PASSWORDS) for name in (".netrc", ".pgpass", ".my.cnf", ".git-credentials")),
+    *((f"/etc/{name}", _PASSWORDS) for name in ("shadow", "shadow-", "gshadow", "gshadow-")),
+    (".vault-token", "a token"),
+    ("/run/secrets/*", "a container's secret"),
+    *((f".{shell}_history", _HISTORY) for shell in ("bash", "zsh", "sh", "ash", "ksh", "python")),
+    *((f".{tool}_history", _HISTORY) for tool in ("psql", "mysql", "sqlite", "node_repl", "irb")),
+    *((name, _HISTORY) for name in (".rediscli_history", ".mongo_history", "fish_history")),
+    *((name, _HISTORY) for name in (".lesshst", ".viminfo", ".zhistory", ".history")),
+)
+"""Patterns over the last components of a path (all of them where they begin with ``/``);
+a ``/*`` at the end takes everything beneath."""
+
+_BY_NAME_AND_CONTENT: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
+    (".npmrc", re.compile(rb"_auth(Token)?\s*=|_password\s*="), _REGISTRY),
+    (".aws/config", re.compile(rb"aws_secret_access_key|aws_session_token"), _CLOUD),
+)
+
+_PEM_KEY = re.compile(rb"^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----\s*$", re.MULTILINE)
+_PUTTY_KEY = b"PuTTY-User-Key-File-"
+_PEM_HEADS = (b"-----BEGIN", b"Bag Attributes")
+_HEAD = 1024
+_LARGEST_PEM = 1 << 22
+_NAMED = 20
+
+
+def find_secrets(root: Root, selection: Selection) -> dict[str, str]:
+    """Own paths of the kept files that are secrets, and what each is.
+
+    A link whose name is a secret's makes a secret of what it leads to.
+
+    :raises SlimtraceError: a kept file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for path, entry in selection.entries.items():
+        if entry.kind is Kind.DIRECTORY:
+            continue
+        what = _by_name(path)
+        if what is None and entry.kind is Kind.FILE:
+            what = _by_content(root, path)
+        if what is None:
+            continue
+        found[path] = what
+        if entry.kind is Kind.SYMLINK:
+            target = root.resolve(path).path
+            if target in selection.entries and root.kind(target) is Kind.FILE:
+                found[target] = what
+    return found
+
+
+def leave_out_secrets(
+    selection: Selection, secrets: Mapping[str, str], allowed: Callable[[str], bool]
+) -> Selection:
+    """The selection without its secrets, and one warning that names them.
+
+    :param secrets: what :func:`find_secrets` found.
+    :param allowed: whether the user lets in the file at a path.
+    """
+    gone = [Dropped(path, f"it is {what}") for path, what in secrets.items() if not allowed(path)]
+    if not gone:
+        return selection
+    names = ", ".join(f"{item.path} ({secrets[item.path]})" for item in gone[:_NAMED])
+    more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+    warning = f"secrets are left out: {names}{more}; --allow-secret GLOB lets one in"
+    return without(selection, gone, (warning,))
+
+
+def _by_name(path: str) -> str | None:
+    for pattern, what in _BY_NAME:
+        if _names(pattern, path):
+            return what
+    return None
+
+
+def _names(pattern: str, path: str) -> bool:
+    if pattern.startswith("/"):
+        return fnmatchcase(path, pattern)
+    wanted = pattern.split("/")
+    parts = path.split("/")
+    if wanted[-1] == "*":
+        return any(part == wanted[0] for part in parts[:-1])
+    last = parts[-len(wanted) :]
+    return len(last) == len(wanted) and all(map(fnmatchcase, last, wanted))
+
+
+def _by_content(root: Root, path: str) -> str | None:
+    head = root.head(path, _HEAD).lstrip()
+    for pattern, regex, what in _BY_NAME_AND_CONTENT:
+        if _names(pattern, path) and regex.search(root.head(path, _LARGEST_PEM)):
+            return what
+    if head.startswith(_PUTTY_KEY):
+        return _KEY
+    # Only a file that is PEM from its first line: programs and documents quote such lines.
+    if head.startswith(_PEM_HEADS) and _PEM_KEY.search(root.head(path, _LARGEST_PEM)):
+        return _KEY
+    return None

@@ -1,0 +1,41 @@
+"""The directories that any program may expect (hier(7)): they exist, empty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.model import Entry, Kind, Reason, Selection
+from builder.outside import OWN_TOP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MODES: Mapping[str, int] = {
+    "/": 0o755,
+    "/dev": 0o755,
+    "/proc": 0o555,
+    "/run": 0o755,
+    "/sys": 0o555,
+    "/tmp": 0o1777,  # noqa: S108 -- the image's
+}
+
+
+def add_skeleton(selection: Selection, full: Mapping[str, Entry]) -> Selection:
+    """The selection with ``/``, ``/proc``, ``/sys``, ``/dev``, ``/run`` and ``/tmp`` in it.
+
+    :param full: these directories as they are in the full image, where they are.
+
+    All but ``/`` get fixed metadata: on a live root they are mounts and change by the second,
+    and the digest must not.
+    """
+    entries = dict(selection.entries)
+    for path, mode in _MODES.items():
+        there = entries.get(path)
+        if there is not None and there.kind is not Kind.DIRECTORY:
+            continue  # an image whose /run is a link keeps its link
+        plain = Entry(path, Kind.DIRECTORY, mode, 0, 0, 0, reasons=())
+        base = plain if path in OWN_TOP else there or full.get(path, plain)
+        reasons = () if there is None else there.reasons
+        entries[path] = replace(base, reasons=(*reasons, Reason.SKELETON))
+    return replace(selection, entries=dict(sorted(entries.items())))

@@ -1,0 +1,81 @@
+"""What a build did, for people and for ``build --json``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from builder.images.root import Totals
+from builder.model import Kind
+
+if TYPE_CHECKING:
+    from builder.model import Image, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """One build.
+
+    :ivar kept: the image's regular files; ``full`` those of the full image.
+    """
+
+    image: Image
+    destination: str
+    selection: Selection
+    kept: Totals
+    full: Totals
+
+    @property
+    def dropped(self) -> Totals:
+        """The full image's files that the slim one lacks.
+
+        Never less than none: a file that was put aside may be gone from the full image.
+        """
+        return Totals(
+            max(0, self.full.files - self.kept.files), max(0, self.full.size - self.kept.size)
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The document that ``build --json`` prints."""
+        layer = self.image.layer
+        return {
+            "image": {
+                "digest": self.image.digest,
+                "config_digest": self.image.config_digest,
+                "destination": printable(self.destination),
+                "size": layer.size,
+                "uncompressed": layer.uncompressed,
+                "layers": [{"digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size}],
+            },
+            "kept": {"files": self.kept.files, "bytes": self.kept.size},
+            "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
+            "reasons": reason_counts(self.selection),
+            "warnings": [printable(warning) for warning in self.selection.warnings],
+        }
+
+
+def kept_totals(selection: Selection) -> Totals:
+    """The selection's regular files; ``size`` in bytes, each inode once."""
+    files = size = 0
+    linked: set[tuple[int, int]] = set()
+    for entry in selection.entries.values():
+        if entry.kind is not Kind.FILE:
+            continue
+        files += 1
+        if entry.hardlink is None or entry.hardlink not in linked:
+            size += entry.size
+        if entry.hardlink is not None:
+            linked.add(entry.hardlink)
+    return Totals(files, size)
+
+
+def reason_counts(selection: Selection) -> dict[str, int]:
+    """How many entries are there for each reason, by the first that each has."""
+    counts = Counter(entry.reasons[0].value for entry in selection.entries.values())
+    return dict(sorted(counts.items()))
+
+
+def printable(text: str) -> str:
+    """The text with bytes that are not UTF-8 (lone surrogates) replaced, as JSON needs it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,180 @@
+"""The whole way: a trace file, the image's configuration, the report, the command line."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from worlds import TIME, plant, run, trace
+
+from builder.images.root import Root
+from builder.options import BuildOptions
+from builder.pipeline import build, select
+from builder.runconfig import image_config, image_user
+from tracer.errors import SlimtraceError, UsageError
+from tracer.model import Listening
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from builder.model import ImageConfig
+    from tracer.model import Trace
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+ACCOUNTS = "root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\nbroken\n"
+
+
+def config(top: Path, the_trace: Trace, options: BuildOptions) -> ImageConfig:
+    root = Root(str(top))
+    user = image_user(root, the_trace.runs[0], options.user)
+    return image_config(the_trace, select(the_trace, root, options), user, options)
+
+
+def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    env = {"B": "2", "A": "1"}
+    the_trace = trace(
+        top, ["/srv/app"], command=("./app", "-x", "y"), cwd="/srv", env=env, user="5:6"
+    )
+    the_trace = replace(the_trace, listening=(Listening("tcp", 80), Listening("udp", 53)))
+    made = config(top, the_trace, BuildOptions(env=("B=3", "C=a=b")))
+    assert (made.entrypoint, made.cmd) == (("./app",), ("-x", "y"))
+    assert (made.working_dir, made.user) == ("/srv", "5:6")
+    assert made.env == ("A=1", "B=3", "C=a=b")
+    assert made.exposed_ports == ("80/tcp", "53/udp")
+    assert (made.architecture, made.created) == ("amd64", "2023-11-14T22:13:20Z")
+    assert TIME == 1_700_000_000
+
+
+def test_what_the_user_says_wins(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/f": "f"})
+    the_trace = trace(top, ["/f"], command=("python3", "x"), env={}, machine="aarch64")
+    options = BuildOptions(entrypoint=("/a",), cmd=(), source_date_epoch=60, labels=(("a", "b"),))
+    made = config(top, the_trace, options)
+    assert (made.entrypoint, made.cmd, made.created) == (("/a",), (), "1970-01-01T00:01:00Z")
+    assert (made.architecture, dict(made.labels)) == ("arm64", {"a": "b"})
+    assert [word for word in made.env if word.startswith("PATH=/usr/local/sbin:")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (None, (7, 8)),
+        ("65532:65532", (65532, 65532)),
+        ("33", (33, 44)),
+        ("1000", (1000, 0)),
+        ("web", (33, 44)),
+        ("web:9", (33, 9)),
+        ("0:staff", (0, 50)),
+    ],
+)
+def test_users(tmp_path: Path, wanted: str | None, expected: tuple[int, int]) -> None:
+    top = plant(tmp_path / "root", {"/etc/passwd": ACCOUNTS, "/etc/group": "staff:x:50:\n"})
+    assert image_user(Root(str(top)), run(top, user="7:8"), wanted) == expected
+
+
+@pytest.mark.parametrize("wanted", ["nobody", "0:none", "", "-1", "broken"])
+def test_users_that_there_are_not(tmp_path: Path, wanted: str) -> None:
+    top = plant(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
+    with pytest.raises(UsageError, match="cannot use --user"):
+        image_user(Root(str(top)), run(top), wanted)
+
+
+def test_an_env_must_be_a_pair(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot use --env A: it is not NAME=VALUE"):
+        build([], str(tmp_path / "x.tar"), BuildOptions(env=("A",)))
+
+
+def write_trace(path: Path, top: Path, *files: str) -> None:
+    """A trace file as the tracer writes it."""
+    lines: list[dict[str, object]] = [{"slimtrace": 1, "version": "0"}]
+    one = run(top)
+    names = ("cwd", "user", "env", "image", "image_digest", "started", "machine", "engine")
+    values = {name: getattr(one, name) for name in names}
+    lines.append({"run": {"command": list(one.command), **values, "first_process": 1}})
+    lines.append({"process": 1, "parent": None, "exe": "/app", "argv": ["/app"]})
+    for name in files:
+        status = os.lstat(top / name.lstrip("/"))
+        stat = [status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns]
+        lines.append({"use": "read", "t": 0.1, "p": 1, "path": name, "was": "file", "stat": stat})
+    end = {"seconds": 1.0, "exit_status": 0, "signal": None, "complete": True}
+    lines.append({"end": end})
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+
+
+def test_build_json_and_the_image(tmp_path: Path, slimtrace: Command) -> None:
+    top = plant(tmp_path / "root", {"/app": "12345", "/other": "123", "/etc/shadow": "s"})
+    os.link(top / "app", top / "app2")
+    write_trace(tmp_path / "t", top, "/app", "/app2", "/etc/shadow")
+    target = tmp_path / "x.tar"
+    done = slimtrace("build", str(tmp_path / "t"), "-o", str(target), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = orjson.loads(done.stdout)
+    image = document.pop("image")
+    (layer,) = image["layers"]
+    assert document == {
+        "kept": {"files": 2, "bytes": 5},
+        "dropped": {"files": 2, "bytes": 4},
+        "reasons": {"skeleton": 5, "touched": 3},
+        "warnings": [
+            "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB lets one in"
+        ],
+    }
+    assert image["destination"] == str(target)
+    assert image["size"] == layer["size"]
+    assert set(layer) == {"digest", "diff_id", "size"}
+    with tarfile.open(target) as archive:
+        assert "blobs/sha256/" + image["digest"].partition(":")[2] in archive.getnames()
+
+
+def test_two_builds_have_one_digest(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/app": "12345", "/lib": "-> usr", "/usr/x": "x"})
+    write_trace(tmp_path / "t", top, "/app", "/usr/x")
+    reports = [
+        build([str(tmp_path / "t")], f"oci:{tmp_path}/{name}", BuildOptions())
+        for name in ("a", "b")
+    ]
+    assert reports[0].image.digest == reports[1].image.digest
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "root", "t"]
+
+
+def test_the_command_line(tmp_path: Path, slimtrace: Command) -> None:
+    top = plant(tmp_path / "root", {"/app": "12345", "/secret": "s"}, **{"/app": 0o600})
+    write_trace(tmp_path / "t", top, "/app")
+    tree = tmp_path / "slim"
+    words = ("--include", "/se*", "--exclude", "/secret", "--user", "65532:65532", "--grant-read")
+    done = slimtrace("build", str(tmp_path / "t"), "-o", f"rootfs:{tree}", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "kept 1 of 2 files, 5 B of 6 B" in done.stderr
+    assert (tree / "app").stat().st_mode & 0o777 == 0o604
+    assert sorted(os.listdir(tree)) == ["app", "dev", "proc", "run", "sys", "tmp"]
+
+
+def test_errors_have_one_line_and_a_status(tmp_path: Path, slimtrace: Command) -> None:
+    top = plant(tmp_path / "root", {"/app": "12345"})
+    write_trace(tmp_path / "t", top, "/app")
+    (top / "app").write_text("changed")
+    for words, status, message in (
+        ((str(tmp_path / "t"), "-o", str(tmp_path / "x.tar")), 125, "changed since the run"),
+        ((str(tmp_path / "none"), "-o", str(tmp_path / "x.tar")), 125, "cannot read"),
+        ((str(tmp_path / "t"), "-o", "nonsense"), 2, "cannot write to 'nonsense'"),
+        ((str(tmp_path / "t"),), 2, "--output"),
+    ):
+        done = slimtrace("build", *words)
+        assert done.returncode == status, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["root", "t"]
+
+
+def test_a_destination_that_cannot_be_is_said_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(SlimtraceError, match=r"the folder .* does not exist"):
+        build([str(tmp_path / "no-trace")], str(tmp_path / "no/x.tar"), BuildOptions())

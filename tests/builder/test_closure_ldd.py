@@ -1,0 +1,59 @@
+"""The closure finds the very libraries that the system's own loader finds."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+import pytest
+from parts import need
+
+from builder.closure.loader import Loader
+from builder.closure.need import Surroundings
+from builder.images.root import Root
+from builder.model import Reason
+
+_LINE = re.compile(r"(?:=> )?(/\S+) \(0x")
+_ENOUGH = 100
+
+
+def programs() -> list[str]:
+    found = []
+    for folder in ("/usr/sbin", "/usr/bin"):
+        for name in sorted(os.listdir(folder)):
+            path = os.path.realpath(os.path.join(folder, name))
+            with open(path, "rb") if os.path.isfile(path) else open(os.devnull, "rb") as file:
+                if file.read(5) == b"\x7fELF\x02":
+                    found.append(path)
+    step = max(1, len(set(found)) // (_ENOUGH + 10))
+    return sorted(set(found))[::step]
+
+
+def ldd(path: str) -> set[str] | None:
+    """Resolved files; None for what is not dynamic, or not to be loaded here."""
+    env = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
+    done = subprocess.run(["ldd", path], capture_output=True, text=True, check=False, env=env)
+    if done.returncode != 0 or "not found" in done.stdout or "=>" not in done.stdout:
+        return None
+    return {os.path.realpath(name) for name in _LINE.findall(done.stdout)}
+
+
+def test_as_ldd() -> None:
+    need("ldd")
+    root = Root("/")
+    loader = Loader(root, Surroundings((), (), "/"))
+    differences, compared = {}, 0
+    for path in programs():
+        expected = ldd(path)
+        loads = loader.loads(path, path)
+        if expected is None or loads is None:
+            continue
+        compared += 1
+        wanted = [n.path for n in loads.needs if n.reason is Reason.ELF_INTERPRETER]
+        found = {root.resolve(name).path for name in wanted} | set(loads.files)
+        if found != expected:
+            differences[path] = (sorted(expected - found), sorted(found - expected))
+    assert not differences
+    if compared < _ENOUGH:
+        pytest.skip(f"only {compared} dynamic programs here")

@@ -1,0 +1,116 @@
+"""--include and --exclude: what a pattern takes, and why it takes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from worlds import dump, plant, trace
+
+from builder.globs import compile_glob, include
+from builder.images.root import Root
+from builder.options import BuildOptions
+from builder.pipeline import select
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TREE = {
+    "/app/a.py": "a",
+    "/app/b.txt": "b",
+    "/app/sub/c.py": "c",
+    "/app/sub/deep/d.py": "d",
+    "/app/.hidden": "h",
+    "/lib": "-> usr/lib",
+    "/usr/lib/x.so": "x",
+    "/usr/lib/x.so.1": "y",
+    "/usr/lib/[odd]": "o",
+    "/proc/1/x": "x",
+    "/run/app.pid": "1",
+    "/etc/hosts": "h",
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken"),
+    [
+        (
+            "/app",
+            ["/app/.hidden", "/app/a.py", "/app/b.txt", "/app/sub/c.py", "/app/sub/deep/d.py"],
+        ),
+        (
+            "/app/",
+            ["/app/.hidden", "/app/a.py", "/app/b.txt", "/app/sub/c.py", "/app/sub/deep/d.py"],
+        ),
+        ("/app/*.py", ["/app/a.py"]),
+        ("/app/**/*.py", ["/app/a.py", "/app/sub/c.py", "/app/sub/deep/d.py"]),
+        ("/app/s*", ["/app/sub/c.py", "/app/sub/deep/d.py"]),
+        ("/app/sub/**", ["/app/sub/c.py", "/app/sub/deep/d.py"]),
+        ("/app/?.[pt]*", ["/app/a.py", "/app/b.txt"]),
+        ("/app/[!a].*", ["/app/b.txt"]),
+        ("/app/**/deep", ["/app/sub/deep/d.py"]),
+        ("/lib/x.so", ["/usr/lib/x.so"]),
+        ("/lib/x.so*", ["/usr/lib/x.so", "/usr/lib/x.so.1"]),
+        ("/usr/lib/[[]odd]", ["/usr/lib/[odd]"]),
+        ("/**/x.so", ["/usr/lib/x.so"]),
+        ("/run/app.pid", ["/run/app.pid"]),
+        ("/etc/hosts", ["/etc/hosts"]),
+    ],
+)
+def test_include_and_exclude_take_the_same(tmp_path: Path, pattern: str, taken: list[str]) -> None:
+    top = plant(tmp_path / "root", TREE)
+    root = Root(str(top))
+    kept = select(trace(top, []), root, BuildOptions(include=(pattern,)))
+    files = [path for path, line in dump(kept).items() if line.startswith("file")]
+    assert files == taken
+    assert kept.warnings == ()
+    glob = compile_glob(root, pattern)
+    every = [path for path in TREE if path not in {"/lib", "/proc/1/x"}]
+    assert sorted(path for path in every if glob.matches(path)) == taken
+    both = BuildOptions(include=("/**",), exclude=(pattern,))
+    left = dump(select(trace(top, []), root, both))
+    assert not set(left) & set(taken)
+    assert {path for path in every if path not in taken} <= set(left)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cause"),
+    [
+        ("app/*.py", "patterns are absolute paths in the image"),
+        ("/nowhere/*", "there is no /nowhere in the full image"),
+        ("/app/*/d.py", "'*' does not cross '/', use '**'"),
+        ("/usr/*.so", "'*' does not cross '/', use '**'"),
+        ("/app/*.rs", "nothing in /app has such a name"),
+        ("/proc/1/*", "what is in /proc, /sys, /dev comes from the kernel"),
+    ],
+)
+def test_an_include_that_matches_nothing_says_why(tmp_path: Path, pattern: str, cause: str) -> None:
+    found = include(Root(str(plant(tmp_path / "root", TREE))), (pattern,))
+    assert found.wanted == ()
+    assert found.warnings == (f"--include '{pattern}' matches nothing: {cause}",)
+
+
+def test_exclude_wins_says_so_and_leaves_a_tree(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", TREE)
+    options = BuildOptions(include=("/app",), exclude=("/app/sub", "app", "/usr/none"))
+    selection = select(trace(top, ["/app/sub/c.py"]), Root(str(top)), options)
+    assert dump(selection) == {
+        "/app": "directory 0755 included,directory",
+        "/app/.hidden": "file 0644 included",
+        "/app/a.py": "file 0644 included",
+        "/app/b.txt": "file 0644 included",
+    }
+    dropped = {item.path: item.why for item in selection.dropped}
+    assert dropped["/app/sub/c.py"] == "--exclude '/app/sub'"
+    assert selection.warnings == (
+        "--exclude 'app' matches nothing: patterns are absolute paths in the image",
+        "--exclude '/usr/none' matches nothing: nothing that it names would be in the image",
+    )
+
+
+def test_excluding_all_of_a_directory_takes_the_way_to_it(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", TREE)
+    selection = select(
+        trace(top, ["/app/sub/deep/d.py"]), Root(str(top)), BuildOptions(exclude=("/**/*.py",))
+    )
+    assert list(selection.entries) == ["/", "/dev", "/proc", "/run", "/sys", "/tmp"]

@@ -1,0 +1,191 @@
+"""The reader of the full image walks as the kernel does, and never out of the root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import TIME, plant
+
+from builder.images.root import Root, Totals, parents
+from builder.model import Kind, Reason
+from tracer.errors import SlimtraceError
+from tracer.kernel.openat2 import open_in_root
+from tracer.model import Fingerprint, SavedFile
+
+TREE = {
+    "/usr/lib/x.so.1.2": "x",
+    "/usr/lib/x.so.1": "-> x.so.1.2",
+    "/lib": "-> usr/lib",
+    "/etc/abs": "-> /usr/lib/x.so.1",
+    "/etc/out": "-> ../../../../usr/lib",
+    "/etc/loop": "-> loop",
+    "/etc/gone": "-> /nowhere/else",
+    "/a/b/up": "-> ../..",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "resolved", "links", "exists"),
+    [
+        ("/", "/", (), True),
+        ("/usr/lib/x.so.1.2", "/usr/lib/x.so.1.2", (), True),
+        ("/lib/x.so.1", "/usr/lib/x.so.1.2", ("/lib", "/usr/lib/x.so.1"), True),
+        ("/etc/abs", "/usr/lib/x.so.1.2", ("/etc/abs", "/usr/lib/x.so.1"), True),
+        ("/etc/out/x.so.1.2", "/usr/lib/x.so.1.2", ("/etc/out",), True),
+        ("/lib/../lib/x.so.1.2", "/usr/lib/x.so.1.2", ("/lib",), True),
+        ("/../../usr", "/usr", (), True),
+        ("/a/b/up/usr", "/usr", ("/a/b/up",), True),
+        ("/etc/loop", "/etc/loop", ("/etc/loop",) * 40, False),
+        ("/etc/gone", "/nowhere/else", ("/etc/gone",), False),
+        ("/usr/lib/x.so.1.2/", "/usr/lib/x.so.1.2", (), False),
+        ("/usr/lib/x.so.1.2/..", "/usr/lib/x.so.1.2/..", (), False),
+        ("/no/such", "/no/such", (), False),
+        ("/" + "n" * 300, "/" + "n" * 300, (), False),
+    ],
+)
+def test_resolves(
+    tmp_path: Path, path: str, resolved: str, links: tuple[str, ...], exists: bool
+) -> None:
+    root = Root(str(plant(tmp_path / "root", TREE)))
+    assert root.resolve(path) == (resolved, links, exists)
+
+
+def test_a_link_that_is_not_followed_is_what_is_found(tmp_path: Path) -> None:
+    root = Root(str(plant(tmp_path / "root", TREE)))
+    assert root.resolve("/lib/x.so.1", follow=False) == ("/usr/lib/x.so.1", ("/lib",), True)
+    assert root.resolve("/lib/", follow=False) == ("/usr/lib", ("/lib",), True)
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(st.sampled_from(["a", "b", "c", "..", ".", ""]), min_size=1, max_size=6)
+TARGETS = st.tuples(st.booleans(), PATHS).map(lambda x: ("/" if x[0] else "") + "/".join(x[1]))
+NODES = st.one_of(st.just("dir"), st.just("file"), TARGETS.map(lambda t: "-> " + (t or ".")))
+TREES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), NODES, max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tree=TREES, paths=st.lists(PATHS.map("/".join), min_size=1, max_size=8))
+def test_the_kernel_agrees(tree: dict[str, str], paths: list[str]) -> None:
+    folder = tempfile.mkdtemp()
+    try:
+        for path, node in sorted(tree.items()):
+            with suppress(OSError):  # a parent is missing, or no directory
+                make(os.path.join(folder, path), node)
+        root = Root(folder)
+        for path in paths:
+            for follow in (True, False):
+                found = root.resolve("/" + path, follow=follow)
+                expected = kernel(folder, "/" + path, follow=follow)
+                assert (found.path if found.exists else None) == expected, path
+    finally:
+        shutil.rmtree(folder)
+
+
+def make(path: str, node: str) -> None:
+    if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
+        return  # a parent became a symlink: what it holds is elsewhere
+    if node == "dir":
+        os.mkdir(path)
+    elif node == "file":
+        Path(path).touch()
+    else:
+        os.symlink(node[3:], path)
+
+
+def kernel(folder: str, path: str, *, follow: bool) -> str | None:
+    top = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        fd = open_in_root(top, path.encode(), follow=follow)
+    except OSError:
+        return None
+    finally:
+        os.close(top)
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").removeprefix(folder) or "/"
+    finally:
+        os.close(fd)
+
+
+def test_forty_links_are_the_limit(tmp_path: Path) -> None:
+    chain = {f"/l{n}": f"-> l{n + 1}" for n in range(1, 41)}
+    root = Root(str(plant(tmp_path / "root", {**chain, "/l41": "end"})))
+    assert root.resolve("/l1").exists
+    assert not Root(str(plant(tmp_path / "root", {"/l0": "-> l1"}))).resolve("/l0").exists
+
+
+def test_an_entry_keeps_the_metadata(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/f": "four", "/l": "-> f"}, **{"/f": 0o4751})
+    os.link(top / "f", top / "g")
+    os.mkfifo(top / "p")
+    entry = Root(str(top)).entry("/f", (Reason.TOUCHED,))
+    assert (entry.kind, entry.mode, entry.size, entry.mtime_ns) == (
+        Kind.FILE,
+        0o4751,
+        4,
+        TIME * 10**9,
+    )
+    assert (entry.uid, entry.gid) == (os.geteuid(), os.stat(top / "f").st_gid)
+    assert entry.hardlink == Root(str(top)).entry("/g", ()).hardlink is not None
+    assert entry.source == str(top / "f")
+    link = Root(str(top)).entry("/l", ())
+    assert (link.kind, link.target, link.size, link.source) == (Kind.SYMLINK, "f", 0, None)
+    assert Root(str(top)).entry("/p", ()).kind is Kind.FIFO
+
+
+def test_a_socket_is_no_entry(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        with pytest.raises(SlimtraceError, match="cannot keep /s: it is a socket or a device"):
+            Root(str(tmp_path)).entry("/s", ())
+
+
+def test_reading_what_is_no_file_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p")
+    with pytest.raises(SlimtraceError, match="cannot read /p: it is not a regular file"):
+        Root(str(tmp_path)).open("/p")
+
+
+def test_a_root_must_be_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(SlimtraceError, match=r"cannot read the full image .*/none: it is not"):
+        Root(str(tmp_path / "none"))
+
+
+def test_files_put_aside_are_as_they_were(tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_text("before")
+    was = Fingerprint(0o100640, 7, 8, 6, 5)
+    saved = {path: SavedFile(path, str(blob), was) for path in ("/etc/x", "/gone/deep/y")}
+    top = plant(tmp_path / "root", {"/etc/x": "after!!!"})
+    root = Root(str(top), saved)
+    for path in saved:
+        assert root.resolve(path) == (path, (), True)
+        entry = root.entry(path, ())
+        assert (entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns) == (0o640, 7, 8, 6, 5)
+        with root.open(path) as file:
+            assert file.read() == b"before"
+    assert root.entry("/gone/deep", ()).kind is Kind.DIRECTORY
+    assert root.listdir("/") == ["etc", "gone"]
+    assert root.listdir("/gone") == ["deep"]
+    assert root.listdir("/gone/deep") == ["y"]
+    assert root.resolve("/gone/deep/../deep/y").exists
+
+
+def test_totals_count_an_inode_once_and_no_kernel_directories(tmp_path: Path) -> None:
+    tree = {"/a": "12345", "/b/c": "123", "/proc/x": "no", "/run/y": "no", "/l": "-> a"}
+    top = plant(tmp_path / "root", tree)
+    os.link(top / "a", top / "b/a")
+    assert Root(str(top)).totals() == Totals(3, 8)
+
+
+def test_parents() -> None:
+    assert parents("/") == []
+    assert parents("/a") == ["/"]
+    assert parents("/a/b/c") == ["/", "/a", "/a/b"]

@@ -1,0 +1,214 @@
+"""From a trace to what is kept: what stays out, what changed since, what was put aside."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from worlds import TIME, dump, plant, trace
+
+from builder.images.root import Root
+from builder.options import BuildOptions
+from builder.pipeline import full_image, select
+from tracer.errors import SlimtraceError
+from tracer.model import Fingerprint, Gap, SavedFile, State, Trace, TracedPath, Use
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from builder.model import Selection
+
+PLAIN = BuildOptions()
+
+TREE = {
+    "/lib": "-> usr/lib",
+    "/usr/lib/x.so.1": "-> x.so.1.2",
+    "/usr/lib/x.so.1.2": "x",
+    "/etc/conf": "c",
+    "/etc/hosts": "h",
+    "/etc/link-to-hosts": "-> hosts",
+    "/proc/self/maps": "m",
+    "/run/app/state": "s",
+    "/var/run": "-> /run",
+    "/srv/data/one": "1",
+    "/srv/data/two": "2",
+}
+
+
+def chosen(top: Path, the_trace: Trace, options: BuildOptions = PLAIN) -> Selection:
+    return select(the_trace, Root(str(top), the_trace.saved), options)
+
+
+def why(selection: Selection) -> dict[str, str]:
+    return {item.path: item.why for item in selection.dropped}
+
+
+def test_what_the_image_holds(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", TREE)
+    touched = ["/lib/x.so.1", "/etc/conf", "/srv/data", "/proc/self/maps", "/var/run/app/state"]
+    touched += ["/etc/hosts", "/etc/link-to-hosts", "/proc"]
+    selection = chosen(top, trace(top, touched, created=["/tmp/new"]))
+    assert dump(selection) == {
+        "/etc/conf": "file 0644 touched",
+        "/lib": "-> usr/lib symlink",
+        "/proc": "directory 0555 touched,skeleton",
+        "/srv/data": "directory 0755 touched",
+        "/usr/lib/x.so.1": "-> x.so.1.2 symlink",
+        "/usr/lib/x.so.1.2": "file 0644 touched",
+    }
+    assert why(selection) == {
+        "/etc/hosts": "a container engine provides it",
+        "/etc/link-to-hosts": "a container engine provides it",
+        "/proc/self/maps": "the kernel provides it",
+        "/tmp/new": "the app made it",
+        "/var/run/app/state": "it is state of the running system",
+    }
+
+
+def test_a_socket_stays_out(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/srv": None})
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(top / "srv/s"))
+        selection = chosen(top, trace(top, {"/srv/s": {Use.CONNECT}}))
+    assert why(selection) == {"/srv/s": "it is a socket or a device"}
+
+
+def test_a_link_that_was_only_read_does_not_bring_its_target(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/l": "-> f", "/f": "f", "/d": "-> nowhere"})
+    selection = chosen(top, trace(top, {"/l": {Use.READLINK}, "/d": {Use.READLINK}}))
+    assert dump(selection) == {"/d": "-> nowhere touched", "/l": "-> f touched"}
+
+
+def test_the_skeleton_is_there(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/tmp/x": "x"})
+    selection = chosen(top, trace(top, [], cwd="/none"))
+    assert {path: (f"{e.mode:04o}", e.mtime_ns) for path, e in selection.entries.items()} == {
+        "/": ("0755", TIME * 10**9),
+        "/dev": ("0755", 0),
+        "/proc": ("0555", 0),
+        "/run": ("0755", 0),
+        "/sys": ("0555", 0),
+        "/tmp": ("1777", 0),
+    }
+
+
+CHANGES = {
+    "/content": "its content",
+    "/mode": "its mode",
+    "/gone": "it",
+    "/type": "its type",
+    "/link": "its target",
+}
+
+
+def changed_world(tmp_path: Path) -> tuple[Path, Trace]:
+    files = dict.fromkeys((*CHANGES, "/same", "/dir/x"), "before")
+    top = plant(tmp_path / "root", {**files, "/link": "-> same", "/dir": None})
+    uses = {path: {Use.READ} for path in files}
+    the_trace = trace(top, {**uses, "/dir": {Use.LIST}, "/link": {Use.READLINK}})
+    (top / "content").write_text("after")
+    (top / "mode").chmod(0o600)
+    (top / "gone").unlink()
+    (top / "type").unlink()
+    (top / "type").mkdir()
+    (top / "link").unlink()
+    (top / "link").symlink_to("/elsewhere")
+    (top / "dir/new").write_text("a directory's time changes; that is no change")
+    return top, the_trace
+
+
+def test_files_that_changed_since_the_run_are_an_error(tmp_path: Path) -> None:
+    top, the_trace = changed_world(tmp_path)
+    with pytest.raises(SlimtraceError) as error:
+        chosen(top, the_trace)
+    assert error.value.message == (
+        "cannot build from the trace: 4 files (/content, /gone, /mode, /type) changed since the run"
+    )
+    assert error.value.hint == "trace the app again, or build with --allow-changed"
+
+
+def test_allow_changed_takes_what_is_there(tmp_path: Path) -> None:
+    top, the_trace = changed_world(tmp_path)
+    selection = chosen(top, the_trace, BuildOptions(allow_changed=True))
+    assert why(selection) == {"/gone": "it was gone when the image was built"}
+    assert {"/content", "/mode", "/type", "/same"} <= set(selection.entries)
+    assert selection.warnings == (
+        "4 files (/content, /gone, /mode, /type) changed since the run: "
+        "the image has what is there now",
+    )
+
+
+def test_no_more_than_five_changed_files_are_named(tmp_path: Path) -> None:
+    names = [f"/{n}" for n in range(7)]
+    top = plant(tmp_path / "root", dict.fromkeys(names, "x"))
+    the_trace = trace(top, names)
+    for name in names:
+        (top / name[1:]).write_text("changed")
+    with pytest.raises(SlimtraceError, match=r"7 files \(/0, /1, /2, /3, /4, …\) changed"):
+        chosen(top, the_trace)
+
+
+def test_without_a_fingerprint_only_existence_counts(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/f": "f"})
+    there = TracedPath("/f", State.FILE, frozenset({Use.READ}), (1,), 0.0, None)
+    the_trace = replace(trace(top, []), paths={"/f": there})
+    assert "/f" in chosen(top, the_trace).entries
+    (top / "f").unlink()
+    with pytest.raises(SlimtraceError, match=r"1 file \(/f\) changed since the run"):
+        chosen(top, the_trace)
+
+
+def test_a_file_put_aside_is_taken_as_it_was(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/etc/x": "before", "/data/deep/y": "gone soon"})
+    blobs = {}
+    for path in ("/etc/x", "/data/deep/y"):
+        blob = tmp_path / path.replace("/", "-")
+        blob.write_bytes((top / path[1:]).read_bytes())
+        was = Fingerprint.of(os.lstat(top / path[1:]))
+        blobs[path] = SavedFile(path, str(blob), was)
+    the_trace = trace(top, list(blobs), saved=blobs)
+    (top / "etc/x").write_text("after!")
+    (top / "data/deep/y").unlink()
+    (top / "data/deep").rmdir()
+    (top / "data").rmdir()
+    selection = chosen(top, the_trace)
+    for path, saved in blobs.items():
+        entry = selection.entries[path]
+        assert (entry.source, entry.mtime_ns) == (saved.blob, TIME * 10**9)
+    assert selection.entries["/data/deep"].kind == "directory"
+    assert selection.warnings == ()
+
+
+def test_the_same_trace_gives_the_same_selection(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", TREE)
+    first = trace(top, ["/lib/x.so.1", "/etc/conf", "/srv/data", "/srv"])
+    second = replace(first, paths=dict(reversed(list(first.paths.items()))))
+    before = chosen(top, first)
+    (top / "srv/data/new").write_text("touched directories are as the run saw them")
+    after = chosen(top, second)
+    assert before == after
+    assert list(before.entries.items()) == list(after.entries.items())
+
+
+def test_gaps_are_warned_of(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/f": "f"})
+    the_trace = trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
+    assert chosen(top, the_trace).warnings == (
+        "the trace may lack something (killed: the tracer was killed)",
+    )
+
+
+def test_the_full_image_is_the_runs(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/f": "f"})
+    one, two = trace(top, []), trace(top, [], image="rootfs:/other")
+    assert full_image(one).root == str(top)
+    for bad, cause in (
+        (Trace(), "it has no run"),
+        (replace(one, runs=(*one.runs, *two.runs)), "its runs saw different images"),
+        (trace(top, [], image="oci:x"), "cannot read the full image oci:x"),
+    ):
+        with pytest.raises(SlimtraceError, match=cause):
+            full_image(bad)

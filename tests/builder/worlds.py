@@ -1,0 +1,127 @@
+"""Small full images, traces of them, and trees as summary strings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from builder.images.root import Root
+from builder.model import Kind, Reason
+from tracer.model import Run, State, Trace, TracedPath, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from builder.model import Entry, Selection
+    from tracer.model import SavedFile
+
+TIME = 1_700_000_000
+
+
+def plant(root: Path, tree: Mapping[str, str | bytes | None], **modes: int) -> Path:
+    """Make a tree: ``None`` is a directory, ``-> x`` a symlink, else a file's content.
+
+    Modes are given as ``**{"/etc/x": 0o600}``; all times are TIME.
+    """
+    root.mkdir(exist_ok=True)
+    for path, content in tree.items():
+        place = root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            place.mkdir(exist_ok=True)
+        elif isinstance(content, str) and content.startswith("-> "):
+            place.symlink_to(content[3:])
+        else:
+            place.write_bytes(content if isinstance(content, bytes) else content.encode())
+            place.chmod(0o644)
+    for folder, names, files in os.walk(root, topdown=False):
+        for name in (*names, *files, "."):
+            path = os.path.join(folder, name)
+            if not os.path.islink(path) and os.path.isdir(path):
+                os.chmod(path, 0o755)  # noqa: S103 -- whatever the umask
+            os.utime(path, (TIME, TIME), follow_symlinks=False)
+    for path, mode in modes.items():
+        (root / path.lstrip("/")).chmod(mode)
+    return root
+
+
+def run(root: Path, **changes: object) -> Run:
+    values = {
+        "command": ("/app",),
+        "cwd": "/",
+        "user": "0:0",
+        "env": {"PATH": "/usr/bin:/bin"},
+        "image": f"rootfs:{root}",
+        "image_digest": None,
+        "started": "2024-01-01T00:00:00Z",
+        "machine": "x86_64",
+        "engine": "notify",
+        "exit_status": 0,
+        "complete": True,
+        **changes,
+    }
+    return Run(**values)  # type: ignore[arg-type]
+
+
+def trace(
+    root: Path,
+    touched: Mapping[str, Iterable[Use]] | Iterable[str],
+    *,
+    created: Iterable[str] = (),
+    saved: Mapping[str, SavedFile] | None = None,
+    **changes: object,
+) -> Trace:
+    """A trace of files as they are now; a path's uses are ``read`` where none are given."""
+    if not hasattr(touched, "items"):
+        touched = dict.fromkeys(touched, (Use.READ,))
+    root_now = Root(str(root))
+    paths = {}
+    for path, uses in touched.items():
+        found = root_now.resolve(path, follow=set(uses) != {Use.READLINK})
+        fingerprint = root_now.fingerprint(found.path) if found.exists else None
+        paths[path] = TracedPath(path, State.FILE, frozenset(uses), (1,), 0.0, fingerprint)
+    for path in created:
+        paths[path] = TracedPath(path, State.CREATED, frozenset({Use.CREATE}), (1,), 0.0, None)
+    return Trace((run(root, **changes),), (), paths, dict(saved or {}))
+
+
+def dump(selection: Selection) -> dict[str, str]:
+    """``{"/etc/x": "file 0644 touched"}``; without the skeleton and the bare directories."""
+    return {
+        path: summary(entry)
+        for path, entry in selection.entries.items()
+        if path != "/" and entry.reasons[0] not in {Reason.SKELETON, Reason.DIRECTORY}
+    }
+
+
+def summary(entry: Entry) -> str:
+    reasons = ",".join(entry.reasons)
+    if entry.kind is Kind.SYMLINK:
+        return f"-> {entry.target} {reasons}"
+    return f"{entry.kind} {entry.mode:04o} {reasons}"
+
+
+def compile_library(place: Path, *flags: str, code: str = "") -> None:
+    """A shared library (or with ``-pie`` a program) at ``place``."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    kind = [] if "-pie" in flags else ["-shared", "-fPIC"]
+    subprocess.run(
+        [
+            "gcc",
+            *kind,
+            "-x",
+            "c",
+            "-",
+            "-x",
+            "none",
+            "-o",
+            str(place),
+            "-nostartfiles",
+            "-nodefaultlibs",
+        ]
+        + ["-Wl,--no-as-needed", *flags],
+        input=code.encode(),
+        check=True,
+    )
