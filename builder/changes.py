@@ -36,7 +36,8 @@ def difference(root: Root, traced: TracedPath, found: Resolved) -> str | None:
         return None
     if stat.S_IFMT(then.mode) != stat.S_IFMT(now.mode):
         return "it is of another type"
-    return _changed(then, now) if stat.S_ISREG(now.mode) else None
+    holds = stat.S_ISREG(now.mode) or stat.S_ISLNK(now.mode)
+    return _changed(then, now) if holds else None
 
 
 def _changed(then: Fingerprint, now: Fingerprint) -> str | None:

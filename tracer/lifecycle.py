@@ -12,7 +12,7 @@ from tracer.kernel import ptrace
 from tracer.stops import Event, Exited, SignalDelivery, decode_status
 
 if TYPE_CHECKING:
-    from tracer.decode import Decoder
+    from tracer.decode.execs import Execs
     from tracer.recorder import Recorder
 
 
@@ -23,9 +23,9 @@ class Lifecycle:
     :ivar ended: set when no tracee is left.
     """
 
-    def __init__(self, recorder: Recorder, decoder: Decoder) -> None:
+    def __init__(self, recorder: Recorder, execs: Execs) -> None:
         self._recorder = recorder
-        self._decoder = decoder
+        self._execs = execs
         self._owners: dict[int, int] = {}  # process image → the process whose exec made it
         self._parked: set[int] = set()  # first stops that came before their birth was told
         self.images: dict[int, int] = {}
@@ -96,7 +96,7 @@ class Lifecycle:
         image = self._recorder.process(previous, name, tracee.command_line(tid))
         self._owners[image] = tid
         self.images[tid] = image
-        self._decoder.commit_exec(former, image, exe)
+        self._execs.commit(former, image, exe)
 
     def _exited(self, tid: int, stop: Exited) -> None:
         image = self.images.pop(tid, None)

@@ -15,13 +15,15 @@ import select
 from typing import TYPE_CHECKING
 
 from tracer import tracee
-from tracer.decode import LOOKS, Decoder, Stop
+from tracer.decode.call import Stop
+from tracer.decode.places import LOOKS
 from tracer.kernel.memory import WINDOW
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tracer.decode.decoder import Decoder
     from tracer.kernel.seccomp import Listener
     from tracer.lifecycle import Lifecycle
     from tracer.model import Place, Use
@@ -65,7 +67,7 @@ class Notifications:
             self._lifecycle.kill()
 
     def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 -- the hot loop: a call here costs a tenth
-        listener, decoder, memory = self._listener, self._decoder, self._decoder.memory
+        listener, decoder, memory = self._listener, self._decoder, self._decoder.places.memory
         words, ints, answer = listener.words, listener.ints, listener.answer
         receive, proceed = listener.receive, listener.proceed
         window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
@@ -96,7 +98,7 @@ class Notifications:
                 window[1] = room if room < WINDOW else WINDOW  # noqa: FURB136 -- a call less
                 count = read(tid, local, local_count, remote, remote_count, zero)
                 raw = buffer.value
-                if looks and not raw and count > 0:  # fstat: see Decoder.path
+                if looks and not raw and count > 0:  # fstat: see Places
                     mark = words[2]
                     if mark in seen:
                         answer[0] = words[0]

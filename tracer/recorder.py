@@ -41,6 +41,7 @@ class Recorder:
         self._custody = Custody(writer.folder)
         self._touched: set[int] = set()  # hashes: see notify
         self._created: set[bytes] = set()
+        self._moved: dict[bytes, bytes] = {}
         self._syscalls: set[str] = set()
         self._ports: set[Listening] = set()
         self._gaps: dict[str, set[str]] = {}
@@ -80,7 +81,7 @@ class Recorder:
         """
         if not self._created:
             return False
-        if path in self._created:
+        if path in self._created or self.origin(path) is not None:
             return True
         if status.st_ctime_ns < self._began_ns:
             return False
@@ -104,6 +105,20 @@ class Recorder:
         """The app is about to make ``path``, where nothing is."""
         self._created.add(path)
         self._created.add(own_name(path))
+
+    def moved(self, old: bytes, new: bytes) -> None:
+        """The app is about to move the directory ``old`` of the full image to ``new``."""
+        self._moved[own_name(new)] = self.origin(old) or own_name(old)
+
+    def origin(self, path: bytes) -> bytes | None:
+        """Where in the full image lay what the app moved to ``path``, or to a folder above it."""
+        if not self._moved:
+            return None
+        own = own_name(path)
+        for new, old in self._moved.items():
+            if own == new or own.startswith(new + b"/"):
+                return old + own[len(new) :]
+        return None
 
     def put_aside(self, path: bytes) -> None:
         """The app is about to change, move or delete what lies at ``path`` (no link followed)."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracer import environment, interrupts
-from tracer.decode import Decoder
+from tracer.decode.decoder import Decoder
 from tracer.errors import SlimtraceError, TraceFileError
 from tracer.kernel import bpf, seccomp
 from tracer.launch import Launch, find_program, launch
@@ -149,7 +149,7 @@ def _trace(
     """Both loops, from the app's exec to the end of the last tracee."""
     writer.run(about)
     decoder = Decoder(recorder)
-    lifecycle = Lifecycle(recorder, decoder)
+    lifecycle = Lifecycle(recorder, decoder.execs)
     lifecycle.adopt(started.pid)
     listener = seccomp.Listener.open(started.listener)
     answers = Notifications(listener, decoder, lifecycle, calls)
@@ -172,7 +172,7 @@ def _trace(
         driver.join()
     if answers.lost is not None:
         raise SlimtraceError(f"cannot go on tracing: {answers.lost}") from answers.lost
-    decoder.finish()
+    decoder.execs.finish()
     return _end(about, recorder, writer, lifecycle, answers, driver.failure if driver else None)
 
 

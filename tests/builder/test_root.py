@@ -71,7 +71,7 @@ NODES = st.one_of(st.just("dir"), st.just("file"), TARGETS.map(lambda t: "-> " +
 TREES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), NODES, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(tree=TREES, paths=st.lists(PATHS.map("/".join), min_size=1, max_size=8))
 def test_the_kernel_agrees(tree: dict[str, str], paths: list[str]) -> None:
     folder = tempfile.mkdtemp()

@@ -103,25 +103,13 @@ def summary(entry: Entry) -> str:
     return f"{entry.kind} {entry.mode:04o} {reasons}"
 
 
-def compile_library(place: Path, *flags: str, code: str = "") -> None:
+def compile_library(place: Path, *flags: str) -> None:
     """A shared library (or with ``-pie`` a program) at ``place``."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    kind = [] if "-pie" in flags else ["-shared", "-fPIC"]
+    kind = () if "-pie" in flags else ("-shared", "-fPIC")
+    source = ("-x", "c", "-", "-x", "none", "-o", str(place))
     subprocess.run(
-        [
-            "gcc",
-            *kind,
-            "-x",
-            "c",
-            "-",
-            "-x",
-            "none",
-            "-o",
-            str(place),
-            "-nostartfiles",
-            "-nodefaultlibs",
-        ]
-        + ["-Wl,--no-as-needed", *flags],
-        input=code.encode(),
+        ["gcc", *kind, *source, "-nostartfiles", "-nodefaultlibs", "-Wl,--no-as-needed", *flags],
+        input=b"",
         check=True,
     )

@@ -37,7 +37,7 @@ class Sandbox:
     :param workdir: the working directory, absolute inside ``root``.
     :param env: the whole environment; without a PATH commands are looked for where container
         engines look.
-    :param read_only: the root cannot be written; /tmp and /run are empty and in memory.
+    :param read_only: the root cannot be written, save /tmp and /run, where writes stay in memory.
     """
 
     def __init__(

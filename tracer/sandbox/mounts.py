@@ -48,12 +48,12 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     files = {path: os.path.realpath(path) for path in _FILES if os.path.isfile(path)}
     points = (*_KERNEL_DIRECTORIES, *(_SCRATCH if read_only else ()))
-    whole = all(os.path.lexists(root + path) for path in (*points, *files))
+    whole = root == "/" or all(os.path.lexists(root + path) for path in (*points, *files))
     scratch = not whole and _lay_overlay(root, mapped=mapped)
     if not scratch:
         mount(root, root, flags=MS_BIND | MS_REC)
-        # A mount on / is not seen by a walk from /, but by one that comes back up to it.
-        os.chdir("/.." if root == "/" else root)
+    # A mount on / is not seen by a walk from /, but by one that comes back up to it.
+    os.chdir("/.." if root == "/" else root)
     _pivot()
     # From here on absolute paths are in the new root, relative ones in the old.
     if scratch:
@@ -64,7 +64,7 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
     _mount_dev()
     if read_only:
         for path, options in _SCRATCH.items():
-            _mount_directory("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
+            _mount_scratch(path, options, mapped=mapped)
     for path, source in files.items():
         _mount_file(source.lstrip("/"), os.path.realpath(path), create=scratch)
     detach(".")
@@ -73,28 +73,24 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
         remount_read_only("/")
 
 
-def _lay_overlay(root: str, *, mapped: bool) -> bool:
-    """Lay ``root`` under scratch space in memory and go there; False where the kernel will not."""
-    with _Directory(root) as lower:
-        mount("tmpfs", root, "tmpfs", 0, "mode=755")
-        for name in ("upper", "work", "merged"):
-            os.mkdir(f"{root}/{name}")
-        with _Directory(f"{root}/upper") as upper, _Directory(f"{root}/work") as work:
+def _lay_overlay(path: str, *, mapped: bool) -> bool:
+    """Cover a directory with itself under scratch in memory; False where the kernel will not."""
+    with _Directory(path) as lower:
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+        for name in ("upper", "work"):
+            os.mkdir(f"{path}/{name}")
+        with _Directory(f"{path}/upper") as upper, _Directory(f"{path}/work") as work:
             status = os.stat(lower.path)
+            if not mapped:
+                os.chown(upper.path, status.st_uid, status.st_gid)
             os.chmod(upper.path, stat.S_IMODE(status.st_mode))
             layers = f"lowerdir={lower.path},upperdir={upper.path},workdir={work.path}"
+            options = layers + (",userxattr" if mapped else "")
             try:
-                mount(
-                    "overlay",
-                    f"{root}/merged",
-                    "overlay",
-                    0,
-                    layers + (",userxattr" if mapped else ""),
-                )
+                mount("overlay", path, "overlay", MS_NOSUID | MS_NODEV, options)
             except OSError:  # in a user namespace: EPERM before Linux 5.11
-                detach(root)
+                detach(path)
                 return False
-    os.chdir(f"{root}/merged")
     return True
 
 
@@ -166,6 +162,14 @@ def _mount_dev() -> None:
     mount(
         "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"
     )
+
+
+def _mount_scratch(path: str, options: str, *, mapped: bool) -> None:
+    """Make a directory writable in memory, with what the root has in it: it may be the app."""
+    if not os.path.isdir(path):
+        return
+    if not (os.listdir(path) and _lay_overlay(path, mapped=mapped)):
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
 
 
 def _mount_file(source: str, target: str, *, create: bool, read_only: bool = True) -> None:

@@ -1,0 +1,52 @@
+"""What a decoder is given and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracer.model import Place, Use
+    from tracer.syscalls.tables import Call
+
+
+class Stop(NamedTuple):
+    """A thread that waits at a call.
+
+    :ivar process: the process image that the thread runs.
+    :ivar args: six unsigned 64-bit arguments.
+    """
+
+    tid: int
+    process: int
+    call: Call
+    args: Sequence[int]
+
+    def fd(self, argument: int) -> int:
+        """A descriptor argument: the kernel takes 32 bits, signed."""
+        value = self.args[argument] & 0xFFFFFFFF
+        return value - (value >> 31 << 32)
+
+    @property
+    def flags(self) -> int:
+        """The argument that the call's signature calls its flags; 0 where it has none."""
+        at = self.call.signature.flags
+        return 0 if at is None else self.args[at] & 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the answer to the caller and the cache of seen calls need to know.
+
+    :ivar touches: what the same call would touch again, whoever makes it; None where that
+        cannot be known beforehand.
+    :ivar refuse: the errno to answer with, or None to let the call go on.
+    """
+
+    touches: Sequence[tuple[Use, Place]] | None = None
+    refuse: int | None = None
+
+
+ONCE = Outcome()

@@ -1,0 +1,100 @@
+"""Hands each stopped call to what knows its meaning, and knows what hides calls from a tracer."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from tracer.decode.call import ONCE, Outcome
+from tracer.decode.execs import Execs
+from tracer.decode.files import Files
+from tracer.decode.places import Places
+from tracer.decode.sockets import Sockets
+from tracer.decode.touching import Touching
+from tracer.syscalls.signatures import Meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tracer.decode.call import Stop
+    from tracer.model import Place, Use
+    from tracer.recorder import Recorder
+
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
+
+
+class Decoder:
+    """Decodes the calls of one run.
+
+    :ivar execs: execs under way; whoever hears of an exec commits it.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.places = Places(recorder)
+        self._touching = Touching(recorder, self.places)
+        self._files = Files(self.places, self._touching)
+        self.execs = Execs(recorder, self.places)
+        sockets = Sockets(recorder, self.places, self._files)
+        self._by_meaning: dict[Meaning, Callable[[Stop], Outcome]] = {
+            Meaning.PLAIN: self._files.plain,
+            Meaning.OPEN: self._files.open,
+            Meaning.OPENAT2: self._files.openat2,
+            Meaning.RENAME: self._files.rename,
+            Meaning.EXEC: self.execs.begin,
+            Meaning.SOCKADDR: sockets.address,
+            Meaning.LISTEN: sockets.listen,
+            Meaning.SOCKETCALL: sockets.socketcall,
+            Meaning.OWN_ROOT: self._own_root,
+            Meaning.OWN_FILTER: self._own_filter,
+            Meaning.OWN_TRACER: self._own_tracer,
+            Meaning.RING: self._ring,
+            Meaning.NOTED: self._noted,
+        }
+
+    def decode(self, stop: Stop) -> Outcome:
+        """Record what the call is about to do. Raises nothing: a failed look is data."""
+        self.recorder.syscall(stop.call.name)
+        if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
+            self.execs.commit(stop.tid, stop.process)
+        self._touching.made = []
+        outcome = self._by_meaning[stop.call.signature.meaning](stop)
+        return ONCE if self.places.own_roots and outcome.refuse is None else outcome
+
+    def again(self, tid: int, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
+        """Record for another process image what the same call was decoded to before."""
+        if tid in self.execs:
+            self.execs.commit(tid, process)
+        self.recorder.touched(process, touches)
+
+    def unsettled(self) -> bool:
+        """Whether paths seen before may mean other files since the last time this was asked."""
+        return self._touching.unsettled() or self.places.own_roots
+
+    def _own_root(self, stop: Stop) -> Outcome:
+        """From here on the caller's paths may start from another root, or cross other mounts."""
+        self._files.plain(stop)
+        self.places.own_roots = True
+        return ONCE
+
+    def _own_filter(self, stop: Stop) -> Outcome:
+        if stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER:
+            self.recorder.gap(
+                "own-listener", "the app asked for a seccomp listener of its own and was refused"
+            )
+        return ONCE
+
+    def _own_tracer(self, _stop: Stop) -> Outcome:
+        self.recorder.gap("own-tracer", "the app traces by ptrace: what it traces may be unseen")
+        return ONCE
+
+    def _ring(self, _stop: Stop) -> Outcome:
+        self.recorder.gap(
+            "io-uring-refused", "io_uring answered ENOSYS: opens through a ring are invisible"
+        )
+        return Outcome(refuse=errno.ENOSYS)
+
+    def _noted(self, stop: Stop) -> Outcome:
+        if stop.call.name == "open_by_handle_at":
+            self.recorder.gap("by-handle", "a file was opened by handle: its path is not known")
+        return ONCE

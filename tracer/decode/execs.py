@@ -1,0 +1,72 @@
+"""Calls of the exec family: what they touch belongs to the process image that they make."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.binfmt import Interpreters
+from tracer.decode.call import ONCE, Outcome
+from tracer.model import Place, Use
+from tracer.syscalls.signatures import AT_FDCWD
+
+if TYPE_CHECKING:
+    from tracer.decode.call import Stop
+    from tracer.decode.places import Places
+    from tracer.recorder import Recorder
+
+_SETUID_OR_SETGID = 0o6000
+
+
+class Execs:
+    """Execs under way, by thread: who made the call and what it will touch."""
+
+    def __init__(self, recorder: Recorder, places: Places) -> None:
+        self._recorder = recorder
+        self._places = places
+        self._interpreters = Interpreters()
+        self._privileged = os.geteuid() == 0
+        self._under_way: dict[int, tuple[int, list[tuple[Use, Place]]]] = {}
+
+    def __contains__(self, tid: int) -> bool:
+        return tid in self._under_way
+
+    def begin(self, stop: Stop) -> Outcome:
+        """The program, its interpreters, and the file behind /proc/self/fd/3 (execve(2))."""
+        path = self._places.path(stop, stop.call.signature.paths[0])
+        if path is None:
+            return ONCE
+        program = self._places.look(stop.tid, path, follow=True)
+        if program.status is None:
+            self._recorder.touched(stop.process, ((Use.EXEC, program),))
+            return ONCE
+        touches = [(Use.EXEC, program)]
+        hidden = tracee.behind(stop.tid, path)
+        if hidden is not None:
+            touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
+        cwd = tracee.base_directory(stop.tid, AT_FDCWD)
+        view = tracee.own_view(stop.tid, path)
+        for interpreter in self._interpreters.of(view, cwd, program.status):
+            place = self._places.look(stop.tid, interpreter.path, follow=True)
+            touches.append((interpreter.use, place))
+        self._under_way[stop.tid] = stop.process, touches
+        if program.status.st_mode & _SETUID_OR_SETGID and not self._privileged:
+            name = os.fsdecode(path)
+            self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
+        return ONCE
+
+    def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
+        """The exec under way in ``tid`` is over: its touches belong to ``process``.
+
+        :param exe: what the kernel says it runs: an interpreter of binfmt_misc, for one.
+        """
+        _, touches = self._under_way.pop(tid, (process, []))
+        if exe is not None:
+            touches.append((Use.EXEC, self._places.look(tid, exe, follow=True)))
+        self._recorder.touched(process, touches)
+
+    def finish(self) -> None:
+        """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
+        for tid, (process, _) in [*self._under_way.items()]:
+            self.commit(tid, process)

@@ -1,0 +1,161 @@
+"""Calls on files: open, rename, and those whose every path means one use."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.decode.call import ONCE, Outcome
+from tracer.decode.places import follows
+from tracer.model import Place, State, Use
+from tracer.paths import join
+from tracer.syscalls.signatures import (
+    AT_FDCWD,
+    O_ACCMODE,
+    O_CREAT,
+    O_EXCL,
+    O_PATH,
+    O_TRUNC,
+    PathArgument,
+)
+
+if TYPE_CHECKING:
+    from tracer.decode.call import Stop
+    from tracer.decode.places import Places
+    from tracer.decode.touching import Touching
+
+_RESOLVE_IN_ROOT = 0x10
+_RENAME_NOREPLACE = 1
+_SYMLINKS = ("symlink", "symlinkat")
+_HOW_RESOLVE = 16  # offset in struct open_how (openat2(2))
+
+
+class Files:
+    """Decodes calls on files."""
+
+    def __init__(self, places: Places, touching: Touching) -> None:
+        self._places = places
+        self._touching = touching
+
+    def plain(self, stop: Stop) -> Outcome:
+        """Each path is touched as the signature says."""
+        again = True
+        if stop.call.name in _SYMLINKS:
+            self._touching.links_change()
+        for argument in stop.call.signature.paths:
+            path = self._places.path(stop, argument)
+            if path is None:
+                again = False
+                continue
+            place = self._places.look(stop.tid, path, follow=follows(argument, stop.flags))
+            again = self.apply(stop, argument, place) and again
+        return Outcome(self._touching.made) if again else ONCE
+
+    def apply(self, stop: Stop, argument: PathArgument, place: Place) -> bool:
+        """Record one path of a plain call; True when the same call would say the same again."""
+        use = argument.use
+        if place.state is State.MISSING:
+            if use is Use.CREATE:
+                self._touching.create(stop, place)
+            else:
+                self._touching.touch_all(stop, use, place)
+            return False
+        if use is Use.CREATE:  # EEXIST: it was only looked at
+            use = Use.STAT
+        elif use in (Use.DELETE, Use.WRITE) or (
+            use is Use.ATTR and not tracee.is_directory(place.status)
+        ):
+            self._touching.put_aside(place, follow=follows(argument, stop.flags))
+        self._touching.touch_all(stop, use, place)
+        return True
+
+    def open(self, stop: Stop) -> Outcome:
+        """open, openat, creat: the flags say what is done (open(2))."""
+        path = self._places.path(stop, stop.call.signature.paths[0])
+        flags = stop.flags if stop.call.name != "creat" else os.O_WRONLY | O_CREAT | O_TRUNC
+        return ONCE if path is None else self._open(stop, path, flags)
+
+    def openat2(self, stop: Stop) -> Outcome:
+        """The flags lie in the caller's memory, and the root may be a directory of its choice."""
+        memory = self._places.memory
+        flags = memory.number(stop.tid, stop.args[2], 8)
+        resolve = memory.number(stop.tid, stop.args[2] + _HOW_RESOLVE, 8)
+        raw = memory.string(stop.tid, stop.args[1])
+        if flags is None or resolve is None or not raw:
+            return ONCE
+        follow = not flags & os.O_NOFOLLOW
+        if resolve & _RESOLVE_IN_ROOT:
+            path = _below(stop.tid, stop.fd(0), raw, follow=follow)
+        else:
+            path = self._places.locate(stop.tid, stop.fd(0), raw, follow=follow)
+        if path is not None:
+            self._open(stop, path, flags)
+        return ONCE
+
+    def _open(self, stop: Stop, path: bytes, flags: int) -> Outcome:
+        exclusive = flags & O_CREAT and flags & O_EXCL
+        follow = not (flags & os.O_NOFOLLOW or exclusive)
+        place = self._places.look(stop.tid, path, follow=follow)
+        if place.state is State.MISSING:
+            if flags & O_CREAT:
+                place = self._touching.create(stop, place)
+            for use in _open_uses(flags, None):
+                self._touching.touch_all(stop, use, place)
+            return ONCE
+        uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
+        if Use.WRITE in uses and not tracee.is_directory(place.status):
+            self._touching.put_aside(place, follow=True)
+        for use in uses:
+            self._touching.touch_all(stop, use, place)
+        return Outcome(self._touching.made)
+
+    def rename(self, stop: Stop) -> Outcome:
+        """Both names: what lay at either is put aside (rename(2))."""
+        old_path, new_path = (
+            self._places.path(stop, argument) for argument in stop.call.signature.paths
+        )
+        if old_path is None or new_path is None:
+            return ONCE
+        old = self._places.look(stop.tid, old_path, follow=False)
+        self._touching.put_aside(old, follow=False)
+        self._touching.touch_all(stop, Use.DELETE, old)
+        if old.status is None:
+            return ONCE
+        if not stat.S_ISREG(old.status.st_mode):
+            self._touching.links_change()
+        new = self._places.look(stop.tid, new_path, follow=False)
+        if stat.S_ISDIR(old.status.st_mode):
+            self._touching.directory_moves(old, new_path)
+        if new.state is State.MISSING:
+            self._touching.create(stop, new)
+        elif stop.flags & _RENAME_NOREPLACE:
+            self._touching.touch(stop.process, Use.STAT, new)
+        else:
+            self._touching.put_aside(new, follow=False)
+            self._touching.touch(stop.process, Use.WRITE, new)
+        return ONCE
+
+
+def _below(tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
+    """RESOLVE_IN_ROOT: the directory is the root for this one look-up."""
+    root = b"/proc/%d/%s" % (tid, b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd)
+    path = tracee.resolve_inside(root, raw, follow=follow)
+    if path is not None:
+        return path
+    base = tracee.link(root)
+    return None if base is None else join(base, raw.lstrip(b"/") or b".")
+
+
+def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:
+    if flags & O_PATH:
+        return (Use.STAT,)
+    if flags & os.O_TMPFILE == os.O_TMPFILE:
+        return (Use.WRITE,)
+    if tracee.is_directory(status):
+        return (Use.LIST,)
+    mode = flags & O_ACCMODE
+    if mode == os.O_RDONLY:
+        return (Use.READ, Use.WRITE) if flags & O_TRUNC else (Use.READ,)
+    return (Use.WRITE,) if mode == os.O_WRONLY else (Use.READ, Use.WRITE)

@@ -1,0 +1,125 @@
+"""Which file a path argument names: the path made absolute in the image's root."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.kernel.memory import MemoryReader
+from tracer.model import Place, Use
+from tracer.paths import join
+from tracer.syscalls.signatures import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_SYMLINK_FOLLOW,
+    AT_SYMLINK_NOFOLLOW,
+    Follow,
+    PathArgument,
+)
+
+if TYPE_CHECKING:
+    from tracer.decode.call import Stop
+    from tracer.recorder import Recorder
+
+LOOKS = (Use.STAT, Use.READLINK)
+"""Uses that leave the file and its descriptors as they are."""
+
+_EMPTY_MEANS_FD = ("utimensat", "utimensat_time64", "futimesat")
+
+
+class Places:
+    """Reads paths from the caller and asks the kernel what they mean.
+
+    :ivar own_roots: True once any tracee changed what its paths mean; each is then asked.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.memory = MemoryReader()
+        self.own_roots = False
+
+    def path(self, stop: Stop, argument: PathArgument) -> bytes | None:
+        """The absolute path of an argument, or None where the call names no file."""
+        if argument.path is None:
+            return tracee.base_directory(stop.tid, stop.fd(argument.dirfd or 0))
+        address = stop.args[argument.path]
+        if address == 0:
+            by_fd = stop.flags & AT_EMPTY_PATH or stop.call.name in _EMPTY_MEANS_FD
+            raw: bytes | None = b"" if by_fd else None
+        else:
+            raw = self.memory.string(stop.tid, address)
+        if raw is None:
+            return None
+        dirfd = AT_FDCWD if argument.dirfd is None else stop.fd(argument.dirfd)
+        if not raw:
+            return self._of_descriptor(stop, argument, dirfd)
+        return self.locate(stop.tid, dirfd, raw, follow=follows(argument, stop.flags))
+
+    @staticmethod
+    def _of_descriptor(stop: Stop, argument: PathArgument, dirfd: int) -> bytes | None:
+        """What an empty path means: the descriptor's own file, where the call allows that.
+
+        To look at an open file again names no file: it was recorded when it was opened, and one
+        that was inherited, a log on stdout, is nothing that the image needs.
+        """
+        if argument.use in LOOKS:
+            return None
+        allowed = stop.flags & AT_EMPTY_PATH or stop.call.name in _EMPTY_MEANS_FD
+        return tracee.base_directory(stop.tid, dirfd) if allowed else None
+
+    def locate(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
+        """``raw`` made absolute in the image's root; None where it starts from nowhere."""
+        if raw.startswith(b"/"):
+            base: bytes | None = b"/"
+        else:
+            base = tracee.base_directory(tid, dirfd)
+        if base is None:
+            return None
+        path = join(base, raw)
+        if self.own_roots and tracee.has_own_root(tid):
+            return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
+        return path
+
+    def _in_own_root(self, tid: int, path: bytes, *, absolute: bool, follow: bool) -> bytes | None:
+        """The path in the image's root of what a thread with another root calls ``path``."""
+        root = b"/proc/%d/root" % tid
+        prefix = tracee.link(root) or b"/"
+        inside = path
+        if not absolute and prefix != b"/" and (path + b"/").startswith(prefix + b"/"):
+            inside = path[len(prefix) :] or b"/"
+        found = tracee.resolve_inside(root, inside, follow=follow)
+        if found is not None:
+            return found
+        with tracee.directory(root) as fd:
+            if fd is not None and _exists_in(fd, inside):
+                name = os.fsdecode(inside)
+                self._recorder.gap("foreign-root", f"{name} lies in another mount namespace")
+                return None
+        return join(prefix, inside.lstrip(b"/") or b".")
+
+    def look(self, tid: int, path: bytes, *, follow: bool) -> Place:
+        """What lies at a path now, as the tracee sees it."""
+        state, status = self._recorder.state(tracee.own_view(tid, path), follow=follow)
+        return Place(path, state, status)
+
+
+def follows(argument: PathArgument, flags: int) -> bool:
+    """Whether the call follows a symlink in the last component of this argument."""
+    match argument.follow:
+        case Follow.YES:
+            return True
+        case Follow.NO:
+            return False
+        case Follow.UNLESS_NOFOLLOW:
+            return not flags & AT_SYMLINK_NOFOLLOW
+        case Follow.IF_FOLLOW:
+            return bool(flags & AT_SYMLINK_FOLLOW)
+
+
+def _exists_in(root: int, path: bytes) -> bool:
+    try:
+        os.stat(path.lstrip(b"/") or b".", dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""Socket calls: paths of the file system (unix(7)) and the ports that the app serves (ip(7))."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.decode.call import ONCE, Outcome
+from tracer.kernel.pidfd import borrow
+from tracer.model import Listening, Use
+from tracer.syscalls.signatures import AT_FDCWD, PathArgument
+
+if TYPE_CHECKING:
+    from tracer.decode.call import Stop
+    from tracer.decode.files import Files
+    from tracer.decode.places import Places
+    from tracer.recorder import Recorder
+
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_ADDRESS_MOST = 128  # struct sockaddr_storage
+_BIND, _CONNECT, _LISTEN = 2, 3, 4  # linux/net.h, for socketcall(2)
+
+
+class Sockets:
+    """Decodes bind, connect and listen."""
+
+    def __init__(self, recorder: Recorder, places: Places, files: Files) -> None:
+        self._recorder = recorder
+        self._places = places
+        self._files = files
+
+    def address(self, stop: Stop) -> Outcome:
+        """Bind and connect."""
+        use = stop.call.signature.paths[0].use
+        return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
+
+    def listen(self, stop: Stop) -> Outcome:
+        return self._listen(stop.tid, stop.fd(0))
+
+    def socketcall(self, stop: Stop) -> Outcome:
+        """i386's one call for all sockets: a number, then a block of 32-bit arguments."""
+        try:
+            block = self._places.memory.block(stop.tid, stop.args[1], 12)
+            fd, address, length = struct.unpack("<iII", block)
+        except (OSError, struct.error):
+            return ONCE
+        if stop.args[0] == _LISTEN:
+            return self._listen(stop.tid, fd)
+        use = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT}.get(stop.args[0])
+        return ONCE if use is None else self._address(stop, use, fd, (address, length))
+
+    def _address(self, stop: Stop, use: Use, fd: int, block: tuple[int, int]) -> Outcome:
+        address, length = block
+        try:
+            data = self._places.memory.block(stop.tid, address, min(length, _ADDRESS_MOST))
+        except OSError:
+            return ONCE
+        family = int.from_bytes(data[:2], "little")
+        if family == socket.AF_UNIX and data[2:3] not in (b"", b"\0"):  # else abstract, unnamed
+            name = data[2:].split(b"\0", 1)[0]
+            path = self._places.locate(stop.tid, AT_FDCWD, name, follow=True)
+            if path is not None:
+                place = self._places.look(stop.tid, path, follow=True)
+                self._files.apply(stop, PathArgument(use, None), place)
+        elif family in _INTERNET and use is Use.CREATE and len(data) >= 4:
+            (port,) = struct.unpack_from("!H", data, 2)
+            self._datagrams(stop.tid, fd, port)
+        return ONCE
+
+    def _datagrams(self, tid: int, fd: int, port: int) -> None:
+        """A datagram socket serves from its bind on; port 0 is a client's."""
+        if port == 0:
+            return
+        with borrow(tracee.owner(tid), fd) as own:
+            if own is not None and own.type == socket.SOCK_DGRAM:
+                self._recorder.listening(Listening("udp", port))
+
+    def _listen(self, tid: int, fd: int) -> Outcome:
+        with borrow(tracee.owner(tid), fd) as own:
+            if own is not None and own.family in _INTERNET:
+                port = own.getsockname()[1]
+                if port:
+                    self._recorder.listening(Listening("tcp", port))
+        return ONCE
