@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tracer.model import Fingerprint, SavedFile
@@ -28,6 +29,8 @@ class Custody:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._kept: set[bytes] = set()
+        self._names: dict[tuple[int, int], set[bytes]] = {}  # of files with several names
+        self._linked: dict[tuple[int, int], SavedFile] = {}  # of those, the ones put aside
 
     def keep(self, path: bytes) -> Iterator[SavedFile]:
         """Put aside what lies at ``path`` (a symlink itself, a directory with all below it).
@@ -46,7 +49,26 @@ class Custody:
         elif stat.S_ISLNK(status.st_mode):
             yield self._record(path, status, os.readlink(path))
         elif stat.S_ISREG(status.st_mode):
-            yield self._copy(path, status)
+            saved = self._copy(path, status)
+            yield saved
+            if status.st_nlink > 1:
+                yield from self._under_other_names(saved, status)
+
+    def also_named(self, path: bytes, status: os.stat_result) -> Iterator[SavedFile]:
+        """Learn a name of a file that has several; it is put aside if another name's was."""
+        inode = status.st_dev, status.st_ino
+        self._names.setdefault(inode, set()).add(path)
+        saved = self._linked.get(inode)
+        if saved is not None and path not in self._kept:
+            self._kept.add(path)
+            yield replace(saved, path=os.fsdecode(path))
+
+    def _under_other_names(self, saved: SavedFile, status: os.stat_result) -> Iterator[SavedFile]:
+        inode = status.st_dev, status.st_ino
+        self._linked[inode] = saved
+        for name in self._names.get(inode, set()) - self._kept:
+            self._kept.add(name)
+            yield replace(saved, path=os.fsdecode(name))
 
     def _below(self, directory: bytes) -> Iterator[SavedFile]:
         with os.scandir(directory) as entries:

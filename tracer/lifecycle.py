@@ -14,6 +14,7 @@ from tracer.stops import Event, Exited, SignalDelivery, decode_status
 if TYPE_CHECKING:
     from tracer.decode.execs import Execs
     from tracer.recorder import Recorder
+    from tracer.restart import Restarts
 
 
 class Lifecycle:
@@ -23,9 +24,10 @@ class Lifecycle:
     :ivar ended: set when no tracee is left.
     """
 
-    def __init__(self, recorder: Recorder, execs: Execs) -> None:
+    def __init__(self, recorder: Recorder, execs: Execs, restarts: Restarts) -> None:
         self._recorder = recorder
         self._execs = execs
+        self._restarts = restarts
         self._owners: dict[int, int] = {}  # process image → the process whose exec made it
         self._parked: set[int] = set()  # first stops that came before their birth was told
         self.images: dict[int, int] = {}
@@ -55,6 +57,7 @@ class Lifecycle:
             case Exited():
                 self._exited(tid, stop)
             case SignalDelivery():
+                self._restarts.before_delivery(tid)
                 ptrace.resume(tid, stop.signal)
             case Event.BIRTH:
                 self._born(tid)

@@ -98,8 +98,18 @@ class Recorder:
             if key not in self._touched:
                 self._touched.add(key)
                 new.append((use, place))
+                if place.status is not None and place.status.st_nlink > 1:
+                    self._linked(place)
         if new:
             self._writer.touched(self.seconds(), process, new)
+
+    def _linked(self, place: Place) -> None:
+        """A file with several names: what changes it under one, changes it under all."""
+        status = place.status
+        if status is None or place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
+            return
+        for saved in self._custody.also_named(own_path(place.path), status):
+            self._writer.saved(saved)
 
     def created(self, path: bytes) -> None:
         """The app is about to make ``path``, where nothing is."""

@@ -19,6 +19,7 @@ from tracer.lifecycle import Lifecycle
 from tracer.model import Run
 from tracer.notify import Notifications
 from tracer.recorder import Recorder
+from tracer.restart import Restarts
 from tracer.syscalls import tables
 from tracer.tracefile.reader import read_trace
 from tracer.tracefile.writer import TraceWriter
@@ -149,7 +150,7 @@ def _trace(
     """Both loops, from the app's exec to the end of the last tracee."""
     writer.run(about)
     decoder = Decoder(recorder)
-    lifecycle = Lifecycle(recorder, decoder.execs)
+    lifecycle = Lifecycle(recorder, decoder.execs, Restarts(calls))
     lifecycle.adopt(started.pid)
     listener = seccomp.Listener.open(started.listener)
     answers = Notifications(listener, decoder, lifecycle, calls)

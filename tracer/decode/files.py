@@ -67,7 +67,7 @@ class Files:
         elif use in (Use.DELETE, Use.WRITE) or (
             use is Use.ATTR and not tracee.is_directory(place.status)
         ):
-            self._touching.put_aside(place, follow=follows(argument, stop.flags))
+            self._touching.put_aside(stop.tid, place, follow=follows(argument, stop.flags))
         self._touching.touch_all(stop, use, place)
         return True
 
@@ -106,7 +106,7 @@ class Files:
             return ONCE
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
         if Use.WRITE in uses and not tracee.is_directory(place.status):
-            self._touching.put_aside(place, follow=True)
+            self._touching.put_aside(stop.tid, place, follow=True)
         for use in uses:
             self._touching.touch_all(stop, use, place)
         return Outcome(self._touching.made)
@@ -119,7 +119,7 @@ class Files:
         if old_path is None or new_path is None:
             return ONCE
         old = self._places.look(stop.tid, old_path, follow=False)
-        self._touching.put_aside(old, follow=False)
+        self._touching.put_aside(stop.tid, old, follow=False)
         self._touching.touch_all(stop, Use.DELETE, old)
         if old.status is None:
             return ONCE
@@ -133,7 +133,7 @@ class Files:
         elif stop.flags & _RENAME_NOREPLACE:
             self._touching.touch(stop.process, Use.STAT, new)
         else:
-            self._touching.put_aside(new, follow=False)
+            self._touching.put_aside(stop.tid, new, follow=False)
             self._touching.touch(stop.process, Use.WRITE, new)
         return ONCE
 

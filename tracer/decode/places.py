@@ -86,7 +86,9 @@ class Places:
         root = b"/proc/%d/root" % tid
         prefix = tracee.link(root) or b"/"
         inside = path
-        if not absolute and prefix != b"/" and (path + b"/").startswith(prefix + b"/"):
+        if not absolute and prefix != b"/":
+            if not (path + b"/").startswith(prefix + b"/"):
+                return path  # from a directory that was open before: outside its root
             inside = path[len(prefix) :] or b"/"
         found = tracee.resolve_inside(root, inside, follow=follow)
         if found is not None:

@@ -64,8 +64,11 @@ class Touching:
         self.touch(stop.process, Use.CREATE, place)
         return place
 
-    def put_aside(self, place: Place, *, follow: bool) -> None:
+    def put_aside(self, tid: int, place: Place, *, follow: bool) -> None:
         """The call changes, moves or deletes what lies at ``place``, if that is not the run's."""
+        hidden = tracee.behind(tid, place.path) if follow else None
+        if hidden is not None:
+            place = self._places.look(tid, hidden, follow=True)
         if place.state is State.FILE and not place.path.startswith(_KERNELS):
             own = os.path.realpath(place.path) if follow else own_name(place.path)
             self._recorder.put_aside(own)

@@ -33,6 +33,7 @@ __all__ = [
     "WAIT_OURS",
     "event_message",
     "listen",
+    "request",
     "resume",
     "seize",
 ]
@@ -66,6 +67,11 @@ def seize(pid: int, options: int = FOLLOW) -> None:
     """
     if _ptrace(_SEIZE, pid, 0, options) != 0:
         raise last_error(f"process {pid}")
+
+
+def request(number: int, tid: int, address: int) -> bool:
+    """A request that reads or writes a block at ``address``. False when the tracee is gone."""
+    return bool(_ptrace(number, tid, 0, address) == 0)
 
 
 def resume(tid: int, signal: int = 0) -> bool:

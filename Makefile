@@ -1,0 +1,40 @@
+# `make` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Programs without an ending, which the tools do not find by themselves.
+SCRIPTS := benchmarks/overhead
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+demo: $(READY)  ## trace the sample app, build its slim image, run it
+	@$(BIN)/python samples/demo.py
+
+test: $(READY)  ## lint and run all tests, with the real programs they use
+	@tests/install-parts
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -n auto --dist worksteal
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check . $(SCRIPTS)
+	$(BIN)/ruff format --check . $(SCRIPTS)
+	$(BIN)/mypy
+	$(BIN)/mypy $(SCRIPTS)
+
+bench: $(READY)  ## what tracing costs, beside strace
+	@$(BIN)/python benchmarks/overhead
+
+clean:  ## remove what these targets made
+	rm -rf $(VENV) demo benchmarks/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment, made once, and again when pyproject.toml asks for something else.
+$(READY): pyproject.toml
+	@tests/make-venv $(PYTHON) $(VENV)
+	@touch $@

@@ -1,0 +1,110 @@
+"""Fixtures: the command line, a traced run, and the compiled tracees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+pytest.register_assert_rewrite("hazards", "traces")
+
+from parts import missing, need  # noqa: E402
+from traces import Traced, grow, run_slimtrace, show  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+TRACEES = os.path.join(os.path.dirname(__file__), "tracees")
+
+
+class Tracee(Protocol):
+    def __call__(self, name: str, *flags: str) -> str: ...
+
+
+class Trace(Protocol):
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *options: str,
+        tree: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        stdin: str | None = None,
+    ) -> Traced: ...
+
+
+@pytest.fixture
+def slimtrace() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line: ``slimtrace("show", "x.trace")``."""
+    return run_slimtrace
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Trace:
+    """Runs a command under slimtrace in a directory ``work`` that holds a tree."""
+
+    def trace(
+        argv: Sequence[str],
+        *options: str,
+        tree: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        stdin: str | None = None,
+    ) -> Traced:
+        directory = grow(str(tmp_path / "work"), tree or {})
+        output = str(tmp_path / "app.trace")
+        done = run_slimtrace(
+            *("-q", "run", "-o", output, *options, "--", *argv),
+            cwd=directory,
+            prefix=prefix,
+            stdin=stdin,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert os.path.exists(output), done.stderr
+        return Traced(done.returncode, done.stdout, done.stderr, output, directory, show(output))
+
+    return trace
+
+
+@pytest.fixture(scope="session")
+def unprivileged() -> tuple[str, ...]:
+    """The words before a command that run it as an ordinary user.
+
+    An interpreter in a home directory that is closed to others may still be read: that is the
+    one capability left, and none that a tracer could use.
+    """
+    if os.geteuid() != 0:
+        return ()
+    need("setpriv")
+    bare = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    reading = (*bare, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for words in (bare, reading):
+        tried = [*words, sys.executable, "-c", "import slimtrace, ssl"]
+        if subprocess.run(tried, check=False, cwd="/", capture_output=True).returncode == 0:
+            return words
+    return missing("an interpreter that other users may run")
+
+
+@pytest.fixture(scope="session")
+def tracee(tmp_path_factory: pytest.TempPathFactory) -> Tracee:
+    """Compiles tests/tracees/NAME.c, once for all workers, to a program."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def compiled(name: str, *flags: str) -> str:
+        need("gcc")
+        program = str(folder / "-".join(("tracee", name, *flags)))
+        if not os.path.exists(program):
+            part = f"{program}.{os.getpid()}"
+            gcc = ["gcc", "-O1", "-Wall", "-Werror", "-pthread", *flags]
+            words = [*gcc, "-o", part, os.path.join(TRACEES, f"{name}.c")]
+            made = subprocess.run(words, check=False, capture_output=True, text=True)
+            if made.returncode != 0 and "-m32" in flags:
+                missing("gcc -m32")
+            assert made.returncode == 0, made.stderr
+            os.rename(part, program)  # another worker may have made it: the same, and whole
+        return program
+
+    return compiled

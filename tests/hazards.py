@@ -1,0 +1,56 @@
+"""A hazard as a row of a table: a tracee, the tree it meets, and what the trace must say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from conftest import Trace, Tracee
+    from traces import Traced
+
+CANNOT_BE_TRIED_HERE = 77
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """One tracee and what its trace must say of the paths below its directory.
+
+    :ivar expected: path, relative to the directory → state and uses: all of them.
+    :ivar gaps: all kinds of gap.
+    """
+
+    summary: str
+    tracee: str
+    expected: Mapping[str, str]
+    tree: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
+    status: int = 0
+    gaps: frozenset[str] = frozenset()
+    flags: Sequence[str] = ()
+
+
+def rows(*hazards: Hazard) -> pytest.MarkDecorator:
+    """Parametrize a test with hazards, named by their summaries."""
+    return pytest.mark.parametrize("hazard", hazards, ids=lambda hazard: hazard.summary)
+
+
+def meet(hazard: Hazard, traced: Trace, tracee: Tracee) -> Traced:
+    """Trace the hazard's program; skips where this kernel cannot run it."""
+    program = tracee(hazard.tracee, *hazard.flags)
+    run = traced([program, ".", *hazard.arguments], tree=hazard.tree)
+    skip_if_untried(run)
+    assert (run.status, run.stderr if not hazard.gaps else "") == (hazard.status, "")
+    assert run.touches() == hazard.expected
+    assert run.gaps() == hazard.gaps
+    return run
+
+
+def skip_if_untried(run: Traced) -> None:
+    """Skip where the tracee said that this kernel cannot do what it tries."""
+    if run.status == CANNOT_BE_TRIED_HERE:
+        pytest.skip("this kernel cannot do it")

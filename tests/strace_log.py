@@ -1,0 +1,142 @@
+"""Reads what ``strace -ff -y -e trace=%file`` wrote: which paths were named, and did it succeed."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+from dataclasses import dataclass, field
+
+from tracer.paths import join
+
+TRACED = "%file,bind,connect,fchdir,fork,vfork,clone,clone3"
+
+# Which arguments are paths, and the descriptor that each starts from: None for the cwd.
+_AT_CWD = (None, 0)
+_AT_FIRST = (0, 1)
+_PATHS: dict[str, tuple[tuple[int | None, int], ...]] = {
+    **dict.fromkeys(("openat", "openat2", "newfstatat", "statx", "faccessat"), (_AT_FIRST,)),
+    **dict.fromkeys(("faccessat2", "readlinkat", "mkdirat", "unlinkat"), (_AT_FIRST,)),
+    **dict.fromkeys(("fchmodat", "fchownat", "utimensat", "mknodat", "execveat"), (_AT_FIRST,)),
+    **dict.fromkeys(("rename", "link"), (_AT_CWD, (None, 1))),
+    **dict.fromkeys(("renameat", "renameat2", "linkat"), (_AT_FIRST, (2, 3))),
+    "symlink": ((None, 1),),
+    "symlinkat": ((1, 2),),
+    "inotify_add_watch": ((None, 1),),
+    "getcwd": (),
+}
+_CALL = re.compile(r"(\w+)\((.*)\)\s+= (.*)", re.DOTALL)
+_SOCKET = re.compile(r'sun_path="((?:[^"\\]|\\.)*)"')
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
+_BEHIND = re.compile(r"(?:\d+|AT_FDCWD)<(.*)>", re.DOTALL)
+_PID = re.compile(r"(\d+)")
+_NESTS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+
+
+@dataclass
+class Log:
+    """What all processes of one run named.
+
+    :ivar succeeded: absolute, ``.`` and ``//`` folded.
+    :ivar failed: the same, of calls that failed.
+    """
+
+    succeeded: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+
+
+def read_log(prefix: str, cwd: str) -> Log:
+    """The log of a run that began in ``cwd``, from the files PREFIX.PID."""
+    lines = {}
+    for name in glob.glob(f"{prefix}.*"):
+        with open(name, encoding="latin-1") as file:
+            lines[int(name.rsplit(".", 1)[1])] = file.read().splitlines()
+    log, children = Log(), set[int]()
+    ends = {pid: _births(text) for pid, text in lines.items()}
+    for born in ends.values():
+        children |= born
+    roots = [pid for pid in lines if pid not in children]
+    assert len(roots) == 1, f"one first process, not {roots}"
+    _read_process(log, lines, roots[0], os.fsencode(cwd))
+    return log
+
+
+def _births(lines: list[str]) -> set[int]:
+    found = (_CALL.match(line) for line in lines)
+    return {int(m[3].split()[0]) for m in found if m and _is_birth(m[1]) and m[3][0].isdigit()}
+
+
+def _is_birth(name: str) -> bool:
+    return name in ("fork", "vfork", "clone", "clone3")
+
+
+def _read_process(log: Log, lines: dict[int, list[str]], pid: int, cwd: bytes) -> None:
+    for line in lines[pid]:
+        match = _CALL.match(line)
+        if match is None:
+            assert line.startswith(("---", "+++")) or "unfinished" in line or " = ?" in line, line
+            continue
+        name, arguments, result = match[1], _split(match[2]), match[3]
+        done = not result.startswith(("-1", "?"))
+        if _is_birth(name):
+            if done and (child := _PID.match(result)) and int(child[1]) in lines:
+                _read_process(log, lines, int(child[1]), cwd)
+            continue
+        if name == "fchdir":
+            cwd = _behind(arguments[0]) or cwd
+            continue
+        for path in _paths(name, arguments, cwd):
+            (log.succeeded if done else log.failed).add(os.fsdecode(path))
+            if name == "chdir" and done:
+                cwd = path
+
+
+def _paths(name: str, arguments: list[str], cwd: bytes) -> list[bytes]:
+    found = []
+    if name in ("bind", "connect"):
+        named = _SOCKET.search(arguments[1])
+        return [join(cwd, _unescaped(named[1]))] if named else []
+    for dirfd, number in _PATHS.get(name, (_AT_CWD,)):
+        named = _STRING.fullmatch(arguments[number])
+        if named is None:
+            continue
+        raw = _unescaped(named[1])
+        base = cwd if dirfd is None else _behind(arguments[dirfd])
+        if raw and (base is not None or raw.startswith(b"/")):
+            found.append(join(base or b"/", raw))
+    return found
+
+
+def _behind(argument: str) -> bytes | None:
+    """The path that -y prints behind a descriptor."""
+    match = _BEHIND.fullmatch(argument)
+    if match is None or not match[1].startswith("/"):
+        return None
+    return _unescaped(match[1])
+
+
+def _unescaped(text: str) -> bytes:
+    return codecs.escape_decode(text.encode("latin-1"))[0]
+
+
+def _split(text: str) -> list[str]:
+    """Split arguments at the commas that are in no string and no bracket."""
+    parts, open_until, in_string, start, position = [], list[str](), False, 0, 0
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 1
+        elif char == '"':
+            in_string = not in_string
+        elif in_string:
+            pass
+        elif open_until and char == open_until[-1]:
+            open_until.pop()
+        elif char in _NESTS and (char != "<" or text[position - 1].isalnum()):
+            open_until.append(_NESTS[char])
+        elif char == "," and not open_until:
+            parts.append(text[start:position].strip())
+            start = position + 1
+        position += 1
+    return [*parts, text[start:].strip()]

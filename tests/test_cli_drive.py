@@ -1,0 +1,195 @@
+"""Driving an app while it is traced: ready, driven, stopped, and nothing of that in the trace."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Trace
+
+    Slimtrace = Callable[..., subprocess.CompletedProcess[str]]
+
+# A small web service: serves its directory, and ends cleanly on SIGTERM and SIGUSR1.
+SERVICE = """
+import functools, http.server, signal, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    log_message = lambda *_: None
+    def do_GET(self):
+        if self.path == "/broken":
+            return self.send_error(500)
+        super().do_GET()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+def end(number, frame):
+    print("ended by", signal.Signals(number).name, flush=True)
+    sys.exit(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGUSR1, end)
+server.serve_forever()
+"""
+FOR_EVER = ["sh", "-c", "exec sleep 1000"]
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _service(port: int, *words: str) -> list[str]:
+    return [sys.executable, "-c", SERVICE, str(port), *words]
+
+
+def _get(port: int, path: str) -> str:
+    fetch = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}{path}').read())"
+    return f"{shlex.quote(sys.executable)} -c {shlex.quote(fetch)}"
+
+
+def test_a_service_is_driven_and_stopped(traced: Trace, port: int, tmp_path: Path) -> None:
+    marker = tmp_path / "driver was here"
+    run = traced(
+        _service(port),
+        *("--ready", f"tcp:{port}"),
+        *("--exec", _get(port, "/page")),
+        *("--exec", f"echo driven; touch {shlex.quote(str(marker))}"),
+        tree={"page": "content", "other": ""},
+    )
+    assert run.status == 0, run.stderr
+    assert run.stdout == "ended by SIGTERM\n", "a driver's output is not the app's"
+    assert run.stderr == "b'content'\ndriven\n"
+    assert marker.exists()
+    assert run.touches() == {"page": "file read stat"}
+    assert str(marker) not in run.paths()
+    programs = {os.path.basename(image["exe"]) for image in run.document["processes"]}
+    assert programs == {os.path.basename(os.path.realpath(sys.executable))}
+    assert not {"/bin/sh", "/usr/bin/sh", "/usr/bin/dash"} & run.paths()
+    assert run.document["listening"] == [{"protocol": "tcp", "port": port}]
+
+
+@pytest.mark.parametrize("ready", ["tcp:{port}", "tcp:127.0.0.1:{port}", "http://localhost:{port}"])
+def test_ways_to_be_ready(traced: Trace, port: int, ready: str) -> None:
+    ready = ready.format(port=port)
+    run = traced(_service(port), "--ready", ready, "--exec", _get(port, "/"), tree={"page": ""})
+    assert (run.status, run.stdout) == (0, "ended by SIGTERM\n"), run.stderr
+
+
+def test_ready_after_seconds(traced: Trace) -> None:
+    run = traced(FOR_EVER, "--ready", "0.2", "--exec", "echo driven")
+    assert run.status == 128 + signal.SIGTERM
+    assert "driven" in run.stderr
+    assert run.run["seconds"] >= 0.2
+
+
+def test_a_page_that_says_500_is_not_ready(traced: Trace, port: int) -> None:
+    url = f"http://127.0.0.1:{port}/broken"
+    run = traced(_service(port), "--ready", url, "--ready-timeout", "1", "--exec", "true")
+    assert run.status == 1
+    assert f"cannot drive the app: {url} did not answer in 1 s" in run.stderr
+
+
+def test_an_app_that_is_never_ready(traced: Trace, port: int) -> None:
+    run = traced(FOR_EVER, "--ready", f"tcp:{port}", "--ready-timeout", "0.3", "--exec", "echo no")
+    assert run.status == 1
+    assert run.stderr.startswith(f"slimtrace: cannot drive the app: port {port} did not answer")
+    assert "\nno\n" not in run.stderr
+    assert run.run["signal"] == signal.SIGTERM
+    assert run.run["complete"] is True
+
+
+def test_an_app_that_ends_before_it_is_ready(traced: Trace, port: int) -> None:
+    run = traced(["sh", "-c", "exit 7"], "--ready", f"tcp:{port}", "--exec", "true")
+    assert run.status == 1
+    assert "cannot drive the app: it ended before it was ready" in run.stderr
+    assert run.run["exit_status"] == 7
+
+
+def test_a_driver_that_fails(traced: Trace) -> None:
+    run = traced(FOR_EVER, "--ready", "0.1", "--exec", "exit 3", "--exec", "echo not run")
+    assert run.status == 1
+    assert run.stderr == "slimtrace: cannot drive the app: 'exit 3' failed: exit status 3\n"
+
+
+def test_a_driver_that_a_signal_ends(traced: Trace) -> None:
+    run = traced(FOR_EVER, "--ready", "0.1", "--exec", "kill -9 $$")
+    assert run.status == 1
+    assert run.stderr == "slimtrace: cannot drive the app: 'kill -9 $$' failed: Killed\n"
+
+
+def test_drivers_read_nothing_of_the_apps_input(traced: Trace) -> None:
+    script = "read line; echo got $line"
+    run = traced(["sh", "-c", script], "--ready", "0.1", "--exec", "cat", stdin="for the app\n")
+    assert (run.status, run.stdout) in ((0, "got for the app\n"), (1, "got for the app\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("TERM", 15), ("SIGINT", 2), ("usr1", 10), ("9", 9), ("HUP", 1)]
+)
+def test_the_stop_signal(traced: Trace, name: str, number: int) -> None:
+    run = traced(FOR_EVER, "--stop-after", "0.2", "--stop-signal", name)
+    assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
+
+
+@pytest.mark.parametrize("options", [["--stop-after", "0"], ["--exec", "true"], ["--exec", ":"]])
+def test_stopped_before_it_began(traced: Trace, options: list[str]) -> None:
+    """The signal may come before the exec: the trace of what there was is finished."""
+    run = traced(FOR_EVER, *options)
+    assert (run.status, run.stderr, run.run["signal"]) == (128 + 15, "", 15)
+
+
+def test_stop_after_ends_the_run_in_time(traced: Trace, port: int) -> None:
+    run = traced(_service(port, "9"), "--ready", f"tcp:{port}", "--stop-after", "0.3")
+    assert (run.status, run.stdout) == (9, "ended by SIGTERM\n")
+    assert run.run["seconds"] >= 0.3
+
+
+def test_an_app_that_ends_before_stop_after(traced: Trace) -> None:
+    run = traced(["sh", "-c", "exit 3"], "--stop-after", "1000")
+    assert run.status == 3
+
+
+def test_stop_after_ends_daemons_too(traced: Trace) -> None:
+    """They outlive the first process, which ended by itself."""
+    run = traced(["sh", "-c", "setsid sleep 1000 </dev/null & exit 4"], "--stop-after", "0.3")
+    assert run.status == 4
+    assert run.run["complete"] is True
+    (sleep,) = [image for image in run.document["processes"] if image["argv"][0] == "sleep"]
+    assert sleep["exit_status"] == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("options", "about"),
+    [
+        (["--ready", "tcp:0"], "tcp:0"),
+        (["--ready", "tcp:x"], "tcp:x"),
+        (["--ready", "ftp://localhost/"], "ftp://localhost/"),
+        (["--ready", "-1"], "-1"),
+        (["--ready", "nan"], "nan"),
+        (["--ready", "soon"], "soon"),
+        (["--stop-signal", "SIGNOTHING"], "SIGNOTHING"),
+        (["--stop-after", "-1"], "-1"),
+        (["--ready-timeout", "x"], "x"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_options_that_make_no_sense(
+    slimtrace: Slimtrace, tmp_path: Path, options: list[str], about: str
+) -> None:
+    trace = tmp_path / "x.trace"
+    done = slimtrace("run", "-o", str(trace), *options, "--", "true")
+    assert done.returncode == 2
+    assert about in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not trace.exists()

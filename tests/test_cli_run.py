@@ -1,0 +1,243 @@
+"""The command ``run``: what it passes on, what it leaves alone, and where the trace goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from traces import SECONDS, command, environment, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Trace, Tracee
+
+    Slimtrace = Callable[..., subprocess.CompletedProcess[str]]
+
+EVERY_BYTE = bytes(range(256)) * 512
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "number"),
+    [
+        ("exit 0", 0, None),
+        ("exit 1", 1, None),
+        ("exit 125", 125, None),
+        ("exit 255", 255, None),
+        ("kill -TERM $$", 143, 15),
+        ("kill -KILL $$", 137, 9),
+        ("kill -SEGV $$", 139, 11),
+        ("(sleep 0; kill -9 $$) & wait; exit 3", 137, 9),
+    ],
+)
+def test_the_exit_status_is_the_commands(
+    traced: Trace, script: str, status: int, number: int | None
+) -> None:
+    run = traced(["sh", "-c", script])
+    assert run.status == status
+    assert (run.run["exit_status"], run.run["signal"]) == (status, number)
+    assert run.run["complete"] is True
+
+
+def test_standard_streams_are_untouched(tmp_path: Path) -> None:
+    script = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()); sys.stderr.write('E')"
+    done = subprocess.run(
+        command("-q", "run", "-o", f"{tmp_path}/x", "--", sys.executable, "-c", script),
+        check=False,
+        input=EVERY_BYTE,
+        capture_output=True,
+        env=environment(),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0
+    assert done.stdout == EVERY_BYTE
+    assert done.stderr == b"E"
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "01", "02", "12", "012"])
+def test_closed_streams_stay_closed(tmp_path: Path, closed: str) -> None:
+    """Nothing of slimtrace comes to lie on a descriptor that the app takes for its own."""
+    script = "for i in 0 1 2; do if [ -e /proc/self/fd/$i ]; then echo $i >>open; fi; done"
+    words = command("run", "-o", "x.trace", "--", "bash", "-c", f"echo out 2>/dev/null; {script}")
+    closing = " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closing}', "sh", *words],
+        check=False,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0
+    assert done.stdout == ("" if "1" in closed else "out\n")
+    assert done.stderr == ("" if "2" in closed else "slimtrace: wrote x.trace\n")
+    still_open = (tmp_path / "open").read_text().split() if closed != "012" else []
+    assert still_open == [number for number in "012" if number not in closed]
+    assert show(str(tmp_path / "x.trace"))["runs"][0]["complete"] is True
+
+
+def test_the_app_inherits_nothing_of_slimtrace(traced: Trace) -> None:
+    """Its descriptors, signals, limits and environment are those that it has untraced."""
+    script = (
+        "ls -1 /proc/self/fd | wc -l; "
+        "grep -E '^(Sig(Blk|Ign|Cgt)|Seccomp_filters)' /proc/self/status | cut -f 2; "
+        "ulimit -a; env | grep -v -e ^_= -e ^OLDPWD= | sort; pwd; umask"
+    )
+    run = traced(["bash", "-c", script])
+    native = subprocess.run(
+        ["bash", "-c", script],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=run.directory,
+        env=environment(),
+    )
+    told, expected = run.stdout.splitlines(), native.stdout.splitlines()
+    differing = [(a, b) for a, b in zip(told, expected, strict=True) if a != b]
+    assert differing in ([], [("1", "0")]), "at most the one filter more"
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
+    inner = "grep SigIgn /proc/self/status"
+    words = command("-q", "run", "--force", "-o", f"{tmp_path}/x", "--", "sh", "-c", inner)
+    for setting in ("", "trap '' HUP; ", "trap '' INT TERM; "):
+        native, under = (
+            subprocess.run(
+                ["sh", "-c", setting + 'exec "$@"', "sh", *argv],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment(),
+                timeout=SECONDS,
+            ).stdout
+            for argv in (["sh", "-c", inner], words)
+        )
+        assert native == under, setting
+
+
+def test_what_a_run_says_of_itself(traced: Trace) -> None:
+    run = traced(["sh", "-c", "exit 4"])
+    assert run.run == {
+        **run.run,
+        "command": ["sh", "-c", "exit 4"],
+        "cwd": run.directory,
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "image": "rootfs:/",
+        "image_digest": None,
+        "exit_status": 4,
+        "signal": None,
+        "engine": "notify",
+        "complete": True,
+        "gaps": [],
+    }
+    assert 0 < run.run["seconds"] < SECONDS
+    assert run.run["started"].endswith("Z")
+    assert run.document["schema"] == 1
+    assert "openat" in run.document["syscalls"]["observed"]
+    assert "read" in run.document["syscalls"]["assumed"]
+
+
+def test_show_json_is_the_document(slimtrace: Slimtrace, traced: Trace) -> None:
+    run = traced(["cat", "a", "nope"], tree={"a": "1"})
+    shown = slimtrace("show", run.trace, "--json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert json.loads(shown.stdout) == run.document
+
+
+def test_show_tells_people_what_ran(slimtrace: Slimtrace, traced: Trace) -> None:
+    run = traced(["sh", "-c", "cat a nope; exit 4"], tree={"a": ""})
+    shown = slimtrace("show", run.trace)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    for word in ("run 0: sh -c cat a nope; exit 4", "exit status 4", "cat a nope", "missing"):
+        assert word in shown.stdout
+
+
+def test_the_default_trace_and_what_run_says(slimtrace: Slimtrace, tmp_path: Path) -> None:
+    done = slimtrace("run", "--", "echo", "out", cwd=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "out\n")
+    assert done.stderr == "slimtrace: wrote slimtrace.trace\n"
+    assert show(str(tmp_path / "slimtrace.trace"))["runs"][0]["command"] == ["echo", "out"]
+
+
+def test_options_of_the_command_are_its_own(traced: Trace) -> None:
+    run = traced(["echo", "--force", "-o", "x", "--", "--help"])
+    assert run.stdout == "--force -o x -- --help\n"
+
+
+def test_append_adds_a_run_and_process_ids_go_on(traced: Trace) -> None:
+    first = traced(["sh", "-c", "cat a; exit 3"], tree={"a": ""})
+    second = traced(["sh", "-c", "cat b; exit 4"], "--append", tree={"b": ""})
+    assert [run["exit_status"] for run in second.document["runs"]] == [3, 4]
+    assert [(p["id"], p["run"]) for p in second.document["processes"]] == [
+        (1, 0),
+        (2, 0),
+        (3, 1),
+        (4, 1),
+    ]
+    assert first.users("a") == second.users("a") == [["cat", "a"]]
+    assert second.users("b") == [["cat", "b"]]
+    with open(second.trace, "rb") as file:
+        whole = file.read()
+    assert whole.count(b'{"slimtrace":') == 1
+
+
+def test_append_makes_a_new_trace(traced: Trace) -> None:
+    assert len(traced(["true"], "--append").document["runs"]) == 1
+
+
+def test_force_replaces_a_trace(traced: Trace) -> None:
+    traced(["sh", "-c", "echo 1 >a"], tree={"a": "old"})
+    run = traced(["true"], "--force")
+    assert [one["command"] for one in run.document["runs"]] == [["true"]]
+
+
+def test_a_missing_file_that_a_later_run_has_is_a_file(traced: Trace) -> None:
+    traced(["sh", "-c", "test -e a"])
+    run = traced(["sh", "-c", "test -e a"], "--append", tree={"a": ""})
+    assert run.touches()["a"].startswith("file ")
+
+
+def test_an_app_that_changes_its_user_and_directory(traced: Trace, tracee: Tracee) -> None:
+    run = traced(["sh", "-c", "cd sub && exec cat ../a"], tree={"sub/": "", "a": "1"})
+    assert (run.status, run.stdout) == (0, "1")
+    assert run.touches() == {"sub": "file chdir", "sub/../a": "file read"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["show", "--help"]])
+def test_help_has_an_example(slimtrace: Slimtrace, words: list[str]) -> None:
+    done = slimtrace(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    if words == ["--help"]:
+        assert {"run", "show"} <= set(done.stdout.split())
+    else:
+        assert f"slimtrace {words[0]} " in done.stdout.split("Example")[1]
+
+
+def test_version(slimtrace: Slimtrace) -> None:
+    done = slimtrace("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("slimtrace ")
+
+
+@pytest.mark.parametrize("setting", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour_where_no_terminal_is(
+    slimtrace: Slimtrace, tmp_path: Path, setting: dict[str, str]
+) -> None:
+    trace = str(tmp_path / "x.trace")
+    for words in (
+        ("run", "-o", trace, "--", "true"),
+        ("show", trace),
+        ("show", "nothing"),
+        ("--help",),
+        ("run", "--nonsense"),
+    ):
+        done = slimtrace(*words, env=environment(**setting))
+        assert "\x1b" not in done.stdout + done.stderr

@@ -1,0 +1,154 @@
+"""Signals sent to slimtrace and keys typed at its terminal belong to the app."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from traces import SECONDS, command, environment, show
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Says "ready", then "caught" for each of the signals that it is told to survive.
+OBSTINATE = """
+trap 'echo caught' TERM INT HUP
+echo ready
+while :; do read -r line || true; done
+"""
+ON_A_TERMINAL = "for i in 0 1 2; do [ -t $i ] && echo tty$i; done; echo ready; exec sleep 1000"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_is_passed_on_and_the_trace_finished(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with _Running(tmp_path, "sh", "-c", "echo ready; exec sleep 1000") as run:
+        run.expect("ready")
+        run.process.send_signal(number)
+        assert run.process.wait(SECONDS) == 128 + number
+    about = show(run.trace)["runs"][0]
+    assert (about["signal"], about["exit_status"]) == (number, 128 + number)
+    assert about["complete"] is True
+
+
+def test_an_app_that_handles_the_signal_ends_as_it_likes(tmp_path: Path) -> None:
+    script = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done"
+    with _Running(tmp_path, "sh", "-c", script) as run:
+        run.expect("ready")
+        run.process.terminate()
+        run.expect("bye")
+        assert run.process.wait(SECONDS) == 5
+    assert show(run.trace)["runs"][0]["exit_status"] == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_hard(tmp_path: Path, number: signal.Signals) -> None:
+    with _Running(tmp_path, "sh", "-c", OBSTINATE) as run:
+        run.expect("ready")
+        run.process.send_signal(number)
+        run.expect("caught")
+        run.process.send_signal(number)
+        assert run.process.wait(SECONDS) == 128 + signal.SIGKILL
+    about = show(run.trace)["runs"][0]
+    assert about["signal"] == signal.SIGKILL
+    assert about["seconds"] is not None
+
+
+def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    trace = str(tmp_path / "app.trace")
+    words = command("run", "-o", trace, "--", "sh", "-c", ON_A_TERMINAL)
+    pid, terminal = _at_a_terminal(words)
+    try:
+        said = _read_until(terminal, b"ready")
+        assert said.split() == [b"tty0", b"tty1", b"tty2", b"ready"]
+        os.write(terminal, b"\x03")
+        said = _read_to_the_end(terminal)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
+    finally:
+        os.close(terminal)
+    assert b"Traceback" not in said
+    about = show(trace)["runs"][0]
+    assert (about["signal"], about["complete"]) == (signal.SIGINT, True)
+
+
+def test_an_app_at_a_terminal_may_live_on_after_ctrl_c(tmp_path: Path) -> None:
+    """An interactive program takes Ctrl-C as it likes; once typed it is delivered once."""
+    trace = str(tmp_path / "app.trace")
+    script = "trap 'echo caught' INT; echo ready; read a; read b; echo got $b; exit 6"
+    words = command("-q", "run", "-o", trace, "--", "bash", "-c", script)
+    pid, terminal = _at_a_terminal(words)
+    try:
+        _read_until(terminal, b"ready")
+        os.write(terminal, b"\x03")
+        _read_until(terminal, b"caught")
+        os.write(terminal, b"one\ntwo\n")
+        said = _read_to_the_end(terminal)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 6
+    finally:
+        os.close(terminal)
+    assert said.count(b"caught") == 0
+    assert b"got two" in said
+
+
+def _at_a_terminal(words: list[str]) -> tuple[int, int]:
+    """A program at a terminal of its own: its process id and the terminal's other end."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(words[0], words, environment())  # noqa: S606 -- pty.fork has no other way
+    return pid, terminal
+
+
+class _Running:
+    """slimtrace at work, its app's output read line by line."""
+
+    def __init__(self, tmp_path: Path, *argv: str) -> None:
+        self.trace = str(tmp_path / "app.trace")
+        self.process = subprocess.Popen(
+            command("-q", "run", "-o", self.trace, "--", *argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def expect(self, line: str) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == f"{line}\n"
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=SECONDS)
+
+
+def _read_until(terminal: int, word: bytes) -> bytes:
+    said = b""
+    while word not in said:
+        ready, _, _ = select.select([terminal], [], [], SECONDS)
+        assert ready, f"{word!r} was never said: {said!r}"
+        said += os.read(terminal, 4096)
+    return said
+
+
+def _read_to_the_end(terminal: int) -> bytes:
+    said = b""
+    while True:
+        ready, _, _ = select.select([terminal], [], [], SECONDS)
+        assert ready, said
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # EIO: nobody has the other end open any more
+            return said
+        if not part:
+            return said
+        said += part

@@ -1,0 +1,259 @@
+"""Births, execs and deaths, and programs that meddle with what a tracer lives on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from hazards import Hazard, meet, rows
+from parts import need, need_root
+from traces import grow, open_the_way
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Trace, Tracee
+
+NOBODY = 65534
+
+
+@rows(
+    Hazard(
+        "births by clone3, CLONE_UNTRACED and CLONE_PARENT",
+        "clone_flags",
+        tree=dict.fromkeys(("clone3", "untraced", "parent"), ""),
+        expected=dict.fromkeys(("clone3", "untraced", "parent"), "file read"),
+    ),
+    Hazard(
+        "a process with another number in its own PID namespace",
+        "pid_namespace",
+        tree={"sub/file": ""},
+        expected={"sub": "file chdir", "sub/file": "file read"},
+    ),
+    Hazard(
+        "a daemon that works when the first process has ended",
+        "daemon",
+        tree={"early": "", "late": ""},
+        expected={
+            "early": "file read",
+            "late": "file read",
+            "pidfile": "created create write",
+        },
+        status=3,
+    ),
+    Hazard(
+        "a leader that ends before its thread",
+        "leader_exits_first",
+        tree={"before": "", "after the leader": ""},
+        expected={"before": "file read", "after the leader": "file read"},
+        status=5,
+    ),
+    Hazard(
+        "an executable in memory, and one deleted while it runs",
+        "memfd_exec",
+        tree={"from memory": "", "from a deleted file": ""},
+        expected={
+            "from memory": "file read",
+            "from a deleted file": "file read",
+            "copy": "created create delete exec write",
+        },
+    ),
+    Hazard(
+        "the program's own filters refuse some of its calls",
+        "own_seccomp",
+        tree={"file": "", "kept": ""},
+        expected={"file": "file read"},
+    ),
+    Hazard(
+        "the program wants a seccomp listener of its own",
+        "own_listener",
+        tree={"file": ""},
+        expected={"file": "file read"},
+        gaps=frozenset({"own-listener"}),
+    ),
+    Hazard(
+        "the program traces its own child",
+        "ptrace_child",
+        tree={"file": ""},
+        expected={"file": "file read"},
+        gaps=frozenset({"own-tracer"}),
+    ),
+    Hazard(
+        "a file opened through io_uring, which is refused",
+        "io_uring_open",
+        tree={"file": ""},
+        expected={"file": "file read"},
+        gaps=frozenset({"io-uring-refused"}),
+    ),
+    Hazard(
+        "a 32-bit program",
+        "i386_open",
+        flags=("-m32",),
+        tree=dict.fromkeys(("openat", "open", "stat", "deleted"), ""),
+        expected={
+            "openat": "file read",
+            "open": "file read",
+            "stat": "file stat",
+            "deleted": "file delete",
+            "made": "created create write",
+            "socket": "missing connect",
+        },
+        status=0,
+    ),
+    Hazard(
+        "32-bit calls of a 64-bit program",
+        "int80_open",
+        tree=dict.fromkeys(("by-int80", "deleted", "by-syscall"), ""),
+        expected={
+            "by-int80": "file read",
+            "by-syscall": "file read",
+            "deleted": "file delete",
+        },
+    ),
+    Hazard(
+        "x32 calls of a 64-bit program",
+        "x32_open",
+        tree={"by-x32": "", "by-syscall": ""},
+        expected={"by-x32": "file read", "by-syscall": "file read"},
+    ),
+)
+def test_processes(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
+    meet(hazard, traced, tracee)
+
+
+def test_an_exec_by_a_thread_that_is_not_the_leader(traced: Trace, tracee: Tracee) -> None:
+    program = tracee("thread_exec")
+    run = traced([program, "."], tree={"before": "", "after": ""})
+    assert run.status == 0, run.stderr
+    first, second = run.document["processes"]
+    assert (first["exe"], first["parent"], first["exit_status"]) == (program, None, None)
+    assert (second["exe"], second["parent"], second["exit_status"]) == (program, first["id"], 0)
+    assert second["argv"] == [program, ".", "second"]
+    name = os.path.basename(program)
+    assert run.users("before") == [[name, "."]]
+    assert run.users("after") == [[name, ".", "second"]]
+
+
+def test_an_exec_by_a_vfork_child(traced: Trace, tracee: Tracee) -> None:
+    program = tracee("vfork_exec")
+    run = traced([program, "."], tree={"child": "", "parent": ""})
+    assert run.status == 0, run.stderr
+    name = os.path.basename(program)
+    assert run.users("child") == [[name, ".", "child"]]
+    assert run.users("parent") == [[name, "."]]
+    assert [image["exit_status"] for image in run.document["processes"]] == [0, 0]
+
+
+def test_the_process_tree_of_a_shell(traced: Trace) -> None:
+    run = traced(
+        ["bash", "-c", "cat one | (cat - two; exit 7) | cat >/dev/null; (exec cat three); exit 9"],
+        tree=dict.fromkeys(("one", "two", "three"), ""),
+    )
+    assert run.status == 9
+    images = {image["id"]: image for image in run.document["processes"]}
+    told = [
+        (
+            os.path.basename(image["exe"]),
+            image["argv"][1:],
+            image["parent"] and os.path.basename(images[image["parent"]]["exe"]),
+            image["exit_status"],
+        )
+        for image in images.values()
+    ]
+    assert sorted(told, key=str) == sorted(
+        [
+            ("bash", run.run["command"][1:], None, 9),
+            ("cat", ["one"], "bash", 0),
+            ("cat", ["-", "two"], "bash", 0),
+            ("cat", [], "bash", 0),
+            ("cat", ["three"], "bash", 0),
+        ],
+        key=str,
+    )
+    for name, user in (("one", ["cat", "one"]), ("two", ["cat", "-", "two"])):
+        assert run.users(name) == [user]
+
+
+def test_a_chain_of_script_interpreters(tmp_path: Path, traced: Trace) -> None:
+    """Four scripts and a program: the kernel opens the interpreters without a call (execve(2))."""
+    work = tmp_path / "work"
+    tree = {
+        "first": f"#!{work}/second argument\n",
+        "second": "#! ./third\n",
+        "third": "#!\tfourth \n",
+        "fourth": f"#!{shutil.which('echo')}\n",
+    }
+    run = traced(["./first", "given"], tree=tree)
+    assert run.status == 0, run.stderr
+    assert run.stdout == f"fourth ./third {work}/second argument ./first given\n"
+    assert run.touches() == dict.fromkeys(("first", "second", "third", "fourth"), "file exec")
+    uses = {path: entry["uses"] for _, path, entry in run.entries()}
+    assert "exec" in uses[str(shutil.which("echo"))]
+    (image,) = run.document["processes"]
+    assert os.path.samefile(image["exe"], str(shutil.which("echo")))
+
+
+def test_a_chain_too_long_for_the_kernel(traced: Trace) -> None:
+    tree = {str(i): f"#!./{i + 1}\n" for i in range(10)}
+    run = traced(["sh", "-c", "./0 || exit 4"], tree=tree)
+    assert run.status == 4
+    assert "exec" in run.touches()["0"]
+
+
+def test_the_loader_of_a_program_is_recorded(traced: Trace, tracee: Tracee) -> None:
+    program = tracee("names")
+    need("readelf")
+    headers = subprocess.run(
+        ["readelf", "-lW", program], check=True, capture_output=True, text=True
+    ).stdout
+    loader = headers.split("program interpreter: ")[1].split("]")[0]
+    run = traced([program, "nowhere"])
+    assert run.status == 1
+    assert loader in run.paths("file")
+
+
+def test_a_setuid_program_keeps_its_privilege(
+    tmp_path: Path, traced: Trace, tracee: Tracee
+) -> None:
+    need_root()
+    need("setpriv")
+    open_the_way(tmp_path)
+    program = _setuid_copy(tmp_path / "work", tracee("print_euid"))
+    as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    run = traced([*as_nobody, program, str(tmp_path / "work")], tree={"file": ""})
+    assert (run.status, run.stdout) == (0, "0\n")
+    assert run.touches() == {"file": "file read", "setuid": "file exec"}
+
+
+def test_a_setuid_program_without_privilege_is_a_gap(
+    tmp_path: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
+) -> None:
+    need_root()
+    open_the_way(tmp_path)
+    program = _setuid_copy(tmp_path / "work", tracee("print_euid"))
+    run = traced([program, "."], tree={"file": ""}, prefix=unprivileged)
+    assert (run.status, run.stdout) == (0, f"{NOBODY}\n")
+    assert run.touches()["file"] == "file read"
+    assert run.gaps() == {"setuid"}
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [("exit 0", 0), ("exit 77", 77), ("kill -KILL $$", 137), ("kill -TERM $$", 143)],
+)
+def test_the_exit_status_of_each_image(traced: Trace, given: str, status: int) -> None:
+    run = traced(["sh", "-c", f"sh -c '{given}'; exit 5"])
+    assert run.status == 5
+    assert [image["exit_status"] for image in run.document["processes"]] == [5, status]
+
+
+def _setuid_copy(folder: Path, program: str) -> str:
+    grow(str(folder), {})
+    copy = folder / "setuid"
+    shutil.copy(program, copy)
+    os.chown(copy, 0, 0)
+    copy.chmod(0o4755)
+    return str(copy)

@@ -1,0 +1,189 @@
+"""Signals, stops and deaths at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from hazards import Hazard, meet, rows
+from traces import SECONDS, command, environment, grow, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Trace, Tracee
+
+TIMES = 20
+SEED = 7
+
+
+@rows(
+    Hazard(
+        "SIGTRAP of the program's own",
+        "traps",
+        tree={"file": ""},
+        expected={"file": "file read"},
+    ),
+    Hazard(
+        "job control: stopped, seen stopped, continued, seen continued, killed while stopped",
+        "group_stop",
+        tree={"after the stop": ""},
+        expected={"after the stop": "file read"},
+    ),
+    Hazard(
+        "a timer that fires all the time, with SA_RESTART",
+        "eintr",
+        arguments=["restart", "2000"],
+        tree={"file": ""},
+        expected={"file": "file read", "made": "created create write"},
+    ),
+    Hazard(
+        "a timer that fires all the time, without SA_RESTART",
+        "eintr",
+        arguments=["interrupt", "2000"],
+        tree={"file": ""},
+        expected={"file": "file read", "made": "created create write"},
+    ),
+    Hazard(
+        "processes that end while their threads are in file calls",
+        "exit_group",
+        tree={"file": ""},
+        expected={"file": "file stat", "done": "created create write"},
+    ),
+)
+def test_signals(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
+    meet(hazard, traced, tracee)
+
+
+def test_a_tracee_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee) -> None:
+    """Whichever process of the app dies, slimtrace ends when the last has, and its trace reads."""
+    chance = random.Random(SEED)  # noqa: S311 -- picks a moment, no key
+    for attempt in range(TIMES):
+        output = str(tmp_path / f"{attempt}.trace")
+        with _Endless(tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output) as app:
+            victims = app.tracees()
+            chance.shuffle(victims)
+            app.linger(chance)
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            assert app.tracer.wait(SECONDS) == 128 + signal.SIGKILL
+        document = show(output)
+        assert document["runs"][0]["signal"] == signal.SIGKILL
+        assert document["runs"][0]["complete"] is True
+        assert f"{tmp_path}/work/file" in {entry["path"] for entry in document["files"]}
+
+
+def test_the_tracer_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee) -> None:
+    """No tracee survives, and the trace reads up to then."""
+    chance = random.Random(SEED)  # noqa: S311 -- picks a moment, no key
+    for attempt in range(TIMES):
+        output = str(tmp_path / f"{attempt}.trace")
+        with _Endless(tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output) as app:
+            victims = app.tracees()
+            assert len(victims) == 2
+            app.linger(chance)
+            app.tracer.kill()
+            _until(_are, victims, _DEAD)
+        document = show(output)
+        assert document["runs"][0]["complete"] is False
+        assert [gap["kind"] for gap in document["runs"][0]["gaps"]] == ["interrupted"]
+        assert f"{tmp_path}/work/file" in {entry["path"] for entry in document["files"]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+def test_an_app_stopped_from_outside_goes_on(
+    tmp_path: Path, tracee: Tracee, number: signal.Signals
+) -> None:
+    output = str(tmp_path / "app.trace")
+    with _Endless(tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output) as app:
+        victims = app.tracees()
+        for victim in victims:
+            os.kill(victim, number)
+        _until(_are, victims, _STOPPED)
+        before = {victim: _ticks(victim) for victim in victims}
+        for victim in victims:
+            os.kill(victim, signal.SIGCONT)
+        _until(lambda: all(_ticks(victim) > before[victim] for victim in victims))
+        for victim in victims:
+            os.kill(victim, signal.SIGTERM)
+        assert app.tracer.wait(SECONDS) == 128 + signal.SIGTERM
+    assert show(output)["runs"][0]["signal"] == signal.SIGTERM
+
+
+_DEAD: set[str | None] = {"Z", None}  # what inherits orphans may take its time to bury them
+_STOPPED: set[str | None] = {"T", "t"}
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the command in /proc/PID/stat (proc(5)); none when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _are(pids: list[int], states: set[str | None]) -> bool:
+    return {next(iter(_stat(pid)), None) for pid in pids} <= states
+
+
+def _ticks(pid: int) -> int:
+    """The time that the process has run."""
+    return sum(map(int, _stat(pid)[11:13]))
+
+
+def _until(condition: Callable[..., bool], *arguments: object) -> None:
+    """Wait for what the kernel tells nobody about: a state in /proc."""
+    for _ in range(int(SECONDS * 100)):
+        if condition(*arguments):
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come about")
+
+
+class _Endless:
+    """slimtrace with an app of two processes, which look at files until they are killed."""
+
+    def __init__(self, program: str, work: str, output: str) -> None:
+        words = command("-q", "run", "-o", output, "--", program, work)
+        self.tracer = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
+
+    def __enter__(self) -> Self:
+        assert self.tracer.stdout is not None
+        for _ in range(2):  # one line for each process of the app
+            assert self.tracer.stdout.readline() == b"started\n"
+        return self
+
+    def tracees(self) -> list[int]:
+        """The app's first process, then its child."""
+        found = list[int]()
+        todo = [self.tracer.pid]
+        while todo:
+            for thread in os.listdir(f"/proc/{(parent := todo.pop())}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children") as file:
+                    children = list(map(int, file.read().split()))
+                found += children
+                todo += children
+        return found
+
+    def linger(self, chance: random.Random) -> None:
+        """Let a random share of a tenth of a second pass: any moment is as good as another."""
+        time.sleep(chance.random() / 10)
+
+    def __exit__(self, *_: object) -> None:
+        assert self.tracer.stdout is not None
+        assert self.tracer.stderr is not None
+        self.tracer.kill()  # what it traces dies with it
+        self.tracer.wait(SECONDS)
+        self.tracer.stdout.close()
+        said = self.tracer.stderr.read().decode()
+        self.tracer.stderr.close()
+        assert "Traceback" not in said, said

@@ -1,0 +1,111 @@
+"""Loads at which tracers lose events, grow without bound or hang."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from traces import SECONDS, command, environment, grow, show
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Trace, Tracee
+
+FILES, THREADS = 20_000, 200
+FORKS = 10_000
+
+
+def test_a_burst_from_many_threads_loses_nothing(traced: Trace, tracee: Tracee) -> None:
+    names = [f"f{i}" for i in range(FILES)]
+    run = traced([tracee("burst"), ".", str(FILES), str(THREADS)], tree=dict.fromkeys(names, ""))
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == dict.fromkeys(names, "file read")
+    assert run.gaps() == set()
+
+
+def test_a_thousand_threads(traced: Trace, tracee: Tracee) -> None:
+    names = [f"f{i}" for i in range(1000)]
+    run = traced([tracee("burst"), ".", "1000", "1000"], tree=dict.fromkeys(names, ""))
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == dict.fromkeys(names, "file read")
+
+
+def test_a_storm_of_forks_loses_nothing(traced: Trace, tracee: Tracee) -> None:
+    run = traced([tracee("fork_storm"), ".", str(FORKS)])
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == {f"child-{i}": "missing stat" for i in range(FORKS)}
+    assert len(run.document["processes"]) == 1, "a fork is no new process image"
+
+
+def test_many_execs(traced: Trace) -> None:
+    run = traced(["sh", "-c", "i=0; while [ $i -lt 300 ]; do /bin/true $i; i=$((i+1)); done"])
+    assert (run.status, run.stderr) == (0, "")
+    assert len(run.document["processes"]) == 301
+    assert {image["exit_status"] for image in run.document["processes"]} == {0}
+
+
+def test_a_call_made_often_is_written_once(traced: Trace, tracee: Tracee) -> None:
+    run = traced([tracee("many_calls"), ".", "100000"], tree={"file": ""})
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == {"file": "file stat"}
+    assert os.path.getsize(run.trace) < 20_000
+
+
+def test_two_slimtraces_at_once(tmp_path: Path, tracee: Tracee) -> None:
+    """Each sees its own app and nothing of the other's, though both trees have the same names."""
+    program, names = tracee("burst"), [f"f{i}" for i in range(500)]
+    running = {}
+    for side in ("left", "right"):
+        work = grow(str(tmp_path / side), dict.fromkeys(names, ""))
+        words = command("-q", "run", "-o", f"{work}.trace", "--", program, work, "500", "20")
+        running[work] = subprocess.Popen(words, env=environment())
+    for work, process in running.items():
+        assert process.wait(SECONDS) == 0
+        touched = {entry["path"] for entry in show(f"{work}.trace")["files"]}
+        below = {path for path in touched if path.startswith(f"{tmp_path}/")}
+        assert below == {work, *(f"{work}/{name}" for name in names)}
+
+
+def test_a_trace_that_another_slimtrace_writes_is_refused(tmp_path: Path) -> None:
+    output = str(tmp_path / "app.trace")
+    first = subprocess.Popen(
+        command("-q", "run", "-o", output, "--", "cat"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    assert first.stdin is not None
+    assert first.stdout is not None
+    first.stdin.write(b"running\n")
+    first.stdin.flush()
+    assert first.stdout.readline() == b"running\n"
+    second = subprocess.run(
+        command("run", "--append", "-o", output, "--", "true"),
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=SECONDS,
+    )
+    first.communicate(timeout=SECONDS)
+    assert second.returncode == 125
+    assert f"cannot write {output}: another slimtrace is writing it" in second.stderr
+    assert len(show(output)["runs"]) == 1
+
+
+@pytest.mark.parametrize("words", [["run", "-o", "/dev/null", "--force"], ["run"]])
+def test_slimtrace_under_slimtrace_fails_clearly_or_works(
+    traced: Trace, tmp_path: Path, words: list[str]
+) -> None:
+    inner = str(tmp_path / "inner.trace")
+    words = [*words, "-o", inner] if words == ["run"] else words
+    run = traced([*command(*words), "--", "true"])
+    assert run.status in (0, 125)
+    if run.status == 0:
+        assert show(inner)["runs"][0]["exit_status"] == 0
+    else:
+        assert "slimtrace: cannot trace" in run.stderr
+        assert "Traceback" not in run.stderr

@@ -1,0 +1,51 @@
+/* Job control: a child with threads stops itself, its parent sees that and continues it. */
+#include "tracee.h"
+#include <pthread.h>
+#include <signal.h>
+
+static void *wait_for_the_end(void *unused)
+{
+    pause();
+    return unused;
+}
+
+static void stop_and_go_on(int stop)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        for (int i = 0; i < 3; i++)
+            must(pthread_create(&thread, NULL, wait_for_the_end, NULL) == 0);
+        must(kill(getpid(), stop) == 0);
+        look("after the stop");
+        _exit(0);
+    }
+    must(child > 0);
+    must(waitpid(child, &status, WUNTRACED) == child);
+    must(WIFSTOPPED(status) && WSTOPSIG(status) == stop);
+    must(kill(child, SIGCONT) == 0);
+    must(waitpid(child, &status, WCONTINUED) == child);
+    must(WIFCONTINUED(status));
+    reap(child);
+}
+
+int main(int argc, char **argv)
+{
+    enter(argc, argv);
+    stop_and_go_on(SIGSTOP);
+    stop_and_go_on(SIGTSTP);
+
+    int status;
+    pid_t stopped = fork(); /* a stopped process can be killed */
+    if (stopped == 0) {
+        raise(SIGSTOP);
+        _exit(1);
+    }
+    must(stopped > 0);
+    must(waitpid(stopped, &status, WUNTRACED) == stopped && WIFSTOPPED(status));
+    must(kill(stopped, SIGKILL) == 0);
+    must(waitpid(stopped, &status, 0) == stopped);
+    must(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    return 0;
+}

@@ -1,0 +1,159 @@
+"""What tests say of a traced run: a tree before it, a table of touches after it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tracer.tracefile.document import document
+from tracer.tracefile.reader import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+SECONDS = 120.0
+"""No run of a test takes nearly as long: beyond this it hangs."""
+STATES = {"files": "file", "missing": "missing", "created": "created"}
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A run and its trace, as ``show --json`` prints it.
+
+    :ivar directory: where the app ran, and below which the tables look.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+    trace: str
+    directory: str
+    document: Document
+
+    def touches(self) -> dict[str, str]:
+        """Each path below the directory, relative to it, to its state and uses."""
+        top = self.directory + "/"
+        return {
+            path.removeprefix(top): f"{state} {' '.join(sorted(entry['uses']))}"
+            for state, path, entry in self.entries()
+            if path.startswith(top)
+        }
+
+    def entries(self) -> list[tuple[str, str, Document]]:
+        """State, path and entry of every path in the trace."""
+        return [
+            (state, text(entry, "path"), entry)
+            for section, state in STATES.items()
+            for entry in self.document[section]
+        ]
+
+    def paths(self, *states: str) -> set[str]:
+        """Every path, or those in these states."""
+        return {path for state, path, _ in self.entries() if not states or state in states}
+
+    def users(self, name: str) -> list[list[str]]:
+        """The argument lists of the process images that touched a path below the directory."""
+        wanted = os.path.join(self.directory, name)
+        images = {image["id"]: image for image in self.document["processes"]}
+        return [
+            [os.path.basename(images[ident]["argv"][0]), *images[ident]["argv"][1:]]
+            for _, path, entry in self.entries()
+            if path == wanted
+            for ident in entry["processes"]
+        ]
+
+    def gaps(self) -> set[str]:
+        """The kinds of gap in all runs."""
+        return {gap["kind"] for run in self.document["runs"] for gap in run["gaps"]}
+
+    @property
+    def run(self) -> Document:
+        """The last run."""
+        last: Document = self.document["runs"][-1]
+        return last
+
+
+def text(entry: Mapping[str, Any], key: str) -> str:
+    """A string of the document, or the bytes that stand where it was not UTF-8."""
+    if key in entry:
+        return str(entry[key])
+    return os.fsdecode(base64.b64decode(entry[f"{key}_b64"], validate=True))
+
+
+def grow(directory: str, tree: Mapping[str, str]) -> str:
+    """Make a tree: NAME to content, which ``-> target`` makes a symlink and ``#!`` a program.
+
+    A name that ends in ``/`` is an empty directory.
+    """
+    os.makedirs(directory, exist_ok=True)
+    for name, content in tree.items():
+        path = os.path.join(directory, name)
+        os.makedirs(path if name.endswith("/") else os.path.dirname(path), exist_ok=True)
+        if content.startswith("-> "):
+            os.symlink(content[3:], path)
+        elif not name.endswith("/"):
+            with open(path, "w") as file:
+                file.write(content)
+            if content.startswith("#!"):
+                os.chmod(path, 0o700)
+    return directory
+
+
+def open_the_way(folder: Path) -> None:
+    """Let any user pass to, and write in, a directory that pytest made for this one."""
+    folder.chmod(0o777)
+    for above in folder.parents:
+        if above.name.startswith(("pytest-", "popen-")):
+            above.chmod(0o755)
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of the tests, without what would change how slimtrace prints."""
+    hidden = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTEST_CURRENT_TEST")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "LC_ALL": "C.UTF-8", **changes}
+
+
+def command(*arguments: str) -> list[str]:
+    """The words that start slimtrace."""
+    return [sys.executable, "-m", "slimtrace", *arguments]
+
+
+def run_slimtrace(
+    *arguments: str,
+    stdin: str | None = None,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run slimtrace to its end.
+
+    :param prefix: a program that runs slimtrace in its turn.
+    """
+    return subprocess.run(
+        [*prefix, *command(*arguments)],
+        check=False,
+        input="" if stdin is None else stdin,
+        cwd=cwd,
+        env=environment() if env is None else env,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=SECONDS,
+    )
+
+
+def show(trace: str) -> Document:
+    """The document that ``show --json`` prints (a test of the command line holds it to that)."""
+    shown: Document = json.loads(orjson.dumps(document(read_trace(trace))))
+    return shown
