@@ -11,22 +11,28 @@ static void *wait_for_the_end(void *unused)
 
 static void stop_and_go_on(int stop)
 {
-    int status;
+    int status, go_on[2]; /* the child ends only once its continuing was seen */
+    char byte;
+    must(pipe(go_on) == 0);
     pid_t child = fork();
     if (child == 0) {
         pthread_t thread;
+        close(go_on[1]);
         for (int i = 0; i < 3; i++)
             must(pthread_create(&thread, NULL, wait_for_the_end, NULL) == 0);
         must(kill(getpid(), stop) == 0);
         look("after the stop");
+        must(read(go_on[0], &byte, 1) == 0);
         _exit(0);
     }
     must(child > 0);
+    close(go_on[0]);
     must(waitpid(child, &status, WUNTRACED) == child);
     must(WIFSTOPPED(status) && WSTOPSIG(status) == stop);
     must(kill(child, SIGCONT) == 0);
     must(waitpid(child, &status, WCONTINUED) == child);
     must(WIFCONTINUED(status));
+    close(go_on[1]);
     reap(child);
 }
 

@@ -1,0 +1,181 @@
+"""Our filter against libseccomp's for the same policy: the same verdict for every call."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import os
+import struct
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+from bpf_machine import run
+from parts import missing
+
+from tracer.kernel import bpf
+from tracer.syscalls import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    Verdicts = Mapping[int, Mapping[int, Iterable[int] | None]]
+
+MOST = 4096  # BPF_MAXINSNS
+X32_BIT = 0x40000000
+HIGHEST = 700  # above every number that a kernel has
+ARGUMENTS = (0, 1, 2, 3, 4, 5, 1 << 31, (1 << 32) - 1)
+
+# seccomp.h; libseccomp has a token of its own for x32, which shares x86_64's in the kernel
+TOKENS = {"x86_64": 0xC000003E, "x32": 0x4000003E, "i386": 0x40000003, "arm64": 0xC00000B7}
+ACT_ALLOW, ACT_NOTIFY = 0x7FFF0000, 0x7FC00000
+BAD_ARCH = 2  # SCMP_FLTATR_ACT_BADARCH
+NO_SUCH_CALL = -1
+MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
+
+
+@pytest.fixture(scope="module", params=sorted(tables.MACHINES))
+def policy(request: pytest.FixtureRequest) -> Verdicts:
+    """What the tracer stops on a machine."""
+    return tables.verdicts(tables.stopped_calls(request.param))
+
+
+def test_the_kernel_takes_the_program(policy: Verdicts) -> None:
+    program = bpf.program(policy)
+    length, rest = divmod(len(program), 8)
+    assert rest == 0
+    assert length <= MOST
+    for place, (operation, yes, no, operand) in enumerate(struct.iter_unpack("=HBBI", program)):
+        if operation & 7 == 5:
+            furthest = operand if operation == 5 else max(yes, no)
+            assert place + 1 + furthest < length, "every jump ends inside"
+    assert program[-8:-6] == struct.pack("=H", 6), "it ends with a verdict"
+
+
+def test_the_verdict_on_every_call(policy: Verdicts) -> None:
+    """By the policy itself, for every number there is and some that there are not."""
+    program = bpf.program(policy)
+    for arch, number, argument in _every_call(policy):
+        wanted = policy.get(arch, {}).get(number, ())
+        stops = wanted is None or argument in wanted
+        assert run(program, arch, number, argument) == (ACT_NOTIFY if stops else ACT_ALLOW)
+
+
+@pytest.mark.parametrize("arch", [0, 0xFFFFFFFF, 0x40000028])
+def test_an_unknown_abi_is_let_through(policy: Verdicts, arch: int) -> None:
+    program = bpf.program(policy)
+    assert {run(program, arch, number) for number in range(HIGHEST)} == {ACT_ALLOW}
+
+
+def test_the_answer_can_be_another(policy: Verdicts) -> None:
+    program = bpf.program(policy, bpf.TRACE)
+    answers = {run(program, arch, number, 2) for arch, number, _ in _every_call(policy)}
+    assert answers == {ACT_ALLOW, 0x7FF00000}
+
+
+@pytest.mark.parametrize(
+    ("summary", "numbers"),
+    [
+        ("none", []),
+        ("the first", [0]),
+        ("the last", [0xFFFFFFFE]),
+        ("neighbours", [7, 8, 9]),
+        ("every other", list(range(0, 1200, 2))),
+        ("a thousand in a row", list(range(1000))),
+    ],
+)
+def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
+    policy: Verdicts = {1: dict.fromkeys(numbers), 2: {5: (1, 2)}}
+    program = bpf.program(policy)
+    probes = {*numbers, *(number + 1 for number in numbers), 0, 1, 1200} - {1 << 32}
+    stopped = {number for number in probes if run(program, 1, number) == ACT_NOTIFY}
+    assert stopped == set(numbers), summary
+    assert [run(program, 2, 5, argument) == ACT_NOTIFY for argument in range(4)] == [
+        *(False, True, True, False)
+    ]
+
+
+def test_libseccomp_says_the_same(libseccomp: Library) -> None:
+    calls = tables.stopped_calls("x86_64")
+    ours = bpf.program(tables.verdicts(calls))
+    theirs = libseccomp.program({call.name for call in calls.values()})
+    unknown = {key for key, call in calls.items() if not libseccomp.knows(key, call.name)}
+    assert len(unknown) < len(calls) / 5, "an old libseccomp; still most calls are compared"
+    differing = [
+        (hex(arch), number, argument)
+        for arch, number, argument in _every_call(tables.verdicts(calls))
+        if arch << 32 | number not in unknown
+        and run(ours, arch, number, argument) != run(theirs, arch, number, argument)
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize("abi", list(TOKENS))
+def test_libseccomp_has_the_same_numbers(libseccomp: Library, abi: str) -> None:
+    theirs = {name: libseccomp.number(name, TOKENS[abi]) for name in tables.numbers(abi)}
+    known = {name: number for name, number in theirs.items() if number >= 0}
+    assert len(known) > 250
+    assert known == {name: tables.numbers(abi)[name] for name in known}
+
+
+@pytest.fixture(scope="module")
+def libseccomp() -> Library:
+    name = ctypes.util.find_library("seccomp")
+    if name is None:
+        missing("libseccomp")
+    return Library(name)
+
+
+class Library:
+    """The part of libseccomp that builds a filter and hands it out."""
+
+    def __init__(self, name: str) -> None:
+        self.library = ctypes.CDLL(name)
+        self.library.seccomp_init.restype = ctypes.c_void_p
+
+    def number(self, name: str, token: int) -> int:
+        """The number of a call in one ABI.
+
+        Negative where libseccomp has none: it is too old, or has a number of its own for a part
+        of what i386 multiplexes.
+        """
+        resolve = self.library.seccomp_syscall_resolve_name_arch
+        return int(resolve(ctypes.c_uint32(token), name.encode()))
+
+    def knows(self, key: int, name: str) -> bool:
+        token = TOKENS["x32"] if key & X32_BIT else key >> 32
+        return -MULTIPLEXED < self.number(name, token) != NO_SUCH_CALL
+
+    def program(self, names: Iterable[str]) -> bytes:
+        """The filter that notifies of these calls in x86_64, x32 and i386 and allows all others."""
+        context = ctypes.c_void_p(self.library.seccomp_init(ctypes.c_uint32(ACT_ALLOW)))
+        try:
+            self._must(self.library.seccomp_attr_set(context, BAD_ARCH, ctypes.c_uint32(ACT_ALLOW)))
+            for abi in ("x86_64", "x32", "i386"):
+                added = self.library.seccomp_arch_add(context, ctypes.c_uint32(TOKENS[abi]))
+                assert added in (0, -errno.EEXIST)
+            for name in sorted(names):
+                number = self.library.seccomp_syscall_resolve_name(name.encode())
+                if number == NO_SUCH_CALL or name == "socketcall":  # bind, connect, listen add it
+                    continue
+                action = ctypes.c_uint32(ACT_NOTIFY)
+                self._must(self.library.seccomp_rule_add_array(context, action, number, 0, None))
+            with tempfile.TemporaryFile() as file:
+                self._must(self.library.seccomp_export_bpf(context, file.fileno()))
+                return os.pread(file.fileno(), 1 << 20, 0)
+        finally:
+            self.library.seccomp_release(context)
+
+    @staticmethod
+    def _must(result: int) -> None:
+        assert result == 0, os.strerror(-result)
+
+
+def _every_call(policy: Verdicts) -> Iterator[tuple[int, int, int]]:
+    """Arch, number and first argument: every number, with every argument where one is looked at."""
+    for arch, calls in policy.items():
+        numbers = [*range(HIGHEST), *range(X32_BIT, X32_BIT + HIGHEST), 0x7FFFFFFF]
+        for number in numbers:
+            for argument in (0,) if calls.get(number) is None else ARGUMENTS:
+                yield arch, number, argument

@@ -1,0 +1,126 @@
+"""Every system call of every ABI is classified, and the table reads its arguments as C does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tracer.syscalls import tables
+from tracer.syscalls.classes import HOT, PATH, PROCESS, RARE, class_of
+from tracer.syscalls.signatures import SIGNATURES, Follow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+ABIS = ("x86_64", "x32", "i386", "arm64")
+CLASSES = {"path": PATH, "process": PROCESS, "rare": RARE, "hot": HOT}
+
+# Calls that a program can name a file with, from the man pages of section 2: none may be hot.
+NAMES_A_FILE = frozenset(
+    """
+    access acct bind chdir chmod chown chroot connect creat execve execveat faccessat faccessat2
+    fanotify_mark fchdir fchmodat fchmodat2 fchownat fspick futimesat getxattr inotify_add_watch
+    lchown lgetxattr link linkat listxattr llistxattr lremovexattr lsetxattr lstat mkdir mkdirat
+    mknod mknodat mount mount_setattr move_mount name_to_handle_at newfstatat open open_by_handle_at
+    open_tree openat openat2 pivot_root quotactl readlink readlinkat removexattr rename renameat
+    renameat2 rmdir setxattr stat statfs statx swapoff swapon symlink symlinkat truncate umount2
+    unlink unlinkat utime utimensat utimes
+    """.split()  # noqa: SIM905 -- 80 quoted names would be read by nobody
+)
+# Calls without which a trace would be wrong though they name no file.
+CHANGES_WHAT_PATHS_MEAN = ("chroot", "pivot_root", "unshare", "setns", "mount", "fchdir")
+
+
+@pytest.mark.parametrize("abi", ABIS)
+def test_every_call_is_in_exactly_one_class(abi: str) -> None:
+    """A call that a newer kernel brings fails here until somebody has thought about it."""
+    homes = {
+        name: [label for label, names in CLASSES.items() if name in names]
+        for name in tables.numbers(abi)
+    }
+    assert {name: found for name, found in homes.items() if len(found) != 1} == {}
+    assert {name: [class_of(name)] for name in homes} == homes
+
+
+def test_no_class_names_a_call_that_no_kernel_has() -> None:
+    known = {name for abi in ABIS for name in tables.numbers(abi)}
+    for label, names in CLASSES.items():
+        assert names - known == set(), label
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [(NAMES_A_FILE, (PATH, PROCESS)), (CHANGES_WHAT_PATHS_MEAN, (PATH, PROCESS))],
+)
+def test_calls_that_must_be_stopped(
+    names: Collection[str], classes: tuple[frozenset[str], ...]
+) -> None:
+    assert {name for name in names if not any(name in one for one in classes)} == set()
+
+
+def test_no_call_that_waits_or_moves_bytes_is_stopped() -> None:
+    live_on = ("read", "write", "futex", "mmap", "epoll_wait", "poll", "ppoll", "nanosleep", "brk")
+    assert set(live_on) <= HOT
+    assert not HOT & set(SIGNATURES)
+
+
+def test_an_unknown_call_has_no_class() -> None:
+    assert class_of("no_such_call") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        # man page's argument numbers, from 0: (directory's descriptor, path, last link followed)
+        ("open", [(None, 0, Follow.YES)]),
+        ("openat", [(0, 1, Follow.YES)]),
+        ("openat2", [(0, 1, Follow.YES)]),
+        ("lstat", [(None, 0, Follow.NO)]),
+        ("newfstatat", [(0, 1, Follow.UNLESS_NOFOLLOW)]),
+        ("statx", [(0, 1, Follow.UNLESS_NOFOLLOW)]),
+        ("readlinkat", [(0, 1, Follow.NO)]),
+        ("unlink", [(None, 0, Follow.NO)]),
+        ("symlink", [(None, 1, Follow.NO)]),
+        ("symlinkat", [(1, 2, Follow.NO)]),
+        ("link", [(None, 0, Follow.NO), (None, 1, Follow.NO)]),
+        ("linkat", [(0, 1, Follow.IF_FOLLOW), (2, 3, Follow.NO)]),
+        ("rename", [(None, 0, Follow.NO), (None, 1, Follow.NO)]),
+        ("renameat2", [(0, 1, Follow.NO), (2, 3, Follow.NO)]),
+        ("execveat", [(0, 1, Follow.YES)]),
+        ("mount", [(None, 1, Follow.YES)]),
+        ("fchdir", [(0, None, Follow.YES)]),
+        ("inotify_add_watch", [(None, 1, Follow.YES)]),
+        ("fanotify_mark", [(3, 4, Follow.YES)]),
+        ("quotactl", [(None, 1, Follow.YES)]),
+    ],
+)
+def test_where_the_paths_of_a_call_are(
+    name: str, paths: list[tuple[int | None, int | None, Follow]]
+) -> None:
+    assert [(p.dirfd, p.path, p.follow) for p in SIGNATURES[name].paths] == paths
+
+
+@pytest.mark.parametrize("machine", sorted(tables.MACHINES))
+def test_what_is_stopped_is_what_is_not_hot(machine: str) -> None:
+    stopped = tables.stopped_calls(machine)
+    abis = {"x86_64": ABIS[:3], "aarch64": ABIS[3:]}[machine]
+    for abi in abis:
+        names = {name for name in tables.numbers(abi) if name not in HOT}
+        told = {call.name for call in stopped.values()}
+        assert names <= told
+    assert not {call.name for call in stopped.values()} & HOT
+    verdicts = tables.verdicts(stopped)
+    assert {arch << 32 | number for arch, of in verdicts.items() for number in of} == set(stopped)
+
+
+def test_x32_calls_carry_their_bit() -> None:
+    """So that open of x32 (0x40000002) is not taken for open of x86_64 (2), nor the reverse."""
+    assert {number >> 30 for number in tables.numbers("x32").values()} == {1}
+    stopped = tables.stopped_calls("x86_64")
+    arch = tables.AUDIT_ARCH_X86_64 << 32
+    assert stopped[arch | 2].name == "open"
+    assert stopped[arch | 0x40000002].name == "open"
+    assert stopped[tables.AUDIT_ARCH_I386 << 32 | 5].name == "open"
+    assert stopped[tables.AUDIT_ARCH_I386 << 32 | 5].wide == 4
+    assert arch | 5 not in stopped, "number 5 is fstat there"
