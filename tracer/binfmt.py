@@ -22,8 +22,11 @@ _PATH_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
+    """``from_cwd``: the script names it relatively."""
+
     path: bytes
     use: Use
+    from_cwd: bool = False
 
 
 class Interpreters:
@@ -60,7 +63,7 @@ def interpreters(program: bytes, cwd: bytes | None) -> list[Interpreter]:
         if script is None or (cwd is None and not script.startswith(b"/")):
             return found
         program = join(cwd or b"/", script)
-        found.append(Interpreter(program, Use.EXEC))
+        found.append(Interpreter(program, Use.EXEC, not script.startswith(b"/")))
     return found
 
 

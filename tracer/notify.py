@@ -15,24 +15,22 @@ import select
 from typing import TYPE_CHECKING
 
 from tracer import tracee
-from tracer.decode.call import Stop
+from tracer.decode.call import ONCE, Outcome, Stop
 from tracer.decode.places import LOOKS
 from tracer.kernel.memory import WINDOW
+from tracer.paths import join
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tracer.decode.decoder import Decoder
     from tracer.kernel.seccomp import Listener
     from tracer.lifecycle import Lifecycle
-    from tracer.model import Place, Use
     from tracer.syscalls.tables import Call
 
     _Key = tuple[int, bytes | None, bytes, int]
     """arch and number, base directory (empty for an absolute path), path, telling flags."""
 
-_CACHED = (Meaning.PLAIN, Meaning.OPEN)
+_CACHED = (Meaning.PLAIN, Meaning.OPEN, Meaning.EXEC)
 _MOST_DECODED = 20_000
 """Calls whose meaning is remembered for other process images: an app that execs one program
 a thousand times has the same few hundred."""
@@ -54,7 +52,7 @@ class Notifications:
         self._lifecycle = lifecycle
         self._calls = calls
         self._quick = {key: plan for key, call in calls.items() if (plan := _plan(call))}
-        self._decoded: dict[_Key, Sequence[tuple[Use, Place]]] = {}
+        self._decoded: dict[_Key | None, Outcome] = {}
         self.stops = 0
         self.lost: BaseException | None = None
 
@@ -140,23 +138,26 @@ class Notifications:
                 self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
             self._proceed()
             return False
-        known = self._decoded.get(key) if key is not None else None
-        if known is not None:
-            self._decoder.again(tid, process, known)
-            self._proceed()
-            return True
-        stop = Stop(tid, process, call, words[_ARGUMENTS : _ARGUMENTS + 6].tolist())
-        outcome = self._decoder.decode(stop)
+        path = None if key is None or key[1] is None else join(key[1] or b"/", key[2])
+        arguments = words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
+        stop = Stop(tid, process, call, arguments, path if key and key[2] else None)
+        outcome = self._decoded.get(key, ONCE)
+        if not self._decoder.again(stop, outcome):
+            outcome = self._decoder.decode(stop)
+            self._remember(key, outcome)
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
         else:
             self._proceed()
+        is_exec = call.signature.meaning is Meaning.EXEC
+        return outcome.touches is not None and outcome.absent is None and not is_exec
+
+    def _remember(self, key: _Key | None, outcome: Outcome) -> None:
         if key is None or outcome.touches is None:
-            return False
+            return
         if len(self._decoded) >= _MOST_DECODED:
             self._decoded.clear()
-        self._decoded[key] = outcome.touches
-        return True
+        self._decoded[key] = outcome
 
     def _first_exec(self, tid: int, call: Call) -> bool:
         """The app's own start: there is no process image yet that could have made it."""

@@ -94,7 +94,7 @@ class Recorder:
         for use, place in touches:
             if place.path.startswith(self._own):
                 continue
-            key = hash((process, use, place.path, place.state))
+            key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
             if key not in self._touched:
                 self._touched.add(key)
                 new.append((use, place))

@@ -17,12 +17,14 @@ class Stop(NamedTuple):
 
     :ivar process: the process image that the thread runs.
     :ivar args: six unsigned 64-bit arguments.
+    :ivar path: the call's one path, made absolute, where it was read already.
     """
 
     tid: int
     process: int
     call: Call
     args: Sequence[int]
+    path: bytes | None = None
 
     def fd(self, argument: int) -> int:
         """A descriptor argument: the kernel takes 32 bits, signed."""
@@ -42,10 +44,13 @@ class Outcome:
 
     :ivar touches: what the same call would touch again, whoever makes it; None where that
         cannot be known beforehand.
+    :ivar absent: the path that was missing, and whether links are followed: the touches are the
+        same as long as nothing lies there.
     :ivar refuse: the errno to answer with, or None to let the call go on.
     """
 
     touches: Sequence[tuple[Use, Place]] | None = None
+    absent: tuple[bytes, bool] | None = None
     refuse: int | None = None
 
 

@@ -11,13 +11,13 @@ from tracer.decode.files import Files
 from tracer.decode.places import Places
 from tracer.decode.sockets import Sockets
 from tracer.decode.touching import Touching
-from tracer.syscalls.signatures import Meaning
+from tracer.model import State
+from tracer.syscalls.signatures import SIGNATURES, Meaning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from tracer.decode.call import Stop
-    from tracer.model import Place, Use
     from tracer.recorder import Recorder
 
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
@@ -36,7 +36,7 @@ class Decoder:
         self._files = Files(self.places, self._touching)
         self.execs = Execs(recorder, self.places)
         sockets = Sockets(recorder, self.places, self._files)
-        self._by_meaning: dict[Meaning, Callable[[Stop], Outcome]] = {
+        by_meaning: dict[Meaning, Callable[[Stop], Outcome]] = {
             Meaning.PLAIN: self._files.plain,
             Meaning.OPEN: self._files.open,
             Meaning.OPENAT2: self._files.openat2,
@@ -51,6 +51,9 @@ class Decoder:
             Meaning.RING: self._ring,
             Meaning.NOTED: self._noted,
         }
+        self._handlers = {
+            name: by_meaning[signature.meaning] for name, signature in SIGNATURES.items()
+        }
 
     def decode(self, stop: Stop) -> Outcome:
         """Record what the call is about to do. Raises nothing: a failed look is data."""
@@ -58,14 +61,27 @@ class Decoder:
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.execs.commit(stop.tid, stop.process)
         self._touching.made = []
-        outcome = self._by_meaning[stop.call.signature.meaning](stop)
+        outcome = self._handlers.get(stop.call.name, self._noted)(stop)
         return ONCE if self.places.own_roots and outcome.refuse is None else outcome
 
-    def again(self, tid: int, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
-        """Record for another process image what the same call was decoded to before."""
-        if tid in self.execs:
-            self.execs.commit(tid, process)
-        self.recorder.touched(process, touches)
+    def again(self, stop: Stop, outcome: Outcome) -> bool:
+        """Record for another process image what the same call was decoded to before.
+
+        False where that may not hold any more: the call must be decoded.
+        """
+        if outcome.touches is None:
+            return False
+        if outcome.absent is not None:
+            path, follow = outcome.absent
+            if self.recorder.state(path, follow=follow)[0] is not State.MISSING:
+                return False
+        if stop.tid in self.execs:
+            self.execs.commit(stop.tid, stop.process)
+        if stop.call.signature.meaning is Meaning.EXEC:
+            self.execs.begin_again(stop, outcome.touches)
+        else:
+            self.recorder.touched(stop.process, outcome.touches)
+        return True
 
     def unsettled(self) -> bool:
         """Whether paths seen before may mean other files since the last time this was asked."""

@@ -12,6 +12,8 @@ from tracer.model import Place, Use
 from tracer.syscalls.signatures import AT_FDCWD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracer.decode.call import Stop
     from tracer.decode.places import Places
     from tracer.recorder import Recorder
@@ -27,7 +29,7 @@ class Execs:
         self._places = places
         self._interpreters = Interpreters()
         self._privileged = os.geteuid() == 0
-        self._under_way: dict[int, tuple[int, list[tuple[Use, Place]]]] = {}
+        self._under_way: dict[int, tuple[int, Sequence[tuple[Use, Place]]]] = {}
 
     def __contains__(self, tid: int) -> bool:
         return tid in self._under_way
@@ -47,23 +49,29 @@ class Execs:
             touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
         cwd = tracee.base_directory(stop.tid, AT_FDCWD)
         view = tracee.own_view(stop.tid, path)
+        relative = False
         for interpreter in self._interpreters.of(view, cwd, program.status):
+            relative = relative or interpreter.from_cwd
             place = self._places.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
-        self._under_way[stop.tid] = stop.process, touches
+        self.begin_again(stop, touches)
         if program.status.st_mode & _SETUID_OR_SETGID and not self._privileged:
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
-        return ONCE
+        return ONCE if relative else Outcome(touches)
+
+    def begin_again(self, stop: Stop, touches: Sequence[tuple[Use, Place]]) -> None:
+        """An exec of a program that was looked at before."""
+        self._under_way[stop.tid] = stop.process, touches
 
     def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
         """The exec under way in ``tid`` is over: its touches belong to ``process``.
 
         :param exe: what the kernel says it runs: an interpreter of binfmt_misc, for one.
         """
-        _, touches = self._under_way.pop(tid, (process, []))
-        if exe is not None:
-            touches.append((Use.EXEC, self._places.look(tid, exe, follow=True)))
+        _, touches = self._under_way.pop(tid, (process, ()))
+        if exe is not None and all(place.path != exe for _, place in touches):
+            touches = (*touches, (Use.EXEC, self._places.look(tid, exe, follow=True)))
         self._recorder.touched(process, touches)
 
     def finish(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tracer import tracee
 from tracer.decode.call import ONCE, Outcome
 from tracer.decode.places import follows
+from tracer.decode.touching import KERNELS
 from tracer.model import Place, State, Use
 from tracer.paths import join
 from tracer.syscalls.signatures import (
@@ -51,7 +52,18 @@ class Files:
                 continue
             place = self._places.look(stop.tid, path, follow=follows(argument, stop.flags))
             again = self.apply(stop, argument, place) and again
-        return Outcome(self._touching.made) if again else ONCE
+        if again:
+            return Outcome(self._touching.made)
+        only = stop.call.signature.paths[0]
+        if stop.path is None or only.use is Use.CREATE:
+            return ONCE
+        return self._absent(stop.path, follow=follows(only, stop.flags))
+
+    def _absent(self, path: bytes, *, follow: bool) -> Outcome:
+        """Nothing lay there; for the kernel's files that depends on who asks."""
+        if path.startswith(KERNELS):
+            return ONCE
+        return Outcome(self._touching.made, absent=(path, follow))
 
     def apply(self, stop: Stop, argument: PathArgument, place: Place) -> bool:
         """Record one path of a plain call; True when the same call would say the same again."""
@@ -103,7 +115,7 @@ class Files:
                 place = self._touching.create(stop, place)
             for use in _open_uses(flags, None):
                 self._touching.touch_all(stop, use, place)
-            return ONCE
+            return ONCE if flags & O_CREAT else self._absent(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
         if Use.WRITE in uses and not tracee.is_directory(place.status):
             self._touching.put_aside(stop.tid, place, follow=True)

@@ -41,6 +41,8 @@ class Places:
 
     def path(self, stop: Stop, argument: PathArgument) -> bytes | None:
         """The absolute path of an argument, or None where the call names no file."""
+        if stop.path is not None and not self.own_roots:
+            return stop.path
         if argument.path is None:
             return tracee.base_directory(stop.tid, stop.fd(argument.dirfd or 0))
         address = stop.args[argument.path]

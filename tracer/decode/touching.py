@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tracer.decode.places import Places
     from tracer.recorder import Recorder
 
-_KERNELS = (b"/proc/", b"/dev/", b"/sys/")
+KERNELS = (b"/proc/", b"/dev/", b"/sys/")
 
 
 class Touching:
@@ -69,7 +69,7 @@ class Touching:
         hidden = tracee.behind(tid, place.path) if follow else None
         if hidden is not None:
             place = self._places.look(tid, hidden, follow=True)
-        if place.state is State.FILE and not place.path.startswith(_KERNELS):
+        if place.state is State.FILE and not place.path.startswith(KERNELS):
             own = os.path.realpath(place.path) if follow else own_name(place.path)
             self._recorder.put_aside(own)
 

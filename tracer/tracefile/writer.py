@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +44,7 @@ class TraceWriter:
         self.folder = path + ".d"
         self.failure: OSError | None = None
         self._held: list[bytes] | None = []
+        self._lines: dict[tuple[bytes, int, int], bytes] = {}
         self._append = append
         self._is_new = not os.path.lexists(path)
         if not (self._is_new or append or force):
@@ -103,7 +103,17 @@ class TraceWriter:
     def touched(self, seconds: float, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
         """Touches of one process image at one moment, ``seconds`` since the run began."""
         head = b'{"p":%d,"t":%.6f,' % (process, seconds)
-        self._data(b"".join([head + _touch(use, place) for use, place in touches]))
+        self._data(b"".join([head + self._touch(use, place) for use, place in touches]))
+
+    def _touch(self, use: Use, place: Place) -> bytes:
+        """The end of a touch's line: a program that is executed often has the same each time."""
+        key = place.path, id(use), id(place.state)  # enums hash slowly
+        line = self._lines.get(key)
+        if line is None:
+            if len(self._lines) >= _REMEMBERED:
+                self._lines.clear()
+            line = self._lines[key] = _touch_line(use, place)
+        return line
 
     def saved(self, saved: SavedFile) -> None:
         blob = os.path.basename(saved.blob)
@@ -163,9 +173,7 @@ class TraceWriter:
         os.ftruncate(self._fd, size + tail.rfind(b"\n") + 1)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _touch(use: Use, place: Place) -> bytes:
-    """The end of a touch's line: a program that is executed a thousand times has the same."""
+def _touch_line(use: Use, place: Place) -> bytes:
     line: dict[str, Any] = {"use": use, **put("path", os.fsdecode(place.path)), "was": place.state}
     if place.status is not None and place.state is State.FILE:
         line["stat"] = list(Fingerprint.of(place.status))
