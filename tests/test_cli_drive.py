@@ -142,11 +142,18 @@ def test_the_stop_signal(traced: Trace, name: str, number: int) -> None:
     assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
 
 
-@pytest.mark.parametrize("options", [["--stop-after", "0"], ["--exec", "true"], ["--exec", ":"]])
-def test_stopped_before_it_began(traced: Trace, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        (["--stop-after", "0"], signal.SIGTERM),
+        (["--stop-after", "0", "--stop-signal", "KILL"], signal.SIGKILL),
+        (["--exec", "true"], signal.SIGTERM),
+    ],
+)
+def test_stopped_before_it_began(traced: Trace, options: list[str], number: signal.Signals) -> None:
     """The signal may come before the exec: the trace of what there was is finished."""
     run = traced(FOR_EVER, *options)
-    assert (run.status, run.stderr, run.run["signal"]) == (128 + 15, "", 15)
+    assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
 
 
 def test_stop_after_ends_the_run_in_time(traced: Trace, port: int) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import SECONDS, command, environment, show
+from traces import SECONDS, environment, show
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -42,85 +41,6 @@ def test_the_exit_status_is_the_commands(
     assert run.status == status
     assert (run.run["exit_status"], run.run["signal"]) == (status, number)
     assert run.run["complete"] is True
-
-
-def test_standard_streams_are_untouched(tmp_path: Path) -> None:
-    script = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()); sys.stderr.write('E')"
-    done = subprocess.run(
-        command("-q", "run", "-o", f"{tmp_path}/x", "--", sys.executable, "-c", script),
-        check=False,
-        input=EVERY_BYTE,
-        capture_output=True,
-        env=environment(),
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0
-    assert done.stdout == EVERY_BYTE
-    assert done.stderr == b"E"
-
-
-@pytest.mark.parametrize("closed", ["0", "1", "2", "01", "02", "12", "012"])
-def test_closed_streams_stay_closed(tmp_path: Path, closed: str) -> None:
-    """Nothing of slimtrace comes to lie on a descriptor that the app takes for its own."""
-    script = "for i in 0 1 2; do if [ -e /proc/self/fd/$i ]; then echo $i >>open; fi; done"
-    words = command("run", "-o", "x.trace", "--", "bash", "-c", f"echo out 2>/dev/null; {script}")
-    closing = " ".join(f"{number}>&-" for number in closed)
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {closing}', "sh", *words],
-        check=False,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0
-    assert done.stdout == ("" if "1" in closed else "out\n")
-    assert done.stderr == ("" if "2" in closed else "slimtrace: wrote x.trace\n")
-    still_open = (tmp_path / "open").read_text().split() if closed != "012" else []
-    assert still_open == [number for number in "012" if number not in closed]
-    assert show(str(tmp_path / "x.trace"))["runs"][0]["complete"] is True
-
-
-def test_the_app_inherits_nothing_of_slimtrace(traced: Trace) -> None:
-    """Its descriptors, signals, limits and environment are those that it has untraced."""
-    script = (
-        "ls -1 /proc/self/fd | wc -l; "
-        "grep -E '^(Sig(Blk|Ign|Cgt)|Seccomp_filters)' /proc/self/status | cut -f 2; "
-        "ulimit -a; env | grep -v -e ^_= -e ^OLDPWD= | sort; pwd; umask"
-    )
-    run = traced(["bash", "-c", script])
-    native = subprocess.run(
-        ["bash", "-c", script],
-        check=True,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        cwd=run.directory,
-        env=environment(),
-    )
-    told, expected = run.stdout.splitlines(), native.stdout.splitlines()
-    differing = [(a, b) for a, b in zip(told, expected, strict=True) if a != b]
-    assert differing in ([], [("1", "0")]), "at most the one filter more"
-
-
-def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
-    inner = "grep SigIgn /proc/self/status"
-    words = command("-q", "run", "--force", "-o", f"{tmp_path}/x", "--", "sh", "-c", inner)
-    for setting in ("", "trap '' HUP; ", "trap '' INT TERM; "):
-        native, under = (
-            subprocess.run(
-                ["sh", "-c", setting + 'exec "$@"', "sh", *argv],
-                check=True,
-                capture_output=True,
-                text=True,
-                env=environment(),
-                timeout=SECONDS,
-            ).stdout
-            for argv in (["sh", "-c", inner], words)
-        )
-        assert native == under, setting
 
 
 def test_what_a_run_says_of_itself(traced: Trace) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
+import shutil
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from parts import need
 from traces import SECONDS, command, environment, show
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PATIENCE = 30.0
 
 # Says "ready", then "caught" for each of the signals that it is told to survive.
 OBSTINATE = """
@@ -98,11 +103,53 @@ def test_an_app_at_a_terminal_may_live_on_after_ctrl_c(tmp_path: Path) -> None:
     assert b"got two" in said
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (["bash", "--norc", "--noediting", "-i"], command("-q", "run", "--", "cat")),
+        (command("-q", "run", "--", "bash", "--norc", "--noediting", "-i"), ["cat"]),
+    ],
+    ids=["slimtrace is the job", "a job of the traced shell"],
+)
+def test_job_control_works_as_untraced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: list[str], inner: list[str]
+) -> None:
+    """Ctrl-Z stops the job, the shell says so, and fg lets it go on."""
+    need("bash")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PS1", "PROMPT ")
+    pid, terminal = _at_a_terminal([str(shutil.which(outer[0])), *outer[1:]])
+    try:
+        _read_until(terminal, b"PROMPT ")
+        os.write(terminal, shlex.join(inner).encode() + b"\none\n")
+        _read_until(terminal, b"one\r\none\r\n")  # as typed, and as cat says it
+        os.write(terminal, b"\x1a")
+        _read_until(terminal, b"PROMPT ")
+        os.write(terminal, b"jobs\n")
+        assert b"Stopped" in _read_until(terminal, b"PROMPT ")
+        os.write(terminal, b"fg\n")
+        _read_until(terminal, b"cat\r\n")  # the shell says which
+        os.write(terminal, b"two\n")
+        _read_until(terminal, b"two\r\ntwo\r\n")
+        os.write(terminal, b"\x04")
+        _read_until(terminal, b"PROMPT ")
+        os.write(terminal, b"exit 6\n")
+        _read_to_the_end(terminal)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 6
+    finally:
+        os.close(terminal)
+    assert show(str(tmp_path / "slimtrace.trace"))["runs"][0]["complete"] is True
+
+
 def _at_a_terminal(words: list[str]) -> tuple[int, int]:
     """A program at a terminal of its own: its process id and the terminal's other end."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execve(words[0], words, environment())  # noqa: S606 -- pty.fork has no other way
+        try:
+            os.execve(words[0], words, environment())  # noqa: S606 -- pty.fork has no other way
+        finally:
+            os._exit(127)
     return pid, terminal
 
 
@@ -134,7 +181,7 @@ class _Running:
 def _read_until(terminal: int, word: bytes) -> bytes:
     said = b""
     while word not in said:
-        ready, _, _ = select.select([terminal], [], [], SECONDS)
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
         assert ready, f"{word!r} was never said: {said!r}"
         said += os.read(terminal, 4096)
     return said
@@ -143,7 +190,7 @@ def _read_until(terminal: int, word: bytes) -> bytes:
 def _read_to_the_end(terminal: int) -> bytes:
     said = b""
     while True:
-        ready, _, _ = select.select([terminal], [], [], SECONDS)
+        ready, _, _ = select.select([terminal], [], [], PATIENCE)
         assert ready, said
         try:
             part = os.read(terminal, 4096)

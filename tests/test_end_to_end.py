@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from parts import need
 from traces import run_slimtrace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -56,6 +58,19 @@ def member(archive: str, name: str) -> Any:
         file = opened.extractfile(name)
         assert file is not None
         return json.load(file)
+
+
+def entries(archive: str) -> Iterator[tuple[object, ...]]:
+    """All that the one layer of an archive says of each entry, with the bytes' digest."""
+    (manifest,) = member(archive, "manifest.json")
+    with tarfile.open(archive) as opened:
+        blob = opened.extractfile(manifest["Layers"][0])
+        with tarfile.open(fileobj=blob) as layer:
+            for entry in layer:
+                content = layer.extractfile(entry) if entry.isfile() else None
+                digest = hashlib.sha256(content.read()).hexdigest() if content else None
+                owner = entry.uid, entry.gid, oct(entry.mode)
+                yield entry.name, entry.type, owner, entry.mtime, entry.linkname, digest
 
 
 def test_the_image_runs_hardened(slim: dict[str, Any]) -> None:
@@ -124,6 +139,15 @@ def test_a_build_is_the_same_in_other_surroundings(slim: dict[str, Any], tmp_pat
         env={**os.environ, **surroundings},
     )
     assert done.returncode == 0, done.stderr
+    other = next(
+        (
+            pair
+            for pair in zip(entries(slim["archive"]), entries(words[3]), strict=False)
+            if pair[0] != pair[1]
+        ),
+        None,
+    )
+    assert other is None, "the first entry that differs"
     assert json.loads(done.stdout)["image"]["digest"] == slim["image"]["digest"]
 
 

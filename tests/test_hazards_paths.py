@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from hazards import Hazard, meet, rows
+from hazards import Hazard, meet, rows, skip_if_untried
 from traces import grow
 
 if TYPE_CHECKING:
@@ -136,6 +136,28 @@ def test_a_bad_pointer_invents_no_path(traced: Trace, tracee: Tracee) -> None:
         assert not path.endswith("/open"), "a string without an end was read as a path"
 
 
+def test_names_that_end_as_the_kernel_marks_deleted_files(traced: Trace) -> None:
+    """/proc says "a (deleted)" of a deleted file, but a file may be called so."""
+    run = traced(
+        ["sh", "-c", "cd 'sub (deleted)'; cat file; cat '../file (deleted)'"],
+        tree={"sub (deleted)/file": "1\n", "file (deleted)": "2\n"},
+    )
+    assert (run.status, run.stdout) == (0, "1\n2\n")
+    assert run.touches() == {
+        "sub (deleted)": "file chdir",
+        "sub (deleted)/file": "file read",
+        "sub (deleted)/../file (deleted)": "file read",
+    }
+
+
+def test_a_deleted_name_of_a_file_that_has_another(tmp_path: Path, traced: Trace) -> None:
+    grow(str(tmp_path / "work"), {"name": "1\n"})
+    os.link(tmp_path / "work/name", tmp_path / "work/other")
+    run = traced(["sh", "-c", "exec 3<name; rm name; cat /proc/self/fd/3"])
+    assert (run.status, run.stdout) == (0, "1\n")
+    assert not [path for path in run.paths() if path.endswith(" (deleted)")]
+
+
 def test_a_path_that_is_not_utf8_is_kept_as_bytes(traced: Trace) -> None:
     run = traced(["cat", "a\udcffb"], tree={"a\udcffb": "content"})
     (entry,) = [entry for entry in run.document["files"] if "path_b64" in entry]
@@ -192,6 +214,24 @@ def test_a_mount_that_only_the_app_sees_is_a_gap(traced: Trace, tracee: Tracee) 
         gaps=frozenset({"foreign-root"}),
     )
     run = meet(hazard, traced, tracee)
+    assert run.run["complete"] is False
+
+
+def test_a_new_root_is_told_truly_or_is_a_gap(traced: Trace, tracee: Tracee) -> None:
+    """pivot_root in a mount namespace: what the app calls /etc/conf is not the machine's."""
+    run = traced([tracee("pivot_root"), "."], tree={"jail/etc/conf": "", "jail/old/": ""})
+    skip_if_untried(run)
+    assert run.status == 0, run.stderr
+    assert not {"/etc/conf", "/etc/nope"} & run.paths("file", "created")
+    assert "jail/etc/conf" in run.touches() or run.gaps() == {"foreign-root"}
+
+
+def test_a_file_opened_by_handle_is_a_gap(traced: Trace, tracee: Tracee) -> None:
+    run = traced([tracee("by_handle"), "."], tree={"file": ""})
+    skip_if_untried(run)
+    assert run.status == 0, run.stderr
+    assert run.touches() == {"file": "file stat"}
+    assert run.gaps() == {"by-handle"}
     assert run.run["complete"] is False
 
 

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hazards import Hazard, meet, rows
-from parts import need, need_root
-from traces import grow, open_the_way
+from parts import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Trace, Tracee
-
-NOBODY = 65534
 
 
 @rows(
@@ -215,31 +212,6 @@ def test_the_loader_of_a_program_is_recorded(traced: Trace, tracee: Tracee) -> N
     assert loader in run.paths("file")
 
 
-def test_a_setuid_program_keeps_its_privilege(
-    tmp_path: Path, traced: Trace, tracee: Tracee
-) -> None:
-    need_root()
-    need("setpriv")
-    open_the_way(tmp_path)
-    program = _setuid_copy(tmp_path / "work", tracee("print_euid"))
-    as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-    run = traced([*as_nobody, program, str(tmp_path / "work")], tree={"file": ""})
-    assert (run.status, run.stdout) == (0, "0\n")
-    assert run.touches() == {"file": "file read", "setuid": "file exec"}
-
-
-def test_a_setuid_program_without_privilege_is_a_gap(
-    tmp_path: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
-) -> None:
-    need_root()
-    open_the_way(tmp_path)
-    program = _setuid_copy(tmp_path / "work", tracee("print_euid"))
-    run = traced([program, "."], tree={"file": ""}, prefix=unprivileged)
-    assert (run.status, run.stdout) == (0, f"{NOBODY}\n")
-    assert run.touches()["file"] == "file read"
-    assert run.gaps() == {"setuid"}
-
-
 @pytest.mark.parametrize(
     ("given", "status"),
     [("exit 0", 0), ("exit 77", 77), ("kill -KILL $$", 137), ("kill -TERM $$", 143)],
@@ -248,12 +220,3 @@ def test_the_exit_status_of_each_image(traced: Trace, given: str, status: int) -
     run = traced(["sh", "-c", f"sh -c '{given}'; exit 5"])
     assert run.status == 5
     assert [image["exit_status"] for image in run.document["processes"]] == [5, status]
-
-
-def _setuid_copy(folder: Path, program: str) -> str:
-    grow(str(folder), {})
-    copy = folder / "setuid"
-    shutil.copy(program, copy)
-    os.chown(copy, 0, 0)
-    copy.chmod(0o4755)
-    return str(copy)

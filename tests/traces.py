@@ -157,3 +157,14 @@ def show(trace: str) -> Document:
     """The document that ``show --json`` prints (a test of the command line holds it to that)."""
     shown: Document = json.loads(orjson.dumps(document(read_trace(trace))))
     return shown
+
+
+def fails(done: subprocess.CompletedProcess[str], status: int, *lines: str) -> None:
+    """The command failed with this status and said this, line by line, and nothing else."""
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    said = done.stderr.splitlines()
+    assert len(said) == len(lines), done.stderr
+    for line, expected in zip(said, lines, strict=True):
+        assert line.startswith("slimtrace: ")
+        assert expected in line

@@ -79,6 +79,8 @@ def run(
     from tracer.run import Options  # noqa: PLC0415 -- not needed for --help
     from tracer.run import run as trace_run  # noqa: PLC0415
 
+    if append and force:
+        raise UsageError("cannot both --append to a trace and --force it to be replaced")
     plan = None
     number = parse_signal(stop_signal)
     if ready is not None or commands or stop_after is not None:

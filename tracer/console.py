@@ -15,25 +15,30 @@ class _Verbosity:
 verbosity = _Verbosity()
 
 
+def _print(text: str) -> None:
+    if sys.stderr is not None:  # closed by the caller: print would take stdout instead
+        print(f"slimtrace: {text}", file=sys.stderr, flush=True)
+
+
 def say(text: str) -> None:
     """A line of information; ``--quiet`` silences it."""
     if not verbosity.quiet:
-        print(f"slimtrace: {text}", file=sys.stderr, flush=True)
+        _print(text)
 
 
 def detail(text: str) -> None:
     """A line that only ``--verbose`` shows."""
     if verbosity.verbose:
-        print(f"slimtrace: {text}", file=sys.stderr, flush=True)
+        _print(text)
 
 
 def warn(text: str) -> None:
     """Something the user should know; shown always."""
-    print(f"slimtrace: warning: {text}", file=sys.stderr, flush=True)
+    _print(f"warning: {text}")
 
 
 def fail(message: str, hint: str | None = None) -> None:
     """Why the command ends here, and the next step where there is one."""
-    print(f"slimtrace: {message}", file=sys.stderr)
+    _print(message)
     if hint is not None:
-        print(f"slimtrace: {hint}", file=sys.stderr, flush=True)
+        _print(hint)

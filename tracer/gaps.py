@@ -11,6 +11,7 @@ LOSES_FILES: dict[str, bool] = {
     "by-handle": True,
     "not-put-aside": True,
     "setuid": True,
+    "unreadable": True,
     "io-uring-refused": False,
 }
 """Kinds of gap: whether files that the app touched may be missing from the trace."""

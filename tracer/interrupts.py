@@ -57,13 +57,12 @@ class Interrupts:
             return True
 
 
-def block() -> set[signal.Signals]:
+def block() -> set[int]:
     """Block the signals that are passed on; returns what was blocked before."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    return {signal.Signals(number) for number in before}
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON))
 
 
-def restore(before: set[signal.Signals]) -> None:
+def restore(before: set[int]) -> None:
     """Undo :func:`block`, dropping what arrived after the end of the app."""
     while signal.sigtimedwait(PASSED_ON, 0) is not None:
         continue

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Never
 
@@ -39,10 +40,10 @@ def find_program(name: str) -> str:
         if "/" in name
         else [os.path.join(folder or ".", name) for folder in os.get_exec_path()]
     )
-    existing = next((path for path in candidates if os.path.lexists(path)), None)
+    existing = next((path for path in candidates if name and os.path.exists(path)), None)
     if existing is None:
         where = "no such file" if "/" in name else "it is not on the PATH"
-        raise CommandNotFoundError(f"cannot run {name}: {where}")
+        raise CommandNotFoundError(f"cannot run {name or repr(name)}: {where}")
     cause = "it is a directory" if os.path.isdir(existing) else "permission denied"
     raise CannotExecuteError(f"cannot run {existing}: {cause}")
 
@@ -61,17 +62,19 @@ class Launch:
     _program: str
 
     def go(self) -> None:
-        """Let the child exec the app."""
-        self._control.send(b"x")
+        """Let the child exec the app, unless it was killed already."""
+        with suppress(ConnectionError):
+            self._control.send(b"x")
 
     def check_executed(self) -> None:
         """After the app's end.
 
         :raises CannotExecuteError: the exec failed, and that was the end.
         """
-        with self._control:
+        with self._control, suppress(ConnectionResetError):
             data = self._control.recv(16)
-        if data:
+            if not data:
+                return
             number = int(data)
             missing = number == errno.ENOENT  # the file is there: its interpreter is not
             cause = "the interpreter that it names is missing" if missing else os.strerror(number)
@@ -87,9 +90,12 @@ def launch(program: str, argv: Sequence[str], code: bytes, mask: Iterable[int]) 
     :raises SlimtraceError: ptrace or seccomp is forbidden here; the hint says what to allow.
     """
     own, other = socket.socketpair()
+    # With SIGCHLD ignored the kernel would reap the app, and its end would be lost (wait(2)).
+    inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         own.close()
+        signal.signal(signal.SIGCHLD, inherited)
         _child(program, argv, code, mask, other)
     other.close()
     try:

@@ -9,7 +9,6 @@ chance of one in four million, and save 300 bytes each.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import select
 from typing import TYPE_CHECKING
@@ -172,7 +171,7 @@ class Notifications:
 
     def _is_over(self, wait: select.poll) -> bool:
         """After a failed receive: whether nobody is left, or a caller was killed meanwhile."""
-        number = ctypes.get_errno()
+        number = self._listener.error()
         if number in (errno.EINTR, errno.ENOENT):
             events = wait.poll(0)
             return bool(events) and bool(events[0][1] & select.POLLHUP)

@@ -25,7 +25,6 @@ from tracer.tracefile.reader import read_trace
 from tracer.tracefile.writer import TraceWriter
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Sequence
 
     from tracer.drive import Plan
@@ -82,6 +81,16 @@ def check_platform() -> None:
         raise SlimtraceError(f"cannot trace on Linux {release}: 5.5 or later is needed")
 
 
+def check_directory() -> None:
+    """:raises SlimtraceError: the current directory was deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise SlimtraceError(
+            "cannot trace in the current directory: it was deleted", "go to another directory"
+        ) from error
+
+
 def run(command: Sequence[str], options: Options) -> Result:
     """Trace ``command`` to its end.
 
@@ -89,6 +98,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         subclass with its exit status.
     """
     check_platform()
+    check_directory()
     program = find_program(command[0])
     number, first_process = _continued(options)
     writer = TraceWriter(
@@ -101,7 +111,6 @@ def run(command: Sequence[str], options: Options) -> Result:
         started = launch(program, command, code, mask)
         recorder = Recorder(writer, number, first_process)
         result = _trace(started, recorder, writer, calls, _begin(command), options, mask)
-        started.check_executed()
     except BaseException:
         writer.abandon()
         raise
@@ -145,7 +154,7 @@ def _trace(
     calls: dict[int, tables.Call],
     about: Run,
     options: Options,
-    mask: set[signal.Signals],
+    mask: set[int],
 ) -> Result:
     """Both loops, from the app's exec to the end of the last tracee."""
     writer.run(about)
@@ -173,6 +182,8 @@ def _trace(
         driver.join()
     if answers.lost is not None:
         raise SlimtraceError(f"cannot go on tracing: {answers.lost}") from answers.lost
+    started.check_executed()
+    writer.begin()
     decoder.execs.finish()
     return _end(about, recorder, writer, lifecycle, answers, driver.failure if driver else None)
 

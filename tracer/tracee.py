@@ -22,6 +22,11 @@ _MAGIC_LINK = re.compile(
     rb"|dev/(?P<fd>fd/\d+|stdin|stdout|stderr))(?P<rest>/.*)?",
     re.DOTALL,
 )
+_OWN = (
+    (b"/proc/self", b"/proc/%d"),
+    (b"/proc/thread-self", b"/proc/%d"),
+    (b"/dev/fd", b"/proc/%d/fd"),
+)
 _STANDARD = {b"stdin": b"fd/0", b"stdout": b"fd/1", b"stderr": b"fd/2"}
 
 
@@ -31,11 +36,19 @@ def link(name: bytes) -> bytes | None:
         target = os.readlink(name)
         if not target.startswith(b"/"):
             return None  # pipe:[1], anon_inode:[eventpoll]
-        if target.endswith(_DELETED) and os.stat(name).st_nlink == 0:
+        if target.endswith(_DELETED) and not _is_same(name, target):
             return None
     except OSError:
         return None
     return target
+
+
+def _is_same(name: bytes, path: bytes) -> bool:
+    """Whether a file that is named like a deleted one lies there."""
+    try:
+        return os.path.samefile(name, path)
+    except FileNotFoundError:
+        return False
 
 
 def base_directory(tid: int, dirfd: int) -> bytes | None:
@@ -63,9 +76,14 @@ def behind(tid: int, path: bytes) -> bytes | None:
 
 def own_view(tid: int, path: bytes) -> bytes:
     """``path`` with the tracee's own /proc/self named, for the tracer to look at."""
-    for name in (b"/proc/self", b"/proc/thread-self"):
-        if path == name or path.startswith(name + b"/"):
-            return b"/proc/%d%s" % (tid, path[len(name) :])
+    if not path.startswith((b"/proc/", b"/dev/")):
+        return path
+    name = _STANDARD.get(path.removeprefix(b"/dev/"))
+    if name is not None:
+        return b"/proc/%d/%s" % (tid, name)
+    for prefix, view in _OWN:
+        if path == prefix or path.startswith(prefix + b"/"):
+            return view % tid + path[len(prefix) :]
     return path
 
 

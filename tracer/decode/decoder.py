@@ -56,12 +56,20 @@ class Decoder:
         }
 
     def decode(self, stop: Stop) -> Outcome:
-        """Record what the call is about to do. Raises nothing: a failed look is data."""
+        """Record what the call is about to do. Raises nothing: a failed look is data.
+
+        A process that the kernel forbids to read is a gap: it runs a program that may be run and
+        not read, or hides itself, or has another user whom the tracer has no power over.
+        """
         self.recorder.syscall(stop.call.name)
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.execs.commit(stop.tid, stop.process)
         self._touching.made = []
-        outcome = self._handlers.get(stop.call.name, self._noted)(stop)
+        try:
+            outcome = self._handlers.get(stop.call.name, self._noted)(stop)
+        except PermissionError:
+            self.recorder.gap("unreadable", f"process {stop.tid} may not be looked into")
+            return ONCE
         return ONCE if self.places.own_roots and outcome.refuse is None else outcome
 
     def again(self, stop: Stop, outcome: Outcome) -> bool:

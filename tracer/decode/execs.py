@@ -55,7 +55,7 @@ class Execs:
             place = self._places.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
-        if program.status.st_mode & _SETUID_OR_SETGID and not self._privileged:
+        if not self._privileged and _asks_for_privilege(view, program.status):
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
         return ONCE if relative else Outcome(touches)
@@ -78,3 +78,13 @@ class Execs:
         """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
         for tid, (process, _) in [*self._under_way.items()]:
             self.commit(tid, process)
+
+
+def _asks_for_privilege(program: bytes, status: os.stat_result) -> bool:
+    """Whether exec would give it privilege: setuid, setgid or capabilities (capabilities(7))."""
+    if status.st_mode & _SETUID_OR_SETGID:
+        return True
+    try:
+        return bool(os.getxattr(program, "security.capability"))
+    except OSError:
+        return False

@@ -57,12 +57,16 @@ class MemoryReader:
         """The bytes up to NUL, or None where there is no NUL within ``limit`` or no memory.
 
         Reads no further than the page in which the string ends: the next may not be mapped.
+
+        :raises PermissionError: the kernel forbids to read this process (ptrace(2), dumpable).
         """
         found = b""
         while len(found) < limit:
             room = mmap.PAGESIZE - (address & (mmap.PAGESIZE - 1))
             try:
                 part = self.block(tid, address, min(room, limit - len(found)))
+            except PermissionError:
+                raise
             except OSError:
                 return None
             end = part.find(b"\0")

@@ -118,6 +118,11 @@ class Listener:
         _quick_ioctl(self.fd, _SEND, ctypes.addressof(self._response))
         ints[4], ints[5] = 0, _FLAG_CONTINUE
 
+    @staticmethod
+    def error() -> int:
+        """The errno of the last failed receive or answer."""
+        return ctypes.get_errno()
+
     def alive(self) -> bool:
         """Whether the caller still waits: else what was read of it may be another's."""
         ident = ctypes.c_uint64(self.words[0])

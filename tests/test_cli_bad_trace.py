@@ -1,0 +1,101 @@
+"""What ``show`` says of traces that it cannot read, and of readers that leave."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from traces import command, environment, fails, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Trace
+
+    Slimtrace = Callable[..., subprocess.CompletedProcess[str]]
+
+HEADER = b'{"slimtrace":1,"version":"0"}\n'
+USE = b'{"use":"read","t":0,"p":1,"path":"/x","was":"file"}\n'
+RUN = (
+    b'{"run":{"command":["x"],"cwd":"/","user":"0:0","env":{},"image":"rootfs:/",'
+    b'"image_digest":null,"started":"","machine":"x86_64","engine":"notify"}}\n'
+)
+PROCESS = b'{"process":1,"parent":null,"exe":"/x","argv":["x"]}\n'
+TRACE = HEADER + RUN + PROCESS + USE
+
+
+@pytest.mark.parametrize(
+    ("summary", "content", "cause"),
+    [
+        ("empty", b"", "it is empty"),
+        ("text", b"hello\n", "it is not a slimtrace trace"),
+        ("binary", bytes(range(256)), "it is not a slimtrace trace"),
+        ("another JSON", b'{"a": 1}\n', "it is not a slimtrace trace"),
+        ("a JSON list", b"[1]\n", "it is not a slimtrace trace"),
+        ("a JSON number", b"7\n", "it is not a slimtrace trace"),
+        ("a half header", HEADER[:9], "it is not a slimtrace trace"),
+        ("a future version", b'{"slimtrace":2}\n', "its schema is 2, this slimtrace knows 1"),
+        ("no version", b'{"slimtrace":null}\n', "its schema is None"),
+        ("a broken line", TRACE + b"{nonsense\n" + USE, "line 5 is not JSON"),
+        ("a line that is no object", TRACE + b"[]\n", "line 5 is no trace line"),
+        ("a use without a path", TRACE + USE.replace(b"path", b"p"), "line 5 is damaged"),
+        ("an unknown use", TRACE + USE.replace(b"read", b"smell"), "line 5 is damaged"),
+        ("an unknown state", TRACE + USE.replace(b'"file"', b'"gone"'), "line 5 is damaged"),
+        ("a number for a path", TRACE + USE.replace(b'"/x"', b"7"), "line 5 is damaged"),
+        ("a bad base64", TRACE + USE.replace(b'"path"', b'"path_b64"'), "line 5 is damaged"),
+        ("a process of no run", HEADER + PROCESS + b'{"exit":2,"status":0}\n', "is damaged"),
+        ("a gap before any run", HEADER + b'{"gap":"x","detail":""}\n', "line 2 is damaged"),
+        ("an end before any run", HEADER + b'{"end":{}}\n', "line 2 is damaged"),
+        ("a run without a command", HEADER + b'{"run":{}}\n', "line 2 is damaged"),
+        ("a use by nobody", TRACE + USE.replace(b'"p":1', b'"p":"x"'), "line 5 is damaged"),
+    ],
+)
+def test_a_damaged_trace_is_refused(
+    slimtrace: Slimtrace, tmp_path: Path, summary: str, content: bytes, cause: str
+) -> None:
+    trace = tmp_path / "x.trace"
+    trace.write_bytes(content)
+    for words in (("show", str(trace)), ("show", str(trace), "--json")):
+        done = slimtrace(*words)
+        assert done.returncode == 125, summary
+        assert done.stdout == ""
+        assert done.stderr.startswith(f"slimtrace: cannot read {trace}: ")
+        assert cause in done.stderr.splitlines()[0]
+        assert "Traceback" not in done.stderr
+
+
+def test_a_trace_that_is_not_there(slimtrace: Slimtrace, tmp_path: Path) -> None:
+    trace = f"{tmp_path}/nope.trace"
+    cause = f"cannot read {trace}: No such file or directory"
+    fails(slimtrace("show", trace), 125, cause, "slimtrace run -- COMMAND")
+    fails(slimtrace("show", str(tmp_path)), 125, f"cannot read {tmp_path}: Is a directory")
+
+
+@pytest.mark.parametrize("cut", range(1, len(USE)))
+def test_a_cut_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
+    trace = tmp_path / "x.trace"
+    trace.write_bytes(TRACE + USE.replace(b"/x", b"/y")[:-cut])
+    document = show(str(trace))
+    assert [entry["path"] for entry in document["files"]] == ["/x"]
+    assert document["runs"][0]["complete"] is False
+    assert [gap["kind"] for gap in document["runs"][0]["gaps"]] == ["interrupted"]
+
+
+def test_a_reader_that_leaves_early(traced: Trace) -> None:
+    """``show | head``: no traceback, no complaint."""
+    run = traced(["ls", "-R", "/usr/share/doc"])
+    shown = subprocess.Popen(
+        command("show", "--json", run.trace),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert shown.stdout is not None
+    shown.stdout.read(1)
+    shown.stdout.close()
+    assert shown.stderr is not None
+    assert shown.stderr.read() == b""
+    shown.stderr.close()
+    shown.wait()
