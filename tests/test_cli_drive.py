@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Trace
+    from conftest import Trace, Tracee
 
     Slimtrace = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,6 +84,19 @@ def test_ways_to_be_ready(traced: Trace, port: int, ready: str) -> None:
     ready = ready.format(port=port)
     run = traced(_service(port), "--ready", ready, "--exec", _get(port, "/"), tree={"page": ""})
     assert (run.status, run.stdout) == (0, "ended by SIGTERM\n"), run.stderr
+
+
+def test_a_file_that_a_driver_makes(traced: Trace, tracee: Tracee) -> None:
+    """The app looked for it in vain before; what it then finds, the run did not make."""
+    until = "until [ -e {} ]; do sleep 0.01; done; "
+    driver = until.format("waiting") + "touch flag; " + until.format("seen")
+    run = traced([tracee("appears"), ".", "outside"], "--exec", driver)
+    assert (run.status, run.stderr) in ((0, ""), (128 + signal.SIGTERM, ""))
+    assert run.touches() == {
+        "flag": "file read stat",
+        "waiting": "created create write",
+        "seen": "created create write",
+    }
 
 
 def test_ready_after_seconds(traced: Trace) -> None:

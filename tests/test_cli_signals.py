@@ -118,7 +118,7 @@ def test_job_control_works_as_untraced(
     need("bash")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PS1", "PROMPT ")
-    pid, terminal = _at_a_terminal([str(shutil.which(outer[0])), *outer[1:]])
+    pid, terminal = _at_a_terminal([shutil.which(outer[0]) or outer[0], *outer[1:]])
     try:
         _read_until(terminal, b"PROMPT ")
         os.write(terminal, shlex.join(inner).encode() + b"\none\n")

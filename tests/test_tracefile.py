@@ -80,7 +80,7 @@ def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
     assert trace.saved["/file"].blob == f"{tmp_path}/x.d/abc", "the first copy is the oldest"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, database=None)
 @given(
     some.lists(
         some.tuples(some.integers(0, len(WHOLE)), some.integers(0, 40), some.binary(max_size=40)),
@@ -102,7 +102,7 @@ json_values = some.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, database=None)
 @given(some.integers(1, WHOLE.count(b"\n") - 1), some.data())
 def test_a_line_with_another_value_is_refused_in_words(number: int, data: some.DataObject) -> None:
     lines = WHOLE.splitlines(keepends=True)
@@ -114,6 +114,7 @@ def test_a_line_with_another_value_is_refused_in_words(number: int, data: some.D
     _reads_or_is_refused(b"".join(lines))
 
 
+@settings(database=None)
 @given(some.lists(names, min_size=1))
 def test_any_bytes_survive(words: list[str]) -> None:
     line = orjson.loads(orjson.dumps({**put("name", words[0]), **put_list("words", words)}))

@@ -81,7 +81,9 @@ class Recorder:
         """
         if not self._created:
             return False
-        if path in self._created or self.origin(path) is not None:
+        if path in self._created or is_below(path, self._created):
+            return True
+        if self.origin(path) is not None:
             return True
         if status.st_ctime_ns < self._began_ns:
             return False

@@ -110,6 +110,18 @@ def _status_field(tid: int, field: bytes) -> int | None:
         return None
 
 
+def program(tid: int) -> str:
+    """The file that a process runs, or at least the name that the kernel knows it by."""
+    exe = link(b"/proc/%d/exe" % tid)
+    if exe is not None:
+        return os.fsdecode(exe)
+    try:
+        with open(f"/proc/{tid}/comm", "rb") as file:
+            return os.fsdecode(file.read().rstrip(b"\n"))
+    except OSError:
+        return "a process that is gone"
+
+
 def command_line(tid: int) -> tuple[str, ...]:
     """The arguments of the process as exec left them; empty when it is gone."""
     try:

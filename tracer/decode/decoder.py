@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from tracer import tracee
 from tracer.decode.call import ONCE, Outcome
 from tracer.decode.execs import Execs
 from tracer.decode.files import Files
@@ -68,7 +69,8 @@ class Decoder:
         try:
             outcome = self._handlers.get(stop.call.name, self._noted)(stop)
         except PermissionError:
-            self.recorder.gap("unreadable", f"process {stop.tid} may not be looked into")
+            exe = tracee.program(stop.tid)
+            self.recorder.gap("unreadable", f"{exe} may not be looked into")
             return ONCE
         return ONCE if self.places.own_roots and outcome.refuse is None else outcome
 

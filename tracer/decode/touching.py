@@ -48,7 +48,7 @@ class Touching:
         origin = self._recorder.origin(place.path) if place.status is not None else None
         if origin is not None:
             self.touch(stop.process, use, Place(origin, State.FILE, place.status))
-        if self._links_changed and place.state is State.FILE:
+        if self._links_changed and place.status is not None:
             own = os.path.realpath(place.path)
             if own != place.path:
                 self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
