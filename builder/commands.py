@@ -105,9 +105,10 @@ def _source_date_epoch() -> int | None:
 def _summary(report: BuildReport) -> list[str]:
     kept, full = report.kept, report.full
     layer = report.image.layer
+    sizes = f"{_human(layer.size)} compressed, {_human(layer.uncompressed)} unpacked"
     return [
         f"kept {kept.files} of {full.files} files, {_human(kept.size)} of {_human(full.size)}",
-        f"wrote {report.destination}: 1 layer, {_human(layer.size)} compressed",
+        f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",
         *_next_step(report.destination),
     ]

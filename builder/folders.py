@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.images.root import parents
-from builder.model import Kind, Reason
+from builder.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,6 @@ def as_traced(selection: Selection, traced: Mapping[str, Fingerprint], *, live: 
             entries[path] = replace(
                 entry, mode=mode, uid=was.uid, gid=was.gid, mtime_ns=was.mtime_ns
             )
-        elif live and entry.reasons == (Reason.DIRECTORY,):
+        elif live:
             entries[path] = replace(entry, mtime_ns=newest.get(path, 0))
     return replace(selection, entries=entries)

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     BASELINE_LIBRARY = "baseline-library"
     SCRIPT_INTERPRETER = "script-interpreter"
     SYMLINK = "symlink"
+    PARENT_OF_CREATED = "parent-of-created"
     DIRECTORY = "directory"
     INCLUDED = "included"
     SKELETON = "skeleton"

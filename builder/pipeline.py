@@ -21,6 +21,7 @@ from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user, parse_env
 from builder.selection import pick, settle
+from builder.written import folders_written, warn_of_writes
 from tracer.errors import SlimtraceError
 from tracer.tracefile.reader import read_trace
 
@@ -81,7 +82,8 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
     included = include(root, options.include)
     globs = tuple(compile_glob(root, pattern) for pattern in options.include)
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
-    selection = expand(root, (*picked.wanted, *included.wanted), Surroundings.of(trace.runs))
+    wanted = (*picked.wanted, *folders_written(trace, root).values(), *included.wanted)
+    selection = expand(root, wanted, Surroundings.of(trace.runs))
     selection = settle(selection, picked, included.warnings)
     selection = as_traced(selection, picked.directories, live=root.root == "/")
     for step in _policies(trace, root, options):
@@ -105,7 +107,7 @@ def _policies(
     def opened(selection: Selection) -> Selection:
         if options.grant_read:
             selection = grant_read(selection, *user, find_secrets(root, selection))
-        return check_access(selection, *user)
+        return warn_of_writes(check_access(selection, *user), trace, root, user)
 
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     return [

@@ -40,6 +40,7 @@ def image_config(
         user=f"{user[0]}:{user[1]}",
         env=_env(run, options.env),
         exposed_ports=tuple(f"{port.port}/{port.protocol}" for port in trace.listening),
+        stop_signal=run.stop_signal,
         labels=dict(options.labels),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shlex
 import signal
 import socket
+import socketserver
 import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -213,3 +216,19 @@ def test_options_that_make_no_sense(
     assert about in done.stderr
     assert "Traceback" not in done.stderr
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("ready", ["tcp:{port}", "http://127.0.0.1:{port}/"])
+def test_what_answers_before_the_app_started(
+    slimtrace: Slimtrace, tmp_path: Path, ready: str
+) -> None:
+    """Another server on the port would be driven, and the trace be hollow."""
+    with socketserver.TCPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        said = ready.format(port=other.server_address[1])
+        words = ("--ready", said, "-o", f"{tmp_path}/x.trace", "--", "touch", f"{tmp_path}/ran")
+        done = slimtrace("run", *words)
+        other.shutdown()
+    assert done.returncode == 125
+    assert "answers already, before it was started" in done.stderr
+    assert os.listdir(tmp_path) == []

@@ -61,8 +61,8 @@ def run(
         typer.Option(
             "--exec",
             metavar="CMD",
-            help="Run CMD by the shell, outside the trace, once the app is ready; then stop the "
-            "app. May be repeated.",
+            help="Run CMD by the shell, outside the trace, once the app is ready (without --ready: "
+            "at once); then stop the app. May be repeated, and ends with the first that fails.",
         ),
     ] = None,
     stop_after: Annotated[
@@ -72,8 +72,12 @@ def run(
         ),
     ] = None,
     stop_signal: Annotated[
-        str, typer.Option(metavar="SIG", help="The signal that stops the app: a name or number.")
-    ] = "SIGTERM",
+        str | None,
+        typer.Option(
+            metavar="SIG",
+            help="The signal that stops the app, in the image too: a name or number (SIGTERM).",
+        ),
+    ] = None,
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
     from tracer.run import Options  # noqa: PLC0415 -- not needed for --help
@@ -82,7 +86,7 @@ def run(
     if append and force:
         raise UsageError("cannot both --append to a trace and --force it to be replaced")
     plan = None
-    number = parse_signal(stop_signal)
+    number = parse_signal(stop_signal) if stop_signal is not None else None
     if ready is not None or commands or stop_after is not None:
         from tracer.drive import Plan, parse_ready  # noqa: PLC0415 -- http is slow to import
 
@@ -91,9 +95,11 @@ def run(
             tuple(commands or ()),
             ready_timeout,
             stop_after,
-            number,
+            number or signal.SIGTERM,
         )
-    result = trace_run(command, Options(output, append=append, force=force, plan=plan))
+    result = trace_run(
+        command, Options(output, append=append, force=force, plan=plan, stop_signal=number)
+    )
     losing = [kind for kind in result.gaps if loses_files(kind)]
     if losing:
         warn(
@@ -103,7 +109,8 @@ def run(
     if result.failure is not None:
         fail(result.failure.message, result.failure.hint)
     detail(f"{result.stops} calls stopped in {result.run.seconds} s")
-    say(f"wrote {output}")
+    whole = "complete" if result.run.complete else "incomplete"
+    say(f"wrote {output}: {result.files:,} files, {whole}, in {result.run.seconds:.1f} s")
     raise typer.Exit(result.exit_status)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tracer.console import detail, say
-from tracer.errors import DriverError, UsageError
+from tracer.errors import DriverError, SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,6 +66,8 @@ def parse_ready(text: str) -> Ready:
         host, _, port = text[4:].rpartition(":")
         if port.isdigit() and 0 < int(port) < 1 << 16:
             return Port(host or "127.0.0.1", int(port))
+        if port.isdigit():
+            raise UsageError(f"cannot use --ready {text}: ports are 1 to 65535")
     else:
         try:
             seconds = float(text)
@@ -90,6 +92,17 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.ready or self.commands or self.stop_after is not None)
+
+
+def check_not_ready(plan: Plan) -> None:
+    """:raises SlimtraceError: what is to show that the app is ready answers before it started."""
+    ready = plan.ready
+    if ready is not None and not isinstance(ready, Delay) and _answers(ready):
+        what = ready.url if isinstance(ready, Url) else f"port {ready.port}"
+        raise SlimtraceError(
+            f"cannot wait for the app: {what} answers already, before it was started",
+            "end what answers there, or let the app use another port",
+        )
 
 
 @dataclass(slots=True)

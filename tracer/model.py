@@ -117,6 +117,7 @@ class Run:
     :ivar started: ISO 8601 in UTC.
     :ivar seconds: wall time; None when the run never ended in the trace.
     :ivar exit_status: 128+N for signal N; None when unknown.
+    :ivar stop_signal: by name, as ``SIGQUIT``; None where the user named none.
     :ivar machine: uname(2)'s machine, as ``x86_64``.
     """
 
@@ -129,6 +130,7 @@ class Run:
     started: str
     machine: str
     engine: str
+    stop_signal: str | None = None
     seconds: float | None = None
     exit_status: int | None = None
     signal: int | None = None

@@ -40,6 +40,7 @@ class Recorder:
         self._own = os.fsencode(writer.path)  # and its folder: no need of the app's
         self._custody = Custody(writer.folder)
         self._touched: set[int] = set()  # hashes: see notify
+        self._files: set[int] = set()
         self._created: set[bytes] = set()
         self._moved: dict[bytes, bytes] = {}
         self._syscalls: set[str] = set()
@@ -99,6 +100,8 @@ class Recorder:
             key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
             if key not in self._touched:
                 self._touched.add(key)
+                if place.state is State.FILE:
+                    self._files.add(hash(place.path))
                 new.append((use, place))
                 if place.status is not None and place.status.st_nlink > 1:
                     self._linked(place)
@@ -156,6 +159,11 @@ class Recorder:
         if detail not in details and len(details) < _MOST_GAPS:
             details.add(detail)
             self._writer.gap(Gap(kind, detail))
+
+    @property
+    def files(self) -> int:
+        """How many paths of the full image were touched."""
+        return len(self._files)
 
     @property
     def gaps(self) -> dict[str, int]:

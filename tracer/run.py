@@ -25,6 +25,7 @@ from tracer.tracefile.reader import read_trace
 from tracer.tracefile.writer import TraceWriter
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Sequence
 
     from tracer.drive import Plan
@@ -43,6 +44,7 @@ class Options:
     append: bool = False
     force: bool = False
     plan: Plan | None = None
+    stop_signal: signal.Signals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class Result:
     :ivar exit_status: what slimtrace passes on.
     :ivar failure: why a driver failed, or None.
     :ivar stops: calls that were stopped.
+    :ivar files: paths of the full image that were touched.
     :ivar gaps: kinds of gap to how many.
     """
 
     run: Run
     exit_status: int
     stops: int
+    files: int
     failure: DriverError | None = None
     gaps: dict[str, int] = field(default_factory=dict)
 
@@ -100,6 +104,10 @@ def run(command: Sequence[str], options: Options) -> Result:
     check_platform()
     check_directory()
     program = find_program(command[0])
+    if options.plan:
+        from tracer.drive import check_not_ready  # noqa: PLC0415 -- http is slow to import
+
+        check_not_ready(options.plan)
     number, first_process = _continued(options)
     writer = TraceWriter(
         os.path.abspath(options.output), append=options.append, force=options.force
@@ -110,7 +118,7 @@ def run(command: Sequence[str], options: Options) -> Result:
     try:
         started = launch(program, command, code, mask)
         recorder = Recorder(writer, number, first_process)
-        result = _trace(started, recorder, writer, calls, _begin(command), options, mask)
+        result = _trace(started, recorder, writer, calls, _begin(command, options), options, mask)
     except BaseException:
         writer.abandon()
         raise
@@ -133,7 +141,7 @@ def _continued(options: Options) -> tuple[int, int]:
     return len(trace.runs), 1 + max((image.id for image in trace.processes), default=0)
 
 
-def _begin(command: Sequence[str]) -> Run:
+def _begin(command: Sequence[str], options: Options) -> Run:
     return Run(
         command=tuple(command),
         cwd=os.getcwd(),
@@ -144,6 +152,7 @@ def _begin(command: Sequence[str]) -> Run:
         started=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         machine=platform.machine(),
         engine="notify",
+        stop_signal=options.stop_signal.name if options.stop_signal else None,
     )
 
 
@@ -168,7 +177,7 @@ def _trace(
     interrupts.Interrupts(lifecycle).start()
     driver = None
     if options.plan:
-        from tracer.drive import Driver  # noqa: PLC0415 -- http and ssl are slow to import
+        from tracer.drive import Driver  # noqa: PLC0415 -- the same
 
         driver = Driver(options.plan, lifecycle, mask)
         driver.start()
@@ -206,4 +215,4 @@ def _end(
     )
     writer.end(about)
     status = failure.exit_status if failure else (about.exit_status or 0)
-    return Result(about, status, answers.stops, failure, recorder.gaps)
+    return Result(about, status, answers.stops, recorder.files, failure, recorder.gaps)

@@ -32,6 +32,7 @@ _RANK = {
             Reason.NEEDED_LIBRARY,
             Reason.BASELINE_LIBRARY,
             Reason.SYMLINK,
+            Reason.PARENT_OF_CREATED,
             Reason.DIRECTORY,
             Reason.SKELETON,
         ]

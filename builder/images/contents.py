@@ -29,6 +29,11 @@ def contents(entry: Entry) -> Iterator[bytes]:
         # Not followed, not blocking: what is now a symlink or a FIFO is not what was selected.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(entry.source, flags)
+    except FileNotFoundError as error:
+        raise SlimtraceError(
+            f"cannot copy {entry.path}: {entry.source} is gone",
+            "a copy put aside during the run lies in TRACE.d: keep it beside the trace",
+        ) from error
     except OSError as error:
         raise SlimtraceError(f"cannot copy {entry.path}: {error.strerror}") from error
     try:

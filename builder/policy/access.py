@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from builder.model import Entry, Selection
 
 _NAMED = 5
-_READ, _SEARCH = 4, 1
+_READ, _WRITE, _SEARCH = 4, 2, 1
 
 
 def check_access(selection: Selection, uid: int, gid: int) -> Selection:
@@ -66,6 +66,12 @@ def _barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) ->
     if not _may(entry, _needed(entry), uid, gid):
         found.append(entry.path)
     return found
+
+
+def may_write(entry: Entry, uid: int, gid: int) -> bool:
+    """Whether the user may change a file, or make and delete names in a directory."""
+    bits = _WRITE | (_SEARCH if entry.kind is Kind.DIRECTORY else 0)
+    return uid == 0 or _may(entry, bits, uid, gid)
 
 
 def _may(entry: Entry, bits: int, uid: int, gid: int) -> bool:

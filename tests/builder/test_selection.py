@@ -211,3 +211,27 @@ def test_the_full_image_is_the_runs(tmp_path: Path) -> None:
     ):
         with pytest.raises(SlimtraceError, match=cause):
             full_image(bad)
+
+
+def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
+    top = plant(
+        tmp_path / "root", {"/srv/app/x": "x", "/var/cache/app": None, "/l": "-> var/cache"}
+    )
+    made = ["/var/cache/app/new", "/l/sub", "/l/sub/deeper/file", "/proc/1/x", "/run/app/pid"]
+    selection = chosen(top, trace(top, ["/srv/app/x"], created=made))
+    assert dump(selection) == {
+        "/srv/app/x": "file 0644 touched",
+        "/var/cache": "directory 0755 parent-of-created,directory",
+        "/var/cache/app": "directory 0755 parent-of-created",
+        "/l": "-> var/cache symlink",
+    }
+
+
+def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/srv/db": "x", "/var/data": None, "/var/all": None, "/a": ""})
+    (top / "var/all").chmod(0o777)
+    uses = {"/srv/db": (Use.READ, Use.WRITE), "/a": (Use.READ,)}
+    the_trace = trace(top, uses, created=["/var/data/new", "/var/all/new"])
+    (warning,) = chosen(top, the_trace, BuildOptions(user="4242:4242")).warnings
+    assert "the app wrote to /srv/db, /var/data, where the image's user 4242:4242" in warning
+    assert chosen(top, the_trace, BuildOptions(user="0:0")).warnings == ()

@@ -163,7 +163,7 @@ def test_a_file_that_is_gone_or_another_is_refused(tmp_path: Path) -> None:
     os.symlink("/etc/passwd", tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
     for name, cause in (
-        ("nothing", "No such file or directory"),
+        ("nothing", f"{tmp_path}/nothing is gone"),
         ("link", "Too many levels of symbolic links"),
         ("pipe", "it changed while it was read"),
     ):

@@ -163,6 +163,7 @@ class _Fold:
                 line["started"],
                 line["machine"],
                 line["engine"],
+                line.get("stop_signal"),
             )
         )
         self.ended = False

@@ -89,6 +89,7 @@ class TraceWriter:
                     "started": run.started,
                     "machine": run.machine,
                     "engine": run.engine,
+                    "stop_signal": run.stop_signal,
                 }
             }
         )

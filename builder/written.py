@@ -1,0 +1,71 @@
+"""Where the app wrote: folders that must be there, and those that the user may not use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.closure.expand import Wanted
+from builder.model import Kind, Reason
+from builder.outside import why_outside
+from builder.policy.access import may_write
+from tracer.model import State, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.images.root import Root
+    from builder.model import Selection
+    from tracer.model import Trace
+
+_NAMED = 5
+_CHANGES = {Use.WRITE, Use.CREATE, Use.DELETE}
+
+
+def folders_written(trace: Trace, root: Root) -> dict[str, Wanted]:
+    """The folders of the full image in which the run made things, by own path.
+
+    What the app makes is not in the image, but it must be able to make it again.
+    """
+    found = {}
+    for path in trace.with_state(State.CREATED):
+        folder = os.path.dirname(path.path)
+        while folder != "/" and _is_created(trace, folder):
+            folder = os.path.dirname(folder)
+        own = root.resolve(folder)
+        if own.exists and root.kind(own.path) is Kind.DIRECTORY and why_outside(own.path) is None:
+            found[own.path] = Wanted(folder, Reason.PARENT_OF_CREATED)
+    return found
+
+
+def _is_created(trace: Trace, path: str) -> bool:
+    known = trace.paths.get(path)
+    return known is not None and known.state is State.CREATED
+
+
+def warn_of_writes(
+    selection: Selection, trace: Trace, root: Root, user: tuple[int, int]
+) -> Selection:
+    """The selection with a warning that names where the app wrote and the user may not."""
+    barred = sorted(set(_barred(selection, trace, root, user)))
+    if not barred:
+        return selection
+    names = ", ".join(barred[:_NAMED]) + (", …" if len(barred) > _NAMED else "")
+    warning = (
+        f"the app wrote to {names}, where the image's user {user[0]}:{user[1]} may not: "
+        "mount a volume there that it owns, or name another user with --user"
+    )
+    return replace(selection, warnings=(*selection.warnings, warning))
+
+
+def _barred(selection: Selection, trace: Trace, root: Root, user: tuple[int, int]) -> Iterator[str]:
+    for folder in folders_written(trace, root):
+        entry = selection.entries.get(folder)
+        if entry is not None and not may_write(entry, *user):
+            yield folder
+    for path in trace.with_state(State.FILE):
+        if path.uses & _CHANGES:
+            entry = selection.entries.get(root.resolve(path.path).path)
+            if entry is not None and entry.kind is Kind.FILE and not may_write(entry, *user):
+                yield entry.path
