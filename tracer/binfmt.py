@@ -7,16 +7,20 @@ the app, and an ELF library would cost more at start than all it would save.
 from __future__ import annotations
 
 import os
+import stat
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from tracer.model import Use
-from tracer.paths import join
+
+Locate = Callable[[bytes], bytes | None]
 
 _HEAD = 256  # BINPRM_BUF_SIZE
 _DEEPEST = 5  # exec_binprm: interpreters of interpreters
 _PT_INTERP = 3
+_HEADERS_MOST = 65536  # ELF_MIN_ALIGN of load_elf_phdrs: the kernel refuses more
 _PATH_MAX = 4096
 
 
@@ -33,38 +37,49 @@ class Interpreters:
     """Remembers what was read of each program, by its inode and times."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes | None, int, int, int], list[Interpreter]] = {}
+        self._known: dict[tuple[bytes, int, int, int], list[Interpreter]] = {}
 
-    def of(self, program: bytes, cwd: bytes | None, status: os.stat_result) -> list[Interpreter]:
+    def of(self, program: bytes, locate: Locate, status: os.stat_result) -> list[Interpreter]:
         """As :func:`interpreters`, for a program whose stat(2) is known."""
-        key = (program, cwd, status.st_dev, status.st_ino, status.st_ctime_ns)
+        key = (program, status.st_dev, status.st_ino, status.st_ctime_ns)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = interpreters(program, cwd)
+            known = interpreters(program, locate)
+            if not any(interpreter.from_cwd for interpreter in known):
+                self._known[key] = known
         return known
 
 
-def interpreters(program: bytes, cwd: bytes | None) -> list[Interpreter]:
+def interpreters(program: bytes, locate: Locate) -> list[Interpreter]:
     """All that the kernel opens to run ``program``, in order; none for what cannot be read.
 
-    :param cwd: where a script's relative interpreter starts from, None when it is unknown.
+    :param locate: says where in the image's root an interpreter lies, as the caller names it.
     """
     found: list[Interpreter] = []
     for _ in range(_DEEPEST + 1):
         try:
-            with open(program, "rb") as file:
-                head = file.read(_HEAD)
-                loader = _elf_interpreter(head, file)
-        except (OSError, struct.error):
+            head, loader = _read(program)
+        except (OSError, struct.error, OverflowError):
             return found
-        if loader is not None:
-            return [*found, Interpreter(join(cwd or b"/", loader), Use.READ)]
-        script = _script_interpreter(head)
-        if script is None or (cwd is None and not script.startswith(b"/")):
+        name, use = (loader, Use.READ) if loader else (_script_interpreter(head), Use.EXEC)
+        place = None if name is None else locate(name)
+        if name is None or place is None:
             return found
-        program = join(cwd or b"/", script)
-        found.append(Interpreter(program, Use.EXEC, not script.startswith(b"/")))
+        found.append(Interpreter(place, use, not name.startswith(b"/")))
+        if loader:
+            return found
+        program = place
     return found
+
+
+def _read(program: bytes) -> tuple[bytes, bytes | None]:
+    """The head of a program and its ELF interpreter; nothing of what is no plain file."""
+    fd = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b"", None
+        head = file.read(_HEAD)
+        return head, _elf_interpreter(head, file)
 
 
 def _script_interpreter(head: bytes) -> bytes | None:
@@ -88,7 +103,7 @@ def _elf_interpreter(head: bytes, file: BinaryIO) -> bytes | None:
         size, count = struct.unpack_from(order + "HH", head, 42)
         layout = order + "II8xI"
     file.seek(table)
-    headers = file.read(size * count)
+    headers = file.read(min(size * count, _HEADERS_MOST))
     for number in range(count):
         kind, offset, length = struct.unpack_from(layout, headers, number * size)
         if kind == _PT_INTERP and 1 < length <= _PATH_MAX:

@@ -5,6 +5,7 @@ The tracee waits for our answer while a copy is made, so the copy is what it was
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _CHUNK = 1 << 20
-MOST_ENTRIES = 50_000
-"""Of a directory tree that is moved away; a larger one is not put aside."""
+_BLOCK = 512  # st_blocks counts these, whatever the file system's own (stat(3type))
+MOST_ENTRIES = 200_000
+"""Of one run: beyond, what the app changes or moves is not put aside, and a gap says so."""
 
 
 class Custody:
-    """Copies, named by their sha256, in one folder that is made when the first one is."""
+    """Copies in one folder, which is made when the first one is."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -39,20 +41,26 @@ class Custody:
 
         :raises OSError: it cannot be read or copied.
         """
-        if path in self._kept:
-            return
-        self._kept.add(path)
-        status = os.lstat(path)
-        if stat.S_ISDIR(status.st_mode):
-            yield self._record(path, status, b"")
-            yield from self._below(path)
-        elif stat.S_ISLNK(status.st_mode):
-            yield self._record(path, status, os.readlink(path))
-        elif stat.S_ISREG(status.st_mode):
-            saved = self._copy(path, status)
-            yield saved
-            if status.st_nlink > 1:
-                yield from self._under_other_names(saved, status)
+        waiting = [path]
+        while waiting:
+            path = waiting.pop()
+            if path in self._kept:
+                continue
+            if len(self._kept) >= MOST_ENTRIES:
+                raise OSError(errno.EFBIG, "too many files are changed or moved")
+            self._kept.add(path)
+            status = os.lstat(path)
+            if stat.S_ISDIR(status.st_mode):
+                yield self._record(path, status, b"")
+                with os.scandir(path) as entries:
+                    waiting += [entry.path for entry in entries]
+            elif stat.S_ISLNK(status.st_mode):
+                yield self._record(path, status, os.readlink(path))
+            elif stat.S_ISREG(status.st_mode):
+                saved = self._copy(path, status)
+                yield saved
+                if status.st_nlink > 1:
+                    yield from self._under_other_names(saved, status)
 
     def also_named(self, path: bytes, status: os.stat_result) -> Iterator[SavedFile]:
         """Learn a name of a file that has several; it is put aside if another name's was."""
@@ -70,40 +78,58 @@ class Custody:
             self._kept.add(name)
             yield replace(saved, path=os.fsdecode(name))
 
-    def _below(self, directory: bytes) -> Iterator[SavedFile]:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if len(self._kept) > MOST_ENTRIES:
-                    raise OSError(27, "the directory holds too many files")
-                yield from self.keep(entry.path)
-
     def _record(self, path: bytes, status: os.stat_result, data: bytes) -> SavedFile:
-        name = os.path.join(self._made_folder(), hashlib.sha256(data).hexdigest())
+        name = self._name(path, status)
         with open(name, "wb") as file:
             file.write(data)
         return SavedFile(os.fsdecode(path), name, Fingerprint.of(status))
 
     def _copy(self, path: bytes, status: os.stat_result) -> SavedFile:
-        part = os.path.join(self._made_folder(), f"{os.getpid()}.part")
-        digest = hashlib.sha256()
+        name = self._name(path, status)
+        if status.st_blocks * _BLOCK > _free(self._folder) // 2:
+            raise OSError(errno.ENOSPC, "its copy would take most of what is free on the disk")
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
-            with open(path, "rb") as source, open(part, "w+b") as copy:
-                try:
-                    fcntl.ioctl(copy, _FICLONE, source.fileno())
-                except OSError:
-                    while chunk := source.read(_CHUNK):
-                        copy.write(chunk)
-                    copy.seek(0)
-                while chunk := copy.read(_CHUNK):
-                    digest.update(chunk)
-            name = os.path.join(self._folder, digest.hexdigest())
-            os.replace(part, name)
+            with open(os.open(path, flags), "rb") as source, open(name, "wb") as copy:
+                _clone(source.fileno(), copy.fileno(), status.st_size)
         except OSError:
-            if os.path.exists(part):
-                os.unlink(part)
+            if os.path.exists(name):
+                os.unlink(name)
             raise
         return SavedFile(os.fsdecode(path), name, Fingerprint.of(status))
 
-    def _made_folder(self) -> str:
+    def _name(self, path: bytes, status: os.stat_result) -> str:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        return self._folder
+        said = b"%s %d %d" % (path, status.st_ino, status.st_mtime_ns)
+        return os.path.join(self._folder, hashlib.sha256(said).hexdigest())
+
+
+def _clone(source: int, copy: int, size: int) -> None:
+    """All bytes, by reflink where the file system can; holes stay holes (lseek(2))."""
+    try:
+        fcntl.ioctl(copy, _FICLONE, source)
+    except OSError:
+        os.truncate(copy, size)
+        end = 0
+        while (start := _next_data(source, end)) is not None:
+            end = os.lseek(source, start, os.SEEK_HOLE)
+            while start < end:
+                chunk = os.pread(source, min(_CHUNK, end - start), start)
+                if not chunk:
+                    return
+                start += os.pwrite(copy, chunk, start)
+
+
+def _next_data(fd: int, offset: int) -> int | None:
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+
+
+def _free(folder: str) -> int:
+    """Bytes free for this user on the folder's disk."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize

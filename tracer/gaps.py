@@ -12,6 +12,8 @@ LOSES_FILES: dict[str, bool] = {
     "not-put-aside": True,
     "setuid": True,
     "unreadable": True,
+    "not-decoded": True,
+    "unknown-directory": True,
     "io-uring-refused": False,
 }
 """Kinds of gap: whether files that the app touched may be missing from the trace."""

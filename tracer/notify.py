@@ -117,7 +117,8 @@ class Notifications:
                         proceed()
                         continue
             if slow(tid, key):
-                seen.add(mark)
+                if key is not None:
+                    seen.add(mark)
             elif decoder.unsettled():
                 seen.clear()
                 self._decoded.clear()

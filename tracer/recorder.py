@@ -38,6 +38,7 @@ class Recorder:
         self._began = time.monotonic()
         self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
         self._own = os.fsencode(writer.path)  # and its folder: no need of the app's
+        self._own_folder = os.fsencode(writer.folder) + b"/"
         self._custody = Custody(writer.folder)
         self._touched: set[int] = set()  # hashes: see notify
         self._files: set[int] = set()
@@ -95,7 +96,7 @@ class Recorder:
         """Write touches, but for those that this process image made before."""
         new = []
         for use, place in touches:
-            if place.path.startswith(self._own):
+            if place.path == self._own or (place.path + b"/").startswith(self._own_folder):
                 continue
             key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
             if key not in self._touched:

@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 
     from tracer.syscalls.tables import Call
 
-_NEVER_WAIT = (Meaning.PLAIN, Meaning.RENAME, Meaning.EXEC)
-_MAY_WAIT = (Meaning.OPEN, Meaning.OPENAT2)
+_OPENS = (Meaning.OPEN, Meaning.OPENAT2)
+_MAY_WAIT = frozenset(
+    """
+    connect socketcall io_getevents io_pgetevents io_pgetevents_time64 ipc keyctl mount msgrcv
+    msgsnd mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 quotactl
+    request_key sync syncfs umount umount2 userfaultfd
+    """.split()  # noqa: SIM905 -- as in classes
+)
+"""Stopped calls that a signal interrupts of right, beside the opens of fifos and devices."""
 
 
 class Restarts:
@@ -47,10 +54,13 @@ class Restarts:
         call = self._calls.get(arch << 32 | interrupted.number)
         if call is None:
             return
-        meaning = call.signature.meaning
-        if meaning in _NEVER_WAIT or (
-            meaning in _MAY_WAIT and self._opens_at_once(tid, call, interrupted)
-        ):
+        if call.signature.meaning in _OPENS:
+            again = self._opens_at_once(tid, call, interrupted)
+        elif call.name == "connect":
+            again = _never_blocks(tid, interrupted.arguments[0])
+        else:
+            again = call.name not in _MAY_WAIT
+        if again:
             self._registers.make_again(tid)
 
     def _opens_at_once(self, tid: int, call: Call, interrupted: InterruptedCall) -> bool:
@@ -73,3 +83,13 @@ class Restarts:
         except OSError:
             return True
         return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _never_blocks(tid: int, fd: int) -> bool:
+    """Whether a descriptor is O_NONBLOCK (proc(5), fdinfo)."""
+    try:
+        with open(f"/proc/{tid}/fdinfo/{fd & 0xFFFFFFFF}", "rb") as file:
+            flags = next(line for line in file if line.startswith(b"flags:"))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(flags.split()[1], 8) & os.O_NONBLOCK)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracer.decode.call import Stop
     from tracer.recorder import Recorder
 
+_MOUNTS = ("mount", "move_mount")
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
 
 
@@ -72,6 +73,10 @@ class Decoder:
             exe = tracee.program(stop.tid)
             self.recorder.gap("unreadable", f"{exe} may not be looked into")
             return ONCE
+        except (OSError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+            # A fault of ours must not become the app's: what this call meant is not known.
+            self.recorder.gap("not-decoded", f"{stop.call.name}: {error}")
+            return ONCE
         return ONCE if self.places.own_roots and outcome.refuse is None else outcome
 
     def again(self, stop: Stop, outcome: Outcome) -> bool:
@@ -85,9 +90,12 @@ class Decoder:
             path, follow = outcome.absent
             if self.recorder.state(path, follow=follow)[0] is not State.MISSING:
                 return False
+        is_exec = stop.call.signature.meaning is Meaning.EXEC
+        if is_exec and not self.execs.is_same(stop.tid, outcome.touches):
+            return False
         if stop.tid in self.execs:
             self.execs.commit(stop.tid, stop.process)
-        if stop.call.signature.meaning is Meaning.EXEC:
+        if is_exec:
             self.execs.begin_again(stop, outcome.touches)
         else:
             self.recorder.touched(stop.process, outcome.touches)
@@ -101,6 +109,8 @@ class Decoder:
         """From here on the caller's paths may start from another root, or cross other mounts."""
         self._files.plain(stop)
         self.places.own_roots = True
+        if stop.call.name in _MOUNTS and not tracee.has_own_root(stop.tid):
+            self.recorder.gap("foreign-root", "the app mounts in the image's own root")
         return ONCE
 
     def _own_filter(self, stop: Stop) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tracer import tracee
@@ -47,10 +48,10 @@ class Execs:
         hidden = tracee.behind(stop.tid, path)
         if hidden is not None:
             touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
-        cwd = tracee.base_directory(stop.tid, AT_FDCWD)
         view = tracee.own_view(stop.tid, path)
         relative = False
-        for interpreter in self._interpreters.of(view, cwd, program.status):
+        locate = partial(self._places.locate, stop.tid, AT_FDCWD, follow=True)
+        for interpreter in self._interpreters.of(view, locate, program.status):
             relative = relative or interpreter.from_cwd
             place = self._places.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
@@ -63,6 +64,12 @@ class Execs:
     def begin_again(self, stop: Stop, touches: Sequence[tuple[Use, Place]]) -> None:
         """An exec of a program that was looked at before."""
         self._under_way[stop.tid] = stop.process, touches
+
+    def is_same(self, tid: int, touches: Sequence[tuple[Use, Place]]) -> bool:
+        """Whether the program is still the one that was looked at."""
+        before = touches[0][1]
+        after = self._places.look(tid, before.path, follow=True)
+        return before.state is after.state and _inode(before) == _inode(after)
 
     def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
         """The exec under way in ``tid`` is over: its touches belong to ``process``.
@@ -88,3 +95,8 @@ def _asks_for_privilege(program: bytes, status: os.stat_result) -> bool:
         return bool(os.getxattr(program, "security.capability"))
     except OSError:
         return False
+
+
+def _inode(place: Place) -> tuple[int, int, int] | None:
+    status = place.status
+    return status and (status.st_dev, status.st_ino, status.st_ctime_ns)

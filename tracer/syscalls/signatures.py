@@ -6,6 +6,7 @@ the same arguments on every architecture; only the numbers differ (see tables).
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -87,8 +88,8 @@ class Signature:
 
 
 _AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_REMOVEDIR | AT_SYMLINK_FOLLOW | AT_EMPTY_PATH
-_OPEN_FLAGS = 0xFFFFFFFF & ~(0o2000000 | 0o4000 | 0o100000 | 0o400 | 0o1000000)
-"""All but O_CLOEXEC, O_NONBLOCK, O_LARGEFILE, O_NOCTTY and O_NOATIME, which tell nothing."""
+_OPEN_FLAGS = 0xFFFFFFFF & ~(os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOATIME)
+"""All but these four, which tell nothing; the numbers differ between architectures."""
 
 
 def _one(
