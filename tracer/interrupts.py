@@ -15,10 +15,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tracer.lifecycle import Lifecycle
 
-PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
+"""A second one of these, soon after, means: end it now."""
+PASSED_ON = ENDING | {
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGWINCH,
+    signal.SIGCONT,
+}
 _SI_KERNEL = 0x80  # sigaction(2): the terminal's own signals come from the kernel
-_AGAIN = 2.0
-"""Seconds in which a second Ctrl-C means: end it now."""
+_AGAIN = 10.0
+_AGAIN_TYPED = 2.0
+"""Seconds for Ctrl-C, which the app gets too and may have a use of its own for."""
+_SAME = 0.1
+_MOMENT = 0.02
+"""Seconds in which a signal to the whole group reaches the app as well as us."""
 _POLL = 0.25
 
 
@@ -41,13 +54,20 @@ class Interrupts:
 
     def _handle(self, number: int, *, from_terminal: bool) -> None:
         now = time.monotonic()
-        before = self._last.get(number)
-        self._last[number] = now
+        since = now - self._last.get(number, float("-inf"))
         typed = from_terminal and self._same_group()
-        if before is not None and (not typed or now - before < _AGAIN):
+        self._last[number] = now
+        if number in ENDING and since < (_AGAIN_TYPED if typed else _AGAIN):
             self._lifecycle.kill()
-        elif not typed:
+        elif not typed and not self._was_delivered(number):
             self._lifecycle.signal_app(number)
+
+    def _was_delivered(self, number: int) -> bool:
+        """Whether the app got it too: it was sent to the process group (kill(2))."""
+        time.sleep(_MOMENT)
+        signal.sigtimedwait({number}, 0)  # what was sent twice at once is one
+        last = self._lifecycle.delivered.get(number, float("-inf"))
+        return time.monotonic() - last < _SAME
 
     def _same_group(self) -> bool:
         root = self._lifecycle.root

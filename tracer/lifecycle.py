@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, assert_never
 
 from tracer import tracee
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
     from tracer.restart import Restarts
 
 
+_POLL = 0.001
+_PATIENCE = 0.2
+"""Seconds; the birth of a child is told within microseconds of its first stop."""
+
+
 class Lifecycle:
     """Which process image each thread runs. One thread loops; another may read ``images``.
 
     :ivar images: live thread ids to ids of process images.
     :ivar ended: set when no tracee is left.
+    :ivar delivered: when the app's first process last got each signal, by time.monotonic().
     """
 
     def __init__(self, recorder: Recorder, execs: Execs, restarts: Restarts) -> None:
@@ -29,27 +36,54 @@ class Lifecycle:
         self._execs = execs
         self._restarts = restarts
         self._owners: dict[int, int] = {}  # process image → the process whose exec made it
-        self._parked: set[int] = set()  # first stops that came before their birth was told
+        self._parked: dict[int, float] = {}  # first stops that came before their birth, since when
+        self._live: set[int] = set()  # what must end before the run does
+        self._others = _children()  # what was here before, and is not waited for
         self.images: dict[int, int] = {}
         self.ended = threading.Event()
+        self.delivered: dict[int, float] = {}
+        self._first: int | None = None
         self.root: int | None = None
         self.root_exit: Exited | None = None
 
     def adopt(self, pid: int) -> None:
         """Follow the app's first process, which this thread seized; its exec is yet to come."""
         self.root = pid
+        self._live.add(pid)
+        self._others.discard(pid)
 
     def loop(self) -> None:
         """Handle stops until no tracee is left."""
         try:
-            while True:
-                try:
-                    tid, status = os.waitpid(-1, ptrace.WAIT_OURS)
-                except ChildProcessError:
-                    return
-                self._handle(tid, status)
+            while self._live or not self._others:
+                tid, status = self._wait()
+                if tid:
+                    self._handle(tid, status)
+        except ChildProcessError:
+            return
         finally:
             self.ended.set()
+
+    def _wait(self) -> tuple[int, int]:
+        """The next stop; (0, 0) after a moment while a child waits for its birth to be told.
+
+        A parent that is killed while it forks may never tell.
+        """
+        if not self._parked:
+            return os.waitpid(-1, ptrace.WAIT_OURS)
+        found = os.waitpid(-1, ptrace.WAIT_OURS | os.WNOHANG)
+        if not found[0]:
+            time.sleep(_POLL)
+            now = time.monotonic()
+            for tid in [tid for tid, since in self._parked.items() if now - since > _PATIENCE]:
+                self._adopt_orphan(tid)
+        return found
+
+    def _adopt_orphan(self, tid: int) -> None:
+        del self._parked[tid]
+        if self.image_of(tid) is None and self._first is not None:
+            self.images[tid] = self._first
+        ptrace.resume(tid)
 
     def _handle(self, tid: int, status: int) -> None:
         stop = decode_status(status)
@@ -57,6 +91,8 @@ class Lifecycle:
             case Exited():
                 self._exited(tid, stop)
             case SignalDelivery():
+                if tid == self.root:
+                    self.delivered[stop.signal] = time.monotonic()
                 self._restarts.before_delivery(tid)
                 ptrace.resume(tid, stop.signal)
             case Event.BIRTH:
@@ -68,10 +104,11 @@ class Lifecycle:
             case Event.GROUP_STOP:
                 ptrace.listen(tid)
             case Event.FIRST_STOP:
+                self._live.add(tid)
                 if tid in self.images or tid == self.root:
                     ptrace.resume(tid)
                 else:
-                    self._parked.add(tid)
+                    self._parked[tid] = time.monotonic()
             case Event.OTHER:
                 ptrace.resume(tid)
             case _:
@@ -84,8 +121,8 @@ class Lifecycle:
         image = self.images.get(tid)
         if image is not None:
             self.images[child] = image
-        if child in self._parked:
-            self._parked.remove(child)
+        self._live.add(child)
+        if self._parked.pop(child, None) is not None:
             ptrace.resume(child)
 
     def _executed(self, tid: int) -> None:
@@ -98,12 +135,16 @@ class Lifecycle:
         name = os.fsdecode(exe) if exe is not None else "(deleted)"
         image = self._recorder.process(previous, name, tracee.command_line(tid))
         self._owners[image] = tid
+        self._first = image if self._first is None else self._first
+        if former != tid:  # its own report of death never comes (ptrace(2), execve under ptrace)
+            self._live.discard(former)
         self.images[tid] = image
         self._execs.commit(former, image, exe)
 
     def _exited(self, tid: int, stop: Exited) -> None:
         image = self.images.pop(tid, None)
-        self._parked.discard(tid)
+        self._parked.pop(tid, None)
+        self._live.discard(tid)
         if image is not None and self._owners.get(image) == tid:
             del self._owners[image]
             self._recorder.exited(image, stop.status)
@@ -145,6 +186,18 @@ class Lifecycle:
         if self.root is not None and self.root_exit is None:
             _kill(self.root, signal.SIGKILL)
         self.signal_all(signal.SIGKILL)
+
+
+def _children() -> set[int]:
+    """The processes that this one has already: a shell may have made them before it exec'd us."""
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                found.update(map(int, file.read().split()))
+        except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+            continue
+    return found
 
 
 def _kill(pid: int, number: int) -> None:

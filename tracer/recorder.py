@@ -44,6 +44,7 @@ class Recorder:
         self._files: set[int] = set()
         self._created: set[bytes] = set()
         self._moved: dict[bytes, bytes] = {}
+        self._pristine: dict[tuple[int, int], bytes] = {}  # files that got another name
         self._syscalls: set[str] = set()
         self._ports: set[Listening] = set()
         self._gaps: dict[str, set[str]] = {}
@@ -122,9 +123,47 @@ class Recorder:
         self._created.add(path)
         self._created.add(own_name(path))
 
-    def moved(self, old: bytes, new: bytes) -> None:
-        """The app is about to move the directory ``old`` of the full image to ``new``."""
-        self._moved[own_name(new)] = self.origin(old) or own_name(old)
+    def moved(self, old: bytes, new: bytes) -> bool:
+        """The app is about to move the directory ``old`` of the full image to ``new``.
+
+        :returns: whether that is where it lay in the full image.
+        """
+        origin = self.origin(old) or own_name(old)
+        self._forget(own_name(old))
+        target = own_name(new)
+        self._forget(target)
+        if origin == target:
+            self._created -= {new, target}
+            return True
+        self._moved[target] = origin
+        return False
+
+    def exchanged(self, one: bytes, other: bytes) -> None:
+        """The app is about to exchange two names."""
+        names = own_name(one), own_name(other)
+        origins = self.origin(one) or names[0], self.origin(other) or names[1]
+        for name, origin in zip(names, reversed(origins), strict=True):
+            self._forget(name)
+            if name != origin:
+                self._moved[name] = origin
+
+    def _forget(self, name: bytes) -> None:
+        """What was moved to ``name`` or below lies there no more."""
+        for new in [new for new in self._moved if (new + b"/").startswith(name + b"/")]:
+            del self._moved[new]
+
+    def linked(self, path: bytes, status: os.stat_result | None) -> None:
+        """The app is about to give a file of the full image another name."""
+        if status is not None:
+            self._pristine[status.st_dev, status.st_ino] = own_name(path)
+
+    def deleted(self, place: Place) -> None:
+        """The app is about to delete a name."""
+        own = own_name(place.path)
+        if self._moved:
+            self._forget(own)
+        if place.state is State.CREATED and place.status and stat.S_ISREG(place.status.st_mode):
+            self._created -= {place.path, own}
 
     def origin(self, path: bytes) -> bytes | None:
         """Where in the full image lay what the app moved to ``path``, or to a folder above it."""
@@ -137,7 +176,19 @@ class Recorder:
         return None
 
     def put_aside(self, path: bytes) -> None:
-        """The app is about to change, move or delete what lies at ``path`` (no link followed)."""
+        """The app is about to change, move or delete what lies at ``path``, its own path.
+
+        Nothing is done for what the run made, unless it is another name for a file that it
+        did not make.
+        """
+        state, status = self.state(path, follow=False)
+        if status is None:
+            return
+        if state is not State.FILE:
+            pristine = self._pristine.get((status.st_dev, status.st_ino))
+            if pristine is None:
+                return
+            path = pristine
         try:
             for saved in self._custody.keep(path):
                 self._writer.saved(saved)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _OLDEST_KERNEL = (5, 5)
 _LAST_CALLS = 5.0
-"""Seconds to wait for the loop that answers calls once every tracee has ended."""
+"""Seconds to wait for the loop that answers calls, where it cannot hear of the last task's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,7 @@ def check_platform() -> None:
     if machine not in tables.MACHINES:
         known = ", ".join(sorted(tables.MACHINES))
         raise SlimtraceError(f"cannot trace on {machine}: slimtrace knows {known}")
-    parts = release.split(".")
-    try:
-        version = int(parts[0]), int(parts[1].split("-")[0])
-    except (IndexError, ValueError):
-        return
-    if version < _OLDEST_KERNEL:
+    if _kernel() < _OLDEST_KERNEL:
         raise SlimtraceError(f"cannot trace on Linux {release}: 5.5 or later is needed")
 
 
@@ -186,7 +181,8 @@ def _trace(
     started.go()
     lifecycle.loop()
     gc.enable()
-    thread.join(_LAST_CALLS)
+    # An untraced child (CLONE_UNTRACED) still needs its calls answered.
+    thread.join(None if _hears_of_the_end() else _LAST_CALLS)
     if driver is not None:
         driver.join()
     if answers.lost is not None:
@@ -195,6 +191,16 @@ def _trace(
     writer.begin()
     decoder.execs.finish()
     return _end(about, recorder, writer, lifecycle, answers, driver.failure if driver else None)
+
+
+def _hears_of_the_end() -> bool:
+    """Whether a listener is told that its last task is gone: since Linux 5.9."""
+    return _kernel() >= (5, 9)
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor = platform.release().split(".")[:2]
+    return int(major), int(minor.split("-")[0])
 
 
 def _end(

@@ -36,19 +36,32 @@ def link(name: bytes) -> bytes | None:
         target = os.readlink(name)
         if not target.startswith(b"/"):
             return None  # pipe:[1], anon_inode:[eventpoll]
-        if target.endswith(_DELETED) and not _is_same(name, target):
+        if target.endswith(_DELETED) and not is_same_file(name, target):
             return None
     except OSError:
         return None
     return target
 
 
-def _is_same(name: bytes, path: bytes) -> bool:
-    """Whether a file that is named like a deleted one lies there."""
+def is_same_file(name: bytes, path: bytes) -> bool:
+    """Whether both lead to one file."""
     try:
         return os.path.samefile(name, path)
-    except FileNotFoundError:
+    except OSError:
         return False
+
+
+def is_hidden(tid: int, dirfd: int, *, upwards: bool) -> bool:
+    """Whether a directory that a path starts from is there, though nothing says where it is.
+
+    Its own path is too long for readlink(2); or it was deleted, and the path leads upwards.
+    """
+    name = b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd
+    try:
+        status = os.stat(b"/proc/%d/%s" % (tid, name))
+    except OSError:
+        return False
+    return is_directory(status) and (upwards or status.st_nlink > 0)
 
 
 def base_directory(tid: int, dirfd: int) -> bytes | None:
@@ -130,6 +143,16 @@ def command_line(tid: int) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(map(os.fsdecode, words[:-1]))
+
+
+def has_own_mounts(tid: int) -> bool:
+    """Whether the thread has a mount namespace of its own, with the root at its top."""
+    try:
+        return os.readlink(f"/proc/{tid}/ns/mnt") != os.readlink("/proc/self/ns/mnt") and (
+            os.readlink(f"/proc/{tid}/root") == "/"
+        )
+    except OSError:
+        return False
 
 
 def has_own_root(tid: int) -> bool:

@@ -73,7 +73,7 @@ class Decoder:
             exe = tracee.program(stop.tid)
             self.recorder.gap("unreadable", f"{exe} may not be looked into")
             return ONCE
-        except (OSError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001
             # A fault of ours must not become the app's: what this call meant is not known.
             self.recorder.gap("not-decoded", f"{stop.call.name}: {error}")
             return ONCE

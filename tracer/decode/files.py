@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from tracer.decode.touching import Touching
 
 _RESOLVE_IN_ROOT = 0x10
-_RENAME_NOREPLACE = 1
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+_LINKS = ("link", "linkat")
 _SYMLINKS = ("symlink", "symlinkat")
 _HOW_RESOLVE = 16  # offset in struct open_how (openat2(2))
 
@@ -45,6 +46,8 @@ class Files:
         again = True
         if stop.call.name in _SYMLINKS:
             self._touching.links_change()
+        elif stop.call.name in _LINKS:
+            self._link(stop)
         for argument in stop.call.signature.paths:
             path = self._places.path(stop, argument)
             if path is None:
@@ -65,6 +68,18 @@ class Files:
             return ONCE
         return Outcome(self._touching.made, absent=(path, follow))
 
+    def _link(self, stop: Stop) -> None:
+        """A second name: of a symlink, it is a new way; of a file, it can change it unseen."""
+        argument = stop.call.signature.paths[0]
+        path = self._places.path(stop, argument)
+        if path is None:
+            return
+        place = self._places.look(stop.tid, path, follow=follows(argument, stop.flags))
+        if place.status is not None and stat.S_ISLNK(place.status.st_mode):
+            self._touching.links_change()
+        elif place.state is State.FILE:
+            self._touching.linked(place)
+
     def apply(self, stop: Stop, argument: PathArgument, place: Place) -> bool:
         """Record one path of a plain call; True when the same call would say the same again."""
         use = argument.use
@@ -81,6 +96,8 @@ class Files:
         ):
             self._touching.put_aside(stop.tid, place, follow=follows(argument, stop.flags))
         self._touching.touch_all(stop, use, place)
+        if use is Use.DELETE:
+            self._touching.deleted(place)
         return True
 
     def open(self, stop: Stop) -> Outcome:
@@ -138,9 +155,12 @@ class Files:
         if not stat.S_ISREG(old.status.st_mode):
             self._touching.links_change()
         new = self._places.look(stop.tid, new_path, follow=False)
-        if stat.S_ISDIR(old.status.st_mode):
-            self._touching.directory_moves(old, new_path)
-        if new.state is State.MISSING:
+        is_back = stat.S_ISDIR(old.status.st_mode) and self._touching.directory_moves(old, new_path)
+        if new.status is not None and stop.flags & _RENAME_EXCHANGE:
+            self._exchange(stop, old, new)
+        elif is_back:
+            self._touching.touch(stop.process, Use.WRITE, Place(new_path, State.FILE, old.status))
+        elif new.state is State.MISSING:
             self._touching.create(stop, new)
         elif stop.flags & _RENAME_NOREPLACE:
             self._touching.touch(stop.process, Use.STAT, new)
@@ -148,6 +168,14 @@ class Files:
             self._touching.put_aside(stop.tid, new, follow=False)
             self._touching.touch(stop.process, Use.WRITE, new)
         return ONCE
+
+    def _exchange(self, stop: Stop, old: Place, new: Place) -> None:
+        """Both names stay, each with what the other had (renameat2(2))."""
+        self._touching.links_change()
+        self._touching.put_aside(stop.tid, new, follow=False)
+        self._touching.touch(stop.process, Use.WRITE, new)
+        if tracee.is_directory(old.status) or tracee.is_directory(new.status):
+            self._touching.exchanged(old.path, new.path)
 
 
 def _below(tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:

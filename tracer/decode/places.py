@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tracer import tracee
-from tracer.kernel.memory import MemoryReader
+from tracer.kernel.memory import PATH_MAX, MemoryReader
 from tracer.model import Place, Use
 from tracer.paths import join
 from tracer.syscalls.signatures import (
@@ -77,8 +77,13 @@ class Places:
         else:
             base = tracee.base_directory(tid, dirfd)
         if base is None:
+            if tracee.is_hidden(tid, dirfd, upwards=b".." in raw):
+                self._recorder.gap("unknown-directory", f"{os.fsdecode(raw)}: from where?")
             return None
         path = join(base, raw)
+        if len(path) >= PATH_MAX:
+            self._recorder.gap("unknown-directory", f"{os.fsdecode(path[:200])}…: too long to see")
+            return None
         if self.own_roots and tracee.has_own_root(tid):
             return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
         return path
@@ -94,7 +99,7 @@ class Places:
             inside = path[len(prefix) :] or b"/"
         found = tracee.resolve_inside(root, inside, follow=follow)
         if found is not None:
-            return found
+            return path if prefix == b"/" and tracee.is_same_file(found, path) else found
         with tracee.directory(root) as fd:
             if fd is not None and _exists_in(fd, inside):
                 name = os.fsdecode(inside)
@@ -104,7 +109,10 @@ class Places:
 
     def look(self, tid: int, path: bytes, *, follow: bool) -> Place:
         """What lies at a path now, as the tracee sees it."""
-        state, status = self._recorder.state(tracee.own_view(tid, path), follow=follow)
+        view = tracee.own_view(tid, path)
+        if self.own_roots and view == path and tracee.has_own_mounts(tid):
+            view = b"/proc/%d/root%s" % (tid, path)
+        state, status = self._recorder.state(view, follow=follow)
         return Place(path, state, status)
 
 

@@ -48,7 +48,7 @@ class Touching:
         origin = self._recorder.origin(place.path) if place.status is not None else None
         if origin is not None:
             self.touch(stop.process, use, Place(origin, State.FILE, place.status))
-        if self._links_changed and place.status is not None:
+        if self._links_changed and place.status and not place.path.startswith(KERNELS):
             own = os.path.realpath(place.path)
             if own != place.path:
                 self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
@@ -58,6 +58,10 @@ class Touching:
 
     def create(self, stop: Stop, place: Place) -> Place:
         """The call makes what is missing, if it can; what will lie there then."""
+        link = self._places.look(stop.tid, place.path, follow=False)
+        if link.status is not None:  # it leads to nothing: what is made is its target
+            self.touch(stop.process, Use.READLINK, link)
+            place = Place(os.path.realpath(place.path), State.MISSING, None)
         if os.access(parent(place.path), os.W_OK):
             self._recorder.created(place.path)
             place = Place(place.path, State.CREATED, None)
@@ -66,21 +70,37 @@ class Touching:
 
     def put_aside(self, tid: int, place: Place, *, follow: bool) -> None:
         """The call changes, moves or deletes what lies at ``place``, if that is not the run's."""
-        hidden = tracee.behind(tid, place.path) if follow else None
-        if hidden is not None:
-            place = self._places.look(tid, hidden, follow=True)
-        if place.state is State.FILE and not place.path.startswith(KERNELS):
-            own = os.path.realpath(place.path) if follow else own_name(place.path)
+        if place.status is None:
+            return
+        path = (tracee.behind(tid, place.path) if follow else None) or place.path
+        own = os.path.realpath(path) if follow else own_name(path)
+        if not own.startswith(KERNELS):
             self._recorder.put_aside(own)
 
     def links_change(self) -> None:
         """The app makes or moves a symlink or a directory: paths through it change meaning."""
         self._links_changed = self._unsettled = True
 
-    def directory_moves(self, old: Place, new: bytes) -> None:
-        """The app moves a directory; nothing is to be said of one that the run made."""
+    def directory_moves(self, old: Place, new: bytes) -> bool:
+        """The app moves a directory; True when it comes back to where it was in the full image.
+
+        Nothing is to be said of one that the run made.
+        """
         if old.state is State.FILE or self._recorder.origin(old.path) is not None:
-            self._recorder.moved(old.path, new)
+            return self._recorder.moved(old.path, new)
+        return False
+
+    def exchanged(self, one: bytes, other: bytes) -> None:
+        """The app exchanges two names, of directories at least one."""
+        self._recorder.exchanged(one, other)
+
+    def linked(self, place: Place) -> None:
+        """A file of the full image gets another name."""
+        self._recorder.linked(place.path, place.status)
+
+    def deleted(self, place: Place) -> None:
+        """The app deletes a name: what it makes under it later is new."""
+        self._recorder.deleted(place)
 
     def unsettled(self) -> bool:
         """Whether links changed since the last time this was asked."""

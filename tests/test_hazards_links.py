@@ -1,0 +1,140 @@
+"""Names that lead to one file: links, moves and exchanges that the run itself makes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tracer.tracefile.reader import read_trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Trace, Tracee
+
+TREE = {"f": "old", "d/f": "old", "d/g": "old"}
+
+
+@pytest.mark.parametrize(
+    ("script", "expected", "put_aside"),
+    [
+        (
+            "ln -s $PWD/f link; echo x >link",
+            {"f": "file write", "link": "created create write"},
+            {"f"},
+        ),
+        (
+            "ln -s $PWD/d link; echo x >link/f; rm link/g",
+            {
+                "d/f": "file write",
+                "d/g": "file delete stat",
+                "link": "created create",
+                "link/f": "created write",
+                "link/g": "created delete stat",
+            },
+            {"d/f", "d/g"},
+        ),
+        ("ln f name; echo x >name", {"f": "file stat", "name": "created create write"}, {"f"}),
+        (
+            "mv d away; mv away d; cat d/f",
+            {
+                "d": "file delete stat write",
+                "d/f": "file read",
+                "away": "created create delete stat",
+            },
+            {"d", "d/f", "d/g"},
+        ),
+        (
+            "mv d away; rm -r away; mkdir away; echo n >away/new; cat away/new",
+            {
+                "away": "created create delete list stat",
+                "away/f": "created delete",
+                "away/g": "created delete",
+                "away/new": "created create read write",
+                "d": "file delete list stat",
+                "d/f": "file delete",
+                "d/g": "file delete",
+            },
+            {"d", "d/f", "d/g"},
+        ),
+    ],
+    ids=["through a link", "below a link", "by a hard link", "there and back", "and made anew"],
+)
+def test_links(traced: Trace, script: str, expected: dict[str, str], put_aside: set[str]) -> None:
+    run = traced(["sh", "-c", script], tree=TREE)
+    assert run.status == 0, run.stderr
+    # What a coreutils' version looks at besides differs: the telling uses must be there.
+    seen = {path: set(words.split()) for path, words in run.touches().items()}
+    for path, words in expected.items():
+        assert path in seen, (path, seen)
+        assert set(words.split()) - {"stat", "list"} <= seen[path], (path, seen[path])
+    assert seen.keys() == expected.keys()
+    saved = {os.path.relpath(path, run.directory) for path in saved_paths(run.trace)}
+    assert saved == put_aside
+
+
+def saved_paths(trace: str) -> set[str]:
+    return set(read_trace(trace).saved)
+
+
+def test_a_link_to_nothing_through_which_a_file_is_made(traced: Trace) -> None:
+    run = traced(["sh", "-c", "echo x >link; cat sub/new"], tree={"sub/": "", "link": "-> sub/new"})
+    assert run.touches() == {"link": "file readlink", "sub/new": "created create read write"}
+
+
+def test_a_name_that_begins_as_the_trace_does(traced: Trace) -> None:
+    run = traced(["cat", "../app.traces", "../app.trace.d2"], tree={"../app.traces": "1"})
+    assert {os.path.basename(path) for path in run.paths("file")} >= {"app.traces"}
+
+
+def test_a_parent_that_is_killed_while_it_forks(traced: Trace, tracee: Tracee) -> None:
+    """Nobody tells of such a child's birth; it must not wait for that for ever."""
+    run = traced([tracee("fork_killed"), "100"])
+    assert run.status == 0, run.stderr
+
+
+def test_an_exec_of_a_fifo(traced: Trace, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    os.mkfifo(tmp_path / "work/fifo", 0o777)
+    run = traced(["sh", "-c", "./fifo; echo after"])
+    assert run.stdout == "after\n"
+
+
+def test_an_exec_of_a_broken_program(traced: Trace, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    broken = tmp_path / "work/broken"
+    shutil.copy("/bin/true", broken)
+    with broken.open("r+b") as file:
+        file.seek(32)  # e_phoff
+        file.write(struct.pack("<Q", 2**64 - 1))
+    run = traced(["sh", "-c", "./broken; echo after"])
+    assert run.stdout == "after\n"
+
+
+def test_a_deep_directory_is_moved(traced: Trace) -> None:
+    deep = "top/" + "a/" * 700
+    run = traced(["sh", "-c", "mv top moved; echo after"], tree={deep: ""})
+    assert (run.stdout, run.gaps()) == ("after\n", set())
+
+
+def test_a_sparse_file_is_put_aside_as_it_is(traced: Trace, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    with (tmp_path / "work/sparse").open("wb") as file:
+        file.truncate(1 << 32)
+    run = traced(["sh", "-c", ": >>sparse"])
+    (copy,) = os.listdir(run.trace + ".d")
+    status = os.stat(os.path.join(run.trace + ".d", copy))
+    assert (status.st_size, status.st_blocks) == (1 << 32, 0)
+
+
+def test_a_child_from_before_is_not_waited_for(traced: Trace) -> None:
+    """As an entrypoint does: a daemon in the background, then the app by exec."""
+    prefix = ("sh", "-c", 'sleep 60 >../log 2>&1 & echo $! >../pid; exec "$@"', "sh")
+    run = traced(["true"], prefix=prefix)
+    assert run.run["seconds"] < 30
+    with open(os.path.join(run.directory, "../pid")) as file:
+        os.kill(int(file.read()), 15)
