@@ -13,6 +13,7 @@ LOSES_FILES: dict[str, bool] = {
     "setuid": True,
     "unreadable": True,
     "not-decoded": True,
+    "file-server": True,
     "unknown-directory": True,
     "io-uring-refused": False,
 }

@@ -123,6 +123,21 @@ def _status_field(tid: int, field: bytes) -> int | None:
         return None
 
 
+def is_on_fuse(tid: int, path: bytes) -> bool:
+    """Whether the last mount on the way to ``path``, as named, is a FUSE one (proc(5), mounts)."""
+    try:
+        with open(f"/proc/{tid}/mounts", "rb") as file:
+            mounts = [line.split(b" ")[1:3] for line in file]
+    except OSError:
+        return False
+    nearest, kind = b"", b""
+    for point, mounted in mounts:
+        below = point == b"/" or (path + b"/").startswith(point + b"/")
+        if below and len(point) >= len(nearest):
+            nearest, kind = point, mounted
+    return kind == b"fuse" or kind.startswith((b"fuse.", b"fuseblk"))
+
+
 def program(tid: int) -> str:
     """The file that a process runs, or at least the name that the kernel knows it by."""
     exe = link(b"/proc/%d/exe" % tid)

@@ -124,6 +124,8 @@ class Files:
         return ONCE
 
     def _open(self, stop: Stop, path: bytes, flags: int) -> Outcome:
+        if path == b"/dev/fuse":
+            self._places.serves_files = True
         exclusive = flags & O_CREAT and flags & O_EXCL
         follow = not (flags & os.O_NOFOLLOW or exclusive)
         place = self._places.look(stop.tid, path, follow=follow)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tracer import tracee
 from tracer.kernel.memory import PATH_MAX, MemoryReader
-from tracer.model import Place, Use
+from tracer.model import Place, State, Use
 from tracer.paths import join
 from tracer.syscalls.signatures import (
     AT_EMPTY_PATH,
@@ -32,12 +32,15 @@ class Places:
     """Reads paths from the caller and asks the kernel what they mean.
 
     :ivar own_roots: True once any tracee changed what its paths mean; each is then asked.
+    :ivar serves_files: True once any tracee opened /dev/fuse. To look at a file that it serves
+        would wait for it, while it waits for us.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self.memory = MemoryReader()
         self.own_roots = False
+        self.serves_files = False
 
     def path(self, stop: Stop, argument: PathArgument) -> bytes | None:
         """The absolute path of an argument, or None where the call names no file."""
@@ -84,6 +87,8 @@ class Places:
         if len(path) >= PATH_MAX:
             self._recorder.gap("unknown-directory", f"{os.fsdecode(path[:200])}…: too long to see")
             return None
+        if self.serves_files and tracee.is_on_fuse(tid, path):
+            return path
         if self.own_roots and tracee.has_own_root(tid):
             return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
         return path
@@ -109,6 +114,9 @@ class Places:
 
     def look(self, tid: int, path: bytes, *, follow: bool) -> Place:
         """What lies at a path now, as the tracee sees it."""
+        if self.serves_files and tracee.is_on_fuse(tid, path):
+            self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
+            return Place(path, State.MISSING, None)
         view = tracee.own_view(tid, path)
         if self.own_roots and view == path and tracee.has_own_mounts(tid):
             view = b"/proc/%d/root%s" % (tid, path)

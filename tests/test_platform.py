@@ -1,0 +1,37 @@
+"""What slimtrace says where it cannot work: another system, an old kernel, another machine."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from tracer.errors import SlimtraceError
+from tracer.run import check_platform
+
+
+@pytest.mark.parametrize(
+    ("system", "release", "machine", "said"),
+    [
+        ("Darwin", "24.0.0", "arm64", "cannot trace on Darwin: slimtrace needs Linux"),
+        ("Linux", "5.4.0-216-generic", "x86_64", "cannot trace on Linux 5.4.0-216-generic"),
+        ("Linux", "4.18.0", "aarch64", "cannot trace on Linux 4.18.0: 5.5 or later is needed"),
+        ("Linux", "6.1.0", "riscv64", "cannot trace on riscv64: slimtrace knows aarch64, x86_64"),
+    ],
+)
+def test_where_it_cannot_work(
+    monkeypatch: pytest.MonkeyPatch, system: str, release: str, machine: str, said: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "release", lambda: release)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    with pytest.raises(SlimtraceError, match="cannot trace") as caught:
+        check_platform()
+    assert caught.value.message.startswith(said)
+    assert caught.value.exit_status == 125
+
+
+@pytest.mark.parametrize("release", ["5.5.0", "5.10.0-28-amd64", "6.18.44-fc-v657", "7.0-rc1"])
+def test_where_it_can(monkeypatch: pytest.MonkeyPatch, release: str) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    check_platform()
