@@ -55,6 +55,10 @@ def build(
     grant_read: Annotated[
         bool, typer.Option("--grant-read", help="Open the copies that the user could not read.")
     ] = False,
+    grant_write: Annotated[
+        bool,
+        typer.Option("--grant-write", help="Give the folders that the app made files in to USER."),
+    ] = False,
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Build from files changed since the run.")
     ] = False,
@@ -78,6 +82,7 @@ def build(
         allow_secret=tuple(allow_secret or ()),
         user=user,
         grant_read=grant_read,
+        grant_write=grant_write,
         allow_changed=allow_changed,
         env=tuple(env or ()),
         tag=tag,

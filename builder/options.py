@@ -13,6 +13,7 @@ class BuildOptions:
     :ivar allow_secret: globs of secrets that are let in.
     :ivar user: the image's user, None for the run's.
     :ivar grant_read: open the copies where the image's user could not read them.
+    :ivar grant_write: give the folders in which the run made things to the image's user.
     :ivar allow_changed: build from files that are no longer as the run saw them.
     :ivar env: ``NAME=VALUE`` words over the run's environment.
     :ivar entrypoint: None for the traced command's first word; ``cmd`` None for the rest.
@@ -26,6 +27,7 @@ class BuildOptions:
     allow_secret: tuple[str, ...] = ()
     user: str | None = None
     grant_read: bool = False
+    grant_write: bool = False
     allow_changed: bool = False
     env: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] | None = None

@@ -21,7 +21,7 @@ from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user, parse_env
 from builder.selection import pick, settle
-from builder.written import folders_written, warn_of_writes
+from builder.written import folders_written, give_folders, warn_of_writes
 from tracer.errors import SlimtraceError
 from tracer.tracefile.reader import read_trace
 
@@ -107,6 +107,8 @@ def _policies(
     def opened(selection: Selection) -> Selection:
         if options.grant_read:
             selection = grant_read(selection, *user, find_secrets(root, selection))
+        if options.grant_write:
+            selection = give_folders(selection, folders_written(trace, root), user)
         return warn_of_writes(check_access(selection, *user), trace, root, user)
 
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}

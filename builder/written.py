@@ -13,7 +13,7 @@ from builder.policy.access import may_write
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from builder.images.root import Root
     from builder.model import Selection
@@ -44,6 +44,19 @@ def _is_created(trace: Trace, path: str) -> bool:
     return known is not None and known.state is State.CREATED
 
 
+def give_folders(selection: Selection, folders: Iterable[str], user: tuple[int, int]) -> Selection:
+    """The selection with the copies of these folders owned by the image's user.
+
+    A volume that an engine mounts there for the first time takes the owner along.
+    """
+    entries = dict(selection.entries)
+    for folder in folders:
+        entry = entries.get(folder)
+        if entry is not None and not may_write(entry, *user):
+            entries[folder] = replace(entry, uid=user[0], gid=user[1], mode=entry.mode | 0o700)
+    return replace(selection, entries=entries)
+
+
 def warn_of_writes(
     selection: Selection, trace: Trace, root: Root, user: tuple[int, int]
 ) -> Selection:
@@ -54,7 +67,7 @@ def warn_of_writes(
     names = ", ".join(barred[:_NAMED]) + (", …" if len(barred) > _NAMED else "")
     warning = (
         f"the app wrote to {names}, where the image's user {user[0]}:{user[1]} may not: "
-        "mount a volume there that it owns, or name another user with --user"
+        "--grant-write gives it the folders; or mount a volume that it owns, or name another --user"
     )
     return replace(selection, warnings=(*selection.warnings, warning))
 

@@ -235,3 +235,9 @@ def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> N
     (warning,) = chosen(top, the_trace, BuildOptions(user="4242:4242")).warnings
     assert "the app wrote to /srv/db, /var/data, where the image's user 4242:4242" in warning
     assert chosen(top, the_trace, BuildOptions(user="0:0")).warnings == ()
+    granted = chosen(top, the_trace, BuildOptions(user="4242:4242", grant_write=True))
+    given = granted.entries["/var/data"]
+    assert (given.uid, given.gid, given.mode) == (4242, 4242, 0o755)
+    assert granted.entries["/var/all"].uid != 4242
+    (warning,) = granted.warnings
+    assert "the app wrote to /srv/db, where" in warning
