@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,6 @@ from traces import run_slimtrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 APP = """
@@ -35,9 +36,16 @@ print(json.dumps({"six": table[0], "data": (here / "data.txt").read_text(), "wro
 
 
 @pytest.fixture(scope="module")
-def slim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A Python app, traced, and built for another user than the one who ran it."""
-    folder = tmp_path_factory.mktemp("app")
+def slim() -> Iterator[dict[str, Any]]:
+    """A Python app, traced, and built for another user than the one who ran it.
+
+    Its folder is its own: other tests open the way to theirs, which would be another tree.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        yield build(Path(name))
+
+
+def build(folder: Path) -> dict[str, Any]:
     folder.chmod(0o700)  # what the image's user may not reach without --grant-read
     (folder / "app.py").write_text(APP)
     (folder / "data.txt").write_text("hello")

@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from tracer.errors import SlimtraceError
-from tracer.run import check_platform
+from tracer.platform import check_platform
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
-import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracer import environment, interrupts
-from tracer.decode.decoder import Decoder
 from tracer.errors import SlimtraceError, TraceFileError
-from tracer.kernel import bpf, seccomp
-from tracer.launch import Launch, find_program, launch
-from tracer.lifecycle import Lifecycle
+from tracer.kernel import bpf
+from tracer.launch import find_program, launch
 from tracer.model import Run
-from tracer.notify import Notifications
+from tracer.platform import check_platform
 from tracer.recorder import Recorder
-from tracer.restart import Restarts
+from tracer.session import Session
 from tracer.syscalls import tables
 from tracer.tracefile.reader import read_trace
 from tracer.tracefile.writer import TraceWriter
@@ -30,10 +26,6 @@ if TYPE_CHECKING:
 
     from tracer.drive import Plan
     from tracer.errors import DriverError
-
-_OLDEST_KERNEL = (5, 5)
-_LAST_CALLS = 5.0
-"""Seconds to wait for the loop that answers calls, where it cannot hear of the last task's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +56,6 @@ class Result:
     files: int
     failure: DriverError | None = None
     gaps: dict[str, int] = field(default_factory=dict)
-
-
-def check_platform() -> None:
-    """:raises SlimtraceError: this is no Linux, too old a kernel, or an unknown machine."""
-    system, release, machine = platform.system(), platform.release(), platform.machine()
-    if system != "Linux":
-        raise SlimtraceError(
-            f"cannot trace on {system}: slimtrace needs Linux", "run it in a Linux container"
-        )
-    if machine not in tables.MACHINES:
-        known = ", ".join(sorted(tables.MACHINES))
-        raise SlimtraceError(f"cannot trace on {machine}: slimtrace knows {known}")
-    if _kernel() < _OLDEST_KERNEL:
-        raise SlimtraceError(f"cannot trace on Linux {release}: 5.5 or later is needed")
 
 
 def check_directory() -> None:
@@ -113,7 +91,13 @@ def run(command: Sequence[str], options: Options) -> Result:
     try:
         started = launch(program, command, code, mask)
         recorder = Recorder(writer, number, first_process)
-        result = _trace(started, recorder, writer, calls, _begin(command, options), options, mask)
+        session = Session(started, recorder, calls)
+        about = _begin(command, options)
+        writer.run(about)
+        driver = session.run(options.plan, mask)
+        writer.begin()  # what ended before its exec was a run too
+        about = _ended(about, session, recorder)
+        writer.end(about)
     except BaseException:
         writer.abandon()
         raise
@@ -125,7 +109,9 @@ def run(command: Sequence[str], options: Options) -> Result:
             f"cannot write {options.output}: {writer.failure.strerror}",
             "the trace is cut short: make room and trace again",
         )
-    return result
+    failure = driver.failure if driver else None
+    status = failure.exit_status if failure else (about.exit_status or 0)
+    return Result(about, status, session.stops, recorder.files, failure, recorder.gaps)
 
 
 def _continued(options: Options) -> tuple[int, int]:
@@ -151,74 +137,13 @@ def _begin(command: Sequence[str], options: Options) -> Run:
     )
 
 
-def _trace(
-    started: Launch,
-    recorder: Recorder,
-    writer: TraceWriter,
-    calls: dict[int, tables.Call],
-    about: Run,
-    options: Options,
-    mask: set[int],
-) -> Result:
-    """Both loops, from the app's exec to the end of the last tracee."""
-    writer.run(about)
-    decoder = Decoder(recorder)
-    lifecycle = Lifecycle(recorder, decoder.execs, Restarts(calls))
-    lifecycle.adopt(started.pid)
-    listener = seccomp.Listener.open(started.listener)
-    answers = Notifications(listener, decoder, lifecycle, calls)
-    thread = threading.Thread(target=answers.loop, name="notify", daemon=True)
-    thread.start()
-    interrupts.Interrupts(lifecycle).start()
-    driver = None
-    if options.plan:
-        from tracer.drive import Driver  # noqa: PLC0415 -- the same
-
-        driver = Driver(options.plan, lifecycle, mask)
-        driver.start()
-    gc.freeze()  # nothing in the loops makes cycles; a collection would only hold up the app
-    gc.disable()
-    started.go()
-    lifecycle.loop()
-    gc.enable()
-    # An untraced child (CLONE_UNTRACED) still needs its calls answered.
-    thread.join(None if _hears_of_the_end() else _LAST_CALLS)
-    if driver is not None:
-        driver.join()
-    if answers.lost is not None:
-        raise SlimtraceError(f"cannot go on tracing: {answers.lost}") from answers.lost
-    started.check_executed()
-    writer.begin()
-    decoder.execs.finish()
-    return _end(about, recorder, writer, lifecycle, answers, driver.failure if driver else None)
-
-
-def _hears_of_the_end() -> bool:
-    """Whether a listener is told that its last task is gone: since Linux 5.9."""
-    return _kernel() >= (5, 9)
-
-
-def _kernel() -> tuple[int, int]:
-    major, minor = platform.release().split(".")[:2]
-    return int(major), int(minor.split("-")[0])
-
-
-def _end(
-    about: Run,
-    recorder: Recorder,
-    writer: TraceWriter,
-    lifecycle: Lifecycle,
-    answers: Notifications,
-    failure: DriverError | None,
-) -> Result:
-    last = lifecycle.root_exit
-    about = replace(
+def _ended(about: Run, session: Session, recorder: Recorder) -> Run:
+    """The run with how it ended."""
+    last = session.lifecycle.root_exit
+    return replace(
         about,
         seconds=round(recorder.seconds(), 3),
         exit_status=last.status if last else None,
         signal=last.signal if last else None,
         complete=recorder.complete,
     )
-    writer.end(about)
-    status = failure.exit_status if failure else (about.exit_status or 0)
-    return Result(about, status, answers.stops, recorder.files, failure, recorder.gaps)
