@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from tracer.kernel.libc import keeping, last_error
 
 _SYS_OPENAT2 = 437  # the same on every architecture
 _RESOLVE_IN_ROOT = 0x10
+_ATTEMPTS = 128
+"""A rename or mount anywhere meanwhile makes a path with ``..`` fail with EAGAIN."""
 
 _syscall = keeping.syscall
 
@@ -28,13 +31,16 @@ def open_in_root(root: int, path: bytes, *, follow: bool) -> int:
     """
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     how = _How(flags, 0, _RESOLVE_IN_ROOT)
-    fd: int = _syscall(
-        ctypes.c_long(_SYS_OPENAT2),
-        ctypes.c_int(root),
-        ctypes.c_char_p(path or b"."),
-        ctypes.byref(how),
-        ctypes.c_size_t(ctypes.sizeof(how)),
-    )
-    if fd < 0:
-        raise last_error(os.fsdecode(path))
-    return fd
+    for _ in range(_ATTEMPTS):
+        fd: int = _syscall(
+            ctypes.c_long(_SYS_OPENAT2),
+            ctypes.c_int(root),
+            ctypes.c_char_p(path or b"."),
+            ctypes.byref(how),
+            ctypes.c_size_t(ctypes.sizeof(how)),
+        )
+        if fd >= 0:
+            return fd
+        if ctypes.get_errno() != errno.EAGAIN:
+            break
+    raise last_error(os.fsdecode(path))
