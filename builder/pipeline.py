@@ -21,12 +21,12 @@ from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user, parse_env
 from builder.selection import pick, settle
-from builder.written import folders_written, give_folders, warn_of_writes
+from builder.written import files_changed, folders_written, give_folders, warn_of_writes
 from tracer.errors import SlimtraceError
 from tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from builder.model import Selection
     from builder.options import BuildOptions
@@ -82,21 +82,24 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
     included = include(root, options.include)
     globs = tuple(compile_glob(root, pattern) for pattern in options.include)
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
-    wanted = (*picked.wanted, *folders_written(trace, root).values(), *included.wanted)
+    written = folders_written(trace, root)
+    wanted = (*picked.wanted, *written.values(), *included.wanted)
     selection = expand(root, wanted, Surroundings.of(trace.runs))
     selection = settle(selection, picked, included.warnings)
     selection = as_traced(selection, picked.directories, live=root.root == "/")
-    for step in _policies(trace, root, options):
+    for step in _policies(trace, root, options, written):
         selection = step(selection)
     return selection
 
 
 def _policies(
-    trace: Trace, root: Root, options: BuildOptions
+    trace: Trace, root: Root, options: BuildOptions, written: Collection[str]
 ) -> list[Callable[[Selection], Selection]]:
     user = image_user(root, trace.runs[0], options.user)
     unwanted = tuple(compile_glob(root, pattern) for pattern in options.exclude)
     allowed = [compile_glob(root, pattern) for pattern in options.allow_secret]
+
+    changed = (*written, *files_changed(trace, root))
 
     def without_secrets(selection: Selection) -> Selection:
         secrets = find_secrets(root, selection)
@@ -108,8 +111,8 @@ def _policies(
         if options.grant_read:
             selection = grant_read(selection, *user, find_secrets(root, selection))
         if options.grant_write:
-            selection = give_folders(selection, folders_written(trace, root), user)
-        return warn_of_writes(check_access(selection, *user), trace, root, user)
+            selection = give_folders(selection, written, user)
+        return warn_of_writes(check_access(selection, *user), changed, user)
 
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     return [

@@ -13,10 +13,10 @@ from builder.policy.access import may_write
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from builder.images.root import Root
-    from builder.model import Selection
+    from builder.model import Entry, Selection
     from tracer.model import Trace
 
 _NAMED = 5
@@ -57,11 +57,18 @@ def give_folders(selection: Selection, folders: Iterable[str], user: tuple[int, 
     return replace(selection, entries=entries)
 
 
+def files_changed(trace: Trace, root: Root) -> list[str]:
+    """The paths of the full image that the run wrote to or deleted, by own path."""
+    changed = [path for path in trace.with_state(State.FILE) if path.uses & _CHANGES]
+    own = [root.resolve(path.path).path for path in changed]
+    return [path for path in own if root.kind(path) is Kind.FILE]
+
+
 def warn_of_writes(
-    selection: Selection, trace: Trace, root: Root, user: tuple[int, int]
+    selection: Selection, changed: Iterable[str], user: tuple[int, int]
 ) -> Selection:
     """The selection with a warning that names where the app wrote and the user may not."""
-    barred = sorted(set(_barred(selection, trace, root, user)))
+    barred = sorted({path for path in changed if _is_barred(selection.entries.get(path), user)})
     if not barred:
         return selection
     names = ", ".join(barred[:_NAMED]) + (", …" if len(barred) > _NAMED else "")
@@ -72,13 +79,5 @@ def warn_of_writes(
     return replace(selection, warnings=(*selection.warnings, warning))
 
 
-def _barred(selection: Selection, trace: Trace, root: Root, user: tuple[int, int]) -> Iterator[str]:
-    for folder in folders_written(trace, root):
-        entry = selection.entries.get(folder)
-        if entry is not None and not may_write(entry, *user):
-            yield folder
-    for path in trace.with_state(State.FILE):
-        if path.uses & _CHANGES:
-            entry = selection.entries.get(root.resolve(path.path).path)
-            if entry is not None and entry.kind is Kind.FILE and not may_write(entry, *user):
-                yield entry.path
+def _is_barred(entry: Entry | None, user: tuple[int, int]) -> bool:
+    return entry is not None and not may_write(entry, *user)

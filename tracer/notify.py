@@ -130,9 +130,10 @@ class Notifications:
         words = listener.words
         call = self._calls.get(words[2])
         process = self._lifecycle.image_of(tid)
+        is_exec = call is not None and call.signature.meaning is Meaning.EXEC
+        if process is None and is_exec:
+            process = 0  # the app's own start: no process image could have made it
         if call is None or process is None:
-            if process is None and call is not None and call.signature.meaning is Meaning.EXEC:
-                return self._first_exec(tid, call)
             if listener.alive():
                 what = f"call {words[2] & 0xFFFFFFFF}" if call is None else call.name
                 self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
@@ -149,7 +150,6 @@ class Notifications:
             listener.refuse(outcome.refuse)
         else:
             self._proceed()
-        is_exec = call.signature.meaning is Meaning.EXEC
         return outcome.touches is not None and outcome.absent is None and not is_exec
 
     def _remember(self, key: _Key | None, outcome: Outcome) -> None:
@@ -158,13 +158,6 @@ class Notifications:
         if len(self._decoded) >= _MOST_DECODED:
             self._decoded.clear()
         self._decoded[key] = outcome
-
-    def _first_exec(self, tid: int, call: Call) -> bool:
-        """The app's own start: there is no process image yet that could have made it."""
-        arguments = self._listener.words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
-        self._decoder.decode(Stop(tid, 0, call, arguments))
-        self._proceed()
-        return False
 
     def _proceed(self) -> None:
         self._listener.answer[0] = self._listener.words[0]
@@ -182,10 +175,9 @@ class Notifications:
 
 
 def _plan(call: Call) -> tuple[int, int, int, int, bool] | None:
-    """For a call with one path: the request's words that hold its path, dirfd and flags.
+    """For a call with one path: where its path, dirfd and flags are among the request's words.
 
-    And the flags' telling bits, and whether the call only looks at the file.
-
+    Then the flags' telling bits, and whether the call only looks at the file.
     A dirfd of 0 means the cwd: word 0 is the request's id and never a dirfd.
     """
     signature = call.signature

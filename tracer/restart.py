@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from tracer import tracee
+from tracer.decode.call import descriptor
 from tracer.kernel.memory import MemoryReader
 from tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
 from tracer.paths import join
@@ -73,8 +74,7 @@ class Restarts:
             return True
         dirfd = AT_FDCWD
         if argument.dirfd is not None:
-            value = interrupted.arguments[argument.dirfd] & 0xFFFFFFFF
-            dirfd = value - (value >> 31 << 32)
+            dirfd = descriptor(interrupted.arguments[argument.dirfd])
         base = b"/" if raw.startswith(b"/") else tracee.base_directory(tid, dirfd)
         if base is None:
             return True
@@ -88,7 +88,7 @@ class Restarts:
 def _never_blocks(tid: int, fd: int) -> bool:
     """Whether a descriptor is O_NONBLOCK (proc(5), fdinfo)."""
     try:
-        with open(f"/proc/{tid}/fdinfo/{fd & 0xFFFFFFFF}", "rb") as file:
+        with open(f"/proc/{tid}/fdinfo/{descriptor(fd)}", "rb") as file:
             flags = next(line for line in file if line.startswith(b"flags:"))
     except (OSError, StopIteration):
         return False

@@ -129,11 +129,6 @@ class Root:
         """Whether the file at a resolved path was put aside."""
         return path in self._saved
 
-    def on_root_device(self, path: str) -> bool:
-        """Whether a resolved path lies in the root's own file system, not on another mount."""
-        node, top = self._node("" if path == "/" else path), self._node("")
-        return node is not None and top is not None and node.inode[0] == top.inode[0]
-
     def entry(self, path: str, reasons: tuple[Reason, ...]) -> Entry:
         """The entry for a resolved path, with the metadata that lstat(2) gives.
 

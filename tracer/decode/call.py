@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from tracer.syscalls.tables import Call
 
 
+def descriptor(argument: int) -> int:
+    """A descriptor as the kernel takes it from an argument: the low 32 bits, signed."""
+    value = argument & 0xFFFFFFFF
+    return value - (value >> 31 << 32)
+
+
 class Stop(NamedTuple):
     """A thread that waits at a call.
 
@@ -27,9 +33,7 @@ class Stop(NamedTuple):
     path: bytes | None = None
 
     def fd(self, argument: int) -> int:
-        """A descriptor argument: the kernel takes 32 bits, signed."""
-        value = self.args[argument] & 0xFFFFFFFF
-        return value - (value >> 31 << 32)
+        return descriptor(self.args[argument])
 
     @property
     def flags(self) -> int:

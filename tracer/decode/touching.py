@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tracer import tracee
 from tracer.model import Place, State, Use
 from tracer.paths import parent
-from tracer.recorder import own_name
+from tracer.recorder import own_name, own_path
 
 if TYPE_CHECKING:
     from tracer.decode.call import Stop
@@ -49,7 +49,7 @@ class Touching:
         if origin is not None:
             self.touch(stop.process, use, Place(origin, State.FILE, place.status))
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
-            own = os.path.realpath(place.path)
+            own = own_path(place.path)
             if own != place.path:
                 self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
         hidden = tracee.behind(stop.tid, place.path)
@@ -61,7 +61,7 @@ class Touching:
         link = self._places.look(stop.tid, place.path, follow=False)
         if link.status is not None:  # it leads to nothing: what is made is its target
             self.touch(stop.process, Use.READLINK, link)
-            place = Place(os.path.realpath(place.path), State.MISSING, None)
+            place = Place(own_path(place.path), State.MISSING, None)
         if os.access(parent(place.path), os.W_OK):
             self._recorder.created(place.path)
             place = Place(place.path, State.CREATED, None)
@@ -73,7 +73,7 @@ class Touching:
         if place.status is None:
             return
         path = (tracee.behind(tid, place.path) if follow else None) or place.path
-        own = os.path.realpath(path) if follow else own_name(path)
+        own = own_path(path) if follow else own_name(path)
         if not own.startswith(KERNELS):
             self._recorder.put_aside(own)
 
