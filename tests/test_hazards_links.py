@@ -40,6 +40,11 @@ TREE = {"f": "old", "d/f": "old", "d/g": "old"}
         ),
         ("ln f name; echo x >name", {"f": "file stat", "name": "created create write"}, {"f"}),
         (
+            "echo 1 >name; echo 2 >name; rm name; ln f name; echo x >name",
+            {"f": "file stat", "name": "created create delete write"},
+            {"f"},
+        ),
+        (
             "mv d away; mv away d; cat d/f",
             {
                 "d": "file delete stat write",
@@ -62,7 +67,14 @@ TREE = {"f": "old", "d/f": "old", "d/g": "old"}
             {"d", "d/f", "d/g"},
         ),
     ],
-    ids=["through a link", "below a link", "by a hard link", "there and back", "and made anew"],
+    ids=[
+        "through a link",
+        "below a link",
+        "by a hard link",
+        "by a name used before",
+        "there and back",
+        "and made anew",
+    ],
 )
 def test_links(traced: Trace, script: str, expected: dict[str, str], put_aside: set[str]) -> None:
     run = traced(["sh", "-c", script], tree=TREE)

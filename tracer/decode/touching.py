@@ -95,7 +95,8 @@ class Touching:
         self._recorder.exchanged(one, other)
 
     def linked(self, place: Place) -> None:
-        """A file of the full image gets another name."""
+        """A file of the full image gets another name, which may have been written to before."""
+        self._unsettled = True
         self._recorder.linked(place.path, place.status)
 
     def deleted(self, place: Place) -> None:
