@@ -23,7 +23,6 @@ PASSED_ON = ENDING | {
     signal.SIGUSR2,
     signal.SIGALRM,
     signal.SIGWINCH,
-    signal.SIGCONT,
 }
 _SI_KERNEL = 0x80  # sigaction(2): the terminal's own signals come from the kernel
 _AGAIN = 10.0
