@@ -8,12 +8,13 @@ import struct
 _JUMPS = {0x15: operator.eq, 0x25: operator.gt, 0x35: operator.ge, 0x45: operator.and_}
 
 
-def run(program: bytes, arch: int, number: int, argument: int = 0) -> int:
-    """What the kernel would answer to a call with this first argument.
+def run(program: bytes, arch: int, number: int, *arguments: int) -> int:
+    """What the kernel would answer to a call with these first arguments.
 
     :raises ValueError: there is an instruction that seccomp does not take.
     """
-    data = struct.pack("=IIQ6Q", number, arch, 0, argument, 0, 0, 0, 0, 0)
+    words = (*arguments, *(0,) * 6)[:6]
+    data = struct.pack("=IIQ6Q", number, arch, 0, *words)
     code = list(struct.iter_unpack("=HBBI", program))
     accumulator = counter = 0
     memory = [0] * 16

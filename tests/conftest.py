@@ -14,6 +14,8 @@ pytest.register_assert_rewrite("hazards", "traces")
 from parts import missing, need  # noqa: E402
 from traces import Traced, grow, run_slimtrace, show  # noqa: E402
 
+from tracer.engines.choose import AUTO, ENGINES  # noqa: E402
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -42,8 +44,20 @@ def slimtrace() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run_slimtrace
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The hazards are met under every engine."""
+    if metafunc.module.__name__.startswith("test_hazards") and "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", ENGINES)
+
+
 @pytest.fixture
-def traced(tmp_path: Path) -> Trace:
+def engine() -> str:
+    """How calls are seen."""
+    return AUTO
+
+
+@pytest.fixture
+def traced(tmp_path: Path, engine: str) -> Trace:
     """Runs a command under slimtrace in a directory ``work`` that holds a tree."""
 
     def trace(
@@ -56,7 +70,7 @@ def traced(tmp_path: Path) -> Trace:
         directory = grow(str(tmp_path / "work"), tree or {})
         output = str(tmp_path / "app.trace")
         done = run_slimtrace(
-            *("-q", "run", "-o", output, *options, "--", *argv),
+            *("-q", "run", "-o", output, "--engine", engine, *options, "--", *argv),
             cwd=directory,
             prefix=prefix,
             stdin=stdin,

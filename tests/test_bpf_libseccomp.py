@@ -20,7 +20,7 @@ from tracer.syscalls import tables
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    Verdicts = Mapping[int, Mapping[int, Iterable[int] | None]]
+    Verdicts = Mapping[int, bpf.Verdict]
 
 MOST = 4096  # BPF_MAXINSNS
 X32_BIT = 0x40000000
@@ -38,7 +38,7 @@ MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
 @pytest.fixture(scope="module", params=sorted(tables.MACHINES))
 def policy(request: pytest.FixtureRequest) -> Verdicts:
     """What the tracer stops on a machine."""
-    return tables.verdicts(tables.stopped_calls(request.param))
+    return tables.verdicts(tables.stopped_calls(request.param, handlers=True, births=True))
 
 
 def test_the_kernel_takes_the_program(policy: Verdicts) -> None:
@@ -57,9 +57,15 @@ def test_the_verdict_on_every_call(policy: Verdicts) -> None:
     """By the policy itself, for every number there is and some that there are not."""
     program = bpf.program(policy)
     for arch, number, argument in _every_call(policy):
-        wanted = policy.get(arch, {}).get(number, ())
-        stops = wanted is None or argument in wanted
-        assert run(program, arch, number, argument) == (ACT_NOTIFY if stops else ACT_ALLOW)
+        calls = policy.get(arch, {})
+        match calls.get(number):
+            case bpf.FirstIsOneOf(values):
+                stops, arguments = argument in values, (argument,)
+            case bpf.IsNotNull(place):
+                stops, arguments = argument != 0, (*(0,) * place, argument)
+            case None:
+                stops, arguments = number in calls, (argument,)
+        assert run(program, arch, number, *arguments) == (ACT_NOTIFY if stops else ACT_ALLOW)
 
 
 @pytest.mark.parametrize("arch", [0, 0xFFFFFFFF, 0x40000028])
@@ -86,7 +92,10 @@ def test_the_answer_can_be_another(policy: Verdicts) -> None:
     ],
 )
 def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
-    policy: Verdicts = {1: dict.fromkeys(numbers), 2: {5: (1, 2)}}
+    policy: Verdicts = {
+        1: dict.fromkeys(numbers),
+        2: {5: bpf.FirstIsOneOf((1, 2)), 6: bpf.IsNotNull(2)},
+    }
     program = bpf.program(policy)
     probes = {*numbers, *(number + 1 for number in numbers), 0, 1, 1200} - {1 << 32}
     stopped = {number for number in probes if run(program, 1, number) == ACT_NOTIFY}
@@ -94,6 +103,9 @@ def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
     assert [run(program, 2, 5, argument) == ACT_NOTIFY for argument in range(4)] == [
         *(False, True, True, False)
     ]
+    pointers = (0, 1, 1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1)
+    told = {p for p in pointers if run(program, 2, 6, 9, 9, p) == ACT_NOTIFY}
+    assert told == set(pointers) - {0}
 
 
 def test_libseccomp_says_the_same(libseccomp: Library) -> None:

@@ -63,6 +63,10 @@ if TYPE_CHECKING:
         "own_seccomp",
         tree={"file": "", "kept": ""},
         expected={"file": "file read"},
+        # PTRACE_SYSCALL stops before the filters are asked.
+        expected_under={
+            "ptrace-syscall": {"kept": "file delete", "refused": "created create"},
+        },
     ),
     Hazard(
         "the program wants a seccomp listener of its own",
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
         tree={"file": ""},
         expected={"file": "file read"},
         gaps=frozenset({"own-listener"}),
+        gaps_under={"ptrace-syscall": frozenset()},
     ),
     Hazard(
         "the program traces its own child",
@@ -77,6 +82,7 @@ if TYPE_CHECKING:
         tree={"file": ""},
         expected={"file": "file read"},
         gaps=frozenset({"own-tracer"}),
+        gaps_under={"notify": frozenset()},
     ),
     Hazard(
         "a file opened through io_uring, which is refused",

@@ -61,12 +61,14 @@ def test_signals(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
     meet(hazard, traced, tracee)
 
 
-def test_a_tracee_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee) -> None:
+def test_a_tracee_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee, engine: str) -> None:
     """Whichever process of the app dies, slimtrace ends when the last has, and its trace reads."""
     chance = random.Random(SEED)  # noqa: S311 -- picks a moment, no key
     for attempt in range(TIMES):
         output = str(tmp_path / f"{attempt}.trace")
-        with _Endless(tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output) as app:
+        with _Endless(
+            tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output, engine
+        ) as app:
             victims = app.tracees()
             chance.shuffle(victims)
             app.linger(chance)
@@ -79,12 +81,14 @@ def test_a_tracee_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee) -> N
         assert f"{tmp_path}/work/file" in {entry["path"] for entry in document["files"]}
 
 
-def test_the_tracer_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee) -> None:
+def test_the_tracer_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee, engine: str) -> None:
     """No tracee survives, and the trace reads up to then."""
     chance = random.Random(SEED)  # noqa: S311 -- picks a moment, no key
     for attempt in range(TIMES):
         output = str(tmp_path / f"{attempt}.trace")
-        with _Endless(tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output) as app:
+        with _Endless(
+            tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output, engine
+        ) as app:
             victims = app.tracees()
             assert len(victims) == 2
             app.linger(chance)
@@ -98,10 +102,12 @@ def test_the_tracer_killed_at_a_random_moment(tmp_path: Path, tracee: Tracee) ->
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
 def test_an_app_stopped_from_outside_goes_on(
-    tmp_path: Path, tracee: Tracee, number: signal.Signals
+    tmp_path: Path, tracee: Tracee, engine: str, number: signal.Signals
 ) -> None:
     output = str(tmp_path / "app.trace")
-    with _Endless(tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output) as app:
+    with _Endless(
+        tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output, engine
+    ) as app:
         victims = app.tracees()
         for victim in victims:
             os.kill(victim, number)
@@ -150,8 +156,9 @@ def _until(condition: Callable[..., bool], *arguments: object) -> None:
 class _Endless:
     """slimtrace with an app of two processes, which look at files until they are killed."""
 
-    def __init__(self, program: str, work: str, output: str) -> None:
-        words = command("-q", "run", "-o", output, "--", program, work)
+    def __init__(self, program: str, work: str, output: str, engine: str) -> None:
+        self.program = program
+        words = command("-q", "run", "-o", output, "--engine", engine, "--", program, work)
         self.tracer = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
         )
@@ -172,7 +179,7 @@ class _Endless:
                     children = list(map(int, file.read().split()))
                 found += children
                 todo += children
-        return found
+        return [pid for pid in found if os.readlink(f"/proc/{pid}/exe") == self.program]
 
     def linger(self, chance: random.Random) -> None:
         """Let a random share of a tenth of a second pass: any moment is as good as another."""

@@ -71,6 +71,22 @@ def run(
             metavar="SECONDS", min=0, help="Stop the app SECONDS after it is ready, at the latest."
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|notify|ptrace|ptrace-syscall",
+            help="How calls are seen: by seccomp notification, by ptrace with a filter, or by "
+            "ptrace at every call; auto takes the first that works here.",
+        ),
+    ] = "auto",
+    syscalls: Annotated[
+        str,
+        typer.Option(
+            metavar="path|all",
+            help="Which system calls are stopped: those that name files or change what names "
+            "mean, or all, for an exact list with counts (slow).",
+        ),
+    ] = "path",
     stop_signal: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +114,16 @@ def run(
             number or signal.SIGTERM,
         )
     result = trace_run(
-        command, Options(output, append=append, force=force, plan=plan, stop_signal=number)
+        command,
+        Options(
+            output,
+            append=append,
+            force=force,
+            plan=plan,
+            stop_signal=number,
+            engine=_engine(engine, syscalls),
+            all_calls=syscalls == "all",
+        ),
     )
     losing = [kind for kind in result.gaps if loses_files(kind)]
     if losing:
@@ -137,6 +162,21 @@ def show(
 
     for line in summary(content):
         print(line)
+
+
+def _engine(asked: str, syscalls: str) -> str:
+    """:raises UsageError: there is no such engine or choice of calls, or they conflict."""
+    from tracer.engines.choose import AUTO, ENGINES  # noqa: PLC0415 -- not needed for --help
+
+    if asked not in (AUTO, *ENGINES):
+        raise UsageError(f"cannot use --engine {asked}: choose {AUTO}, {', '.join(ENGINES)}")
+    if syscalls not in ("path", "all"):
+        raise UsageError(f"cannot use --syscalls {syscalls}: choose path or all")
+    if syscalls == "all" and asked == "notify":
+        raise UsageError(
+            "cannot use --syscalls all with --engine notify: every call is seen by ptrace alone"
+        )
+    return asked
 
 
 def parse_signal(text: str) -> signal.Signals:

@@ -22,7 +22,7 @@ from tracer.errors import DriverError, SlimtraceError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.lifecycle import Lifecycle
+    from tracer.app import App
 
 _POLL = 0.02
 _ATTEMPT = 2.0
@@ -113,7 +113,7 @@ class Driver:
     """
 
     plan: Plan
-    lifecycle: Lifecycle
+    app: App
     mask: Iterable[int]
     failure: DriverError | None = None
     _deadline: float = float("inf")
@@ -149,13 +149,13 @@ class Driver:
             self._sleep_until(began + ready.seconds)
         else:
             self._poll_until_ready(ready, began + self.plan.ready_timeout)
-        if self.lifecycle.ended.is_set():
+        if self.app.ended.is_set():
             raise DriverError("cannot drive the app: it ended before it was ready")
         text = f"ready after {time.monotonic() - began:.1f} s"
         (detail if self.plan.commands or self.plan.stop_after is not None else say)(text)
 
     def _poll_until_ready(self, ready: Port | Url, deadline: float) -> None:
-        while not self.lifecycle.ended.is_set():
+        while not self.app.ended.is_set():
             if time.monotonic() > deadline:
                 what = ready.url if isinstance(ready, Url) else f"port {ready.port}"
                 raise DriverError(
@@ -164,11 +164,11 @@ class Driver:
                 )
             if _answers(ready):
                 return
-            self.lifecycle.ended.wait(_POLL)
+            self.app.ended.wait(_POLL)
 
     def _sleep_until(self, deadline: float) -> None:
         while (left := deadline - time.monotonic()) > 0:
-            if self.lifecycle.ended.wait(min(left, 1.0)):
+            if self.app.ended.wait(min(left, 1.0)):
                 return
 
     def _drive(self, command: str) -> None:
@@ -194,7 +194,7 @@ class Driver:
             if done:
                 break
             now = time.monotonic()
-            if self.lifecycle.ended.wait(_POLL):
+            if self.app.ended.wait(_POLL):
                 outlived = outlived or now + _GRACE
                 time.sleep(_POLL)
             if now > self._deadline or (outlived and now > outlived):
@@ -209,17 +209,17 @@ class Driver:
 
     def _stop(self) -> None:
         """The stop signal, again to what outlives the first process, then SIGKILL."""
-        lifecycle, number = self.lifecycle, self.plan.stop_signal
+        app, number = self.app, self.plan.stop_signal
         deadline = time.monotonic() + _GRACE
-        lifecycle.signal_app(number)
+        app.send(number)
         told_rest = False
-        while not lifecycle.ended.wait(_POLL * 5):
-            if lifecycle.root_exit is not None and not told_rest:
+        while not app.ended.wait(_POLL * 5):
+            if app.exit is not None and not told_rest:
                 told_rest = True
-                lifecycle.signal_all(number)
+                app.send_all(number)
             if time.monotonic() > deadline:
                 say(f"the app did not end in {_GRACE:g} s after {number.name}: killed")
-                lifecycle.kill()
+                app.kill()
                 deadline = float("inf")
 
 

@@ -1,5 +1,10 @@
 """What can go wrong, as users are told it: ``cannot VERB OBJECT: cause`` and the next step."""
 
+from typing import Literal
+
+Refused = Literal["ptrace", "process_vm_readv", "seccomp"]
+"""What tracing needs and a place may refuse."""
+
 
 class SlimtraceError(Exception):
     """A failure with one line for the user and the exit status that the contract gives it.
@@ -32,6 +37,19 @@ class CommandNotFoundError(SlimtraceError):
     """There is no such command (127)."""
 
     exit_status = 127
+
+
+class CannotTraceError(SlimtraceError):
+    """The kernel, or who set up this place, refuses what tracing needs.
+
+    :ivar what: ``ptrace``, ``seccomp`` or ``process_vm_readv``.
+    :ivar cause: what the kernel answered.
+    """
+
+    def __init__(self, what: Refused, cause: OSError) -> None:
+        super().__init__(f"cannot trace: {what} is refused: {cause.strerror}")
+        self.what = what
+        self.cause = cause
 
 
 class TraceFileError(SlimtraceError):

@@ -12,8 +12,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from tracer.engines.restart import WAKE
+
 if TYPE_CHECKING:
-    from tracer.lifecycle import Lifecycle
+    from tracer.app import App
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
 """A second one of these, soon after, means: end it now."""
@@ -37,8 +39,8 @@ _POLL = 0.25
 class Interrupts:
     """Waits for signals in a thread; they must be blocked in every thread (:func:`block`)."""
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
+    def __init__(self, app: App) -> None:
+        self._app = app
         self._last: dict[int, float] = {}
         self._thread = threading.Thread(target=self._loop, name="signals", daemon=True)
 
@@ -46,8 +48,10 @@ class Interrupts:
         self._thread.start()
 
     def _loop(self) -> None:
-        while not self._lifecycle.ended.is_set():
+        while not self._app.ended.is_set():
             info = signal.sigtimedwait(PASSED_ON, _POLL)
+            for task in self._app.tasks:
+                task()
             if info is not None:
                 self._handle(info.si_signo, from_terminal=info.si_code == _SI_KERNEL)
 
@@ -57,28 +61,30 @@ class Interrupts:
         typed = from_terminal and self._same_group()
         self._last[number] = now
         if number in ENDING and since < (_AGAIN_TYPED if typed else _AGAIN):
-            self._lifecycle.kill()
+            self._app.kill()
         elif not typed and not self._was_delivered(number):
-            self._lifecycle.signal_app(number)
+            self._app.send(number)
 
     def _was_delivered(self, number: int) -> bool:
         """Whether the app got it too: it was sent to the process group (kill(2))."""
         time.sleep(_MOMENT)
         signal.sigtimedwait({number}, 0)  # what was sent twice at once is one
-        last = self._lifecycle.delivered.get(number, float("-inf"))
-        return time.monotonic() - last < _SAME
+        return self._app.got(number, _SAME)
 
     def _same_group(self) -> bool:
-        root = self._lifecycle.root
         try:
-            return root is not None and os.getpgid(root) == os.getpgrp()
+            return os.getpgid(self._app.pid) == os.getpgrp()
         except ProcessLookupError:
             return True
 
 
 def block() -> set[int]:
-    """Block the signals that are passed on; returns what was blocked before."""
-    return set(signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON))
+    """Block the signals that are passed on, and those that tracing waits for.
+
+    :returns: what was blocked before.
+    """
+    blocked = PASSED_ON | {signal.SIGCHLD, WAKE}
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
 
 
 def restore(before: set[int]) -> None:

@@ -168,6 +168,8 @@ class Trace:
 
     :ivar paths: every path touched, by name; ``files``, ``missing`` and ``created`` pick by state.
     :ivar saved: files put aside, by their own (resolved) path.
+    :ivar assumed_syscalls: calls that were not stopped in every run, and may have been made.
+    :ivar syscall_counts: how often each call was made; empty unless every run stopped them all.
     """
 
     runs: tuple[Run, ...] = ()
@@ -177,6 +179,7 @@ class Trace:
     observed_syscalls: tuple[str, ...] = ()
     assumed_syscalls: tuple[str, ...] = ()
     listening: tuple[Listening, ...] = ()
+    syscall_counts: Mapping[str, int] = field(default_factory=dict)
 
     def with_state(self, state: State) -> list[TracedPath]:
         """The paths in this state, sorted by name."""

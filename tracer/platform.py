@@ -7,7 +7,8 @@ import platform
 from tracer.errors import SlimtraceError
 from tracer.syscalls.tables import MACHINES
 
-_OLDEST_KERNEL = (5, 5)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+NOTIFY_SINCE = (5, 5)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+_OLDEST_KERNEL = (5, 3)  # PTRACE_GET_SYSCALL_INFO
 
 
 def check_platform() -> None:
@@ -22,7 +23,7 @@ def check_platform() -> None:
         raise SlimtraceError(f"cannot trace on {machine}: slimtrace knows {known}")
     if kernel_version() < _OLDEST_KERNEL:
         release = platform.release()
-        raise SlimtraceError(f"cannot trace on Linux {release}: 5.5 or later is needed")
+        raise SlimtraceError(f"cannot trace on Linux {release}: 5.3 or later is needed")
 
 
 def kernel_version() -> tuple[int, int]:

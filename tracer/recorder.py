@@ -14,7 +14,7 @@ from tracer.model import Gap, Listening, Place, ProcessImage, State, Use
 from tracer.paths import is_below, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tracer.tracefile.writer import TraceWriter
 
@@ -199,6 +199,10 @@ class Recorder:
         if name not in self._syscalls:
             self._syscalls.add(name)
             self._writer.syscall(name)
+
+    def counted(self, counts: Mapping[str, int]) -> None:
+        """How often each system call was made, where all were stopped."""
+        self._writer.counted(counts)
 
     def listening(self, port: Listening) -> None:
         if port not in self._ports:

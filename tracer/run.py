@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracer import environment, interrupts
+from tracer.console import say
+from tracer.engines.choose import AUTO, Command, start
+from tracer.engines.launch import find_program
 from tracer.errors import SlimtraceError, TraceFileError
-from tracer.kernel import bpf
-from tracer.launch import find_program, launch
 from tracer.model import Run
 from tracer.platform import check_platform
 from tracer.recorder import Recorder
-from tracer.session import Session
-from tracer.syscalls import tables
+from tracer.session import trace
 from tracer.tracefile.reader import read_trace
 from tracer.tracefile.writer import TraceWriter
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracer.drive import Plan
+    from tracer.engines.engine import Engine
     from tracer.errors import DriverError
 
 
@@ -37,6 +38,8 @@ class Options:
     force: bool = False
     plan: Plan | None = None
     stop_signal: signal.Signals | None = None
+    engine: str = AUTO
+    all_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,19 @@ def run(command: Sequence[str], options: Options) -> Result:
     writer = TraceWriter(
         os.path.abspath(options.output), append=options.append, force=options.force
     )
-    calls = tables.stopped_calls(platform.machine())
-    code = bpf.program(tables.verdicts(calls))
     mask = interrupts.block()
     try:
-        started = launch(program, command, code, mask)
+        what = Command(program, command, mask)
+        chosen = start(options.engine, what, all_calls=options.all_calls)
+        engine = chosen.engine
+        if chosen.why is not None:
+            say(f"tracing with the engine {engine.name}, which is slower: {chosen.why}")
         recorder = Recorder(writer, number, first_process)
-        session = Session(started, recorder, calls)
-        about = _begin(command, options)
+        about = _begin(command, options, engine.name)
         writer.run(about)
-        driver = session.run(options.plan, mask)
+        driver = trace(engine, recorder, options.plan, mask)
         writer.begin()  # what ended before its exec was a run too
-        about = _ended(about, session, recorder)
+        about = _ended(about, engine, recorder)
         writer.end(about)
     except BaseException:
         writer.abandon()
@@ -111,7 +115,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         )
     failure = driver.failure if driver else None
     status = failure.exit_status if failure else (about.exit_status or 0)
-    return Result(about, status, session.stops, recorder.files, failure, recorder.gaps)
+    return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps)
 
 
 def _continued(options: Options) -> tuple[int, int]:
@@ -122,7 +126,7 @@ def _continued(options: Options) -> tuple[int, int]:
     return len(trace.runs), 1 + max((image.id for image in trace.processes), default=0)
 
 
-def _begin(command: Sequence[str], options: Options) -> Run:
+def _begin(command: Sequence[str], options: Options, engine: str) -> Run:
     return Run(
         command=tuple(command),
         cwd=os.getcwd(),
@@ -132,14 +136,14 @@ def _begin(command: Sequence[str], options: Options) -> Run:
         image_digest=None,
         started=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         machine=platform.machine(),
-        engine="notify",
+        engine=engine,
         stop_signal=options.stop_signal.name if options.stop_signal else None,
     )
 
 
-def _ended(about: Run, session: Session, recorder: Recorder) -> Run:
+def _ended(about: Run, engine: Engine, recorder: Recorder) -> Run:
     """The run with how it ended."""
-    last = session.lifecycle.root_exit
+    last = engine.app.exit
     return replace(
         about,
         seconds=round(recorder.seconds(), 3),

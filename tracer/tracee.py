@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DELETED = b" (deleted)"
+_STARTSTACK = 28  # fields of /proc/PID/stat, counted from 1
 
 _MAGIC_LINK = re.compile(
     rb"/(?:proc/(?P<who>self|thread-self|\d+(?:/task/\d+)?)/(?P<link>exe|cwd|root|fd/\d+)"
@@ -98,6 +99,18 @@ def own_view(tid: int, path: bytes) -> bytes:
         if path == prefix or path.startswith(prefix + b"/"):
             return view % tid + path[len(prefix) :]
     return path
+
+
+def relatives(tid: int) -> tuple[int, int] | None:
+    """The process of a thread and that one's parent, or None when it is gone."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            fields = dict(
+                line.split(b":", 1) for line in file if line.startswith((b"Tgid", b"PPid"))
+            )
+            return int(fields[b"Tgid"]), int(fields[b"PPid"])
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def owner(tid: int) -> int | None:
@@ -223,3 +236,12 @@ def resolve_inside(root: bytes, path: bytes, *, follow: bool) -> bytes | None:
 
 def is_directory(status: os.stat_result | None) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def stack(process: int) -> bytes | None:
+    """Where the stack of a process begins (proc(5), stat, startstack): an exec moves it."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2].split()[_STARTSTACK - 3]
+    except (OSError, IndexError):
+        return None

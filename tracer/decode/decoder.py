@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from tracer import tracee
@@ -25,14 +26,34 @@ _MOUNTS = ("mount", "move_mount")
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
 
 
+class Listeners(Enum):
+    """What becomes of a seccomp listener that the app asks for."""
+
+    REFUSED = auto()
+    """The kernel refuses it: there is ours."""
+    REFUSE = auto()
+    """It would hide calls from our filter: we refuse it as the kernel does."""
+    FINE = auto()
+    """It hides nothing."""
+
+
 class Decoder:
     """Decodes the calls of one run.
 
     :ivar execs: execs under way; whoever hears of an exec commits it.
+    :ivar ptraces: whether any tracee is ptraced by us, so that the app cannot ptrace it.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        ptraces: bool = False,
+        listeners: Listeners = Listeners.REFUSED,
+    ) -> None:
         self.recorder = recorder
+        self.ptraces = ptraces
+        self._listeners = listeners
         self.places = Places(recorder)
         self._touching = Touching(recorder, self.places)
         self._files = Files(self.places, self._touching)
@@ -51,6 +72,7 @@ class Decoder:
             Meaning.OWN_FILTER: self._own_filter,
             Meaning.OWN_TRACER: self._own_tracer,
             Meaning.RING: self._ring,
+            Meaning.EXIT: self._noted,
             Meaning.NOTED: self._noted,
         }
         self._handlers = {
@@ -114,14 +136,17 @@ class Decoder:
         return ONCE
 
     def _own_filter(self, stop: Stop) -> Outcome:
-        if stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER:
-            self.recorder.gap(
-                "own-listener", "the app asked for a seccomp listener of its own and was refused"
-            )
-        return ONCE
+        asked = stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER
+        if stop.call.name != "seccomp" or not asked or self._listeners is Listeners.FINE:
+            return ONCE
+        self.recorder.gap(
+            "own-listener", "the app asked for a seccomp listener of its own and was refused"
+        )
+        return Outcome(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else ONCE
 
     def _own_tracer(self, _stop: Stop) -> Outcome:
-        self.recorder.gap("own-tracer", "the app traces by ptrace: what it traces may be unseen")
+        if self.ptraces:
+            self.recorder.gap("own-tracer", "the app uses ptrace, which fails under our own")
         return ONCE
 
     def _ring(self, _stop: Stop) -> Outcome:

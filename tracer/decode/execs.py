@@ -71,6 +71,11 @@ class Execs:
         after = self._places.look(tid, before.path, follow=True)
         return before.state is after.state and _inode(before) == _inode(after)
 
+    def target(self, tid: int) -> Place | None:
+        """The program that the exec under way in ``tid`` will run: the last interpreter."""
+        _, touches = self._under_way.get(tid, (0, ()))
+        return next((place for use, place in reversed(touches) if use is Use.EXEC), None)
+
     def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
         """The exec under way in ``tid`` is over: its touches belong to ``process``.
 

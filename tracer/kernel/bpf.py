@@ -8,13 +8,14 @@ others cost the walk down a binary tree of comparisons.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    Verdict = Mapping[int, Iterable[int] | None]
-    """Call numbers to stop; given values, only for those first arguments."""
+    Verdict = Mapping[int, "Condition | None"]
+    """Call numbers to stop: always, or where the arguments are so."""
 
 ALLOW = 0x7FFF0000
 TRACE = 0x7FF00000
@@ -29,6 +30,23 @@ _OFFSET_NUMBER = 0  # struct seccomp_data
 _OFFSET_ARCH = 4
 _OFFSET_ARGS = 16
 _FURTHEST = 255  # a conditional jump's reach is a byte
+
+
+@dataclass(frozen=True, slots=True)
+class FirstIsOneOf:
+    """The low half of the first argument is one of these."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsNotNull:
+    """The argument of this number, from 0, is not a null pointer."""
+
+    argument: int
+
+
+Condition = FirstIsOneOf | IsNotNull
 
 
 def program(verdicts: Mapping[int, Verdict], action: int = NOTIFY) -> bytes:
@@ -73,16 +91,26 @@ def _tree(intervals: Sequence[tuple[int, list[bytes]]]) -> list[bytes]:
     return [_instruction(_JGE, 0, 1, start), _instruction(_JA, 0, 0, len(left)), *left, *right]
 
 
-def _answer(values: Iterable[int] | None, action: int) -> list[bytes]:
-    if values is None:
-        return [_instruction(_RET, 0, 0, action)]
-    wanted = sorted(values)
-    return [
-        _instruction(_LD_ABS, 0, 0, _OFFSET_ARGS),
-        *(_instruction(_JEQ, len(wanted) - i, 0, value) for i, value in enumerate(wanted)),
-        _instruction(_RET, 0, 0, ALLOW),
-        _instruction(_RET, 0, 0, action),
-    ]
+def _answer(condition: Condition | None, action: int) -> list[bytes]:
+    stop = _instruction(_RET, 0, 0, action)
+    allow = _instruction(_RET, 0, 0, ALLOW)
+    match condition:
+        case None:
+            return [stop]
+        case FirstIsOneOf(values):
+            wanted = sorted(values)
+            tests = [_instruction(_JEQ, len(wanted) - i, 0, v) for i, v in enumerate(wanted)]
+            return [_instruction(_LD_ABS, 0, 0, _OFFSET_ARGS), *tests, allow, stop]
+        case IsNotNull(argument):
+            halves = _OFFSET_ARGS + 8 * argument, _OFFSET_ARGS + 8 * argument + 4
+            return [
+                _instruction(_LD_ABS, 0, 0, halves[0]),
+                _instruction(_JEQ, 0, 3, 0),
+                _instruction(_LD_ABS, 0, 0, halves[1]),
+                _instruction(_JEQ, 0, 1, 0),
+                allow,
+                stop,
+            ]
 
 
 def _instruction(code: int, jump_true: int, jump_false: int, operand: int) -> bytes:

@@ -53,6 +53,13 @@ class MemoryReader:
             raise last_error(f"memory of {tid} at {address:#x}")
         return self.buffer.raw[:count]
 
+    def check(self, pid: int) -> None:
+        """Read a byte of a child that was forked from this process, which has this buffer too.
+
+        :raises OSError: EPERM or ENOSYS where that is forbidden.
+        """
+        self.block(pid, self.vectors[0], 1)
+
     def string(self, tid: int, address: int, limit: int = PATH_MAX) -> bytes | None:
         """The bytes up to NUL, or None where there is no NUL within ``limit`` or no memory.
 

@@ -28,7 +28,6 @@ MS_PRIVATE = 1 << 18
 MS_RELATIME = 1 << 21
 
 _MNT_DETACH = 2
-_PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _ST_RELATIME = 4096  # the one flag that statvfs(3) and mount(2) number differently
 _SHARED_FLAGS = 0xC0F  # read-only, nosuid, nodev, noexec, noatime, nodiratime
@@ -83,15 +82,6 @@ def pivot_root(new_root: str, put_old: str) -> None:
     """Make the mount ``new_root`` the root of this mount namespace, the old one ``put_old``."""
     if _pivot_root(os.fsencode(new_root), os.fsencode(put_old)) != 0:
         raise last_error(f"pivot_root to {new_root}")
-
-
-def set_parent_death_signal(signal: int) -> None:
-    """Have the kernel send ``signal`` when the parent *thread* ends; 0 for none.
-
-    A change of credentials clears it, a fork too; an exec keeps it (PR_SET_PDEATHSIG(2const)).
-    """
-    if _prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0:
-        raise last_error("parent-death signal")
 
 
 def drop_from_bounding_set(capability: int) -> bool:

@@ -6,10 +6,13 @@ request on a stopped tracee returns at once.
 
 from __future__ import annotations
 
-from ctypes import addressof, c_ulong
+from ctypes import Array, Structure, addressof, c_size_t, c_uint64, c_ulong, c_void_p, sizeof
+from dataclasses import dataclass
+from typing import Any
 
 from ptrace.binding.func import (
     PTRACE_CONT,
+    PTRACE_DETACH,
     PTRACE_EVENT_CLONE,
     PTRACE_EVENT_EXEC,
     PTRACE_EVENT_FORK,
@@ -19,48 +22,71 @@ from ptrace.binding.func import (
     PTRACE_O_TRACEEXEC,
     PTRACE_O_TRACEFORK,
     PTRACE_O_TRACEVFORK,
+    PTRACE_POKEDATA,
+    PTRACE_SYSCALL,
 )
 
 from tracer.kernel.libc import keeping, last_error
 
 __all__ = [
+    "CALLS",
+    "EVENT_SECCOMP",
     "EVENT_STOP",
+    "FILTERED",
     "FOLLOW",
+    "KILL_WITH_TRACER",
     "PTRACE_EVENT_CLONE",
     "PTRACE_EVENT_EXEC",
     "PTRACE_EVENT_FORK",
     "PTRACE_EVENT_VFORK",
+    "WAIT_ALL",
     "WAIT_OURS",
+    "Entry",
+    "SyscallInfo",
+    "detach",
     "event_message",
+    "get_register_set",
+    "interrupt",
     "listen",
+    "poke",
     "request",
     "resume",
+    "resume_to_call",
     "seize",
+    "set_register_set",
 ]
 
+_GETREGSET, _SETREGSET = 0x4204, 0x4205
 _SEIZE = 0x4206
+_INTERRUPT = 0x4207
 _LISTEN = 0x4208
+_GET_SYSCALL_INFO = 0x420E  # Linux 5.3
+_O_TRACESYSGOOD = 1
+_O_TRACESECCOMP = 0x80
 _O_EXITKILL = 0x00100000  # Linux 3.8
+EVENT_SECCOMP = 7
 EVENT_STOP = 128
 
-FOLLOW = (
-    PTRACE_O_TRACEFORK
-    | PTRACE_O_TRACEVFORK
-    | PTRACE_O_TRACECLONE
-    | PTRACE_O_TRACEEXEC
-    | _O_EXITKILL
-)
-"""Follow every birth and exec; when the tracer dies, however it dies, so do its tracees."""
+FOLLOW = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC
+"""Follow every birth and exec."""
+KILL_WITH_TRACER = _O_EXITKILL
+"""When the tracer dies, however it dies, so do its tracees."""
+FILTERED = _O_TRACESECCOMP
+"""Stop at the calls for which a filter answers SECCOMP_RET_TRACE."""
+CALLS = _O_TRACESYSGOOD
+"""Mark the stops of resume_to_call."""
 
-WAIT_OURS = 0x40000000 | 0x20000000
-"""__WALL | __WNOTHREAD (waitpid(2)): threads too, but only of the thread that waits, so that
+WAIT_ALL = 0x40000000
+"""__WALL (waitpid(2)): threads and processes alike."""
+WAIT_OURS = WAIT_ALL | 0x20000000
+"""With __WNOTHREAD: threads too, but only of the thread that waits, so that
 the programs which drive the app, started by another thread, are left to it."""
 
 _ptrace = keeping.ptrace
 _ptrace.argtypes = (c_ulong, c_ulong, c_ulong, c_ulong)
 
 
-def seize(pid: int, options: int = FOLLOW) -> None:
+def seize(pid: int, options: int) -> None:
     """Trace a process without stopping it.
 
     :raises OSError: EPERM where that is forbidden or it is traced already, ESRCH.
@@ -74,9 +100,45 @@ def request(number: int, tid: int, address: int) -> bool:
     return bool(_ptrace(number, tid, 0, address) == 0)
 
 
+class _Vector(Structure):  # struct iovec
+    _fields_ = (("base", c_void_p), ("length", c_size_t))
+
+
+def get_register_set(tid: int, kind: int, into: Array[Any]) -> bool:
+    """Read the registers of a kind (NT_*). False when the tracee is gone."""
+    vector = _Vector(addressof(into), sizeof(into))
+    return bool(_ptrace(_GETREGSET, tid, kind, addressof(vector)) == 0)
+
+
+def set_register_set(tid: int, kind: int, values: Array[Any]) -> bool:
+    """Write the registers of a kind (NT_*). False when the tracee is gone."""
+    vector = _Vector(addressof(values), sizeof(values))
+    return bool(_ptrace(_SETREGSET, tid, kind, addressof(vector)) == 0)
+
+
+def poke(tid: int, address: int, word: int) -> bool:
+    """Write 8 bytes into a stopped tracee's memory. False when it is gone, or has none there."""
+    return bool(_ptrace(PTRACE_POKEDATA, tid, address, word) == 0)
+
+
 def resume(tid: int, signal: int = 0) -> bool:
     """Let a stopped tracee run, delivering ``signal``. False when it was killed meanwhile."""
     return bool(_ptrace(PTRACE_CONT, tid, 0, signal) == 0)
+
+
+def resume_to_call(tid: int, signal: int = 0) -> bool:
+    """The same, but to the next beginning or end of a call. False when it was killed."""
+    return bool(_ptrace(PTRACE_SYSCALL, tid, 0, signal) == 0)
+
+
+def interrupt(tid: int) -> bool:
+    """Have a seized thread stop, wherever it is. False when it is gone."""
+    return bool(_ptrace(_INTERRUPT, tid, 0, 0) == 0)
+
+
+def detach(tid: int, signal: int = 0) -> bool:
+    """Let a stopped tracee go for good, delivering ``signal``. False when it was killed."""
+    return bool(_ptrace(PTRACE_DETACH, tid, 0, signal) == 0)
 
 
 def listen(tid: int) -> bool:
@@ -90,3 +152,34 @@ def event_message(tid: int) -> int | None:
     if _ptrace(PTRACE_GETEVENTMSG, tid, 0, addressof(message)) != 0:
         return None
     return int(message.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A call that a stopped thread is about to make.
+
+    :ivar key: arch<<32|number, as a seccomp notification's third u64 holds it.
+    :ivar args: six unsigned 64-bit arguments.
+    """
+
+    key: int
+    args: list[int]
+
+
+class SyscallInfo:
+    """One buffer for PTRACE_GET_SYSCALL_INFO, reused: for one thread."""
+
+    _ENTRY, _SECCOMP = 1, 3  # PTRACE_SYSCALL_INFO_*
+
+    def __init__(self) -> None:
+        self._buffer = (c_uint64 * 11)()  # struct ptrace_syscall_info
+        self._address = addressof(self._buffer)
+
+    def entry(self, tid: int) -> Entry | None:
+        """The call that is about to begin; None at a call's end, or when the tracee is gone."""
+        if _ptrace(_GET_SYSCALL_INFO, tid, 88, self._address) <= 0:
+            return None
+        words = self._buffer
+        if words[0] & 0xFF not in (self._ENTRY, self._SECCOMP):
+            return None
+        return Entry(words[0] >> 32 << 32 | words[3] & 0xFFFFFFFF, list(words[4:10]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ptrace.binding.func import PTRACE_GETREGS, PTRACE_SETREGS
 
-from tracer.kernel.ptrace import request
+from tracer.kernel.ptrace import get_register_set, request, set_register_set
 
 _AX, _ORIG_AX, _CS = 10, 15, 17  # places in struct user_regs_struct (sys/user.h)
 _ARGUMENTS_64 = (14, 13, 12, 7, 9, 8)  # di, si, dx, r10, r8, r9 (syscall(2))
@@ -21,7 +21,10 @@ _CODE_32 = 0x23  # __USER32_CS
 _ERESTARTSYS = 512  # linux/errno.h: the call is made again, or fails with EINTR by SA_RESTART
 _ERESTARTNOINTR = 513  # it is made again whatever the handler asked for
 
+_NT_PRSTATUS, _NT_ARM_SYSTEM_CALL = 1, 0x404  # linux/elf.h
+
 AVAILABLE = platform.machine() == "x86_64"
+_WORDS = 27 if AVAILABLE else 34  # of the general registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,37 @@ class InterruptedCall:
     number: int
     arguments: tuple[int, ...]
     is_32_bit: bool
+
+
+def refuse_call(tid: int, number: int) -> None:
+    """Have the call at whose beginning a thread stopped fail with errno ``number``, unmade.
+
+    The kernel skips a call whose number is -1 (seccomp(2), SECCOMP_RET_TRACE).
+    """
+    if AVAILABLE:
+        _change(tid, {_ORIG_AX: (1 << 64) - 1, _AX: (1 << 64) - number})
+    else:
+        _change(tid, {0: (1 << 64) - number})
+        set_register_set(tid, _NT_ARM_SYSTEM_CALL, (ctypes.c_int32 * 1)(-1))
+
+
+def set_first_argument(tid: int, value: int) -> None:
+    """Change the first argument of the call at whose beginning a thread stopped."""
+    general = (ctypes.c_uint64 * _WORDS)()
+    if AVAILABLE and get_register_set(tid, _NT_PRSTATUS, general):
+        is_32_bit = general[_CS] == _CODE_32
+        _change(tid, {(_ARGUMENTS_32 if is_32_bit else _ARGUMENTS_64)[0]: value})
+    elif not AVAILABLE:
+        _change(tid, {0: value})
+
+
+def _change(tid: int, values: dict[int, int]) -> None:
+    """Set general registers, by their place in struct user_regs_struct or user_pt_regs."""
+    general = (ctypes.c_uint64 * _WORDS)()
+    if get_register_set(tid, _NT_PRSTATUS, general):
+        for place, value in values.items():
+            general[place] = value
+        set_register_set(tid, _NT_PRSTATUS, general)
 
 
 class Registers:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracer.kernel import bpf
 from tracer.kernel.libc import keeping, last_error, releasing
 
 if TYPE_CHECKING:
@@ -68,6 +70,11 @@ def install(program: bytes, flags: int) -> int:
     return result
 
 
+def allow_all() -> bytes:
+    """A filter that lets every call through."""
+    return bpf.program({})
+
+
 @dataclass(slots=True)
 class Listener:
     """The tracer's end of user notification: one request and one response buffer, reused.
@@ -78,7 +85,6 @@ class Listener:
     :ivar ints: the request as s32: [2] the thread id.
     :ivar receive: blocks for the next request; 0, or -1 with errno.
     :ivar proceed: lets the call go on; 0, or -1 with ENOENT when the caller is gone.
-    :ivar sync: whether the kernel hands over on the same core.
     """
 
     fd: int
@@ -87,7 +93,6 @@ class Listener:
     answer: memoryview
     receive: Callable[[], int]
     proceed: Callable[[], int]
-    sync: bool
     _request: ctypes.Array[ctypes.c_char]
     _response: ctypes.Array[ctypes.c_char]
 
@@ -98,6 +103,7 @@ class Listener:
         request_bytes = memoryview(request).cast("B")
         response_bytes = memoryview(response).cast("B")
         response_bytes.cast("I")[5] = _FLAG_CONTINUE
+        _quick_ioctl(fd, _SET_FLAGS, _FD_SYNC_WAKE_UP)  # hand over on the same core, if it can
         return cls(
             fd,
             request_bytes.cast("Q"),
@@ -105,7 +111,6 @@ class Listener:
             response_bytes.cast("Q"),
             functools.partial(_blocking_ioctl, fd, _RECV, ctypes.addressof(request)),
             functools.partial(_quick_ioctl, fd, _SEND, ctypes.addressof(response)),
-            _quick_ioctl(fd, _SET_FLAGS, _FD_SYNC_WAKE_UP) == 0,
             request,
             response,
         )
@@ -117,6 +122,10 @@ class Listener:
         ints[4], ints[5] = -errno, 0
         _quick_ioctl(self.fd, _SEND, ctypes.addressof(self._response))
         ints[4], ints[5] = 0, _FLAG_CONTINUE
+
+    def close(self) -> None:
+        """Hear of no more; calls that would have been told of fail with ENOSYS."""
+        os.close(self.fd)
 
     @staticmethod
     def error() -> int:

@@ -18,9 +18,9 @@ from tracer.kernel.namespaces import (
     CLONE_NEWNS,
     CLONE_NEWUTS,
     drop_from_bounding_set,
-    set_parent_death_signal,
     unshare,
 )
+from tracer.kernel.process import set_parent_death_signal
 from tracer.kernel.seccomp import set_no_new_privs
 from tracer.sandbox import supervise
 from tracer.sandbox.mounts import enter_root

@@ -44,6 +44,12 @@ class Meaning(Enum):
     OWN_TRACER = auto()
     RING = auto()
     """io_uring: opens through a ring are invisible, so it is refused."""
+    EXIT = auto()
+    """exit and exit_group: what a process image ended with."""
+    BIRTH = auto()
+    """clone and clone3: a child may be kept from our ptrace."""
+    HANDLER = auto()
+    """rt_sigaction: a handler that is not restarted may turn a stopped call into EINTR."""
     NOTED = auto()
     """Seen once for the list of system calls."""
 
@@ -238,5 +244,11 @@ SIGNATURES: dict[str, Signature] = {
         ("io_uring_setup", "io_uring_enter", "io_uring_register"), Signature(Meaning.RING)
     ),
     "open_by_handle_at": Signature(Meaning.NOTED),
+    # the end of a thread or process
+    **dict.fromkeys(("exit", "exit_group"), Signature(Meaning.EXIT)),
 }
 """Every call that is stopped for what it means; a call that is only noted is not here."""
+
+HANDLER = Signature(Meaning.HANDLER)
+BIRTH = Signature(Meaning.BIRTH)
+"""What some engines stop beside these: calls that every program makes, and hot but for this."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tracer.kernel.bpf import Condition, FirstIsOneOf, IsNotNull
 from tracer.syscalls.classes import HOT
-from tracer.syscalls.signatures import SIGNATURES, Meaning, Signature
+from tracer.syscalls.signatures import BIRTH, HANDLER, SIGNATURES, Meaning, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 AUDIT_ARCH_X86_64 = 0xC000003E
 AUDIT_ARCH_I386 = 0x40000003
@@ -30,7 +31,11 @@ _ABIS = {
 }
 MACHINES = frozenset(_ABIS)
 
-_SOCKETCALLS = (2, 3, 4)  # SYS_BIND, SYS_CONNECT, SYS_LISTEN (linux/net.h)
+_ONLY: Mapping[Meaning, Condition] = {
+    Meaning.SOCKETCALL: FirstIsOneOf((2, 3, 4)),  # SYS_BIND, SYS_CONNECT, SYS_LISTEN (linux/net.h)
+    Meaning.HANDLER: IsNotNull(1),
+}
+"""When a call is stopped, where not always."""
 _NOTED = Signature(Meaning.NOTED)
 
 
@@ -51,23 +56,33 @@ def numbers(abi: str) -> Mapping[str, int]:
     return table
 
 
-def stopped_calls(machine: str) -> dict[int, Call]:
+def stopped_calls(
+    machine: str, *, handlers: bool = False, births: bool = False, hot: bool = False
+) -> dict[int, Call]:
     """What the filter stops: arch<<32|number, as the notification's third u64 holds it, to Call.
 
+    :param handlers: calls that install a signal handler too.
+    :param births: calls that may make a child which ptrace does not follow too.
+    :param hot: every call there is.
     :raises KeyError: for a machine that is not in MACHINES.
     """
+    unstopped = frozenset[str]() if hot else HOT
+    extra = {"rt_sigaction": HANDLER} if handlers else {}
+    extra |= {"clone": BIRTH, "clone3": BIRTH} if births else {}
     return {
-        arch << 32 | number: Call(name, SIGNATURES.get(name, _NOTED), 4 if abi == "i386" else 8)
+        arch << 32 | number: Call(
+            name, extra.get(name) or SIGNATURES.get(name, _NOTED), 4 if abi == "i386" else 8
+        )
         for abi, arch in _ABIS[machine]
         for name, number in numbers(abi).items()
-        if name not in HOT
+        if name not in unstopped or name in extra
     }
 
 
-def verdicts(calls: Mapping[int, Call]) -> dict[int, dict[int, Iterable[int] | None]]:
-    """The same for the filter: audit arch to numbers, with the first arguments to stop for."""
-    by_arch: dict[int, dict[int, Iterable[int] | None]] = {}
+def verdicts(calls: Mapping[int, Call]) -> dict[int, dict[int, Condition | None]]:
+    """The same for the filter: audit arch to numbers, each with what its arguments must be."""
+    by_arch: dict[int, dict[int, Condition | None]] = {}
     for key, call in calls.items():
-        only = _SOCKETCALLS if call.signature.meaning is Meaning.SOCKETCALL else None
+        only = _ONLY.get(call.signature.meaning)
         by_arch.setdefault(key >> 32, {})[key & 0xFFFFFFFF] = only
     return by_arch

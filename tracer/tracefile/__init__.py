@@ -12,6 +12,7 @@ exit       a process image ended
 use        a touch: ``t`` seconds, ``p`` process image, ``path``, ``was`` (State), ``stat``
 save       a file was put aside before a change
 syscall    a system call was seen for the first time in this trace's run
+counts     how often each system call was made, where all of them were stopped
 listen     the app accepts traffic on a port
 gap        something may not have been seen
 end        the run is over

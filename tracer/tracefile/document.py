@@ -26,6 +26,7 @@ def document(trace: Trace) -> dict[str, Any]:
         "syscalls": {
             "observed": list(trace.observed_syscalls),
             "assumed": list(trace.assumed_syscalls),
+            **({"counts": dict(trace.syscall_counts)} if trace.syscall_counts else {}),
         },
         "listening": [{"protocol": port.protocol, "port": port.port} for port in trace.listening],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,7 @@ class _Fold:
         self.paths: dict[str, _Path] = {}
         self.saved: dict[str, SavedFile] = {}
         self.syscalls: dict[str, None] = {}
+        self.counts: list[Counter[str] | None] = []
         self.ports: dict[Listening, None] = {}
         self.folder = ""
         self.shift = 0
@@ -141,12 +143,18 @@ class _Fold:
             self.syscalls[str(line["syscall"])] = None
         elif "listen" in line:
             self.ports[Listening(str(line["listen"]), int(line["port"]))] = None
-        elif "gap" in line:
+        else:
+            self._about_run(line)
+
+    def _about_run(self, line: dict[str, Any]) -> None:
+        if "gap" in line:
             gap = Gap(str(line["gap"]), str(line["detail"]))
             self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
         elif "run" in line:
             self._close_run()
             self._run(line["run"])
+        elif "counts" in line:
+            self.counts[-1] = Counter({str(name): int(n) for name, n in line["counts"].items()})
         elif "end" in line:
             self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
             self.ended = True
@@ -166,6 +174,7 @@ class _Fold:
                 line.get("stop_signal"),
             )
         )
+        self.counts.append(None)
         self.ended = False
 
     def _close_run(self) -> None:
@@ -207,9 +216,19 @@ class _Fold:
             },
             self.saved,
             tuple(sorted(self.syscalls)),
-            tuple(sorted(HOT)) if self.runs else (),
+            tuple(sorted(HOT)) if None in self.counts else (),
             tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
+            self._summed(),
         )
+
+    def _summed(self) -> dict[str, int]:
+        """Calls and their number in all runs; empty unless every run counted them."""
+        total: Counter[str] = Counter()
+        for counts in self.counts:
+            if counts is None:
+                return {}
+            total += counts
+        return dict(sorted(total.items()))
 
 
 def _only_end(line: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from tracer.tracefile import SCHEMA
 from tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tracer.model import Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
 
@@ -123,6 +124,9 @@ class TraceWriter:
     def syscall(self, name: str) -> None:
         self._line({"syscall": name})
 
+    def counted(self, counts: Mapping[str, int]) -> None:
+        self._line({"counts": dict(counts)})
+
     def listening(self, port: Listening) -> None:
         self._line({"listen": port.protocol, "port": port.port})
 
@@ -187,6 +191,9 @@ def _open_locked(path: str) -> int:
         fd = os.open(path, flags, 0o666)
     except OSError as error:
         raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise TraceFileError(f"cannot write {path}: it is no regular file")
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

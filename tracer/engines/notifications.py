@@ -14,70 +14,71 @@ import select
 from typing import TYPE_CHECKING
 
 from tracer import tracee
-from tracer.decode.call import ONCE, Outcome, Stop
-from tracer.decode.places import LOOKS
+from tracer.decode.call import ONCE, Stop
+from tracer.engines.meanings import Meanings, Plan, path_of, plan_of
 from tracer.kernel.memory import WINDOW
-from tracer.paths import join
+from tracer.platform import kernel_version
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
     from tracer.decode.decoder import Decoder
+    from tracer.engines.lives import Lives
+    from tracer.engines.meanings import Key
+    from tracer.engines.restart import Restarts
     from tracer.kernel.seccomp import Listener
-    from tracer.lifecycle import Lifecycle
     from tracer.syscalls.tables import Call
 
-    _Key = tuple[int, bytes | None, bytes, int]
-    """arch and number, base directory (empty for an absolute path), path, telling flags."""
-
-_CACHED = (Meaning.PLAIN, Meaning.OPEN, Meaning.EXEC)
-_MOST_DECODED = 20_000
-"""Calls whose meaning is remembered for other process images: an app that execs one program
-a thousand times has the same few hundred."""
+_HEARS_OF_THE_END = (6, 11)
+"""Linux: since then a receive that waits hears that no task uses the filter any more."""
 _ARGUMENTS = 4  # the first argument's place among the request's words
 
 
 class Notifications:
-    """The loop that runs in a thread of its own until no task uses the filter any more.
+    """The loop that runs until no task uses the filter any more.
 
     :ivar stops: calls answered so far.
-    :ivar lost: what made the loop end early, or None.
     """
 
     def __init__(
-        self, listener: Listener, decoder: Decoder, lifecycle: Lifecycle, calls: dict[int, Call]
+        self,
+        listener: Listener,
+        decoder: Decoder,
+        lives: Lives,
+        calls: dict[int, Call],
+        restarts: Restarts,
     ) -> None:
         self._listener = listener
         self._decoder = decoder
-        self._lifecycle = lifecycle
-        self._calls = calls
-        self._quick = {key: plan for key, call in calls.items() if (plan := _plan(call))}
-        self._decoded: dict[_Key | None, Outcome] = {}
+        self._lives = lives
+        self._restarts = restarts
+        self._meanings = Meanings(decoder, calls)
+        self._quick = {
+            key: _in_words(plan) for key, call in calls.items() if (plan := plan_of(call))
+        }
         self.stops = 0
-        self.lost: BaseException | None = None
 
-    def loop(self) -> None:
-        """Answer until the last task that carries the filter is gone."""
-        try:
-            self._loop()
-        except BaseException as error:  # noqa: BLE001 -- told to the user by whoever joins us
-            self.lost = error
-            self._lifecycle.kill()
+    def loop(self, guard: int) -> None:  # noqa: C901, PLR0912, PLR0915 -- the hot loop: a call here costs a tenth
+        """Answer until the last task that carries the filter is gone.
 
-    def _loop(self) -> None:  # noqa: C901, PLR0912, PLR0915 -- the hot loop: a call here costs a tenth
+        :param guard: a descriptor that hangs up when the guard sees no process any more.
+        """
         listener, decoder, memory = self._listener, self._decoder, self._decoder.places.memory
         words, ints, answer = listener.words, listener.ints, listener.answer
         receive, proceed = listener.receive, listener.proceed
         window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
         local, local_count, remote, remote_count, zero = vectors
-        images, quick, seen = self._lifecycle.images, self._quick, set[int]()
+        images, quick, seen = self._lives.images, self._quick, set[int]()
         request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
         base_directory, slow = tracee.base_directory, self._slow
         wait = select.poll()
         wait.register(listener.fd, select.POLLIN)
+        polls = kernel_version() < _HEARS_OF_THE_END
+        if polls:
+            wait.register(guard, 0)
         stops = mark = 0
         while True:
-            if not listener.sync and wait.poll()[0][1] & select.POLLHUP:
-                break  # before Linux 6.6 a blocked receive does not hear of the end
+            if polls and any(event & select.POLLHUP for _, event in wait.poll()):
+                break
             request[:] = blank
             if receive() != 0:
                 if self._is_over(wait):
@@ -85,7 +86,7 @@ class Notifications:
                 continue
             stops += 1
             tid = ints[2]
-            key: _Key | None = None
+            key: Key | None = None
             plan = quick.get(words[2])
             if plan is not None:
                 where, dirfd, flags, telling, looks = plan
@@ -117,47 +118,47 @@ class Notifications:
                         proceed()
                         continue
             if slow(tid, key):
-                if key is not None:
-                    seen.add(mark)
+                if key is not None:  # its image may be known only now
+                    seen.add(hash((images.get(tid), key)))
             elif decoder.unsettled():
                 seen.clear()
-                self._decoded.clear()
+                self._meanings.forget()
         self.stops = stops
 
-    def _slow(self, tid: int, key: _Key | None) -> bool:
+    def _slow(self, tid: int, key: Key | None) -> bool:
         """Decode and answer; True when the same call of this process image says nothing new."""
         listener = self._listener
         words = listener.words
-        call = self._calls.get(words[2])
-        process = self._lifecycle.image_of(tid)
-        is_exec = call is not None and call.signature.meaning is Meaning.EXEC
-        if process is None and is_exec:
-            process = 0  # the app's own start: no process image could have made it
-        if call is None or process is None:
-            if listener.alive():
+        call = self._meanings.calls.get(words[2])
+        lives = self._lives
+        process = lives.image_of(tid)
+        if call is None or (process is None and call.signature.meaning is not Meaning.EXEC):
+            is_app = process is None and call is not None and lives.is_unborn(tid)
+            if not is_app and listener.alive():
                 what = f"call {words[2] & 0xFFFFFFFF}" if call is None else call.name
                 self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
             self._proceed()
             return False
-        path = None if key is None or key[1] is None else join(key[1] or b"/", key[2])
         arguments = words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
-        stop = Stop(tid, process, call, arguments, path if key and key[2] else None)
-        outcome = self._decoded.get(key, ONCE)
-        if not self._decoder.again(stop, outcome):
-            outcome = self._decoder.decode(stop)
-            self._remember(key, outcome)
+        stop = Stop(tid, process or 0, call, arguments, path_of(key))
+        match call.signature.meaning:
+            case Meaning.EXIT:
+                self._decoder.recorder.syscall(call.name)
+                whole = call.name == "exit_group"
+                lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
+                outcome = ONCE
+            case Meaning.HANDLER:
+                self._restarts.installing(stop)
+                outcome = ONCE
+            case _:
+                outcome = self._meanings.decode(stop, key)
+        if call.signature.meaning is Meaning.EXEC and tid in self._decoder.execs:
+            lives.executing(tid, process)
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
         else:
             self._proceed()
-        return outcome.touches is not None and outcome.absent is None and not is_exec
-
-    def _remember(self, key: _Key | None, outcome: Outcome) -> None:
-        if key is None or outcome.touches is None:
-            return
-        if len(self._decoded) >= _MOST_DECODED:
-            self._decoded.clear()
-        self._decoded[key] = outcome
+        return outcome.touches is not None and outcome.absent is None
 
     def _proceed(self) -> None:
         self._listener.answer[0] = self._listener.words[0]
@@ -174,18 +175,11 @@ class Notifications:
         raise OSError(number, "cannot receive seccomp notifications")
 
 
-def _plan(call: Call) -> tuple[int, int, int, int, bool] | None:
-    """For a call with one path: where its path, dirfd and flags are among the request's words.
+def _in_words(plan: Plan) -> tuple[int, int, int, int, bool]:
+    """Where path, dirfd and flags are among the request's words; telling bits; only looks.
 
-    Then the flags' telling bits, and whether the call only looks at the file.
     A dirfd of 0 means the cwd: word 0 is the request's id and never a dirfd.
     """
-    signature = call.signature
-    if signature.meaning not in _CACHED or len(signature.paths) != 1:
-        return None
-    (argument,) = signature.paths
-    if argument.path is None:
-        return None
-    dirfd = 0 if argument.dirfd is None else _ARGUMENTS + argument.dirfd
-    flags = 0 if signature.flags is None else _ARGUMENTS + signature.flags
-    return _ARGUMENTS + argument.path, dirfd, flags, signature.telling, argument.use in LOOKS
+    dirfd = 0 if plan.dirfd is None else _ARGUMENTS + plan.dirfd
+    flags = 0 if plan.flags is None else _ARGUMENTS + plan.flags
+    return _ARGUMENTS + plan.path, dirfd, flags, plan.telling, plan.looks

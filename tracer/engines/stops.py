@@ -9,6 +9,7 @@ from enum import Enum
 
 from tracer.kernel import ptrace
 
+_SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
 
@@ -37,6 +38,8 @@ class Event(Enum):
     """The process is stopped, as job control does; it stays so until SIGCONT."""
     FIRST_STOP = "first-stop"
     """A new tracee before its first instruction, or a trap after PTRACE_LISTEN."""
+    CALL = "call"
+    """Before or after a system call: PTRACE_GET_SYSCALL_INFO says which."""
     OTHER = "other"
 
 
@@ -47,19 +50,25 @@ _EVENTS = {
     ptrace.PTRACE_EVENT_VFORK: Event.BIRTH,
     ptrace.PTRACE_EVENT_CLONE: Event.BIRTH,
     ptrace.PTRACE_EVENT_EXEC: Event.EXEC,
+    ptrace.EVENT_SECCOMP: Event.CALL,
 }
+
+
+def exit_of(status: int) -> Exited:
+    """How a process ended, by its status from waitpid(2)."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return Exited(128 + number, number)
+    return Exited(os.WEXITSTATUS(status), None)
 
 
 def decode_status(status: int) -> Stop:
     """What a status from waitpid(2) says, for a tracee that was seized."""
     if not os.WIFSTOPPED(status):
-        if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
-            return Exited(128 + number, number)
-        return Exited(os.WEXITSTATUS(status), None)
+        return exit_of(status)
     number, event = status >> 8 & 0xFF, status >> 16 & 0xFFFF
     if event == 0:
-        return SignalDelivery(number)
+        return Event.CALL if number == _SYSCALL_STOP else SignalDelivery(number)
     if event == ptrace.EVENT_STOP:
         return Event.GROUP_STOP if number in _GROUP_STOPS else Event.FIRST_STOP
     return _EVENTS.get(event, Event.OTHER)

@@ -1,22 +1,20 @@
-"""The ptrace loop: births, execs, group-stops and deaths of every tracee → the process tree."""
+"""The ptrace loop: births, execs, calls, group-stops and deaths of every tracee."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from typing import TYPE_CHECKING, assert_never
 
 from tracer import tracee
+from tracer.engines.stops import Event, Exited, SignalDelivery, decode_status
 from tracer.kernel import ptrace
-from tracer.stops import Event, Exited, SignalDelivery, decode_status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tracer.decode.execs import Execs
     from tracer.recorder import Recorder
-    from tracer.restart import Restarts
-
 
 _POLL = 0.001
 _PATIENCE = 0.2
@@ -24,33 +22,42 @@ _PATIENCE = 0.2
 
 
 class Lifecycle:
-    """Which process image each thread runs. One thread loops; another may read ``images``.
+    """Which process image each thread runs. One thread loops; another may ask as a Keeper.
 
     :ivar images: live thread ids to ids of process images.
-    :ivar ended: set when no tracee is left.
-    :ivar delivered: when the app's first process last got each signal, by time.monotonic().
+    :ivar called: told of each thread that stopped at a call.
     """
 
-    def __init__(self, recorder: Recorder, execs: Execs, restarts: Restarts) -> None:
-        self._recorder = recorder
-        self._execs = execs
-        self._restarts = restarts
+    def __init__(self, *, every_call: bool) -> None:
+        """Begin with no tracee.
+
+        :param every_call: stop at every call, not only at those that a filter picks.
+        """
+        self._resume = ptrace.resume_to_call if every_call else ptrace.resume
         self._owners: dict[int, int] = {}  # process image → the process whose exec made it
         self._parked: dict[int, float] = {}  # first stops that came before their birth, since when
         self._live: set[int] = set()  # what must end before the run does
         self._others = _children()  # what was here before, and is not waited for
-        self.images: dict[int, int] = {}
-        self.ended = threading.Event()
-        self.delivered: dict[int, float] = {}
+        self._delivered: dict[int, float] = {}  # to the app's first process
+        self._exit: Exited | None = None
         self._first: int | None = None
-        self.root: int | None = None
-        self.root_exit: Exited | None = None
+        self._app = 0
+        self.images: dict[int, int] = {}
+        self.called: Callable[[int], object] = self._resume
+
+    def begin(self, recorder: Recorder, execs: Execs, called: Callable[[int], None]) -> None:
+        """Record from now on; ``called`` is to let the threads that it is given go on."""
+        self._recorder, self._execs, self.called = recorder, execs, called
 
     def adopt(self, pid: int) -> None:
         """Follow the app's first process, which this thread seized; its exec is yet to come."""
-        self.root = pid
+        self._app = pid
         self._live.add(pid)
         self._others.discard(pid)
+
+    def is_unborn(self, tid: int) -> bool:
+        """Whether this is the child that has not executed the app yet."""
+        return tid == self._app and self._first is None
 
     def loop(self) -> None:
         """Handle stops until no tracee is left."""
@@ -61,8 +68,6 @@ class Lifecycle:
                     self._handle(tid, status)
         except ChildProcessError:
             return
-        finally:
-            self.ended.set()
 
     def _wait(self) -> tuple[int, int]:
         """The next stop; (0, 0) after a moment while a child waits for its birth to be told.
@@ -83,34 +88,35 @@ class Lifecycle:
         del self._parked[tid]
         if self.image_of(tid) is None and self._first is not None:
             self.images[tid] = self._first
-        ptrace.resume(tid)
+        self._resume(tid)
 
-    def _handle(self, tid: int, status: int) -> None:
+    def _handle(self, tid: int, status: int) -> None:  # noqa: C901 -- one branch for each stop
         stop = decode_status(status)
         match stop:
             case Exited():
                 self._exited(tid, stop)
             case SignalDelivery():
-                if tid == self.root:
-                    self.delivered[stop.signal] = time.monotonic()
-                self._restarts.before_delivery(tid)
-                ptrace.resume(tid, stop.signal)
+                if tid == self._app:
+                    self._delivered[stop.signal] = time.monotonic()
+                self._resume(tid, stop.signal)
             case Event.BIRTH:
                 self._born(tid)
-                ptrace.resume(tid)
+                self._resume(tid)
             case Event.EXEC:
                 self._executed(tid)
-                ptrace.resume(tid)
+                self._resume(tid)
+            case Event.CALL:
+                self.called(tid)
             case Event.GROUP_STOP:
                 ptrace.listen(tid)
             case Event.FIRST_STOP:
                 self._live.add(tid)
-                if tid in self.images or tid == self.root:
-                    ptrace.resume(tid)
+                if tid in self.images or tid == self._app:
+                    self._resume(tid)
                 else:
                     self._parked[tid] = time.monotonic()
             case Event.OTHER:
-                ptrace.resume(tid)
+                self._resume(tid)
             case _:
                 assert_never(stop)
 
@@ -123,7 +129,7 @@ class Lifecycle:
             self.images[child] = image
         self._live.add(child)
         if self._parked.pop(child, None) is not None:
-            ptrace.resume(child)
+            self._resume(child)
 
     def _executed(self, tid: int) -> None:
         """The process runs another program. All its other threads are gone (execve(2))."""
@@ -148,10 +154,8 @@ class Lifecycle:
         if image is not None and self._owners.get(image) == tid:
             del self._owners[image]
             self._recorder.exited(image, stop.status)
-        if tid == self.root:
-            self.root_exit = stop
-
-    # For other threads
+        if tid == self._app:
+            self._exit = stop
 
     def image_of(self, tid: int) -> int | None:
         """The process image of a thread, also of one that the kernel did not tell of.
@@ -161,31 +165,24 @@ class Lifecycle:
         image = self.images.get(tid)
         if image is not None:
             return image
-        for relative in (tracee.owner(tid), tracee.parent(tid)):
-            if relative is not None and relative in self.images:
+        for relative in tracee.relatives(tid) or ():
+            if relative in self.images:
                 image = self.images[relative]
                 self.images.setdefault(tid, image)
                 return image
         return None
 
-    def signal_app(self, number: int) -> None:
-        """Send a signal to the app: its first process, or all that is left when that is gone."""
-        if self.root is not None and self.root_exit is None:
-            _kill(self.root, number)
-            return
-        self.signal_all(number)
+    # As a Keeper, for other threads
 
-    def signal_all(self, number: int) -> None:
-        """Send a signal to every process that is traced."""
-        for process in {tracee.owner(tid) for tid in [*self.images]}:
-            if process is not None:
-                _kill(process, number)
+    def exit_of_app(self) -> Exited | None:
+        return self._exit
 
-    def kill(self) -> None:
-        """End every tracee now."""
-        if self.root is not None and self.root_exit is None:
-            _kill(self.root, signal.SIGKILL)
-        self.signal_all(signal.SIGKILL)
+    def delivered(self, number: int) -> float:
+        return self._delivered.get(number, float("-inf"))
+
+    def processes(self) -> Iterable[int]:
+        owners = {tracee.owner(tid) for tid in [*self.images]}
+        return [owner for owner in owners if owner is not None]
 
 
 def _children() -> set[int]:
@@ -198,10 +195,3 @@ def _children() -> set[int]:
         except OSError:  # a kernel without CONFIG_PROC_CHILDREN
             continue
     return found
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return

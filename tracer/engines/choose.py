@@ -1,0 +1,118 @@
+"""Which engine a run has: the one that was asked for, or the best that this place allows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.engines.launch import Launch, has_listener
+from tracer.engines.notify import NotifyEngine
+from tracer.errors import CannotTraceError, SlimtraceError
+from tracer.place import how_to_allow, place, ptrace_scope
+from tracer.platform import NOTIFY_SINCE, kernel_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tracer.engines.engine import Engine
+
+AUTO = "auto"
+ENGINES = ("notify", "ptrace", "ptrace-syscall")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An engine whose app waits to be let go.
+
+    :ivar why: why it is not the one that would be better, or None.
+    """
+
+    engine: Engine
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be executed.
+
+    :ivar mask: the signals that it is to have blocked.
+    """
+
+    program: str
+    argv: Sequence[str]
+    mask: Iterable[int]
+
+    def launch(self) -> Launch:
+        return Launch(self.program, self.argv, self.mask)
+
+
+def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:
+    """Launch the command under the engine ``asked`` for, or under the best one for AUTO.
+
+    :param all_calls: every system call is to be seen.
+    :raises SlimtraceError: that engine, or every one, is forbidden here.
+    """
+    if asked == "notify" or (asked == AUTO and not all_calls):
+        try:
+            return _notify(command)
+        except CannotTraceError as error:
+            if asked == "notify":
+                raise _final(error) from error
+            return _ptrace(command, _reason(error), syscall=False, all_calls=all_calls)
+    return _ptrace(command, None, syscall=asked == "ptrace-syscall", all_calls=all_calls)
+
+
+def _notify(command: Command) -> Chosen:
+    if kernel_version() < NOTIFY_SINCE:
+        raise CannotTraceError("seccomp", OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)))
+    return Chosen(NotifyEngine(command.launch()))
+
+
+def _ptrace(command: Command, why: str | None, *, syscall: bool, all_calls: bool) -> Chosen:
+    from tracer.engines.ptrace import PtraceEngine  # noqa: PLC0415 -- rarely needed
+
+    try:
+        if not syscall and has_listener():
+            syscall = True
+            why = why or "another filter notifies a listener, and would hide calls from ours"
+        if not syscall:
+            try:
+                return Chosen(PtraceEngine(command.launch(), all_calls=all_calls), why)
+            except CannotTraceError as error:
+                if error.what != "seccomp":
+                    raise
+                why = why or _reason(error)
+        return Chosen(PtraceEngine(command.launch(), all_calls=all_calls, syscall=True), why)
+    except CannotTraceError as error:
+        raise _final(error) from error
+
+
+def _reason(error: CannotTraceError) -> str:
+    """Why an engine was passed over, in a few words."""
+    if error.what == "seccomp" and error.cause.errno == errno.EBUSY:
+        return "a seccomp listener watches this process already"
+    if error.what == "seccomp" and error.cause.errno in (errno.ENOSYS, errno.EINVAL):
+        return "this kernel has no seccomp user notification"
+    return f"{error.what} is refused: {error.cause.strerror}"
+
+
+def _final(error: CannotTraceError) -> SlimtraceError:
+    """The error for the user: nothing else can be tried."""
+    if error.what == "seccomp" and error.cause.errno == errno.EBUSY:
+        return SlimtraceError(
+            "cannot trace: a seccomp listener watches this process already",
+            "use --engine auto or ptrace, or run slimtrace outside that container engine or tracer",
+        )
+    if error.what == "ptrace" and tracee.tracer_of(os.getpid()):
+        return SlimtraceError(
+            "cannot trace: this process is being traced already",
+            "run slimtrace outside the other tracer",
+        )
+    if error.what == "seccomp" and error.cause.errno in (errno.ENOSYS, errno.EINVAL):
+        hint = "use --engine ptrace: notify needs Linux 5.5 with seccomp user notification"
+    else:
+        hint = how_to_allow(error.what, place(), ptrace_scope())
+    return SlimtraceError(error.message, hint)

@@ -1,0 +1,162 @@
+"""A process between slimtrace and the app: the app's parent, and the heir of its orphans.
+
+Where nothing is ptraced, nobody else could end the app when slimtrace is killed, know all of its
+processes, or tell a signal to the whole process group from one to slimtrace alone: the guard
+gets the former too. It waits for all of them, and ends when none is left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Never
+
+from tracer.engines.stops import Exited, exit_of
+from tracer.kernel import process, ptrace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_TITLE = "app guard"
+"""Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""
+_PAUSE = 0.001
+_MESSAGE = 64
+
+
+class Guard:
+    """The tracer's end.
+
+    :ivar pid: the guard.
+    :ivar app: the child that it made.
+    """
+
+    def __init__(self, pid: int, app: int, watch: socket.socket) -> None:
+        self.pid = pid
+        self.app = app
+        self.watch = watch
+        self._lock = threading.Lock()
+        self._exit: Exited | None = None
+        self._delivered: dict[int, float] = {}
+        self._over = False
+
+    @classmethod
+    def start(cls, child: Callable[[], Never]) -> Guard:
+        """Fork a guard, and have it fork a child that runs ``child`` with all signals blocked."""
+        own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        tracer = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _guard(other, tracer, child)
+            finally:
+                os._exit(1)
+        other.close()
+        return cls(pid, int(own.recv(_MESSAGE)), own)
+
+    def exit_of_app(self) -> Exited | None:
+        """How the app's first process ended, or None while it lives."""
+        self._hear()
+        return self._exit
+
+    def delivered(self, number: int) -> float:
+        """When a signal last came to the process group, by time.monotonic(); or -inf."""
+        self._hear()
+        return self._delivered.get(number, float("-inf"))
+
+    def processes(self) -> Iterator[int]:
+        """The processes below the guard: all of the app."""
+        import psutil  # noqa: PLC0415 -- 20 ms at every start, for what is rarely asked
+
+        with suppress(psutil.NoSuchProcess):
+            for below in psutil.Process(self.pid).children(recursive=True):
+                yield below.pid
+
+    def join(self) -> None:
+        """Wait until no process of the app is left."""
+        with self._lock:
+            self.watch.setblocking(True)
+            while not self._over:
+                self._take(self.watch.recv(_MESSAGE))
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        self.watch.close()
+
+    def _hear(self) -> None:
+        with self._lock, suppress(BlockingIOError):
+            while not self._over:
+                self._take(self.watch.recv(_MESSAGE, socket.MSG_DONTWAIT))
+
+    def _take(self, message: bytes) -> None:
+        what, _, number = message.partition(b" ")
+        if what == b"exit":
+            self._exit = exit_of(int(number))
+        elif what == b"got":
+            self._delivered[int(number)] = time.monotonic()
+        else:
+            self._over = True
+
+
+def _guard(watch: socket.socket, tracer: int, child: Callable[[], Never]) -> Never:
+    """The guard itself: it holds no descriptor but ``watch``, so that pipes end as they should."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    process.become_subreaper()
+    app = os.fork()
+    if app == 0:
+        child()
+    process.rename(_TITLE)
+    watch = _keep_only(watch)
+    process.set_parent_death_signal(signal.SIGCHLD)
+    watch.send(b"%d" % app)
+    while _reap(watch, app):
+        if os.getppid() != tracer:
+            _end_all()
+            break
+        number = signal.sigwait(signal.valid_signals())
+        if number != signal.SIGCHLD:
+            with suppress(OSError):
+                watch.send(b"got %d" % number)
+    os._exit(0)
+
+
+def _reap(watch: socket.socket | None, app: int) -> bool:
+    """Wait for what has ended, and tell of the app; False when no process is left."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG | ptrace.WAIT_ALL)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+        if pid == app and watch is not None:
+            with suppress(OSError):
+                watch.send(b"exit %d" % status)
+
+
+def _end_all() -> None:
+    """The tracer was killed: its app's calls would fail from now on."""
+    import psutil  # noqa: PLC0415 -- as above
+
+    own = psutil.Process()
+    while _reap(None, 0):
+        for below in own.children(recursive=True):
+            with suppress(psutil.Error):
+                below.kill()
+        time.sleep(_PAUSE)
+
+
+def _keep_only(watch: socket.socket) -> socket.socket:
+    """The socket, above the standard descriptors, which lead nowhere; all others are closed."""
+    kept = fcntl.fcntl(watch.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    watch.detach()
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    return socket.socket(fileno=kept)

@@ -1,0 +1,88 @@
+"""What stopped calls meant: decoded once, and recorded again for whoever makes the same call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracer.decode.call import ONCE, Outcome, Stop
+from tracer.decode.places import LOOKS
+from tracer.paths import join
+from tracer.syscalls.signatures import Meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracer.decode.decoder import Decoder
+    from tracer.syscalls.tables import Call
+
+Key = tuple[int, bytes | None, bytes, int]
+"""arch and number, base directory (empty for an absolute path), path, telling flags."""
+
+_KNOWABLE = (Meaning.PLAIN, Meaning.OPEN, Meaning.EXEC)
+_MOST = 20_000
+"""An app that execs one program a thousand times makes the same few hundred calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """For a call with one path: the numbers of its arguments.
+
+    :ivar telling: the bits of the flags that change what is meant.
+    :ivar looks: whether the call only looks at the file.
+    """
+
+    path: int
+    dirfd: int | None
+    flags: int | None
+    telling: int
+    looks: bool
+
+
+def plan_of(call: Call) -> Plan | None:
+    """How to make a key for a call; None where each must be decoded."""
+    signature = call.signature
+    if signature.meaning not in _KNOWABLE or len(signature.paths) != 1:
+        return None
+    (argument,) = signature.paths
+    if argument.path is None:
+        return None
+    looks = argument.use in LOOKS
+    return Plan(argument.path, argument.dirfd, signature.flags, signature.telling, looks)
+
+
+class Meanings:
+    """Used by all engines.
+
+    :ivar calls: arch<<32|number to the calls that are stopped.
+    """
+
+    def __init__(self, decoder: Decoder, calls: Mapping[int, Call]) -> None:
+        self.calls = calls
+        self._decoder = decoder
+        self._known: dict[Key | None, Outcome] = {}
+
+    def decode(self, stop: Stop, key: Key | None) -> Outcome:
+        """Record what the call is about to do.
+
+        :returns: with ``touches``, if the same call of the same process image says nothing new.
+        """
+        outcome = self._known.get(key, ONCE)
+        if not self._decoder.again(stop, outcome):
+            outcome = self._decoder.decode(stop)
+            if key is not None and outcome.touches is not None:
+                if len(self._known) >= _MOST:
+                    self._known.clear()
+                self._known[key] = outcome
+        return ONCE if stop.call.signature.meaning is Meaning.EXEC else outcome
+
+    def forget(self) -> None:
+        """Paths may mean other files now."""
+        self._known.clear()
+
+
+def path_of(key: Key | None) -> bytes | None:
+    """The path that a call names, made absolute; None where it must be read from the caller."""
+    if key is None or key[1] is None or not key[2]:
+        return None
+    return join(key[1] or b"/", key[2])

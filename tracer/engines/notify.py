@@ -1,0 +1,73 @@
+"""The engine ``notify``: calls with a path wait for a seccomp notification's answer, no others.
+
+The app is not ptraced, so its births, deaths, signals and job control are as untraced, and a
+debugger may trace it. Only a process that a signal could hurt while it waits for an answer is
+seized besides (restart).
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from tracer.app import App
+from tracer.decode.decoder import Decoder
+from tracer.engines.lives import Lives
+from tracer.engines.notifications import Notifications
+from tracer.engines.restart import AVAILABLE, Restarts
+from tracer.errors import CannotTraceError
+from tracer.kernel import bpf
+from tracer.kernel.memory import MemoryReader
+from tracer.kernel.seccomp import Listener
+from tracer.syscalls import tables
+
+if TYPE_CHECKING:
+    from tracer.engines.launch import Launch
+    from tracer.recorder import Recorder
+
+
+class NotifyEngine:
+    """One run by notifications. See :class:`tracer.engines.engine.Engine`."""
+
+    name = "notify"
+
+    def __init__(self, launch: Launch) -> None:
+        """Launch the app, which waits to be let go.
+
+        :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
+        """
+        self._calls = tables.stopped_calls(platform.machine(), handlers=AVAILABLE)
+        self._launch = launch
+        code = bpf.program(tables.verdicts(self._calls))
+        self._guard, listener = launch.under_guard(code)
+        self._listener = Listener.open(listener)
+        try:
+            MemoryReader().check(self._guard.app)
+        except OSError as error:
+            self._listener.close()
+            self._guard.join()
+            raise CannotTraceError("process_vm_readv", error) from error
+        self.app = App(self._guard.app, self._guard)
+        self.stops = 0
+
+    def run(self, recorder: Recorder) -> None:
+        """Let the app go and record what it does, to the end of its last process."""
+        decoder = Decoder(recorder)
+        lives = Lives(recorder, decoder.execs, self._guard)
+        restarts = Restarts(self._calls, decoder)
+        loop = Notifications(self._listener, decoder, lives, self._calls, restarts)
+        self.app.do_now_and_then(lives.settle_waiting)
+        try:
+            self._launch.go()
+            loop.loop(self._guard.watch.fileno())
+        except BaseException:
+            self.app.kill()
+            raise
+        finally:
+            self.app.ended.set()
+            self.stops = loop.stops
+        self._guard.join()
+        restarts.stop()
+        lives.finish()
+        self._launch.check_executed()
+        decoder.execs.finish()

@@ -1,0 +1,176 @@
+"""The engine ``ptrace``: the fallback where notifications cannot be had (ptrace(2)).
+
+A filter stops the same calls by SECCOMP_RET_TRACE; where no filter can be installed, or another
+would hide calls from it, each call is stopped twice by PTRACE_SYSCALL and those that are hot let
+go. One thread hears of everything.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from tracer import tracee
+from tracer.app import App
+from tracer.decode.call import Stop, descriptor
+from tracer.decode.decoder import Decoder, Listeners
+from tracer.engines.births import trace_child
+from tracer.engines.lifecycle import Lifecycle
+from tracer.engines.meanings import Meanings, Plan, path_of, plan_of
+from tracer.kernel import bpf, ptrace
+from tracer.kernel.memory import MemoryReader
+from tracer.kernel.registers import refuse_call
+from tracer.syscalls import tables
+from tracer.syscalls.classes import HOT
+from tracer.syscalls.signatures import AT_FDCWD, Meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.engines.launch import Launch
+    from tracer.engines.meanings import Key
+    from tracer.kernel.ptrace import Entry
+    from tracer.recorder import Recorder
+
+_OPTIONS = ptrace.FOLLOW | ptrace.KILL_WITH_TRACER
+
+
+class PtraceEngine:
+    """One run by ptrace. See :class:`tracer.engines.engine.Engine`."""
+
+    def __init__(self, launch: Launch, *, syscall: bool = False, all_calls: bool = False) -> None:
+        """Launch the app, which waits to be let go.
+
+        :param syscall: by PTRACE_SYSCALL, without a filter.
+        :param all_calls: see and count every system call.
+        :raises CannotTraceError: ptrace or seccomp is refused here.
+        """
+        self.name = "ptrace-syscall" if syscall else "ptrace"
+        self.stops = 0
+        self._launch = launch
+        self._all = all_calls
+        self._calls = tables.stopped_calls(platform.machine(), births=True, hot=all_calls)
+        self._lifecycle = Lifecycle(every_call=syscall)
+        if syscall:
+            pid = launch.seized(None, _OPTIONS | ptrace.CALLS)
+            ptrace.interrupt(pid)
+        else:
+            code = bpf.program(tables.verdicts(self._calls), bpf.TRACE)
+            pid = launch.seized(code, _OPTIONS | ptrace.FILTERED)
+        self._lifecycle.adopt(pid)
+        self.app = App(pid, self._lifecycle)
+
+    def run(self, recorder: Recorder) -> None:
+        """Let the app go and record what it does, to the end of its last process."""
+        by_filter = self.name == "ptrace"
+        decoder = Decoder(
+            recorder, ptraces=True, listeners=Listeners.REFUSE if by_filter else Listeners.FINE
+        )
+        resume = ptrace.resume if by_filter else ptrace.resume_to_call
+        calls = CallStops(decoder, self._lifecycle, self._calls, resume, count=self._all)
+        self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
+        try:
+            self._launch.go()
+            self._lifecycle.loop()
+        except BaseException:
+            self.app.kill()
+            raise
+        finally:
+            self.app.ended.set()
+            self.stops = calls.stops
+        calls.finish()
+        self._launch.check_executed()
+        decoder.execs.finish()
+
+
+class CallStops:
+    """Decodes the calls that stopped threads are about to make, and lets them go on.
+
+    :ivar stops: calls seen.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        lifecycle: Lifecycle,
+        calls: dict[int, tables.Call],
+        resume: Callable[[int], bool],
+        *,
+        count: bool,
+    ) -> None:
+        self.stops = 0
+        self._decoder = decoder
+        self._lifecycle = lifecycle
+        self._meanings = Meanings(decoder, calls)
+        self._resume = resume
+        self._plans = {key: plan for key, call in calls.items() if (plan := plan_of(call))}
+        self._info = ptrace.SyscallInfo()
+        self._memory = MemoryReader()
+        self._seen: set[int] = set()
+        self._counts: dict[str, int] | None = {} if count else None
+
+    def stopped(self, tid: int) -> None:
+        """A thread stopped at the beginning or end of a call."""
+        entry = self._info.entry(tid)
+        call = None if entry is None else self._meanings.calls.get(entry.key)
+        if entry is None or call is None:
+            self._resume(tid)
+            return
+        self.stops += 1
+        image = self._lifecycle.image_of(tid)
+        is_exec = call.signature.meaning is Meaning.EXEC
+        if self._lifecycle.is_unborn(tid) and not is_exec:
+            self._resume(tid)
+            return
+        if call.signature.meaning is Meaning.BIRTH:
+            trace_child(tid, call.name, entry.args, self._memory)
+        if self._counts is not None:
+            self._counts[call.name] = self._counts.get(call.name, 0) + 1
+        refusal = self._decoded(tid, entry, call, image, is_exec=is_exec)
+        if refusal is not None:
+            refuse_call(tid, refusal)
+        self._resume(tid)
+
+    def finish(self) -> None:
+        """The run is over: say how often each call was made, if that was asked."""
+        if self._counts is not None:
+            self._decoder.recorder.counted(self._counts)
+
+    def _decoded(
+        self, tid: int, entry: Entry, call: tables.Call, image: int | None, *, is_exec: bool
+    ) -> int | None:
+        """Record what the call is about to do; the errno with which to refuse it, or None."""
+        if call.name in HOT:
+            return None
+        if image is None and not is_exec:
+            self._decoder.recorder.gap("unknown-call", f"{call.name} of thread {tid}")
+            return None
+        plan = self._plans.get(entry.key)
+        key = None if plan is None else self._key(tid, entry, plan)
+        if plan is not None and plan.looks and key is not None and not key[2]:
+            return None  # fstat: see Places
+        mark = hash((image, key))
+        if key is not None and mark in self._seen:
+            return None
+        stop = Stop(tid, image or 0, call, entry.args, path_of(key))
+        outcome = self._meanings.decode(stop, key)
+        if key is not None and outcome.touches is not None and outcome.absent is None:
+            self._seen.add(mark)
+        elif self._decoder.unsettled():
+            self._seen.clear()
+            self._meanings.forget()
+        return outcome.refuse
+
+    def _key(self, tid: int, entry: Entry, plan: Plan) -> Key | None:
+        try:
+            raw = self._memory.string(tid, entry.args[plan.path])
+        except PermissionError:  # the decoder will say so
+            return None
+        if raw is None:
+            return None
+        base: bytes | None = b""
+        if not raw.startswith(b"/"):
+            dirfd = AT_FDCWD if plan.dirfd is None else descriptor(entry.args[plan.dirfd])
+            base = tracee.base_directory(tid, dirfd)
+        flags = 0 if plan.flags is None else entry.args[plan.flags] & plan.telling
+        return entry.key, base, raw, flags

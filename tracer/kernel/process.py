@@ -1,0 +1,80 @@
+"""What a process can say of itself to the kernel (prctl(2), proc(5))."""
+
+from __future__ import annotations
+
+import ctypes
+
+from tracer.kernel.libc import keeping, last_error, releasing
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_ARG_START, _ARG_END = 48, 49  # fields of /proc/PID/stat, counted from 1
+
+_prctl = releasing.prctl
+_prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """Have the kernel send ``signal`` when the parent *thread* ends; 0 for none.
+
+    A change of credentials clears it, a fork too; an exec keeps it (PR_SET_PDEATHSIG(2const)).
+    """
+    _set(_PR_SET_PDEATHSIG, signal, "parent-death signal")
+
+
+def become_subreaper() -> None:
+    """Inherit the orphans among one's descendants, in init's place."""
+    _set(_PR_SET_CHILD_SUBREAPER, 1, "child subreaper")
+
+
+def rename(title: str) -> None:
+    """Change what ps(1) and pkill(1) know the process by, cut to the room that there is."""
+    name = title.encode()
+    buffer = ctypes.create_string_buffer(name[:15])
+    _set(_PR_SET_NAME, ctypes.addressof(buffer), "process name")
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b") ")[2].split()  # the first of these is field 3
+    start, end = (int(fields[field - 3]) for field in (_ARG_START, _ARG_END))
+    if end > start:
+        ctypes.memmove(start, name[: end - start - 1].ljust(end - start, b"\0"), end - start)
+
+
+def _set(option: int, value: int, subject: str) -> None:
+    if _prctl(option, value, 0, 0, 0) != 0:
+        raise last_error(subject)
+
+
+def relatives(pidfd: int) -> tuple[int, int] | None:
+    """The thread group and the parent of a process; None before Linux 6.13 (PIDFD_GET_INFO)."""
+    info = _PidfdInfo(mask=_PIDFD_INFO_PID)
+    if keeping.ioctl(pidfd, _GET_INFO, ctypes.byref(info)) != 0:
+        return None
+    return info.tgid, info.ppid
+
+
+def status_of_ended(pidfd: int) -> int | None:
+    """The wait status of a process that has ended and been waited for, child or not.
+
+    None where it lives, or the kernel does not tell (before Linux 6.15, PIDFD_INFO_EXIT).
+    """
+    info = _PidfdInfo(mask=_PIDFD_INFO_EXIT)
+    if keeping.ioctl(pidfd, _GET_INFO, ctypes.byref(info)) != 0:
+        return None
+    return info.exit_code if info.mask & _PIDFD_INFO_EXIT else None
+
+
+class _PidfdInfo(ctypes.Structure):  # struct pidfd_info (linux/pidfd.h), its first version
+    _fields_ = (
+        ("mask", ctypes.c_uint64),
+        ("cgroupid", ctypes.c_uint64),
+        ("pid", ctypes.c_uint32),
+        ("tgid", ctypes.c_uint32),
+        ("ppid", ctypes.c_uint32),
+        ("ids", ctypes.c_uint32 * 8),
+        ("exit_code", ctypes.c_int32),
+    )
+
+
+_PIDFD_INFO_PID, _PIDFD_INFO_EXIT = 1, 1 << 3
+_GET_INFO = ctypes.c_ulong(3 << 30 | ctypes.sizeof(_PidfdInfo) << 16 | 0xFF << 8 | 11)
