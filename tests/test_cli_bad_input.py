@@ -190,7 +190,7 @@ def small_disk(tmp_path: Path) -> Iterator[str]:
     ("call", "said"),
     [
         ("ptrace", ("cannot trace: ptrace is refused", "allow ptrace")),
-        ("seccomp", ("cannot trace: seccomp is refused", "allow the seccomp call")),
+        ("seccomp", ("cannot trace: seccomp is refused", "allow seccomp")),
     ],
 )
 def test_what_a_runtime_may_forbid(

@@ -72,13 +72,13 @@ def how_to_allow(what: Refused, where: Place, scope: str | None) -> str:
     if what == "seccomp":
         flags = profile
     elif by_yama:
-        flags = f"--cap-add SYS_PTRACE as root, for {PTRACE_SCOPE} is {scope} on the host"
+        flags = f"--cap-add SYS_PTRACE and trace as root there ({PTRACE_SCOPE} is {scope})"
     else:
         flags = f"--cap-add SYS_PTRACE, or {profile}"
     if where is Place.CONTAINER:
         return f"allow {what}: start the container with {flags}"
     return (
-        f"allow {what}: build with podman or buildah and {flags}; "
+        f"allow {what}: build by podman or buildah with {flags}; "
         "with docker buildx, RUN --security=insecure"
     )
 
