@@ -1,20 +1,40 @@
-"""Real containers: podman, with the flags that it needs where it runs."""
+"""Real containers and builds: podman and buildah, with the flags that they need where they run."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from parts import missing, need
 
+Builder = Literal["podman", "buildah", "buildah chroot"]
+
+
+@dataclass(frozen=True)
+class _Flags:
+    """What engines are told beside the words of a test.
+
+    :ivar runtime: given to the engine itself where that is podman.
+    :ivar limits: given to its command.
+    """
+
+    runtime: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
 # Where RLIMITs are capped and cgroups are hybrid, crun and a network of its own fail.
 _FLAGS = (
-    (),
-    (
-        *("--runtime", "runc", "--ulimit", "nofile=1024:1024"),
-        *("--ulimit", "nproc=1024:1024", "--network", "host"),
+    _Flags(),
+    _Flags(
+        ("--runtime", "runc"),
+        (
+            *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
+            *("--network", "host"),
+        ),
     ),
 )
 
@@ -37,6 +57,16 @@ def podman_run(*words: str) -> subprocess.CompletedProcess[str]:
     return _run(_working_flags(), *words)
 
 
+def build_image(builder: Builder, context: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Build the Dockerfile in a folder, each RUN step anew, and forget the image.
+
+    Skips the test where the builder cannot run a step.
+
+    :param builder: the program, and its isolation where that is not the default.
+    """
+    return _build(builder, _working_build_flags(builder), context, *options)
+
+
 def compile_static(folder: str, source: str, name: str = "program") -> str:
     """A static program from C source; its path."""
     need("gcc")
@@ -49,10 +79,8 @@ def compile_static(folder: str, source: str, name: str = "program") -> str:
 
 
 @cache
-def _working_flags() -> tuple[str, ...]:
-    own = podman("unshare", "cat", "/proc/self/uid_map") if os.geteuid() else None
-    if own is not None and sum(int(line.split()[2]) for line in own.stdout.splitlines()) < 65536:
-        return missing("subordinate uids, which rootless podman needs to load images")
+def _working_flags() -> _Flags:
+    _need_subordinate_uids()
     errors = ""
     for flags in _FLAGS:
         with tempfile.TemporaryDirectory() as root:
@@ -64,12 +92,58 @@ def _working_flags() -> tuple[str, ...]:
     return missing(f"a podman that can run containers ({errors})")
 
 
-def _run(flags: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
-    # --runtime is podman's own option, the others are those of run.
-    own, rest = flags[:2], flags[2:]
+@cache
+def _working_build_flags(builder: Builder) -> _Flags:
+    need(builder.split()[0])
+    _need_subordinate_uids()
+    errors = ""
+    for flags in _FLAGS:
+        with tempfile.TemporaryDirectory() as context:
+            compile_static(context, "int main(void) { return 0; }")
+            with open(os.path.join(context, "Dockerfile"), "w") as file:
+                file.write('FROM scratch\nCOPY program /\nRUN ["/program"]\n')
+            done = _build(builder, flags, context)
+        if done.returncode == 0:
+            return flags
+        errors = done.stderr.strip().rpartition("\n")[2]
+    return missing(f"a {builder} that can run a step of a build ({errors})")
+
+
+@cache
+def _need_subordinate_uids() -> None:
+    if os.geteuid() == 0:
+        return
+    need("podman")
+    own = podman("unshare", "cat", "/proc/self/uid_map")
+    if sum(int(line.split()[2]) for line in own.stdout.splitlines()) < 65536:
+        missing("subordinate uids, which rootless podman needs to load images")
+
+
+def _run(flags: _Flags, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["podman", *own, "run", "--rm", *rest, *words],
+        ["podman", *flags.runtime, "run", "--rm", *flags.limits, *words],
         check=False,
         capture_output=True,
         text=True,
     )
+
+
+def _build(
+    builder: Builder, flags: _Flags, context: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    program, *isolation = builder.split()
+    if program == "podman":
+        words = ["podman", *flags.runtime, "build"]
+    else:
+        words = ["buildah", "bud", *flags.runtime]
+    if isolation:
+        words += ["--isolation", *isolation]
+    with tempfile.TemporaryDirectory() as folder:
+        name = os.path.join(folder, "image")
+        words += [*flags.limits, "--layers=false", "--iidfile", name, *options, context]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        if os.path.exists(name):
+            with open(name) as file:
+                image = file.read().strip()
+            subprocess.run([program, "rmi", "-f", image], check=False, capture_output=True)
+    return done
