@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Programs without an ending, which the tools do not find by themselves.
-SCRIPTS := benchmarks/overhead
+SCRIPTS := benchmarks/overhead benchmarks/growth
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench growth clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -25,10 +25,13 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check . $(SCRIPTS)
 	$(BIN)/ruff format --check . $(SCRIPTS)
 	$(BIN)/mypy
-	$(BIN)/mypy $(SCRIPTS)
+	$(BIN)/mypy --scripts-are-modules $(SCRIPTS)
 
 bench: $(READY)  ## what tracing costs, beside strace
 	@$(BIN)/python benchmarks/overhead
+
+growth: $(READY)  ## what a stop costs among a million, and the tracer's memory
+	@$(BIN)/python benchmarks/growth
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) demo benchmarks/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

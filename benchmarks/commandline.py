@@ -1,0 +1,56 @@
+"""What both benchmarks' command lines share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from running import WORK, BenchmarkError
+from tools import default_slimtrace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--rounds", type=int, default=rounds, metavar="N", help="(%(default)s)")
+    made.add_argument(
+        "--light", action="store_true", help="import only the standard library: nothing to install"
+    )
+    made.add_argument(
+        "--quick",
+        action="store_true",
+        help="do a hundredth of the work: to see that all runs, for the figures mean nothing then",
+    )
+    made.add_argument(
+        "--slimtrace",
+        default=default_slimtrace(),
+        metavar="PROGRAM",
+        help="the console script to measure (%(default)s)",
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
+    return made
+
+
+def finish(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path], str]) -> int:
+    """Do the work in a folder of its own; a failure ends as one line.
+
+    :param work: prints its tables, and returns the document for --json.
+    :returns: the exit status.
+    """
+    try:
+        WORK.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+            document = work(options, Path(scratch))
+    except BenchmarkError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.json is not None:
+        options.json.write_text(document)
+    return 0

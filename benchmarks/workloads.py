@@ -1,0 +1,94 @@
+"""The loads: a command each, with all that it needs made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from figures import START
+from running import HERE, WORK, call, compiled, say
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+PACKAGES = ("flask", "numpy", "pandas", "requests", "sqlalchemy")
+LIGHT = (
+    "asyncio",
+    "ctypes",
+    "email.mime.text",
+    "http.server",
+    "sqlite3",
+    "unittest",
+    "xmlrpc.client",
+)
+SPEED = ("stats", "import", "forks", "reads", "parallel", START)
+TASKS = 2  # of the load parallel
+GROWTH = ("same", "distinct", "missing")
+FEW, MANY = 10_000, 1_000_000
+FILES = 1000  # in the one folder that all paths of the growth loads lead to
+_QUICK = 100  # how much less is done with --quick
+
+
+def speed(
+    names: Collection[str], scratch: Path, *, light: bool, quick: bool
+) -> dict[str, list[str]]:
+    """The loads of ``overhead``."""
+    share = _QUICK if quick else 1
+    commands = {}
+    files = scratch / "files"
+    if {"stats", "parallel"} & {*names}:
+        files.mkdir()
+        for number in range(500):
+            (files / str(number)).touch()
+    stats, every = compiled(HERE / "loads" / "stats.c"), 100_000 // share
+    if "stats" in names:
+        commands["stats"] = [stats, str(every), str(files)]
+    if "import" in names:
+        commands["import"] = importing(light=light)
+    if "forks" in names:
+        commands["forks"] = [compiled(HERE / "loads" / "forks.c"), str(1000 // share), "/bin/true"]
+    if "reads" in names:
+        commands["reads"] = [compiled(HERE / "loads" / "reads.c"), str(10_000_000 // share)]
+    if "parallel" in names:
+        parallel = compiled(HERE / "loads" / "parallel.c")
+        commands["parallel"] = [parallel, str(TASKS), stats, str(every // TASKS), str(files)]
+    commands[START] = ["/bin/true"]
+    return commands
+
+
+def importing(*, light: bool) -> list[str]:
+    python, modules = (sys.executable, LIGHT) if light else (_installed(), PACKAGES)
+    return [python, "-c", f"import {', '.join(modules)}"]
+
+
+def growing(name: str, stops: int, root: Path) -> list[str]:
+    """A growth load of so many stops: over a hundred paths, or over as many paths as stops.
+
+    A million files would take minutes to make and fill the kernel's caches; many symlinks to one
+    folder give as many paths, which a tracer cannot know to be the same files.
+    """
+    real = root / "real"
+    if not real.exists():
+        real.mkdir(parents=True)
+        for number in range(FILES):
+            (real / str(number)).touch()
+        for number in range(MANY // FILES):
+            (root / str(number)).symlink_to("real")
+    folders, files = (10, 10) if name == "same" else (stops // FILES, FILES)
+    there = "missing" if name == "missing" else "there"
+    paths = compiled(HERE / "loads" / "paths.c")
+    return [paths, there, str(stops), str(folders), str(files), str(root)]
+
+
+def _installed() -> str:
+    """The Python of a virtual environment that has the packages, made once."""
+    venv = WORK / "venv"
+    done = venv / "packages"
+    if not done.exists() or done.read_text().split() != list(PACKAGES):
+        say(f"installing {', '.join(PACKAGES)} in {os.path.relpath(venv)}")
+        call([sys.executable, "-m", "venv", "--clear", str(venv)])
+        call([str(venv / "bin" / "pip"), "install", "-qq", *PACKAGES])
+        done.write_text("\n".join(PACKAGES))
+    return str(venv / "bin" / "python")
