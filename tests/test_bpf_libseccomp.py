@@ -58,13 +58,14 @@ def test_the_verdict_on_every_call(policy: Verdicts) -> None:
     program = bpf.program(policy)
     for arch, number, argument in _every_call(policy):
         calls = policy.get(arch, {})
+        arguments: tuple[int, ...] = (argument,)
         match calls.get(number):
             case bpf.FirstIsOneOf(values):
-                stops, arguments = argument in values, (argument,)
+                stops = argument in values
             case bpf.IsNotNull(place):
                 stops, arguments = argument != 0, (*(0,) * place, argument)
             case None:
-                stops, arguments = number in calls, (argument,)
+                stops = number in calls
         assert run(program, arch, number, *arguments) == (ACT_NOTIFY if stops else ACT_ALLOW)
 
 

@@ -198,8 +198,10 @@ def test_what_a_runtime_may_forbid(
 ) -> None:
     """One line says what is refused and one says what to allow."""
     trace = tmp_path / "x.trace"
-    words = ("run", "-o", str(trace), "--", "sh", "-c", "echo ran")
+    engine = {"ptrace": "ptrace", "seccomp": "notify"}[call]
+    words = ("run", "-o", str(trace), "--engine", engine, "--", "sh", "-c", "echo ran")
     fails(slimtrace(*words, prefix=(tracee("deny"), call)), 125, *said)
+    assert not trace.exists()
 
 
 def test_as_an_ordinary_user(traced: Trace, unprivileged: tuple[str, ...], tmp_path: Path) -> None:

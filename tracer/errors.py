@@ -1,5 +1,6 @@
 """What can go wrong, as users are told it: ``cannot VERB OBJECT: cause`` and the next step."""
 
+import os
 from typing import Literal
 
 Refused = Literal["ptrace", "process_vm_readv", "seccomp"]
@@ -43,13 +44,13 @@ class CannotTraceError(SlimtraceError):
     """The kernel, or who set up this place, refuses what tracing needs.
 
     :ivar what: ``ptrace``, ``seccomp`` or ``process_vm_readv``.
-    :ivar cause: what the kernel answered.
+    :ivar number: the errno that the kernel answered with.
     """
 
-    def __init__(self, what: Refused, cause: OSError) -> None:
-        super().__init__(f"cannot trace: {what} is refused: {cause.strerror}")
+    def __init__(self, what: Refused, number: int) -> None:
+        super().__init__(f"cannot trace: {what} is refused: {os.strerror(number)}")
         self.what = what
-        self.cause = cause
+        self.number = number
 
 
 class TraceFileError(SlimtraceError):

@@ -59,7 +59,7 @@ def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:
         try:
             return _notify(command)
         except CannotTraceError as error:
-            if asked == "notify":
+            if asked == "notify" or error.what == "process_vm_readv":
                 raise _final(error) from error
             return _ptrace(command, _reason(error), syscall=False, all_calls=all_calls)
     return _ptrace(command, None, syscall=asked == "ptrace-syscall", all_calls=all_calls)
@@ -67,7 +67,7 @@ def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:
 
 def _notify(command: Command) -> Chosen:
     if kernel_version() < NOTIFY_SINCE:
-        raise CannotTraceError("seccomp", OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)))
+        raise CannotTraceError("seccomp", errno.ENOSYS)
     return Chosen(NotifyEngine(command.launch()))
 
 
@@ -92,16 +92,16 @@ def _ptrace(command: Command, why: str | None, *, syscall: bool, all_calls: bool
 
 def _reason(error: CannotTraceError) -> str:
     """Why an engine was passed over, in a few words."""
-    if error.what == "seccomp" and error.cause.errno == errno.EBUSY:
+    if error.what == "seccomp" and error.number == errno.EBUSY:
         return "a seccomp listener watches this process already"
-    if error.what == "seccomp" and error.cause.errno in (errno.ENOSYS, errno.EINVAL):
+    if error.what == "seccomp" and kernel_version() < NOTIFY_SINCE:
         return "this kernel has no seccomp user notification"
-    return f"{error.what} is refused: {error.cause.strerror}"
+    return f"{error.what} is refused: {os.strerror(error.number)}"
 
 
 def _final(error: CannotTraceError) -> SlimtraceError:
     """The error for the user: nothing else can be tried."""
-    if error.what == "seccomp" and error.cause.errno == errno.EBUSY:
+    if error.what == "seccomp" and error.number == errno.EBUSY:
         return SlimtraceError(
             "cannot trace: a seccomp listener watches this process already",
             "use --engine auto or ptrace, or run slimtrace outside that container engine or tracer",
@@ -111,7 +111,7 @@ def _final(error: CannotTraceError) -> SlimtraceError:
             "cannot trace: this process is being traced already",
             "run slimtrace outside the other tracer",
         )
-    if error.what == "seccomp" and error.cause.errno in (errno.ENOSYS, errno.EINVAL):
+    if error.what == "seccomp" and kernel_version() < NOTIFY_SINCE:
         hint = "use --engine ptrace: notify needs Linux 5.5 with seccomp user notification"
     else:
         hint = how_to_allow(error.what, place(), ptrace_scope())

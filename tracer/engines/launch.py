@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Never
 from tracer.engines.guard import Guard
 from tracer.errors import CannotExecuteError, CannotTraceError, CommandNotFoundError
 from tracer.kernel import ptrace, seccomp
+from tracer.kernel.memory import MemoryReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,7 +91,7 @@ class Launch:
         except OSError as error:
             self._control.close()
             os.waitpid(pid, ptrace.WAIT_OURS)
-            raise CannotTraceError("ptrace", error) from error
+            raise CannotTraceError("ptrace", error.errno or 0) from error
         except CannotTraceError:
             os.waitpid(pid, ptrace.WAIT_OURS)
             raise
@@ -105,8 +106,18 @@ class Launch:
         if data == b"x":
             return fds[0] if fds else -1
         self._control.close()
-        number = int(data or b"0")
-        raise CannotTraceError("seccomp", OSError(number, os.strerror(number)))
+        raise CannotTraceError("seccomp", int(data or b"0"))
+
+    def check_memory(self, child: int) -> None:
+        """See that the child's memory may be read; else it is told to end.
+
+        :raises CannotTraceError: it may not.
+        """
+        try:
+            MemoryReader().check(child)
+        except OSError as error:
+            self._control.close()
+            raise CannotTraceError("process_vm_readv", error.errno or 0) from error
 
     def go(self) -> None:
         """Let the child exec the app, unless it was killed already."""

@@ -17,7 +17,6 @@ from tracer.engines.notifications import Notifications
 from tracer.engines.restart import AVAILABLE, Restarts
 from tracer.errors import CannotTraceError
 from tracer.kernel import bpf
-from tracer.kernel.memory import MemoryReader
 from tracer.kernel.seccomp import Listener
 from tracer.syscalls import tables
 
@@ -42,11 +41,11 @@ class NotifyEngine:
         self._guard, listener = launch.under_guard(code)
         self._listener = Listener.open(listener)
         try:
-            MemoryReader().check(self._guard.app)
-        except OSError as error:
+            launch.check_memory(self._guard.app)
+        except CannotTraceError:
             self._listener.close()
             self._guard.join()
-            raise CannotTraceError("process_vm_readv", error) from error
+            raise
         self.app = App(self._guard.app, self._guard)
         self.stops = 0
 

@@ -57,6 +57,7 @@ class PtraceEngine:
         else:
             code = bpf.program(tables.verdicts(self._calls), bpf.TRACE)
             pid = launch.seized(code, _OPTIONS | ptrace.FILTERED)
+        launch.check_memory(pid)
         self._lifecycle.adopt(pid)
         self.app = App(pid, self._lifecycle)
 
