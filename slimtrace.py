@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from builder.commands import build
-from tracer.commands import run, show
+from tracer.commands import attach, run, show
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
 
@@ -27,6 +27,7 @@ app.command(
     "run",
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
 )(run)
+app.command("attach")(attach)
 app.command("show")(show)
 app.command("build")(build)
 

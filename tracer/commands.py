@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tracer.console import detail, fail, say, warn
 from tracer.errors import UsageError
 from tracer.gaps import loses_files
+
+if TYPE_CHECKING:
+    from tracer.run import Result
 
 _RUN_HELP = """
 Examples:
@@ -25,6 +28,18 @@ Exit status: that of COMMAND (128+N when signal N ended it); 1 when a driver fai
 never was ready; 125 when slimtrace failed, 126 when COMMAND cannot be executed, 127 when it is
 not found.
 """  # noqa: E501 -- an example is one line
+
+_ATTACH_HELP = """
+Examples:
+
+  slimtrace attach 4242
+
+  slimtrace attach "$(pgrep -o nginx)" -o nginx.trace --stop-after 60
+
+What it did before is known by its open and mapped files alone, so the trace is never complete.
+
+Exit status: 0; 125 when it cannot be traced.
+"""
 
 _SHOW_HELP = """
 Examples:
@@ -96,11 +111,11 @@ def run(
     ] = None,
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
-    from tracer.run import Options  # noqa: PLC0415 -- not needed for --help
+    from tracer.output import Output  # noqa: PLC0415 -- not needed for --help
+    from tracer.run import Options  # noqa: PLC0415
     from tracer.run import run as trace_run  # noqa: PLC0415
 
-    if append and force:
-        raise UsageError("cannot both --append to a trace and --force it to be replaced")
+    check_output(append=append, force=force)
     plan = None
     number = parse_signal(stop_signal) if stop_signal is not None else None
     if ready is not None or commands or stop_after is not None:
@@ -116,15 +131,39 @@ def run(
     result = trace_run(
         command,
         Options(
-            output,
-            append=append,
-            force=force,
+            Output(output, append, force),
             plan=plan,
             stop_signal=number,
             engine=_engine(engine, syscalls),
             all_calls=syscalls == "all",
         ),
     )
+    _tell(result, output)
+    raise typer.Exit(result.exit_status)
+
+
+def attach(
+    pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process that runs already.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
+    ] = DEFAULT_TRACE,
+    append: Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")] = False,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0, help="Let it go after SECONDS, at the latest."),
+    ] = None,
+) -> None:
+    """Trace the process PID, its threads and its descendants until Ctrl-C, then let them go."""
+    from tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
+    from tracer.output import Output  # noqa: PLC0415
+
+    check_output(append=append, force=force)
+    _tell(trace_process(pid, Output(output, append, force), stop_after), output)
+
+
+def _tell(result: Result, output: str) -> None:
+    """Say how a run ended."""
     losing = [kind for kind in result.gaps if loses_files(kind)]
     if losing:
         warn(
@@ -133,10 +172,9 @@ def run(
         )
     if result.failure is not None:
         fail(result.failure.message, result.failure.hint)
-    detail(f"{result.stops} calls stopped in {result.run.seconds} s")
+    detail(f"{result.stops} calls stopped in {result.run.seconds} s by {result.run.engine}")
     whole = "complete" if result.run.complete else "incomplete"
     say(f"wrote {output}: {result.files:,} files, {whole}, in {result.run.seconds:.1f} s")
-    raise typer.Exit(result.exit_status)
 
 
 def show(
@@ -179,6 +217,12 @@ def _engine(asked: str, syscalls: str) -> str:
     return asked
 
 
+def check_output(*, append: bool, force: bool) -> None:
+    """:raises UsageError: both were said."""
+    if append and force:
+        raise UsageError("cannot both --append to a trace and --force it to be replaced")
+
+
 def parse_signal(text: str) -> signal.Signals:
     """A signal by name, with or without SIG, or by number.
 
@@ -194,4 +238,5 @@ def parse_signal(text: str) -> signal.Signals:
 
 
 run.__doc__ = f"{run.__doc__}\n{_RUN_HELP}"
+attach.__doc__ = f"{attach.__doc__}\n{_ATTACH_HELP}"
 show.__doc__ = f"{show.__doc__}\n{_SHOW_HELP}"

@@ -3,7 +3,7 @@
 import os
 from typing import Literal
 
-Refused = Literal["ptrace", "process_vm_readv", "seccomp"]
+Refused = Literal["ptrace", "attaching", "process_vm_readv", "seccomp"]
 """What tracing needs and a place may refuse."""
 
 

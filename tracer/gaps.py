@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LOSES_FILES: dict[str, bool] = {
     "interrupted": True,
+    "attached": True,
     "foreign-root": True,
     "unknown-call": True,
     "own-listener": True,

@@ -13,7 +13,12 @@ PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 
 _MARKS = ("run/.containerenv", "run/systemd/container", ".dockerenv")
 _VARIABLES = (b"container=", b"KUBERNETES_SERVICE_HOST=")
-_YAMA_RESTRICTS = {"ptrace": ("2",), "process_vm_readv": ("1", "2"), "seccomp": ()}
+_YAMA_RESTRICTS: dict[str, tuple[str, ...]] = {
+    "ptrace": ("2",),
+    "attaching": ("1", "2"),
+    "process_vm_readv": ("1", "2"),
+    "seccomp": (),
+}
 """The settings with which Yama may refuse a call (Yama.rst); 1 lets a parent seize its child."""
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracer import environment, interrupts
 from tracer.console import say
 from tracer.engines.choose import AUTO, Command, start
 from tracer.engines.launch import find_program
-from tracer.errors import SlimtraceError, TraceFileError
+from tracer.errors import SlimtraceError
 from tracer.model import Run
+from tracer.output import timestamp
 from tracer.platform import check_platform
 from tracer.recorder import Recorder
 from tracer.session import trace
-from tracer.tracefile.reader import read_trace
-from tracer.tracefile.writer import TraceWriter
 
 if TYPE_CHECKING:
     import signal
@@ -27,15 +25,14 @@ if TYPE_CHECKING:
     from tracer.drive import Plan
     from tracer.engines.engine import Engine
     from tracer.errors import DriverError
+    from tracer.output import Output
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What ``run`` was asked for. ``plan`` is None where nothing drives the app."""
 
-    output: str
-    append: bool = False
-    force: bool = False
+    output: Output
     plan: Plan | None = None
     stop_signal: signal.Signals | None = None
     engine: str = AUTO
@@ -84,10 +81,8 @@ def run(command: Sequence[str], options: Options) -> Result:
         from tracer.drive import check_not_ready  # noqa: PLC0415 -- http is slow to import
 
         check_not_ready(options.plan)
-    number, first_process = _continued(options)
-    writer = TraceWriter(
-        os.path.abspath(options.output), append=options.append, force=options.force
-    )
+    number, first_process = options.output.continued()
+    writer = options.output.open()
     mask = interrupts.block()
     try:
         what = Command(program, command, mask)
@@ -107,23 +102,10 @@ def run(command: Sequence[str], options: Options) -> Result:
         raise
     finally:
         interrupts.restore(mask)
-    writer.close()
-    if writer.failure is not None:
-        raise TraceFileError(
-            f"cannot write {options.output}: {writer.failure.strerror}",
-            "the trace is cut short: make room and trace again",
-        )
+    options.output.finish(writer)
     failure = driver.failure if driver else None
     status = failure.exit_status if failure else (about.exit_status or 0)
     return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps)
-
-
-def _continued(options: Options) -> tuple[int, int]:
-    """The number of this run and the id of its first process image in the trace."""
-    if not options.append or not os.path.exists(options.output):
-        return 0, 1
-    trace = read_trace(options.output)
-    return len(trace.runs), 1 + max((image.id for image in trace.processes), default=0)
 
 
 def _begin(command: Sequence[str], options: Options, engine: str) -> Run:
@@ -134,7 +116,7 @@ def _begin(command: Sequence[str], options: Options, engine: str) -> Run:
         env=environment.kept(os.environ),
         image="rootfs:/",
         image_digest=None,
-        started=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started=timestamp(),
         machine=platform.machine(),
         engine=engine,
         stop_signal=options.stop_signal.name if options.stop_signal else None,

@@ -163,6 +163,27 @@ def program(tid: int) -> str:
         return "a process that is gone"
 
 
+def identity(tid: int) -> tuple[int, int]:
+    """The effective user and group of a process; (0, 0) when it is gone."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            fields = dict(line.split(b":", 1) for line in file)
+        return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
+    except (OSError, KeyError, ValueError):
+        return 0, 0
+
+
+def environment(tid: int) -> dict[str, str]:
+    """The variables of a process as exec left them; none when it may not be looked into."""
+    try:
+        with open(f"/proc/{tid}/environ", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(word).partition("=") for word in words)
+    return {name: value for name, is_set, value in pairs if is_set}
+
+
 def command_line(tid: int) -> tuple[str, ...]:
     """The arguments of the process as exec left them; empty when it is gone."""
     try:

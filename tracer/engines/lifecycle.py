@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from tracer import tracee
 from tracer.engines.stops import Event, Exited, SignalDelivery, decode_status
 from tracer.kernel import ptrace
+from tracer.kernel.registers import Registers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,8 +43,10 @@ class Lifecycle:
         self._exit: Exited | None = None
         self._first: int | None = None
         self._app = 0
+        self._detaching = False
+        self._registers = Registers()
         self.images: dict[int, int] = {}
-        self.called: Callable[[int], object] = self._resume
+        self.called: Callable[[int], object] = self.go_on
 
     def begin(self, recorder: Recorder, execs: Execs, called: Callable[[int], None]) -> None:
         """Record from now on; ``called`` is to let the threads that it is given go on."""
@@ -59,6 +62,22 @@ class Lifecycle:
         """Whether this is the child that has not executed the app yet."""
         return tid == self._app and self._first is None
 
+    def join(self, tid: int, image: int, *, owner: bool) -> None:
+        """Follow a thread that runs already, seized by this thread.
+
+        :param owner: whether it is the first thread of the process that runs the image.
+        """
+        self._live.add(tid)
+        self.images[tid] = image
+        if owner:
+            self._owners[image] = tid
+        self._first = image if self._first is None else self._first
+
+    @property
+    def lives(self) -> bool:
+        """Whether any tracee is left."""
+        return bool(self._live)
+
     def loop(self) -> None:
         """Handle stops until no tracee is left."""
         try:
@@ -68,6 +87,43 @@ class Lifecycle:
                     self._handle(tid, status)
         except ChildProcessError:
             return
+
+    def handle_all(self) -> None:
+        """Handle the stops that there are now."""
+        while self._live:
+            try:
+                tid, status = os.waitpid(-1, ptrace.WAIT_OURS | os.WNOHANG)
+            except ChildProcessError:
+                self._live.clear()
+                return
+            if tid == 0:
+                return
+            self._handle(tid, status)
+
+    def detach_all(self) -> None:
+        """Have every tracee stop, to be let go for good at that stop, and at no other.
+
+        Only there can a call that the stop ended be made again (Registers.spare).
+        """
+        self._detaching = True
+        for tid in [*self._live]:
+            if tid in self._parked:
+                self._detach(tid)
+            else:
+                ptrace.interrupt(tid)
+
+    def go_on(self, tid: int, signal: int = 0) -> None:
+        """Let a stopped thread run, delivering ``signal``."""
+        if self._detaching:
+            ptrace.interrupt(tid)  # again: any other stop takes back what was asked for
+        self._resume(tid, signal)
+
+    def _detach(self, tid: int) -> None:
+        self._registers.spare(tid)
+        ptrace.detach(tid)
+        self._live.discard(tid)
+        self._parked.pop(tid, None)
+        self.images.pop(tid, None)
 
     def _wait(self) -> tuple[int, int]:
         """The next stop; (0, 0) after a moment while a child waits for its birth to be told.
@@ -88,9 +144,9 @@ class Lifecycle:
         del self._parked[tid]
         if self.image_of(tid) is None and self._first is not None:
             self.images[tid] = self._first
-        self._resume(tid)
+        self.go_on(tid)
 
-    def _handle(self, tid: int, status: int) -> None:  # noqa: C901 -- one branch for each stop
+    def _handle(self, tid: int, status: int) -> None:  # noqa: C901, PLR0912 -- a branch for each
         stop = decode_status(status)
         match stop:
             case Exited():
@@ -98,25 +154,28 @@ class Lifecycle:
             case SignalDelivery():
                 if tid == self._app:
                     self._delivered[stop.signal] = time.monotonic()
-                self._resume(tid, stop.signal)
+                self.go_on(tid, stop.signal)
             case Event.BIRTH:
                 self._born(tid)
-                self._resume(tid)
+                self.go_on(tid)
             case Event.EXEC:
                 self._executed(tid)
-                self._resume(tid)
+                self.go_on(tid)
             case Event.CALL:
                 self.called(tid)
+            case Event.GROUP_STOP | Event.FIRST_STOP if self._detaching:
+                self._detach(tid)
             case Event.GROUP_STOP:
                 ptrace.listen(tid)
             case Event.FIRST_STOP:
                 self._live.add(tid)
+                self._registers.spare(tid)
                 if tid in self.images or tid == self._app:
-                    self._resume(tid)
+                    self.go_on(tid)
                 else:
                     self._parked[tid] = time.monotonic()
             case Event.OTHER:
-                self._resume(tid)
+                self.go_on(tid)
             case _:
                 assert_never(stop)
 
@@ -129,7 +188,7 @@ class Lifecycle:
             self.images[child] = image
         self._live.add(child)
         if self._parked.pop(child, None) is not None:
-            self._resume(child)
+            self.go_on(child)
 
     def _executed(self, tid: int) -> None:
         """The process runs another program. All its other threads are gone (execve(2))."""

@@ -25,8 +25,6 @@ from tracer.syscalls.classes import HOT
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tracer.engines.launch import Launch
     from tracer.engines.meanings import Key
     from tracer.kernel.ptrace import Entry
@@ -67,8 +65,7 @@ class PtraceEngine:
         decoder = Decoder(
             recorder, ptraces=True, listeners=Listeners.REFUSE if by_filter else Listeners.FINE
         )
-        resume = ptrace.resume if by_filter else ptrace.resume_to_call
-        calls = CallStops(decoder, self._lifecycle, self._calls, resume, count=self._all)
+        calls = CallStops(decoder, self._lifecycle, self._calls, count=self._all)
         self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
         try:
             self._launch.go()
@@ -95,7 +92,6 @@ class CallStops:
         decoder: Decoder,
         lifecycle: Lifecycle,
         calls: dict[int, tables.Call],
-        resume: Callable[[int], bool],
         *,
         count: bool,
     ) -> None:
@@ -103,7 +99,7 @@ class CallStops:
         self._decoder = decoder
         self._lifecycle = lifecycle
         self._meanings = Meanings(decoder, calls)
-        self._resume = resume
+        self._resume = lifecycle.go_on
         self._plans = {key: plan for key, call in calls.items() if (plan := plan_of(call))}
         self._info = ptrace.SyscallInfo()
         self._memory = MemoryReader()

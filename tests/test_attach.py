@@ -1,0 +1,263 @@
+"""slimtrace attach: what runs already is traced for a while, and goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from parts import need, need_root
+from traces import SECONDS, command, environment, fails, grow, run_slimtrace, show, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Tracee
+
+SERVER = """
+import os, sys, threading, time
+held = open("held"); log = open("log", "a"); os.open("sub", os.O_RDONLY)
+def work():
+    while True:
+        os.path.exists("by-thread"); time.sleep(0.01)
+threading.Thread(target=work, daemon=True).start()
+child = os.fork()
+if child == 0:
+    while True:
+        os.path.exists("by-child"); time.sleep(0.01)
+print(child, flush=True)
+for line in sys.stdin:
+    os.system("cat " + line.strip())
+    print("served", flush=True)
+os.kill(child, 9)
+"""
+TREE = {"held": "1", "log": "", "sub/": "", "asked": "answer\n", "by-thread": "", "by-child": ""}
+
+
+class _Running:
+    """A program that runs untraced, spoken to by its standard streams."""
+
+    def __init__(self, argv: list[str], directory: str) -> None:
+        self.process = subprocess.Popen(
+            argv,
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.communicate(timeout=SECONDS)
+
+
+class _Attached:
+    """slimtrace that traces a process, until it is told to let go."""
+
+    def __init__(self, pid: int, trace: str, *options: str) -> None:
+        self.trace = trace
+        words = command("-q", "attach", str(pid), "-o", trace, *options)
+        self.tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+        until(lambda: os.path.exists(trace) and '"use"' in read(trace))
+
+    def let_go(self, number: int = signal.SIGINT) -> dict[str, str]:
+        """Have it detach; the paths and uses that it saw."""
+        self.tracer.send_signal(number)
+        _, said = self.tracer.communicate(timeout=SECONDS)
+        assert self.tracer.returncode == 0, said
+        assert "Traceback" not in said
+        return touches(self.trace)
+
+
+def read(name: str) -> str:
+    with open(name) as file:
+        return file.read()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(int(SECONDS * 100)):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come about")
+
+
+def touches(trace: str) -> dict[str, str]:
+    document = show(trace)
+    return {
+        text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
+        for section, state in (("files", "file"), ("missing", "missing"), ("created", "created"))
+        for entry in document[section]
+    }
+
+
+def tracer_of(pid: int) -> int:
+    lines = read(f"/proc/{pid}/status").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("TracerPid"))
+
+
+def state_of(pid: int) -> str:
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_with_threads_and_children(tmp_path: Path, number: signal.Signals) -> None:
+    work = grow(str(tmp_path / "work"), TREE)
+    with _Running([os.path.realpath(sys.executable), "-c", SERVER], work) as server:
+        child = int(server.hear())
+        attached = _Attached(server.pid, str(tmp_path / "app.trace"))
+        server.say("asked")
+        assert [server.hear(), server.hear()] == ["answer", "served"]
+        until(lambda: "by-thread" in read(attached.trace) and "by-child" in read(attached.trace))
+        seen = attached.let_go(number)
+        expected = {
+            work: "file chdir stat",
+            f"{work}/held": "file read",
+            f"{work}/log": "file write",
+            f"{work}/sub": "file list",
+            f"{work}/by-thread": "file stat",
+            f"{work}/by-child": "file stat",
+            f"{work}/asked": "file read",
+        }
+        assert {path: uses for path, uses in seen.items() if path.startswith(work)} == expected
+        loaded = {os.path.basename(path) for path, uses in seen.items() if "read" in uses}
+        assert "libc.so.6" in loaded, "it was mapped when the server started"
+        document = show(attached.trace)
+        (run,) = document["runs"]
+        assert (run["complete"], run["exit_status"]) == (False, None)
+        assert {gap["kind"] for gap in run["gaps"]} == {"attached"}
+        programs = [image["argv"][-1] for image in document["processes"]]
+        assert programs == [SERVER, SERVER, "cat asked", "asked"]
+        parents = [image["parent"] for image in document["processes"]]
+        assert parents == [None, 1, 1, 3]
+        # it goes on, untraced
+        assert (tracer_of(server.pid), tracer_of(child)) == (0, 0)
+        server.say("asked")
+        assert [server.hear(), server.hear()] == ["answer", "served"]
+
+
+@pytest.mark.parametrize("how", ["epoll", "read", "poll", "nanosleep", "semop", "futex"])
+def test_in_the_middle_of_a_blocking_call(tmp_path: Path, tracee: Tracee, how: str) -> None:
+    """Seized and let go twice while it waits, the call ends as it would have."""
+    work = grow(str(tmp_path / "work"), {"after": ""})
+    with _Running([tracee("waits"), work, how], work) as app:
+        assert app.hear() == "waiting"
+        for number in range(2):
+            _Attached(app.pid, str(tmp_path / f"{number}.trace")).let_go()
+            assert tracer_of(app.pid) == 0
+        last = _Attached(app.pid, str(tmp_path / "last.trace"))
+        app.say("")
+        assert app.hear() == "done"
+        assert app.process.wait(SECONDS) == 0
+        _, said = last.tracer.communicate(timeout=SECONDS)
+        assert last.tracer.returncode == 0, said
+        assert touches(last.trace)[f"{work}/after"] == "file read"
+        (image,) = show(last.trace)["processes"]
+        assert image["exit_status"] == 0
+
+
+def test_a_stopped_process_stays_stopped(tmp_path: Path, tracee: Tracee) -> None:
+    work = grow(str(tmp_path / "work"), {"after": ""})
+    with _Running([tracee("waits"), work, "read"], work) as app:
+        assert app.hear() == "waiting"
+        app.process.send_signal(signal.SIGSTOP)
+        until(lambda: state_of(app.pid) == "T")
+        attached = _Attached(app.pid, str(tmp_path / "app.trace"))
+        until(lambda: state_of(app.pid) in "tT")
+        attached.let_go()
+        until(lambda: state_of(app.pid) == "T")
+        app.process.send_signal(signal.SIGCONT)
+        app.say("")
+        assert app.hear() == "done"
+
+
+def test_the_tracer_killed_leaves_it_running(tmp_path: Path, tracee: Tracee) -> None:
+    work = grow(str(tmp_path / "work"), {"after": ""})
+    with _Running([tracee("waits"), work, "read"], work) as app:
+        assert app.hear() == "waiting"
+        attached = _Attached(app.pid, str(tmp_path / "app.trace"))
+        attached.tracer.kill()
+        attached.tracer.communicate(timeout=SECONDS)
+        app.say("")
+        assert app.hear() == "done"
+        assert app.process.wait(SECONDS) == 0
+
+
+def test_stop_after(tmp_path: Path, tracee: Tracee) -> None:
+    work = grow(str(tmp_path / "work"), {"after": ""})
+    with _Running([tracee("waits"), work, "read"], work) as app:
+        assert app.hear() == "waiting"
+        trace = str(tmp_path / "app.trace")
+        done = run_slimtrace("attach", str(app.pid), "-o", trace, "--stop-after", "0.3")
+        assert done.returncode == 0, done.stderr
+        assert "warning: the trace may be incomplete: attached" in done.stderr
+        assert tracer_of(app.pid) == 0
+        again = run_slimtrace(
+            "attach", str(app.pid), "-o", trace, "--append", "--stop-after", "0.1"
+        )
+        assert again.returncode == 0, again.stderr
+        assert len(show(trace)["runs"]) == 2
+
+
+def test_what_cannot_be_attached_to(tmp_path: Path) -> None:
+    trace = str(tmp_path / "app.trace")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    fails(
+        run_slimtrace("attach", str(gone.pid), "-o", trace),
+        125,
+        f"cannot attach to {gone.pid}: there is no such process",
+    )
+    fails(
+        run_slimtrace("attach", "2", "-o", trace),
+        125,
+        "cannot attach to 2: operation not permitted",
+        "allow attaching: ",
+    )
+    assert not os.path.exists(trace)
+    assert run_slimtrace("attach", "x", "-o", trace).returncode == 2
+    assert run_slimtrace("attach", "1", "--append", "--force", "-o", trace).returncode == 2
+
+
+def test_a_process_that_is_traced_already(tmp_path: Path, tracee: Tracee) -> None:
+    work = grow(str(tmp_path / "work"), {"after": ""})
+    with _Running([tracee("waits"), work, "read"], work) as app:
+        assert app.hear() == "waiting"
+        first = _Attached(app.pid, str(tmp_path / "first.trace"))
+        second = run_slimtrace("attach", str(app.pid), "-o", str(tmp_path / "second.trace"))
+        what = f"cannot attach to {app.pid}: process {first.tracer.pid} traces it already"
+        fails(second, 125, what, "end that tracer first")
+        first.let_go()
+
+
+def test_another_users_process(tmp_path: Path, unprivileged: tuple[str, ...]) -> None:
+    need_root()
+    need("sleep")
+    tmp_path.chmod(0o777)
+    with _Running(["sleep", "1000"], str(tmp_path)) as app:
+        done = run_slimtrace(
+            "attach", str(app.pid), "-o", "/dev/shm/slimtrace-none.trace", prefix=unprivileged
+        )
+        fails(done, 125, f"cannot attach to {app.pid}: operation not permitted", "allow attaching")

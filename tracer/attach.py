@@ -1,0 +1,76 @@
+"""``slimtrace attach``: a process that runs already is traced for a while."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tracer import environment, tracee
+from tracer.engines.attach import ENDING, Attachment
+from tracer.errors import CannotTraceError, SlimtraceError
+from tracer.model import Run
+from tracer.output import timestamp
+from tracer.place import how_to_allow, place, ptrace_scope
+from tracer.platform import check_platform
+from tracer.recorder import Recorder
+from tracer.run import Result
+
+if TYPE_CHECKING:
+    from tracer.output import Output
+
+
+def attach(pid: int, output: Output, stop_after: float | None) -> Result:
+    """Trace a process, its threads and descendants until they end or slimtrace is told to stop.
+
+    :param stop_after: seconds, or None.
+    :raises SlimtraceError: it could not be seized, or the trace not written; each subclass with
+        its exit status.
+    """
+    check_platform()
+    number, first_process = output.continued()
+    writer = output.open()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, stops would not be told (wait(2))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING | {signal.SIGCHLD})
+    try:
+        attachment = _seized(pid)
+        recorder = Recorder(writer, number, first_process)
+        about = _about(pid, attachment)
+        writer.run(about)
+        attachment.run(recorder, stop_after)
+        about = replace(about, seconds=round(recorder.seconds(), 3), complete=recorder.complete)
+        writer.end(about)
+    except BaseException:
+        writer.abandon()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    output.finish(writer)
+    return Result(about, 0, attachment.stops, recorder.files, None, recorder.gaps)
+
+
+def _seized(pid: int) -> Attachment:
+    try:
+        return Attachment(pid)
+    except CannotTraceError as error:
+        hint = how_to_allow("attaching", place(), ptrace_scope())
+        cause = os.strerror(error.number).lower()
+        raise SlimtraceError(f"cannot attach to {pid}: {cause}", hint) from error
+
+
+def _about(pid: int, attachment: Attachment) -> Run:
+    ids = tracee.identity(pid)
+    cwd = tracee.link(b"/proc/%d/cwd" % pid)
+    return Run(
+        command=tracee.command_line(pid),
+        cwd=os.fsdecode(cwd or b"/"),
+        user="{}:{}".format(*ids),
+        env=environment.kept(tracee.environment(pid)),
+        image="rootfs:/",
+        image_digest=None,
+        started=timestamp(),
+        machine=platform.machine(),
+        engine=attachment.name,
+    )
