@@ -31,6 +31,7 @@ _SOCKET = re.compile(r'sun_path="((?:[^"\\]|\\.)*)"')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
 _BEHIND = re.compile(r"(?:\d+|AT_FDCWD)<(.*)>", re.DOTALL)
 _PID = re.compile(r"(\d+)")
+_CUT = ("<unfinished ...>", "<detached ...>", " = ?")  # the thread was killed in the call
 _NESTS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
@@ -39,11 +40,17 @@ class Log:
     """What all processes of one run named.
 
     :ivar succeeded: absolute, ``.`` and ``//`` folded.
-    :ivar failed: the same, of calls that failed.
+    :ivar absent: the same, of calls that failed for there was nothing.
+    :ivar refused: of calls that failed though there may have been something.
+    :ivar executed: those of the succeeded that a process became.
+    :ivar links: those of the succeeded that are symlinks which the run made.
     """
 
     succeeded: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    executed: set[str] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
 
 
 def read_log(prefix: str, cwd: str) -> Log:
@@ -75,7 +82,7 @@ def _read_process(log: Log, lines: dict[int, list[str]], pid: int, cwd: bytes) -
     for line in lines[pid]:
         match = _CALL.match(line)
         if match is None:
-            assert line.startswith(("---", "+++")) or "unfinished" in line or " = ?" in line, line
+            assert line.startswith(("---", "+++")) or any(mark in line for mark in _CUT), line
             continue
         name, arguments, result = match[1], _split(match[2]), match[3]
         done = not result.startswith(("-1", "?"))
@@ -87,9 +94,21 @@ def _read_process(log: Log, lines: dict[int, list[str]], pid: int, cwd: bytes) -
             cwd = _behind(arguments[0]) or cwd
             continue
         for path in _paths(name, arguments, cwd):
-            (log.succeeded if done else log.failed).add(os.fsdecode(path))
+            for kind in _kinds(log, name, result):
+                kind.add(os.fsdecode(path))
             if name == "chdir" and done:
                 cwd = path
+
+
+def _kinds(log: Log, name: str, result: str) -> list[set[str]]:
+    """The sets that the paths of a call with this result belong to."""
+    if result.startswith(("-1 ENOENT", "-1 ENOTDIR")):
+        return [log.absent]
+    if result.startswith(("-1", "?")):
+        return [log.refused]
+    also = {"execve": log.executed, "execveat": log.executed}
+    also |= {"symlink": log.links, "symlinkat": log.links}
+    return [log.succeeded, *([also[name]] if name in also else [])]
 
 
 def _paths(name: str, arguments: list[str], cwd: bytes) -> list[bytes]:
