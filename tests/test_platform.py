@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 
 import pytest
 
 from tracer.errors import SlimtraceError
 from tracer.platform import check_platform
+from tracer.syscalls.tables import MACHINES
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,20 @@ def test_where_it_cannot_work(
 def test_where_it_can(monkeypatch: pytest.MonkeyPatch, release: str) -> None:
     monkeypatch.setattr(platform, "release", lambda: release)
     check_platform()
+
+
+@pytest.mark.parametrize("machine", sorted(MACHINES))
+def test_everything_loads_on_every_machine(machine: str) -> None:
+    """What python-ptrace lacks on one of them must not be asked for there."""
+    code = f"""
+import importlib, os, pkgutil
+machine = "{machine}"
+own = os.uname()
+os.uname = lambda: os.uname_result((*own[:4], machine))
+import tracer
+for module in pkgutil.walk_packages(tracer.__path__, "tracer."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.stderr == ""

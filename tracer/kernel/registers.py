@@ -11,10 +11,9 @@ import errno
 import platform
 from dataclasses import dataclass
 
-from ptrace.binding.func import PTRACE_GETREGS, PTRACE_SETREGS
-
 from tracer.kernel.ptrace import get_register_set, request, set_register_set
 
+_GETREGS, _SETREGS = 12, 13  # sys/ptrace.h; python-ptrace has none on aarch64, as the kernel
 _AX, _ORIG_AX, _CS = 10, 15, 17  # places in struct user_regs_struct (sys/user.h)
 _ARGUMENTS_64 = (14, 13, 12, 7, 9, 8)  # di, si, dx, r10, r8, r9 (syscall(2))
 _ARGUMENTS_32 = (5, 11, 12, 13, 14, 4)  # bx, cx, dx, si, di, bp
@@ -87,7 +86,7 @@ class Registers:
 
     def interrupted(self, tid: int) -> InterruptedCall | None:
         """The call that the signal about to be delivered interrupted, or None."""
-        if not request(PTRACE_GETREGS, tid, ctypes.addressof(self._buffer)):
+        if not request(_GETREGS, tid, ctypes.addressof(self._buffer)):
             return None
         words = self._buffer
         if words[_AX] & 0xFFFFFFFF != (1 << 32) - _ERESTARTSYS:
@@ -104,7 +103,7 @@ class Registers:
         The kernel does so itself but for the few calls that say EINTR whatever stops them, as
         epoll_wait (signal(7), Interruption by stop signals). Only x86_64 shows them here.
         """
-        if AVAILABLE and request(PTRACE_GETREGS, tid, ctypes.addressof(self._buffer)):
+        if AVAILABLE and request(_GETREGS, tid, ctypes.addressof(self._buffer)):
             number = self._buffer[_ORIG_AX] & 0xFFFFFFFF
             ended = self._buffer[_AX] & 0xFFFFFFFF
             if number < 1 << 31 and ended == (1 << 32) - errno.EINTR and not _has_signal(tid):
@@ -113,4 +112,4 @@ class Registers:
     def make_again(self, tid: int) -> None:
         """Have the call that was just asked about made again after the signal's handler."""
         self._buffer[_AX] = (1 << 64) - _ERESTARTNOINTR
-        request(PTRACE_SETREGS, tid, ctypes.addressof(self._buffer))
+        request(_SETREGS, tid, ctypes.addressof(self._buffer))
