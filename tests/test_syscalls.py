@@ -28,6 +28,22 @@ NAMES_A_FILE = frozenset(
     unlink unlinkat utime utimensat utimes
     """.split()  # noqa: SIM905 -- 80 quoted names would be read by nobody
 )
+# What the C library makes of the calls that aarch64 does not have.
+STAND_FOR = {
+    "faccessat": ("access",),
+    "fchmodat": ("chmod",),
+    "fchownat": ("chown", "lchown"),
+    "linkat": ("link",),
+    "mkdirat": ("mkdir",),
+    "mknodat": ("mknod",),
+    "newfstatat": ("lstat", "stat"),
+    "openat": ("creat", "open"),
+    "readlinkat": ("readlink",),
+    "renameat": ("rename",),
+    "symlinkat": ("symlink",),
+    "unlinkat": ("rmdir", "unlink"),
+    "utimensat": ("futimesat", "utime", "utimes"),
+}
 # Calls without which a trace would be wrong though they name no file.
 CHANGES_WHAT_PATHS_MEAN = ("chroot", "pivot_root", "unshare", "setns", "mount", "fchdir")
 
@@ -112,6 +128,21 @@ def test_what_is_stopped_is_what_is_not_hot(machine: str) -> None:
     assert not {call.name for call in stopped.values()} & HOT
     verdicts = tables.verdicts(stopped)
     assert {arch << 32 | number for arch, of in verdicts.items() for number in of} == set(stopped)
+
+
+def test_a_call_means_the_same_on_aarch64() -> None:
+    """It has the x86_64 calls by other numbers, but for those that an ``…at`` call stands for."""
+    theirs, ours = tables.numbers("x86_64"), tables.numbers("arm64")
+    assert set(ours) - set(theirs) == set()
+    lacking = (set(theirs) - set(ours)) & set(SIGNATURES)
+    assert lacking == {name for names in STAND_FOR.values() for name in names}
+    assert set(STAND_FOR) <= set(ours)
+    stopped = tables.stopped_calls("aarch64")
+    arch = tables.AUDIT_ARCH_AARCH64 << 32
+    read = {name: stopped[arch | ours[name]] for name in (PATH | PROCESS) & set(ours)}
+    assert {name: call.name for name, call in read.items()} == {name: name for name in read}
+    assert {name for name, call in read.items() if call.signature != SIGNATURES[name]} == set()
+    assert {call.wide for call in stopped.values()} == {8}
 
 
 def test_x32_calls_carry_their_bit() -> None:
