@@ -13,7 +13,7 @@ from tracer.syscalls.signatures import SIGNATURES, Follow
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-ABIS = ("x86_64", "x32", "i386", "arm64")
+ABIS = ("x86_64", "x32", "i386", "arm64", "arm")
 CLASSES = {"path": PATH, "process": PROCESS, "rare": RARE, "hot": HOT}
 
 # Calls that a program can name a file with, from the man pages of section 2: none may be hot.
@@ -142,7 +142,9 @@ def test_a_call_means_the_same_on_aarch64() -> None:
     read = {name: stopped[arch | ours[name]] for name in (PATH | PROCESS) & set(ours)}
     assert {name: call.name for name, call in read.items()} == {name: name for name in read}
     assert {name for name, call in read.items() if call.signature != SIGNATURES[name]} == set()
-    assert {call.wide for call in stopped.values()} == {8}
+    assert {call.wide for call in read.values()} == {8}
+    assert stopped[tables.AUDIT_ARCH_ARM << 32 | 5].name == "open"
+    assert stopped[tables.AUDIT_ARCH_ARM << 32 | 5].wide == 4
 
 
 def test_x32_calls_carry_their_bit() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AUDIT_ARCH_X86_64 = 0xC000003E
 AUDIT_ARCH_I386 = 0x40000003
 AUDIT_ARCH_AARCH64 = 0xC00000B7
+AUDIT_ARCH_ARM = 0x40000028
 
 _ABIS = {
     "x86_64": (
@@ -27,9 +28,10 @@ _ABIS = {
         ("x32", AUDIT_ARCH_X86_64),
         ("i386", AUDIT_ARCH_I386),
     ),
-    "aarch64": (("arm64", AUDIT_ARCH_AARCH64),),
+    "aarch64": (("arm64", AUDIT_ARCH_AARCH64), ("arm", AUDIT_ARCH_ARM)),
 }
 MACHINES = frozenset(_ABIS)
+_NARROW = ("i386", "arm")
 
 _ONLY: Mapping[Meaning, Condition] = {
     Meaning.SOCKETCALL: FirstIsOneOf((2, 3, 4)),  # SYS_BIND, SYS_CONNECT, SYS_LISTEN (linux/net.h)
@@ -49,7 +51,7 @@ class Call:
 
 
 def numbers(abi: str) -> Mapping[str, int]:
-    """Names to numbers of one ABI, as system-calls knows it: i386, x32, x86_64, arm64."""
+    """Names to numbers of one ABI, as system-calls knows it: i386, x32, x86_64, arm, arm64."""
     table: Mapping[str, int] = getattr(
         import_module(f"system_calls.tables.{abi}"), f"syscalls_{abi}"
     )
@@ -71,7 +73,7 @@ def stopped_calls(
     extra |= {"clone": BIRTH, "clone3": BIRTH} if births else {}
     return {
         arch << 32 | number: Call(
-            name, extra.get(name) or SIGNATURES.get(name, _NOTED), 4 if abi == "i386" else 8
+            name, extra.get(name) or SIGNATURES.get(name, _NOTED), 4 if abi in _NARROW else 8
         )
         for abi, arch in _ABIS[machine]
         for name, number in numbers(abi).items()
