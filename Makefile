@@ -8,10 +8,10 @@ SCRIPTS := benchmarks/overhead benchmarks/growth
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench growth clean
+.PHONY: help demo test test-aarch64 lint bench growth clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(READY)  ## trace the sample app, build its slim image, run it
 	@$(BIN)/python samples/demo.py
@@ -20,6 +20,9 @@ test: $(READY)  ## lint and run all tests, with the real programs they use
 	@tests/install-parts
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-aarch64: $(READY)  ## a real run on aarch64, emulated: downloads 60 MB, takes minutes
+	CI=true $(BIN)/pytest tests/aarch64/real_run.py -k aarch64-bookworm
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check . $(SCRIPTS)
