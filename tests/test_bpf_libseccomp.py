@@ -45,7 +45,9 @@ MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
 @pytest.fixture(scope="module", params=sorted(tables.MACHINES))
 def policy(request: pytest.FixtureRequest) -> Verdicts:
     """What the tracer stops on a machine."""
-    return tables.verdicts(tables.stopped_calls(request.param, handlers=True, births=True))
+    return tables.verdicts(
+        tables.stopped_calls(request.param, handlers=True, births=True, exits=True)
+    )
 
 
 def test_the_kernel_takes_the_program(policy: Verdicts) -> None:

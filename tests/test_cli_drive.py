@@ -53,7 +53,7 @@ def port() -> int:
 
 
 def _service(port: int, *words: str) -> list[str]:
-    return [sys.executable, "-c", SERVICE, str(port), *words]
+    return [os.path.realpath(sys.executable), "-c", SERVICE, str(port), *words]
 
 
 def _get(port: int, path: str) -> str:

@@ -6,7 +6,8 @@ import os
 import stat
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from tracer.custody import Custody
 from tracer.gaps import loses_files
@@ -14,12 +15,13 @@ from tracer.model import Gap, Listening, Place, ProcessImage, State, Use
 from tracer.paths import is_below, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tracer.tracefile.writer import TraceWriter
 
 _CLOCK_SLACK_NS = 50_000_000
 """File times come from the kernel's coarse clock, up to a tick behind; doubled and more."""
+_MOST_TAILS = 20_000
 _MOST_GAPS = 200
 """Of one kind; what comes later says nothing new to a reader and must not fill the disk."""
 
@@ -27,7 +29,11 @@ _MOST_GAPS = 200
 class Recorder:
     """One run's facts. Called by the thread that answers calls and the one that hears of lives.
 
+    What is recorded by a ``…_later`` method is written when the engine has nothing else to do, or
+    before anything else is recorded: the app waits for neither, and the order stays.
+
     :ivar complete: False once a gap says that files may be missing.
+    :ivar later: what is still to be written; whoever adds to it sees that it gets done (flush).
     """
 
     def __init__(self, writer: TraceWriter, run: int, first_process: int) -> None:
@@ -35,13 +41,16 @@ class Recorder:
         self._run = run
         self._next_process = first_process
         self._lock = threading.Lock()
+        self._writing = threading.RLock()
         self._began = time.monotonic()
         self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
         self._own = os.fsencode(writer.path)  # and its folder: no need of the app's
         self._own_folder = os.fsencode(writer.folder) + b"/"
         self._custody = Custody(writer.folder)
-        self._touched: set[int] = set()  # hashes: see notify
+        self._known: set[int] = set()  # hashes: see notify
         self._files: set[int] = set()
+        self._tails: dict[int, tuple[Sequence[tuple[Use, Place]], list[bytes]]] = {}
+        self._names: set[int] = set()  # of files that have several
         self._created: set[bytes] = set()
         self._moved: dict[bytes, bytes] = {}
         self._pristine: dict[tuple[int, int], bytes] = {}  # files that got another name
@@ -49,6 +58,20 @@ class Recorder:
         self._ports: set[Listening] = set()
         self._gaps: dict[str, set[str]] = {}
         self.complete = True
+        self.later: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+
+    def flush(self) -> None:
+        """Write what was put off."""
+        if self.later:
+            self.write_later(lambda: False)
+
+    def write_later(self, is_enough: Callable[[], object]) -> None:
+        """Write what was put off, until something else is to be done."""
+        later = self.later
+        with self._writing, self._writer.gathering():
+            while later and not is_enough():
+                task, words = later.popleft()
+                task(*words)
 
     def seconds(self) -> float:
         """Since the run began."""
@@ -56,15 +79,31 @@ class Recorder:
 
     def process(self, parent_image: int | None, exe: str, argv: tuple[str, ...]) -> int:
         """An exec made a process image; returns its id."""
+        ident = self.new_process()
+        self.describe(ident, parent_image, exe, argv)
+        return ident
+
+    def new_process(self) -> int:
+        """The id of a process image that is to be described."""
         with self._lock:
             ident = self._next_process
             self._next_process += 1
-            self._writer.process(ProcessImage(ident, parent_image, self._run, exe, argv))
-            self._writer.begin()
         return ident
 
+    def describe(
+        self, process: int, parent_image: int | None, exe: str, argv: tuple[str, ...]
+    ) -> None:
+        """What a process image is."""
+        self._writer.process(ProcessImage(process, parent_image, self._run, exe, argv))
+        self._writer.begin()
+
     def exited(self, process: int, status: int) -> None:
+        """A process image ended."""
+        self.flush()
         self._writer.exited(process, status)
+
+    def exited_later(self, process: int, status: int) -> None:
+        self.later.append((self._writer.exited, (process, status)))
 
     def state(self, path: bytes, *, follow: bool) -> tuple[State, os.stat_result | None]:
         """What lies at ``path`` now, asked while the caller waits.
@@ -95,26 +134,56 @@ class Recorder:
 
     def touched(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
         """Write touches, but for those that this process image made before."""
-        new = []
+        self.flush()
+        self._touched_now(process, touches)
+
+    def touched_later(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
+        self.later.append((self._touched_now, (process, touches)))
+
+    def touched_again(self, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
+        """The same touches as another process image's, of which this one makes each once."""
+        self.later.append((self._touched_again, (process, touches)))
+
+    def _touched_again(self, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
+        known = self._tails.get(id(touches))
+        if known is None:
+            if len(self._tails) >= _MOST_TAILS:
+                self._tails.clear()
+            tails = [self._writer.tail(use, place) for use, place in self._needed(touches)]
+            known = self._tails[id(touches)] = touches, tails  # kept, so that the id stays theirs
+        if known[1]:
+            self._writer.touched(self.seconds(), process, known[1])
+
+    def _needed(self, touches: Iterable[tuple[Use, Place]]) -> Iterator[tuple[Use, Place]]:
+        """All but the trace itself, and its folder: no need of the app's."""
         for use, place in touches:
-            if place.path == self._own or (place.path + b"/").startswith(self._own_folder):
-                continue
+            if place.path != self._own and not (place.path + b"/").startswith(self._own_folder):
+                yield use, place
+
+    def _touched_now(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
+        new = []
+        for use, place in self._needed(touches):
             key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
-            if key not in self._touched:
-                self._touched.add(key)
+            if key not in self._known:
+                self._known.add(key)
                 if place.state is State.FILE:
                     self._files.add(hash(place.path))
                 new.append((use, place))
                 if place.status is not None and place.status.st_nlink > 1:
                     self._linked(place)
         if new:
-            self._writer.touched(self.seconds(), process, new)
+            tails = [self._writer.tail(use, place) for use, place in new]
+            self._writer.touched(self.seconds(), process, tails)
 
     def _linked(self, place: Place) -> None:
         """A file with several names: what changes it under one, changes it under all."""
         status = place.status
         if status is None or place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
             return
+        name = hash((place.path, status.st_dev, status.st_ino))
+        if name in self._names:
+            return
+        self._names.add(name)
         for saved in self._custody.also_named(own_path(place.path), status):
             self._writer.saved(saved)
 

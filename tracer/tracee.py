@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DELETED = b" (deleted)"
+_ENOUGH = 4096
 _STARTSTACK = 28  # fields of /proc/PID/stat, counted from 1
 
 _MAGIC_LINK = re.compile(
@@ -187,11 +188,18 @@ def environment(tid: int) -> dict[str, str]:
 def command_line(tid: int) -> tuple[str, ...]:
     """The arguments of the process as exec left them; empty when it is gone."""
     try:
-        with open(f"/proc/{tid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
+        fd = os.open(f"/proc/{tid}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ()
-    return tuple(map(os.fsdecode, words[:-1]))
+    try:
+        data = os.read(fd, _ENOUGH)
+        while more := len(data) % _ENOUGH == 0 and os.read(fd, _ENOUGH):
+            data += more
+    except OSError:
+        return ()
+    finally:
+        os.close(fd)
+    return tuple(map(os.fsdecode, data.split(b"\0")[:-1]))
 
 
 def has_own_mounts(tid: int) -> bool:

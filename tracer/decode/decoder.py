@@ -85,6 +85,7 @@ class Decoder:
         A process that the kernel forbids to read is a gap: it runs a program that may be run and
         not read, or hides itself, or has another user whom the tracer has no power over.
         """
+        self.recorder.flush()
         self.recorder.syscall(stop.call.name)
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.execs.commit(stop.tid, stop.process)
@@ -102,16 +103,14 @@ class Decoder:
         return ONCE if self.places.own_roots and outcome.refuse is None else outcome
 
     def again(self, stop: Stop, outcome: Outcome) -> bool:
-        """Record for another process image what the same call was decoded to before.
+        """Record later, for another process image, what the same call was decoded to before.
 
         False where that may not hold any more: the call must be decoded.
         """
         if outcome.touches is None:
             return False
-        if outcome.absent is not None:
-            path, follow = outcome.absent
-            if self.recorder.state(path, follow=follow)[0] is not State.MISSING:
-                return False
+        if not self.holds(outcome):
+            return False
         is_exec = stop.call.signature.meaning is Meaning.EXEC
         if is_exec and not self.execs.is_same(stop.tid, outcome.touches):
             return False
@@ -120,8 +119,15 @@ class Decoder:
         if is_exec:
             self.execs.begin_again(stop, outcome.touches)
         else:
-            self.recorder.touched(stop.process, outcome.touches)
+            self.recorder.touched_later(stop.process, outcome.touches)
         return True
+
+    def holds(self, outcome: Outcome) -> bool:
+        """Whether what was missing is missing still; all else that is known does not change."""
+        if outcome.absent is None:
+            return True
+        path, follow = outcome.absent
+        return self.recorder.state(path, follow=follow)[0] is State.MISSING
 
     def unsettled(self) -> bool:
         """Whether paths seen before may mean other files since the last time this was asked."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _SETUID_OR_SETGID = 0o6000
 
+_Inode = tuple[int, int, int]
+_Exe = tuple[bytes, bytes, _Inode | None]
+"""What the kernel says it runs; the program that was to be executed, and its inode."""
+
 
 class Execs:
     """Execs under way, by thread: who made the call and what it will touch."""
@@ -31,6 +35,7 @@ class Execs:
         self._interpreters = Interpreters()
         self._privileged = os.geteuid() == 0
         self._under_way: dict[int, tuple[int, Sequence[tuple[Use, Place]]]] = {}
+        self._with_exes: dict[_Exe, Sequence[tuple[Use, Place]]] = {}
 
     def __contains__(self, tid: int) -> bool:
         return tid in self._under_way
@@ -81,10 +86,33 @@ class Execs:
 
         :param exe: what the kernel says it runs: an interpreter of binfmt_misc, for one.
         """
-        _, touches = self._under_way.pop(tid, (process, ()))
-        if exe is not None and all(place.path != exe for _, place in touches):
-            touches = (*touches, (Use.EXEC, self._places.look(tid, exe, follow=True)))
-        self._recorder.touched(process, touches)
+        self.record(tid, process, self.take(tid), exe)
+
+    def take(self, tid: int) -> Sequence[tuple[Use, Place]]:
+        """The exec under way in ``tid`` is over; what it touched is to be recorded."""
+        _, touches = self._under_way.pop(tid, (0, ()))
+        return touches
+
+    def record(
+        self, tid: int, process: int, touches: Sequence[tuple[Use, Place]], exe: bytes | None
+    ) -> None:
+        """Record what an exec touched as the touches of ``process``."""
+        if exe is not None and touches:
+            touches = self._with_exe(tid, touches, exe)
+        self._recorder.touched_again(process, touches)
+
+    def _with_exe(
+        self, tid: int, touches: Sequence[tuple[Use, Place]], exe: bytes
+    ) -> Sequence[tuple[Use, Place]]:
+        first = touches[0][1]
+        key = exe, first.path, _inode(first)
+        known = self._with_exes.get(key)
+        if known is None:
+            known = touches
+            if all(place.path != exe for _, place in touches):
+                known = (*touches, (Use.EXEC, self._places.look(tid, exe, follow=True)))
+            self._with_exes[key] = known
+        return known
 
     def finish(self) -> None:
         """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
@@ -102,6 +130,6 @@ def _asks_for_privilege(program: bytes, status: os.stat_result) -> bool:
         return False
 
 
-def _inode(place: Place) -> tuple[int, int, int] | None:
+def _inode(place: Place) -> _Inode | None:
     status = place.status
     return status and (status.st_dev, status.st_ino, status.st_ctime_ns)

@@ -108,6 +108,7 @@ class Attachment:
         self._let_go()
         self.stops = calls.stops
         decoder.execs.finish()
+        recorder.flush()
 
     def _wait(self, stop_after: float | None) -> None:
         """Handle stops until it is time to let go, or nothing is left."""

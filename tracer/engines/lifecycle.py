@@ -205,6 +205,7 @@ class Lifecycle:
             self._live.discard(former)
         self.images[tid] = image
         self._execs.commit(former, image, exe)
+        self._recorder.flush()
 
     def _exited(self, tid: int, stop: Exited) -> None:
         image = self.images.pop(tid, None)

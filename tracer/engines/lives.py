@@ -10,43 +10,52 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.engines.pidfds import Pidfds
+from tracer.kernel.memory import MemoryReader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracer.decode.execs import Execs
     from tracer.engines.guard import Guard
+    from tracer.model import Place, Use
     from tracer.recorder import Recorder
 
 _SWEEP_EVERY = 4096
 """New threads; the ids of dead ones may be given again, but not so soon."""
+_SWEEP_SECONDS = 5.0
 _PATIENCE = 0.25
 """Seconds after which the kernel is asked about an exec, if the caller makes no other call."""
 
 _Inode = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Program:
-    """What a process image runs: the kernel's words, and the file that the exec was to run."""
+    """What a process image runs: the file that the exec was to run, and the kernel's words.
 
-    exe: bytes | None
-    argv: tuple[str, ...]
-    inode: _Inode | None = field(compare=False)
+    Those are read a moment after the exec, when the engine has time (Recorder.later).
+    """
+
+    inode: _Inode | None
+    exe: bytes | None = None
+    argv: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Exec:
+class _Exec(NamedTuple):
     """An exec under way.
 
+    :ivar name: where in the caller's memory the program's name was, and the name.
     :ivar stack: where the stack was before, if the new program may look as the old one.
     """
 
     caller: int
     previous: int | None
+    name: tuple[int, bytes] | None
     inode: _Inode | None
     stack: bytes | None
     since: float
@@ -62,14 +71,16 @@ class Lives:
         self._recorder = recorder
         self._execs = execs
         self._guard = guard
-        self._pidfds = Pidfds(recorder)
+        self._pidfds = Pidfds()
+        self._memory = MemoryReader()
         self.images: dict[int, int] = {}
         self._groups: dict[int, int] = {}  # thread → its process
         self._threads: dict[int, set[int]] = {}  # process → its threads beside the leader
         self._pending: dict[int, _Exec] = {}  # by process
         self._programs: dict[int, _Program] = {}  # by image
-        self._owners: dict[int, int] = {}  # image → the process whose exec made it
+        self._owners: dict[int, int] = {}  # process → the image that its last exec made
         self._born = 0
+        self._swept = time.monotonic()
         self._lock = threading.RLock()
 
     # What a thread that waits at a call runs
@@ -119,14 +130,18 @@ class Lives:
 
     def _look_alike(self, process: int) -> int | None:
         """Of a process whose parent is gone: the last image with its program and arguments."""
-        program = _program(process, None)
-        alike = (image for image, known in self._programs.items() if known == program)
+        self._recorder.flush()
+        program = tracee.link(b"/proc/%d/exe" % process), tracee.command_line(process)
+        alike = (i for i, known in self._programs.items() if (known.exe, known.argv) == program)
         return max(alike, default=max(self._programs, default=None))
 
     # Execs
 
-    def executing(self, tid: int, previous: int | None) -> None:
-        """A thread is about to exec something that exists."""
+    def executing(self, tid: int, previous: int | None, name: tuple[int, bytes] | None) -> None:
+        """A thread is about to exec something that exists.
+
+        :param name: the address of the program's name in its memory, and the name.
+        """
         with self._lock:
             group = self._groups.get(tid, tid)
             target = self._execs.target(tid)
@@ -135,15 +150,14 @@ class Lives:
             before = self._programs.get(previous or 0)
             again = before is None or before.inode == inode or before.inode is None
             stack = tracee.stack(group) if again else None
-            self._pending[group] = _Exec(tid, previous, inode, stack, time.monotonic())
+            self._pending[group] = _Exec(tid, previous, name, inode, stack, time.monotonic())
             self.images.pop(tid, None)
             self.images.pop(group, None)
 
     def _settle(self, tid: int, group: int, under_way: _Exec) -> int | None:
         """After an exec began, a thread of the process calls: see whether the exec succeeded."""
-        after = _program(group, under_way.inode)
-        if self._is_new(group, under_way, after):
-            return self._executed(group, under_way, after)
+        if self._has_new_memory(tid, under_way) or self._is_new(group, under_way):
+            return self._executed(group, under_way)
         previous = under_way.previous
         if tid == under_way.caller:  # it failed: the caller goes on
             del self._pending[group]
@@ -153,67 +167,109 @@ class Lives:
             return self._runs(tid, previous)
         return previous
 
-    def _is_new(self, group: int, under_way: _Exec, after: _Program) -> bool:
+    def _has_new_memory(self, tid: int, under_way: _Exec) -> bool:
+        """Whether the name of the program lies no more where the caller had it."""
+        if under_way.name is None:
+            return False
+        address, name = under_way.name
+        try:
+            return self._memory.block(tid, address, len(name) + 1) != name + b"\0"
+        except OSError:
+            return True
+
+    def _is_new(self, group: int, under_way: _Exec) -> bool:
         """Whether it runs another program now, or the same again: then its stack has moved.
 
         Where stacks do not move (personality(2), ADDR_NO_RANDOMIZE) an exec of the same program
         with the same arguments is taken for none, which it is as good as.
         """
+        self._recorder.flush()
         before = self._programs.get(under_way.previous or 0)
-        return before != after or (
+        if before is None or before.exe != tracee.link(b"/proc/%d/exe" % group):
+            return True
+        return before.argv != tracee.command_line(group) or (
             under_way.stack is not None and tracee.stack(group) != under_way.stack
         )
 
-    def _executed(self, group: int, under_way: _Exec, program: _Program) -> int:
+    def _executed(self, group: int, under_way: _Exec) -> int:
         """The process runs another program. All its other threads are gone (execve(2))."""
         del self._pending[group]
         previous = under_way.previous
-        name = os.fsdecode(program.exe) if program.exe is not None else "(deleted)"
-        image = self._recorder.process(previous, name, program.argv)
-        self._programs[image] = program
-        if previous is not None and self._owners.get(previous) == group:
-            self._let_go(previous)
+        image = self._recorder.new_process()
+        self._programs[image] = _Program(under_way.inode)
+        touches = self._execs.take(under_way.caller)
+        self._recorder.later.append((self._describe, (image, previous, group, touches)))
+        if previous is None:  # the app itself: from here on there is a trace
+            self._recorder.flush()
         self._forget_threads(group)
-        self._owners[image] = group
-        self._pidfds.keep(image, group)
+        self._owners[group] = image
+        if not self._pidfds.keep(group) and self._pidfds.is_full:
+            self._ask_who_ended()
+            self._pidfds.keep(group)
         self.images[group] = image
-        self._execs.commit(under_way.caller, image, program.exe)
         return image
 
+    def _describe(
+        self,
+        image: int,
+        previous: int | None,
+        group: int,
+        touches: Sequence[tuple[Use, Place]],
+    ) -> None:
+        """Say what a process image is; its process cannot exec meanwhile without our answer."""
+        program = self._programs[image]
+        program.exe = tracee.link(b"/proc/%d/exe" % group)
+        program.argv = tracee.command_line(group)
+        if program.exe is None and not program.argv and touches:  # it was killed already
+            name = touches[0][1].path
+        else:
+            name = program.exe or b"(deleted)"
+        self._recorder.describe(image, previous, os.fsdecode(name), program.argv)
+        self._execs.record(group, image, touches, program.exe)
+
     def settle_waiting(self) -> None:
-        """Ask about execs after which nothing was called for a while. For another thread."""
-        if not self._pending:
-            return
+        """Ask about execs after which nothing was called for a while, and forget who is gone.
+
+        For another thread, now and then.
+        """
         with self._lock:
             now = time.monotonic()
             for group, under_way in [*self._pending.items()]:
                 if now - under_way.since > _PATIENCE:
-                    after = _program(group, under_way.inode)
-                    if after.argv and self._is_new(group, under_way, after):
-                        self._executed(group, under_way, after)
+                    alive = tracee.link(b"/proc/%d/exe" % group) is not None
+                    if alive and self._is_new(group, under_way):
+                        self._executed(group, under_way)
+            self._recorder.flush()
+            if now - self._swept > _SWEEP_SECONDS:
+                self._sweep()
 
     # Ends
 
     def exiting(self, tid: int, status: int, *, whole_process: bool) -> None:
         """A thread ends, or its process does, with this exit status."""
         with self._lock:
-            image = self.image_of(tid)
+            self.image_of(tid)
             group = self._groups.get(tid, tid)
-            if image is not None and self._owners.get(image) == group:
-                if whole_process or tid == group:
-                    self._recorder.exited(image, status)
-                if whole_process:
-                    self._let_go(image)
+            if whole_process or tid == group:
+                image = self._owners.get(group)
+                if image is not None:
+                    self._recorder.exited_later(image, status)
             if whole_process:
-                self._forget_threads(group)
-                self._forget(group)
+                self._gone(group)
+                self._pidfds.drop(group)
             elif tid != group:  # a leader's threads may live on, and run what it ran
                 self._forget(tid)
 
+    def _ask_who_ended(self) -> None:
+        for process, status in self._pidfds.ended():
+            image = self._owners.get(process)
+            if image is not None and status is not None:
+                self._recorder.exited_later(image, status)
+            self._gone(process)
+
     def finish(self) -> None:
-        """The run is over: say how those ended that were killed."""
+        """The run is over: say how those ended that did not say so themselves."""
         with self._lock:
-            self._pidfds.finish()
             for under_way in self._pending.values():
                 # Nothing was called after this exec: it succeeded, and the process was killed.
                 target = self._execs.target(under_way.caller)
@@ -222,11 +278,15 @@ class Lives:
                     image = self._recorder.process(under_way.previous, name, ())
                     self._execs.commit(under_way.caller, image)
             self._pending.clear()
+            self._ask_who_ended()
+            self._pidfds.close()
+            self._recorder.flush()
 
-    def _let_go(self, image: int) -> None:
-        """The process runs this image no more."""
-        self._owners.pop(image, None)
-        self._pidfds.drop(image)
+    def _gone(self, process: int) -> None:
+        """All threads of a process are gone."""
+        self._owners.pop(process, None)
+        self._forget_threads(process)
+        self._forget(process)
 
     def _forget_threads(self, group: int) -> None:
         for thread in self._threads.pop(group, ()):
@@ -240,11 +300,7 @@ class Lives:
             self._threads[group].discard(tid)
 
     def _sweep(self) -> None:
-        """Forget who was killed."""
+        """Forget who is gone."""
+        self._swept = time.monotonic()
         for tid in [tid for tid in self._groups if not os.path.exists(f"/proc/{tid}")]:
             self._forget(tid)
-
-
-def _program(process: int, inode: _Inode | None) -> _Program:
-    exe = tracee.link(b"/proc/%d/exe" % process)
-    return _Program(exe, tracee.command_line(process), inode)

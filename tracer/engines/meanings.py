@@ -61,6 +61,7 @@ class Meanings:
         self.calls = calls
         self._decoder = decoder
         self._known: dict[Key | None, Outcome] = {}
+        self._execs = {k for k, call in calls.items() if call.signature.meaning is Meaning.EXEC}
 
     def decode(self, stop: Stop, key: Key | None) -> Outcome:
         """Record what the call is about to do.
@@ -75,6 +76,13 @@ class Meanings:
                     self._known.clear()
                 self._known[key] = outcome
         return ONCE if stop.call.signature.meaning is Meaning.EXEC else outcome
+
+    def known(self, key: Key) -> Outcome | None:
+        """What a call that is no exec meant before, if it means the same now."""
+        outcome = self._known.get(key)
+        if outcome is None or key[0] in self._execs or not self._decoder.holds(outcome):
+            return None
+        return outcome
 
     def forget(self) -> None:
         """Paths may mean other files now."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import select
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tracer import tracee
@@ -63,11 +64,13 @@ class Notifications:
         :param guard: a descriptor that hangs up when the guard sees no process any more.
         """
         listener, decoder, memory = self._listener, self._decoder, self._decoder.places.memory
+        recorder = decoder.recorder
         words, ints, answer = listener.words, listener.ints, listener.answer
         receive, proceed = listener.receive, listener.proceed
         window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
         local, local_count, remote, remote_count, zero = vectors
         images, quick, seen = self._lives.images, self._quick, set[int]()
+        missed = set[int]()  # absent each time so far
         request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
         base_directory, slow = tracee.base_directory, self._slow
         wait = select.poll()
@@ -76,7 +79,11 @@ class Notifications:
         if polls:
             wait.register(guard, 0)
         stops = mark = 0
+        later, write_later, ready = recorder.later, recorder.write_later, partial(wait.poll, 0)
+        known, touched_again = self._meanings.known, recorder.touched_again
         while True:
+            if later and not ready():
+                write_later(ready)
             if polls and any(event & select.POLLHUP for _, event in wait.poll()):
                 break
             request[:] = blank
@@ -112,17 +119,31 @@ class Notifications:
                     else:
                         base = base_directory(tid, AT_FDCWD)
                     key = (words[2], base, raw, words[flags] & telling)
-                    mark = hash((images.get(tid), key))
+                    image = images.get(tid)
+                    mark = hash((image, key))
                     if mark in seen:
                         answer[0] = words[0]
                         proceed()
+                        continue
+                    if image is not None and (outcome := known(key)) is not None:
+                        answer[0] = words[0]
+                        proceed()
+                        if outcome.absent is None:
+                            seen.add(mark)
+                        elif mark in missed:
+                            continue
+                        else:
+                            missed.add(mark)
+                        touched_again(image, outcome.touches or ())
                         continue
             if slow(tid, key):
                 if key is not None:  # its image may be known only now
                     seen.add(hash((images.get(tid), key)))
             elif decoder.unsettled():
                 seen.clear()
+                missed.clear()
                 self._meanings.forget()
+        recorder.flush()
         self.stops = stops
 
     def _slow(self, tid: int, key: Key | None) -> bool:
@@ -153,7 +174,10 @@ class Notifications:
             case _:
                 outcome = self._meanings.decode(stop, key)
         if call.signature.meaning is Meaning.EXEC and tid in self._decoder.execs:
-            lives.executing(tid, process)
+            name = None
+            if key is not None and key[2]:
+                name = words[self._quick[words[2]][0]], key[2]
+            lives.executing(tid, process, name)
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
         else:

@@ -14,10 +14,12 @@ from tracer.app import App
 from tracer.decode.decoder import Decoder
 from tracer.engines.lives import Lives
 from tracer.engines.notifications import Notifications
+from tracer.engines.pidfds import TELLS_EXITS
 from tracer.engines.restart import AVAILABLE, Restarts
 from tracer.errors import CannotTraceError
 from tracer.kernel import bpf
 from tracer.kernel.seccomp import Listener
+from tracer.platform import kernel_version
 from tracer.syscalls import tables
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ class NotifyEngine:
 
         :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
         """
-        self._calls = tables.stopped_calls(platform.machine(), handlers=AVAILABLE)
+        # Where the kernel tells later how a process ended, its exit need not be stopped.
+        exits = kernel_version() < TELLS_EXITS
+        machine = platform.machine()
+        self._calls = tables.stopped_calls(machine, handlers=AVAILABLE, exits=exits)
         self._launch = launch
         code = bpf.program(tables.verdicts(self._calls))
         self._guard, listener = launch.under_guard(code)
@@ -70,3 +75,4 @@ class NotifyEngine:
         lives.finish()
         self._launch.check_executed()
         decoder.execs.finish()
+        recorder.flush()

@@ -14,19 +14,21 @@ from tracer.engines.stops import exit_of
 from tracer.kernel import process
 
 if TYPE_CHECKING:
-    from tracer.recorder import Recorder
+    from collections.abc import Iterator
+
+TELLS_EXITS = (6, 15)
+"""Linux: since then a pidfd says how its process ended, also when that was waited for."""
 
 _PIDFD_THREAD = os.O_EXCL  # Linux 6.9
 _FEW = 64
 
 
 class Pidfds:
-    """One for each process image whose end is still to be told; the last one opened besides."""
+    """One for each process whose end is still to be told; the last one opened besides."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._kept: dict[int, int] = {}  # by image
-        self._last: tuple[int, int] = (0, -1)  # a process and its pidfd
+    def __init__(self) -> None:
+        self._kept: dict[int, int] = {}  # by process
+        self._last, self._pidfd = 0, -1
         self._most = _FEW
 
     def relatives(self, tid: int) -> tuple[int, int] | None:
@@ -46,56 +48,59 @@ class Pidfds:
         finally:
             os.close(pidfd)
 
-    def keep(self, image: int, pid: int) -> None:
-        """To be asked how it ended, if it does not say so itself; unless there are too many."""
+    def keep(self, pid: int) -> bool:
+        """Keep one of a process that waits for us; False where there are too many already."""
+        if pid in self._kept:
+            return True
+        if self._open(pid) < 0:
+            return False
         if len(self._kept) >= self._most:
-            self._make_room()
-        if len(self._kept) < self._most and self._open(pid) >= 0:
-            self._kept[image] = self._last[1]
-            self._last = (0, -1)
+            return False
+        self._kept[pid] = self._pidfd
+        self._last, self._pidfd = 0, -1
+        return True
 
-    def drop(self, image: int) -> None:
+    def drop(self, pid: int) -> None:
         """Its end was told."""
-        pidfd = self._kept.pop(image, None)
+        pidfd = self._kept.pop(pid, None)
         if pidfd is not None:
             os.close(pidfd)
 
-    def finish(self) -> None:
-        """Ask of all that are left."""
-        for image in [*self._kept]:
-            self._ask(image)
-            self.drop(image)
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to ask who has ended."""
+        return len(self._kept) >= self._most
+
+    def ended(self) -> Iterator[tuple[int, int | None]]:
+        """The processes that have ended, with their exit status where the kernel says it."""
+        waiting = select.poll()
+        pids = {pidfd: pid for pid, pidfd in self._kept.items()}
+        for pidfd in pids:
+            waiting.register(pidfd, select.POLLIN)
+        for pidfd, _ in waiting.poll(0):
+            status = process.status_of_ended(pidfd)
+            yield pids[pidfd], None if status is None else exit_of(status).status
+            self.drop(pids[pidfd])
+        # Beyond this, the ends of those that are killed are not told.
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        self._most = max(self._most, min(2 * len(self._kept), limit))
+
+    def close(self) -> None:
+        for pid in [*self._kept]:
+            self.drop(pid)
         self._close_last()
 
     def _open(self, pid: int) -> int:
         """A pidfd of a process that waits for us; -1 for a thread, or one that was killed."""
-        if self._last[0] != pid:
+        if self._last != pid:
             self._close_last()
             try:
-                self._last = pid, os.pidfd_open(pid)
+                self._last, self._pidfd = pid, os.pidfd_open(pid)
             except OSError:
                 return -1
-        return self._last[1]
+        return self._pidfd
 
     def _close_last(self) -> None:
-        if self._last[1] >= 0:
-            os.close(self._last[1])
-        self._last = (0, -1)
-
-    def _make_room(self) -> None:
-        for image in [*self._kept]:
-            if self._ask(image):
-                self.drop(image)
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
-        self._most = min(max(_FEW, 2 * len(self._kept)), limit)
-
-    def _ask(self, image: int) -> bool:
-        """Whether the process has ended; how is told, where the kernel says it."""
-        waiting = select.poll()
-        waiting.register(self._kept[image], select.POLLIN)
-        if not waiting.poll(0):
-            return False
-        status = process.status_of_ended(self._kept[image])
-        if status is not None:
-            self._recorder.exited(image, exit_of(status).status)
-        return True
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self._last, self._pidfd = 0, -1

@@ -79,6 +79,7 @@ class PtraceEngine:
         calls.finish()
         self._launch.check_executed()
         decoder.execs.finish()
+        recorder.flush()
 
 
 class CallStops:

@@ -47,10 +47,10 @@ def _set(option: int, value: int, subject: str) -> None:
 
 def relatives(pidfd: int) -> tuple[int, int] | None:
     """The thread group and the parent of a process; None before Linux 6.13 (PIDFD_GET_INFO)."""
-    info = _PidfdInfo(mask=_PIDFD_INFO_PID)
-    if keeping.ioctl(pidfd, _GET_INFO, ctypes.byref(info)) != 0:
+    _info[0] = _PIDFD_INFO_PID
+    if _ioctl(pidfd, _GET_INFO, _info_address) != 0:
         return None
-    return info.tgid, info.ppid
+    return _info[2] >> 32, _info[3] & 0xFFFFFFFF
 
 
 def status_of_ended(pidfd: int) -> int | None:
@@ -58,23 +58,17 @@ def status_of_ended(pidfd: int) -> int | None:
 
     None where it lives, or the kernel does not tell (before Linux 6.15, PIDFD_INFO_EXIT).
     """
-    info = _PidfdInfo(mask=_PIDFD_INFO_EXIT)
-    if keeping.ioctl(pidfd, _GET_INFO, ctypes.byref(info)) != 0:
+    _info[0] = _PIDFD_INFO_EXIT
+    if _ioctl(pidfd, _GET_INFO, _info_address) != 0:
         return None
-    return info.exit_code if info.mask & _PIDFD_INFO_EXIT else None
+    return _info[7] >> 32 if _info[0] & _PIDFD_INFO_EXIT else None
 
 
-class _PidfdInfo(ctypes.Structure):  # struct pidfd_info (linux/pidfd.h), its first version
-    _fields_ = (
-        ("mask", ctypes.c_uint64),
-        ("cgroupid", ctypes.c_uint64),
-        ("pid", ctypes.c_uint32),
-        ("tgid", ctypes.c_uint32),
-        ("ppid", ctypes.c_uint32),
-        ("ids", ctypes.c_uint32 * 8),
-        ("exit_code", ctypes.c_int32),
-    )
-
-
+# struct pidfd_info (linux/pidfd.h), its first version, as u64: mask, cgroupid, pid and tgid,
+# ppid and ruid, three of further ids, fsgid and exit_code.
+_info = (ctypes.c_uint64 * 8)()
+_info_address = ctypes.addressof(_info)
 _PIDFD_INFO_PID, _PIDFD_INFO_EXIT = 1, 1 << 3
-_GET_INFO = ctypes.c_ulong(3 << 30 | ctypes.sizeof(_PidfdInfo) << 16 | 0xFF << 8 | 11)
+_GET_INFO = 3 << 30 | ctypes.sizeof(_info) << 16 | 0xFF << 8 | 11
+_ioctl = keeping.ioctl
+_ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)

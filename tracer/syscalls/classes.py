@@ -11,7 +11,6 @@ _PROCESS_MEANINGS = {
     Meaning.RING,
     Meaning.LISTEN,
     Meaning.SOCKETCALL,
-    Meaning.EXIT,
     Meaning.NOTED,
 }
 
@@ -29,7 +28,7 @@ HOT = frozenset(
     clock_gettime
     clock_gettime64 clock_nanosleep clock_nanosleep_time64 clone clone3 close close_range
     copy_file_range dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait
-    epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 fadvise64 fadvise64_64
+    epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 exit exit_group fadvise64 fadvise64_64
     fallocate fcntl fcntl64 fdatasync fgetxattr flistxattr flock fork fstat fstat64 fstatfs
     fstatfs64 fsync ftruncate ftruncate64 futex futex_requeue futex_time64 futex_wait futex_waitv
     futex_wake get_robust_list get_thread_area get_tls getcpu getcwd getdents getdents64 getegid

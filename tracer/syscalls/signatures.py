@@ -244,11 +244,10 @@ SIGNATURES: dict[str, Signature] = {
         ("io_uring_setup", "io_uring_enter", "io_uring_register"), Signature(Meaning.RING)
     ),
     "open_by_handle_at": Signature(Meaning.NOTED),
-    # the end of a thread or process
-    **dict.fromkeys(("exit", "exit_group"), Signature(Meaning.EXIT)),
 }
 """Every call that is stopped for what it means; a call that is only noted is not here."""
 
 HANDLER = Signature(Meaning.HANDLER)
 BIRTH = Signature(Meaning.BIRTH)
+EXIT = Signature(Meaning.EXIT)
 """What some engines stop beside these: calls that every program makes, and hot but for this."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracer.kernel.bpf import Condition, FirstIsOneOf, IsNotNull
 from tracer.syscalls.classes import HOT
-from tracer.syscalls.signatures import BIRTH, HANDLER, SIGNATURES, Meaning, Signature
+from tracer.syscalls.signatures import BIRTH, EXIT, HANDLER, SIGNATURES, Meaning, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,18 +59,25 @@ def numbers(abi: str) -> Mapping[str, int]:
 
 
 def stopped_calls(
-    machine: str, *, handlers: bool = False, births: bool = False, hot: bool = False
+    machine: str,
+    *,
+    handlers: bool = False,
+    births: bool = False,
+    exits: bool = False,
+    hot: bool = False,
 ) -> dict[int, Call]:
     """What the filter stops: arch<<32|number, as the notification's third u64 holds it, to Call.
 
     :param handlers: calls that install a signal handler too.
     :param births: calls that may make a child which ptrace does not follow too.
+    :param exits: the ends of threads and processes too.
     :param hot: every call there is.
     :raises KeyError: for a machine that is not in MACHINES.
     """
     unstopped = frozenset[str]() if hot else HOT
     extra = {"rt_sigaction": HANDLER} if handlers else {}
     extra |= {"clone": BIRTH, "clone3": BIRTH} if births else {}
+    extra |= {"exit": EXIT, "exit_group": EXIT} if exits else {}
     return {
         arch << 32 | number: Call(
             name, extra.get(name) or SIGNATURES.get(name, _NOTED), 4 if abi in _NARROW else 8

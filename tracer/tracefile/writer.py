@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import stat
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from tracer.tracefile import SCHEMA
 from tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tracer.model import Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
 
@@ -45,6 +46,7 @@ class TraceWriter:
         self.folder = path + ".d"
         self.failure: OSError | None = None
         self._held: list[bytes] | None = []
+        self._gathered: list[bytes] | None = None
         self._lines: dict[tuple[bytes, int, int], bytes] = {}
         self._append = append
         self._is_new = not os.path.lexists(path)
@@ -102,13 +104,16 @@ class TraceWriter:
     def exited(self, process: int, status: int) -> None:
         self._line({"exit": process, "status": status})
 
-    def touched(self, seconds: float, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
-        """Touches of one process image at one moment, ``seconds`` since the run began."""
-        head = b'{"p":%d,"t":%.6f,' % (process, seconds)
-        self._data(b"".join([head + self._touch(use, place) for use, place in touches]))
+    def touched(self, seconds: float, process: int, tails: Iterable[bytes]) -> None:
+        """Touches of one process image at one moment, ``seconds`` since the run began.
 
-    def _touch(self, use: Use, place: Place) -> bytes:
-        """The end of a touch's line: a program that is executed often has the same each time."""
+        :param tails: what :meth:`tail` says of each touch.
+        """
+        head = b'{"p":%d,"t":%.6f,' % (process, seconds)
+        self._data(b"".join([head + tail for tail in tails]))
+
+    def tail(self, use: Use, place: Place) -> bytes:
+        """The end of a touch's line, which is the same whoever makes it and when."""
         key = place.path, id(use), id(place.state)  # enums hash slowly
         line = self._lines.get(key)
         if line is None:
@@ -155,8 +160,21 @@ class TraceWriter:
     def _data(self, data: bytes) -> None:
         if self._held is not None:
             self._held.append(data)
+        elif self._gathered is not None:
+            self._gathered.append(data)
         elif self.failure is None:
             self._write(data)
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Write in one go what is written meanwhile, by one thread."""
+        gathered = self._gathered = []
+        try:
+            yield
+        finally:
+            self._gathered = None
+            if gathered:
+                self._data(b"".join(gathered))
 
     def _write(self, data: bytes) -> None:
         try:
