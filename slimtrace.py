@@ -12,6 +12,7 @@ from builder.commands import build
 from tracer.commands import attach, run, show
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
+from tracer.version import VERSION
 
 _FAILURE = 125
 
@@ -34,9 +35,7 @@ app.command("build")(build)
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version  # noqa: PLC0415
-
-        print(f"slimtrace {version('slimtrace')}")
+        print(f"slimtrace {VERSION}")
         raise typer.Exit
 
 

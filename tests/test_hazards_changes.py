@@ -81,7 +81,9 @@ OLD = "the old bytes\n"
             **dict.fromkeys(("chmod", "chown", "lchown", "utime", "utimes", "futimesat"), ""),
             **dict.fromkeys(("link-from", "linkat-from", "unlink", "unlinkat", "truncate"), ""),
             **dict.fromkeys(("rename-from", "renameat-from", "renameat2-from"), ""),
-            **dict.fromkeys(("readlink-of-file", "connect-nobody", "renameat2-to"), ""),
+            **dict.fromkeys(
+                ("readlink-of-file", "connect-nobody", "sendto-nobody", "renameat2-to"), ""
+            ),
             **dict.fromkeys(("open-directory/", "rmdir/", "unlinkat-dir/", "mkdirat-old/"), ""),
             "chdir/": "",
             "readlink": "-> target",
@@ -113,6 +115,7 @@ OLD = "the old bytes\n"
             "renameat2-to": "file write",
             "bind": "created connect create",
             "connect-nobody": "file connect",
+            "sendto-nobody": "file connect",
             "chdir": "file chdir",
             "chdir/..": "file stat",
         },

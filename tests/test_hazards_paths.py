@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,37 @@ LONGEST_NAME = "x" * 255
 )
 def test_paths(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
     meet(hazard, traced, tracee)
+
+
+def test_calls_that_are_rarely_made(traced: Trace, tracee: Tracee) -> None:
+    """Nearly all fail for an ordinary user; the file was looked up all the same."""
+    read = dict.fromkeys(("uselib",), "file read") if platform.machine() == "x86_64" else {}
+    expected = {
+        **read,
+        **dict.fromkeys(("acct", "swapon", "swapoff"), "file write"),
+        **dict.fromkeys(("quotactl", "fanotify_mark", "name_to_handle_at", "statfs"), "file stat"),
+        **dict.fromkeys(("llistxattr", "getxattrat", "listxattrat", "file_getattr"), "file stat"),
+        **dict.fromkeys(("open_tree", "open_tree_attr"), "file stat"),
+        **dict.fromkeys(("lsetxattr", "removexattr", "lremovexattr", "fchmodat2"), "file attr"),
+        **dict.fromkeys(("setxattrat", "removexattrat", "file_setattr"), "file attr"),
+    }
+    run = traced([tracee("rare_calls"), ".", "files"], tree=dict.fromkeys(expected, ""))
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == expected
+    assert run.gaps() == set()
+
+
+def test_calls_that_change_what_is_mounted(traced: Trace, tracee: Tracee) -> None:
+    looked = ("pivot_root-new", "pivot_root-old", "mount", "umount2", "move_mount-from")
+    expected = {
+        "chroot": "file chdir",
+        **dict.fromkeys((*looked, "move_mount-to", "mount_setattr", "fspick"), "file stat"),
+    }
+    tree = dict.fromkeys([f"{name}/" for name in expected], "")
+    run = traced([tracee("rare_calls"), ".", "mounts"], tree=tree)
+    assert run.status == 0
+    assert run.touches() == expected
+    assert run.gaps() == {"foreign-root"}
 
 
 def test_a_bad_pointer_invents_no_path(traced: Trace, tracee: Tracee) -> None:

@@ -10,8 +10,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tracer.model import Use
 
@@ -24,8 +23,7 @@ _HEADERS_MOST = 65536  # ELF_MIN_ALIGN of load_elf_phdrs: the kernel refuses mor
 _PATH_MAX = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """``from_cwd``: the script names it relatively."""
 
     path: bytes

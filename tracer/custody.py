@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 from dataclasses import replace
@@ -100,6 +99,8 @@ class Custody:
 
     def _name(self, path: bytes, status: os.stat_result) -> str:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        import hashlib  # noqa: PLC0415 -- 5 ms at every start, for what most runs never do
+
         said = b"%s %d %d" % (path, status.st_ino, status.st_mtime_ns)
         return os.path.join(self._folder, hashlib.sha256(said).hexdigest())
 

@@ -271,6 +271,8 @@ class Recorder:
 
     def counted(self, counts: Mapping[str, int]) -> None:
         """How often each system call was made, where all were stopped."""
+        for name in counts:
+            self.syscall(name)
         self._writer.counted(counts)
 
     def listening(self, port: Listening) -> None:

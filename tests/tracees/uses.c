@@ -102,6 +102,9 @@ int main(int argc, char **argv)
     must(connect(client, (struct sockaddr *)&server, sizeof server) == 0);
     fails_with(ECONNREFUSED,
         connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&nobody, sizeof nobody));
+    struct sockaddr_un nowhere = named("sendto-nobody");
+    fails_with(ECONNREFUSED, sendto(socket(AF_UNIX, SOCK_DGRAM, 0), "", 1, 0,
+        (struct sockaddr *)&nowhere, sizeof nowhere));
     struct sockaddr_un abstract = {.sun_family = AF_UNIX, .sun_path = "\0no file"};
     snprintf(abstract.sun_path + 8, 32, "%d", getpid());
     must(bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&abstract, sizeof abstract) == 0);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class Stop(NamedTuple):
         return 0 if at is None else self.args[at] & 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the answer to the caller and the cache of seen calls need to know.
 
     :ivar touches: what the same call would touch again, whoever makes it; None where that

@@ -14,7 +14,7 @@ from tracer.decode.places import Places
 from tracer.decode.sockets import Sockets
 from tracer.decode.touching import Touching
 from tracer.model import State
-from tracer.syscalls.signatures import SIGNATURES, Meaning
+from tracer.syscalls.signatures import Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class Decoder:
         self._files = Files(self.places, self._touching)
         self.execs = Execs(recorder, self.places)
         sockets = Sockets(recorder, self.places, self._files)
-        by_meaning: dict[Meaning, Callable[[Stop], Outcome]] = {
+        self._handlers: dict[Meaning, Callable[[Stop], Outcome]] = {
             Meaning.PLAIN: self._files.plain,
             Meaning.OPEN: self._files.open,
             Meaning.OPENAT2: self._files.openat2,
@@ -72,11 +72,8 @@ class Decoder:
             Meaning.OWN_FILTER: self._own_filter,
             Meaning.OWN_TRACER: self._own_tracer,
             Meaning.RING: self._ring,
-            Meaning.EXIT: self._noted,
+            Meaning.SEND: sockets.send,
             Meaning.NOTED: self._noted,
-        }
-        self._handlers = {
-            name: by_meaning[signature.meaning] for name, signature in SIGNATURES.items()
         }
 
     def decode(self, stop: Stop) -> Outcome:
@@ -91,7 +88,7 @@ class Decoder:
             self.execs.commit(stop.tid, stop.process)
         self._touching.made = []
         try:
-            outcome = self._handlers.get(stop.call.name, self._noted)(stop)
+            outcome = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
         except PermissionError:
             exe = tracee.program(stop.tid)
             self.recorder.gap("unreadable", f"{exe} may not be looked into")

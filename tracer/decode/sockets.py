@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _ADDRESS_MOST = 128  # struct sockaddr_storage
-_BIND, _CONNECT, _LISTEN = 2, 3, 4  # linux/net.h, for socketcall(2)
+_BIND, _CONNECT, _LISTEN, _SENDTO = 2, 3, 4, 11  # linux/net.h, for socketcall(2)
 
 
 class Sockets:
@@ -36,19 +36,25 @@ class Sockets:
         use = stop.call.signature.paths[0].use
         return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
 
+    def send(self, stop: Stop) -> Outcome:
+        """A datagram: sendto names where it goes (send(2))."""
+        return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
+
     def listen(self, stop: Stop) -> Outcome:
         return self._listen(stop.tid, stop.fd(0))
 
     def socketcall(self, stop: Stop) -> Outcome:
         """i386's one call for all sockets: a number, then a block of 32-bit arguments."""
+        skipped = 12 if stop.args[0] == _SENDTO else 0  # of sendto: buffer, length, flags
         try:
-            block = self._places.memory.block(stop.tid, stop.args[1], 12)
-            fd, address, length = struct.unpack("<iII", block)
+            block = self._places.memory.block(stop.tid, stop.args[1], 12 + skipped)
+            fd, address, length = struct.unpack(f"<i{skipped}xII", block)
         except (OSError, struct.error):
             return ONCE
         if stop.args[0] == _LISTEN:
             return self._listen(stop.tid, fd)
-        use = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT}.get(stop.args[0])
+        uses = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT, _SENDTO: Use.CONNECT}
+        use = uses.get(stop.args[0])
         return ONCE if use is None else self._address(stop, use, fd, (address, length))
 
     def _address(self, stop: Stop, use: Use, fd: int, block: tuple[int, int]) -> Outcome:

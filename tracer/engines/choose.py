@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.engines.launch import Launch, has_listener
@@ -23,8 +22,7 @@ AUTO = "auto"
 ENGINES = ("notify", "ptrace", "ptrace-syscall")
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """An engine whose app waits to be let go.
 
     :ivar why: why it is not the one that would be better, or None.
@@ -34,8 +32,7 @@ class Chosen:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What is to be executed.
 
     :ivar mask: the signals that it is to have blocked.
@@ -62,7 +59,9 @@ def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:
             if asked == "notify" or error.what == "process_vm_readv":
                 raise _final(error) from error
             return _ptrace(command, _reason(error), syscall=False, all_calls=all_calls)
-    return _ptrace(command, None, syscall=asked == "ptrace-syscall", all_calls=all_calls)
+    # A filter that stops all calls would stop the child's own, before it can say that it is ready.
+    syscall = all_calls or asked == "ptrace-syscall"
+    return _ptrace(command, None, syscall=syscall, all_calls=all_calls)
 
 
 def _notify(command: Command) -> Chosen:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.decode.call import ONCE, Outcome, Stop
 from tracer.decode.places import LOOKS
@@ -24,8 +23,7 @@ _MOST = 20_000
 """An app that execs one program a thousand times makes the same few hundred calls."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """For a call with one path: the numbers of its arguments.
 
     :ivar telling: the bits of the flags that change what is meant.

@@ -138,7 +138,7 @@ class CallStops:
         self, tid: int, entry: Entry, call: tables.Call, image: int | None, *, is_exec: bool
     ) -> int | None:
         """Record what the call is about to do; the errno with which to refuse it, or None."""
-        if call.name in HOT:
+        if call.name in HOT and call.signature.meaning is not Meaning.SEND:
             return None
         if image is None and not is_exec:
             self._decoder.recorder.gap("unknown-call", f"{call.name} of thread {tid}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from tracer.kernel import ptrace
 
@@ -13,16 +13,14 @@ _SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(NamedTuple):
     """The thread is gone. ``status`` as a shell says it: 128+N for signal N."""
 
     status: int
     signal: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SignalDelivery:
+class SignalDelivery(NamedTuple):
     """A signal is about to be delivered."""
 
     signal: int

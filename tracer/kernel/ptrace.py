@@ -7,8 +7,7 @@ request on a stopped tracee returns at once.
 from __future__ import annotations
 
 from ctypes import Array, Structure, addressof, c_size_t, c_uint64, c_ulong, c_void_p, sizeof
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptrace.binding.func import (
     PTRACE_CONT,
@@ -154,8 +153,7 @@ def event_message(tid: int) -> int | None:
     return int(message.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A call that a stopped thread is about to make.
 
     :ivar key: arch<<32|number, as a seccomp notification's third u64 holds it.

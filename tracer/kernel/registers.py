@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import platform
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tracer.kernel.ptrace import get_register_set, request, set_register_set
 
@@ -27,8 +27,7 @@ AVAILABLE = platform.machine() == "x86_64"
 _WORDS = 27 if AVAILABLE else 34  # of the general registers
 
 
-@dataclass(frozen=True, slots=True)
-class InterruptedCall:
+class InterruptedCall(NamedTuple):
     """A call that ended because of a signal: its number, arguments, and whether it is i386's."""
 
     number: int

@@ -7,8 +7,8 @@ the same arguments on every architecture; only the numbers differ (see tables).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from tracer.model import Use
 
@@ -36,6 +36,8 @@ class Meaning(Enum):
     RENAME = auto()
     SOCKADDR = auto()
     LISTEN = auto()
+    SEND = auto()
+    """sendto: a datagram for an address, which may be a path."""
     SOCKETCALL = auto()
     OWN_ROOT = auto()
     """The caller changes how its paths resolve: chroot, mount, namespaces."""
@@ -65,8 +67,7 @@ class Follow(Enum):
     """By AT_SYMLINK_FOLLOW in the flags."""
 
 
-@dataclass(frozen=True, slots=True)
-class PathArgument:
+class PathArgument(NamedTuple):
     """One path of a call: the directory descriptor it starts from, and what is done to it.
 
     :ivar path: the argument's number, or None when the call names a file by ``dirfd`` alone.
@@ -79,8 +80,7 @@ class PathArgument:
     follow: Follow = Follow.YES
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """How to read one call.
 
     :ivar flags: number of the argument that changes what the call means, or None.
@@ -90,7 +90,7 @@ class Signature:
     meaning: Meaning
     paths: tuple[PathArgument, ...] = ()
     flags: int | None = None
-    telling: int = field(default=0)
+    telling: int = 0
 
 
 _AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_REMOVEDIR | AT_SYMLINK_FOLLOW | AT_EMPTY_PATH
@@ -149,6 +149,12 @@ def _root(*paths: PathArgument) -> Signature:
 _STAT, _ATTR = Use.STAT, Use.ATTR
 _no_follow = Follow.NO
 
+NARROW_SIGNATURES = {
+    # its 64-bit mask takes two arguments there
+    "fanotify_mark": _one(_STAT, 5, 4),
+}
+"""What 32-bit ABIs have otherwise."""
+
 SIGNATURES: dict[str, Signature] = {
     # open: what is done follows from the flags
     "open": Signature(Meaning.OPEN, (PathArgument(Use.READ, 0),), 1, _OPEN_FLAGS),
@@ -157,6 +163,7 @@ SIGNATURES: dict[str, Signature] = {
     "creat": Signature(Meaning.OPEN, (PathArgument(Use.WRITE, 0),)),
     "open_tree": _at(Use.STAT, 2),
     "open_tree_attr": _at(Use.STAT, 2),
+    "uselib": _one(Use.READ),
     "acct": _one(Use.WRITE),
     "swapon": _one(Use.WRITE),
     "swapoff": _one(Use.WRITE),
@@ -250,4 +257,5 @@ SIGNATURES: dict[str, Signature] = {
 HANDLER = Signature(Meaning.HANDLER)
 BIRTH = Signature(Meaning.BIRTH)
 EXIT = Signature(Meaning.EXIT)
+SEND = Signature(Meaning.SEND, (PathArgument(Use.CONNECT, None),))
 """What some engines stop beside these: calls that every program makes, and hot but for this."""

@@ -6,13 +6,21 @@ bit 30 of the number (``__X32_SYSCALL_BIT``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.kernel.bpf import Condition, FirstIsOneOf, IsNotNull
 from tracer.syscalls.classes import HOT
-from tracer.syscalls.signatures import BIRTH, EXIT, HANDLER, SIGNATURES, Meaning, Signature
+from tracer.syscalls.signatures import (
+    BIRTH,
+    EXIT,
+    HANDLER,
+    NARROW_SIGNATURES,
+    SEND,
+    SIGNATURES,
+    Meaning,
+    Signature,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,15 +42,17 @@ MACHINES = frozenset(_ABIS)
 _NARROW = ("i386", "arm")
 
 _ONLY: Mapping[Meaning, Condition] = {
-    Meaning.SOCKETCALL: FirstIsOneOf((2, 3, 4)),  # SYS_BIND, SYS_CONNECT, SYS_LISTEN (linux/net.h)
+    Meaning.SOCKETCALL: FirstIsOneOf((2, 3, 4, 11)),  # bind, connect, listen, sendto (linux/net.h)
     Meaning.HANDLER: IsNotNull(1),
+    Meaning.SEND: IsNotNull(4),
 }
 """When a call is stopped, where not always."""
+_REMOVED = {"x86_64": {"uselib": 134}, "i386": {"uselib": 86}, "arm": {"uselib": 86}}
+"""Calls that older kernels have (until Linux 6.16), and system-calls knows no more."""
 _NOTED = Signature(Meaning.NOTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call of one ABI: its name and how to read it. ``wide`` is its pointers' size in bytes."""
 
     name: str
@@ -55,7 +65,7 @@ def numbers(abi: str) -> Mapping[str, int]:
     table: Mapping[str, int] = getattr(
         import_module(f"system_calls.tables.{abi}"), f"syscalls_{abi}"
     )
-    return table
+    return {**table, **_REMOVED.get(abi, {})}
 
 
 def stopped_calls(
@@ -75,17 +85,23 @@ def stopped_calls(
     :raises KeyError: for a machine that is not in MACHINES.
     """
     unstopped = frozenset[str]() if hot else HOT
-    extra = {"rt_sigaction": HANDLER} if handlers else {}
+    extra = {"sendto": SEND}
+    extra |= {"rt_sigaction": HANDLER} if handlers else {}
     extra |= {"clone": BIRTH, "clone3": BIRTH} if births else {}
     extra |= {"exit": EXIT, "exit_group": EXIT} if exits else {}
     return {
         arch << 32 | number: Call(
-            name, extra.get(name) or SIGNATURES.get(name, _NOTED), 4 if abi in _NARROW else 8
+            name, extra.get(name) or _signature(name, abi), 4 if abi in _NARROW else 8
         )
         for abi, arch in _ABIS[machine]
         for name, number in numbers(abi).items()
         if name not in unstopped or name in extra
     }
+
+
+def _signature(name: str, abi: str) -> Signature:
+    own = NARROW_SIGNATURES.get(name) if abi in _NARROW else None
+    return own or SIGNATURES.get(name, _NOTED)
 
 
 def verdicts(calls: Mapping[int, Call]) -> dict[int, dict[int, Condition | None]]:

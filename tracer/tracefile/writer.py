@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +15,7 @@ from tracer.errors import TraceFileError
 from tracer.model import Fingerprint, State
 from tracer.tracefile import SCHEMA
 from tracer.tracefile.text import put, put_list
+from tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -66,7 +66,7 @@ class TraceWriter:
             os.ftruncate(self._fd, 0)
             shutil.rmtree(self.folder, ignore_errors=True)
         if os.fstat(self._fd).st_size == 0:
-            header = {"slimtrace": SCHEMA, "version": version("slimtrace")}
+            header = {"slimtrace": SCHEMA, "version": VERSION}
             self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
         else:
             self._end_last_line()
