@@ -100,6 +100,12 @@ def test_no_handler_swallows_everything(module: str) -> None:
         assert not (broad and idle), f"{module}:{node.lineno}: swallows everything"
 
 
+@pytest.mark.parametrize("module", [*TRACER, *BUILDER])
+def test_every_folder_is_a_package(module: str) -> None:
+    """Else it would not be installed."""
+    assert os.path.exists(os.path.join(ROOT, os.path.dirname(module), "__init__.py"))
+
+
 @pytest.mark.parametrize("folder", ["tracer", "builder"])
 def test_packages_are_typed(folder: str) -> None:
     assert os.path.exists(os.path.join(ROOT, folder, "py.typed"))

@@ -6,12 +6,17 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tracer.engines.stops import Exited
+
+class Exited(NamedTuple):
+    """How a process or thread ended. ``status`` as a shell says it: 128+N for signal N."""
+
+    status: int
+    signal: int | None
 
 
 class Keeper(Protocol):

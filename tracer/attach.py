@@ -16,7 +16,7 @@ from tracer.output import timestamp
 from tracer.place import how_to_allow, place, ptrace_scope
 from tracer.platform import check_platform
 from tracer.recorder import Recorder
-from tracer.run import Result
+from tracer.result import Result
 
 if TYPE_CHECKING:
     from tracer.output import Output

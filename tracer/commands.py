@@ -13,7 +13,7 @@ from tracer.errors import UsageError
 from tracer.gaps import loses_files
 
 if TYPE_CHECKING:
-    from tracer.run import Result
+    from tracer.result import Result
 
 _RUN_HELP = """
 Examples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tracer import environment, interrupts
@@ -16,6 +16,7 @@ from tracer.model import Run
 from tracer.output import timestamp
 from tracer.platform import check_platform
 from tracer.recorder import Recorder
+from tracer.result import Result
 from tracer.session import trace
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from tracer.drive import Plan
     from tracer.engines.engine import Engine
-    from tracer.errors import DriverError
     from tracer.output import Output
 
 
@@ -37,25 +37,6 @@ class Options:
     stop_signal: signal.Signals | None = None
     engine: str = AUTO
     all_calls: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a run ended.
-
-    :ivar exit_status: what slimtrace passes on.
-    :ivar failure: why a driver failed, or None.
-    :ivar stops: calls that were stopped.
-    :ivar files: paths of the full image that were touched.
-    :ivar gaps: kinds of gap to how many.
-    """
-
-    run: Run
-    exit_status: int
-    stops: int
-    files: int
-    failure: DriverError | None = None
-    gaps: dict[str, int] = field(default_factory=dict)
 
 
 def check_directory() -> None:

@@ -7,17 +7,11 @@ import signal
 from enum import Enum
 from typing import NamedTuple
 
+from tracer.app import Exited
 from tracer.kernel import ptrace
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
-
-
-class Exited(NamedTuple):
-    """The thread is gone. ``status`` as a shell says it: 128+N for signal N."""
-
-    status: int
-    signal: int | None
 
 
 class SignalDelivery(NamedTuple):

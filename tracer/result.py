@@ -1,0 +1,29 @@
+"""What a run came to, for whoever tells people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracer.errors import DriverError
+    from tracer.model import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended.
+
+    :ivar exit_status: what slimtrace passes on.
+    :ivar failure: why a driver failed, or None.
+    :ivar stops: calls that were stopped.
+    :ivar files: paths of the full image that were touched.
+    :ivar gaps: kinds of gap to how many.
+    """
+
+    run: Run
+    exit_status: int
+    stops: int
+    files: int
+    failure: DriverError | None = None
+    gaps: dict[str, int] = field(default_factory=dict)
