@@ -16,7 +16,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
-from tracer.engines.stops import Exited, exit_of
+from tracer.app import Exited
+from tracer.engines.stops import exit_of
 from tracer.kernel import process, ptrace
 
 if TYPE_CHECKING:
