@@ -16,12 +16,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
-from tracer.app import Exited
 from tracer.engines.stops import exit_of
 from tracer.kernel import process, ptrace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tracer.app import Exited
 
 _TITLE = "app guard"
 """Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""
