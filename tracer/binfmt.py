@@ -57,7 +57,7 @@ def interpreters(program: bytes, locate: Locate) -> list[Interpreter]:
     for _ in range(_DEEPEST + 1):
         try:
             head, loader = _read(program)
-        except (OSError, struct.error, OverflowError):
+        except (OSError, struct.error, OverflowError, ValueError):
             return found
         name, use = (loader, Use.READ) if loader else (_script_interpreter(head), Use.EXEC)
         place = None if name is None else locate(name)
@@ -83,7 +83,8 @@ def _read(program: bytes) -> tuple[bytes, bytes | None]:
 def _script_interpreter(head: bytes) -> bytes | None:
     if not head.startswith(b"#!"):
         return None
-    words = head[2:].split(b"\n", 1)[0].replace(b"\t", b" ").split(b" ")
+    line = head[2:].split(b"\n", 1)[0].split(b"\0", 1)[0]  # the kernel's strings end there
+    words = line.replace(b"\t", b" ").split(b" ")
     return next((word for word in words if word), None)
 
 
