@@ -184,6 +184,17 @@ def test_a_file_in_a_directory_moved_away_is_put_aside(traced: Trace, tracee: Tr
     assert run.touches()["moved/inside"].startswith("created ")
 
 
+def test_a_directory_that_cannot_be_deleted_is_not_copied(traced: Trace) -> None:
+    """As installers try: rmdir of what others still use. Moved later, it is put aside whole."""
+    rmdir = "rmdir full; mkdir empty; mv -T empty full; :"
+    run = traced(["sh", "-c", rmdir], tree={"full/file": OLD})
+    assert run.status == 0
+    assert f"{run.directory}/full/file" not in _saved(run.trace)
+    run = traced(["sh", "-c", f"{rmdir}; mv full moved"], "--force")
+    assert run.status == 0
+    assert _saved(run.trace)[f"{run.directory}/full/file"] == OLD
+
+
 def test_a_file_only_read_is_not_put_aside(traced: Trace, tracee: Tracee) -> None:
     run = traced([tracee("changes"), ".", "nothing"], tree={"file": OLD})
     assert run.status == 0

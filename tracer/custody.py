@@ -30,14 +30,16 @@ class Custody:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._kept: set[bytes] = set()
+        self._kept_alone: set[bytes] = set()  # directories, without what is below them
         self._names: dict[tuple[int, int], set[bytes]] = {}  # of files with several names
         self._linked: dict[tuple[int, int], SavedFile] = {}  # of those, the ones put aside
 
-    def keep(self, path: bytes) -> Iterator[SavedFile]:
+    def keep(self, path: bytes, *, deep: bool = True) -> Iterator[SavedFile]:
         """Put aside what lies at ``path`` (a symlink itself, a directory with all below it).
 
         A path is kept once: what lies there later is the app's own.
 
+        :param deep: False for a directory alone.
         :raises OSError: it cannot be read or copied.
         """
         waiting = [path]
@@ -50,7 +52,12 @@ class Custody:
             self._kept.add(path)
             status = os.lstat(path)
             if stat.S_ISDIR(status.st_mode):
-                yield self._record(path, status, b"")
+                if path not in self._kept_alone:
+                    yield self._record(path, status, b"")
+                if not deep:
+                    self._kept_alone.add(path)
+                    self._kept.discard(path)
+                    return
                 with os.scandir(path) as entries:
                     waiting += [entry.path for entry in entries]
             elif stat.S_ISLNK(status.st_mode):

@@ -244,11 +244,13 @@ class Recorder:
                 return old + own[len(new) :]
         return None
 
-    def put_aside(self, path: bytes) -> None:
+    def put_aside(self, path: bytes, *, deep: bool = True) -> None:
         """The app is about to change, move or delete what lies at ``path``, its own path.
 
         Nothing is done for what the run made, unless it is another name for a file that it
         did not make.
+
+        :param deep: False where a directory changes, but nothing below it.
         """
         state, status = self.state(path, follow=False)
         if status is None:
@@ -259,7 +261,7 @@ class Recorder:
                 return
             path = pristine
         try:
-            for saved in self._custody.keep(path):
+            for saved in self._custody.keep(path, deep=deep):
                 self._writer.saved(saved)
         except OSError as error:
             self.gap("not-put-aside", f"{os.fsdecode(path)}: {error.strerror}")

@@ -94,7 +94,8 @@ class Files:
         elif use in (Use.DELETE, Use.WRITE) or (
             use is Use.ATTR and not tracee.is_directory(place.status)
         ):
-            self._touching.put_aside(stop.tid, place, follow=follows(argument, stop.flags))
+            follow = follows(argument, stop.flags)
+            self._touching.put_aside(stop.tid, place, follow=follow, deep=False)
         self._touching.touch_all(stop, use, place)
         if use is Use.DELETE:
             self._touching.deleted(place)
@@ -167,7 +168,7 @@ class Files:
         elif stop.flags & _RENAME_NOREPLACE:
             self._touching.touch(stop.process, Use.STAT, new)
         else:
-            self._touching.put_aside(stop.tid, new, follow=False)
+            self._touching.put_aside(stop.tid, new, follow=False, deep=False)
             self._touching.touch(stop.process, Use.WRITE, new)
         return ONCE
 

@@ -68,14 +68,18 @@ class Touching:
         self.touch(stop.process, Use.CREATE, place)
         return place
 
-    def put_aside(self, tid: int, place: Place, *, follow: bool) -> None:
-        """The call changes, moves or deletes what lies at ``place``, if that is not the run's."""
+    def put_aside(self, tid: int, place: Place, *, follow: bool, deep: bool = True) -> None:
+        """The call changes, moves or deletes what lies at ``place``, if that is not the run's.
+
+        :param deep: False where a directory is put aside alone: one that is deleted is empty
+            by then, or the call fails.
+        """
         if place.status is None:
             return
         path = (tracee.behind(tid, place.path) if follow else None) or place.path
         own = own_path(path) if follow else own_name(path)
         if not own.startswith(KERNELS):
-            self._recorder.put_aside(own)
+            self._recorder.put_aside(own, deep=deep)
 
     def links_change(self) -> None:
         """The app makes or moves a symlink or a directory: paths through it change meaning."""
