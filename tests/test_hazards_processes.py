@@ -150,6 +150,49 @@ def test_an_exec_by_a_vfork_child(traced: Trace, tracee: Tracee) -> None:
     assert [image["exit_status"] for image in run.document["processes"]] == [0, 0]
 
 
+def test_a_daemon_is_whose_it_was(traced: Trace, tracee: Tracee) -> None:
+    """What a daemon touches belongs to the image that it was forked from, twice."""
+    script = 'first=$1; shift; "$first" . ; "$@"; exit 0'
+    daemon, other = tracee("daemon"), tracee("vfork_exec")
+    run = traced(
+        ["sh", "-c", script, "sh", daemon, other, "."],
+        tree=dict.fromkeys(("early", "late", "child", "parent"), ""),
+    )
+    assert run.status == 0, run.stderr
+    for name in ("early", "late", "pidfile"):
+        assert run.users(name) == [[os.path.basename(daemon), "."]]
+    assert run.users("parent") == [[os.path.basename(other), "."]]
+
+
+@pytest.mark.parametrize(
+    "debugger",
+    [["strace", "-f", "-o", "log"], ["gdb", "-batch", "-ex", "run", "--args"]],
+    ids=["strace", "gdb"],
+)
+def test_a_debugger_in_the_app(traced: Trace, engine: str, debugger: list[str]) -> None:
+    """It works where its child is not ptraced; else it fails, and a gap says so."""
+    need(debugger[0])
+    run = traced([*debugger, "cat", "file"], tree={"file": "content\n"})
+    if engine == "notify":
+        assert run.status == 0, run.stderr
+        assert "content" in run.stdout
+        assert run.gaps() == set()
+        assert run.touches()["file"].startswith("file read")
+        assert ["cat", "file"] in run.users("file")
+    else:
+        assert run.gaps() == {"own-tracer"}
+        assert run.run["complete"] is False
+
+
+def test_a_script_with_a_nul_in_its_first_line(traced: Trace) -> None:
+    """The kernel's strings end there; what follows may be anything: a self-extracting archive."""
+    tree = {"script": f"#!{shutil.which('echo')}\0 nothing\n"}
+    run = traced(["./script", "given"], tree=tree)
+    assert (run.status, run.stdout) == (0, "./script given\n")
+    assert run.gaps() == set()
+    assert str(shutil.which("echo")) in run.paths("file")
+
+
 def test_the_process_tree_of_a_shell(traced: Trace) -> None:
     run = traced(
         ["bash", "-c", "cat one | (cat - two; exit 7) | cat >/dev/null; (exec cat three); exit 9"],

@@ -223,6 +223,14 @@ def has_own_root(tid: int) -> bool:
         return False
 
 
+def has_own_pids(tid: int) -> bool:
+    """Whether the thread's process numbers are not the tracer's (pid_namespaces(7))."""
+    try:
+        return os.readlink(f"/proc/{tid}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return True
+
+
 @contextmanager
 def directory(name: bytes) -> Iterator[int | None]:
     """A descriptor of the directory behind a magic link; None when it is gone."""

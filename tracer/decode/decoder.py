@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tracer.recorder import Recorder
 
 _MOUNTS = ("mount", "move_mount")
+_TRACEME, _ATTACH, _SEIZE = 0, 16, 0x4206  # ptrace(2): the requests that begin to trace
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
 
 
@@ -147,8 +149,8 @@ class Decoder:
         )
         return Outcome(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else ONCE
 
-    def _own_tracer(self, _stop: Stop) -> Outcome:
-        if self.ptraces:
+    def _own_tracer(self, stop: Stop) -> Outcome:
+        if self.ptraces and _is_traced_by_us(stop):
             self.recorder.gap("own-tracer", "the app uses ptrace, which fails under our own")
         return ONCE
 
@@ -162,3 +164,17 @@ class Decoder:
         if stop.call.name == "open_by_handle_at":
             self.recorder.gap("by-handle", "a file was opened by handle: its path is not known")
         return ONCE
+
+
+def _is_traced_by_us(stop: Stop) -> bool:
+    """Whether ptrace is asked to begin with a thread that we trace, which fails: one tracer each.
+
+    A number from another PID namespace says nothing: it is taken for one of ours.
+    """
+    request = stop.args[0]
+    if request not in (_TRACEME, _ATTACH, _SEIZE):
+        return False
+    if not tracee.has_own_pids(stop.tid):
+        whom = stop.tid if request == _TRACEME else stop.fd(1)
+        return tracee.tracer_of(whom) == os.getpid()
+    return True
