@@ -6,6 +6,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
 from traces import SECONDS, command, environment, grow, show
 
 if TYPE_CHECKING:
@@ -46,11 +47,24 @@ def test_many_execs(traced: Trace) -> None:
     assert {image["exit_status"] for image in run.document["processes"]} == {0}
 
 
-def test_a_call_made_often_is_written_once(traced: Trace, tracee: Tracee) -> None:
-    run = traced([tracee("many_calls"), ".", "100000"], tree={"file": ""})
+@pytest.mark.parametrize(
+    ("engine", "calls"), [("notify", 1_000_000), ("ptrace", 100_000), ("ptrace-syscall", 100_000)]
+)
+def test_a_call_made_often_is_written_once(traced: Trace, tracee: Tracee, calls: int) -> None:
+    run = traced([tracee("many_calls"), ".", str(calls)], tree={"file": ""})
     assert (run.status, run.stderr) == (0, "")
     assert run.touches() == {"file": "file stat"}
     assert os.path.getsize(run.trace) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("engine", "paths"), [("notify", 100_000), ("ptrace", 20_000), ("ptrace-syscall", 20_000)]
+)
+def test_many_paths(traced: Trace, tracee: Tracee, paths: int) -> None:
+    """More than what is remembered of calls and lines. A million are measured: make growth."""
+    run = traced([tracee("many_paths"), ".", str(paths)])
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == {f"path-{i}": "missing stat" for i in range(1, paths + 1)}
 
 
 def test_two_slimtraces_at_once(tmp_path: Path, tracee: Tracee) -> None:
