@@ -45,8 +45,11 @@ def slimtrace() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The hazards are met under every engine."""
-    if metafunc.module.__name__.startswith("test_hazards") and "engine" in metafunc.fixturenames:
+    """The hazards are met under every engine, unless a test names them itself."""
+    if not metafunc.module.__name__.startswith("test_hazards"):
+        return
+    marks = metafunc.definition.iter_markers("parametrize")
+    if "engine" in metafunc.fixturenames and not any("engine" in mark.args[0] for mark in marks):
         metafunc.parametrize("engine", ENGINES)
 
 

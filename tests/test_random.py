@@ -1,5 +1,7 @@
-"""Whatever comes from outside (a wait status, a notification, a path, a program, a cut trace): no
-exception escapes, and nothing is invented."""
+"""Random input: no exception escapes, and nothing is invented.
+
+A wait status, a notification, a path, a program's head and a cut trace come from outside.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +68,7 @@ class _Recorder(Recorder):
 
     def put_aside(self, path: bytes, *, deep: bool = True) -> None:
         assert path.startswith(b"/")
+        assert deep in (True, False)
 
 
 @contextmanager
@@ -187,7 +190,7 @@ class _Lives:
         return self.images.get(tid)
 
     def is_unborn(self, tid: int) -> bool:
-        return False
+        return tid == 0
 
     def exiting(self, tid: int, status: int, *, whole_process: bool) -> None:
         assert whole_process in (True, False)
