@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -240,6 +241,26 @@ def test_a_chain_of_script_interpreters(tmp_path: Path, traced: Trace) -> None:
     assert "exec" in uses[str(shutil.which("echo"))]
     (image,) = run.document["processes"]
     assert os.path.samefile(image["exe"], str(shutil.which("echo")))
+
+
+def test_an_interpreter_by_binfmt_misc(traced: Trace) -> None:
+    """The kernel picks it by the program's first bytes, from a table that no file shows."""
+    cat = os.path.realpath(str(shutil.which("cat")))
+    register = f"mount -t binfmt_misc none table && echo ':x:M::MAGIC::{cat}:' >table/register"
+    prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+    need("unshare")
+    tree = {"program": "MAGIC\n", "table/": ""}
+    with tempfile.TemporaryDirectory() as folder:
+        tried = [*prefix, register]
+        os.mkdir(os.path.join(folder, "table"))
+        if subprocess.run(tried, check=False, cwd=folder, capture_output=True).returncode != 0:
+            pytest.skip("missing here: binfmt_misc in a user namespace (Linux 6.7)")
+    start = ["sh", "-c", "chmod +x program; exec ./program"]
+    run = traced(start, tree=tree, prefix=(*prefix, f'{register} && exec "$@"', "sh"))
+    assert (run.status, run.stdout) == (0, "MAGIC\n")
+    assert run.document["processes"][-1]["exe"] == cat
+    assert {path: set(entry["uses"]) for _, path, entry in run.entries()}[cat] == {"exec"}
+    assert "exec" in run.touches()["program"]
 
 
 def test_a_chain_too_long_for_the_kernel(traced: Trace) -> None:
