@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,3 +151,41 @@ def test_a_child_from_before_is_not_waited_for(traced: Trace) -> None:
     assert run.run["seconds"] < 30
     with open(os.path.join(run.directory, "../pid")) as file:
         os.kill(int(file.read()), 15)
+
+
+MAGIC = """
+import os
+for folder in ("d", "e"):
+    os.chdir(folder)
+    open("/proc/self/cwd/f").close()
+    os.chdir("..")
+    fd = os.open(folder + "/g", os.O_PATH)
+    open(f"/proc/self/fd/{fd}").close()
+    os.close(fd)
+"""
+
+
+def test_a_magic_link_that_leads_elsewhere_the_next_time(traced: Trace) -> None:
+    tree = dict.fromkeys(("d/f", "d/g", "e/f", "e/g"), "")
+    run = traced([sys.executable, "-c", MAGIC], tree=tree)
+    assert run.status == 0, run.stderr
+    touches = run.touches()
+    for folder in ("d", "e"):
+        assert touches[f"{folder}/f"] == "file read"
+        assert touches[f"{folder}/g"] == "file read stat"
+
+
+def test_a_magic_link_leads_elsewhere_for_another_program(traced: Trace) -> None:
+    one, other = (os.path.realpath(str(shutil.which(name))) for name in ("cat", "head"))
+    script = "cat /proc/self/exe >/dev/null; head -c 9 /proc/self/exe >/dev/null; :"
+    run = traced(["sh", "-c", script])
+    assert run.status == 0, run.stderr
+    images = {image["id"]: image["exe"] for image in run.document["processes"]}
+    users = {
+        path: {images[ident] for ident in entry["processes"]}
+        for _, path, entry in run.entries()
+        if path in (one, other) and "read" in entry["uses"]
+    }
+    assert one in users[one]
+    assert other not in users[one]
+    assert other in users[other]

@@ -89,6 +89,11 @@ def behind(tid: int, path: bytes) -> bytes | None:
     return None if target is None else join(target, (match["rest"] or b"").lstrip(b"/") or b".")
 
 
+def is_own_link(path: bytes) -> bool:
+    """Whether the path leads through a magic link, and so elsewhere for each process and moment."""
+    return path.startswith((b"/proc/", b"/dev/")) and _MAGIC_LINK.fullmatch(path) is not None
+
+
 def own_view(tid: int, path: bytes) -> bytes:
     """``path`` with the tracee's own /proc/self named, for the tracer to look at."""
     if not path.startswith((b"/proc/", b"/dev/")):

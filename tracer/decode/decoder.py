@@ -88,7 +88,7 @@ class Decoder:
         self.recorder.syscall(stop.call.name)
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.execs.commit(stop.tid, stop.process)
-        self._touching.made = []
+        self._touching.begin()
         try:
             outcome = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
         except PermissionError:
@@ -99,7 +99,8 @@ class Decoder:
             # A fault of ours must not become the app's: what this call meant is not known.
             self.recorder.gap("not-decoded", f"{stop.call.name}: {error}")
             return ONCE
-        return ONCE if self.places.own_roots and outcome.refuse is None else outcome
+        once = self.places.own_roots or self._touching.own
+        return ONCE if once and outcome.refuse is None else outcome
 
     def again(self, stop: Stop, outcome: Outcome) -> bool:
         """Record later, for another process image, what the same call was decoded to before.

@@ -22,6 +22,7 @@ class Touching:
     """The touches of one call at a time.
 
     :ivar made: the touches of the call that is being decoded.
+    :ivar own: whether they are the caller's alone, and of this moment: a magic link led to them.
     """
 
     def __init__(self, recorder: Recorder, places: Places) -> None:
@@ -31,6 +32,11 @@ class Touching:
         self._links_changed = False
         self._unsettled = False
         self.made: list[tuple[Use, Place]] = []
+        self.own = False
+
+    def begin(self) -> None:
+        """Another call is to be decoded."""
+        self.made, self.own = [], False
 
     def touch(self, process: int, use: Use, place: Place) -> None:
         """One touch, and nothing besides."""
@@ -52,6 +58,7 @@ class Touching:
             own = own_path(place.path)
             if own != place.path:
                 self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
+        self.own = self.own or tracee.is_own_link(place.path)
         hidden = tracee.behind(stop.tid, place.path)
         if hidden is not None and hidden not in self._inherited:
             self.touch(stop.process, use, self._places.look(stop.tid, hidden, follow=True))
