@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -290,3 +291,20 @@ def test_the_exit_status_of_each_image(traced: Trace, given: str, status: int) -
     run = traced(["sh", "-c", f"sh -c '{given}'; exit 5"])
     assert run.status == 5
     assert [image["exit_status"] for image in run.document["processes"]] == [5, status]
+
+
+def test_chains_of_execs_that_do_nothing_else(traced: Trace, tracee: Tracee) -> None:
+    program = tracee("exec_chain", "-static")
+    run = traced([program])
+    assert run.status == 0, run.stderr
+    last = {image["id"]: image["argv"][-1] for image in run.document["processes"] if image["argv"]}
+    chains = Counter(
+        (last[image["parent"]], image["argv"][-1])
+        for image in run.document["processes"]
+        if image["parent"] and image["argv"]
+    )
+    assert {step: chains[step] for step in ((program, "2"), ("2", "1"))} == {
+        (program, "2"): 120,
+        ("2", "1"): 120,
+    }
+    assert chains.keys() == {(program, "2"), ("2", "1"), ("1", "0")}

@@ -42,6 +42,7 @@ class Recorder:
         self._next_process = first_process
         self._lock = threading.Lock()
         self._writing = threading.RLock()
+        self._is_writing = False
         self._began = time.monotonic()
         self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
         self._own = os.fsencode(writer.path)  # and its folder: no need of the app's
@@ -61,17 +62,19 @@ class Recorder:
         self.later: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def flush(self) -> None:
-        """Write what was put off."""
-        if self.later:
+        """Write what was put off, or wait until another thread has."""
+        if self.later or self._is_writing:
             self.write_later(lambda: False)
 
     def write_later(self, is_enough: Callable[[], object]) -> None:
         """Write what was put off, until something else is to be done."""
         later = self.later
         with self._writing, self._writer.gathering():
+            self._is_writing = True
             while later and not is_enough():
                 task, words = later.popleft()
                 task(*words)
+            self._is_writing = False
 
     def seconds(self) -> float:
         """Since the run began."""

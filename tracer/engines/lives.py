@@ -44,6 +44,7 @@ class _Program:
     inode: _Inode | None
     exe: bytes | None = None
     argv: tuple[str, ...] = ()
+    is_described: bool = False
 
 
 class _Exec(NamedTuple):
@@ -148,6 +149,8 @@ class Lives:
             status = None if target is None else target.status
             inode = None if status is None else (status.st_dev, status.st_ino)
             before = self._programs.get(previous or 0)
+            if before is not None and not before.is_described:
+                self._recorder.flush()  # while the process runs it still
             again = before is None or before.inode == inode or before.inode is None
             stack = tracee.stack(group) if again else None
             self._pending[group] = _Exec(tid, previous, name, inode, stack, time.monotonic())
@@ -218,6 +221,7 @@ class Lives:
     ) -> None:
         """Say what a process image is; its process cannot exec meanwhile without our answer."""
         program = self._programs[image]
+        program.is_described = True
         program.exe = tracee.link(b"/proc/%d/exe" % group)
         program.argv = tracee.command_line(group)
         if program.exe is None and not program.argv and touches:  # it was killed already
