@@ -308,3 +308,14 @@ def test_chains_of_execs_that_do_nothing_else(traced: Trace, tracee: Tracee) -> 
         ("2", "1"): 120,
     }
     assert chains.keys() == {(program, "2"), ("2", "1"), ("1", "0")}
+
+
+def test_an_exec_that_fails_though_the_program_exists(traced: Trace) -> None:
+    """execvp(3) makes each name of the PATH in one place, where the last one was."""
+    tree = {"a/program": "", "b/program": "#!/bin/sh\nread line <after\n", "after": "\n"}
+    run = traced(["sh", "-c", 'PATH="$PWD/a:$PWD/b:$PATH" exec env program'], tree=tree)
+    assert run.status == 0, run.stderr
+    programs = [os.path.basename(image["argv"][0]) for image in run.document["processes"]]
+    assert programs == ["sh", "env", "sh"]
+    assert run.users("a/program") == [["env", "program"]]
+    assert run.users("after") == [["sh", os.path.join(run.directory, "b/program")]]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.engines.pidfds import Pidfds
-from tracer.kernel.memory import MemoryReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,13 +49,11 @@ class _Program:
 class _Exec(NamedTuple):
     """An exec under way.
 
-    :ivar name: where in the caller's memory the program's name was, and the name.
     :ivar stack: where the stack was before, if the new program may look as the old one.
     """
 
     caller: int
     previous: int | None
-    name: tuple[int, bytes] | None
     inode: _Inode | None
     stack: bytes | None
     since: float
@@ -73,7 +70,6 @@ class Lives:
         self._execs = execs
         self._guard = guard
         self._pidfds = Pidfds()
-        self._memory = MemoryReader()
         self.images: dict[int, int] = {}
         self._groups: dict[int, int] = {}  # thread → its process
         self._threads: dict[int, set[int]] = {}  # process → its threads beside the leader
@@ -138,11 +134,8 @@ class Lives:
 
     # Execs
 
-    def executing(self, tid: int, previous: int | None, name: tuple[int, bytes] | None) -> None:
-        """A thread is about to exec something that exists.
-
-        :param name: the address of the program's name in its memory, and the name.
-        """
+    def executing(self, tid: int, previous: int | None) -> None:
+        """A thread is about to exec something that exists."""
         with self._lock:
             group = self._groups.get(tid, tid)
             target = self._execs.target(tid)
@@ -153,13 +146,13 @@ class Lives:
                 self._recorder.flush()  # while the process runs it still
             again = before is None or before.inode == inode or before.inode is None
             stack = tracee.stack(group) if again else None
-            self._pending[group] = _Exec(tid, previous, name, inode, stack, time.monotonic())
+            self._pending[group] = _Exec(tid, previous, inode, stack, time.monotonic())
             self.images.pop(tid, None)
             self.images.pop(group, None)
 
     def _settle(self, tid: int, group: int, under_way: _Exec) -> int | None:
         """After an exec began, a thread of the process calls: see whether the exec succeeded."""
-        if self._has_new_memory(tid, under_way) or self._is_new(group, under_way):
+        if self._is_new(group, under_way):
             return self._executed(group, under_way)
         previous = under_way.previous
         if tid == under_way.caller:  # it failed: the caller goes on
@@ -170,29 +163,24 @@ class Lives:
             return self._runs(tid, previous)
         return previous
 
-    def _has_new_memory(self, tid: int, under_way: _Exec) -> bool:
-        """Whether the name of the program lies no more where the caller had it."""
-        if under_way.name is None:
-            return False
-        address, name = under_way.name
-        try:
-            return self._memory.block(tid, address, len(name) + 1) != name + b"\0"
-        except OSError:
-            return True
-
     def _is_new(self, group: int, under_way: _Exec) -> bool:
         """Whether it runs another program now, or the same again: then its stack has moved.
 
         Where stacks do not move (personality(2), ADDR_NO_RANDOMIZE) an exec of the same program
         with the same arguments is taken for none, which it is as good as.
         """
-        self._recorder.flush()
         before = self._programs.get(under_way.previous or 0)
+        if under_way.stack is not None:
+            if tracee.stack(group) != under_way.stack:
+                return True
+        elif before is not None:
+            runs = _inode_of(group)
+            if runs is not None and runs in (under_way.inode, before.inode):
+                return runs != before.inode
+        self._recorder.flush()
         if before is None or before.exe != tracee.link(b"/proc/%d/exe" % group):
             return True
-        return before.argv != tracee.command_line(group) or (
-            under_way.stack is not None and tracee.stack(group) != under_way.stack
-        )
+        return before.argv != tracee.command_line(group)
 
     def _executed(self, group: int, under_way: _Exec) -> int:
         """The process runs another program. All its other threads are gone (execve(2))."""
@@ -308,3 +296,12 @@ class Lives:
         self._swept = time.monotonic()
         for tid in [tid for tid in self._groups if not os.path.exists(f"/proc/{tid}")]:
             self._forget(tid)
+
+
+def _inode_of(process: int) -> _Inode | None:
+    """The file that a process runs."""
+    try:
+        status = os.stat(f"/proc/{process}/exe")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

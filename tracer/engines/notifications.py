@@ -174,10 +174,7 @@ class Notifications:
             case _:
                 outcome = self._meanings.decode(stop, key)
         if call.signature.meaning is Meaning.EXEC and tid in self._decoder.execs:
-            name = None
-            if key is not None and key[2]:
-                name = words[self._quick[words[2]][0]], key[2]
-            lives.executing(tid, process, name)
+            lives.executing(tid, process)
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
         else:
