@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -319,3 +320,27 @@ def test_an_exec_that_fails_though_the_program_exists(traced: Trace) -> None:
     assert programs == ["sh", "env", "sh"]
     assert run.users("a/program") == [["env", "program"]]
     assert run.users("after") == [["sh", os.path.join(run.directory, "b/program")]]
+
+
+CHILD_WAITS = """
+import os
+wait, go = os.pipe()
+end, tell = os.pipe()
+if os.fork() == 0:
+    os.close(go)
+    os.read(wait, 1)
+    open("by-child").close()
+    os._exit(0)
+os.close(tell)
+os.set_inheritable(go, True)
+os.set_inheritable(end, True)
+os.execvp("sh", ["sh", "-c", f"read line <by-parent; exec {go}>&-; read line <&{end}; :"])
+"""
+
+
+def test_a_child_whose_parent_execs_first(traced: Trace) -> None:
+    """As an entrypoint does: a part of it in the background, then the app by exec."""
+    run = traced([sys.executable, "-c", CHILD_WAITS], tree={"by-child": "", "by-parent": "\n"})
+    assert run.status == 0, run.stderr
+    assert [words[0] for words in run.users("by-parent")] == ["sh"]
+    assert [words[-1] for words in run.users("by-child")] == [CHILD_WAITS]

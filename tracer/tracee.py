@@ -129,6 +129,15 @@ def parent(tid: int) -> int | None:
     return _status_field(tid, b"PPid:")
 
 
+def children(process: int, thread: int) -> list[int]:
+    """The processes that a thread made (proc(5)); none where the kernel does not say."""
+    try:
+        with open(f"/proc/{process}/task/{thread}/children", "rb") as file:
+            return [*map(int, file.read().split())]
+    except OSError:
+        return []
+
+
 def tracer_of(tid: int) -> int:
     """Who traces the thread; 0 for nobody."""
     return _status_field(tid, b"TracerPid:") or 0

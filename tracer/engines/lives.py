@@ -138,6 +138,8 @@ class Lives:
         """A thread is about to exec something that exists."""
         with self._lock:
             group = self._groups.get(tid, tid)
+            if previous is not None:
+                self._know_children(group, tid, previous)
             target = self._execs.target(tid)
             status = None if target is None else target.status
             inode = None if status is None else (status.st_dev, status.st_ino)
@@ -149,6 +151,14 @@ class Lives:
             self._pending[group] = _Exec(tid, previous, inode, stack, time.monotonic())
             self.images.pop(tid, None)
             self.images.pop(group, None)
+
+    def _know_children(self, group: int, tid: int, image: int) -> None:
+        """Those that called nothing yet run what their parent runs now, and not for long."""
+        for thread in {group, tid, *self._threads.get(group, ())}:
+            for child in tracee.children(group, thread):
+                if child not in self._groups:
+                    self._groups[child] = child
+                    self.images[child] = image
 
     def _settle(self, tid: int, group: int, under_way: _Exec) -> int | None:
         """After an exec began, a thread of the process calls: see whether the exec succeeded."""

@@ -137,8 +137,9 @@ class Notifications:
                         touched_again(image, outcome.touches or ())
                         continue
             if slow(tid, key):
-                if key is not None:  # its image may be known only now
-                    seen.add(hash((images.get(tid), key)))
+                image = images.get(tid)  # known only now, or not while another thread execs
+                if key is not None and image is not None:
+                    seen.add(hash((image, key)))
             elif decoder.unsettled():
                 seen.clear()
                 missed.clear()
