@@ -261,3 +261,57 @@ def test_another_users_process(tmp_path: Path, unprivileged: tuple[str, ...]) ->
             "attach", str(app.pid), "-o", "/dev/shm/slimtrace-none.trace", prefix=unprivileged
         )
         fails(done, 125, f"cannot attach to {app.pid}: operation not permitted", "allow attaching")
+
+
+LEADERLESS = """
+#include <pthread.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <unistd.h>
+static void *work(void *leader)
+{
+    pthread_join(*(pthread_t *)leader, 0);
+    puts("alone");
+    fflush(stdout);
+    for (;;) {
+        close(open("by-thread", O_RDONLY));
+        usleep(10000);
+    }
+}
+int main(void)
+{
+    static pthread_t leader, thread;
+    leader = pthread_self();
+    pthread_create(&thread, 0, work, &leader);
+    pthread_exit(0);
+}
+"""
+ZOMBIE = """
+import os, time
+os.waitid(os.P_PID, os.posix_spawn("/bin/true", ["true"], {}), os.WEXITED | os.WNOWAIT)
+print("buried none", flush=True)
+while True:
+    os.path.exists("by-thread"); time.sleep(0.01)
+"""
+
+
+def test_a_process_whose_leader_has_ended(tmp_path: Path) -> None:
+    need("gcc")
+    work = grow(str(tmp_path / "work"), {"by-thread": "", "leaderless.c": LEADERLESS})
+    subprocess.run(["gcc", "-pthread", "leaderless.c", "-o", "leaderless"], cwd=work, check=True)
+    with _Running([f"{work}/leaderless"], work) as app:
+        assert app.hear() == "alone"
+        until(lambda: state_of(app.pid) == "Z")
+        attached = _Attached(app.pid, str(tmp_path / "app.trace"))
+        until(lambda: "by-thread" in read(attached.trace))
+        assert attached.let_go()[f"{work}/leaderless"] == "file exec read"
+
+
+def test_a_process_with_a_child_that_it_has_not_waited_for(tmp_path: Path) -> None:
+    work = grow(str(tmp_path / "work"), {"by-thread": ""})
+    with _Running([sys.executable, "-c", ZOMBIE], work) as app:
+        assert app.hear() == "buried none"
+        attached = _Attached(app.pid, str(tmp_path / "app.trace"))
+        until(lambda: "by-thread" in read(attached.trace))
+        attached.let_go()
+        assert len(show(attached.trace)["processes"]) == 1

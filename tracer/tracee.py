@@ -143,6 +143,15 @@ def tracer_of(tid: int) -> int:
     return _status_field(tid, b"TracerPid:") or 0
 
 
+def has_ended(tid: int) -> bool:
+    """Whether the thread is gone, or a zombie (proc(5), stat)."""
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in (b"Z", b"X")
+    except OSError:
+        return True
+
+
 def _status_field(tid: int, field: bytes) -> int | None:
     try:
         with open(f"/proc/{tid}/status", "rb") as file:

@@ -58,17 +58,22 @@ class Attachment:
     def _seize(self, process: int) -> bool:
         """Seize the threads of a process; False when it is gone."""
         threads: list[int] = []
-        while new := [tid for tid in _threads_of(process) if tid not in threads]:
+        tried = set[int]()
+        while new := [tid for tid in _threads_of(process) if tid not in tried]:
             for tid in new:
                 try:
                     ptrace.seize(tid, _OPTIONS)
+                    threads.append(tid)
                 except ProcessLookupError:
                     continue
                 except OSError as error:
-                    if tracee.tracer_of(tid) != os.getpid():  # else it is a seized one's child
+                    if tracee.has_ended(tid):  # not waited for yet, or its other threads live on
+                        continue
+                    if tracee.tracer_of(tid) != os.getpid():
                         self._give_up()
                         raise _refused(process, tid, error) from error
-            threads += new
+                    threads.append(tid)  # a seized one's child
+            tried.update(new)
         if not threads and process == self.pid:
             raise SlimtraceError(f"cannot attach to {process}: there is no such process")
         if threads:
@@ -95,10 +100,11 @@ class Attachment:
         images: dict[int, int] = {}
         for process in self.processes:
             parent = tracee.parent(process)
-            exe = tracee.program(process)
-            image = recorder.process(images.get(parent or 0), exe, tracee.command_line(process))
+            lives = self._threads[process][0]  # the leader, or what outlived it
+            exe = tracee.program(lives)
+            image = recorder.process(images.get(parent or 0), exe, tracee.command_line(lives))
             images[process] = image
-            held_files(process, image, decoder)
+            held_files(lives, image, decoder)
             for tid in self._threads[process]:
                 self._lifecycle.join(tid, image, owner=tid == process)
         for threads in self._threads.values():
