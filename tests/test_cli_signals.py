@@ -65,6 +65,21 @@ def test_a_second_signal_ends_it_hard(tmp_path: Path, number: signal.Signals) ->
     assert about["seconds"] is not None
 
 
+@pytest.mark.parametrize(
+    "script",
+    ["exec setsid -w sh -c '{}'", "setsid sh -c '{}' & exit 0"],
+    ids=["the app", "its daemon"],
+)
+def test_a_signal_to_the_group_reaches_an_app_that_left_it(tmp_path: Path, script: str) -> None:
+    """As timeout(1) sends it; slimtrace would wait for an app that never heard of it."""
+    need("setsid")
+    waits = "echo ready; exec sleep 1000"
+    with _Running(tmp_path, "sh", "-c", script.format(waits)) as run:
+        run.expect("ready")
+        os.killpg(run.process.pid, signal.SIGTERM)
+        run.process.wait(SECONDS)
+
+
 def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     words = command("run", "-o", trace, "--", "sh", "-c", ON_A_TERMINAL)
@@ -164,6 +179,7 @@ class _Running:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
+            process_group=0,
         )
 
     def __enter__(self) -> Self:

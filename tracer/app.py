@@ -51,12 +51,14 @@ class App:
         """How its first process ended, or None while that lives."""
         return self._keeper.exit_of_app()
 
-    def send(self, number: int) -> None:
-        """Send a signal to the first process, or to all that is left when that is gone."""
-        if self.exit is None:
-            _kill(self.pid, number)
-        else:
-            self.send_all(number)
+    def send(self, number: int, *, group_has_it: bool = False) -> None:
+        """Send a signal to the first process, or to all that is left when that is gone.
+
+        :param group_has_it: who is in this process group got it already.
+        """
+        for process in [self.pid] if self.exit is None else self._keeper.processes():
+            if not (group_has_it and _is_in_our_group(process)):
+                _kill(process, number)
 
     def send_all(self, number: int) -> None:
         """Send a signal to every process."""
@@ -76,6 +78,13 @@ class App:
     def got(self, number: int, within: float) -> bool:
         """Whether the app got this signal by itself in the last ``within`` seconds."""
         return time.monotonic() - self._keeper.delivered(number) < within
+
+
+def _is_in_our_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == os.getpgrp()
+    except ProcessLookupError:
+        return True
 
 
 def _kill(pid: int, number: int) -> None:

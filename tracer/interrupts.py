@@ -6,7 +6,6 @@ process group; sending it again would be once too often.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -53,29 +52,22 @@ class Interrupts:
             for task in self._app.tasks:
                 task()
             if info is not None:
-                self._handle(info.si_signo, from_terminal=info.si_code == _SI_KERNEL)
+                self._handle(info.si_signo, typed=info.si_code == _SI_KERNEL)
 
-    def _handle(self, number: int, *, from_terminal: bool) -> None:
+    def _handle(self, number: int, *, typed: bool) -> None:
         now = time.monotonic()
         since = now - self._last.get(number, float("-inf"))
-        typed = from_terminal and self._same_group()
         self._last[number] = now
         if number in ENDING and since < (_AGAIN_TYPED if typed else _AGAIN):
             self._app.kill()
-        elif not typed and not self._was_delivered(number):
-            self._app.send(number)
+        else:
+            self._app.send(number, group_has_it=typed or self._was_delivered(number))
 
     def _was_delivered(self, number: int) -> bool:
         """Whether the app got it too: it was sent to the process group (kill(2))."""
         time.sleep(_MOMENT)
         signal.sigtimedwait({number}, 0)  # what was sent twice at once is one
         return self._app.got(number, _SAME)
-
-    def _same_group(self) -> bool:
-        try:
-            return os.getpgid(self._app.pid) == os.getpgrp()
-        except ProcessLookupError:
-            return True
 
 
 def block() -> set[int]:
