@@ -220,8 +220,8 @@ class _Endless:
         return found
 
     def linger(self, chance: random.Random) -> None:
-        """Let a random share of a tenth of a second pass: any moment is as good as another."""
-        time.sleep(chance.random() / 10)
+        """Let a random share of a twentieth of a second pass: any moment is as good as another."""
+        time.sleep(chance.random() / 20)
 
     def __exit__(self, *_: object) -> None:
         assert self.tracer.stdout is not None
