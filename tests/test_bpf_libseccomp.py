@@ -46,7 +46,7 @@ MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
 def policy(request: pytest.FixtureRequest) -> Verdicts:
     """What the tracer stops on a machine."""
     return tables.verdicts(
-        tables.stopped_calls(request.param, handlers=True, births=True, exits=True)
+        tables.stopped_calls(request.param, handlers=True, reapers=True, births=True, exits=True)
     )
 
 
@@ -123,7 +123,12 @@ def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
     calls = tables.stopped_calls(machine)
     ours = bpf.program(tables.verdicts(calls))
     theirs = libseccomp.program({call.name for call in calls.values()}, ABIS[machine])
-    unknown = {key for key, call in calls.items() if not libseccomp.knows(key, call.name)}
+    unknown = {
+        key
+        for key, call in calls.items()
+        # sendto is stopped by what its address is, which theirs was not told
+        if not libseccomp.knows(key, call.name) or call.name == "sendto"
+    }
     assert len(unknown) < len(calls) / 5, "an old libseccomp; still most calls are compared"
     differing = [
         (hex(arch), number, argument)

@@ -141,7 +141,7 @@ def test_job_control_works_as_untraced(
         os.write(terminal, b"\x1a")
         _read_until(terminal, b"PROMPT ")
         os.write(terminal, b"jobs\n")
-        assert b"Stopped" in _read_until(terminal, b"PROMPT ")
+        assert b"Stopped" in _read_until(terminal, b"PROMPT ", again=b"\n")
         os.write(terminal, b"fg\n")
         _read_until(terminal, b"cat\r\n")  # the shell says which
         os.write(terminal, b"two\n")
@@ -194,9 +194,16 @@ class _Running:
         self.process.communicate(timeout=SECONDS)
 
 
-def _read_until(terminal: int, word: bytes) -> bytes:
+def _read_until(terminal: int, word: bytes, again: bytes = b"") -> bytes:
+    """What is said up to a word.
+
+    :param again: typed after a while, as a person would where a busy shell took no notice.
+    """
     said = b""
     while word not in said:
+        ready, _, _ = select.select([terminal], [], [], PATIENCE / 3)
+        if not ready and again:
+            os.write(terminal, again)
         ready, _, _ = select.select([terminal], [], [], PATIENCE)
         assert ready, f"{word!r} was never said: {said!r}"
         said += os.read(terminal, 4096)

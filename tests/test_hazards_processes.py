@@ -344,3 +344,28 @@ def test_a_child_whose_parent_execs_first(traced: Trace) -> None:
     assert run.status == 0, run.stderr
     assert [words[0] for words in run.users("by-parent")] == ["sh"]
     assert [words[-1] for words in run.users("by-child")] == [CHILD_WAITS]
+
+
+def test_an_orphan_that_the_app_adopts(traced: Trace) -> None:
+    """As tini and supervisors do: its parent is then no word on what it runs."""
+    need("perl")
+    adopt = (
+        "import ctypes, os; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); "
+        "os.spawnlp(os.P_WAIT, 'perl', 'perl', '-e', "
+        "'if (!fork()) { select(undef, undef, undef, .3); open(F, q(file)) }'); os.wait()"
+    )
+    python = os.path.realpath(sys.executable)
+    run = traced([python, "-IBSc", adopt], tree={"file": ""})
+    assert run.status == 0, run.stderr
+    assert [user[0] for user in run.users("file")] == ["perl"]
+
+
+def test_a_spawn_that_fails_makes_no_process_image(traced: Trace) -> None:
+    spawn = "import os\ntry: os.posix_spawn('./none', ['none'], {})\nexcept OSError: os._exit(3)"
+    python = os.path.realpath(sys.executable)
+    script = 'chmod 700 none; exec "$0" -IBSc "$1"'
+    run = traced(["sh", "-c", script, python, spawn], tree={"none": "not a program\n"})
+    assert run.status == 3, run.stderr
+    programs = [image["argv"][0] for image in run.document["processes"]]
+    assert sorted(programs) == sorted(["sh", "chmod", python])
+    assert "exec" in run.touches()["none"]

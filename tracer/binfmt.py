@@ -12,11 +12,12 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-from tracer.model import Use
+from tracer.model import Place, Use
 
 Locate = Callable[[bytes], bytes | None]
 
 _HEAD = 256  # BINPRM_BUF_SIZE
+_BINFMT_MISC = "/proc/sys/fs/binfmt_misc/register"
 _DEEPEST = 5  # exec_binprm: interpreters of interpreters
 _PT_INTERP = 3
 _HEADERS_MOST = 65536  # ELF_MIN_ALIGN of load_elf_phdrs: the kernel refuses more
@@ -68,6 +69,17 @@ def interpreters(program: bytes, locate: Locate) -> list[Interpreter]:
             return found
         program = place
     return found
+
+
+def is_program(place: Place) -> bool:
+    """Whether the kernel would execute what lies there: ELF, a script, or by binfmt_misc."""
+    if place.status is None or not place.status.st_mode & 0o111:
+        return False
+    try:
+        head, _ = _read(place.path)
+    except (OSError, struct.error, ValueError, OverflowError):
+        return False
+    return head.startswith((b"\x7fELF", b"#!")) or os.path.exists(_BINFMT_MISC)
 
 
 def _read(program: bytes) -> tuple[bytes, bytes | None]:

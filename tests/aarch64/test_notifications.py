@@ -177,6 +177,7 @@ def decode(notification: Notification, path: str) -> Trace:
         arguments[place] = ctypes.addressof(block)
     decoder.decode(Stop(os.getpid(), process, notification.call(), arguments))
     decoder.execs.finish()
+    decoder.recorder.flush()
     writer.close()
     return read_trace(path)
 

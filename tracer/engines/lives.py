@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
+from tracer.binfmt import is_program
 from tracer.engines.pidfds import Pidfds
 
 if TYPE_CHECKING:
@@ -35,15 +36,11 @@ _Inode = tuple[int, int]
 
 @dataclass(slots=True)
 class _Program:
-    """What a process image runs: the file that the exec was to run, and the kernel's words.
-
-    Those are read a moment after the exec, when the engine has time (Recorder.later).
-    """
+    """What a process image runs: the file that the exec was to run, and the kernel's words."""
 
     inode: _Inode | None
     exe: bytes | None = None
     argv: tuple[str, ...] = ()
-    is_described: bool = False
 
 
 class _Exec(NamedTuple):
@@ -63,6 +60,7 @@ class Lives:
     """Used by the loop that answers calls, but for :meth:`settle_waiting`.
 
     :ivar images: thread ids to ids of process images; a thread whose exec is under way has none.
+    :ivar reapers: whether a process of the app inherits orphans (PR_SET_CHILD_SUBREAPER).
     """
 
     def __init__(self, recorder: Recorder, execs: Execs, guard: Guard) -> None:
@@ -76,6 +74,7 @@ class Lives:
         self._pending: dict[int, _Exec] = {}  # by process
         self._programs: dict[int, _Program] = {}  # by image
         self._owners: dict[int, int] = {}  # process → the image that its last exec made
+        self.reapers = False
         self._born = 0
         self._swept = time.monotonic()
         self._lock = threading.RLock()
@@ -116,9 +115,14 @@ class Lives:
             return self._settle(tid, group, self._pending[group])
         if tid == self._guard.app:
             return None
-        if parent in (0, self._guard.pid):
+        if parent in (0, self._guard.pid) or (self.reapers and self._is_adopted(tid, parent)):
             return self._runs(tid, self._look_alike(tid))
         return self._runs(tid, self.image_of(parent))
+
+    def _is_adopted(self, tid: int, parent: int) -> bool:
+        """Whether a process runs another program than its parent: it was born of a third one."""
+        program = self._programs.get(self.image_of(parent) or 0)
+        return program is not None and program.exe != tracee.link(b"/proc/%d/exe" % tid)
 
     def _runs(self, tid: int, image: int | None) -> int | None:
         if image is not None:
@@ -127,7 +131,6 @@ class Lives:
 
     def _look_alike(self, process: int) -> int | None:
         """Of a process whose parent is gone: the last image with its program and arguments."""
-        self._recorder.flush()
         program = tracee.link(b"/proc/%d/exe" % process), tracee.command_line(process)
         alike = (i for i, known in self._programs.items() if (known.exe, known.argv) == program)
         return max(alike, default=max(self._programs, default=None))
@@ -144,8 +147,6 @@ class Lives:
             status = None if target is None else target.status
             inode = None if status is None else (status.st_dev, status.st_ino)
             before = self._programs.get(previous or 0)
-            if before is not None and not before.is_described:
-                self._recorder.flush()  # while the process runs it still
             again = before is None or before.inode == inode or before.inode is None
             stack = tracee.stack(group) if again else None
             self._pending[group] = _Exec(tid, previous, inode, stack, time.monotonic())
@@ -187,7 +188,6 @@ class Lives:
             runs = _inode_of(group)
             if runs is not None and runs in (under_way.inode, before.inode):
                 return runs != before.inode
-        self._recorder.flush()
         if before is None or before.exe != tracee.link(b"/proc/%d/exe" % group):
             return True
         return before.argv != tracee.command_line(group)
@@ -197,7 +197,9 @@ class Lives:
         del self._pending[group]
         previous = under_way.previous
         image = self._recorder.new_process()
-        self._programs[image] = _Program(under_way.inode)
+        # Asked now, for it may be gone in a moment; told when there is time.
+        exe, argv = tracee.link(b"/proc/%d/exe" % group), tracee.command_line(group)
+        self._programs[image] = _Program(under_way.inode, exe, argv)
         touches = self._execs.take(under_way.caller)
         self._recorder.later.append((self._describe, (image, previous, group, touches)))
         if previous is None:  # the app itself: from here on there is a trace
@@ -217,11 +219,8 @@ class Lives:
         group: int,
         touches: Sequence[tuple[Use, Place]],
     ) -> None:
-        """Say what a process image is; its process cannot exec meanwhile without our answer."""
+        """Say what a process image is, and what its exec touched."""
         program = self._programs[image]
-        program.is_described = True
-        program.exe = tracee.link(b"/proc/%d/exe" % group)
-        program.argv = tracee.command_line(group)
         if program.exe is None and not program.argv and touches:  # it was killed already
             name = touches[0][1].path
         else:
@@ -272,17 +271,25 @@ class Lives:
     def finish(self) -> None:
         """The run is over: say how those ended that did not say so themselves."""
         with self._lock:
-            for under_way in self._pending.values():
-                # Nothing was called after this exec: it succeeded, and the process was killed.
-                target = self._execs.target(under_way.caller)
-                if target is not None:
-                    name = os.fsdecode(target.path)
-                    image = self._recorder.process(under_way.previous, name, ())
-                    self._execs.commit(under_way.caller, image)
-            self._pending.clear()
+            for group in [*self._pending]:
+                self._unheard(group)
             self._ask_who_ended()
             self._pidfds.close()
             self._recorder.flush()
+
+    def _unheard(self, group: int) -> None:
+        """A process ended without a call after its exec began.
+
+        The exec succeeded and the process was killed, or it failed and the caller exited.
+        """
+        under_way = self._pending.pop(group)
+        target = self._execs.target(under_way.caller)
+        if target is None or not is_program(target):
+            if under_way.previous is not None:
+                self._execs.commit(under_way.caller, under_way.previous)
+            return
+        image = self._recorder.process(under_way.previous, os.fsdecode(target.path), ())
+        self._execs.commit(under_way.caller, image)
 
     def _gone(self, process: int) -> None:
         """All threads of a process are gone."""
@@ -306,6 +313,8 @@ class Lives:
         self._swept = time.monotonic()
         for tid in [tid for tid in self._groups if not os.path.exists(f"/proc/{tid}")]:
             self._forget(tid)
+        for group in [group for group in self._pending if not os.path.exists(f"/proc/{group}")]:
+            self._unheard(group)
 
 
 def _inode_of(process: int) -> _Inode | None:

@@ -169,6 +169,9 @@ class Notifications:
                 whole = call.name == "exit_group"
                 lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
                 outcome = ONCE
+            case Meaning.REAPER:
+                lives.reapers = True
+                outcome = ONCE
             case Meaning.HANDLER:
                 self._restarts.installing(stop)
                 outcome = ONCE

@@ -40,7 +40,7 @@ class NotifyEngine:
         # Where the kernel tells later how a process ended, its exit need not be stopped.
         exits = kernel_version() < TELLS_EXITS
         machine = platform.machine()
-        self._calls = tables.stopped_calls(machine, handlers=AVAILABLE, exits=exits)
+        self._calls = tables.stopped_calls(machine, handlers=AVAILABLE, reapers=True, exits=exits)
         self._launch = launch
         code = bpf.program(tables.verdicts(self._calls))
         self._guard, listener = launch.under_guard(code)
@@ -71,6 +71,10 @@ class NotifyEngine:
             self.app.ended.set()
             self.stops = loop.stops
         self._guard.join()
+        if self.app.exit is None:
+            raise ChildProcessError(
+                "the app's guard was killed, and how the app ended is not known"
+            )
         restarts.stop()
         lives.finish()
         self._launch.check_executed()

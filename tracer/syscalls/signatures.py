@@ -50,6 +50,8 @@ class Meaning(Enum):
     """exit and exit_group: what a process image ended with."""
     BIRTH = auto()
     """clone and clone3: a child may be kept from our ptrace."""
+    REAPER = auto()
+    """prctl: a process is to inherit the orphans among its descendants."""
     HANDLER = auto()
     """rt_sigaction: a handler that is not restarted may turn a stopped call into EINTR."""
     NOTED = auto()
@@ -257,5 +259,6 @@ SIGNATURES: dict[str, Signature] = {
 HANDLER = Signature(Meaning.HANDLER)
 BIRTH = Signature(Meaning.BIRTH)
 EXIT = Signature(Meaning.EXIT)
+REAPER = Signature(Meaning.REAPER)
 SEND = Signature(Meaning.SEND, (PathArgument(Use.CONNECT, None),))
 """What some engines stop beside these: calls that every program makes, and hot but for this."""

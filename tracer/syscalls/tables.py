@@ -16,6 +16,7 @@ from tracer.syscalls.signatures import (
     EXIT,
     HANDLER,
     NARROW_SIGNATURES,
+    REAPER,
     SEND,
     SIGNATURES,
     Meaning,
@@ -44,6 +45,7 @@ _NARROW = ("i386", "arm")
 _ONLY: Mapping[Meaning, Condition] = {
     Meaning.SOCKETCALL: FirstIsOneOf((2, 3, 4, 11)),  # bind, connect, listen, sendto (linux/net.h)
     Meaning.HANDLER: IsNotNull(1),
+    Meaning.REAPER: FirstIsOneOf((36,)),  # PR_SET_CHILD_SUBREAPER
     Meaning.SEND: IsNotNull(4),
 }
 """When a call is stopped, where not always."""
@@ -72,6 +74,7 @@ def stopped_calls(
     machine: str,
     *,
     handlers: bool = False,
+    reapers: bool = False,
     births: bool = False,
     exits: bool = False,
     hot: bool = False,
@@ -79,6 +82,7 @@ def stopped_calls(
     """What the filter stops: arch<<32|number, as the notification's third u64 holds it, to Call.
 
     :param handlers: calls that install a signal handler too.
+    :param reapers: the call by which a process becomes a subreaper too.
     :param births: calls that may make a child which ptrace does not follow too.
     :param exits: the ends of threads and processes too.
     :param hot: every call there is.
@@ -87,6 +91,7 @@ def stopped_calls(
     unstopped = frozenset[str]() if hot else HOT
     extra = {"sendto": SEND}
     extra |= {"rt_sigaction": HANDLER} if handlers else {}
+    extra |= {"prctl": REAPER} if reapers else {}
     extra |= {"clone": BIRTH, "clone3": BIRTH} if births else {}
     extra |= {"exit": EXIT, "exit_group": EXIT} if exits else {}
     return {
