@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def fold(path: bytes) -> bytes:
     """An absolute path without ``.`` and ``//``; ``..`` stays, for it may follow a symlink."""
-    if b"//" not in path and b"/." not in path:
+    if b"//" not in path and b"/./" not in path and not path.endswith(b"/."):
         return path.rstrip(b"/") or b"/"
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     return b"/" + b"/".join(parts)

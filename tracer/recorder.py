@@ -64,14 +64,14 @@ class Recorder:
     def flush(self) -> None:
         """Write what was put off, or wait until another thread has."""
         if self.later or self._is_writing:
-            self.write_later(lambda: False)
+            self.write_later()
 
-    def write_later(self, is_enough: Callable[[], object]) -> None:
-        """Write what was put off, until something else is to be done."""
+    def write_later(self, is_enough: Callable[[], object] | None = None) -> None:
+        """Write what was put off, all of it or until something else is to be done."""
         later = self.later
         with self._writing, self._writer.gathering():
             self._is_writing = True
-            while later and not is_enough():
+            while later and not (is_enough and is_enough()):
                 task, words = later.popleft()
                 task(*words)
             self._is_writing = False
@@ -138,16 +138,18 @@ class Recorder:
     def touched(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
         """Write touches, but for those that this process image made before."""
         self.flush()
-        self._touched_now(process, touches)
+        self._touched_now(process, touches, self.seconds())
 
     def touched_later(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
-        self.later.append((self._touched_now, (process, touches)))
+        self.later.append((self._touched_now, (process, touches, self.seconds())))
 
     def touched_again(self, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
         """The same touches as another process image's, of which this one makes each once."""
-        self.later.append((self._touched_again, (process, touches)))
+        self.later.append((self._touched_again, (process, touches, self.seconds())))
 
-    def _touched_again(self, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
+    def _touched_again(
+        self, process: int, touches: Sequence[tuple[Use, Place]], seconds: float
+    ) -> None:
         known = self._tails.get(id(touches))
         if known is None:
             if len(self._tails) >= _MOST_TAILS:
@@ -155,7 +157,7 @@ class Recorder:
             tails = [self._writer.tail(use, place) for use, place in self._needed(touches)]
             known = self._tails[id(touches)] = touches, tails  # kept, so that the id stays theirs
         if known[1]:
-            self._writer.touched(self.seconds(), process, known[1])
+            self._writer.touched(seconds, process, known[1])
 
     def _needed(self, touches: Iterable[tuple[Use, Place]]) -> Iterator[tuple[Use, Place]]:
         """All but the trace itself, and its folder: no need of the app's."""
@@ -163,7 +165,9 @@ class Recorder:
             if place.path != self._own and not (place.path + b"/").startswith(self._own_folder):
                 yield use, place
 
-    def _touched_now(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
+    def _touched_now(
+        self, process: int, touches: Iterable[tuple[Use, Place]], seconds: float
+    ) -> None:
         new = []
         for use, place in self._needed(touches):
             key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
@@ -176,7 +180,7 @@ class Recorder:
                     self._linked(place)
         if new:
             tails = [self._writer.tail(use, place) for use, place in new]
-            self._writer.touched(self.seconds(), process, tails)
+            self._writer.touched(seconds, process, tails)
 
     def _linked(self, place: Place) -> None:
         """A file with several names: what changes it under one, changes it under all."""
@@ -255,6 +259,7 @@ class Recorder:
 
         :param deep: False where a directory changes, but nothing below it.
         """
+        self.flush()  # there the names are learnt of files that have several
         state, status = self.state(path, follow=False)
         if status is None:
             return

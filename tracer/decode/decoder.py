@@ -84,7 +84,6 @@ class Decoder:
         A process that the kernel forbids to read is a gap: it runs a program that may be run and
         not read, or hides itself, or has another user whom the tracer has no power over.
         """
-        self.recorder.flush()
         self.recorder.syscall(stop.call.name)
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.execs.commit(stop.tid, stop.process)

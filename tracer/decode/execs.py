@@ -47,7 +47,7 @@ class Execs:
             return ONCE
         program = self._places.look(stop.tid, path, follow=True)
         if program.status is None:
-            self._recorder.touched(stop.process, ((Use.EXEC, program),))
+            self._recorder.touched_later(stop.process, ((Use.EXEC, program),))
             return ONCE
         touches = [(Use.EXEC, program)]
         hidden = tracee.behind(stop.tid, path)

@@ -41,7 +41,7 @@ class Touching:
     def touch(self, process: int, use: Use, place: Place) -> None:
         """One touch, and nothing besides."""
         self.made.append((use, place))
-        self._recorder.touched(process, ((use, place),))
+        self._recorder.touched_later(process, ((use, place),))
 
     def touch_all(self, stop: Stop, use: Use, place: Place) -> None:
         """A touch by a stopped thread, and of what else it means.

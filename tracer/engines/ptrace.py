@@ -125,6 +125,7 @@ class CallStops:
         if self._counts is not None:
             self._counts[call.name] = self._counts.get(call.name, 0) + 1
         refusal = self._decoded(tid, entry, call, image, is_exec=is_exec)
+        self._decoder.recorder.flush()
         if refusal is not None:
             refuse_call(tid, refusal)
         self._resume(tid)
