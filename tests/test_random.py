@@ -231,16 +231,13 @@ class _Requests:
             self._response,
         )
 
-    def _receive(self) -> int:
+    def _receive(self) -> None:
         if not self._left:
-            ctypes.set_errno(errno.ENOTCONN)
-            return -1
+            raise OSError(errno.ENOTCONN, "all were received")
         ctypes.memmove(self._request, self._left.pop(), 80)
-        return 0
 
-    def _proceed(self) -> int:
+    def _proceed(self) -> None:
         self.answered += 1
-        return 0
 
     def close(self) -> None:
         for fd in self._ends:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import select
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,10 @@ class Notifications:
             if polls and any(event & select.POLLHUP for _, event in wait.poll()):
                 break
             request[:] = blank
-            if receive() != 0:
-                if self._is_over(wait):
+            try:
+                receive()
+            except OSError as error:
+                if _is_over(error, wait):
                     break
                 continue
             stops += 1
@@ -111,7 +114,10 @@ class Notifications:
                     mark = words[2]
                     if mark in seen:
                         answer[0] = words[0]
-                        proceed()
+                        try:
+                            proceed()
+                        except OSError:  # the caller was killed
+                            continue
                         continue
                     seen.add(mark)
                 if len(raw) < count:
@@ -127,11 +133,17 @@ class Notifications:
                     mark = hash((image, key))
                     if mark in seen:
                         answer[0] = words[0]
-                        proceed()
+                        try:
+                            proceed()
+                        except OSError:  # the caller was killed
+                            continue
                         continue
                     if image is not None and (outcome := known(key)) is not None:
                         answer[0] = words[0]
-                        proceed()
+                        try:
+                            proceed()
+                        except OSError:  # the caller was killed
+                            continue
                         if outcome.absent is None:
                             seen.add(mark)
                         elif mark in missed:
@@ -191,17 +203,18 @@ class Notifications:
 
     def _proceed(self) -> None:
         self._listener.answer[0] = self._listener.words[0]
-        self._listener.proceed()
+        with suppress(OSError):  # the caller was killed
+            self._listener.proceed()
 
-    def _is_over(self, wait: select.poll) -> bool:
-        """After a failed receive: whether nobody is left, or a caller was killed meanwhile."""
-        number = self._listener.error()
-        if number in (errno.EINTR, errno.ENOENT):
-            events = wait.poll(0)
-            return bool(events) and bool(events[0][1] & select.POLLHUP)
-        if number == errno.ENOTCONN:
-            return True
-        raise OSError(number, "cannot receive seccomp notifications")
+
+def _is_over(error: OSError, wait: select.poll) -> bool:
+    """After a failed receive: whether nobody is left, or a caller was killed meanwhile."""
+    if error.errno in (errno.EINTR, errno.ENOENT):
+        events = wait.poll(0)
+        return bool(events) and bool(events[0][1] & select.POLLHUP)
+    if error.errno == errno.ENOTCONN:
+        return True
+    raise error
 
 
 def _in_words(plan: Plan) -> tuple[int, int, int, int, bool]:
