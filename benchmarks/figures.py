@@ -68,14 +68,6 @@ class Figures:
         """A load's time under slimtrace by its native one."""
         return _ratio(self.net(load, SLIMTRACE), self.median(load, NATIVE))
 
-    def spread(self, tool: str, several: str, single: str) -> float:
-        """The time of the same work done by several at once, by that when one does it all."""
-        return _ratio(self.net(several, tool), self.net(single, tool))
-
-    def spread_ratio(self, several: str, single: str, peer: str) -> float:
-        """Slimtrace's ``spread`` by that of ``peer``."""
-        return _ratio(self.spread(SLIMTRACE, several, single), self.spread(peer, several, single))
-
     def per_stop(self, load: str) -> float:
         """What slimtrace adds to one stopped call of a load."""
         return self.added(load, SLIMTRACE) / self.stops[load]

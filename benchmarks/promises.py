@@ -43,14 +43,6 @@ def _added(load: str, peer: str, most: float) -> Promise:
     return Promise(f"{load}: added, of {peer}'s", most, lambda figures: figures.ratio(load, peer))
 
 
-def _spread(peer: str) -> Promise:
-    return Promise(
-        f"parallel: two at once by one, of {peer}'s",
-        1.0,
-        lambda figures: figures.spread_ratio("parallel", "stats", peer),
-    )
-
-
 def _growth(load: str) -> Iterable[Promise]:
     few, many = growth_name(load, FEW), growth_name(load, MANY)
     yield Promise(f"{load}: a stop's cost, many by few", 1.3, lambda f: f.growth(few, many))
@@ -66,7 +58,7 @@ SPEED = (
     _added("forks", FREE, 0.5),
     *(_added(load, FLOOR, 1.8) for load in ("stats", "import", "forks")),
     Promise("reads: time, of native's", 1.03, lambda figures: figures.slowdown("reads")),
-    *(_spread(peer) for peer in (PINNED, FREE)),
+    *(_added("parallel", peer, 1.0) for peer in (PINNED, FREE)),
     Promise("start", 180, lambda figures: figures.start(SLIMTRACE) * 1000, "ms"),
 )
 MEMORY = (
