@@ -194,7 +194,11 @@ class _Endless:
         self.program = program
         words = command("-q", "run", "-o", output, "--engine", engine, "--", program, work)
         self.tracer = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            process_group=0,  # one that is not orphaned, for SIGTSTP stops no other (setpgid(2))
         )
 
     def __enter__(self) -> Self:

@@ -150,6 +150,7 @@ def run_slimtrace(
         encoding="utf-8",
         errors="surrogateescape",
         timeout=SECONDS,
+        process_group=0,  # one that is not orphaned, for SIGTSTP stops no other (setpgid(2))
     )
 
 
