@@ -212,6 +212,7 @@ def test_stop_after(tmp_path: Path, tracee: Tracee) -> None:
         trace = str(tmp_path / "app.trace")
         done = run_slimtrace("attach", str(app.pid), "-o", trace, "--stop-after", "0.3")
         assert done.returncode == 0, done.stderr
+        assert "let go after 0." in run_slimtrace("show", trace).stdout
         assert "warning: the trace may be incomplete: attached" in done.stderr
         assert tracer_of(app.pid) == 0
         again = run_slimtrace(

@@ -41,6 +41,8 @@ def _run(number: int, run: Run) -> Iterator[str]:
     yield f"run {number}: {_printable(' '.join(run.command))}"
     if run.seconds is None:
         how = "never ended: the tracer was killed"
+    elif run.exit_status is None:
+        how = f"let go after {run.seconds:.1f} s"
     elif run.signal is not None:
         how = f"ended by signal {run.signal} after {run.seconds:.1f} s"
     else:
