@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Exited(NamedTuple):
@@ -70,6 +71,17 @@ class App:
         if self.exit is None:
             _kill(self.pid, signal.SIGKILL)
         self.send_all(signal.SIGKILL)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Its calls are answered meanwhile, to its end; it is killed where that fails."""
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            self.ended.set()
 
     def do_now_and_then(self, task: Callable[[], None]) -> None:
         """Have something done now and then while the app runs, by who waits for signals."""

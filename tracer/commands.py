@@ -51,16 +51,18 @@ Examples:
 
 DEFAULT_TRACE = "slimtrace.trace"
 
+_Trace = Annotated[str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")]
+_Append = Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")]
+_Force = Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")]
+
 
 def run(
     command: Annotated[
         list[str], typer.Argument(metavar="COMMAND", help="The app and its arguments.")
     ],
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
-    ] = DEFAULT_TRACE,
-    append: Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")] = False,
+    output: _Trace = DEFAULT_TRACE,
+    append: _Append = False,
+    force: _Force = False,
     ready: Annotated[
         str | None,
         typer.Option(
@@ -144,11 +146,9 @@ def run(
 
 def attach(
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process that runs already.")],
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
-    ] = DEFAULT_TRACE,
-    append: Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")] = False,
+    output: _Trace = DEFAULT_TRACE,
+    append: _Append = False,
+    force: _Force = False,
     stop_after: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", min=0, help="Let it go after SECONDS, at the latest."),

@@ -58,10 +58,8 @@ def _descriptors(process: int) -> list[bytes]:
 
 
 def _use(process: int, number: bytes) -> Use:
-    try:
-        with open(b"/proc/%d/fdinfo/%s" % (process, number), "rb") as file:
-            flags = next(int(line.split()[1], 8) for line in file if line.startswith(b"flags:"))
-    except (OSError, StopIteration):
+    flags = tracee.open_flags(process, int(number))
+    if flags is None:
         return Use.READ
     if flags & os.O_PATH:
         return Use.STAT

@@ -109,24 +109,71 @@ def own_view(tid: int, path: bytes) -> bytes:
 
 def relatives(tid: int) -> tuple[int, int] | None:
     """The process of a thread and that one's parent, or None when it is gone."""
-    try:
-        with open(f"/proc/{tid}/status", "rb") as file:
-            fields = dict(
-                line.split(b":", 1) for line in file if line.startswith((b"Tgid", b"PPid"))
-            )
-            return int(fields[b"Tgid"]), int(fields[b"PPid"])
-    except (OSError, KeyError, ValueError):
-        return None
+    fields = _status(tid)
+    return (int(fields[b"Tgid"]), int(fields[b"PPid"])) if fields else None
 
 
 def owner(tid: int) -> int | None:
     """The process (thread group) of a thread, or None when it is gone."""
-    return _status_field(tid, b"Tgid:")
+    fields = _status(tid)
+    return int(fields[b"Tgid"]) if fields else None
 
 
 def parent(tid: int) -> int | None:
     """The process that made this one, or None when it is gone."""
-    return _status_field(tid, b"PPid:")
+    fields = _status(tid)
+    return int(fields[b"PPid"]) if fields else None
+
+
+def tracer_of(tid: int) -> int:
+    """Who traces the thread; 0 for nobody."""
+    return int(_status(tid).get(b"TracerPid", 0))
+
+
+def identity(tid: int) -> tuple[int, int]:
+    """The effective user and group of a process; (0, 0) when it is gone."""
+    fields = _status(tid)
+    if not fields:
+        return 0, 0
+    return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
+
+
+def _status(tid: int) -> dict[bytes, bytes]:
+    """The fields of /proc/TID/status; none when the thread is gone."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            return dict(line.split(b":", 1) for line in file)
+    except OSError:
+        return {}
+
+
+def has_ended(tid: int) -> bool:
+    """Whether the thread is gone, or a zombie (proc(5), stat)."""
+    fields = _stat(tid)
+    return not fields or fields[0] in (b"Z", b"X")
+
+
+def stack(process: int) -> bytes | None:
+    """Where the stack of a process begins (proc(5), stat, startstack): an exec moves it."""
+    fields = _stat(process)
+    return fields[_STARTSTACK - 3] if fields else None
+
+
+def _stat(tid: int) -> list[bytes]:
+    """The fields of /proc/TID/stat from the third on; none when the thread is gone."""
+    try:
+        with open(f"/proc/{tid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2].split()
+    except OSError:
+        return []
+
+
+def threads(process: int) -> list[int]:
+    """The threads of a process, the leader first; none when it is gone."""
+    try:
+        return sorted(map(int, os.listdir(f"/proc/{process}/task")))
+    except OSError:
+        return []
 
 
 def children(process: int, thread: int) -> list[int]:
@@ -138,25 +185,12 @@ def children(process: int, thread: int) -> list[int]:
         return []
 
 
-def tracer_of(tid: int) -> int:
-    """Who traces the thread; 0 for nobody."""
-    return _status_field(tid, b"TracerPid:") or 0
-
-
-def has_ended(tid: int) -> bool:
-    """Whether the thread is gone, or a zombie (proc(5), stat)."""
+def open_flags(tid: int, fd: int) -> int | None:
+    """The flags with which a descriptor was opened (proc(5), fdinfo); None when it is closed."""
     try:
-        with open(f"/proc/{tid}/stat", "rb") as file:
-            return file.read().rpartition(b") ")[2][:1] in (b"Z", b"X")
-    except OSError:
-        return True
-
-
-def _status_field(tid: int, field: bytes) -> int | None:
-    try:
-        with open(f"/proc/{tid}/status", "rb") as file:
-            return next(int(line[len(field) :]) for line in file if line.startswith(field))
-    except (OSError, StopIteration, ValueError):
+        with open(f"/proc/{tid}/fdinfo/{fd}", "rb") as file:
+            return next(int(line.split()[1], 8) for line in file if line.startswith(b"flags:"))
+    except (OSError, StopIteration):
         return None
 
 
@@ -185,16 +219,6 @@ def program(tid: int) -> str:
             return os.fsdecode(file.read().rstrip(b"\n"))
     except OSError:
         return "a process that is gone"
-
-
-def identity(tid: int) -> tuple[int, int]:
-    """The effective user and group of a process; (0, 0) when it is gone."""
-    try:
-        with open(f"/proc/{tid}/status", "rb") as file:
-            fields = dict(line.split(b":", 1) for line in file)
-        return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
-    except (OSError, KeyError, ValueError):
-        return 0, 0
 
 
 def environment(tid: int) -> dict[str, str]:
@@ -296,12 +320,3 @@ def resolve_inside(root: bytes, path: bytes, *, follow: bool) -> bytes | None:
 
 def is_directory(status: os.stat_result | None) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
-
-
-def stack(process: int) -> bytes | None:
-    """Where the stack of a process begins (proc(5), stat, startstack): an exec moves it."""
-    try:
-        with open(f"/proc/{process}/stat", "rb") as file:
-            return file.read().rpartition(b") ")[2].split()[_STARTSTACK - 3]
-    except (OSError, IndexError):
-        return None

@@ -59,7 +59,7 @@ class Attachment:
         """Seize the threads of a process; False when it is gone."""
         threads: list[int] = []
         tried = set[int]()
-        while new := [tid for tid in _threads_of(process) if tid not in tried]:
+        while new := [tid for tid in tracee.threads(process) if tid not in tried]:
             for tid in new:
                 try:
                     ptrace.seize(tid, _OPTIONS)
@@ -135,13 +135,6 @@ class Attachment:
         while self._lifecycle.lives:
             self._lifecycle.handle_all()
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)
-
-
-def _threads_of(process: int) -> list[int]:
-    try:
-        return sorted(map(int, os.listdir(f"/proc/{process}/task")))
-    except OSError:
-        return []
 
 
 def _below(pid: int) -> list[int]:

@@ -248,11 +248,5 @@ class Lifecycle:
 
 def _children() -> set[int]:
     """The processes that this one has already: a shell may have made them before it exec'd us."""
-    found: set[int] = set()
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/children") as file:
-                found.update(map(int, file.read().split()))
-        except OSError:  # a kernel without CONFIG_PROC_CHILDREN
-            continue
-    return found
+    own = os.getpid()
+    return {child for thread in tracee.threads(own) for child in tracee.children(own, thread)}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
@@ -34,13 +33,12 @@ _PATIENCE = 0.25
 _Inode = tuple[int, int]
 
 
-@dataclass(slots=True)
-class _Program:
+class _Program(NamedTuple):
     """What a process image runs: the file that the exec was to run, and the kernel's words."""
 
     inode: _Inode | None
-    exe: bytes | None = None
-    argv: tuple[str, ...] = ()
+    exe: bytes | None
+    argv: tuple[str, ...]
 
 
 class _Exec(NamedTuple):
@@ -275,7 +273,6 @@ class Lives:
                 self._unheard(group)
             self._ask_who_ended()
             self._pidfds.close()
-            self._recorder.flush()
 
     def _unheard(self, group: int) -> None:
         """A process ended without a call after its exec began.

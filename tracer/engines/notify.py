@@ -61,15 +61,10 @@ class NotifyEngine:
         restarts = Restarts(self._calls, decoder)
         loop = Notifications(self._listener, decoder, lives, self._calls, restarts)
         self.app.do_now_and_then(lives.settle_waiting)
-        try:
+        with self.app.running():
             self._launch.go()
             loop.loop(self._guard.watch.fileno())
-        except BaseException:
-            self.app.kill()
-            raise
-        finally:
-            self.app.ended.set()
-            self.stops = loop.stops
+        self.stops = loop.stops
         self._guard.join()
         if self.app.exit is None:
             raise ChildProcessError(

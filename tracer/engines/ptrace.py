@@ -67,15 +67,10 @@ class PtraceEngine:
         )
         calls = CallStops(decoder, self._lifecycle, self._calls, count=self._all)
         self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
-        try:
+        with self.app.running():
             self._launch.go()
             self._lifecycle.loop()
-        except BaseException:
-            self.app.kill()
-            raise
-        finally:
-            self.app.ended.set()
-            self.stops = calls.stops
+        self.stops = calls.stops
         calls.finish()
         self._launch.check_executed()
         decoder.execs.finish()

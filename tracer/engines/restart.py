@@ -134,13 +134,9 @@ class Restarts:
 
 def _seize_threads(process: int) -> None:
     """Seize every thread; who is traced already, by the app or by us, stays as it is."""
-    try:
-        threads = os.listdir(f"/proc/{process}/task")
-    except OSError:
-        return
-    for thread in threads:
+    for thread in tracee.threads(process):
         try:
-            ptrace.seize(int(thread), ptrace.FOLLOW)
+            ptrace.seize(thread, ptrace.FOLLOW)
         except OSError:
             continue
 
@@ -196,9 +192,5 @@ class _InterruptedCalls:
 
 def _never_blocks(tid: int, fd: int) -> bool:
     """Whether a descriptor is O_NONBLOCK (proc(5), fdinfo)."""
-    try:
-        with open(f"/proc/{tid}/fdinfo/{descriptor(fd)}", "rb") as file:
-            flags = next(line for line in file if line.startswith(b"flags:"))
-    except (OSError, StopIteration):
-        return False
-    return bool(int(flags.split()[1], 8) & os.O_NONBLOCK)
+    flags = tracee.open_flags(tid, descriptor(fd))
+    return flags is not None and bool(flags & os.O_NONBLOCK)
