@@ -29,8 +29,8 @@ _MOST_GAPS = 200
 class Recorder:
     """One run's facts. Called by the thread that answers calls and the one that hears of lives.
 
-    What is recorded by a ``…_later`` method is written when the engine has nothing else to do, or
-    before anything else is recorded: the app waits for neither, and the order stays.
+    What is recorded by a ``…_later`` method is written once the call was answered, before the next
+    is received: the app does not wait for it, and the order stays.
 
     :ivar complete: False once a gap says that files may be missing.
     :ivar later: what is still to be written; whoever adds to it sees that it gets done (flush).
@@ -63,15 +63,12 @@ class Recorder:
 
     def flush(self) -> None:
         """Write what was put off, or wait until another thread has."""
-        if self.later or self._is_writing:
-            self.write_later()
-
-    def write_later(self, is_enough: Callable[[], object] | None = None) -> None:
-        """Write what was put off, all of it or until something else is to be done."""
+        if not (self.later or self._is_writing):
+            return
         later = self.later
         with self._writing, self._writer.gathering():
             self._is_writing = True
-            while later and not (is_enough and is_enough()):
+            while later:
                 task, words = later.popleft()
                 task(*words)
             self._is_writing = False

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import select
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tracer import tracee
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 _HEARS_OF_THE_END = (6, 11)
 """Linux: since then a receive that waits hears that no task uses the filter any more."""
-_MOST_LATER = 32
-"""Calls after which what they meant is written, though the app makes them without a pause: so
-much of a trace is lost at the most when the tracer is killed."""
 _ARGUMENTS = 4  # the first argument's place among the request's words
 
 
@@ -83,13 +79,11 @@ class Notifications:
         if polls:
             wait.register(guard, 0)
         stops = mark = 0
-        later, write_later, ready = recorder.later, recorder.write_later, partial(wait.poll, 0)
+        later, flush = recorder.later, recorder.flush
         known, touched_again = self._meanings.known, recorder.touched_again
         while True:
-            if later and not ready():
-                write_later(ready)
-            elif later and not stops % _MOST_LATER:
-                write_later()
+            if later:
+                flush()
             if polls and any(event & select.POLLHUP for _, event in wait.poll()):
                 break
             request[:] = blank
