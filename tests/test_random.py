@@ -198,9 +198,9 @@ class _Lives:
         assert 0 <= status <= 255
         assert tid in self.images
 
-    def executing(self, tid: int, previous: int | None, name: object) -> None:
+    def executing(self, tid: int, previous: int | None) -> None:
         assert tid in self.images
-        assert (previous, bool(name)) in {(IMAGE, True), (IMAGE, False)}
+        assert previous == IMAGE
 
 
 class _Restarts:
