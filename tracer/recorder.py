@@ -66,12 +66,16 @@ class Recorder:
         if not (self.later or self._is_writing):
             return
         later = self.later
-        with self._writing, self._writer.gathering():
+        with self._writing:
             self._is_writing = True
-            while later:
-                task, words = later.popleft()
-                task(*words)
-            self._is_writing = False
+            self._writer.gather()
+            try:
+                while later:
+                    task, words = later.popleft()
+                    task(*words)
+            finally:
+                self._writer.spill()
+                self._is_writing = False
 
     def seconds(self) -> float:
         """Since the run began."""
@@ -151,33 +155,51 @@ class Recorder:
         if known is None:
             if len(self._tails) >= _MOST_TAILS:
                 self._tails.clear()
-            tails = [self._writer.tail(use, place) for use, place in self._needed(touches)]
-            known = self._tails[id(touches)] = touches, tails  # kept, so that the id stays theirs
-        if known[1]:
-            self._writer.touched(seconds, process, known[1])
+            needed = [*self._needed(touches)]
+            tails = [self._writer.tail(use, place) for use, place in needed]
+            self._tails[id(touches)] = touches, tails  # kept, so that the id stays theirs
+            new = [
+                tail
+                for (use, place), tail in zip(needed, tails, strict=True)
+                if self._is_new(process, use, place)
+            ]
+        else:
+            new = known[1]
+        if new:
+            self._writer.touched(seconds, process, new)
 
     def _needed(self, touches: Iterable[tuple[Use, Place]]) -> Iterator[tuple[Use, Place]]:
         """All but the trace itself, and its folder: no need of the app's."""
         for use, place in touches:
-            if place.path != self._own and not (place.path + b"/").startswith(self._own_folder):
-                yield use, place
+            path = place.path
+            if path.startswith(self._own) and (
+                path == self._own or (path + b"/").startswith(self._own_folder)
+            ):
+                continue
+            yield use, place
 
     def _touched_now(
         self, process: int, touches: Iterable[tuple[Use, Place]], seconds: float
     ) -> None:
-        new = []
-        for use, place in self._needed(touches):
-            key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
-            if key not in self._known:
-                self._known.add(key)
-                if place.state is State.FILE:
-                    self._files.add(hash(place.path))
-                new.append((use, place))
-                if place.status is not None and place.status.st_nlink > 1:
-                    self._linked(place)
-        if new:
-            tails = [self._writer.tail(use, place) for use, place in new]
+        tails = [
+            self._writer.tail(use, place)
+            for use, place in self._needed(touches)
+            if self._is_new(process, use, place)
+        ]
+        if tails:
             self._writer.touched(seconds, process, tails)
+
+    def _is_new(self, process: int, use: Use, place: Place) -> bool:
+        """Whether the process image did not make this touch before."""
+        key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
+        if key in self._known:
+            return False
+        self._known.add(key)
+        if place.state is State.FILE:
+            self._files.add(hash(place.path))
+        if place.status is not None and place.status.st_nlink > 1:
+            self._linked(place)
+        return True
 
     def _linked(self, place: Place) -> None:
         """A file with several names: what changes it under one, changes it under all."""
@@ -210,6 +232,11 @@ class Recorder:
             return True
         self._moved[target] = origin
         return False
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether a directory of the full image lies elsewhere now."""
+        return bool(self._moved)
 
     def exchanged(self, one: bytes, other: bytes) -> None:
         """The app is about to exchange two names."""

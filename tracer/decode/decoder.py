@@ -11,6 +11,7 @@ from tracer import tracee
 from tracer.decode.call import ONCE, Outcome
 from tracer.decode.execs import Execs
 from tracer.decode.files import Files
+from tracer.decode.glances import Glances
 from tracer.decode.places import Places
 from tracer.decode.sockets import Sockets
 from tracer.decode.touching import Touching
@@ -43,6 +44,7 @@ class Decoder:
     """Decodes the calls of one run.
 
     :ivar execs: execs under way; whoever hears of an exec commits it.
+    :ivar glances: what decodes the commonest calls, which need not be handed to :meth:`decode`.
     :ivar ptraces: whether any tracee is ptraced by us, so that the app cannot ptrace it.
     """
 
@@ -59,6 +61,7 @@ class Decoder:
         self.places = Places(recorder)
         self._touching = Touching(recorder, self.places)
         self._files = Files(self.places, self._touching)
+        self.glances = Glances(recorder, self.places, self._touching)
         self.execs = Execs(recorder, self.places)
         sockets = Sockets(recorder, self.places, self._files)
         self._handlers: dict[Meaning, Callable[[Stop], Outcome]] = {

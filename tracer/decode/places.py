@@ -42,6 +42,11 @@ class Places:
         self.own_roots = False
         self.serves_files = False
 
+    @property
+    def depend_on_the_caller(self) -> bool:
+        """Whether a path may mean another file for another caller, or be no file to look at."""
+        return self.own_roots or self.serves_files
+
     def path(self, stop: Stop, argument: PathArgument) -> bytes | None:
         """The absolute path of an argument, or None where the call names no file."""
         if stop.path is not None and not self.own_roots:

@@ -34,6 +34,11 @@ class Touching:
         self.made: list[tuple[Use, Place]] = []
         self.own = False
 
+    @property
+    def changes_meanings(self) -> bool:
+        """Whether the app changed where paths lead, so that a touch is more than its own path."""
+        return self._links_changed or self._recorder.has_moved
+
     def begin(self) -> None:
         """Another call is to be decoded."""
         self.made, self.own = [], False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.decode.call import ONCE, Outcome, Stop
+from tracer.decode.glances import Glance, glance_of
 from tracer.decode.places import LOOKS
 from tracer.paths import join
 from tracer.syscalls.signatures import Meaning
@@ -59,6 +60,7 @@ class Meanings:
         self.calls = calls
         self._decoder = decoder
         self._known: dict[Key | None, Outcome] = {}
+        self._glances: dict[int, Glance] = {}  # of the calls that the trace lists already
         self._execs = {k for k, call in calls.items() if call.signature.meaning is Meaning.EXEC}
 
     def decode(self, stop: Stop, key: Key | None) -> Outcome:
@@ -70,17 +72,37 @@ class Meanings:
         if not self._decoder.again(stop, outcome):
             outcome = self._decoder.decode(stop)
             if key is not None and outcome.touches is not None:
-                if len(self._known) >= _MOST:
-                    self._known.clear()
-                self._known[key] = outcome
+                self._remember(key, outcome)
+                glance = glance_of(stop.call.signature)
+                if glance is not None:
+                    self._glances[key[0]] = glance
         return ONCE if stop.call.signature.meaning is Meaning.EXEC else outcome
 
     def known(self, key: Key) -> Outcome | None:
-        """What a call that is no exec meant before, if it means the same now."""
+        """What a call means that is no exec: as before, or at a glance; else None.
+
+        What it touches is still to be recorded.
+        """
         outcome = self._known.get(key)
-        if outcome is None or key[0] in self._execs or not self._decoder.holds(outcome):
+        if outcome is None:
+            return self._at_a_glance(key)
+        if key[0] in self._execs or not self._decoder.holds(outcome):
             return None
         return outcome
+
+    def _at_a_glance(self, key: Key) -> Outcome | None:
+        glance, path = self._glances.get(key[0]), path_of(key)
+        if glance is None or path is None:
+            return None
+        outcome = self._decoder.glances.outcome(glance, path, key[3])
+        if outcome is not None:
+            self._remember(key, outcome)
+        return outcome
+
+    def _remember(self, key: Key, outcome: Outcome) -> None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[key] = outcome
 
     def forget(self) -> None:
         """Paths may mean other files now."""

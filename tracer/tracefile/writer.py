@@ -6,7 +6,6 @@ import fcntl
 import os
 import shutil
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,12 +17,11 @@ from tracer.tracefile.text import put, put_list
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from tracer.model import Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
 
 _TAIL = 65536
-_REMEMBERED = 8192
 
 
 class TraceWriter:
@@ -47,7 +45,6 @@ class TraceWriter:
         self.failure: OSError | None = None
         self._held: list[bytes] | None = []
         self._gathered: list[bytes] | None = None
-        self._lines: dict[tuple[bytes, int, int], bytes] = {}
         self._append = append
         self._is_new = not os.path.lexists(path)
         if not (self._is_new or append or force):
@@ -114,13 +111,17 @@ class TraceWriter:
 
     def tail(self, use: Use, place: Place) -> bytes:
         """The end of a touch's line, which is the same whoever makes it and when."""
-        key = place.path, id(use), id(place.state)  # enums hash slowly
-        line = self._lines.get(key)
-        if line is None:
-            if len(self._lines) >= _REMEMBERED:
-                self._lines.clear()
-            line = self._lines[key] = _touch_line(use, place)
-        return line
+        status, state = place.status, place.state
+        try:
+            path = orjson.dumps(place.path.decode())
+        except UnicodeDecodeError:
+            return _tail_of_bytes(use, place)
+        if status is None or state is not State.FILE:
+            return b'"use":"%b","path":%b,"was":"%b"}\n' % (use.encode(), path, state.encode())
+        return b'"use":"%b","path":%b,"was":"file","stat":[%d,%d,%d,%d,%d]}\n' % (
+            *(use.encode(), path),
+            *(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns),
+        )
 
     def saved(self, saved: SavedFile) -> None:
         blob = os.path.basename(saved.blob)
@@ -165,16 +166,15 @@ class TraceWriter:
         elif self.failure is None:
             self._write(data)
 
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Write in one go what is written meanwhile, by one thread."""
-        gathered = self._gathered = []
-        try:
-            yield
-        finally:
-            self._gathered = None
-            if gathered:
-                self._data(b"".join(gathered))
+    def gather(self) -> None:
+        """From here to :meth:`spill` keep what one thread writes, to write it in one go."""
+        self._gathered = []
+
+    def spill(self) -> None:
+        """Write what was gathered."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self._data(b"".join(gathered))
 
     def _write(self, data: bytes) -> None:
         try:
@@ -196,7 +196,8 @@ class TraceWriter:
         os.ftruncate(self._fd, size + tail.rfind(b"\n") + 1)
 
 
-def _touch_line(use: Use, place: Place) -> bytes:
+def _tail_of_bytes(use: Use, place: Place) -> bytes:
+    """For a path that is not UTF-8."""
     line: dict[str, Any] = {"use": use, **put("path", os.fsdecode(place.path)), "was": place.state}
     if place.status is not None and place.state is State.FILE:
         line["stat"] = list(Fingerprint.of(place.status))
