@@ -19,6 +19,7 @@ demo: $(READY)  ## trace the sample app, build its slim image, run it
 test: $(READY)  ## lint and run all tests, with the real programs they use
 	@tests/install-parts
 	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m compileall -q slimtrace.py tracer builder  # else each of a thousand starts may
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-aarch64: $(READY)  ## a real run on aarch64, emulated: downloads 60 MB, takes minutes

@@ -22,6 +22,13 @@ ONLY = {"reads": (NATIVE, SLIMTRACE, FLOOR)}
 """Loads that are not for every tool: strace has no part in what a filter lets through."""
 
 _STRACE = ("strace", "-f", "--seccomp-bpf", "-e", "trace=%file", "-o", "/dev/null")
+_COMPILE = """
+import compileall, slimtrace, tracer
+compileall.compile_dir(tracer.__path__[0], quiet=1)
+compileall.compile_file(slimtrace.__file__, quiet=1)
+"""
+"""As pip does with what it installs; an editable install, never written to, would compile anew at
+every start where PYTHONDONTWRITEBYTECODE is set."""
 _FILTER = """
 import platform
 from tracer.kernel import bpf
@@ -52,6 +59,7 @@ class Slimtrace:
         python = os.fsdecode(head.removeprefix(b"#!").strip())
         if not head.startswith(b"#!") or "python" not in os.path.basename(python):
             raise BenchmarkError(f"cannot use {found}: its first line names no Python")
+        call([python, "-c", _COMPILE])
         return cls(os.path.abspath(found), python)
 
     def prefix(self) -> list[str]:

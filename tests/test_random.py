@@ -198,8 +198,8 @@ class _Lives:
         assert 0 <= status <= 255
         assert tid in self.images
 
-    def executing(self, tid: int, previous: int | None) -> None:
-        assert tid in self.images
+    def executing(self, stop: Stop, previous: int | None) -> None:
+        assert stop.tid in self.images
         assert previous == IMAGE
 
 

@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.binfmt import is_program
+from tracer.engines.launching import Callers
+from tracer.engines.order import BirthOrder
 from tracer.engines.pidfds import Pidfds
+from tracer.model import Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tracer.decode.call import Stop
     from tracer.decode.execs import Execs
     from tracer.engines.guard import Guard
-    from tracer.model import Place, Use
+    from tracer.model import Place
     from tracer.recorder import Recorder
 
 _SWEEP_EVERY = 4096
@@ -41,17 +45,31 @@ class _Program(NamedTuple):
     argv: tuple[str, ...]
 
 
+class _Past(NamedTuple):
+    """What a process ran before an exec, and when that was."""
+
+    image: int
+    moment: int | None
+
+
 class _Exec(NamedTuple):
     """An exec under way.
 
+    :ivar name: where the caller has the program's name: memory that the new program has not.
+    :ivar expected: what the process will run, where that is known beforehand.
     :ivar stack: where the stack was before, if the new program may look as the old one.
+    :ivar moment: when it began, in the order of births.
     """
 
     caller: int
     previous: int | None
+    path: bytes
     inode: _Inode | None
+    name: int
+    expected: _Program | None
     stack: bytes | None
     since: float
+    moment: int | None
 
 
 class Lives:
@@ -70,6 +88,10 @@ class Lives:
         self._groups: dict[int, int] = {}  # thread → its process
         self._threads: dict[int, set[int]] = {}  # process → its threads beside the leader
         self._pending: dict[int, _Exec] = {}  # by process
+        self._before: dict[int, list[_Past]] = {}  # by process: what it ran before, oldest first
+        self._order = BirthOrder()
+        self._callers = Callers()
+        self._exes: dict[tuple[bytes, _Inode], bytes] = {}
         self._programs: dict[int, _Program] = {}  # by image
         self._owners: dict[int, int] = {}  # process → the image that its last exec made
         self.reapers = False
@@ -115,7 +137,29 @@ class Lives:
             return None
         if parent in (0, self._guard.pid) or (self.reapers and self._is_adopted(tid, parent)):
             return self._runs(tid, self._look_alike(tid))
-        return self._runs(tid, self.image_of(parent))
+        return self._runs(tid, self._inherited(tid, parent))
+
+    def _inherited(self, child: int, parent: int) -> int | None:
+        """What a process runs that executed nothing: what its parent ran when it was born."""
+        under_way, past = self._pending.get(parent), self._before.get(parent, ())
+        if under_way is None:
+            image = self.image_of(parent)
+        elif self._order.is_surely_after(child, under_way.moment):
+            image = self._settle(child, parent, under_way)
+        else:
+            image = under_way.previous
+        for before in reversed(past):
+            if self._order.is_surely_after(child, before.moment):
+                break
+            if self._is_running(child, before.image) and not self._is_running(child, image):
+                return before.image
+        return image
+
+    def _is_running(self, process: int, image: int | None) -> bool:
+        program = self._programs.get(image or 0)
+        if program is None or program.exe != tracee.link(b"/proc/%d/exe" % process):
+            return False
+        return program.argv == tracee.command_line(process)
 
     def _is_adopted(self, tid: int, parent: int) -> bool:
         """Whether a process runs another program than its parent: it was born of a third one."""
@@ -135,29 +179,36 @@ class Lives:
 
     # Execs
 
-    def executing(self, tid: int, previous: int | None) -> None:
+    def executing(self, stop: Stop, previous: int | None) -> None:
         """A thread is about to exec something that exists."""
         with self._lock:
+            tid = stop.tid
             group = self._groups.get(tid, tid)
-            if previous is not None:
-                self._know_children(group, tid, previous)
             target = self._execs.target(tid)
             status = None if target is None else target.status
+            path = b"" if target is None else target.path
             inode = None if status is None else (status.st_dev, status.st_ino)
             before = self._programs.get(previous or 0)
             again = before is None or before.inode == inode or before.inode is None
-            stack = tracee.stack(group) if again else None
-            self._pending[group] = _Exec(tid, previous, inode, stack, time.monotonic())
+            self._pending[group] = _Exec(
+                tid,
+                previous,
+                path,
+                inode,
+                stop.args[stop.call.signature.paths[0].path or 0],
+                self._expected(stop, path, inode),
+                tracee.stack(group) if again else None,
+                time.monotonic(),
+                self._order.now(),
+            )
             self.images.pop(tid, None)
             self.images.pop(group, None)
 
-    def _know_children(self, group: int, tid: int, image: int) -> None:
-        """Those that called nothing yet run what their parent runs now, and not for long."""
-        for thread in {group, tid, *self._threads.get(group, ())}:
-            for child in tracee.children(group, thread):
-                if child not in self._groups:
-                    self._groups[child] = child
-                    self.images[child] = image
+    def _expected(self, stop: Stop, path: bytes, inode: _Inode | None) -> _Program | None:
+        """What an exec will make of its caller, where the same file was executed before."""
+        exe = None if inode is None else self._exes.get((path, inode))
+        argv = None if exe is None else self._callers.arguments(stop)
+        return None if argv is None else _Program(inode, exe, argv)
 
     def _settle(self, tid: int, group: int, under_way: _Exec) -> int | None:
         """After an exec began, a thread of the process calls: see whether the exec succeeded."""
@@ -178,6 +229,8 @@ class Lives:
         Where stacks do not move (personality(2), ADDR_NO_RANDOMIZE) an exec of the same program
         with the same arguments is taken for none, which it is as good as.
         """
+        if under_way.expected and self._callers.is_gone(group, under_way.name):
+            return True
         before = self._programs.get(under_way.previous or 0)
         if under_way.stack is not None:
             if tracee.stack(group) != under_way.stack:
@@ -195,20 +248,36 @@ class Lives:
         del self._pending[group]
         previous = under_way.previous
         image = self._recorder.new_process()
-        # Asked now, for it may be gone in a moment; told when there is time.
-        exe, argv = tracee.link(b"/proc/%d/exe" % group), tracee.command_line(group)
-        self._programs[image] = _Program(under_way.inode, exe, argv)
         touches = self._execs.take(under_way.caller)
+        # Asked now, for it may be gone in a moment; told when there is time.
+        self._programs[image] = under_way.expected or self._program(group, under_way, touches)
         self._recorder.later.append((self._describe, (image, previous, group, touches)))
         if previous is None:  # the app itself: from here on there is a trace
             self._recorder.flush()
         self._forget_threads(group)
         self._owners[group] = image
+        if previous is not None:
+            self._before.setdefault(group, []).append(_Past(previous, under_way.moment))
         if not self._pidfds.keep(group) and self._pidfds.is_full:
             self._ask_who_ended()
             self._pidfds.keep(group)
         self.images[group] = image
         return image
+
+    def _program(
+        self, group: int, under_way: _Exec, touches: Sequence[tuple[Use, Place]]
+    ) -> _Program:
+        """What a process runs now, and what others will that execute the same.
+
+        That is not known of scripts, and where binfmt_misc has another program run: their
+        arguments are not those of the call.
+        """
+        exe, argv = tracee.link(b"/proc/%d/exe" % group), tracee.command_line(group)
+        is_script = sum(use is Use.EXEC for use, _ in touches) > 1
+        inode = under_way.inode
+        if exe is not None and inode is not None and not is_script and _inode_of(group) == inode:
+            self._exes[under_way.path, inode] = exe
+        return _Program(inode, exe, argv)
 
     def _describe(
         self,
@@ -273,6 +342,7 @@ class Lives:
                 self._unheard(group)
             self._ask_who_ended()
             self._pidfds.close()
+            self._order.close()
 
     def _unheard(self, group: int) -> None:
         """A process ended without a call after its exec began.
@@ -301,6 +371,7 @@ class Lives:
 
     def _forget(self, tid: int) -> None:
         self.images.pop(tid, None)
+        self._before.pop(tid, None)
         group = self._groups.pop(tid, None)
         if group is not None and group in self._threads:
             self._threads[group].discard(tid)

@@ -10,6 +10,7 @@ chance of one in four million, and save 300 bytes each.
 from __future__ import annotations
 
 import errno
+import os
 import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from tracer import tracee
 from tracer.decode.call import ONCE, Stop
 from tracer.engines.meanings import Meanings, Plan, path_of, plan_of
-from tracer.kernel.memory import WINDOW
+from tracer.kernel.memory import WINDOW, MemoryFiles
 from tracer.platform import kernel_version
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
@@ -53,6 +54,7 @@ class Notifications:
         self._lives = lives
         self._restarts = restarts
         self._meanings = Meanings(decoder, calls)
+        self._memories = MemoryFiles()
         self._quick = {
             key: _in_words(plan) for key, call in calls.items() if (plan := plan_of(call))
         }
@@ -69,6 +71,7 @@ class Notifications:
         receive, proceed = listener.receive, listener.proceed
         window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
         local, local_count, remote, remote_count, zero = vectors
+        files, met, pread = self._memories.files, self._memories.met, os.pread
         images, quick, seen = self._lives.images, self._quick, set[int]()
         missed = set[int]()  # absent each time so far
         request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
@@ -100,11 +103,23 @@ class Notifications:
             if plan is not None:
                 where, dirfd, flags, telling, looks = plan
                 address = words[where]
-                room = 4096 - (address & 4095)
-                window[0] = address
-                window[1] = room if room < WINDOW else WINDOW  # noqa: FURB136 -- a call less
-                count = read(tid, local, local_count, remote, remote_count, zero)
-                raw = buffer.value
+                count, file = 0, files.get(tid)
+                if file is not None:
+                    try:
+                        data = pread(file, WINDOW, address)
+                    except (OSError, OverflowError):
+                        data = b""
+                    raw, count = data.split(b"\0", 1)[0], len(data)
+                if count == 0:
+                    room = 4096 - (address & 4095)
+                    window[0] = address
+                    window[1] = room if room < WINDOW else WINDOW  # noqa: FURB136 -- a call less
+                    count = read(tid, local, local_count, remote, remote_count, zero)
+                    raw = buffer.value
+                    if file is None:
+                        met(tid)
+                    else:
+                        self._memories.forget()
                 if looks and not raw and count > 0:  # fstat: see Places
                     mark = words[2]
                     if mark in seen:
@@ -155,6 +170,7 @@ class Notifications:
                 seen.clear()
                 missed.clear()
                 self._meanings.forget()
+        self._memories.forget()
         recorder.flush()
         self.stops = stops
 
@@ -189,7 +205,8 @@ class Notifications:
             case _:
                 outcome = self._meanings.decode(stop, key)
         if call.signature.meaning is Meaning.EXEC and tid in self._decoder.execs:
-            lives.executing(tid, process)
+            lives.executing(stop, process)
+            self._memories.forget()
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
         else:

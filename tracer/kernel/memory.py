@@ -1,9 +1,12 @@
-"""Reads the memory of another process (process_vm_readv(2))."""
+"""Reads the memory of another process (process_vm_readv(2), proc_pid_mem(5))."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
+import os
+from ctypes import get_errno
 
 from tracer.kernel.libc import keeping, last_error
 
@@ -11,6 +14,8 @@ PATH_MAX = 4096
 WINDOW = 256
 """Bytes that the first attempt reads: longer than nearly every path."""
 
+_OFTEN = 64
+_MOST_FILES = 64
 _readv = keeping.process_vm_readv
 _readv.restype = ctypes.c_ssize_t
 # No argtypes: the thread's id is an int as it is, and the others are made once, to be passed as
@@ -54,6 +59,11 @@ class MemoryReader:
             raise last_error(f"memory of {tid} at {address:#x}")
         return self.buffer.raw[:count]
 
+    def is_unmapped(self, tid: int, address: int) -> bool:
+        """Whether a living thread has no memory at an address: EFAULT."""
+        self.window[0], self.window[1] = address, 1
+        return self.read(tid, *self.vectors) < 0 and get_errno() == errno.EFAULT
+
     def check(self, pid: int) -> None:
         """Read a byte of a child that was forked from this process, which has this buffer too.
 
@@ -93,3 +103,33 @@ class MemoryReader:
         except OSError:
             return None
         return int.from_bytes(data, "little") if len(data) == size else None
+
+
+class MemoryFiles:
+    """Open /proc/TID/mem files of threads that call often: read in two thirds of the time.
+
+    A file stays with the memory that the thread had when it was opened: after an exec it must be
+    forgotten. Of one that is gone nothing is read.
+
+    :ivar files: descriptors by thread.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[int, int] = {}
+        self._calls: dict[int, int] = {}
+
+    def met(self, tid: int) -> None:
+        """A thread without a file called: open one, if it calls often."""
+        calls = self._calls[tid] = self._calls.get(tid, 0) + 1
+        if calls % _OFTEN == 0 and len(self.files) < _MOST_FILES:
+            try:
+                self.files[tid] = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return
+
+    def forget(self) -> None:
+        """Close all: some thread executes another program, or is gone."""
+        for file in self.files.values():
+            os.close(file)
+        self.files.clear()
+        self._calls.clear()

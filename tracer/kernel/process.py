@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 
-from tracer.kernel.libc import keeping, last_error, releasing
+from tracer.kernel.libc import last_error, releasing
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -48,7 +49,9 @@ def _set(option: int, value: int, subject: str) -> None:
 def relatives(pidfd: int) -> tuple[int, int] | None:
     """The thread group and the parent of a process; None before Linux 6.13 (PIDFD_GET_INFO)."""
     _info[0] = _PIDFD_INFO_PID
-    if _ioctl(pidfd, _GET_INFO, _info_address) != 0:
+    try:
+        fcntl.ioctl(pidfd, _GET_INFO, _info_bytes, True)
+    except OSError:
         return None
     return _info[2] >> 32, _info[3] & 0xFFFFFFFF
 
@@ -59,16 +62,16 @@ def status_of_ended(pidfd: int) -> int | None:
     None where it lives, or the kernel does not tell (before Linux 6.15, PIDFD_INFO_EXIT).
     """
     _info[0] = _PIDFD_INFO_EXIT
-    if _ioctl(pidfd, _GET_INFO, _info_address) != 0:
+    try:
+        fcntl.ioctl(pidfd, _GET_INFO, _info_bytes, True)
+    except OSError:
         return None
     return _info[7] >> 32 if _info[0] & _PIDFD_INFO_EXIT else None
 
 
 # struct pidfd_info (linux/pidfd.h), its first version, as u64: mask, cgroupid, pid and tgid,
 # ppid and ruid, three of further ids, fsgid and exit_code.
-_info = (ctypes.c_uint64 * 8)()
-_info_address = ctypes.addressof(_info)
+_info_bytes = bytearray(64)
+_info = memoryview(_info_bytes).cast("Q")
 _PIDFD_INFO_PID, _PIDFD_INFO_EXIT = 1, 1 << 3
-_GET_INFO = 3 << 30 | ctypes.sizeof(_info) << 16 | 0xFF << 8 | 11
-_ioctl = keeping.ioctl
-_ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
+_GET_INFO = 3 << 30 | len(_info_bytes) << 16 | 0xFF << 8 | 11

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tracer.model import Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
 
 _TAIL = 65536
+_REMEMBERED = 1000
 
 
 class TraceWriter:
@@ -45,6 +46,7 @@ class TraceWriter:
         self.failure: OSError | None = None
         self._held: list[bytes] | None = []
         self._gathered: list[bytes] | None = None
+        self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the ends of their lines
         self._append = append
         self._is_new = not os.path.lexists(path)
         if not (self._is_new or append or force):
@@ -95,8 +97,16 @@ class TraceWriter:
         )
 
     def process(self, image: ProcessImage) -> None:
-        line = {"process": image.id, "parent": image.parent}
-        self._line({**line, **put("exe", image.exe), **put_list("argv", image.argv)})
+        key = image.exe, image.argv
+        program = self._programs.get(key)
+        if program is None:
+            if len(self._programs) >= _REMEMBERED:
+                self._programs.clear()
+            words = {**put("exe", image.exe), **put_list("argv", image.argv)}
+            program = orjson.dumps(words, option=orjson.OPT_APPEND_NEWLINE)[1:]
+            self._programs[key] = program
+        parent = b"null" if image.parent is None else b"%d" % image.parent
+        self._data(b'{"process":%d,"parent":%b,%b' % (image.id, parent, program))
 
     def exited(self, process: int, status: int) -> None:
         self._line({"exit": process, "status": status})
