@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from builder.images.root import Totals
+from builder.images.live import Totals
 from builder.model import Kind
 
 if TYPE_CHECKING:

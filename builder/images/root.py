@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
+from builder.images.live import LiveTree, Node, Totals
 from builder.images.xattrs import read_xattrs
 from builder.model import Entry, Kind
 from tracer.errors import SlimtraceError
 from tracer.model import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from builder.model import Reason
     from tracer.model import SavedFile
@@ -48,37 +48,52 @@ class Resolved(NamedTuple):
     exists: bool
 
 
-class _Node(NamedTuple):
-    fingerprint: Fingerprint
-    inode: tuple[int, int]
-    nlink: int
+class Tree(Protocol):
+    """Who says what the full image holds: a file system, or the layers that it was made from.
 
+    Paths are absolute, with every symlink above them resolved.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Regular files of a tree; ``size`` in bytes, each inode once."""
+    def node(self, path: str) -> Node | None:
+        """What lies at a path, None for nothing."""
 
-    files: int
-    size: int
+    def target(self, path: str) -> str:
+        """Where the symlink at a path points, as written."""
+
+    def xattrs(self, path: str) -> tuple[tuple[str, bytes], ...]:
+        """Extended attributes, sorted by name."""
+
+    def names(self, path: str) -> Iterable[str]:
+        """The names in a directory."""
+
+    def totals(self) -> Totals:
+        """The regular files."""
 
 
 class Root:
     """A root directory, read as the kernel reads it after chroot(2).
 
     :param root: ``/`` or the directory that holds an unpacked image.
+    :param tree: what knows of its files' metadata; without it, the directory itself.
     :param saved: files put aside by their own paths: they are read as they were, whether or not
         they are still there, and the directories above them exist.
     :raises SlimtraceError: ``root`` is no directory.
+
+    :ivar is_pristine: whether nothing can have changed there since the image was made.
     """
 
-    def __init__(self, root: str, saved: Mapping[str, SavedFile] | None = None) -> None:
+    def __init__(
+        self, root: str, saved: Mapping[str, SavedFile] | None = None, tree: Tree | None = None
+    ) -> None:
         self.root = os.path.realpath(root)
         if not os.path.isdir(self.root):
             raise SlimtraceError(f"cannot read the full image {root}: it is not a directory")
         self._prefix = self.root.rstrip("/")
+        self._tree: Tree = LiveTree(self.root) if tree is None else tree
+        self.is_pristine = tree is not None
         self._saved = dict(saved or {})
         self._saved_parents = {parent for path in self._saved for parent in parents(path)}
-        self._nodes: dict[str, _Node | None] = {}
+        self._nodes: dict[str, Node | None] = {}
         self._targets: dict[str, str] = {}
 
     def resolve(self, path: str, *, follow: bool = True) -> Resolved:
@@ -117,7 +132,7 @@ class Root:
 
     def fingerprint(self, path: str) -> Fingerprint | None:
         """What lstat(2) says of a resolved path, None where there is nothing."""
-        node = self._node("" if path == "/" else path)
+        node = self._node(path)
         return None if node is None else node.fingerprint
 
     def kind(self, path: str) -> Kind | None:
@@ -134,7 +149,7 @@ class Root:
 
         :raises SlimtraceError: there is nothing there, or it is a socket or a device.
         """
-        node = self._node("" if path == "/" else path)
+        node = self._node(path)
         kind = self.kind(path)
         if node is None or kind is None:
             cause = "it is gone" if node is None else "it is a socket or a device"
@@ -152,8 +167,8 @@ class Root:
             size=size if is_file else 0,
             target=self.readlink(path) if kind is Kind.SYMLINK else "",
             source=source if is_file else None,
-            xattrs=read_xattrs(source),
-            hardlink=node.inode if is_file and node.nlink > 1 else None,
+            xattrs=read_xattrs(source) if self.is_saved(path) else self._tree.xattrs(path),
+            hardlink=node.inode if is_file and node.links > 1 else None,
             reasons=reasons,
         )
 
@@ -182,10 +197,7 @@ class Root:
 
     def listdir(self, path: str) -> list[str]:
         """Names in the directory at a resolved path, sorted; empty where it cannot be read."""
-        try:
-            names = set(os.listdir(self._prefix + path))
-        except OSError:
-            names = set()
+        names = set(self._tree.names(path))
         if path in self._saved_parents:
             above = path.rstrip("/") + "/"
             kept = [*self._saved, *self._saved_parents]
@@ -197,66 +209,34 @@ class Root:
         """Target of the symlink at a resolved path, as written."""
         target = self._targets.get(path)
         if target is None:
-            target = self._targets[path] = os.readlink(self._prefix + path)
+            target = self._targets[path] = self._tree.target(path)
         return target
 
     def totals(self) -> Totals:
         """The root's regular files, without other mounts and what the kernel provides."""
-        files = size = 0
-        linked: set[tuple[int, int]] = set()
-        for status in self._regular_files():
-            files += 1
-            if status.st_nlink > 1:
-                inode = (status.st_dev, status.st_ino)
-                if inode in linked:
-                    continue
-                linked.add(inode)
-            size += status.st_size
-        return Totals(files, size)
-
-    def _regular_files(self) -> Iterator[os.stat_result]:
-        top = self._prefix or "/"
-        device = os.stat(top).st_dev
-        skipped = {f"{self._prefix}/{name}" for name in ("proc", "sys", "dev", "run")}
-        folders = [top]
-        while folders:
-            try:
-                with os.scandir(folders.pop()) as children:
-                    for child in children:
-                        if child.is_dir(follow_symlinks=False):
-                            # Only directories tell: on overlayfs a file has its layer's device.
-                            same = child.stat(follow_symlinks=False).st_dev == device
-                            if same and child.path not in skipped:
-                                folders.append(child.path)
-                        elif child.is_file(follow_symlinks=False):
-                            yield child.stat(follow_symlinks=False)
-            except OSError:  # unreadable or gone meanwhile: not ours to count
-                continue
+        return self._tree.totals()
 
     def _source(self, path: str) -> str:
         saved = self._saved.get(path)
         return (self._prefix + path) if saved is None else saved.blob
 
-    def _node(self, path: str) -> _Node | None:
+    def _node(self, path: str) -> Node | None:
         try:
             return self._nodes[path]
         except KeyError:
-            node = self._nodes[path] = self._lstat(path)
+            node = self._nodes[path] = self._look(path)
             return node
 
-    def _lstat(self, path: str) -> _Node | None:
+    def _look(self, path: str) -> Node | None:
         saved = self._saved.get(path)
         if saved is not None:
-            return _Node(saved.fingerprint, (0, 0), 1)
-        try:
-            status = os.lstat(self._prefix + path if path else self._prefix or "/")
-        except (OSError, ValueError):
-            status = None
-        if path in self._saved_parents and (status is None or not stat.S_ISDIR(status.st_mode)):
-            return _Node(_GONE_DIRECTORY, (0, 0), 1)
-        if status is None:
-            return None
-        return _Node(Fingerprint.of(status), (status.st_dev, status.st_ino), status.st_nlink)
+            return Node(saved.fingerprint, (0, 0), 1)
+        node = self._tree.node(path)
+        if path in self._saved_parents and (
+            node is None or not stat.S_ISDIR(node.fingerprint.mode)
+        ):
+            return Node(_GONE_DIRECTORY, (0, 0), 1)
+        return node
 
 
 def parents(path: str) -> list[str]:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import TIME, plant
 
-from builder.images.root import Root, Totals, parents
+from builder.images.live import Totals
+from builder.images.root import Root, parents
 from builder.model import Kind, Reason
 from tracer.errors import SlimtraceError
 from tracer.kernel.openat2 import open_in_root
