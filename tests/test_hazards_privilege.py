@@ -104,11 +104,12 @@ def test_a_program_that_hides(
     _nothing_is_lost_silently(run)
 
 
+@pytest.mark.parametrize("name", ["secret", "secret \udcff"])
 def test_a_program_that_may_be_run_but_not_read(
-    work: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
+    name: str, work: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
 ) -> None:
     need_root()
-    program = work / "secret"
+    program = work / name
     shutil.copy(tracee("print_euid"), program)
     program.chmod(0o711)
     run = traced([str(program), "."], tree={"file": ""}, prefix=unprivileged)

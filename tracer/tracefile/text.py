@@ -33,6 +33,11 @@ def put_list(key: str, values: Sequence[str]) -> dict[str, list[str]]:
     return {f"{key}_b64": [base64.b64encode(os.fsencode(value)).decode() for value in values]}
 
 
+def readable(value: str) -> str:
+    """``value`` for people: bytes that are not UTF-8 as escapes."""
+    return value.encode(errors="backslashreplace").decode()
+
+
 def get(line: Mapping[str, Any], key: str) -> str:
     """What :func:`put` put in. Raises KeyError or ValueError where the line has neither form."""
     if key in line:

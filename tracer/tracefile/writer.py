@@ -13,7 +13,7 @@ import orjson
 from tracer.errors import TraceFileError
 from tracer.model import Fingerprint, State
 from tracer.tracefile import SCHEMA
-from tracer.tracefile.text import put, put_list
+from tracer.tracefile.text import put, put_list, readable
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class TraceWriter:
         self._line({"listen": port.protocol, "port": port.port})
 
     def gap(self, gap: Gap) -> None:
-        self._line({"gap": gap.kind, "detail": gap.detail})
+        self._line({"gap": gap.kind, "detail": readable(gap.detail)})
 
     def end(self, run: Run) -> None:
         """The run is over: its seconds, exit status, signal and completeness are in ``run``."""
