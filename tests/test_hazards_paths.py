@@ -158,6 +158,14 @@ def test_calls_that_change_what_is_mounted(traced: Trace, tracee: Tracee) -> Non
     assert run.gaps() == {"foreign-root"}
 
 
+def test_a_path_too_long_for_a_look_is_a_gap(traced: Trace, tracee: Tracee) -> None:
+    """Each time that it is named, relatively: it is not said to be missing."""
+    run = traced([tracee("deep"), "."])
+    assert run.status == 0, run.stderr
+    assert run.gaps() == {"unknown-directory"}
+    assert max(len(path) for path in run.paths()) < 4096
+
+
 def test_a_bad_pointer_invents_no_path(traced: Trace, tracee: Tracee) -> None:
     names = ("edge", "crossing", "long", "longest", "folded", "dots", LONGEST_NAME)
     others = ("new\nline", 'quote"back\\slash', "not utf-8 \udcff\udcfe")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracer.decode.call import ONCE, Outcome, Stop
 from tracer.decode.glances import Glance, glance_of
 from tracer.decode.places import LOOKS
+from tracer.kernel.memory import PATH_MAX
 from tracer.paths import join
 from tracer.syscalls.signatures import Meaning
 
@@ -113,4 +114,5 @@ def path_of(key: Key | None) -> bytes | None:
     """The path that a call names, made absolute; None where it must be read from the caller."""
     if key is None or key[1] is None or not key[2]:
         return None
-    return join(key[1] or b"/", key[2])
+    path = join(key[1] or b"/", key[2])
+    return path if len(path) < PATH_MAX else None
