@@ -189,3 +189,36 @@ def test_a_magic_link_leads_elsewhere_for_another_program(traced: Trace) -> None
     assert one in users[one]
     assert other not in users[one]
     assert other in users[other]
+
+
+AGAIN = """
+import os
+open("link/f").close()
+try:
+    os.symlink("new", "link")
+except FileExistsError:
+    os.unlink("link")
+os.symlink("new", "link")
+open("link/f").close()
+"""
+
+
+def test_a_link_that_is_made_once_more_than_it_could_be(traced: Trace) -> None:
+    """The same call failed before; this time it changes where a path leads that was seen."""
+    tree = {"old/f": "", "new/f": "", "link": "-> old"}
+    run = traced([sys.executable, "-c", AGAIN], tree=tree)
+    assert run.status == 0, run.stderr
+    touches = run.touches()
+    assert touches["link/f"].startswith("file ")
+    assert touches["new/f"] == "file read"
+
+
+def test_a_file_with_two_names_that_is_read_as_stdin(tmp_path: Path, traced: Trace) -> None:
+    """What /dev/stdin is called is another file for the tracer."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/f").write_text("old")
+    (tmp_path / "work/g").hardlink_to(tmp_path / "work/f")
+    run = traced(["sh", "-c", "cat /dev/stdin <f; cat g; echo x >f"])
+    assert run.status == 0, run.stderr
+    saved = set(read_trace(run.trace).saved)
+    assert saved == {f"{run.directory}/f", f"{run.directory}/g"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+KERNELS = (b"/proc/", b"/dev/", b"/sys/")
+"""What the kernel shows below these is no file of an image."""
+
 
 def fold(path: bytes) -> bytes:
     """An absolute path without ``.`` and ``//``; ``..`` stays, for it may follow a symlink."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracer.custody import Custody
 from tracer.gaps import loses_files
 from tracer.model import Gap, Listening, Place, ProcessImage, State, Use
-from tracer.paths import is_below, parent
+from tracer.paths import KERNELS, is_below, parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -207,7 +207,7 @@ class Recorder:
         if status is None or place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
             return
         name = hash((place.path, status.st_dev, status.st_ino))
-        if name in self._names:
+        if name in self._names or place.path.startswith(KERNELS):  # what is behind has its touch
             return
         self._names.add(name)
         for saved in self._custody.also_named(own_path(place.path), status):
@@ -333,10 +333,16 @@ class Recorder:
 
 
 def own_path(path: bytes) -> bytes:
-    """The file's own path: every symlink resolved, as far as there are files."""
-    return os.path.realpath(path)
+    """The file's own path: every symlink resolved, as far as there are files.
+
+    A link that vanishes meanwhile, and one of /proc that leads nowhere, stands for itself.
+    """
+    try:
+        return os.path.realpath(path)
+    except OSError:  # before Python 3.13 also of a link that was there and cannot be read
+        return own_name(path)
 
 
 def own_name(path: bytes) -> bytes:
     """The own path of a directory entry: every symlink resolved but the last component's."""
-    return os.path.join(os.path.realpath(parent(path)), path[path.rfind(b"/") + 1 :])
+    return os.path.join(own_path(parent(path)), path[path.rfind(b"/") + 1 :])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.decode.call import Outcome
 from tracer.decode.places import LOOKS
-from tracer.decode.touching import KERNELS
 from tracer.model import Place, State, Use
+from tracer.paths import KERNELS
 from tracer.syscalls.signatures import (
     AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,

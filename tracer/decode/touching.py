@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from tracer import tracee
 from tracer.model import Place, State, Use
-from tracer.paths import parent
+from tracer.paths import KERNELS, parent
 from tracer.recorder import own_name, own_path
 
 if TYPE_CHECKING:
     from tracer.decode.call import Stop
     from tracer.decode.places import Places
     from tracer.recorder import Recorder
-
-KERNELS = (b"/proc/", b"/dev/", b"/sys/")
 
 
 class Touching:
