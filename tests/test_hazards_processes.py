@@ -322,6 +322,23 @@ def test_an_exec_that_fails_though_the_program_exists(traced: Trace) -> None:
     assert run.users("after") == [["sh", os.path.join(run.directory, "b/program")]]
 
 
+def test_an_exec_that_fails_and_whose_name_is_unmapped(traced: Trace, tracee: Tracee) -> None:
+    program = tracee("exec_fails")
+    run = traced([program, "."], tree={"after": ""})
+    assert run.status == 0, run.stderr
+    assert [image["argv"] for image in run.document["processes"]] == [[program, "."], [program]]
+    assert run.users("after") == [[os.path.basename(program), "."]]
+
+
+def test_a_script_whose_interpreter_was_executed_before(traced: Trace) -> None:
+    shell = shutil.which("sh")
+    tree = {"script": f"#!{shell}\nread line <file\n", "file": "\n"}
+    run = traced([str(shell), "-c", "./script; ./script; exit 0"], tree=tree)
+    assert run.status == 0, run.stderr
+    _, *scripts = (image["argv"] for image in run.document["processes"])
+    assert scripts == [[shell, "./script"]] * 2
+
+
 CHILD_WAITS = """
 import os
 wait, go = os.pipe()

@@ -198,8 +198,9 @@ class _Lives:
         assert 0 <= status <= 255
         assert tid in self.images
 
-    def executing(self, stop: Stop, previous: int | None) -> None:
+    def executing(self, stop: Stop, previous: int | None, code: int) -> None:
         assert stop.tid in self.images
+        assert 0 <= code < 2**64
         assert previous == IMAGE
 
 
@@ -310,6 +311,47 @@ def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) ->
     assert "not-decoded" not in {gap.kind for gap in trace.runs[0].gaps}, trace.runs[0].gaps
     for path in map(os.fsencode, trace.paths):
         assert path in allowed or any((path + b"/").startswith(old + b"/") for old in moved)
+
+
+def test_a_pointer_at_the_end_of_all_memory(work: Path) -> None:
+    """Nothing lies there, nor behind it, where openat2 has the rest of its struct."""
+    call = next(call for call in CALLS.values() if call.name == "openat2")
+    highest = 2**64 - 1
+    with _recorded(str(work)) as (recorder, traces):
+        tid = threading.get_native_id()
+        Decoder(recorder).decode(Stop(tid, IMAGE, call, (highest,) * 6))
+    assert traces[0].runs[0].gaps == ()
+
+
+def test_a_gap_that_names_what_is_not_utf_8(work: Path) -> None:
+    """A path upwards from a deleted directory; the memory of this process is the app's."""
+    name = ctypes.create_string_buffer(b"../\xff")
+    (work / "deleted").mkdir()
+    directory = os.open(work / "deleted", os.O_RDONLY)
+    (work / "deleted").rmdir()
+    call = next(call for call in CALLS.values() if call.name == "openat" and call.wide == 8)
+    with _recorded(str(work)) as (recorder, traces):
+        tid = threading.get_native_id()
+        stop = Stop(tid, IMAGE, call, (directory, ctypes.addressof(name), 0, 0, 0, 0))
+        Decoder(recorder).decode(stop)
+    os.close(directory)
+    (gap,) = traces[0].runs[0].gaps
+    assert (gap.kind, gap.detail) == ("unknown-directory", "../\\udcff: from where?")
+
+
+def test_a_link_of_proc_that_leads_nowhere() -> None:
+    """It is there and cannot be read: of a process that has ended, and was not waited for."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        name = b"/proc/%d/exe" % child
+        assert own_path(name) == name
+        assert own_path(name + b"/below") == name + b"/below"
+        assert own_name(name + b"/below") == name + b"/below"
+    finally:
+        os.waitpid(child, 0)
 
 
 # Paths

@@ -81,6 +81,11 @@ class Execs:
         _, touches = self._under_way.get(tid, (0, ()))
         return next((place for use, place in reversed(touches) if use is Use.EXEC), None)
 
+    def is_script(self, tid: int) -> bool:
+        """Whether the exec under way in ``tid`` runs an interpreter in the program's place."""
+        _, touches = self._under_way.get(tid, (0, ()))
+        return is_script(touches)
+
     def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
         """The exec under way in ``tid`` is over: its touches belong to ``process``.
 
@@ -118,6 +123,11 @@ class Execs:
         """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
         for tid, (process, _) in [*self._under_way.items()]:
             self.commit(tid, process)
+
+
+def is_script(touches: Sequence[tuple[Use, Place]]) -> bool:
+    """Whether an exec runs more than the file that it names, with arguments not the call's."""
+    return sum(use is Use.EXEC for use, _ in touches) > 1
 
 
 def _asks_for_privilege(program: bytes, status: os.stat_result) -> bool:

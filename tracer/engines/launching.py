@@ -45,7 +45,7 @@ class Callers:
         return tuple(os.fsdecode(word) for word in words if word is not None)
 
     def is_gone(self, process: int, address: int) -> bool:
-        """Whether a process has no memory any more where it had some: it runs a new program.
+        """Whether a process has no memory any more where its code was: it runs a new program.
 
         False is no proof of the contrary.
         """

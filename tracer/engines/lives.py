@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.binfmt import is_program
+from tracer.decode.execs import is_script
 from tracer.engines.launching import Callers
 from tracer.engines.order import BirthOrder
 from tracer.engines.pidfds import Pidfds
-from tracer.model import Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tracer.decode.call import Stop
     from tracer.decode.execs import Execs
     from tracer.engines.guard import Guard
-    from tracer.model import Place
+    from tracer.model import Place, Use
     from tracer.recorder import Recorder
 
 _SWEEP_EVERY = 4096
@@ -55,7 +55,7 @@ class _Past(NamedTuple):
 class _Exec(NamedTuple):
     """An exec under way.
 
-    :ivar name: where the caller has the program's name: memory that the new program has not.
+    :ivar code: where the call returns to if it fails: memory that a new program has not.
     :ivar expected: what the process will run, where that is known beforehand.
     :ivar stack: where the stack was before, if the new program may look as the old one.
     :ivar moment: when it began, in the order of births.
@@ -65,7 +65,7 @@ class _Exec(NamedTuple):
     previous: int | None
     path: bytes
     inode: _Inode | None
-    name: int
+    code: int
     expected: _Program | None
     stack: bytes | None
     since: float
@@ -179,8 +179,8 @@ class Lives:
 
     # Execs
 
-    def executing(self, stop: Stop, previous: int | None) -> None:
-        """A thread is about to exec something that exists."""
+    def executing(self, stop: Stop, previous: int | None, code: int) -> None:
+        """A thread is about to exec something that exists, by an instruction at ``code``."""
         with self._lock:
             tid = stop.tid
             group = self._groups.get(tid, tid)
@@ -195,7 +195,7 @@ class Lives:
                 previous,
                 path,
                 inode,
-                stop.args[stop.call.signature.paths[0].path or 0],
+                code,
                 self._expected(stop, path, inode),
                 tracee.stack(group) if again else None,
                 time.monotonic(),
@@ -206,7 +206,9 @@ class Lives:
 
     def _expected(self, stop: Stop, path: bytes, inode: _Inode | None) -> _Program | None:
         """What an exec will make of its caller, where the same file was executed before."""
-        exe = None if inode is None else self._exes.get((path, inode))
+        if inode is None or self._execs.is_script(stop.tid):
+            return None
+        exe = self._exes.get((path, inode))
         argv = None if exe is None else self._callers.arguments(stop)
         return None if argv is None else _Program(inode, exe, argv)
 
@@ -229,7 +231,7 @@ class Lives:
         Where stacks do not move (personality(2), ADDR_NO_RANDOMIZE) an exec of the same program
         with the same arguments is taken for none, which it is as good as.
         """
-        if under_way.expected and self._callers.is_gone(group, under_way.name):
+        if under_way.expected and self._callers.is_gone(group, under_way.code):
             return True
         before = self._programs.get(under_way.previous or 0)
         if under_way.stack is not None:
@@ -273,9 +275,8 @@ class Lives:
         arguments are not those of the call.
         """
         exe, argv = tracee.link(b"/proc/%d/exe" % group), tracee.command_line(group)
-        is_script = sum(use is Use.EXEC for use, _ in touches) > 1
         inode = under_way.inode
-        if exe is not None and inode is not None and not is_script and _inode_of(group) == inode:
+        if exe and inode and not is_script(touches) and _inode_of(group) == inode:
             self._exes[under_way.path, inode] = exe
         return _Program(inode, exe, argv)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _HEARS_OF_THE_END = (6, 11)
 """Linux: since then a receive that waits hears that no task uses the filter any more."""
-_ARGUMENTS = 4  # the first argument's place among the request's words
+_INSTRUCTION, _ARGUMENTS = 3, 4  # places among the request's words: of the first argument
 
 
 class Notifications:
@@ -205,7 +205,7 @@ class Notifications:
             case _:
                 outcome = self._meanings.decode(stop, key)
         if call.signature.meaning is Meaning.EXEC and tid in self._decoder.execs:
-            lives.executing(stop, process)
+            lives.executing(stop, process, words[_INSTRUCTION])
             self._memories.forget()
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)

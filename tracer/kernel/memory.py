@@ -15,6 +15,7 @@ WINDOW = 256
 """Bytes that the first attempt reads: longer than nearly every path."""
 
 _OFTEN = 64
+_HIGHEST = 2**64 - 1
 _MOST_FILES = 64
 _readv = keeping.process_vm_readv
 _readv.restype = ctypes.c_ssize_t
@@ -53,6 +54,8 @@ class MemoryReader:
 
         :raises OSError: EFAULT where nothing can be read, ESRCH when the thread is gone.
         """
+        if address > _HIGHEST:
+            raise OSError(errno.EFAULT, f"memory of {tid} at {address:#x}")
         self.window[0], self.window[1] = address, min(length, PATH_MAX)
         count: int = self.read(tid, *self.vectors)
         if count < 0:

@@ -80,7 +80,8 @@ class Listener:
 
     The loop that answers reads the request through the views, which costs no call:
 
-    :ivar words: the request as u64: [0] the id, [2] arch<<32|number, [4:10] the arguments.
+    :ivar words: the request as u64: [0] the id, [2] arch<<32|number, [3] the address
+        behind the instruction that calls, [4:10] the arguments.
     :ivar ints: the request as s32: [2] the thread id.
     :ivar receive: blocks for the next request; raises OSError where there is none.
     :ivar proceed: lets the call go on; raises OSError when the caller is gone (ENOENT).
