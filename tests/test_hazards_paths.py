@@ -158,6 +158,12 @@ def test_calls_that_change_what_is_mounted(traced: Trace, tracee: Tracee) -> Non
     assert run.gaps() == {"foreign-root"}
 
 
+def test_a_name_that_the_caller_may_not_read(traced: Trace, tracee: Tracee) -> None:
+    run = traced([tracee("hidden_name"), "."], tree={"file": "", "hidden": ""})
+    assert (run.status, run.stderr) == (0, "")
+    assert run.touches() == {"file": "file read"}
+
+
 def test_a_path_too_long_for_a_look_is_a_gap(traced: Trace, tracee: Tracee) -> None:
     """Each time that it is named, relatively: it is not said to be missing."""
     run = traced([tracee("deep"), "."])

@@ -148,7 +148,14 @@ class Notifications:
                         except OSError:  # the caller was killed
                             continue
                         continue
-                    if image is not None and (outcome := known(key)) is not None:
+                    if file is not None:
+                        # It shows also what the thread may not read, and may be another's by now.
+                        window[0], window[1] = address, len(raw) + 1
+                        count = read(tid, local, local_count, remote, remote_count, zero)
+                        if count <= len(raw) or buffer.value != raw:
+                            self._memories.drop(tid)
+                            key = None
+                    if key and image is not None and (outcome := known(key)) is not None:
                         answer[0] = words[0]
                         try:
                             proceed()
@@ -195,6 +202,7 @@ class Notifications:
                 self._decoder.recorder.syscall(call.name)
                 whole = call.name == "exit_group"
                 lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
+                self._memories.drop(tid)
                 outcome = ONCE
             case Meaning.REAPER:
                 lives.reapers = True
@@ -204,9 +212,11 @@ class Notifications:
                 outcome = ONCE
             case _:
                 outcome = self._meanings.decode(stop, key)
-        if call.signature.meaning is Meaning.EXEC and tid in self._decoder.execs:
-            lives.executing(stop, process, words[_INSTRUCTION])
-            self._memories.forget()
+        if call.signature.meaning is Meaning.EXEC:
+            self._memories.drop(tid)
+            if tid in self._decoder.execs:
+                lives.executing(stop, process, words[_INSTRUCTION])
+                self._memories.forget()
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
         else:

@@ -112,7 +112,8 @@ class MemoryFiles:
     """Open /proc/TID/mem files of threads that call often: read in two thirds of the time.
 
     A file stays with the memory that the thread had when it was opened: after an exec it must be
-    forgotten. Of one that is gone nothing is read.
+    forgotten, and when the thread ends and its process does not, for its number may be given
+    again. Of memory that is gone nothing is read.
 
     :ivar files: descriptors by thread.
     """
@@ -129,6 +130,13 @@ class MemoryFiles:
                 self.files[tid] = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 return
+
+    def drop(self, tid: int) -> None:
+        """Close the file of a thread that ends."""
+        file = self.files.pop(tid, None)
+        if file is not None:
+            os.close(file)
+        self._calls.pop(tid, None)
 
     def forget(self) -> None:
         """Close all: some thread executes another program, or is gone."""

@@ -1,0 +1,16 @@
+/* Calls often, and then with a name in memory that it may not read itself. */
+#include "tracee.h"
+#include <sys/mman.h>
+
+int main(int argc, char **argv)
+{
+    enter(argc, argv);
+    char *name = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(name != MAP_FAILED);
+    strcpy(name, "hidden");
+    must(mprotect(name, 4096, PROT_NONE) == 0);
+    for (int i = 0; i < 200; i++)
+        look("file");
+    fails_with(EFAULT, open(name, O_RDONLY));
+    return 0;
+}
