@@ -330,6 +330,15 @@ def test_an_exec_that_fails_and_whose_name_is_unmapped(traced: Trace, tracee: Tr
     assert run.users("after") == [[os.path.basename(program), "."]]
 
 
+def test_children_that_are_born_while_another_thread_execs(traced: Trace, tracee: Tracee) -> None:
+    program = tracee("forks_while_exec", "-pthread")
+    run = traced([program, "."], tree={"child": "", "after": ""})
+    assert run.status == 0, run.stderr
+    name = os.path.basename(program)
+    assert run.users("child") == [[name, "."]]
+    assert run.users("after") == [[name, ".", "second"]]
+
+
 def test_a_script_whose_interpreter_was_executed_before(traced: Trace) -> None:
     shell = shutil.which("sh")
     tree = {"script": f"#!{shell}\nread line <file\n", "file": "\n"}

@@ -46,7 +46,10 @@ class _Program(NamedTuple):
 
 
 class _Past(NamedTuple):
-    """What a process ran before an exec, and when that was."""
+    """What a process ran before an exec, and when that was known to be over.
+
+    Until then another thread may have made children that run what was before.
+    """
 
     image: int
     moment: int | None
@@ -141,14 +144,14 @@ class Lives:
 
     def _inherited(self, child: int, parent: int) -> int | None:
         """What a process runs that executed nothing: what its parent ran when it was born."""
-        under_way, past = self._pending.get(parent), self._before.get(parent, ())
+        under_way = self._pending.get(parent)
         if under_way is None:
             image = self.image_of(parent)
         elif self._order.is_surely_after(child, under_way.moment):
             image = self._settle(child, parent, under_way)
         else:
             image = under_way.previous
-        for before in reversed(past):
+        for before in reversed(self._before.get(parent, ())):
             if self._order.is_surely_after(child, before.moment):
                 break
             if self._is_running(child, before.image) and not self._is_running(child, image):
@@ -259,7 +262,7 @@ class Lives:
         self._forget_threads(group)
         self._owners[group] = image
         if previous is not None:
-            self._before.setdefault(group, []).append(_Past(previous, under_way.moment))
+            self._before.setdefault(group, []).append(_Past(previous, self._order.now()))
         if not self._pidfds.keep(group) and self._pidfds.is_full:
             self._ask_who_ended()
             self._pidfds.keep(group)
