@@ -78,9 +78,10 @@ class _Attached:
 
     def __init__(self, pid: int, trace: str, *options: str) -> None:
         self.trace = trace
-        words = command("-q", "attach", str(pid), "-o", trace, *options)
+        words = command("attach", str(pid), "-o", trace, *options)
         self.tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
-        until(lambda: os.path.exists(trace) and '"use"' in read(trace))
+        assert self.tracer.stderr is not None
+        assert self.tracer.stderr.readline().startswith(f"slimtrace: attached to {pid}")
 
     def let_go(self, number: int = signal.SIGINT) -> dict[str, str]:
         """Have it detach; the paths and uses that it saw."""

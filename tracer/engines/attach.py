@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tracer import tracee
+from tracer.console import say
 from tracer.decode.decoder import Decoder, Listeners
 from tracer.engines.lifecycle import Lifecycle
 from tracer.engines.ptrace import CallStops
@@ -110,6 +111,8 @@ class Attachment:
         for threads in self._threads.values():
             for tid in threads:
                 ptrace.interrupt(tid)
+        count = len(self.processes)
+        say(f"attached to {self.pid}" + (f" and {count - 1} below it" if count > 1 else ""))
         self._wait(stop_after)
         self._let_go()
         self.stops = calls.stops
