@@ -25,7 +25,7 @@ def difference(root: Root, traced: TracedPath, found: Resolved) -> str | None:
     Only the type of a directory counts (its time changes with every file in it), and of
     whatever else holds no bytes.
     """
-    if root.is_saved(found.path):
+    if root.is_pristine or root.is_saved(found.path):
         return None
     then = traced.fingerprint
     now = root.fingerprint(found.path) if found.exists else None

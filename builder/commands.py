@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -66,6 +67,38 @@ def build(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Set a variable in the image."),
     ] = None,
+    entrypoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="The image's entrypoint, as shell words or a JSON list; without it, the first "
+            "word of what ran. --cmd gives the rest.",
+        ),
+    ] = None,
+    cmd: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="The words after the entrypoint.")
+    ] = None,
+    workdir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The image's directory; else the run's.")
+    ] = None,
+    stop_signal: Annotated[
+        str | None, typer.Option(metavar="SIG", help="The signal that stops the image's app.")
+    ] = None,
+    expose: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PORT[/PROTO]", help="Ports beside those that the app was seen to listen on."
+        ),
+    ] = None,
+    volume: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Mark a directory as a volume.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Label the image.")
+    ] = None,
+    no_healthcheck: Annotated[
+        bool, typer.Option("--no-healthcheck", help="Leave the full image's healthcheck out.")
+    ] = False,
     tag: Annotated[
         str | None, typer.Option("-t", "--tag", metavar="NAME[:TAG]", help="Name the image.")
     ] = None,
@@ -85,6 +118,14 @@ def build(
         grant_write=grant_write,
         allow_changed=allow_changed,
         env=tuple(env or ()),
+        entrypoint=_words("--entrypoint", entrypoint),
+        cmd=_words("--cmd", cmd),
+        workdir=workdir,
+        stop_signal=stop_signal,
+        expose=tuple(expose or ()),
+        volumes=tuple(volume or ()),
+        labels=tuple(label or ()),
+        healthcheck=not no_healthcheck,
         tag=tag,
         source_date_epoch=_source_date_epoch(),
     )
@@ -96,6 +137,22 @@ def build(
         warn(warning)
     for line in _summary(report):
         say(line)
+
+
+def _words(option: str, text: str | None) -> tuple[str, ...] | None:
+    """A command as podman takes it: a JSON list of words, or words as the shell splits them.
+
+    :raises UsageError: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        words = orjson.loads(text) if text.startswith("[") else shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"cannot use {option} {text}: {error}") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"cannot use {option} {text}: it is no list of words")
+    return tuple(words)
 
 
 def _source_date_epoch() -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +104,9 @@ class ImageConfig:
     :ivar created: RFC 3339 in UTC.
     :ivar architecture: a GOARCH name, as ``amd64``.
     :ivar user: ``uid:gid``.
-    :ivar exposed_ports: as ``8080/tcp``.
+    :ivar exposed_ports: as ``8080/tcp``; ``volumes`` are paths.
+    :ivar variant: of the architecture, as ``v8``.
+    :ivar healthcheck: as Docker and podman keep it beside OCI's fields.
     """
 
     created: str
@@ -117,6 +119,9 @@ class ImageConfig:
     exposed_ports: tuple[str, ...] = ()
     stop_signal: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    healthcheck: Mapping[str, Any] | None = None
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

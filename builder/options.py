@@ -15,10 +15,14 @@ class BuildOptions:
     :ivar grant_read: open the copies where the image's user could not read them.
     :ivar grant_write: give the folders in which the run made things to the image's user.
     :ivar allow_changed: build from files that are no longer as the run saw them.
-    :ivar env: ``NAME=VALUE`` words over the run's environment.
+    :ivar env: ``NAME=VALUE`` words over the full image's and the run's environment.
     :ivar entrypoint: None for the traced command's first word; ``cmd`` None for the rest.
+    :ivar workdir: None for the run's; ``stop_signal`` None for the run's or the full image's.
+    :ivar expose: ``PORT`` or ``PORT/PROTOCOL`` beside those that the app listened on.
+    :ivar volumes: paths beside the full image's.
+    :ivar healthcheck: whether the full image's is taken over.
     :ivar tag: the image's name in its destination, None for the destination's own.
-    :ivar labels: name and value pairs.
+    :ivar labels: ``NAME=VALUE`` words over the full image's.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 
@@ -33,5 +37,10 @@ class BuildOptions:
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None
     tag: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[str, ...] = ()
+    workdir: str | None = None
+    stop_signal: str | None = None
+    expose: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    healthcheck: bool = True
     source_date_epoch: int | None = None

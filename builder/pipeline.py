@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 from builder.closure.expand import expand
 from builder.closure.need import Surroundings
 from builder.folders import as_traced
+from builder.full import full_image
 from builder.globs import compile_glob, exclude, include
 from builder.images.config import make_image
 from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
-from builder.images.root import Root
 from builder.model import Kind
 from builder.policy.access import check_access, grant_read
+from builder.policy.healthcheck import warn_of_healthcheck
 from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
-from builder.runconfig import image_config, image_user, parse_env
+from builder.runconfig import image_config, image_user, parse_pairs
 from builder.selection import pick, settle
 from builder.written import files_changed, folders_written, give_folders, warn_of_writes
-from tracer.errors import SlimtraceError
 from tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from builder.images.root import Root
     from builder.model import Selection
     from builder.options import BuildOptions
     from tracer.model import Trace
@@ -39,39 +40,21 @@ def build(traces: list[str], destination: str, options: BuildOptions) -> BuildRe
     :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
         run, or the image cannot be written.
     """
-    parse_env(options.env)  # what is wrong with the command line is said before the work
+    parse_pairs("--env", options.env)  # what is wrong with the command line is said before the work
     to = parse_destination(destination, options.tag)
     to.prepare()
     trace = read_trace(traces)
-    root = full_image(trace)
+    root, base = full_image(trace)
     selection = select(trace, root, options)
-    config = image_config(trace, selection, image_user(root, trace.runs[0], options.user), options)
+    user = image_user(root, trace.runs[0], options.user)
+    config = image_config(trace, selection, user, options, base)
+    selection = warn_of_healthcheck(selection, root, config)
     with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
         layer = write_layer(selection.entries.values(), folder)
         image = make_image(layer, config)
         to.write(image, selection.entries.values())
     selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
     return BuildReport(image, str(to), selection, kept_totals(selection), root.totals())
-
-
-def full_image(trace: Trace) -> Root:
-    """The root that the runs saw, with what they put aside.
-
-    :raises SlimtraceError: the trace has no run, or its runs saw different images, or one that
-        is not a root on this machine.
-    """
-    images = {run.image for run in trace.runs}
-    if not images:
-        raise SlimtraceError("cannot build from the trace: it has no run", "trace the app again")
-    if len(images) > 1:
-        raise SlimtraceError(
-            f"cannot build from the trace: its runs saw different images ({', '.join(images)})",
-            "build from traces of one image",
-        )
-    kind, _, folder = images.pop().partition(":")
-    if kind != "rootfs" or not folder:
-        raise SlimtraceError(f"cannot read the full image {kind}:{folder}: it is no rootfs:DIR")
-    return Root(folder, trace.saved)
 
 
 def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:

@@ -10,8 +10,9 @@ from builder.model import ImageConfig, Kind
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from builder.images.base import BaseConfig
     from builder.images.root import Root
     from builder.model import Selection
     from builder.options import BuildOptions
@@ -22,26 +23,34 @@ _NANO = 1_000_000_000
 
 
 def image_config(
-    trace: Trace, selection: Selection, user: tuple[int, int], options: BuildOptions
+    trace: Trace,
+    selection: Selection,
+    user: tuple[int, int],
+    options: BuildOptions,
+    base: BaseConfig,
 ) -> ImageConfig:
-    """The configuration for the selection.
+    """The configuration for the selection: the full image's, what ran, what the user says.
 
     :param user: uid and gid, from :func:`image_user`.
-    :raises UsageError: an ``--env`` is not ``NAME=VALUE``.
+    :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
     run = trace.runs[0]
     entrypoint, cmd = run.command[:1], run.command[1:]
+    listening = [f"{port.port}/{port.protocol}" for port in trace.listening]
     return ImageConfig(
         created=_created(selection, options.source_date_epoch),
-        architecture=_ARCHITECTURES.get(run.machine, run.machine),
+        architecture=base.architecture or _ARCHITECTURES.get(run.machine, run.machine),
         entrypoint=entrypoint if options.entrypoint is None else options.entrypoint,
         cmd=cmd if options.cmd is None else options.cmd,
-        working_dir=run.cwd,
+        working_dir=_workdir(run, options.workdir),
         user=f"{user[0]}:{user[1]}",
-        env=_env(run, options.env),
-        exposed_ports=tuple(f"{port.port}/{port.protocol}" for port in trace.listening),
-        stop_signal=run.stop_signal,
-        labels=dict(options.labels),
+        env=_env(run, base.env, options.env),
+        exposed_ports=_united(base.exposed_ports, listening, map(_port, options.expose)),
+        stop_signal=options.stop_signal or run.stop_signal or base.stop_signal,
+        labels={**base.labels, **parse_pairs("--label", options.labels)},
+        volumes=_united(base.volumes, options.volumes),
+        healthcheck=base.healthcheck if options.healthcheck else None,
+        variant=base.variant,
     )
 
 
@@ -73,8 +82,8 @@ def image_user(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
     return uid, int(fields[2])
 
 
-def parse_env(pairs: tuple[str, ...]) -> Mapping[str, str]:
-    """``NAME=VALUE`` words as a mapping.
+def parse_pairs(option: str, pairs: tuple[str, ...]) -> Mapping[str, str]:
+    """The ``NAME=VALUE`` words of an option as a mapping.
 
     :raises UsageError: one of them is something else.
     """
@@ -82,7 +91,7 @@ def parse_env(pairs: tuple[str, ...]) -> Mapping[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise UsageError(f"cannot use --env {pair}: it is not NAME=VALUE")
+            raise UsageError(f"cannot use {option} {pair}: it is not NAME=VALUE")
         found[name] = value
     return found
 
@@ -104,8 +113,26 @@ def _account(root: Root, table: str, name: str) -> list[str] | None:
     return None
 
 
-def _env(run: Run, overrides: tuple[str, ...]) -> tuple[str, ...]:
-    env = {**run.env, **parse_env(overrides)}
+def _workdir(run: Run, wanted: str | None) -> str:
+    if wanted is not None and not wanted.startswith("/"):
+        raise UsageError(f"cannot use --workdir {wanted}: it is not absolute")
+    return wanted or run.cwd
+
+
+def _port(text: str) -> str:
+    number, slash, protocol = text.partition("/")
+    known = (protocol or "tcp") in ("tcp", "udp", "sctp") and (protocol or not slash)
+    if not (number.isdecimal() and 0 < int(number) < 65536 and known):
+        raise UsageError(f"cannot use --expose {text}: it is not PORT or PORT/PROTOCOL")
+    return f"{int(number)}/{protocol or 'tcp'}"
+
+
+def _united(*groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for group in groups for word in group))
+
+
+def _env(run: Run, base: Mapping[str, str], overrides: tuple[str, ...]) -> tuple[str, ...]:
+    env = {**base, **run.env, **parse_pairs("--env", overrides)}
     if "/" not in run.command[0]:  # the engine looks it up on the image's PATH
         env.setdefault("PATH", DEFAULT_PATH)
     return tuple(f"{name}={env[name]}" for name in sorted(env))

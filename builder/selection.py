@@ -31,7 +31,7 @@ class Picked:
     """What the trace asks for.
 
     :ivar directories: how the touched directories were, by own path: a live root's change with
-        every build beside them.
+        every build beside them. None of a pristine one.
     """
 
     wanted: tuple[Wanted, ...]
@@ -57,6 +57,8 @@ def pick(
         found = root.resolve(traced.path, follow=follow)
         override = any(glob.matches(found.path) for glob in include)
         why = _why_dropped(root, traced, found, override=override)
+        if why is None and root.is_pristine and not found.exists:
+            why = "the full image does not hold it"
         if why is not None:
             dropped.append(Dropped(traced.path, why))
             continue
@@ -65,7 +67,8 @@ def pick(
             if not found.exists:
                 dropped.append(Dropped(traced.path, "it was gone when the image was built"))
                 continue
-        if traced.fingerprint is not None and root.kind(found.path) is Kind.DIRECTORY:
+        is_directory = root.kind(found.path) is Kind.DIRECTORY
+        if traced.fingerprint is not None and is_directory and not root.is_pristine:
             directories[found.path] = traced.fingerprint
         wanted.append(_want(traced, follow=follow, override=override))
     if changed and not allow_changed:

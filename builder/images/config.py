@@ -72,13 +72,17 @@ def _configuration(layer: Layer, config: ImageConfig) -> dict[str, Any]:
         "Cmd": list(config.cmd),
         "Env": sorted(config.env),
         "ExposedPorts": {port: {} for port in config.exposed_ports},
+        "Healthcheck": config.healthcheck,
         "Labels": dict(config.labels),
         "StopSignal": config.stop_signal,
         "User": config.user,
+        "Volumes": {path: {} for path in config.volumes},
         "WorkingDir": config.working_dir,
     }
+    variant = {"variant": config.variant} if config.variant else {}
     return {
         "architecture": config.architecture,
+        **variant,
         "os": "linux",
         "created": config.created,
         "config": {key: value for key, value in fields.items() if value},

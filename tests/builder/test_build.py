@@ -11,9 +11,11 @@ import orjson
 import pytest
 from worlds import TIME, plant, run, trace
 
+from builder.images.base import BaseConfig
 from builder.images.root import Root
 from builder.options import BuildOptions
 from builder.pipeline import build, select
+from builder.policy.healthcheck import warn_of_healthcheck
 from builder.runconfig import image_config, image_user
 from tracer.errors import SlimtraceError, UsageError
 from tracer.model import Listening
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
 ACCOUNTS = "root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\nbroken\n"
 
 
-def config(top: Path, the_trace: Trace, options: BuildOptions) -> ImageConfig:
+def config(
+    top: Path, the_trace: Trace, options: BuildOptions, base: BaseConfig | None = None
+) -> ImageConfig:
     root = Root(str(top))
     user = image_user(root, the_trace.runs[0], options.user)
-    return image_config(the_trace, select(the_trace, root, options), user, options)
+    selection = select(the_trace, root, options)
+    return image_config(the_trace, selection, user, options, base or BaseConfig())
 
 
 def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
@@ -56,11 +61,116 @@ def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
 def test_what_the_user_says_wins(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/f": "f"})
     the_trace = trace(top, ["/f"], command=("python3", "x"), env={}, machine="aarch64")
-    options = BuildOptions(entrypoint=("/a",), cmd=(), source_date_epoch=60, labels=(("a", "b"),))
+    options = BuildOptions(entrypoint=("/a",), cmd=(), source_date_epoch=60, labels=("a=b",))
     made = config(top, the_trace, options)
     assert (made.entrypoint, made.cmd, made.created) == (("/a",), (), "1970-01-01T00:01:00Z")
     assert (made.architecture, dict(made.labels)) == ("arm64", {"a": "b"})
     assert [word for word in made.env if word.startswith("PATH=/usr/local/sbin:")]
+
+
+DOCUMENT = {
+    "architecture": "arm64",
+    "variant": "v8",
+    "os": "linux",
+    "config": {
+        "Env": ["PATH=/opt/bin", "LANG=C", "EMPTY=", "no pair"],
+        "User": "www",
+        "WorkingDir": "/elsewhere",
+        "Entrypoint": ["/other"],
+        "Cmd": ["thing"],
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Labels": {"a": "full", "b": "full"},
+        "Volumes": {"/data": {}},
+        "StopSignal": "SIGQUIT",
+        "Healthcheck": {"Test": ["CMD", "probe", "-x"], "Interval": 30_000_000_000},
+    },
+    "rootfs": {"type": "layers", "diff_ids": []},
+}
+
+
+def test_the_full_images_configuration_is_carried_over(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    base = BaseConfig.of(DOCUMENT)
+    ran = trace(
+        top, ["/srv/app"], command=("./app", "-x"), cwd="/srv", env={"LANG": "C.UTF-8"}, user="5:6"
+    )
+    ran = replace(ran, listening=(Listening("tcp", 8080), Listening("tcp", 80)))
+    made = config(top, ran, BuildOptions(), base)
+    assert made.env == ("EMPTY=", "LANG=C.UTF-8", "PATH=/opt/bin")
+    assert (made.entrypoint, made.cmd, made.working_dir) == (("./app",), ("-x",), "/srv")
+    assert made.user == "5:6"
+    assert set(made.exposed_ports) == {"80/tcp", "53/udp", "8080/tcp"}
+    assert made.labels == {"a": "full", "b": "full"}
+    assert (made.volumes, made.stop_signal) == (("/data",), "SIGQUIT")
+    assert made.healthcheck == DOCUMENT["config"]["Healthcheck"]  # type: ignore[index]
+    assert (made.architecture, made.variant) == ("arm64", "v8")
+    own = BuildOptions(
+        env=("PATH=/p",),
+        workdir="/w",
+        stop_signal="SIGINT",
+        expose=("9", "10/udp"),
+        volumes=("/data", "/more"),
+        labels=("b=mine", "c="),
+        healthcheck=False,
+    )
+    made = config(top, ran, own, base)
+    assert made.env == ("EMPTY=", "LANG=C.UTF-8", "PATH=/p")
+    assert (made.working_dir, made.stop_signal, made.healthcheck) == ("/w", "SIGINT", None)
+    assert {"9/tcp", "10/udp"} < set(made.exposed_ports)
+    assert made.volumes == ("/data", "/more")
+    assert made.labels == {"a": "full", "b": "mine", "c": ""}
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"config": None}, {"config": []}, {"config": {"Env": {}, "Labels": [1]}}]
+)
+def test_a_configuration_of_wrong_types_is_an_empty_one(document: dict[str, object]) -> None:
+    assert BaseConfig.of(document) == BaseConfig()
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        (BuildOptions(expose=("0",)), "--expose 0"),
+        (BuildOptions(expose=("80/",)), "--expose 80/"),
+        (BuildOptions(expose=("80/icmp",)), "--expose 80/icmp"),
+        (BuildOptions(workdir="srv"), "--workdir srv"),
+        (BuildOptions(labels=("x",)), "--label x"),
+    ],
+)
+def test_wrong_options(tmp_path: Path, options: BuildOptions, cause: str) -> None:
+    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    with pytest.raises(UsageError, match=cause):
+        config(top, trace(top, ["/srv/app"]), options)
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (["CMD", "/bin/probe"], None),
+        (["CMD", "probe"], None),
+        (["CMD", "curl", "-f", "http://localhost/a b"], "curl -f"),
+        (["CMD-SHELL", "curl -f http://localhost || exit 1"], "/bin/sh -c"),
+        (["NONE"], None),
+        ("curl", None),
+    ],
+)
+def test_a_healthcheck_that_cannot_run_is_warned_of(
+    tmp_path: Path, words: object, warned: str | None
+) -> None:
+    tree = {"/bin": "-> usr/bin", "/usr/bin/probe": "p", "/usr/bin/curl": "c", "/usr/bin/sh": "s"}
+    top = plant(tmp_path / "root", tree)
+    ran = trace(top, ["/bin/probe"], env={"PATH": "/sbin:/bin"})
+    base = BaseConfig(healthcheck={"Test": words})
+    root = Root(str(top))
+    selection = select(ran, root, BuildOptions())
+    made = warn_of_healthcheck(selection, root, config(top, ran, BuildOptions(), base))
+    said = [warning for warning in made.warnings if "healthcheck" in warning]
+    assert len(said) == (warned is not None)
+    for warning in said:
+        assert warned is not None
+        assert warned in warning
+        assert "--exec-in" in warning
 
 
 @pytest.mark.parametrize(

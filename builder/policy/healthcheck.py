@@ -1,0 +1,41 @@
+"""Whether the image holds what its healthcheck runs."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.closure.need import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from builder.images.root import Root
+    from builder.model import ImageConfig, Selection
+
+_SHELL = "/bin/sh"
+
+
+def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -> Selection:
+    """The selection with a warning where its healthcheck's program is not in it.
+
+    ``Test`` is ``["CMD", PROGRAM, …]`` or ``["CMD-SHELL", COMMAND]`` (moby image/spec v1.3).
+    """
+    words = config.healthcheck.get("Test") if config.healthcheck else None
+    if not isinstance(words, list) or len(words) < 2 or not all(isinstance(w, str) for w in words):
+        return selection
+    program = words[1] if words[0] == "CMD" else _SHELL
+    env = dict(word.split("=", 1) for word in config.env)
+    if _holds(selection, root, program, env.get("PATH", DEFAULT_PATH)):
+        return selection
+    command = shlex.join(words[1:]) if words[0] == "CMD" else shlex.join([_SHELL, "-c", words[1]])
+    warning = (
+        f"the healthcheck runs {program}, which is not in the image: trace it, as in slimtrace run "
+        f"--exec-in {shlex.quote(command)}; or build with --no-healthcheck"
+    )
+    return replace(selection, warnings=(*selection.warnings, warning))
+
+
+def _holds(selection: Selection, root: Root, program: str, path: str) -> bool:
+    folders = [""] if "/" in program else path.split(":")
+    names = (f"{folder}/{program}" if folder else program for folder in folders)
+    return any(root.resolve(name).path in selection.entries for name in names)
