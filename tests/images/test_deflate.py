@@ -1,0 +1,71 @@
+"""Compressed on several cores: one gzip stream, the same on any number of them."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from builder.images.deflate import Gzip
+
+PIECE = 1 << 19
+
+
+def packed(parts: list[bytes], cores: int | None = None) -> bytes:
+    written: list[bytes] = []
+    with Gzip(written.append, cores) as stream:
+        for part in parts:
+            stream.feed(part)
+        stream.end()
+    return b"".join(written)
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 5 * PIECE + 12345])
+def test_any_gzip_reads_it(size: int) -> None:
+    words = random.Random(size)
+    data = b"".join(
+        words.choice((b"layer", b"image", b"\0" * 9, words.randbytes(7)))
+        for _ in range(size // 6 + 1)
+    )
+    data = data[:size]
+    made = packed([data])
+    assert gzip.decompress(made) == data
+    checked = subprocess.run(["gzip", "-dc"], input=made, capture_output=True, check=True)
+    assert checked.stdout == data
+
+
+def test_the_number_of_cores_is_not_seen() -> None:
+    data = random.Random(1).randbytes(PIECE) * 3 + b"x" * 100_000
+    one = packed([data], 1)
+    assert {packed([data], cores) for cores in (2, 3, 8)} == {one}
+
+
+@settings(deadline=None, max_examples=30)
+@given(some.lists(some.binary(max_size=300_000), max_size=8), some.integers(1, 4))
+def test_how_it_is_fed_is_not_seen(parts: list[bytes], cores: int) -> None:
+    whole = b"".join(parts)
+    assert packed(parts, cores) == packed([whole], 1)
+    assert gzip.decompress(packed(parts, cores)) == whole
+
+
+def test_pieces_know_what_came_before() -> None:
+    """Without a dictionary each piece would begin from nothing."""
+    data = random.Random(2).randbytes(20_000) * 100
+    assert len(packed([data])) < 60_000
+
+
+def test_a_failure_to_write_is_told() -> None:
+    left = [b"header"]
+
+    def write(_: bytes) -> None:
+        if not left:
+            raise OSError(28, "No space left on device")
+        left.pop()
+
+    with Gzip(write) as stream, pytest.raises(OSError, match="No space"):
+        stream.feed(bytes(20 * PIECE))
+        stream.end()
