@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LEVEL = 6
 _PIECE = 1 << 19
 _WINDOW = 1 << 15
-_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time, no operating system
+_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"  # no name, no time, Unix
 
 
 class Gzip:

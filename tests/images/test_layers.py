@@ -127,7 +127,7 @@ def test_the_bytes_are_those_of_every_earlier_build(tmp_path: Path) -> None:
     if platform.machine() == "x86_64":
         assert (
             layer.digest
-            == "sha256:dfd5941bad91495a41bfa75fffce8f5ee5c5e0e6349f50886dd7b002d588c5a4"
+            == "sha256:cf81f2bbe3bbefd36b3d4fa23f976a194156196efafc6dce6ef7837438a8b1ed"
         )
 
 
