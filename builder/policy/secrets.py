@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from builder.model import Dropped, Kind
@@ -46,9 +45,23 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
 a ``/*`` at the end takes everything beneath."""
 
 _BY_NAME_AND_CONTENT: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
-    (".npmrc", re.compile(rb"_auth(Token)?\s*=|_password\s*="), _REGISTRY),
-    (".aws/config", re.compile(rb"aws_secret_access_key|aws_session_token"), _CLOUD),
+    ("/.npmrc", re.compile(rb"_auth(Token)?\s*=|_password\s*="), _REGISTRY),
+    ("/.aws/config", re.compile(rb"aws_secret_access_key|aws_session_token"), _CLOUD),
 )
+
+
+def _regex(pattern: str) -> str:
+    """A pattern as a regular expression to search for in a path."""
+    if pattern.endswith("/*"):
+        words, end = pattern.removesuffix("*"), ".+"
+    else:
+        words, end = pattern, ""
+    literal = re.escape(words).replace(r"\*", "[^/]*")
+    return ("^/" if pattern.startswith("/") else "/") + literal.removeprefix("/") + end + r"\Z"
+
+
+_NAMES = [(re.compile(_regex(pattern), re.DOTALL), what) for pattern, what in _BY_NAME]
+_ANY_NAME = re.compile("|".join(_regex(pattern) for pattern, _ in _BY_NAME), re.DOTALL)
 
 _PEM_KEY = re.compile(rb"^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----\s*$", re.MULTILINE)
 _PUTTY_KEY = b"PuTTY-User-Key-File-"
@@ -100,27 +113,15 @@ def leave_out_secrets(
 
 
 def _by_name(path: str) -> str | None:
-    for pattern, what in _BY_NAME:
-        if _names(pattern, path):
-            return what
+    if _ANY_NAME.search(path):
+        return next(what for regex, what in _NAMES if regex.search(path))
     return None
-
-
-def _names(pattern: str, path: str) -> bool:
-    if pattern.startswith("/"):
-        return fnmatchcase(path, pattern)
-    wanted = pattern.split("/")
-    parts = path.split("/")
-    if wanted[-1] == "*":
-        return any(part == wanted[0] for part in parts[:-1])
-    last = parts[-len(wanted) :]
-    return len(last) == len(wanted) and all(map(fnmatchcase, last, wanted))
 
 
 def _by_content(root: Root, path: str) -> str | None:
     head = root.head(path, _HEAD).lstrip()
-    for pattern, regex, what in _BY_NAME_AND_CONTENT:
-        if _names(pattern, path) and regex.search(root.head(path, _LARGEST_PEM)):
+    for name, regex, what in _BY_NAME_AND_CONTENT:
+        if path.endswith(name) and regex.search(root.head(path, _LARGEST_PEM)):
             return what
     if head.startswith(_PUTTY_KEY):
         return _KEY
