@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Programs without an ending, which the tools do not find by themselves.
-SCRIPTS := benchmarks/overhead benchmarks/growth
+SCRIPTS := benchmarks/overhead benchmarks/growth benchmarks/build
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-aarch64 lint bench growth clean
+.PHONY: help demo test test-aarch64 lint bench growth bench-build clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ bench: $(READY)  ## what tracing costs, beside strace
 
 growth: $(READY)  ## what a stop costs among a million, and the tracer's memory
 	@$(BIN)/python benchmarks/growth
+
+bench-build: $(READY)  ## what it costs to write a layer and to read an image
+	@$(BIN)/python benchmarks/build
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) demo benchmarks/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NATIVE = "native"
 SLIMTRACE = "slimtrace"
+RIVAL = "rival"
+"""Who does the same as slimtrace with an image."""
 START = "true"
 """The load that does nothing: its time under a tool is the tool's own start."""
 
@@ -30,11 +32,13 @@ class Figures:
     :ivar seconds: by load, then by tool, one for each time it was run.
     :ivar peaks: by load, the most memory that slimtrace took, in bytes, where it was watched.
     :ivar stops: by load, how many calls a tracer stops in it, where growth is looked at.
+    :ivar sizes: by load, then by tool, the bytes of what it makes.
     """
 
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
     stops: Mapping[str, int] = field(default_factory=dict)
+    sizes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, load: str, tool: str, seconds: float, peak: int | None = None) -> None:
         self.seconds.setdefault(load, {}).setdefault(tool, []).append(seconds)
@@ -75,6 +79,19 @@ class Figures:
     def growth(self, few: str, many: str) -> float:
         """A stop's cost among many, by that among few."""
         return _ratio(self.per_stop(many), self.per_stop(few))
+
+    def of_rival(self, load: str) -> float:
+        """Slimtrace's time by its rival's."""
+        return _ratio(self.median(load, SLIMTRACE), self.median(load, RIVAL))
+
+    def size_of_rival(self, load: str) -> float:
+        """The size of what slimtrace makes, by that of its rival's.
+
+        :raises NoFigureError: nothing was made.
+        """
+        if load not in self.sizes:
+            raise NoFigureError
+        return _ratio(self.sizes[load][SLIMTRACE], self.sizes[load][RIVAL])
 
     def peak(self, load: str) -> int:
         """:raises NoFigureError: it was not watched."""

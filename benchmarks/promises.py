@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from figures import SLIMTRACE, Figures, NoFigureError
 from tools import FLOOR, FREE, PINNED
+from trees import READING, WRITING
 from workloads import FEW, GROWTH, MANY
 
 if TYPE_CHECKING:
@@ -64,6 +65,19 @@ SPEED = (
 MEMORY = (
     *(promise for load in GROWTH for promise in _growth(load)),
     Promise("import: memory", 60, lambda figures: figures.peak("import") / 1e6, "MB"),
+)
+
+
+def _written(load: str) -> Iterable[Promise]:
+    yield Promise(f"{load}: time, of tar, gzip -6 and sha256's", 0.5, lambda f: f.of_rival(load))
+    yield Promise(f"{load}: size, of tar and gzip -6's", 1.05, lambda f: f.size_of_rival(load))
+    yield Promise(f"{load}: memory", 150, lambda f: f.peak(load) / 1e6, "MB")
+
+
+IMAGES = (
+    *(promise for load in WRITING for promise in _written(load)),
+    Promise(f"{READING}: time, of umoci's", 1.2, lambda figures: figures.of_rival(READING)),
+    Promise(f"{READING}: memory", 150, lambda figures: figures.peak(READING) / 1e6, "MB"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -25,11 +26,15 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of every round: a load by itself or under a tool."""
+    """One command of every round: a load by itself or under a tool.
+
+    :ivar output: what the command makes, which is removed each time before.
+    """
 
     load: str
     tool: str
     command: Sequence[str]
+    output: str | None = None
 
 
 def measure(
@@ -45,21 +50,24 @@ def measure(
         if step.load not in seen:
             seen.add(step.load)
             say(f"{step.load}: warming up")
-            once(step.command, scratch)
+            once(step, scratch)
     for number in range(rounds):
         for step in steps:
             say(f"round {number + 1} of {rounds}: {step.load}, {step.tool}")
-            figures.add(step.load, step.tool, once(step.command, scratch), _peak(scratch))
+            figures.add(step.load, step.tool, once(step, scratch), _peak(scratch))
     say("")
     return figures
 
 
-def once(command: Sequence[str], scratch: Path) -> float:
+def once(step: Step, scratch: Path) -> float:
     """Wall seconds of one command.
 
     :raises BenchmarkError: it failed, so that its time means nothing.
     """
+    command = step.command
     (scratch / PEAK).unlink(missing_ok=True)
+    if step.output is not None:
+        shutil.rmtree(step.output, ignore_errors=True)
     began = time.perf_counter()
     result = subprocess.run(
         command, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, check=False

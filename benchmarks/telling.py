@@ -90,6 +90,20 @@ def growth(figures: Figures) -> Iterable[str]:
     yield ""
 
 
+def images(figures: Figures) -> Iterable[str]:
+    yield f"{'load':16}{'tool':12}{'median':>9}{'min':>9}{'max':>9}{'MB made':>10}{'peak MB':>10}"
+    for load, tools in figures.seconds.items():
+        for tool, times in tools.items():
+            made = figures.sizes.get(load, {}).get(tool)
+            peak = figures.peaks.get(load) if tool == SLIMTRACE else None
+            cells = (_cell(size and size / 1e6, 10, 1) for size in (made, peak))
+            yield (
+                f"{load:16}{tool:12}{figures.median(load, tool):9.2f}{min(times):9.2f}"
+                f"{max(times):9.2f}{''.join(cells)}"
+            ).rstrip()
+    yield ""
+
+
 def promises(verdicts: Sequence[Verdict], *, quick: bool) -> Iterable[str]:
     """Each promise with its figure and, unless too little was done to judge, its verdict."""
     yield f"{'promise':48}{'figure':>10}{'at most':>10}"

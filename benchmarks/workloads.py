@@ -59,7 +59,7 @@ def speed(
 
 
 def importing(*, light: bool) -> list[str]:
-    python, modules = (sys.executable, LIGHT) if light else (_installed(), PACKAGES)
+    python, modules = (sys.executable, LIGHT) if light else (installed(), PACKAGES)
     return [python, "-c", f"import {', '.join(modules)}"]
 
 
@@ -82,7 +82,7 @@ def growing(name: str, stops: int, root: Path) -> list[str]:
     return [paths, there, str(stops), str(folders), str(files), str(root)]
 
 
-def _installed() -> str:
+def installed() -> str:
     """The Python of a virtual environment that has the packages, made once."""
     venv = WORK / "venv"
     done = venv / "packages"

@@ -1,0 +1,136 @@
+"""The loads of ``build``: trees to write as layers, an image to read, each with its rival."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from figures import RIVAL, SLIMTRACE
+from running import HERE, PEAK, BenchmarkError, Step, call
+from workloads import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tools import Slimtrace
+
+WRITING = {"write 200 MB": 1, "write 1 GB": 5}
+"""Layers to write: how many copies of the packages, 210 MB each, there are in the tree."""
+READING = "read 200 MB"
+LOADS = (*WRITING, READING)
+_LAYERS = 3
+
+_READ = """
+import sys
+from builder.sources.full import open_image
+open_image(sys.argv[1])
+"""
+_TRACE = (
+    {"slimtrace": 1, "version": "0.1.0"},
+    {"process": 1, "parent": None, "exe": "/bin/app", "argv": ["/bin/app"]},
+    {"end": {"seconds": 1.0, "exit_status": 0, "signal": None, "complete": True}},
+)
+
+
+def plan(
+    loads: Collection[str], slimtrace: Slimtrace, scratch: Path, *, light: bool, quick: bool
+) -> list[Step]:
+    """One round: each load by slimtrace and by its rival."""
+    packages = _packages(light=light)
+    steps = []
+    for load in loads:
+        if load == READING:
+            steps += _reading(packages, slimtrace, scratch)
+        else:
+            tree = scratch / load.replace(" ", "-")
+            for copy in range(1 if quick else WRITING[load]):
+                shutil.copytree(packages, tree / str(copy), symlinks=True)
+            steps += _writing(load, tree, slimtrace)
+    return steps
+
+
+def sizes(loads: Collection[str], scratch: Path) -> dict[str, dict[str, int]]:
+    """The bytes of each compressed layer, by load and tool."""
+    found = {}
+    for load in loads:
+        if load != READING:
+            name = load.replace(" ", "-")
+            blobs = (scratch / f"{name}.oci" / "blobs" / "sha256").iterdir()
+            ours = max(blob.stat().st_size for blob in blobs)
+            found[load] = {SLIMTRACE: ours, RIVAL: (scratch / f"{name}.gz").stat().st_size}
+    return found
+
+
+def _writing(load: str, tree: Path, slimtrace: Slimtrace) -> list[Step]:
+    """The whole of ``build``, and what anybody would do by hand.
+
+    An image needs the sha256 of the tar and of what is compressed.
+    """
+    trace, layout, packed = (f"{tree}.{end}" for end in ("trace", "oci", "gz"))
+    run: dict[str, object] = {
+        "command": ["/bin/app"],
+        "cwd": "/",
+        "user": "0:0",
+        "env": {},
+        "image_digest": None,
+        "image": f"rootfs:{tree}",
+        "started": "2026-01-01T00:00:00Z",
+        "machine": "x86_64",
+        "engine": "notify",
+        "stop_signal": None,
+    }
+    lines = (_TRACE[0], {"run": run}, *_TRACE[1:])
+    Path(trace).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ours = [*_watched(slimtrace), slimtrace.program, "-q", "build", trace, "--include", "/**"]
+    tar = f"tar --sort=name -C {shlex.quote(str(tree))} -cf - ."
+    by_hand = f"{tar} | gzip -6 >{packed}; {tar} | sha256sum; sha256sum {packed}"
+    return [
+        Step(load, SLIMTRACE, [*ours, "-o", f"oci:{layout}"], layout),
+        Step(load, RIVAL, ["sh", "-c", by_hand]),
+    ]
+
+
+def _reading(packages: Path, slimtrace: Slimtrace, scratch: Path) -> list[Step]:
+    """An image of three layers, unpacked with its metadata."""
+    if shutil.which("umoci") is None:
+        raise BenchmarkError("cannot find umoci: install it, or say --loads 'write 200 MB'")
+    image, cache, bundle = f"{scratch}/full", f"{scratch}/cache", f"{scratch}/bundle"
+    call(["umoci", "init", "--layout", image])
+    call(["umoci", "new", "--image", f"{image}:full"])
+    names = sorted(os.listdir(packages))
+    for number in range(_LAYERS):
+        layer = f"{scratch}/layer.tar"
+        call(["tar", "-C", str(packages), "-cf", layer, *names[number::_LAYERS]])
+        call(["umoci", "raw", "add-layer", "--image", f"{image}:full", layer])
+        os.unlink(layer)
+    ours = [*_watched(slimtrace), *_script(scratch, "read.py", _READ), f"oci:{image}:full"]
+    umoci = ["umoci", "unpack", "--image", f"{image}:full", bundle]
+    if os.geteuid() != 0:
+        umoci.insert(2, "--rootless")
+    return [
+        Step(READING, SLIMTRACE, ["env", f"XDG_CACHE_HOME={cache}", *ours], cache),
+        Step(READING, RIVAL, umoci, bundle),
+    ]
+
+
+def _watched(slimtrace: Slimtrace) -> list[str]:
+    return [slimtrace.python, str(HERE / "peak.py"), PEAK]
+
+
+def _script(scratch: Path, name: str, text: str) -> list[str]:
+    (scratch / name).write_text(text)
+    return [str(scratch / name)]
+
+
+def _packages(*, light: bool) -> Path:
+    """A folder of real files: the packages of the load ``import``, or the standard library."""
+    python = sys.executable if light else installed()
+    code = "import sysconfig; print(sysconfig.get_path('{}'))"
+    said = subprocess.check_output([python, "-c", code.format("stdlib" if light else "purelib")])
+    return Path(os.fsdecode(said.strip()))
