@@ -41,11 +41,10 @@ class Copied:
 
         :raises SlimtraceError: it is not.
         """
-        if shutil.which("skopeo") is None:
-            raise SlimtraceError(
-                f"cannot write {self}: skopeo is not installed",
-                "install skopeo, or write an archive that engines load: -o image.tar",
-            )
+        need_skopeo(
+            f"cannot write {self}",
+            "install skopeo, or write an archive that engines load: -o image.tar",
+        )
 
     def write(self, image: Image, entries: Iterable[Entry]) -> None:
         """Copy the image there, with its digest as it is where the transport allows it.
@@ -56,19 +55,35 @@ class Copied:
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             layout = OciLayout(f"{folder}/image", "image")
             layout.write(image, entries)
-            # skopeo takes https_proxy, credentials and certificates from where it always does.
-            done = subprocess.run(
-                ["skopeo", "copy", "--quiet", str(layout), str(self)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                check=False,
-                text=True,
-                errors="replace",
-            )
-        if done.returncode:
-            hint = "log in with: skopeo login REGISTRY" if "docker://" in str(self) else None
-            raise SlimtraceError(f"cannot write {self}: {_cause(done.stderr)}", hint)
+            run_skopeo(["copy", "--quiet", str(layout), str(self)], f"cannot write {self}")
+
+
+def need_skopeo(failure: str, hint: str) -> None:
+    """See that skopeo is there.
+
+    :param failure: what cannot be done without it: ``cannot VERB OBJECT``.
+    :raises SlimtraceError: it is not.
+    """
+    if shutil.which("skopeo") is None:
+        raise SlimtraceError(f"{failure}: skopeo is not installed", hint)
+
+
+def run_skopeo(words: list[str], failure: str) -> bytes:
+    """What ``skopeo WORDS`` prints.
+
+    It takes https_proxy, credentials and certificates from where it always does.
+
+    :param failure: what cannot be done when it fails: ``cannot VERB OBJECT``.
+    :raises SlimtraceError: it fails; its last line says why.
+    """
+    done = subprocess.run(
+        ["skopeo", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode:
+        of_registry = any(word.startswith("docker://") for word in words)
+        hint = "log in with: skopeo login REGISTRY" if of_registry else None
+        raise SlimtraceError(f"{failure}: {_cause(done.stderr.decode(errors='replace'))}", hint)
+    return done.stdout
 
 
 def _cause(stderr: str) -> str:

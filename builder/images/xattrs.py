@@ -13,6 +13,15 @@ _OF_THIS_SYSTEM = (
 )
 
 
+def is_of_the_system(name: str) -> bool:
+    """Whether an attribute has no place in an image.
+
+    One that an image brings along would not be harmless: ``trusted.overlay.redirect`` sends
+    lookups below a directory to another one.
+    """
+    return name.startswith(_OF_THIS_SYSTEM)
+
+
 def read_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
     """The attributes of ``path`` itself (listxattr(2), symlinks not followed), sorted by name.
 
@@ -24,7 +33,7 @@ def read_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
         return ()
     kept = []
     for name in sorted(names):
-        if name.startswith(_OF_THIS_SYSTEM):
+        if is_of_the_system(name):
             continue
         try:
             kept.append((name, os.getxattr(path, name, follow_symlinks=False)))

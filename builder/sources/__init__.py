@@ -1,0 +1,1 @@
+"""Full images: found by their names, verified, unpacked and kept."""

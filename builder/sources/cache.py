@@ -1,0 +1,368 @@
+"""Unpacked images, kept by their digests below the user's cache folder.
+
+``images/ALGORITHM/HEX[.OWNERS]`` is one; beside it lie its lock and, while it is made or removed,
+``….tmp``. Who uses one holds its lock shared for as long as the process lives; who makes or removes
+one holds it alone. flock(2) locks end with the process however it ends, so nothing stays locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import os
+import re
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from builder.images.outputs import replacing, writing
+from builder.sources.index import Index, load_index
+from builder.sources.owners import Owners, owners
+from builder.sources.removal import remove_tree
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+_held: dict[str, int] = {}
+"""Descriptors of the locks of the images in use, by lock file; open until the process ends."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DAMAGED = "remove it with: slimtrace cache --prune"
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """An image that was unpacked into a new directory."""
+
+    digest: str
+    index: Index
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An image in the cache, in use by this process.
+
+    :ivar folder: holds ``root`` (the tree), ``index`` and ``image.json``.
+    """
+
+    digest: str
+    folder: str
+    config: Mapping[str, Any]
+
+    @property
+    def root(self) -> str:
+        return os.path.join(self.folder, "root")
+
+    def index(self) -> Index:
+        """:raises SlimtraceError: it is damaged."""
+        return load_index(os.path.join(self.folder, "index"))
+
+
+class Listed(NamedTuple):
+    """What the cache says of one image.
+
+    :ivar size: bytes of its regular files.
+    :ivar used: when it was last asked for, in seconds since the epoch.
+    :ivar sources: the names by which it was asked for.
+    """
+
+    digest: str
+    owners: str
+    size: int
+    used: float
+    sources: tuple[str, ...]
+    folder: str
+
+
+def cache_folder() -> str:
+    """``$XDG_CACHE_HOME/slimtrace``; a relative one counts as none (basedir-spec)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "slimtrace")
+
+
+def find(digest: str, source: str) -> Kept | None:
+    """The image with that digest, held from now on; None where the cache has none.
+
+    :param source: the name that it is now known by, too.
+    :raises SlimtraceError: it cannot be read.
+    """
+    place = _place(digest)
+    lock = f"{place}.lock"
+    if not os.path.isdir(place):
+        return None
+    with writing(lock):
+        if lock not in _held:
+            fd = _lock(lock, fcntl.LOCK_SH)
+            if not os.path.isdir(place):
+                os.close(fd)
+                return None
+            _held[lock] = fd
+        os.utime(lock)
+    return _read(place, source)
+
+
+def keep(digest: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
+    """The image with that digest, made where it is missing: once, however many ask at a time.
+
+    :param make: unpacks it into an empty directory.
+    :raises SlimtraceError: what ``make`` raises, or the cache cannot be written.
+    """
+    while True:
+        kept = find(digest, source)
+        if kept is not None:
+            return kept
+        place = _place(digest)
+        with writing(place):
+            _make_folders(os.path.dirname(place))
+            with _alone(place):
+                if not os.path.isdir(place):
+                    with _making(f"{place}.tmp") as folder:
+                        _fill(folder, source, make)
+                        os.rename(folder, place)
+
+
+def keep_file(path: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
+    """The image that a file holds, which is read only when it is not the one it was.
+
+    The file is known again by its device, inode, size and times.
+
+    :param make: unpacks it into an empty directory.
+    :raises SlimtraceError: what ``make`` raises, or the cache cannot be written.
+    """
+    while True:
+        with reading(path):
+            note = os.path.join(cache_folder(), "files", _identity(path))
+        with writing(note):
+            _make_folders(os.path.dirname(note))
+            with _alone(note):
+                known = _noted(note)
+                kept = find(known, source) if known is not None else None
+                if kept is not None:
+                    return kept
+                with _making(f"{note}.tmp") as folder:
+                    digest = _fill(folder, source, make)
+                    with reading(path):
+                        if not note.endswith(_identity(path)):
+                            raise SlimtraceError(
+                                f"cannot read {path}: it was changed meanwhile", "try again"
+                            )
+                    _adopt(folder, _place(digest))
+                with replacing(note) as file:
+                    file.write(digest.encode())
+
+
+@contextmanager
+def scratch() -> Generator[str]:
+    """A new folder in the cache, for as long as the block lasts."""
+    place = os.path.join(cache_folder(), "scratch", secrets.token_hex(8))
+    with writing(place):
+        _make_folders(os.path.dirname(place))
+    with _alone(place), _making(f"{place}.tmp") as folder:
+        yield folder
+
+
+def listing() -> list[Listed]:
+    """The images in the cache, the one that was used last first."""
+    found = []
+    for place in _places("images/*/*"):
+        try:
+            with open(os.path.join(place, "image.json"), "rb") as file:
+                told = orjson.loads(file.read())
+            used = os.stat(f"{place}.lock").st_mtime
+            mode = place.rpartition("/")[2].partition(".")[2]
+            sources = tuple(map(str, told["sources"]))
+            found.append(Listed(told["digest"], mode, told["size"], used, sources, place))
+        except (OSError, ValueError, KeyError, TypeError):  # being made or removed
+            continue
+    return sorted(found, key=lambda image: -image.used)
+
+
+def prune() -> tuple[list[str], list[str]]:
+    """Remove all images that no process uses, and what killed ones left.
+
+    :return: folders that were removed, and images that are in use.
+    :raises SlimtraceError: one cannot be removed.
+    """
+    removed, used = [], []
+    for lock in _places("*/*.lock", "images/*/*.lock"):
+        place = lock.removesuffix(".lock")
+        with removing_from(place):
+            try:
+                fd = _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if os.path.isdir(place):
+                    used.append(place)
+                continue
+            try:
+                remove_tree(f"{place}.tmp")
+                if os.path.isdir(place):
+                    os.rename(place, f"{place}.tmp")
+                    remove_tree(f"{place}.tmp")
+                    removed.append(place)
+                elif os.path.exists(place):
+                    os.unlink(place)
+                os.unlink(lock)
+            finally:
+                os.close(fd)
+    return removed, used
+
+
+@contextmanager
+def reading(path: str) -> Generator[None]:
+    """Turn a failure of the system into the message that ``path`` cannot be read.
+
+    :raises SlimtraceError: in an OSError's place.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SlimtraceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def removing_from(place: str) -> Generator[None]:
+    """Turn a failure of the system into the message that ``place`` cannot be removed.
+
+    :raises SlimtraceError: in an OSError's place.
+    """
+    try:
+        yield
+    except OSError as error:
+        mapped = place.endswith(f".{Owners.MAPPED}") and os.geteuid() != 0
+        raise SlimtraceError(
+            f"cannot remove {place}: {error.strerror or error}",
+            "its files are subordinate users': run podman unshare rm -r on it" if mapped else None,
+        ) from error
+
+
+def _fill(folder: str, source: str, make: Callable[[str], Unpacked]) -> str:
+    root = os.path.join(folder, "root")
+    os.mkdir(root, 0o700)
+    made = make(root)
+    made.index.save(os.path.join(folder, "index"))
+    told = {
+        "digest": made.digest,
+        "config": made.config,
+        "size": made.index.totals().size,
+        "sources": [source],
+    }
+    with open(os.path.join(folder, "image.json"), "xb") as file:
+        file.write(orjson.dumps(told))
+    # What a crash of the system loses of thousands of files must not be taken for an image.
+    os.sync()
+    return made.digest
+
+
+def _adopt(folder: str, place: str) -> None:
+    _make_folders(os.path.dirname(place))
+    with _alone(place):
+        if os.path.isdir(place):
+            remove_tree(folder)
+        else:
+            os.rename(folder, place)
+
+
+def _read(place: str, source: str) -> Kept:
+    path = os.path.join(place, "image.json")
+    try:
+        with open(path, "rb") as file:
+            told = orjson.loads(file.read())
+        digest, sources, config = told["digest"], told["sources"], told["config"]
+    except OSError as error:
+        raise SlimtraceError(f"cannot read {path}: {error.strerror}", _DAMAGED) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SlimtraceError(f"cannot read {path}: it is damaged", _DAMAGED) from error
+    if source not in sources:
+        with replacing(path) as file:
+            file.write(orjson.dumps({**told, "sources": [*sources, source]}))
+    return Kept(digest, place, config)
+
+
+def _place(digest: str) -> str:
+    algorithm, _, value = digest.partition(":")
+    mode = owners()
+    name = f"{value}.{mode}" if mode else value
+    return os.path.join(cache_folder(), "images", algorithm, name)
+
+
+def _places(*patterns: str) -> list[str]:
+    """Images, or files of the cache, whose names match."""
+    top = glob.escape(cache_folder())
+    found = [path for each in patterns for path in sorted(glob.glob(os.path.join(top, each)))]
+    return [path for path in found if not path.endswith(".tmp")]
+
+
+def _identity(path: str) -> str:
+    status = os.stat(path)
+    parts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return "-".join(map(str, (*parts, owners() or "kept")))
+
+
+def _noted(note: str) -> str | None:
+    try:
+        with open(note, encoding="ascii") as file:
+            digest = file.read()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return digest if _DIGEST.fullmatch(digest) else None
+
+
+def _make_folders(folder: str) -> None:
+    """Nobody else may look in: an image may hold setuid programs of an old day."""
+    os.makedirs(os.path.dirname(cache_folder()), exist_ok=True)
+    for place in (cache_folder(), folder):
+        os.makedirs(place, 0o700, exist_ok=True)
+
+
+@contextmanager
+def _making(folder: str) -> Generator[str]:
+    """A new folder, in the place of one that a killed process left; gone when the block ends.
+
+    Unless it has another name by then.
+    """
+    remove_tree(folder)
+    os.mkdir(folder, 0o700)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+@contextmanager
+def _alone(place: str) -> Generator[None]:
+    """Hold the lock of ``place`` alone. A lock of something that then is not there goes."""
+    fd = _lock(f"{place}.lock", fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if not os.path.exists(place):
+            os.unlink(f"{place}.lock")
+        os.close(fd)
+
+
+def _lock(path: str, how: int) -> int:
+    """A descriptor of a lock file that is locked.
+
+    :raises BlockingIOError: that would wait and must not.
+    :raises OSError: the file cannot be made.
+    """
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, how)
+            # Who removes something removes its lock: another one may be there by now.
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                return fd
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)

@@ -1,0 +1,62 @@
+"""How much one image may hold: an end for archives that unpack to more than a disk holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tracer.errors import SlimtraceError, UsageError
+
+SIZE = "SLIMTRACE_MAX_IMAGE_SIZE"
+ENTRIES = "SLIMTRACE_MAX_IMAGE_ENTRIES"
+_SIZE = 64 << 30
+_ENTRIES = 5_000_000
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left to one image.
+
+    :ivar size: bytes of uncompressed layers, holes of sparse files counted.
+    :ivar entries: entries of all layers, those that later layers hide counted.
+    """
+
+    size: int = _SIZE
+    entries: int = _ENTRIES
+
+    def spend_size(self, size: int) -> None:
+        """:raises SlimtraceError: there is not so much left."""
+        self.size -= size
+        if self.size < 0:
+            limit = _setting(SIZE, _SIZE)
+            raise SlimtraceError(
+                f"cannot unpack the image: it holds more than {limit} bytes",
+                f"where you trust it, set {SIZE} to more",
+            )
+
+    def spend_entry(self) -> None:
+        """:raises SlimtraceError: there is none left."""
+        self.entries -= 1
+        if self.entries < 0:
+            limit = _setting(ENTRIES, _ENTRIES)
+            raise SlimtraceError(
+                f"cannot unpack the image: it holds more than {limit} files",
+                f"where you trust it, set {ENTRIES} to more",
+            )
+
+
+def budget() -> Budget:
+    """The limits that the environment sets, or 64 GiB and 5 million entries.
+
+    :raises UsageError: a variable is not a number.
+    """
+    return Budget(_setting(SIZE, _SIZE), _setting(ENTRIES, _ENTRIES))
+
+
+def _setting(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not (value.isascii() and value.isdecimal() and len(value) < 20):
+        raise UsageError(f"cannot use {name}={value}: it is not a whole number")
+    return int(value)

@@ -1,0 +1,84 @@
+"""Platforms of images, as ``linux/arm64/v8``, and which of them is taken."""
+
+from __future__ import annotations
+
+import platform
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WORD = re.compile(r"[a-z0-9_.]+")
+# What uname(2) calls a machine, to GOARCH and GOARM.
+_MACHINES = {
+    "x86_64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "i686": ("386", ""),
+    "loongarch64": ("loong64", ""),
+}
+_USUAL = {"arm64": "v8", "amd64": "v1", "arm": "v7"}
+"""The variant that is meant where none is given."""
+
+
+class Platform(NamedTuple):
+    """A platform (image-index.md); ``variant`` is empty where there is none."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in self if part)
+
+
+def own_platform() -> Platform:
+    """The platform of this machine."""
+    machine = platform.machine()
+    return Platform("linux", *_MACHINES.get(machine, (machine, "")))
+
+
+def parse_platform(text: str | None) -> Platform:
+    """What ``--platform`` says: ``linux/arm64``, ``linux/arm64/v8``; this machine's for None.
+
+    :raises UsageError: it is none.
+    """
+    if text is None:
+        return own_platform()
+    parts = text.lower().split("/")
+    if len(parts) not in {2, 3} or not all(_WORD.fullmatch(part) for part in parts):
+        raise UsageError(
+            f"cannot use --platform {text}: it is not OS/ARCHITECTURE[/VARIANT]",
+            "as in --platform linux/arm64",
+        )
+    return Platform(*parts)
+
+
+def best(wanted: Platform, there: Sequence[Platform | None]) -> int | None:
+    """The position of the one to take, the first of equals; None where none will do.
+
+    A variant that is asked for must be there, or be what no variant means. Where none is asked
+    for, the usual one is preferred: any other may not run here.
+    """
+    found = [
+        (_distance(wanted, each), at)
+        for at, each in enumerate(there)
+        if each is not None and each[:2] == wanted[:2]
+    ]
+    fitting = [(distance, at) for distance, at in found if distance is not None]
+    return min(fitting)[1] if fitting else None
+
+
+def _distance(wanted: Platform, there: Platform) -> int | None:
+    usual = _USUAL.get(wanted.architecture, "")
+    if there.variant == wanted.variant:
+        return 0
+    if (there.variant or usual) == (wanted.variant or usual):
+        return 1
+    if wanted.variant:
+        return None
+    return 2

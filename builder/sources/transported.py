@@ -1,0 +1,102 @@
+"""Images in an engine's store or a registry, fetched by skopeo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.images.skopeo import need_skopeo, run_skopeo
+from builder.sources import cache, documents
+from builder.sources.blobs import FolderBlobs
+from builder.sources.found import check_platform, choose, in_folder_of_skopeo
+from builder.sources.platforms import parse_platform
+from tracer.console import say
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.sources.blobs import Blobs
+    from builder.sources.found import Found
+
+_REGISTRY = "docker://"
+_DAEMON = "docker-daemon:"
+_HINT = "install skopeo, or save the image: podman save -o image.tar NAME"
+
+
+def copied(
+    name: str, platform: str | None, unpack: Callable[[str, Found, Blobs, str], cache.Unpacked]
+) -> cache.Kept:
+    """The image that a transport of skopeo's has; fetched only when the cache lacks it.
+
+    :param unpack: unpacks an image (told its name, itself and its blobs) into a directory.
+    :raises SlimtraceError: skopeo is missing or fails, or the image is damaged.
+    """
+    failure = f"cannot read {name}"
+    need_skopeo(failure, _HINT)
+    wanted = _Wanted(name, None, None)
+    if not name.startswith(_DAEMON):  # it has no manifest, and would be saved whole to make one
+        raw = run_skopeo(["inspect", "--raw", name], failure)
+        wanted = _wanted(name, raw, platform)
+    kept = cache.find(wanted.digest, name) if wanted.digest is not None else None
+    if kept is not None:
+        check_platform(kept.config, name, platform)
+        return kept
+    say(f"fetching {name}")
+    with cache.scratch() as folder:
+        words = ["copy", "--quiet", wanted.name, f"dir:{folder}"]
+        run_skopeo([*_overriding(platform), *words], failure)
+        blobs = FolderBlobs(folder, name)
+        found = _as_wanted(in_folder_of_skopeo(blobs, name, platform), wanted)
+        return cache.keep(found.digest, name, lambda place: unpack(name, found, blobs, place))
+
+
+class _Wanted(NamedTuple):
+    """What is to be fetched.
+
+    :ivar name: as skopeo takes it, by digest where that can be.
+    :ivar digest: of the manifest, where it is known before.
+    :ivar config: the configuration's digest, where the manifest will be another one: podman's
+        store keeps layers unpacked, and skopeo writes a manifest for what it packed anew.
+    """
+
+    name: str
+    digest: str | None
+    config: str | None
+
+
+def _wanted(name: str, raw: bytes, platform: str | None) -> _Wanted:
+    document = documents.parse(raw, name)
+    if not documents.is_index(document, None, name):
+        digest = documents.digest_of(raw)
+        if name.startswith(_REGISTRY):
+            return _Wanted(_by_digest(name, digest), digest, None)
+        return _Wanted(name, digest, documents.manifest(document, name).config.digest)
+    if name.startswith(_REGISTRY):
+        digest = choose(documents.listed(document, name), name, platform).digest
+        return _Wanted(_by_digest(name, digest), digest, None)
+    return _Wanted(name, None, None)
+
+
+def _as_wanted(found: Found, wanted: _Wanted) -> Found:
+    """What skopeo brought, when it is what was asked for: a configuration binds its layers."""
+    if wanted.config is not None and wanted.digest is not None:
+        if found.config_digest == wanted.config:
+            return found._replace(digest=wanted.digest)
+    elif wanted.digest in {None, found.digest}:
+        return found
+    raise SlimtraceError(
+        f"cannot read {wanted.name}: another image came, {found.digest}", "try again"
+    )
+
+
+def _by_digest(name: str, digest: str) -> str:
+    """``docker://HOST/NAME@DIGEST``; a tag that was there would be refused beside it."""
+    name = name.partition("@")[0]
+    above, slash, last = name.rpartition("/")
+    return f"{above}{slash}{last.partition(':')[0]}@{digest}"
+
+
+def _overriding(platform: str | None) -> list[str]:
+    wanted = parse_platform(platform)
+    words = ["--override-os", wanted.os, "--override-arch", wanted.architecture]
+    return [*words, "--override-variant", wanted.variant] if wanted.variant else words
