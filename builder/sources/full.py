@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class FullImage:
     """An image to run an app in and to build from. Its tree must not be changed.
 
-    :ivar source: as the user named it.
+    :ivar source: as the user named it, but with whole paths: it is found from anywhere.
     :ivar digest: of the manifest; of a docker archive, which has none, of the configuration; of a
         tarball, of the file; None of a plain tree.
     :ivar root: a directory with the tree.
@@ -50,15 +50,21 @@ class FullImage:
     config: Mapping[str, Any]
 
 
-def open_image(text: str, platform: str | None = None) -> FullImage:
+def open_image(text: str, platform: str | None = None, *, digest: str | None = None) -> FullImage:
     """The image that ``text`` names, unpacked; this process keeps it from being removed.
 
     :param platform: ``OS/ARCHITECTURE[/VARIANT]`` where an image is of several, instead of this
         machine's.
+    :param digest: of the image that is meant, where it is known: what is kept by it is taken,
+        and ``text`` is not asked.
     :raises UsageError: ``text`` names no image, or could mean several.
     :raises SlimtraceError: it is not there, damaged, too large, or cannot be unpacked.
     """
     source = parse_source(text)
+    text = source.anywhere()
+    kept = cache.find(digest, text) if digest is not None else None
+    if kept is not None:
+        return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)
     match source.transport:
         case "rootfs":
             if not os.path.isdir(source.path):

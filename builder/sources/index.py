@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from builder.images.live import Totals
 from builder.images.outputs import writing
-from builder.images.root import Totals
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

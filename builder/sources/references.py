@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal, NamedTuple, get_args
 
 from builder.images.references import image_name, ref_name
@@ -37,6 +38,14 @@ class Source(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+    def anywhere(self) -> str:
+        """The name by which it is found from any directory."""
+        if self.transport == "skopeo":
+            return self.text
+        transport = "" if self.transport == "archive" else f"{self.transport}:"
+        reference = f":{self.reference}" if self.reference else ""
+        return f"{transport}{os.path.abspath(self.path)}{reference}"
 
 
 def parse_source(text: str) -> Source:
