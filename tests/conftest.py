@@ -11,8 +11,9 @@ import pytest
 
 pytest.register_assert_rewrite("hazards", "traces")
 
+from fullimages import debian  # noqa: E402
 from parts import missing, need  # noqa: E402
-from traces import Traced, grow, run_slimtrace, show  # noqa: E402
+from traces import Traced, environment, grow, run_slimtrace, show  # noqa: E402
 
 from tracer.engines.choose import AUTO, ENGINES  # noqa: E402
 
@@ -105,14 +106,31 @@ def unprivileged() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def tracee(tmp_path_factory: pytest.TempPathFactory) -> Tracee:
-    """Compiles tests/tracees/NAME.c, once for all workers, to a program."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers have."""
     base = tmp_path_factory.getbasetemp()
-    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def full(shared: Path) -> str:
+    """The full image ``oci:DIR:TAG`` of Debian with real apps, made once for all workers."""
+    return debian(shared)
+
+
+@pytest.fixture(scope="session")
+def cached(shared: Path) -> dict[str, str]:
+    """The environment of runs in images: one cache, as a user has it."""
+    return {**environment(), "XDG_CACHE_HOME": str(shared / "cache")}
+
+
+@pytest.fixture(scope="session")
+def tracee(shared: Path) -> Tracee:
+    """Compiles tests/tracees/NAME.c, once for all workers, to a program."""
 
     def compiled(name: str, *flags: str) -> str:
         need("gcc")
-        program = str(folder / "-".join(("tracee", name, *flags)))
+        program = str(shared / "-".join(("tracee", name, *flags)))
         if not os.path.exists(program):
             part = f"{program}.{os.getpid()}"
             gcc = ["gcc", "-O1", "-Wall", "-Werror", "-pthread", *flags]

@@ -1,0 +1,87 @@
+"""What an unpacked tree holds, entry by entry, as lstat(2) and the file's bytes tell it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Entry(NamedTuple):
+    """``names`` are those of the same file, of which there are several where it is linked."""
+
+    mode: str
+    owner: tuple[int, int]
+    mtime: int
+    size: int
+    content: str
+    target: str
+    xattrs: tuple[tuple[str, bytes], ...]
+    names: tuple[bytes, ...]
+
+
+def entries(top: Path) -> dict[bytes, Entry]:
+    """By path below ``top``, without the kernel's and the engine's own directories."""
+    found = {path: os.lstat(os.fsencode(top) + b"/" + path) for path in _walk(os.fsencode(top))}
+    links: dict[tuple[int, int], list[bytes]] = {}
+    for path, status in found.items():
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            links.setdefault((status.st_dev, status.st_ino), []).append(path)
+    return {
+        path: _entry(os.fsencode(top) + b"/" + path, status, links)
+        for path, status in found.items()
+    }
+
+
+def difference(slim: dict[bytes, Entry], full: dict[bytes, Entry]) -> str | None:
+    """The first entry of the slim tree that is not as in the full one, and how; None for none."""
+    for path, entry in sorted(slim.items()):
+        other = full.get(path)
+        if other is None:
+            return f"{path!r} is not in the full image"
+        # Names of a file that were left out are no difference.
+        other = other._replace(names=tuple(name for name in other.names if name in slim))
+        for field, one, two in zip(Entry._fields, entry, other, strict=True):
+            if one != two and not (field == "names" and len(one) < 2 and len(two) < 2):
+                return f"{path!r}: {field} is {one!r}, in the full image {two!r}"
+    return None
+
+
+def _walk(top: bytes) -> Iterator[bytes]:
+    folders = [b""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(os.path.join(top, folder) or top) as children:
+            for child in children:
+                path = os.path.join(folder, child.name)
+                yield path
+                if child.is_dir(follow_symlinks=False):
+                    folders.append(path)
+
+
+def _entry(path: bytes, status: os.stat_result, links: dict[tuple[int, int], list[bytes]]) -> Entry:
+    is_file, is_link = stat.S_ISREG(status.st_mode), stat.S_ISLNK(status.st_mode)
+    content = ""
+    if is_file:
+        with open(path, "rb") as file:
+            content = hashlib.sha256(file.read()).hexdigest()
+    xattrs = [
+        (name, os.getxattr(path, name, follow_symlinks=False))
+        for name in sorted(os.listxattr(path, follow_symlinks=False))
+        if name != "user.rootlesscontainers"  # umoci's own note of owners
+    ]
+    return Entry(
+        stat.filemode(status.st_mode),
+        (status.st_uid, status.st_gid),
+        int(status.st_mtime),
+        status.st_size if is_file else 0,
+        content,
+        os.fsdecode(os.readlink(path)) if is_link else "",
+        tuple(xattrs),
+        tuple(sorted(links.get((status.st_dev, status.st_ino), ()))),
+    )

@@ -1,0 +1,106 @@
+"""Full images without any registry: Debian by mmdebstrap, and one of every kind of metadata."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+from parts import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGES = ("python3", "nodejs", "default-jre-headless", "nginx-light")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def debian(shared: Path) -> str:
+    """A layout ``oci:DIR:latest`` of Debian with real apps in it, made once for all workers."""
+    need("mmdebstrap", "umoci")
+    layout = shared / "debian"
+    with open(shared / "debian.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not layout.exists():
+            tar = shared / "debian.tar"
+            options = ["--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+            run("mmdebstrap", *options, "bookworm", str(tar))
+            part = f"{layout}.part"
+            config = ("--config.env", f"PATH={PATH}", "--config.cmd", "python3")
+            image_of([tar, _apps(shared)], part, *config)
+            os.unlink(tar)
+            os.rename(part, layout)
+    return f"oci:{layout}:latest"
+
+
+HELLO = """
+public class Hello {
+    public static void main(String[] words) {
+        System.out.println("Hello, " + java.time.ZoneId.of("Europe/Berlin"));
+    }
+}
+"""
+NGINX = """
+daemon off;
+pid /tmp/nginx.pid;
+error_log /dev/stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    include /etc/nginx/mime.types;
+    server { listen 127.0.0.1:PORT; root /app/www; }
+}
+"""
+
+
+def _apps(shared: Path) -> Path:
+    """A layer with what the Debian packages are to run; nginx's port is in ``port``."""
+    need("javac")
+    top = shared / "apps"
+    (top / "app" / "www").mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    (shared / "port").write_text(port)
+    (top / "app" / "nginx.conf").write_text(NGINX.replace("PORT", port))
+    (top / "app" / "www" / "index.html").write_text("hello from nginx\n")
+    (top / "Hello.java").write_text(HELLO)
+    run("javac", "-d", str(top / "app"), str(top / "Hello.java"))
+    run("tar", "--owner=0", "--group=0", "-C", str(top), "-cf", str(shared / "apps.tar"), "app")
+    return shared / "apps.tar"
+
+
+def image_of(layers: list[Path], layout: str, *config: str) -> str:
+    """A layout of these tars, by umoci."""
+    run("umoci", "init", "--layout", layout)
+    run("umoci", "new", "--image", f"{layout}:latest")
+    for tar in layers:
+        run("umoci", "raw", "add-layer", "--image", f"{layout}:latest", str(tar))
+    if config:
+        run("umoci", "config", "--image", f"{layout}:latest", *config)
+    return f"oci:{layout}:latest"
+
+
+def run(*words: str, **options: object) -> str:
+    """What a command that must succeed printed."""
+    done = subprocess.run(words, check=False, capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return str(done.stdout)
+
+
+def unpacked(image: str, folder: Path) -> Path:
+    """The tree of ``oci:DIR:TAG`` as umoci unpacks it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    words = ["umoci", "unpack", "--image", image.removeprefix("oci:"), str(folder)]
+    if os.geteuid() != 0:
+        words.insert(2, "--rootless")
+    run(*words)
+    return folder / "rootfs"

@@ -1,0 +1,118 @@
+"""Real apps in a full image, their slim images held to it entry by entry, and run by podman."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from engine import need_engine, podman, podman_run
+from entries import difference, entries
+from fullimages import run, unpacked
+from parts import need_root
+from traces import run_slimtrace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from entries import Entry
+
+FIXED = (b"dev", b"proc", b"run", b"sys", b"tmp")
+"""Directories that have one form in every slim image, whatever they hold in the full one."""
+
+
+RETRY = ("-fsS", "--retry", "20", "--retry-connrefused", "--retry-delay", "1")
+
+
+class App(NamedTuple):
+    """A command in the image, what it prints, and the most that may be kept of it, in MB."""
+
+    command: tuple[str, ...]
+    says: str
+    most: int
+
+
+PYTHON = "import decimal, json, ssl, sqlite3; print(json.dumps(str(decimal.Decimal('1.10'))))"
+NODE = "console.log(require('zlib').gunzipSync(require('zlib').gzipSync('hello')).toString())"
+APPS = {
+    "python": App(("python3", "-c", PYTHON), '"1.10"\n', 40),
+    "node": App(("node", "-e", NODE), "hello\n", 130),
+    "java": App(("java", "-cp", "/app", "Hello"), "Hello, Europe/Berlin\n", 200),
+}
+
+
+@pytest.fixture(scope="session")
+def whole(full: str, shared: Path) -> dict[bytes, Entry]:
+    """The full image's entries, as an independent unpacker sees them."""
+    need_root()
+    with open(shared / "whole.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        top = shared / "whole" / "rootfs"
+        return entries(top if top.exists() else unpacked(full, shared / "whole"))
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_a_jobs_slim_image(
+    tmp_path: Path, full: str, cached: dict[str, str], whole: dict[bytes, Entry], name: str
+) -> None:
+    app, trace = APPS[name], f"{tmp_path}/trace"
+    words = ("-q", "run", "--image", full, "-o", trace, "--", *app.command)
+    done = run_slimtrace(*words, env=cached)
+    assert (done.returncode, done.stdout) == (0, app.says), done.stderr
+    kept = built(tmp_path, trace, name, cached, whole)
+    assert kept < app.most * 10**6
+    with loaded(tmp_path, name) as image:
+        ran = podman_run("--read-only", image)
+        assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
+
+
+def test_a_servers_slim_image(
+    tmp_path: Path, full: str, shared: Path, cached: dict[str, str], whole: dict[bytes, Entry]
+) -> None:
+    url = f"http://127.0.0.1:{(shared / 'port').read_text()}/"
+    drive = ("--ready", url, "--exec", f"curl -fsS {url}index.html >{tmp_path}/answer")
+    trace = f"{tmp_path}/trace"
+    words = ("-q", "run", "--image", full, "-o", trace, *drive, "--", "nginx", "-c")
+    done = run_slimtrace(*words, "/app/nginx.conf", env=cached)
+    assert (tmp_path / "answer").read_text() == "hello from nginx\n", done.stderr
+    assert built(tmp_path, trace, "nginx", cached, whole) < 20 * 10**6
+    with loaded(tmp_path, "nginx") as image:
+        started = podman_run("-d", "--read-only", "--name", "slimtrace-nginx", image)
+        try:
+            assert started.returncode == 0, started.stderr
+            assert run("curl", *RETRY, f"{url}index.html") == "hello from nginx\n"
+        finally:
+            podman("rm", "-f", "-t", "0", "slimtrace-nginx")
+
+
+def built(
+    folder: Path, trace: str, name: str, env: dict[str, str], whole: dict[bytes, Entry]
+) -> int:
+    """Build an archive and a layout; hold the layout to the full image; the bytes kept."""
+    layout = f"oci:{folder}/slim:latest"
+    for words in (("-o", f"{folder}/slim.tar", "-t", f"slim-{name}"), ("-o", layout)):
+        done = run_slimtrace("build", trace, "--json", *words, env=env)
+        assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    slim = entries(unpacked(layout, folder / "slim-tree"))
+    assert difference({p: entry for p, entry in slim.items() if p not in FIXED}, whole) is None
+    raw = run("skopeo", "inspect", "--raw", layout)
+    assert told["image"]["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+    return int(told["kept"]["bytes"])
+
+
+@contextmanager
+def loaded(folder: Path, name: str) -> Iterator[str]:
+    """The archive in podman's store, for as long as the block lasts."""
+    need_engine()
+    image = f"localhost/slim-{name}:latest"
+    done = podman("load", "-q", "-i", f"{folder}/slim.tar")
+    assert done.returncode == 0, done.stderr
+    try:
+        yield image
+    finally:
+        podman("rmi", "-f", image)
