@@ -45,9 +45,10 @@ def difference(slim: dict[bytes, Entry], full: dict[bytes, Entry]) -> str | None
         if other is None:
             return f"{path!r} is not in the full image"
         # Names of a file that were left out are no difference.
-        other = other._replace(names=tuple(name for name in other.names if name in slim))
+        names = tuple(name for name in other.names if name in slim)
+        other = other._replace(names=names if len(names) > 1 else ())
         for field, one, two in zip(Entry._fields, entry, other, strict=True):
-            if one != two and not (field == "names" and len(one) < 2 and len(two) < 2):
+            if one != two:
                 return f"{path!r}: {field} is {one!r}, in the full image {two!r}"
     return None
 
