@@ -33,11 +33,12 @@ from tracer.errors import TraceFileError
 from tracer.kernel.seccomp import Listener
 from tracer.model import Run
 from tracer.paths import join
-from tracer.recorder import Recorder, own_name, own_path
+from tracer.recorder import Recorder
 from tracer.syscalls import tables
 from tracer.syscalls.signatures import AT_FDCWD, SIGNATURES, Meaning
 from tracer.tracefile.reader import read_trace
 from tracer.tracefile.writer import TraceWriter
+from tracer.view import HERE, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,7 +274,9 @@ def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
                 ends = {len(text), *arguments, *(number - 2 for number in arguments)}
                 cut = {text[:end] for end in ends if 0 < end <= 128} | {text}
                 allowed |= {join(start, part) for start in starts for part in cut}
-    return allowed | {own(path) for path in allowed for own in (own_path, own_name)}
+    return allowed | {
+        own for path in allowed for own in (HERE.own_path(path), own_name(HERE, path))
+    }
 
 
 @settings(STEADY, max_examples=400)
@@ -347,9 +350,9 @@ def test_a_link_of_proc_that_leads_nowhere() -> None:
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     try:
         name = b"/proc/%d/exe" % child
-        assert own_path(name) == name
-        assert own_path(name + b"/below") == name + b"/below"
-        assert own_name(name + b"/below") == name + b"/below"
+        assert HERE.own_path(name) == name
+        assert HERE.own_path(name + b"/below") == name + b"/below"
+        assert own_name(HERE, name + b"/below") == name + b"/below"
     finally:
         os.waitpid(child, 0)
 
@@ -420,7 +423,7 @@ def test_any_path(work: Path, call: tables.Call, which: int, raw: bytes) -> None
     else:
         assert expected in seen
     also = {join(cwd, b"file")} if len(call.signature.paths) > 1 else set()
-    assert seen <= {expected, own_path(expected)} | also
+    assert seen <= {expected, HERE.own_path(expected)} | also
     assert {gap.kind for gap in trace.runs[0].gaps} <= {"unknown-directory", "foreign-root"}
 
 

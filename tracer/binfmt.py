@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from tracer.model import Place, Use
+from tracer.view import HERE, View
 
 Locate = Callable[[bytes], bytes | None]
 
@@ -35,7 +36,8 @@ class Interpreter(NamedTuple):
 class Interpreters:
     """Remembers what was read of each program, by its inode and times."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: View) -> None:
+        self._view = view
         self._known: dict[tuple[bytes, int, int, int], list[Interpreter]] = {}
 
     def of(self, program: bytes, locate: Locate, status: os.stat_result) -> list[Interpreter]:
@@ -43,13 +45,13 @@ class Interpreters:
         key = (program, status.st_dev, status.st_ino, status.st_ctime_ns)
         known = self._known.get(key)
         if known is None:
-            known = interpreters(program, locate)
+            known = interpreters(program, locate, self._view)
             if not any(interpreter.from_cwd for interpreter in known):
                 self._known[key] = known
         return known
 
 
-def interpreters(program: bytes, locate: Locate) -> list[Interpreter]:
+def interpreters(program: bytes, locate: Locate, view: View = HERE) -> list[Interpreter]:
     """All that the kernel opens to run ``program``, in order; none for what cannot be read.
 
     :param locate: says where in the image's root an interpreter lies, as the caller names it.
@@ -57,7 +59,7 @@ def interpreters(program: bytes, locate: Locate) -> list[Interpreter]:
     found: list[Interpreter] = []
     for _ in range(_DEEPEST + 1):
         try:
-            head, loader = _read(program)
+            head, loader = _read(view, program)
         except (OSError, struct.error, OverflowError, ValueError):
             return found
         name, use = (loader, Use.READ) if loader else (_script_interpreter(head), Use.EXEC)
@@ -71,20 +73,20 @@ def interpreters(program: bytes, locate: Locate) -> list[Interpreter]:
     return found
 
 
-def is_program(place: Place) -> bool:
+def is_program(view: View, place: Place) -> bool:
     """Whether the kernel would execute what lies there: ELF, a script, or by binfmt_misc."""
     if place.status is None or not place.status.st_mode & 0o111:
         return False
     try:
-        head, _ = _read(place.path)
+        head, _ = _read(view, place.path)
     except (OSError, struct.error, ValueError, OverflowError):
         return False
     return head.startswith((b"\x7fELF", b"#!")) or os.path.exists(_BINFMT_MISC)
 
 
-def _read(program: bytes) -> tuple[bytes, bytes | None]:
+def _read(view: View, program: bytes) -> tuple[bytes, bytes | None]:
     """The head of a program and its ELF interpreter; nothing of what is no plain file."""
-    fd = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    fd = view.open(program)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return b"", None

@@ -22,7 +22,7 @@ def held_files(process: int, image: int, decoder: Decoder) -> None:
     recorder.gap(
         "attached", f"what {tracee.program(process)} did before is known by what it holds alone"
     )
-    if tracee.has_own_root(process):
+    if recorder.view.has_own_root(process):
         decoder.places.own_roots = True
     touches: list[tuple[Use, Place]] = []
     for use, name, path in (*_links(process), *_mappings(process)):

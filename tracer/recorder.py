@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from tracer.custody import Custody
 from tracer.gaps import loses_files
 from tracer.model import Gap, Listening, Place, ProcessImage, State, Use
-from tracer.paths import KERNELS, is_below, parent
+from tracer.paths import KERNELS, is_below
+from tracer.view import HERE, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tracer.tracefile.writer import TraceWriter
+    from tracer.view import View
 
 _CLOCK_SLACK_NS = 50_000_000
 """File times come from the kernel's coarse clock, up to a tick behind; doubled and more."""
@@ -32,11 +34,16 @@ class Recorder:
     What is recorded by a ``…_later`` method is written once the call was answered, before the next
     is received: the app does not wait for it, and the order stays.
 
+    :ivar view: how to look at the app's files.
     :ivar complete: False once a gap says that files may be missing.
     :ivar later: what is still to be written; whoever adds to it sees that it gets done (flush).
     """
 
-    def __init__(self, writer: TraceWriter, run: int, first_process: int) -> None:
+    def __init__(
+        self, writer: TraceWriter, run: int, first_process: int, view: View = HERE
+    ) -> None:
+        self.view = view
+        self._stat = view.stat
         self._writer = writer
         self._run = run
         self._next_process = first_process
@@ -45,7 +52,8 @@ class Recorder:
         self._is_writing = False
         self._began = time.monotonic()
         self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
-        self._own = os.fsencode(writer.path)  # and its folder: no need of the app's
+        # The trace and its folder: no need of the app's. Inside an image it has neither.
+        self._own = b"\0" if view.is_inside else os.fsencode(writer.path)
         self._own_folder = os.fsencode(writer.folder) + b"/"
         self._custody = Custody(writer.folder)
         self._known: set[int] = set()  # hashes: see notify
@@ -115,10 +123,14 @@ class Recorder:
         :param follow: whether the call follows a symlink in the last component.
         """
         try:
-            status = os.stat(path, follow_symlinks=follow)
+            status = self._stat(path, follow_symlinks=follow)
         except (OSError, ValueError):
             return State.MISSING, None
         return (State.CREATED if self._is_created(path, status) else State.FILE), status
+
+    def state_of(self, path: bytes, status: os.stat_result) -> State:
+        """What something is that lies at ``path``."""
+        return State.CREATED if self._is_created(path, status) else State.FILE
 
     def _is_created(self, path: bytes, status: os.stat_result) -> bool:
         """Whether the run made it: by name, or under another name of the same file.
@@ -133,7 +145,8 @@ class Recorder:
             return True
         if status.st_ctime_ns < self._began_ns:
             return False
-        real = own_path(path) if not stat.S_ISLNK(status.st_mode) else own_name(path)
+        is_link = stat.S_ISLNK(status.st_mode)
+        real = self._own_name(path) if is_link else self.view.own_path(path)
         return real in self._created or is_below(real, self._created)
 
     def touched(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
@@ -206,26 +219,28 @@ class Recorder:
         status = place.status
         if status is None or place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
             return
+        if self.view.is_inside:
+            return
         name = hash((place.path, status.st_dev, status.st_ino))
         if name in self._names or place.path.startswith(KERNELS):  # what is behind has its touch
             return
         self._names.add(name)
-        for saved in self._custody.also_named(own_path(place.path), status):
+        for saved in self._custody.also_named(self.view.own_path(place.path), status):
             self._writer.saved(saved)
 
     def created(self, path: bytes) -> None:
         """The app is about to make ``path``, where nothing is."""
         self._created.add(path)
-        self._created.add(own_name(path))
+        self._created.add(self._own_name(path))
 
     def moved(self, old: bytes, new: bytes) -> bool:
         """The app is about to move the directory ``old`` of the full image to ``new``.
 
         :returns: whether that is where it lay in the full image.
         """
-        origin = self.origin(old) or own_name(old)
-        self._forget(own_name(old))
-        target = own_name(new)
+        origin = self.origin(old) or self._own_name(old)
+        self._forget(self._own_name(old))
+        target = self._own_name(new)
         self._forget(target)
         if origin == target:
             self._created -= {new, target}
@@ -240,7 +255,7 @@ class Recorder:
 
     def exchanged(self, one: bytes, other: bytes) -> None:
         """The app is about to exchange two names."""
-        names = own_name(one), own_name(other)
+        names = self._own_name(one), self._own_name(other)
         origins = self.origin(one) or names[0], self.origin(other) or names[1]
         for name, origin in zip(names, reversed(origins), strict=True):
             self._forget(name)
@@ -255,11 +270,11 @@ class Recorder:
     def linked(self, path: bytes, status: os.stat_result | None) -> None:
         """The app is about to give a file of the full image another name."""
         if status is not None:
-            self._pristine[status.st_dev, status.st_ino] = own_name(path)
+            self._pristine[status.st_dev, status.st_ino] = self._own_name(path)
 
     def deleted(self, place: Place) -> None:
         """The app is about to delete a name."""
-        own = own_name(place.path)
+        own = self._own_name(place.path)
         if self._moved:
             self._forget(own)
         if place.state is State.CREATED and place.status and stat.S_ISREG(place.status.st_mode):
@@ -269,7 +284,7 @@ class Recorder:
         """Where in the full image lay what the app moved to ``path``, or to a folder above it."""
         if not self._moved:
             return None
-        own = own_name(path)
+        own = self._own_name(path)
         for new, old in self._moved.items():
             if own == new or own.startswith(new + b"/"):
                 return old + own[len(new) :]
@@ -279,10 +294,12 @@ class Recorder:
         """The app is about to change, move or delete what lies at ``path``, its own path.
 
         Nothing is done for what the run made, unless it is another name for a file that it
-        did not make.
+        did not make; nor in an image, whose pristine tree lies below and does not change.
 
         :param deep: False where a directory changes, but nothing below it.
         """
+        if self.view.is_inside:
+            return
         self.flush()  # there the names are learnt of files that have several
         state, status = self.state(path, follow=False)
         if status is None:
@@ -321,6 +338,9 @@ class Recorder:
             details.add(detail)
             self._writer.gap(Gap(kind, detail))
 
+    def _own_name(self, path: bytes) -> bytes:
+        return own_name(self.view, path)
+
     @property
     def files(self) -> int:
         """How many paths of the full image were touched."""
@@ -330,19 +350,3 @@ class Recorder:
     def gaps(self) -> dict[str, int]:
         """How many gaps of each kind were written."""
         return {kind: len(details) for kind, details in self._gaps.items()}
-
-
-def own_path(path: bytes) -> bytes:
-    """The file's own path: every symlink resolved, as far as there are files.
-
-    A link that vanishes meanwhile, and one of /proc that leads nowhere, stands for itself.
-    """
-    try:
-        return os.path.realpath(path)
-    except OSError:  # before Python 3.13 also of a link that was there and cannot be read
-        return own_name(path)
-
-
-def own_name(path: bytes) -> bytes:
-    """The own path of a directory entry: every symlink resolved but the last component's."""
-    return os.path.join(own_path(parent(path)), path[path.rfind(b"/") + 1 :])

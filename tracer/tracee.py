@@ -6,14 +6,14 @@ import os
 import re
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.kernel.openat2 import open_in_root
 from tracer.paths import join
 from tracer.syscalls.signatures import AT_FDCWD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _DELETED = b" (deleted)"
 _ENOUGH = 4096
@@ -38,7 +38,7 @@ def link(name: bytes) -> bytes | None:
         target = os.readlink(name)
         if not target.startswith(b"/"):
             return None  # pipe:[1], anon_inode:[eventpoll]
-        if target.endswith(_DELETED) and not is_same_file(name, target):
+        if target.endswith(_DELETED) and not _is_there(name, target):
             return None
     except OSError:
         return None
@@ -51,6 +51,25 @@ def is_same_file(name: bytes, path: bytes) -> bool:
         return os.path.samefile(name, path)
     except OSError:
         return False
+
+
+def _is_there(name: bytes, path: bytes) -> bool:
+    """Whether a magic link's words are the path of its file, in our root or in the process's."""
+    if is_same_file(name, path):
+        return True
+    with directory(name[: name.index(b"/", len(b"/proc/"))] + b"/root") as root:
+        if root is None:
+            return False
+        try:
+            fd = open_in_root(root, path, follow=False)
+        except OSError:
+            return False
+        try:
+            return os.path.samestat(os.stat(name), os.fstat(fd))
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
 
 
 def is_hidden(tid: int, dirfd: int, *, upwards: bool) -> bool:
@@ -78,15 +97,19 @@ def behind(tid: int, path: bytes) -> bytes | None:
 
     ``self`` is the tracee.
     """
+    name, rest = magic_link(path)
+    target = None if name is None else link(own_view(tid, name))
+    return None if target is None else join(target, rest)
+
+
+def magic_link(path: bytes) -> tuple[bytes | None, bytes]:
+    """The magic link that a path leads through, as /proc/WHO/LINK, and what is below it."""
     match = _MAGIC_LINK.fullmatch(path)
     if match is None:
-        return None
-    who = match["who"]
-    if who in (None, b"self", b"thread-self"):
-        who = b"%d" % tid
+        return None, b""
     name = match["link"] or _STANDARD.get(match["fd"], match["fd"])
-    target = link(b"/proc/%s/%s" % (who, name))
-    return None if target is None else join(target, (match["rest"] or b"").lstrip(b"/") or b".")
+    rest = (match["rest"] or b"").lstrip(b"/")
+    return b"/proc/%s/%s" % (match["who"] or b"self", name), rest
 
 
 def is_own_link(path: bytes) -> bool:
@@ -136,6 +159,29 @@ def identity(tid: int) -> tuple[int, int]:
     if not fields:
         return 0, 0
     return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
+
+
+class Rights(NamedTuple):
+    """Who a thread is to the file system; ``capabilities`` are the effective ones, as bits."""
+
+    uid: int
+    groups: frozenset[int]
+    capabilities: int
+
+
+def rights(tid: int) -> Rights:
+    """What a thread may do to files (credentials(7)); nobody's rights when it is gone."""
+    fields = _status(tid)
+    if not fields:
+        return Rights(-1, frozenset(), 0)
+    groups = (fields[b"Gid"].split()[3], *fields[b"Groups"].split())
+    uid = int(fields[b"Uid"].split()[3])
+    return Rights(uid, frozenset(map(int, groups)), int(fields[b"CapEff"], 16))
+
+
+def numbers(tid: int) -> tuple[int, ...]:
+    """The numbers of a thread, from our PID namespace inwards (proc(5), NSpid)."""
+    return tuple(map(int, _status(tid).get(b"NSpid", b"").split()))
 
 
 def _status(tid: int) -> dict[bytes, bytes]:
@@ -249,21 +295,21 @@ def command_line(tid: int) -> tuple[str, ...]:
     return tuple(map(os.fsdecode, data.split(b"\0")[:-1]))
 
 
-def has_own_mounts(tid: int) -> bool:
-    """Whether the thread has a mount namespace of its own, with the root at its top."""
+def has_other_mounts(tid: int, than: str) -> bool:
+    """Whether the thread has another mount namespace than a process, with the root at its top."""
     try:
-        return os.readlink(f"/proc/{tid}/ns/mnt") != os.readlink("/proc/self/ns/mnt") and (
+        return os.readlink(f"/proc/{tid}/ns/mnt") != os.readlink(f"/proc/{than}/ns/mnt") and (
             os.readlink(f"/proc/{tid}/root") == "/"
         )
     except OSError:
         return False
 
 
-def has_own_root(tid: int) -> bool:
-    """Whether the thread's root or mount namespace is not the tracer's."""
+def has_other_root(tid: int, than: str) -> bool:
+    """Whether the thread's root or mount namespace is not that of a process."""
     try:
         return any(
-            os.readlink(f"/proc/{tid}/{name}") != os.readlink(f"/proc/self/{name}")
+            os.readlink(f"/proc/{tid}/{name}") != os.readlink(f"/proc/{than}/{name}")
             for name in ("root", "ns/mnt")
         )
     except OSError:
@@ -292,11 +338,14 @@ def directory(name: bytes) -> Iterator[int | None]:
         os.close(fd)
 
 
-def resolve_inside(root: bytes, path: bytes, *, follow: bool) -> bytes | None:
+def resolve_inside(
+    root: bytes, path: bytes, stat: Callable[..., os.stat_result], *, follow: bool
+) -> bytes | None:
     """Where ``path`` leads with the directory behind the magic link ``root`` taken for ``/``.
 
-    :returns: the file's own path in the tracer's root; None when there is none, or when the
-        tracer's root holds another file there (a mount namespace that shows other mounts).
+    :param stat: looks at a path in the app's first root.
+    :returns: the file's own path in that root; None when there is none, or when that root holds
+        another file there (a mount namespace that shows other mounts).
     """
     with directory(root) as fd:
         if fd is None:
@@ -309,7 +358,7 @@ def resolve_inside(root: bytes, path: bytes, *, follow: bool) -> bytes | None:
             target = link(b"/proc/self/fd/%d" % inner)
             if target is None:
                 return None
-            here, there = os.stat(target, follow_symlinks=False), os.fstat(inner)
+            here, there = stat(target, follow_symlinks=False), os.fstat(inner)
         except OSError:
             return None
         finally:

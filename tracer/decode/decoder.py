@@ -139,7 +139,7 @@ class Decoder:
         """From here on the caller's paths may start from another root, or cross other mounts."""
         self._files.plain(stop)
         self.places.own_roots = True
-        if stop.call.name in _MOUNTS and not tracee.has_own_root(stop.tid):
+        if stop.call.name in _MOUNTS and not self.recorder.view.has_own_root(stop.tid):
             self.recorder.gap("foreign-root", "the app mounts in the image's own root")
         return ONCE
 

@@ -6,7 +6,6 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tracer import tracee
 from tracer.binfmt import Interpreters
 from tracer.decode.call import ONCE, Outcome
 from tracer.model import Place, Use
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from tracer.decode.call import Stop
     from tracer.decode.places import Places
     from tracer.recorder import Recorder
+    from tracer.view import View
 
 _SETUID_OR_SETGID = 0o6000
 
@@ -32,7 +32,8 @@ class Execs:
     def __init__(self, recorder: Recorder, places: Places) -> None:
         self._recorder = recorder
         self._places = places
-        self._interpreters = Interpreters()
+        self._view = recorder.view
+        self._interpreters = Interpreters(recorder.view)
         self._privileged = os.geteuid() == 0
         self._under_way: dict[int, tuple[int, Sequence[tuple[Use, Place]]]] = {}
         self._with_exes: dict[_Exe, Sequence[tuple[Use, Place]]] = {}
@@ -50,10 +51,10 @@ class Execs:
             self._recorder.touched_later(stop.process, ((Use.EXEC, program),))
             return ONCE
         touches = [(Use.EXEC, program)]
-        hidden = tracee.behind(stop.tid, path)
+        hidden = self._view.behind(stop.tid, path)
         if hidden is not None:
             touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
-        view = tracee.own_view(stop.tid, path)
+        view = self._view.own_view(stop.tid, path)
         relative = False
         locate = partial(self._places.locate, stop.tid, AT_FDCWD, follow=True)
         for interpreter in self._interpreters.of(view, locate, program.status):
@@ -61,7 +62,7 @@ class Execs:
             place = self._places.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
-        if not self._privileged and _asks_for_privilege(view, program.status):
+        if not self._privileged and _asks_for_privilege(self._view, view, program.status):
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
         return ONCE if relative else Outcome(touches)
@@ -130,12 +131,12 @@ def is_script(touches: Sequence[tuple[Use, Place]]) -> bool:
     return sum(use is Use.EXEC for use, _ in touches) > 1
 
 
-def _asks_for_privilege(program: bytes, status: os.stat_result) -> bool:
+def _asks_for_privilege(view: View, program: bytes, status: os.stat_result) -> bool:
     """Whether exec would give it privilege: setuid, setgid or capabilities (capabilities(7))."""
     if status.st_mode & _SETUID_OR_SETGID:
         return True
     try:
-        return bool(os.getxattr(program, "security.capability"))
+        return bool(view.attribute(program, "security.capability"))
     except OSError:
         return False
 

@@ -118,12 +118,21 @@ class Files:
             return ONCE
         follow = not flags & os.O_NOFOLLOW
         if resolve & _RESOLVE_IN_ROOT:
-            path = _below(stop.tid, stop.fd(0), raw, follow=follow)
+            path = self._below(stop.tid, stop.fd(0), raw, follow=follow)
         else:
             path = self._places.locate(stop.tid, stop.fd(0), raw, follow=follow)
         if path is not None:
             self._open(stop, path, flags)
         return ONCE
+
+    def _below(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
+        """RESOLVE_IN_ROOT: the directory is the root for this one look-up."""
+        root = b"/proc/%d/%s" % (tid, b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd)
+        path = self._places.resolve_inside(root, raw, follow=follow)
+        if path is not None:
+            return path
+        base = tracee.link(root)
+        return None if base is None else join(base, raw.lstrip(b"/") or b".")
 
     def _open(self, stop: Stop, path: bytes, flags: int) -> Outcome:
         if path == b"/dev/fuse":
@@ -180,16 +189,6 @@ class Files:
         self._touching.touch(stop.process, Use.WRITE, new)
         if tracee.is_directory(old.status) or tracee.is_directory(new.status):
             self._touching.exchanged(old.path, new.path)
-
-
-def _below(tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
-    """RESOLVE_IN_ROOT: the directory is the root for this one look-up."""
-    root = b"/proc/%d/%s" % (tid, b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd)
-    path = tracee.resolve_inside(root, raw, follow=follow)
-    if path is not None:
-        return path
-    base = tracee.link(root)
-    return None if base is None else join(base, raw.lstrip(b"/") or b".")
 
 
 def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:

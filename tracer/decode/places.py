@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tracer import tracee
 from tracer.kernel.memory import PATH_MAX, MemoryReader
+from tracer.kernel.openat2 import open_in_root
 from tracer.model import Place, State, Use
 from tracer.paths import join
 from tracer.syscalls.signatures import (
@@ -38,6 +39,7 @@ class Places:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._view = recorder.view
         self.memory = MemoryReader()
         self.own_roots = False
         self.serves_files = False
@@ -94,7 +96,7 @@ class Places:
             return None
         if self.serves_files and tracee.is_on_fuse(tid, path):
             return path
-        if self.own_roots and tracee.has_own_root(tid):
+        if self.own_roots and self._view.has_own_root(tid):
             return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
         return path
 
@@ -107,9 +109,9 @@ class Places:
             if not (path + b"/").startswith(prefix + b"/"):
                 return path  # from a directory that was open before: outside its root
             inside = path[len(prefix) :] or b"/"
-        found = tracee.resolve_inside(root, inside, follow=follow)
+        found = self.resolve_inside(root, inside, follow=follow)
         if found is not None:
-            return path if prefix == b"/" and tracee.is_same_file(found, path) else found
+            return path if prefix == b"/" and self._is_same(found, path) else found
         with tracee.directory(root) as fd:
             if fd is not None and _exists_in(fd, inside):
                 name = os.fsdecode(inside)
@@ -122,11 +124,36 @@ class Places:
         if self.serves_files and tracee.is_on_fuse(tid, path):
             self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
             return Place(path, State.MISSING, None)
-        view = tracee.own_view(tid, path)
-        if self.own_roots and view == path and tracee.has_own_mounts(tid):
-            view = b"/proc/%d/root%s" % (tid, path)
+        view = self._view.own_view(tid, path)
+        if self.own_roots and view == path and self._view.has_own_mounts(tid):
+            return self._look_in(tid, path, follow=follow)
         state, status = self._recorder.state(view, follow=follow)
         return Place(path, state, status)
+
+    def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
+        """Where a path leads with a magic link's directory taken for ``/``; None for nowhere."""
+        return tracee.resolve_inside(root, path, self._view.stat, follow=follow)
+
+    def _is_same(self, one: bytes, other: bytes) -> bool:
+        try:
+            return os.path.samestat(self._view.stat(one), self._view.stat(other))
+        except OSError:
+            return False
+
+    def _look_in(self, tid: int, path: bytes, *, follow: bool) -> Place:
+        """What lies at a path in the mounts of a thread that has its own."""
+        with tracee.directory(b"/proc/%d/root" % tid) as root:
+            if root is None:
+                return Place(path, State.MISSING, None)
+            try:
+                fd = open_in_root(root, path, follow=follow)
+            except OSError:
+                return Place(path, State.MISSING, None)
+            try:
+                status = os.fstat(fd)
+            finally:
+                os.close(fd)
+        return Place(path, self._recorder.state_of(path, status), status)
 
 
 def follows(argument: PathArgument, flags: int) -> bool:

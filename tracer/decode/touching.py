@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tracer import tracee
 from tracer.model import Place, State, Use
 from tracer.paths import KERNELS, parent
-from tracer.recorder import own_name, own_path
+from tracer.view import own_name
 
 if TYPE_CHECKING:
     from tracer.decode.call import Stop
@@ -26,6 +25,7 @@ class Touching:
     def __init__(self, recorder: Recorder, places: Places) -> None:
         self._recorder = recorder
         self._places = places
+        self._view = recorder.view
         self._inherited = {tracee.link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._unsettled = False
@@ -58,11 +58,11 @@ class Touching:
         if origin is not None:
             self.touch(stop.process, use, Place(origin, State.FILE, place.status))
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
-            own = own_path(place.path)
+            own = self._view.own_path(place.path)
             if own != place.path:
                 self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
         self.own = self.own or tracee.is_own_link(place.path)
-        hidden = tracee.behind(stop.tid, place.path)
+        hidden = self._view.behind(stop.tid, place.path)
         if hidden is not None and hidden not in self._inherited:
             self.touch(stop.process, use, self._places.look(stop.tid, hidden, follow=True))
 
@@ -71,8 +71,8 @@ class Touching:
         link = self._places.look(stop.tid, place.path, follow=False)
         if link.status is not None:  # it leads to nothing: what is made is its target
             self.touch(stop.process, Use.READLINK, link)
-            place = Place(own_path(place.path), State.MISSING, None)
-        if os.access(parent(place.path), os.W_OK):
+            place = Place(self._view.own_path(place.path), State.MISSING, None)
+        if self._view.may_make_in(stop.tid, parent(place.path)):
             self._recorder.created(place.path)
             place = Place(place.path, State.CREATED, None)
         self.touch(stop.process, Use.CREATE, place)
@@ -86,8 +86,8 @@ class Touching:
         """
         if place.status is None:
             return
-        path = (tracee.behind(tid, place.path) if follow else None) or place.path
-        own = own_path(path) if follow else own_name(path)
+        path = (self._view.behind(tid, place.path) if follow else None) or place.path
+        own = self._view.own_path(path) if follow else own_name(self._view, path)
         if not own.startswith(KERNELS):
             self._recorder.put_aside(own, deep=deep)
 

@@ -355,7 +355,7 @@ class Lives:
         """
         under_way = self._pending.pop(group)
         target = self._execs.target(under_way.caller)
-        if target is None or not is_program(target):
+        if target is None or not is_program(self._recorder.view, target):
             if under_way.previous is not None:
                 self._execs.commit(under_way.caller, under_way.previous)
             return

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tracer.decode.call import Stop
     from tracer.decode.decoder import Decoder
     from tracer.syscalls.tables import Call
+    from tracer.view import View
 
 __all__ = ["AVAILABLE", "WAKE", "Restarts"]
 
@@ -64,7 +65,7 @@ class Restarts:
 
     def __init__(self, calls: Mapping[int, Call], decoder: Decoder) -> None:
         self._decoder = decoder
-        self._interrupted = _InterruptedCalls(calls)
+        self._interrupted = _InterruptedCalls(calls, decoder.recorder.view)
         self._memory = MemoryReader()
         self._asked: queue.SimpleQueue[tuple[int, threading.Event]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -144,8 +145,9 @@ def _seize_threads(process: int) -> None:
 class _InterruptedCalls:
     """Looks at each signal before it is delivered."""
 
-    def __init__(self, calls: Mapping[int, Call]) -> None:
+    def __init__(self, calls: Mapping[int, Call], view: View) -> None:
         self._calls = calls
+        self._view = view
         self._registers = Registers()
         self._memory = MemoryReader()
 
@@ -184,7 +186,7 @@ class _InterruptedCalls:
         if base is None:
             return True
         try:
-            mode = os.stat(tracee.own_view(tid, join(base, raw))).st_mode
+            mode = self._view.stat(self._view.own_view(tid, join(base, raw))).st_mode
         except OSError:
             return True
         return stat.S_ISREG(mode) or stat.S_ISDIR(mode)

@@ -1,0 +1,254 @@
+"""How the tracer looks at the app's files: in its own root, or in the root that the app has.
+
+Paths are the app's, absolute in its first root, ``/proc/self`` replaced by ``own_view``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from tracer import tracee
+from tracer.kernel.openat2 import open_in_root
+from tracer.paths import join, parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
+_CAP_DAC_OVERRIDE = 1 << 1  # linux/capability.h
+_ST_RDONLY = 1  # statvfs(3)
+_TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class View(Protocol):
+    """What there is to ask of a path.
+
+    :ivar is_inside: whether the app has another root than the tracer.
+    """
+
+    is_inside: bool
+    stat: Callable[..., os.stat_result]
+    """As os.stat, with ``follow_symlinks``."""
+
+    def own_path(self, path: bytes) -> bytes:
+        """The file's own path: every symlink resolved, as far as there are files."""
+
+    def open(self, path: bytes) -> int:
+        """A descriptor to read from, of whatever lies there.
+
+        :raises OSError: it cannot be opened.
+        """
+
+    def attribute(self, path: bytes, name: str) -> bytes:
+        """An extended attribute (xattr(7)).
+
+        :raises OSError: ENODATA where it has none.
+        """
+
+    def may_make_in(self, tid: int, directory: bytes) -> bool:
+        """Whether a thread may make a file in a directory."""
+
+    def own_view(self, tid: int, path: bytes) -> bytes:
+        """``path`` with the tracee's own /proc/self named, to be looked at."""
+
+    def behind(self, tid: int, path: bytes) -> bytes | None:
+        """The file behind /proc/self/fd/3, /dev/stdin…, None where path is no such."""
+
+    def has_own_root(self, tid: int) -> bool:
+        """Whether the thread's root or mount namespace is not the one that the app began with."""
+
+    def has_own_mounts(self, tid: int) -> bool:
+        """Whether its mount namespace is another, with the root at its top."""
+
+
+def own_name(view: View, path: bytes) -> bytes:
+    """The own path of a directory entry: every symlink resolved but the last component's."""
+    return os.path.join(view.own_path(parent(path)), path[path.rfind(b"/") + 1 :])
+
+
+class Here:
+    """The app has the tracer's root and mounts."""
+
+    is_inside = False
+    stat = staticmethod(os.stat)
+    own_view = staticmethod(tracee.own_view)
+    behind = staticmethod(tracee.behind)
+
+    def own_path(self, path: bytes) -> bytes:
+        """A link that vanishes meanwhile, and one of /proc that leads nowhere, stands for itself."""
+        try:
+            return os.path.realpath(path)
+        except OSError:  # before Python 3.13 also of a link that was there and cannot be read
+            return own_name(self, path)
+
+    def open(self, path: bytes) -> int:
+        return os.open(path, _TO_READ)
+
+    def attribute(self, path: bytes, name: str) -> bytes:
+        return os.getxattr(path, name)
+
+    def may_make_in(self, tid: int, directory: bytes) -> bool:  # noqa: ARG002 -- it is our user
+        return os.access(directory, os.W_OK)
+
+    def has_own_root(self, tid: int) -> bool:
+        return tracee.has_other_root(tid, "self")
+
+    def has_own_mounts(self, tid: int) -> bool:
+        return tracee.has_other_mounts(tid, "self")
+
+
+HERE = Here()
+
+
+class There:
+    """The app has a root and mounts of its own, of which the tracer holds a descriptor.
+
+    A plain path below /proc/PID/root would follow absolute symlinks in the tracer's root: each
+    is resolved by openat2(2) with RESOLVE_IN_ROOT.
+
+    :param root: O_PATH descriptor of the root, which is kept.
+    :param first: the process that the root is the root of, by its number outside.
+    :param number: the same process, as its /proc numbers it.
+    """
+
+    is_inside = True
+
+    def __init__(self, root: int, first: int, number: int) -> None:
+        self._root = root
+        self._first = first
+        numbers = tracee.numbers(first)
+        self._depth = numbers.index(number) if number in numbers else 0
+
+    def stat(self, path: bytes, *, follow_symlinks: bool = True) -> os.stat_result:
+        """:raises OSError: ENOENT and its kin where the path does not lead anywhere."""
+        link, rest = tracee.magic_link(path) if path.startswith(b"/proc/") else (None, b"")
+        if link is not None and (rest or follow_symlinks):
+            target = self._target(link)
+            if target is not None:
+                return self.stat(join(target, rest), follow_symlinks=follow_symlinks)
+            if rest:
+                raise FileNotFoundError(os.fsdecode(path))
+            follow_symlinks = False  # a pipe, or a deleted file: that it is there can be said
+        fd = open_in_root(self._root, path, follow=follow_symlinks)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def _target(self, link: bytes) -> bytes | None:
+        """Where a magic link leads that is named by the inner number of a process."""
+        try:
+            fd = open_in_root(self._root, link, follow=False)
+        except OSError:
+            return None
+        try:
+            target = os.readlink(b"", dir_fd=fd)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        if not target.startswith(b"/"):
+            return None
+        try:
+            self.stat(target)
+        except OSError:
+            return None
+        return target
+
+    def own_path(self, path: bytes) -> bytes:
+        return self._own_path(path, _MOST_LINKS)
+
+    def _own_path(self, path: bytes, links: int) -> bytes:
+        found = self._leads_to(path, follow=True)
+        if found is not None or path == b"/":
+            return found or b"/"
+        head, name = self._own_path(parent(path), links), path[path.rfind(b"/") + 1 :]
+        if name == b"..":
+            return parent(head)
+        entry = join(head, name)
+        target = self._link(entry) if links else None
+        return entry if target is None else self._own_path(join(head, target), links - 1)
+
+    def _leads_to(self, path: bytes, *, follow: bool) -> bytes | None:
+        try:
+            fd = open_in_root(self._root, path, follow=follow)
+        except OSError:
+            return None
+        try:
+            return tracee.link(b"/proc/self/fd/%d" % fd)
+        finally:
+            os.close(fd)
+
+    def _link(self, path: bytes) -> bytes | None:
+        """What a symlink says; None where there is none."""
+        try:
+            fd = open_in_root(self._root, path, follow=False)
+        except OSError:
+            return None
+        try:
+            return os.readlink(b"", dir_fd=fd)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def open(self, path: bytes) -> int:
+        fd = open_in_root(self._root, path, follow=True)
+        try:
+            return os.open(b"/proc/self/fd/%d" % fd, _TO_READ)
+        finally:
+            os.close(fd)
+
+    def attribute(self, path: bytes, name: str) -> bytes:
+        fd = open_in_root(self._root, path, follow=True)
+        try:
+            return os.getxattr(b"/proc/self/fd/%d" % fd, name)
+        finally:
+            os.close(fd)
+
+    def may_make_in(self, tid: int, directory: bytes) -> bool:
+        """By mode, owner and capabilities: the tracer may be somebody else, so it cannot try."""
+        try:
+            fd = open_in_root(self._root, directory, follow=True)
+        except OSError:
+            return False
+        try:
+            status, mount = os.fstat(fd), os.fstatvfs(fd)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        if mount.f_flag & _ST_RDONLY:
+            return False
+        rights = tracee.rights(tid)
+        needed = 0o002
+        if rights.uid == status.st_uid:
+            needed = 0o200
+        elif status.st_gid in rights.groups:
+            needed = 0o020
+        return bool(rights.capabilities & _CAP_DAC_OVERRIDE or status.st_mode & needed)
+
+    def own_view(self, tid: int, path: bytes) -> bytes:
+        if not path.startswith((b"/proc/", b"/dev/")):
+            return path
+        return tracee.own_view(self._inner(tid), path)
+
+    def behind(self, tid: int, path: bytes) -> bytes | None:
+        link, rest = tracee.magic_link(path)
+        if link is None:
+            return None
+        link, _ = tracee.magic_link(self.own_view(tid, link))
+        target = None if link is None else self._target(link)
+        return None if target is None else join(target, rest)
+
+    def _inner(self, tid: int) -> int:
+        """The number of a thread in the app's /proc; of one that is gone, none that there is."""
+        numbers = tracee.numbers(tid)
+        return numbers[self._depth] if self._depth < len(numbers) else 0
+
+    def has_own_root(self, tid: int) -> bool:
+        return tracee.has_other_root(tid, str(self._first))
+
+    def has_own_mounts(self, tid: int) -> bool:
+        return tracee.has_other_mounts(tid, str(self._first))
