@@ -127,7 +127,7 @@ def test_any_sequence_of_statuses(
     with _recorded(str(work)) as (recorder, traces):
         lifecycle = Lifecycle(every_call=every_call)
         lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.go_on)
-        lifecycle.adopt(NOBODY)
+        lifecycle.adopt(is_app=True, pid=NOBODY)
         for tid, status in found:
             lifecycle._handle(tid, status)
             lifecycle.image_of(tid)

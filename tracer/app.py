@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from tracer.engines.inside import Spawner
+
 
 class Exited(NamedTuple):
     """How a process or thread ended. ``status`` as a shell says it: 128+N for signal N."""
@@ -37,12 +39,14 @@ class App:
     """One app under a tracer.
 
     :ivar pid: its first process.
+    :ivar inside: what starts other commands beside it, in an image.
     :ivar ended: set when none of its processes is left.
     :ivar tasks: what whoever waits for signals is to do now and then.
     """
 
-    def __init__(self, pid: int, keeper: Keeper) -> None:
+    def __init__(self, pid: int, keeper: Keeper, inside: Spawner | None = None) -> None:
         self.pid = pid
+        self.inside = inside
         self.ended = threading.Event()
         self.tasks: list[Callable[[], None]] = []
         self._keeper = keeper

@@ -118,6 +118,7 @@ class Run:
     :ivar seconds: wall time; None when the run never ended in the trace.
     :ivar exit_status: 128+N for signal N; None when unknown.
     :ivar stop_signal: by name, as ``SIGQUIT``; None where the user named none.
+    :ivar volumes: where in the image things of the machine were mounted for the run.
     :ivar machine: uname(2)'s machine, as ``x86_64``.
     """
 
@@ -131,6 +132,7 @@ class Run:
     machine: str
     engine: str
     stop_signal: str | None = None
+    volumes: tuple[str, ...] = ()
     seconds: float | None = None
     exit_status: int | None = None
     signal: int | None = None

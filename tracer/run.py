@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from tracer import environment, interrupts
 from tracer.console import say
 from tracer.engines.choose import AUTO, Command, start
-from tracer.engines.launch import find_program
 from tracer.errors import SlimtraceError
 from tracer.model import Run
 from tracer.output import timestamp
 from tracer.platform import check_platform
 from tracer.recorder import Recorder
 from tracer.result import Result
+from tracer.sandbox.programs import find_program
 from tracer.session import trace
 
 if TYPE_CHECKING:
@@ -25,18 +25,25 @@ if TYPE_CHECKING:
 
     from tracer.drive import Plan
     from tracer.engines.engine import Engine
+    from tracer.inside import Inside
     from tracer.output import Output
+    from tracer.sandbox.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What ``run`` was asked for. ``plan`` is None where nothing drives the app."""
+    """What ``run`` was asked for.
+
+    :ivar plan: None where nothing drives the app.
+    :ivar inside: the image to run it in; None for this machine's root.
+    """
 
     output: Output
     plan: Plan | None = None
     stop_signal: signal.Signals | None = None
     engine: str = AUTO
     all_calls: bool = False
+    inside: Inside | None = None
 
 
 def check_directory() -> None:
@@ -56,8 +63,14 @@ def run(command: Sequence[str], options: Options) -> Result:
         subclass with its exit status.
     """
     check_platform()
-    check_directory()
-    program = find_program(command[0])
+    stage = None
+    if options.inside is None:
+        check_directory()
+        program = find_program(command[0])
+    else:
+        from tracer.sandbox.stage import stage_of  # noqa: PLC0415 -- for images alone
+
+        stage, program = stage_of(options.inside), command[0]
     if options.plan:
         from tracer.drive import check_not_ready  # noqa: PLC0415 -- http is slow to import
 
@@ -66,13 +79,13 @@ def run(command: Sequence[str], options: Options) -> Result:
     writer = options.output.open()
     mask = interrupts.block()
     try:
-        what = Command(program, command, mask)
+        what = Command(program, command, mask, stage)
         chosen = start(options.engine, what, all_calls=options.all_calls)
         engine = chosen.engine
         if chosen.why is not None:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.why}")
-        recorder = Recorder(writer, number, first_process)
-        about = _begin(command, options, engine.name)
+        recorder = Recorder(writer, number, first_process, engine.view)
+        about = _begin(command, options, engine.name, stage)
         writer.run(about)
         driver = trace(engine, recorder, options.plan, mask)
         writer.begin()  # what ended before its exec was a run too
@@ -89,10 +102,10 @@ def run(command: Sequence[str], options: Options) -> Result:
     return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps)
 
 
-def _begin(command: Sequence[str], options: Options, engine: str) -> Run:
-    return Run(
+def _begin(command: Sequence[str], options: Options, engine: str, stage: Stage | None) -> Run:
+    about = Run(
         command=tuple(command),
-        cwd=os.getcwd(),
+        cwd="/" if stage else os.getcwd(),
         user=f"{os.geteuid()}:{os.getegid()}",
         env=environment.kept(os.environ),
         image="rootfs:/",
@@ -101,6 +114,18 @@ def _begin(command: Sequence[str], options: Options, engine: str) -> Run:
         machine=platform.machine(),
         engine=engine,
         stop_signal=options.stop_signal.name if options.stop_signal else None,
+    )
+    inside = options.inside
+    if inside is None or stage is None:
+        return about
+    return replace(
+        about,
+        cwd=stage.workdir,
+        user=f"{stage.account.uid}:{stage.account.gid}",
+        env=environment.kept(stage.env),
+        image=inside.image,
+        image_digest=inside.digest,
+        volumes=tuple(volume.target for volume in inside.volumes),
     )
 
 

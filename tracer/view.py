@@ -6,14 +6,11 @@ Paths are the app's, absolute in its first root, ``/proc/self`` replaced by ``ow
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tracer import tracee
 from tracer.kernel.openat2 import open_in_root
 from tracer.paths import join, parent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _MOST_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
 _CAP_DAC_OVERRIDE = 1 << 1  # linux/capability.h
@@ -28,8 +25,9 @@ class View(Protocol):
     """
 
     is_inside: bool
-    stat: Callable[..., os.stat_result]
-    """As os.stat, with ``follow_symlinks``."""
+
+    def stat(self, path: bytes, *, follow_symlinks: bool = True) -> os.stat_result:
+        """As os.stat."""
 
     def own_path(self, path: bytes) -> bytes:
         """The file's own path: every symlink resolved, as far as there are files."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tracer import tracee
 from tracer.engines.launch import Launch, has_listener
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tracer.engines.engine import Engine
+    from tracer.engines.guard import Guard
+    from tracer.engines.inside import Spawner
+    from tracer.sandbox.stage import Stage
+    from tracer.view import View
 
 AUTO = "auto"
 ENGINES = ("notify", "ptrace", "ptrace-syscall")
@@ -32,18 +36,42 @@ class Chosen(NamedTuple):
     why: str | None = None
 
 
+class Launches(Protocol):
+    """A command that is to be executed here, or in an image (:class:`Launch` says more)."""
+
+    app: int
+    first: int | None
+    inside: Spawner | None
+
+    @property
+    def view(self) -> View: ...
+    def under_guard(self, code: bytes) -> tuple[Guard, int]: ...
+    def seized(self, code: bytes | None, options: int) -> int: ...
+    def fork_app(self) -> None: ...
+    def check_memory(self) -> None: ...
+    def go(self) -> None: ...
+    def check_executed(self) -> None: ...
+
+
 class Command(NamedTuple):
     """What is to be executed.
 
+    :ivar program: its file; in an image that is looked for there.
     :ivar mask: the signals that it is to have blocked.
+    :ivar stage: the image, or None for this machine's root.
     """
 
     program: str
     argv: Sequence[str]
     mask: Iterable[int]
+    stage: Stage | None = None
 
-    def launch(self) -> Launch:
-        return Launch(self.program, self.argv, self.mask)
+    def launch(self) -> Launches:
+        if self.stage is None:
+            return Launch(self.program, self.argv, self.mask)
+        from tracer.engines.inside import InsideLaunch  # noqa: PLC0415 -- for images alone
+
+        return InsideLaunch(self.stage, self.argv, self.mask)
 
 
 def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:

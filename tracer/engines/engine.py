@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from tracer.app import App
     from tracer.recorder import Recorder
+    from tracer.view import View
 
 
 class Engine(Protocol):
     """An app that was launched, or found, and waits to be let go.
 
+    :ivar view: how to look at the app's files.
     :ivar stops: calls that were stopped, once it is over.
     """
 
     name: str
     app: App
     stops: int
+    view: View
 
     def run(self, recorder: Recorder) -> None:
         """Let the app go and record what it does, to the end of its last process.

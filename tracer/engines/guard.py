@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Never
 
 from tracer.engines.stops import exit_of
 from tracer.kernel import process, ptrace
+from tracer.kernel.namespaces import CLONE_NEWPID, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,12 +35,12 @@ class Guard:
     """The tracer's end.
 
     :ivar pid: the guard.
-    :ivar app: the child that it made.
+    :ivar child: the child that it made.
     """
 
-    def __init__(self, pid: int, app: int, watch: socket.socket) -> None:
+    def __init__(self, pid: int, child: int, watch: socket.socket) -> None:
         self.pid = pid
-        self.app = app
+        self.child = child
         self.watch = watch
         self._lock = threading.Lock()
         self._exit: Exited | None = None
@@ -47,18 +48,35 @@ class Guard:
         self._over = False
 
     @classmethod
-    def start(cls, child: Callable[[], Never]) -> Guard:
-        """Fork a guard, and have it fork a child that runs ``child`` with all signals blocked."""
+    def start(
+        cls,
+        child: Callable[[socket.socket], Never],
+        *,
+        apart: bool = False,
+        at_end: Callable[[], None] | None = None,
+    ) -> Guard:
+        """Fork a guard, and have it fork a child that runs ``child`` with all signals blocked.
+
+        :param child: is given a socket to say ``exit STATUS`` on, if the app is not itself.
+        :param apart: have it be process 1 of a PID namespace: all of its processes end with it.
+        :param at_end: what the guard is to do when no process is left.
+        :raises OSError: there may be no such namespace.
+        """
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         tracer = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                _guard(other, tracer, child)
+                _guard(other, tracer, child, apart=apart, at_end=at_end)
             finally:
                 os._exit(1)
         other.close()
-        return cls(pid, int(own.recv(_MESSAGE)), own)
+        number = int(own.recv(_MESSAGE))
+        if number < 0:
+            own.close()
+            os.waitpid(pid, 0)
+            raise OSError(-number, os.strerror(-number))
+        return cls(pid, number, own)
 
     def exit_of_app(self) -> Exited | None:
         """How the app's first process ended, or None while it lives."""
@@ -79,7 +97,9 @@ class Guard:
                 yield below.pid
 
     def join(self) -> None:
-        """Wait until no process of the app is left."""
+        """Wait until no process of the app is left, and the guard neither."""
+        if self.watch.fileno() < 0:
+            return
         with self._lock:
             self.watch.setblocking(True)
             while not self._over:
@@ -96,21 +116,34 @@ class Guard:
     def _take(self, message: bytes) -> None:
         what, _, number = message.partition(b" ")
         if what == b"exit":
-            self._exit = exit_of(int(number))
+            self._exit = self._exit or exit_of(int(number))
         elif what == b"got":
             self._delivered[int(number)] = time.monotonic()
         else:
             self._over = True
 
 
-def _guard(watch: socket.socket, tracer: int, child: Callable[[], Never]) -> Never:
+def _guard(
+    watch: socket.socket,
+    tracer: int,
+    child: Callable[[socket.socket], Never],
+    *,
+    apart: bool,
+    at_end: Callable[[], None] | None,
+) -> Never:
     """The guard itself: it holds no descriptor but ``watch``, so that pipes end as they should."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     process.become_subreaper()
+    if apart:
+        try:
+            unshare(CLONE_NEWPID)
+        except OSError as error:
+            watch.send(b"%d" % -(error.errno or 1))
+            os._exit(1)
     app = os.fork()
     if app == 0:
-        child()
+        child(watch)
     process.rename(_TITLE)
     watch = _keep_only(watch)
     process.set_parent_death_signal(signal.SIGCHLD)
@@ -123,6 +156,8 @@ def _guard(watch: socket.socket, tracer: int, child: Callable[[], Never]) -> Nev
         if number != signal.SIGCHLD:
             with suppress(OSError):
                 watch.send(b"got %d" % number)
+    if at_end is not None:
+        at_end()
     os._exit(0)
 
 

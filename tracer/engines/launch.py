@@ -8,44 +8,25 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
 from tracer.engines.guard import Guard
-from tracer.errors import CannotExecuteError, CannotTraceError, CommandNotFoundError
+from tracer.errors import CannotTraceError
 from tracer.kernel import ptrace, seccomp
 from tracer.kernel.memory import MemoryReader
+from tracer.sandbox.programs import cannot_execute
+from tracer.view import HERE, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tracer.engines.inside import Spawner
+
 _EXEC_FAILED = 127
-_NOTIFY = seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV
-
-
-def find_program(name: str) -> str:
-    """The file that the shell would run for ``name`` (execvp(3)).
-
-    :raises CommandNotFoundError: there is none.
-    :raises CannotExecuteError: it is a directory or may not be executed.
-    """
-    found = shutil.which(name)
-    if found is not None:
-        return found
-    candidates = (
-        [name]
-        if "/" in name
-        else [os.path.join(folder or ".", name) for folder in os.get_exec_path()]
-    )
-    existing = next((path for path in candidates if name and os.path.exists(path)), None)
-    if existing is None:
-        where = "no such file" if "/" in name else "it is not on the PATH"
-        raise CommandNotFoundError(f"cannot run {name or repr(name)}: {where}")
-    cause = "it is a directory" if os.path.isdir(existing) else "permission denied"
-    raise CannotExecuteError(f"cannot run {existing}: {cause}")
+NOTIFY = seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV
 
 
 class Launch:
@@ -53,9 +34,15 @@ class Launch:
 
     :param program: the file to execute.
     :param mask: the signals that the app is to have blocked.
+    :ivar app: the app's first process, once it was forked.
+    :ivar first: its parent, if that is traced as well.
+    :ivar inside: what starts further commands, where that is possible.
     """
 
     def __init__(self, program: str, argv: Sequence[str], mask: Iterable[int]) -> None:
+        self.app = 0
+        self.first: int | None = None
+        self.inside: Spawner | None = None
         self._program = program
         self._argv = argv
         self._mask = mask
@@ -63,12 +50,18 @@ class Launch:
         # Ignored, as a caller may have left it, children's ends would be lost (wait(2)).
         self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
+    @property
+    def view(self) -> View:
+        """How to look at the app's files."""
+        return HERE
+
     def under_guard(self, code: bytes) -> tuple[Guard, int]:
         """Fork a child under a guard; its filter ``code`` notifies the listener that returns.
 
         :raises CannotTraceError: seccomp is refused here.
         """
-        guard = Guard.start(lambda: self._child(code, _NOTIFY))
+        guard = Guard.start(lambda _: self._child(code, NOTIFY))
+        self.app = guard.child
         try:
             return guard, self._filtered()
         except CannotTraceError:
@@ -82,7 +75,7 @@ class Launch:
 
         :raises CannotTraceError: ptrace or seccomp is refused here.
         """
-        pid = os.fork()
+        pid = self.app = os.fork()
         if pid == 0:
             self._child(code, 0)
         try:
@@ -108,16 +101,19 @@ class Launch:
         self._control.close()
         raise CannotTraceError("seccomp", int(data or b"0"))
 
-    def check_memory(self, child: int) -> None:
+    def check_memory(self) -> None:
         """See that the child's memory may be read; else it is told to end.
 
         :raises CannotTraceError: it may not.
         """
         try:
-            MemoryReader().check(child)
+            MemoryReader().check(self.app)
         except OSError as error:
             self._control.close()
             raise CannotTraceError("process_vm_readv", error.errno or 0) from error
+
+    def fork_app(self) -> None:
+        """The child is the app: nothing is to be forked."""
 
     def go(self) -> None:
         """Let the child exec the app, unless it was killed already."""
@@ -133,10 +129,7 @@ class Launch:
             data = self._control.recv(16)
             if not data:
                 return
-            number = int(data)
-            missing = number == errno.ENOENT  # the file is there: its interpreter is not
-            cause = "the interpreter that it names is missing" if missing else os.strerror(number)
-            raise CannotExecuteError(f"cannot run {self._program}: {cause}")
+            raise cannot_execute(self._program, int(data))
 
     def _child(self, code: bytes | None, flags: int) -> Never:
         """Never returns: what goes wrong is told through the socket as an errno."""
@@ -149,7 +142,7 @@ class Launch:
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python; execs inherit it
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            listener = -1 if code is None else _install(code, flags)
+            listener = -1 if code is None else install(code, flags)
             socket.send_fds(control, [b"x"], [listener] if flags else [])
             if flags:
                 os.close(listener)
@@ -170,7 +163,7 @@ def has_listener() -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            _install(seccomp.allow_all(), seccomp.FLAG_NEW_LISTENER)
+            install(seccomp.allow_all(), seccomp.FLAG_NEW_LISTENER)
         except OSError as error:
             os._exit(error.errno or 0)
         finally:
@@ -178,7 +171,7 @@ def has_listener() -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == errno.EBUSY
 
 
-def _install(code: bytes, flags: int) -> int:
+def install(code: bytes, flags: int) -> int:
     """Install the filter, with privileges kept where the kernel allows that."""
     for attempt in range(3):
         try:

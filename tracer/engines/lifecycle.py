@@ -43,7 +43,8 @@ class Lifecycle:
         self._delivered: dict[int, float] = {}  # to the app's first process
         self._exit: Exited | None = None
         self._first: int | None = None
-        self._app = 0
+        self._app = self._parent = 0
+        self._unborn: set[int] = set()
         self._detaching = False
         self._registers = Registers()
         self.images: dict[int, int] = {}
@@ -53,15 +54,31 @@ class Lifecycle:
         """Record from now on; ``called`` is to let the threads that it is given go on."""
         self._recorder, self._execs, self.called = recorder, execs, called
 
-    def adopt(self, pid: int) -> None:
-        """Follow the app's first process, which this thread seized; its exec is yet to come."""
-        self._app = pid
+    def adopt(self, pid: int, *, is_app: bool) -> None:
+        """Follow a process that this thread seized: the app before its exec, or its parent.
+
+        The parent's calls are no app's, and those of its children neither before their execs.
+        """
+        if is_app:
+            self._app = pid
+        else:
+            self._parent = pid
+        self._unborn.add(pid)
         self._live.add(pid)
         self._others.discard(pid)
 
+    def await_app(self) -> int:
+        """Handle stops until the parent forked the app; its process.
+
+        :raises ChildProcessError: it ended instead.
+        """
+        while not self._app and self._live:
+            self._handle(*os.waitpid(-1, ptrace.WAIT_OURS))
+        return self._app
+
     def is_unborn(self, tid: int) -> bool:
-        """Whether this is the child that has not executed the app yet."""
-        return tid == self._app and self._first is None
+        """Whether this is a child that has not executed its command yet."""
+        return tid in self._unborn
 
     def join(self, tid: int, image: int, *, owner: bool) -> None:
         """Follow a thread that runs already, seized by this thread.
@@ -171,7 +188,7 @@ class Lifecycle:
             case Event.FIRST_STOP:
                 self._live.add(tid)
                 self._registers.spare(tid)
-                if tid in self.images or tid == self._app:
+                if tid in self.images or tid in self._unborn:
                     self.go_on(tid)
                 else:
                     self._parked[tid] = time.monotonic()
@@ -188,6 +205,9 @@ class Lifecycle:
         if image is not None:
             self.images[child] = image
         self._live.add(child)
+        if tid == self._parent:
+            self._app = self._app or child
+            self._unborn.add(child)
         if self._parked.pop(child, None) is not None:
             self.go_on(child)
 
@@ -202,6 +222,7 @@ class Lifecycle:
         image = self._recorder.process(previous, name, tracee.command_line(tid))
         self._owners[image] = tid
         self._first = image if self._first is None else self._first
+        self._unborn.discard(tid)
         if former != tid:  # its own report of death never comes (ptrace(2), execve under ptrace)
             self._live.discard(former)
         self.images[tid] = image
@@ -212,6 +233,7 @@ class Lifecycle:
         image = self.images.pop(tid, None)
         self._parked.pop(tid, None)
         self._live.discard(tid)
+        self._unborn.discard(tid)
         if image is not None and self._owners.get(image) == tid:
             del self._owners[image]
             self._recorder.exited(image, stop.status)

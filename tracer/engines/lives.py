@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tracer.decode.call import Stop
     from tracer.decode.execs import Execs
+    from tracer.engines.choose import Launches
     from tracer.engines.guard import Guard
     from tracer.model import Place, Use
     from tracer.recorder import Recorder
@@ -79,13 +80,16 @@ class Lives:
     """Used by the loop that answers calls, but for :meth:`settle_waiting`.
 
     :ivar images: thread ids to ids of process images; a thread whose exec is under way has none.
+    :ivar first: the first process of a sandbox: its calls are no app's.
     :ivar reapers: whether a process of the app inherits orphans (PR_SET_CHILD_SUBREAPER).
     """
 
-    def __init__(self, recorder: Recorder, execs: Execs, guard: Guard) -> None:
+    def __init__(self, recorder: Recorder, execs: Execs, guard: Guard, launch: Launches) -> None:
         self._recorder = recorder
         self._execs = execs
-        self._guard = guard
+        self.first = launch.first
+        self._heirs = (0, guard.pid, launch.first)
+        self._started = {launch.app} if launch.inside is None else launch.inside.started
         self._pidfds = Pidfds()
         self.images: dict[int, int] = {}
         self._groups: dict[int, int] = {}  # thread → its process
@@ -119,8 +123,8 @@ class Lives:
             return self._runs(tid, self.images.get(group))
 
     def is_unborn(self, tid: int) -> bool:
-        """Whether this is the child that has not executed the app yet."""
-        return tid == self._guard.app and not self._programs
+        """Whether this is a child that has not executed its command yet."""
+        return tid in self._started
 
     def _first_call_of(self, tid: int) -> int | None:
         self._born += 1
@@ -136,9 +140,9 @@ class Lives:
             return self._runs(tid, self.image_of(group))
         if group in self._pending:
             return self._settle(tid, group, self._pending[group])
-        if tid == self._guard.app:
+        if tid in self._started:
             return None
-        if parent in (0, self._guard.pid) or (self.reapers and self._is_adopted(tid, parent)):
+        if parent in self._heirs or (self.reapers and self._is_adopted(tid, parent)):
             return self._runs(tid, self._look_alike(tid))
         return self._runs(tid, self._inherited(tid, parent))
 
@@ -261,6 +265,7 @@ class Lives:
             self._recorder.flush()
         self._forget_threads(group)
         self._owners[group] = image
+        self._started.discard(group)
         if previous is not None:
             self._before.setdefault(group, []).append(_Past(previous, self._order.now()))
         if not self._pidfds.keep(group) and self._pidfds.is_full:

@@ -187,6 +187,9 @@ class Notifications:
         words = listener.words
         call = self._meanings.calls.get(words[2])
         lives = self._lives
+        if tid == lives.first:
+            self._proceed()
+            return False
         process = lives.image_of(tid)
         if call is None or (process is None and call.signature.meaning is not Meaning.EXEC):
             is_app = process is None and call is not None and lives.is_unborn(tid)

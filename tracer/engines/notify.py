@@ -23,7 +23,7 @@ from tracer.platform import kernel_version
 from tracer.syscalls import tables
 
 if TYPE_CHECKING:
-    from tracer.engines.launch import Launch
+    from tracer.engines.choose import Launches
     from tracer.recorder import Recorder
 
 
@@ -32,7 +32,7 @@ class NotifyEngine:
 
     name = "notify"
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launches) -> None:
         """Launch the app, which waits to be let go.
 
         :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
@@ -46,18 +46,19 @@ class NotifyEngine:
         self._guard, listener = launch.under_guard(code)
         self._listener = Listener.open(listener)
         try:
-            launch.check_memory(self._guard.app)
+            launch.check_memory()
         except CannotTraceError:
             self._listener.close()
             self._guard.join()
             raise
-        self.app = App(self._guard.app, self._guard)
+        self.app = App(launch.app, self._guard, launch.inside)
+        self.view = launch.view
         self.stops = 0
 
     def run(self, recorder: Recorder) -> None:
         """Let the app go and record what it does, to the end of its last process."""
         decoder = Decoder(recorder)
-        lives = Lives(recorder, decoder.execs, self._guard)
+        lives = Lives(recorder, decoder.execs, self._guard, self._launch)
         restarts = Restarts(self._calls, decoder)
         loop = Notifications(self._listener, decoder, lives, self._calls, restarts)
         self.app.do_now_and_then(lives.settle_waiting)

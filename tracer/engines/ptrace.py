@@ -25,7 +25,7 @@ from tracer.syscalls.classes import HOT
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
-    from tracer.engines.launch import Launch
+    from tracer.engines.choose import Launches
     from tracer.engines.meanings import Key
     from tracer.kernel.ptrace import Entry
     from tracer.recorder import Recorder
@@ -36,7 +36,7 @@ _OPTIONS = ptrace.FOLLOW | ptrace.KILL_WITH_TRACER
 class PtraceEngine:
     """One run by ptrace. See :class:`tracer.engines.engine.Engine`."""
 
-    def __init__(self, launch: Launch, *, syscall: bool = False, all_calls: bool = False) -> None:
+    def __init__(self, launch: Launches, *, syscall: bool = False, all_calls: bool = False) -> None:
         """Launch the app, which waits to be let go.
 
         :param syscall: by PTRACE_SYSCALL, without a filter.
@@ -55,9 +55,13 @@ class PtraceEngine:
         else:
             code = bpf.program(tables.verdicts(self._calls), bpf.TRACE)
             pid = launch.seized(code, _OPTIONS | ptrace.FILTERED)
-        launch.check_memory(pid)
-        self._lifecycle.adopt(pid)
-        self.app = App(pid, self._lifecycle)
+        self._lifecycle.adopt(pid, is_app=launch.first is None)
+        if launch.first is not None:
+            launch.fork_app()
+            launch.app = self._lifecycle.await_app()
+        launch.check_memory()
+        self.app = App(launch.app, self._lifecycle, launch.inside)
+        self.view = launch.view
 
     def run(self, recorder: Recorder) -> None:
         """Let the app go and record what it does, to the end of its last process."""

@@ -8,9 +8,11 @@ import fcntl
 from tracer.kernel.libc import last_error, releasing
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _ARG_START, _ARG_END = 48, 49  # fields of /proc/PID/stat, counted from 1
+_ENV_START, _ENV_END = 50, 51
 
 _prctl = releasing.prctl
 _prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
@@ -29,16 +31,33 @@ def become_subreaper() -> None:
     _set(_PR_SET_CHILD_SUBREAPER, 1, "child subreaper")
 
 
+def become_dumpable() -> None:
+    """Let who has the right trace this process, though its credentials changed (ptrace(2))."""
+    _set(_PR_SET_DUMPABLE, 1, "dumpable")
+
+
+def forget_environment() -> None:
+    """Blank what /proc/PID/environ shows; os.environ stays as it is."""
+    start, end = _addresses(_ENV_START, _ENV_END)
+    if end > start:
+        ctypes.memset(start, 0, end - start)
+
+
 def rename(title: str) -> None:
     """Change what ps(1) and pkill(1) know the process by, cut to the room that there is."""
     name = title.encode()
     buffer = ctypes.create_string_buffer(name[:15])
     _set(_PR_SET_NAME, ctypes.addressof(buffer), "process name")
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b") ")[2].split()  # the first of these is field 3
-    start, end = (int(fields[field - 3]) for field in (_ARG_START, _ARG_END))
+    start, end = _addresses(_ARG_START, _ARG_END)
     if end > start:
         ctypes.memmove(start, name[: end - start - 1].ljust(end - start, b"\0"), end - start)
+
+
+def _addresses(*wanted: int) -> tuple[int, ...]:
+    """Fields of /proc/self/stat."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b") ")[2].split()  # the first of these is field 3
+    return tuple(int(fields[field - 3]) for field in wanted)
 
 
 def _set(option: int, value: int, subject: str) -> None:

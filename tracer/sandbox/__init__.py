@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
 from typing import IO, TYPE_CHECKING
 
-from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError
-from tracer.sandbox.spec import Spec, parse_user
+from tracer.errors import SlimtraceError
+from tracer.sandbox.spec import Spec, decode_failure, parse_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     _Stdio = int | IO[bytes] | None
 
 __all__ = ["Sandbox"]
-
-_ERRORS = {126: CannotExecuteError, 127: CommandNotFoundError}
 
 
 class Sandbox:
@@ -118,9 +115,7 @@ class Sandbox:
         if not lines:
             raise SlimtraceError(f"cannot enter {self._root}: its launcher did not start")
         if len(lines) > 1:
-            failure = json.loads(lines[1])
-            error = _ERRORS.get(failure["exit_status"], SlimtraceError)
-            raise error(failure["message"], failure["hint"])
+            raise decode_failure(lines[1])
 
 
 def _import_path() -> str:

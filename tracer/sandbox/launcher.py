@@ -17,12 +17,12 @@ from tracer.kernel.namespaces import (
     CLONE_NEWIPC,
     CLONE_NEWNS,
     CLONE_NEWUTS,
-    drop_from_bounding_set,
     unshare,
 )
 from tracer.kernel.process import set_parent_death_signal
 from tracer.kernel.seccomp import set_no_new_privs
 from tracer.sandbox import supervise
+from tracer.sandbox.capabilities import keep_containers_set
 from tracer.sandbox.mounts import enter_root
 from tracer.sandbox.spec import encode_failure
 from tracer.sandbox.userns import become, enter_process_namespace, what_forbids
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 _FAILED = 125
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_KEPT_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31))
-"""What containers/common keeps for root: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID,
-SETUID, SETPCAP, NET_BIND_SERVICE, SYS_CHROOT, SETFCAP (linux/capability.h)."""
 
 
 def launch(spec: Spec, channel: socket.socket) -> int:
@@ -86,9 +83,7 @@ def _run_first(spec: Spec, channel: socket.socket, alive: int, *, mapped: bool) 
 def _become(spec: Spec, *, mapped: bool) -> NoReturn:
     """Turn this process into the program."""
     with _entering(spec):
-        for capability in range(64):
-            if capability not in _KEPT_CAPABILITIES and not drop_from_bounding_set(capability):
-                break
+        keep_containers_set()
         if not mapped:
             become(spec.user)
         set_no_new_privs()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tracer.kernel.namespaces import (
     MS_BIND,
@@ -19,6 +19,12 @@ from tracer.kernel.namespaces import (
     pivot_root,
     remount_read_only,
 )
+from tracer.sandbox.scratch import Laid, lay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tracer.inside import Volume
 
 _HARMLESS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
@@ -71,6 +77,58 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
     os.chdir("/")
     if read_only:
         remount_read_only("/")
+
+
+def enter_image(
+    tree: str,
+    scratch: str,
+    *,
+    files: Mapping[str, str],
+    volumes: Iterable[Volume],
+    own_xattrs: bool,
+) -> Laid:
+    """Make an image's tree the root of this process, under a layer for what is written.
+
+    To be called by process 1 of a PID namespace, in a mount namespace of its own.
+
+    :param tree: absolute, without symlinks; it does not change.
+    :param scratch: the folder for the layer (:func:`tracer.sandbox.scratch.make_folder`).
+    :param files: paths in the image to the files of this machine that are shown there.
+    :param own_xattrs: whether this is a user namespace.
+    :raises OSError: about what could not be mounted.
+    :raises SlimtraceError: no layer can be laid.
+    """
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    shown = [volume._replace(source=os.path.realpath(volume.source)) for volume in volumes]
+    laid = lay(tree, scratch, own_xattrs=own_xattrs)
+    _pivot()
+    # From here on absolute paths are in the new root, relative ones in the old.
+    for point in _KERNEL_DIRECTORIES:
+        os.makedirs(point, exist_ok=True)
+    if not os.path.lexists("/tmp"):  # noqa: S108 -- the app's own
+        os.mkdir("/tmp")  # noqa: S108
+        os.chmod("/tmp", 0o1777)  # noqa: S103, S108
+    _mount_proc()
+    _mount_sys()
+    _mount_dev()
+    for path, source in files.items():
+        _mount_file(source.lstrip("/"), os.path.realpath(path), create=True, read_only=False)
+    for volume in shown:
+        _mount_volume(volume)
+    detach(".")
+    os.chdir("/")
+    return laid
+
+
+def _mount_volume(volume: Volume) -> None:
+    source, target = volume.source.lstrip("/") or ".", os.path.realpath(volume.target)
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+        mount(source, target, flags=MS_BIND | MS_REC)
+        if volume.read_only:
+            remount_read_only(target)
+    else:
+        _mount_file(source, target, create=True, read_only=volume.read_only)
 
 
 def _lay_overlay(path: str, *, mapped: bool) -> bool:

@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.errors import SlimtraceError, UsageError
+from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_ERRORS = {126: CannotExecuteError, 127: CommandNotFoundError}
 
 
 class User(NamedTuple):
@@ -47,6 +49,13 @@ def encode_failure(error: SlimtraceError) -> bytes:
     """A failure as one line of JSON."""
     fields = {"exit_status": error.exit_status, "message": error.message, "hint": error.hint}
     return json.dumps(fields).encode() + b"\n"
+
+
+def decode_failure(line: bytes) -> SlimtraceError:
+    """The other way round."""
+    fields = json.loads(line)
+    kind = _ERRORS.get(fields["exit_status"], SlimtraceError)
+    return kind(fields["message"], fields["hint"])
 
 
 def parse_user(user: str) -> User:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from tracer.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, unshare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tracer.sandbox.spec import User
 
 _SWITCHES = (  # setting, the value that forbids, the value that allows
@@ -16,6 +18,7 @@ _SWITCHES = (  # setting, the value that forbids, the value that allows
     ("kernel/unprivileged_userns_clone", "0", "1"),  # Debian's kernels
     ("user/max_user_namespaces", "0", "10000"),  # namespaces(7)
 )
+_CAP_SYS_ADMIN = 21  # linux/capability.h
 _REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS))
 
 
@@ -26,7 +29,7 @@ def enter_process_namespace(user: User) -> bool:
         and there is no one else.
     :raises OSError: EPERM, ENOSPC or EUSERS where the caller may have none.
     """
-    if os.geteuid() == 0 and _is_mapped("uid_map", user.uid) and _is_mapped("gid_map", user.gid):
+    if os.geteuid() == 0 and is_mapped(user):
         try:
             unshare(CLONE_NEWPID)
         except PermissionError:
@@ -35,22 +38,49 @@ def enter_process_namespace(user: User) -> bool:
             return False
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER | CLONE_NEWPID)
-    # Without privilege outside, groups must be given up for good first (user_namespaces(7)).
-    _write("setgroups", "deny")
-    _write("uid_map", f"{user.uid} {uid} 1")
-    _write("gid_map", f"{user.gid} {gid} 1")
+    only_mapping(user.uid, user.gid, uid, gid)
     return True
 
 
-def become(user: User) -> None:
+def only_mapping(uid: int, gid: int, outer_uid: int, outer_gid: int) -> None:
+    """Be this user in a user namespace just made, by who was another outside, and no one else.
+
+    :raises OSError: EPERM where the numbers outside are not the caller's.
+    """
+    # Without privilege outside, groups must be given up for good first (user_namespaces(7)).
+    _write("setgroups", "deny")
+    _write("uid_map", f"{uid} {outer_uid} 1")
+    _write("gid_map", f"{gid} {outer_gid} 1")
+
+
+def is_mapped(user: User) -> bool:
+    """Whether the user exists in the caller's user namespace."""
+    return _is_in("uid_map", user.uid) and _is_in("gid_map", user.gid)
+
+
+def in_first_namespace() -> bool:
+    """Whether the caller's user namespace is the machine's: all ids are what they are."""
+    return (_read("/proc/self/uid_map") or "").split() == ["0", "0", "4294967295"]
+
+
+def may_make_namespaces() -> bool:
+    """Whether the caller has CAP_SYS_ADMIN, and so may mount in namespaces that it makes."""
+    lines = (_read("/proc/self/status") or "").splitlines()
+    found = next((line.split()[1] for line in lines if line.startswith("CapEff:")), "0")
+    return bool(int(found, 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def become(user: User, groups: Iterable[int] = ()) -> None:
     """Be this user and no one else, by root's privilege, which is gone afterwards.
+
+    :param groups: supplementary ones; those that do not exist here are left out.
 
     :raises OSError: EPERM without CAP_SETUID and CAP_SETGID.
     """
     try:
         # Where a user namespace was made without privilege, groups are what they are.
         if _read("/proc/self/setgroups") != "deny":
-            os.setgroups([])
+            os.setgroups([group for group in groups if _is_in("gid_map", group)])
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:
@@ -74,7 +104,7 @@ def what_forbids(error: OSError, settings: str = "/proc/sys") -> str | None:
     )
 
 
-def _is_mapped(table: str, number: int) -> bool:
+def _is_in(table: str, number: int) -> bool:
     """Whether an id exists in the caller's user namespace."""
     ranges = (line.split() for line in (_read(f"/proc/self/{table}") or "").splitlines())
     return any(int(first) <= number < int(first) + int(count) for first, _, count in ranges)

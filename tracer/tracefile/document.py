@@ -39,6 +39,7 @@ def _run(run: Run) -> dict[str, Any]:
         "user": run.user,
         "image": run.image,
         "image_digest": run.image_digest,
+        **(put_list("volumes", run.volumes) if run.volumes else {}),
         "started": run.started,
         "seconds": run.seconds,
         "exit_status": run.exit_status,

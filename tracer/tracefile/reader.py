@@ -172,6 +172,7 @@ class _Fold:
                 line["machine"],
                 line["engine"],
                 line.get("stop_signal"),
+                _volumes(line),
             )
         )
         self.counts.append(None)
@@ -229,6 +230,11 @@ class _Fold:
                 return {}
             total += counts
         return dict(sorted(total.items()))
+
+
+def _volumes(line: dict[str, Any]) -> tuple[str, ...]:
+    """Lines of runs without any, and of older versions, say nothing of them."""
+    return get_list(line, "volumes") if {"volumes", "volumes_b64"} & line.keys() else ()
 
 
 def _only_end(line: dict[str, Any]) -> dict[str, Any]:

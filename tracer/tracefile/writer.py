@@ -92,6 +92,7 @@ class TraceWriter:
                     "machine": run.machine,
                     "engine": run.engine,
                     "stop_signal": run.stop_signal,
+                    **(put_list("volumes", run.volumes) if run.volumes else {}),
                 }
             }
         )

@@ -1,0 +1,84 @@
+"""Who a user of an image is, by its own /etc/passwd and /etc/group (passwd(5), group(5))."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from tracer.errors import SlimtraceError
+from tracer.kernel.openat2 import open_in_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOST = 1 << 24
+"""Bytes of a table; a longer one is none."""
+
+
+class Account(NamedTuple):
+    """``groups`` are the supplementary ones."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+def account(root: str, user: str) -> Account:
+    """The account that container engines run ``USER[:GROUP]`` as; an empty user is root.
+
+    A number need not be in the tables: its group is then root's and its home ``/``. A group
+    that is named leaves no supplementary ones.
+
+    :param root: the image's tree; its symlinks are resolved inside it.
+    :raises SlimtraceError: the image has no such user or group.
+    """
+    name, _, group = user.partition(":")
+    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        users, groups = [*_table(fd, b"/etc/passwd", 7)], [*_table(fd, b"/etc/group", 4)]
+    finally:
+        os.close(fd)
+    entry = _find(users, name or "0")
+    if entry is None and name and not name.isdecimal():
+        raise _unknown("user", name, "passwd")
+    uid = int(entry[2]) if entry else int(name or "0")
+    home = entry[5] if entry and entry[5] else "/"
+    if not group:
+        members = [int(line[2]) for line in groups if entry and entry[0] in line[3].split(",")]
+        return Account(uid, int(entry[3]) if entry else 0, tuple(members), home)
+    found = _find(groups, group)
+    if found is None and not group.isdecimal():
+        raise _unknown("group", group, "group")
+    return Account(uid, int(found[2]) if found else int(group), (), home)
+
+
+def _unknown(what: str, name: str, table: str) -> SlimtraceError:
+    return SlimtraceError(
+        f"cannot run as {name}: the image's /etc/{table} has no such {what}",
+        "give numbers, as --user 65532:65532",
+    )
+
+
+def _find(lines: list[list[str]], name: str) -> list[str] | None:
+    """The line of a name, or else of a number."""
+    by_name = next((line for line in lines if line[0] == name), None)
+    return by_name or next((line for line in lines if name.isdecimal() and line[2] == name), None)
+
+
+def _table(root: int, path: bytes, width: int) -> Iterator[list[str]]:
+    """The whole lines of a table; none where it cannot be read."""
+    try:
+        fd = open_in_root(root, path, follow=True)
+        try:
+            with open(f"/proc/self/fd/{fd}", "rb") as file:
+                text = file.read(_MOST).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(fd)
+    except OSError:
+        return
+    for line in text.splitlines():
+        fields = line.strip().split(":")
+        numbers = fields[2:4] if width > 4 else fields[2:3]
+        if len(fields) >= width and all(map(str.isdecimal, numbers)):
+            yield fields

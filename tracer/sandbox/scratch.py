@@ -1,0 +1,113 @@
+"""A tree with a layer to write to above it, which lies in a folder that is removed afterwards.
+
+The layer may grow as large as the app makes it, so it lies on a disk and not in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from typing import NamedTuple
+
+from tracer.errors import SlimtraceError
+from tracer.kernel.namespaces import MS_BIND, MS_NODEV, mount
+
+_PREFIX = "slimtrace-scratch-"
+_LOWER, _UPPER, _WORK, _MERGED = "lower", "upper", "work", "root"
+
+
+class Laid(NamedTuple):
+    """How the layer was laid: by the kernel's overlay, or ``instead``, and why not by that."""
+
+    instead: str | None = None
+    why: str | None = None
+
+
+def make_folder() -> str:
+    """A new folder in $TMPDIR, else in /var/tmp: /tmp is in memory on many machines.
+
+    :raises SlimtraceError: none can be made.
+    """
+    places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108
+    place = next(name for name in places if name and os.access(name, os.W_OK | os.X_OK))
+    try:
+        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.path.abspath(place))
+        for name in (_LOWER, _UPPER, _WORK, _MERGED):
+            os.mkdir(os.path.join(folder, name))
+    except OSError as error:
+        raise SlimtraceError(
+            f"cannot make a place to write to in {place}: {error.strerror}",
+            "name another with TMPDIR",
+        ) from error
+    return folder
+
+
+def remove_folder(folder: str) -> None:
+    """Remove it with all that was written there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def lay(tree: str, folder: str, *, own_xattrs: bool) -> Laid:
+    """Lay an empty layer above ``tree``, in this mount namespace alone, and go to its top.
+
+    :param folder: from :func:`make_folder`.
+    :param own_xattrs: whether this is a user namespace, where overlay keeps its notes in
+        attributes that users may set (Documentation/filesystems/overlayfs.rst, userxattr).
+    :raises OSError: the tree may not be mounted.
+    :raises SlimtraceError: neither overlay can be had, and a copy fails.
+    """
+    os.chdir(folder)  # no name in the options: commas and colons mean something in them
+    mount(tree, _LOWER, flags=MS_BIND)
+    _as_below(_UPPER)
+    options = f"lowerdir={_LOWER},upperdir={_UPPER},workdir={_WORK}"
+    laid = Laid()
+    try:
+        mount("overlay", _MERGED, "overlay", MS_NODEV, options + ",userxattr" * own_xattrs)
+    except OSError as error:
+        laid = _by_fuse(options, os.strerror(error.errno or 0)) or _copied(error)
+    os.chdir(_MERGED if laid.instead != "a copy" else _UPPER)
+    return laid
+
+
+def _as_below(upper: str) -> None:
+    status = os.stat(_LOWER)
+    os.chown(upper, status.st_uid, status.st_gid)
+    os.chmod(upper, stat.S_IMODE(status.st_mode))
+    os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _by_fuse(options: str, why: str) -> Laid | None:
+    """By fuse-overlayfs(1), which goes to the background; it ends with its mount."""
+    program = shutil.which("fuse-overlayfs")
+    if program is None:
+        return None
+    done = subprocess.run(
+        [program, "-o", options, _MERGED],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return Laid("fuse-overlayfs", why) if done.returncode == 0 else None
+
+
+def _copied(error: OSError) -> Laid:
+    done = subprocess.run(
+        ["cp", "-a", f"{_LOWER}/.", _UPPER],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode != 0:
+        cause = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
+        raise SlimtraceError(
+            f"cannot lay a layer over the image, nor copy it: {cause}",
+            "install fuse-overlayfs, or name a TMPDIR on a disk that overlay can write to",
+        )
+    mount(_UPPER, _UPPER, flags=MS_BIND)
+    return Laid("a copy", os.strerror(error.errno or 0))
