@@ -74,7 +74,7 @@ class Here:
     behind = staticmethod(tracee.behind)
 
     def own_path(self, path: bytes) -> bytes:
-        """A link that vanishes meanwhile, and one of /proc that leads nowhere, stands for itself."""
+        """A link that vanishes, and one of /proc that leads nowhere, stands for itself."""
         try:
             return os.path.realpath(path)
         except OSError:  # before Python 3.13 also of a link that was there and cannot be read
