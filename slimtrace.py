@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from builder.commands import build
+from builder.sources.commands import cache
 from tracer.commands import attach, run, show
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
@@ -31,6 +32,7 @@ app.command(
 app.command("attach")(attach)
 app.command("show")(show)
 app.command("build")(build)
+app.command("cache")(cache)
 
 
 def _version(asked: bool) -> None:

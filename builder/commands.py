@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from builder.options import BuildOptions
+from builder.sizes import human
 from tracer.console import say, warn
 from tracer.errors import UsageError
 
@@ -167,9 +168,9 @@ def _source_date_epoch() -> int | None:
 def _summary(report: BuildReport) -> list[str]:
     kept, full = report.kept, report.full
     layer = report.image.layer
-    sizes = f"{_human(layer.size)} compressed, {_human(layer.uncompressed)} unpacked"
+    sizes = f"{human(layer.size)} compressed, {human(layer.uncompressed)} unpacked"
     return [
-        f"kept {kept.files} of {full.files} files, {_human(kept.size)} of {_human(full.size)}",
+        f"kept {kept.files} of {full.files} files, {human(kept.size)} of {human(full.size)}",
         f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",
         *_next_step(report.destination),
@@ -185,15 +186,6 @@ def _next_step(destination: str) -> list[str]:
     if transport == "oci" and colon:
         return [f"next: skopeo copy {destination} docker://REGISTRY/NAME"]
     return []
-
-
-def _human(size: float) -> str:
-    """Bytes as people read them, in powers of ten as image tools count."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 build.__doc__ = f"{build.__doc__}\n{_BUILD_HELP}"

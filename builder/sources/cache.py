@@ -79,6 +79,13 @@ class Listed(NamedTuple):
     folder: str
 
 
+class Pruned(NamedTuple):
+    """Folders of images that are gone, and of those that are in use."""
+
+    removed: list[str]
+    in_use: list[str]
+
+
 def cache_folder() -> str:
     """``$XDG_CACHE_HOME/slimtrace``; a relative one counts as none (basedir-spec)."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -184,10 +191,9 @@ def listing() -> list[Listed]:
     return sorted(found, key=lambda image: -image.used)
 
 
-def prune() -> tuple[list[str], list[str]]:
+def prune() -> Pruned:
     """Remove all images that no process uses, and what killed ones left.
 
-    :return: folders that were removed, and images that are in use.
     :raises SlimtraceError: one cannot be removed.
     """
     removed, used = [], []
@@ -203,7 +209,7 @@ def prune() -> tuple[list[str], list[str]]:
             try:
                 remove_tree(f"{place}.tmp")
                 if os.path.isdir(place):
-                    os.rename(place, f"{place}.tmp")
+                    os.rename(place, f"{place}.tmp")  # what is left by a kill is no image
                     remove_tree(f"{place}.tmp")
                     removed.append(place)
                 elif os.path.exists(place):
@@ -211,7 +217,7 @@ def prune() -> tuple[list[str], list[str]]:
                 os.unlink(lock)
             finally:
                 os.close(fd)
-    return removed, used
+    return Pruned(removed, used)
 
 
 @contextmanager
