@@ -159,7 +159,9 @@ def check_platform(config: Mapping[str, Any], label: str, platform: str | None) 
         str(config.get("os")), str(config.get("architecture")), str(config.get("variant") or "")
     )
     wanted = parse_platform(platform)
-    if best(wanted, [there]) is None:
+    # Many configurations leave out the variant that an index told of them.
+    said = there if there.variant else there._replace(variant=wanted.variant)
+    if best(wanted, [said]) is None:
         _no_platform(label, wanted, [str(there)])
 
 
