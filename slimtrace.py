@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from builder.commands import build
 from builder.sources.commands import cache
-from tracer.commands import attach, run, show
+from tracer.commands import Images, attach, run, show
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
 from tracer.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from tracer.imagerun import Opened
 
 _FAILURE = 125
 
@@ -33,6 +40,27 @@ app.command("attach")(attach)
 app.command("show")(show)
 app.command("build")(build)
 app.command("cache")(cache)
+
+
+class _Image(NamedTuple):
+    """What the tracer needs of a full image."""
+
+    source: str
+    root: str
+    digest: str | None
+    config: Mapping[str, Any]
+
+
+def _open_image(image: str, platform: str | None) -> AbstractContextManager[Opened]:
+    from builder.sources.full import open_image  # noqa: PLC0415 -- for images alone
+
+    full = open_image(image, platform)
+    config = full.config.get("config")
+    of_image = config if isinstance(config, dict) else {}
+    return nullcontext(_Image(full.source, full.root, full.digest, of_image))
+
+
+Images.opener = _open_image
 
 
 def _version(asked: bool) -> None:

@@ -9,6 +9,7 @@ from builder.images.layered import LayeredTree
 from builder.images.root import Root
 from builder.sources.full import open_image
 from tracer.errors import SlimtraceError
+from tracer.rootless import become_root
 
 if TYPE_CHECKING:
     from tracer.model import Run, Trace
@@ -38,6 +39,8 @@ def full_image(trace: Trace) -> Full:
         )
     (run,) = runs.values()
     kind, _, folder = run.image.partition(":")
+    if folder != "/":
+        become_root()  # as the run did: files may be of other users
     if kind == "rootfs":
         return Full(Root(folder, trace.saved), BaseConfig())
     return _layered(run)

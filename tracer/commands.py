@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,9 @@ from tracer.errors import UsageError
 from tracer.gaps import loses_files
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from tracer.imagerun import Opened, Opener
     from tracer.result import Result
 
 _RUN_HELP = """
@@ -23,6 +27,8 @@ Examples:
   slimtrace run --ready http://127.0.0.1:8080/ --exec 'curl -f http://127.0.0.1:8080/users' -- python app.py
 
   slimtrace run --append -- alembic upgrade head
+
+  slimtrace run --image rootfs:./full --user nobody -v ./data:/data -- python app.py
 
 Exit status: that of COMMAND (128+N when signal N ended it); 1 when a driver failed or the app
 never was ready; 125 when slimtrace failed, 126 when COMMAND cannot be executed, 127 when it is
@@ -56,10 +62,20 @@ _Append = Annotated[bool, typer.Option("--append", help="Add this run to TRACE."
 _Force = Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")]
 
 
+class Images:
+    """What opens the image of ``--image``: set by whoever joins the tracer with what knows how."""
+
+    opener: Opener | None = None
+
+
 def run(
     command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND", help="The app and its arguments.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND",
+            help="The app and its arguments; with --image, in the place of the image's Cmd.",
+        ),
+    ] = None,
     output: _Trace = DEFAULT_TRACE,
     append: _Append = False,
     force: _Force = False,
@@ -108,40 +124,139 @@ def run(
         str | None,
         typer.Option(
             metavar="SIG",
-            help="The signal that stops the app, in the image too: a name or number (SIGTERM).",
+            help="The signal that stops the app, in the image too: a name or number (SIGTERM, or "
+            "what --image says).",
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Run in IMAGE instead of this machine's root, as it says: rootfs:DIR.",
+        ),
+    ] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(metavar="OS/ARCH[/VARIANT]", help="Which of the images that IMAGE names."),
+    ] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-v",
+            "--volume",
+            metavar="HOST:PATH[:ro]",
+            help="Show HOST at PATH; it is no part of the image. May be repeated.",
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-e",
+            "--env",
+            metavar="NAME[=VALUE]",
+            help="Set a variable, to this machine's value without VALUE. May be repeated.",
+        ),
+    ] = None,
+    workdir: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Where to run."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER[:GROUP]", help="Whom to run as: names of the image, or numbers."
+        ),
+    ] = None,
+    entrypoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="Instead of the image's Entrypoint and Cmd; a JSON list for several words, an "
+            "empty one for none.",
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(metavar="host|none", help="Whose network (host)."),
+    ] = None,
+    hostname: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the host is called."),
+    ] = None,
+    exec_in: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exec-in",
+            metavar="CMD",
+            help="As --exec, but in the image, traced and without a shell; after all --exec. May "
+            "be repeated.",
         ),
     ] = None,
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
-    from tracer.output import Output  # noqa: PLC0415 -- not needed for --help
+    from tracer.imagerun import ImageOptions  # noqa: PLC0415 -- not needed for --help
+    from tracer.output import Output  # noqa: PLC0415
     from tracer.run import Options  # noqa: PLC0415
     from tracer.run import run as trace_run  # noqa: PLC0415
 
     check_output(append=append, force=force)
-    plan = None
+    about = ImageOptions(
+        image,
+        platform,
+        volume or (),
+        env or (),
+        workdir,
+        user,
+        entrypoint,
+        network,
+        hostname,
+        exec_in or (),
+    )
+    about.check(ready)
+    if not command and image is None:
+        raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")
     number = parse_signal(stop_signal) if stop_signal is not None else None
-    if ready is not None or commands or stop_after is not None:
-        from tracer.drive import Plan, parse_ready  # noqa: PLC0415 -- http is slow to import
+    beside = about.commands_inside()
+    with ExitStack() as stack:
+        words, inside = tuple(command or ()), None
+        if image is not None:
+            opened = stack.enter_context(_open(image, platform))
+            words, inside = about.in_image(opened, words)
+            number = number or about.stop_signal(opened)
+        plan = None
+        if ready is not None or commands or beside or stop_after is not None:
+            from tracer.drive import Plan, parse_ready  # noqa: PLC0415 -- http is slow to import
 
-        plan = Plan(
-            parse_ready(ready) if ready is not None else None,
-            tuple(commands or ()),
-            ready_timeout,
-            stop_after,
-            number or signal.SIGTERM,
-        )
-    result = trace_run(
-        command,
-        Options(
+            plan = Plan(
+                parse_ready(ready) if ready is not None else None,
+                tuple(commands or ()),
+                beside,
+                ready_timeout,
+                stop_after,
+                number or signal.SIGTERM,
+            )
+        options = Options(
             Output(output, append, force),
             plan=plan,
             stop_signal=number,
             engine=_engine(engine, syscalls),
             all_calls=syscalls == "all",
-        ),
-    )
+            inside=inside,
+        )
+        result = trace_run(words, options)
     _tell(result, output)
     raise typer.Exit(result.exit_status)
+
+
+def _open(image: str, platform: str | None) -> AbstractContextManager[Opened]:
+    """Become root where files of many owners can be kept, and open an image there."""
+    from tracer.rootless import become_root  # noqa: PLC0415 -- for images alone
+
+    if Images.opener is None:
+        raise UsageError(f"cannot open {image}: nothing here reads images")
+    become_root()
+    return Images.opener(image, platform)
 
 
 def attach(

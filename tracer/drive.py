@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shlex
 import signal
 import socket
 import ssl
@@ -17,7 +18,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tracer.console import detail, say
-from tracer.errors import DriverError, SlimtraceError, UsageError
+from tracer.errors import (
+    CannotExecuteError,
+    CommandNotFoundError,
+    DriverError,
+    SlimtraceError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,16 +89,25 @@ def parse_ready(text: str) -> Ready:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to happen to the app from outside. Times are in seconds."""
+    """What is to happen to the app from outside. Times are in seconds.
+
+    :ivar inside: commands that run after the others beside the app, in its image, and are traced.
+    """
 
     ready: Ready | None = None
     commands: Sequence[str] = ()
+    inside: Sequence[Sequence[str]] = ()
     ready_timeout: float = 60.0
     stop_after: float | None = None
     stop_signal: signal.Signals = signal.SIGTERM
 
     def __bool__(self) -> bool:
-        return bool(self.ready or self.commands or self.stop_after is not None)
+        return bool(self.ready or self.ends_app)
+
+    @property
+    def ends_app(self) -> bool:
+        """Whether the app is stopped once all is done."""
+        return bool(self.commands or self.inside or self.stop_after is not None)
 
 
 def check_not_ready(plan: Plan) -> None:
@@ -136,11 +152,13 @@ class Driver:
                 self._deadline = time.monotonic() + self.plan.stop_after
             for command in self.plan.commands:
                 self._drive(command)
-            if self.plan.stop_after is not None and not self.plan.commands:
+            for argv in self.plan.inside:
+                self._drive_inside(argv)
+            if self.plan.stop_after is not None and not (self.plan.commands or self.plan.inside):
                 self._sleep_until(self._deadline)
         except DriverError as error:
             self.failure = error
-        if self.failure or self.plan.commands or self.plan.stop_after is not None:
+        if self.failure or self.plan.ends_app:
             self._stop()
 
     def _wait_until_ready(self, ready: Ready) -> None:
@@ -152,7 +170,7 @@ class Driver:
         if self.app.ended.is_set():
             raise DriverError("cannot drive the app: it ended before it was ready")
         text = f"ready after {time.monotonic() - began:.1f} s"
-        (detail if self.plan.commands or self.plan.stop_after is not None else say)(text)
+        (detail if self.plan.ends_app else say)(text)
 
     def _poll_until_ready(self, ready: Port | Url, deadline: float) -> None:
         while not self.app.ended.is_set():
@@ -203,9 +221,31 @@ class Driver:
                 what = "the app ended" if outlived else "--stop-after had passed"
                 raise DriverError(f"cannot drive the app: {command!r} still ran when {what}")
         code = os.waitstatus_to_exitcode(status)
-        if code != 0:
-            how = f"exit status {code}" if code > 0 else signal.strsignal(-code)
-            raise DriverError(f"cannot drive the app: {command!r} failed: {how}")
+        _check(command, code if code >= 0 else 128 - code, -code if code < 0 else None)
+
+    def _drive_inside(self, argv: Sequence[str]) -> None:
+        """Run one command beside the app; its output goes to stderr too.
+
+        :raises DriverError: as of _drive; all ends with the app in its image.
+        """
+        command, inside = shlex.join(argv), self.app.inside
+        if inside is None:
+            raise DriverError(f"cannot drive the app: {command!r} has no image to run in")
+        try:
+            pid = inside.start(argv)
+            while (ended := inside.ended(_POLL)) is None:
+                if time.monotonic() > self._deadline:
+                    os.kill(pid, signal.SIGKILL)
+                    raise DriverError(
+                        f"cannot drive the app: {command!r} still ran when --stop-after had passed"
+                    )
+        except EOFError as error:
+            raise DriverError(
+                f"cannot drive the app: {command!r} still ran when the app ended"
+            ) from error
+        except (CannotExecuteError, CommandNotFoundError) as error:
+            raise DriverError(f"cannot drive the app: {error.message}") from error
+        _check(command, ended.status, ended.signal)
 
     def _stop(self) -> None:
         """The stop signal, again to what outlives the first process, then SIGKILL."""
@@ -221,6 +261,13 @@ class Driver:
                 say(f"the app did not end in {_GRACE:g} s after {number.name}: killed")
                 app.kill()
                 deadline = float("inf")
+
+
+def _check(command: str, status: int, number: int | None) -> None:
+    """:raises DriverError: a command failed."""
+    if status != 0:
+        how = f"exit status {status}" if number is None else signal.strsignal(number)
+        raise DriverError(f"cannot drive the app: {command!r} failed: {how}")
 
 
 def _answers(ready: Port | Url) -> bool:
