@@ -94,7 +94,7 @@ def built(
 ) -> int:
     """Build an archive and a layout; hold the layout to the full image; the bytes kept."""
     layout = f"oci:{folder}/slim:latest"
-    for words in (("-o", f"{folder}/slim.tar", "-t", f"slim-{name}"), ("-o", layout)):
+    for words in (("-o", f"{folder}/slim.tar", "-t", f"localhost/slim-{name}"), ("-o", layout)):
         done = run_slimtrace("build", trace, "--json", *words, env=env)
         assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
