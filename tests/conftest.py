@@ -86,6 +86,13 @@ def traced(tmp_path: Path, engine: str) -> Trace:
     return trace
 
 
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A cache of full images for this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return str(tmp_path / "cache/slimtrace")
+
+
 @pytest.fixture(scope="session")
 def unprivileged() -> tuple[str, ...]:
     """The words before a command that run it as an ordinary user.

@@ -66,6 +66,8 @@ def digest_of(data: bytes) -> str:
 
 def check_document(data: bytes, descriptor: Descriptor) -> None:
     """:raises SlimtraceError: ``data`` is not what the descriptor says."""
+    if descriptor.size > MOST_BYTES:
+        _fail(descriptor.digest, f"it is larger than {MOST_BYTES} bytes")
     algorithm = descriptor.digest.partition(":")[0]
     found = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
     if len(data) != descriptor.size or found != descriptor.digest:

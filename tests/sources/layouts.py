@@ -161,7 +161,7 @@ def indexed(root: str) -> dict[str, tuple[object, ...]]:
 
 def of_index(index: Index) -> dict[str, tuple[object, ...]]:
     """An index in the form of :func:`indexed`."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for path in index.paths():
         node = index.get(path)
         assert isinstance(node, Node)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
 def run(*words: str, cwd: Path | None = None) -> None:
     subprocess.run(words, check=True, capture_output=True, cwd=cwd)
 
