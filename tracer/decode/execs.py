@@ -6,6 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tracer import tracee
 from tracer.binfmt import Interpreters
 from tracer.decode.call import ONCE, Outcome
 from tracer.model import Place, Use
@@ -34,7 +35,6 @@ class Execs:
         self._places = places
         self._view = recorder.view
         self._interpreters = Interpreters(recorder.view)
-        self._privileged = os.geteuid() == 0
         self._under_way: dict[int, tuple[int, Sequence[tuple[Use, Place]]]] = {}
         self._with_exes: dict[_Exe, Sequence[tuple[Use, Place]]] = {}
 
@@ -62,10 +62,14 @@ class Execs:
             place = self._places.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
-        if not self._privileged and _asks_for_privilege(self._view, view, program.status):
+        if not self._has_privilege(stop.tid) and _asks_for_privilege(self._view, view, program.status):
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
         return ONCE if relative else Outcome(touches)
+
+    def _has_privilege(self, tid: int) -> bool:
+        """Whether there is none to gain: the app is root already. In an image none is gained."""
+        return (tracee.rights(tid).uid if self._view.is_inside else os.geteuid()) == 0
 
     def begin_again(self, stop: Stop, touches: Sequence[tuple[Use, Place]]) -> None:
         """An exec of a program that was looked at before."""

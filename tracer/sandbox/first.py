@@ -85,8 +85,9 @@ class First:
         except SlimtraceError as error:
             self._tell(encode_failure(error))
         except OSError as error:
+            cause = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
             failure = SlimtraceError(
-                f"cannot enter {self._stage.tree}: {error.strerror}", what_forbids(error)
+                f"cannot enter {self._stage.tree}: {cause}", what_forbids(error)
             )
             self._tell(encode_failure(failure))
         finally:

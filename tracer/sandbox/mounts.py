@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from tracer.kernel.namespaces import (
@@ -112,7 +113,8 @@ def enter_image(
     _mount_sys()
     _mount_dev()
     for path, source in files.items():
-        _mount_file(source.lstrip("/"), os.path.realpath(path), create=True, read_only=False)
+        with suppress(PermissionError):  # another user's tree, where its place is missing
+            _mount_file(source.lstrip("/"), os.path.realpath(path), create=True, read_only=False)
     for volume in shown:
         _mount_volume(volume)
     detach(".")

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from contextlib import suppress
 from typing import NamedTuple
 
 from tracer.errors import SlimtraceError
@@ -74,7 +75,8 @@ def lay(tree: str, folder: str, *, own_xattrs: bool) -> Laid:
 
 def _as_below(upper: str) -> None:
     status = os.stat(_LOWER)
-    os.chown(upper, status.st_uid, status.st_gid)
+    with suppress(OSError):  # EINVAL: its owner does not exist in this user namespace
+        os.chown(upper, status.st_uid, status.st_gid)
     os.chmod(upper, stat.S_IMODE(status.st_mode))
     os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
 
