@@ -62,7 +62,8 @@ class Execs:
             place = self._places.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
-        if not self._has_privilege(stop.tid) and _asks_for_privilege(self._view, view, program.status):
+        asks = _asks_for_privilege(self._view, view, program.status)
+        if asks and not self._has_privilege(stop.tid):
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
         return ONCE if relative else Outcome(touches)

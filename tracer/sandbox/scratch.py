@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tracer.errors import SlimtraceError
-from tracer.kernel.namespaces import MS_BIND, MS_NODEV, mount
+from tracer.kernel.namespaces import CLONE_NEWNS, MS_BIND, MS_NODEV, mount, unshare
 
 _PREFIX = "slimtrace-scratch-"
 _LOWER, _UPPER, _WORK, _MERGED = "lower", "upper", "work", "root"
@@ -93,7 +93,11 @@ def _by_fuse(options: str, why: str) -> Laid | None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    return Laid("fuse-overlayfs", why) if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    # It stays in the namespace that it was started in: our change of root would be its own, too.
+    unshare(CLONE_NEWNS)
+    return Laid("fuse-overlayfs", why)
 
 
 def _copied(error: OSError) -> Laid:

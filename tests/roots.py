@@ -1,0 +1,73 @@
+"""Small roots to run things in, made of this machine's programs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+from parts import need
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+APPLETS = ("sh", "cat", "chmod", "id", "kill", "ln", "ls", "mkdir", "mv", "readlink", "rm", "sleep")
+ACCOUNTS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001::/srv:/bin/sh\n",
+    "etc/group": "root:x:0:\nweb:x:1001:\nextra:x:50:root,web\nother:x:60:\n",
+}
+
+
+def busybox_root(root: Path, tree: Mapping[str, str] | None = None) -> Path:
+    """A root with a shell and a few programs, an account beside root, and a tree.
+
+    :param tree: paths to texts; ``-> TARGET`` is a symlink, ``#!`` makes a program.
+    """
+    need("busybox")
+    (root / "bin").mkdir(parents=True)
+    (root / "work").mkdir()
+    (root / "work").chmod(0o1777)
+    shutil.copy(os.path.realpath(shutil.which("busybox") or ""), root / "bin/busybox")
+    for applet in APPLETS:
+        (root / "bin" / applet).symlink_to("busybox")
+    for name, text in {**ACCOUNTS, **(tree or {})}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("-> "):
+            path.symlink_to(text[3:])
+        else:
+            path.write_text(text)
+            path.chmod(0o755 if text.startswith("#!") else 0o644)
+    return root
+
+
+def copy_program(found: str, root: Path, name: str) -> None:
+    """A program as ``name`` with the libraries that its loader names."""
+    wanted = {name: found}
+    listed = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
+    wanted |= {word: word for word in listed.split() if word.startswith("/")}
+    for place, source in wanted.items():
+        target = root / place.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copy(os.path.realpath(source), target)
+
+
+def dump(root: Path) -> dict[str, tuple[object, ...]]:
+    """Every path below a root with all that lstat(2) says of it but its access time, and bytes."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in [root, *sorted(root.rglob("*"))]:
+        status = path.lstat()
+        data = ""
+        if stat.S_ISREG(status.st_mode):
+            data = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif stat.S_ISLNK(status.st_mode):
+            data = os.readlink(path)
+        kept = (status.st_mode, status.st_uid, status.st_gid, status.st_size)
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        found[str(path.relative_to(root))] = (*kept, *times, data)
+    return found

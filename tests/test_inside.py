@@ -1,0 +1,399 @@
+"""``run --image rootfs:DIR``: what the app sees, what the trace says, and what is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from parts import missing, need, need_root
+from roots import busybox_root, copy_program, dump
+from traces import SECONDS, environment, run_slimtrace, show, text
+
+from tracer.engines.choose import ENGINES
+from tracer.sandbox.scratch import _PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from conftest import Tracee
+
+HIDDEN = ("/bin/", "/proc/", "/dev/", "/lib")
+
+
+class Ran(NamedTuple):
+    """A run in an image and its trace."""
+
+    status: int
+    out: str
+    err: str
+    document: dict[str, Any]
+
+    @property
+    def run(self) -> dict[str, Any]:
+        run: dict[str, Any] = self.document["runs"][0]
+        return run
+
+    def touches(self) -> dict[str, str]:
+        """Each path with state and uses, but the programs and what the kernel serves."""
+        sections = {"files": "file", "missing": "missing", "created": "created"}
+        return {
+            text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
+            for section, state in sections.items()
+            for entry in self.document[section]
+            if text(entry, "path") != "/" and not text(entry, "path").startswith(HIDDEN)
+        }
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def inside(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Runs a command in an image that holds a tree, and sees that nothing is left of it."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+
+    def run(
+        argv: Sequence[str],
+        *options: str,
+        tree: Mapping[str, str] | None = None,
+        more: Callable[[Path], object] = lambda _: None,
+    ) -> Ran:
+        root = busybox_root(tmp_path / "root", tree)
+        more(root)
+        before = dump(root)
+        output = str(tmp_path / "app.trace")
+        words = ("-q", "run", "-o", output, "--engine", engine, "--image", f"rootfs:{root}")
+        done = run_slimtrace(*words, *options, "--", *argv)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert dump(root) == before
+        assert os.listdir(scratch) == []
+        assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+        document = show(output) if os.path.exists(output) else {}
+        ran = Ran(done.returncode, done.stdout, done.stderr, document)
+        if "user namespaces" in ran.err:
+            missing(ran.err)
+        return ran
+
+    return run
+
+
+def script(*lines: str) -> list[str]:
+    return ["sh", "-c", "\n".join(lines)]
+
+
+# ---- what the trace says
+
+
+def test_files_are_looked_at_in_the_image(inside: Callable[..., Ran], tmp_path: Path) -> None:
+    """Absolute links lead to the image's files; where only this machine has one, to nothing."""
+    (tmp_path / "of-the-machine").write_text("not in the image\n")
+    tree = {
+        "srv/only-here": "here\n",
+        "srv/link": "-> /srv/only-here",
+        "srv/chain": "-> ../srv/link",
+        "srv/out": f"-> {tmp_path}/of-the-machine",
+        "srv/folder": "-> /srv",
+    }
+    lines = ["cat /srv/link /srv/chain /srv/folder/only-here", "cat /srv/out || true"]
+    ran = inside(script(*lines), tree=tree)
+    assert (ran.status, ran.out) == (0, "here\n" * 3)
+    assert ran.run["complete"]
+    assert ran.touches() == {
+        "/srv/link": "file read",
+        "/srv/chain": "file read",
+        "/srv/folder/only-here": "file read",
+        "/srv/out": "missing read",
+    }
+
+
+def test_what_the_app_makes_and_changes(inside: Callable[..., Ran]) -> None:
+    tree = {"etc/conf": "old\n", "etc/gone": "1\n", "etc/moved": "2\n", "srv/a/b": "3\n"}
+    lines = [
+        "echo new >/etc/conf",
+        "rm /etc/gone",
+        "mv /etc/moved /etc/renamed",
+        "echo x >/work/made; cat /work/made /etc/renamed /etc/conf",
+        "mkdir /work/d; echo y >/work/d/e",
+        "ln -s /work /srv/to-work; cat /srv/to-work/d/e",
+    ]
+    ran = inside(script(*lines), tree=tree)
+    assert (ran.status, ran.out) == (0, "x\n2\nnew\ny\n")
+    touches = ran.touches()
+    assert touches["/etc/conf"] == "file read write"
+    assert "delete" in touches["/etc/gone"]
+    assert touches["/etc/gone"].startswith("file ")
+    assert touches["/etc/moved"].startswith("file ")
+    assert "created" in touches["/etc/renamed"]
+    created = {path for path, said in touches.items() if said.startswith("created ")}
+    assert {"/work/made", "/work/d", "/work/d/e", "/srv/to-work", "/srv/to-work/d/e"} <= created
+
+
+def test_what_the_user_may_not_make_is_not_made(inside: Callable[..., Ran]) -> None:
+    ran = inside(script("echo x >/etc/made", "echo x >/work/made"), "--user", "web")
+    touches = ran.touches()
+    assert touches["/etc/made"].startswith("missing ")
+    assert touches["/work/made"].startswith("created ")
+
+
+def test_interpreters_and_descriptors(inside: Callable[..., Ran]) -> None:
+    tree = {
+        "srv/first": "#!/srv/second x\n",
+        "srv/second": '#!/bin/sh\necho second "$@"\n',
+        "srv/data": "data\n",
+    }
+    ran = inside(script("/srv/first a", "exec 3</srv/data; cat /proc/self/fd/3"), tree=tree)
+    assert (ran.status, ran.out) == (0, "second x /srv/first a\ndata\n")
+    assert ran.touches() == {
+        "/srv/first": "file exec",
+        "/srv/second": "file exec read",
+        "/srv/data": "file read",
+    }
+    exes = {text(image, "exe") for image in ran.document["processes"]}
+    assert exes == {"/bin/busybox"}
+
+
+def test_processes_and_their_ends(inside: Callable[..., Ran]) -> None:
+    """Orphans are reaped by the sandbox; what a daemon reads belongs to the program it runs."""
+    tree = {"srv/late": "late\n"}
+    lines = [
+        "(sleep 0.2; exec cat /srv/late >/work/out) &",
+        "sh -c 'exit 7' ; echo $?",
+        "sh -c '(sleep 0.3 & ) ; :'; sleep 0.6",
+        "ls /proc | while read n; do case $n in [0-9]*) cat /proc/$n/stat;; esac; done 2>&1",
+    ]
+    ran = inside(script(*lines), tree=tree)
+    assert ran.out.startswith("7\n")
+    assert ") Z " not in ran.out
+    assert ran.touches()["/srv/late"] == "file read"
+    statuses = {image.get("exit_status") for image in ran.document["processes"]}
+    assert 7 in statuses
+
+
+@pytest.mark.parametrize("name", ["chroot_open", "thread_exec", "fork_storm", "vfork_exec"])
+def test_tracees(inside: Callable[..., Ran], tracee: Tracee, name: str) -> None:
+    """Programs that change their root, or run in threads and many processes, in an image."""
+
+    def add(root: Path) -> None:
+        copy_program(tracee(name), root, "/bin/tracee")
+        (root / "srv").mkdir()
+
+    tree = {"work/root/in-root": "1\n", "work/a": "2\n", "work/b": "3\n"}
+    ran = inside(["/bin/tracee", "."], "--workdir", "/work", tree=tree, more=add)
+    assert ran.run["gaps"] == [], ran.run["gaps"]
+    assert ran.run["complete"]
+
+
+def test_a_chroot_in_the_image(inside: Callable[..., Ran]) -> None:
+    """Paths from another root are told in the image's."""
+
+    def add(root: Path) -> None:
+        (root / "bin/chroot").symlink_to("busybox")
+        (root / "jail/bin").mkdir(parents=True)
+        os.link(root / "bin/busybox", root / "jail/bin/cat")
+        (root / "jail/etc").mkdir()
+        (root / "jail/etc/real").write_text("jailed\n")
+        (root / "jail/etc/conf").symlink_to("/etc/real")
+
+    ran = inside(script("chroot /jail /bin/cat /etc/conf"), more=add)
+    assert (ran.status, ran.out) == (0, "jailed\n")
+    assert ran.touches()["/jail/etc/real"] == "file read"
+    assert not {"/etc/conf", "/etc/real"} & ran.touches().keys()
+
+
+# ---- what the app sees
+
+
+def test_users_are_the_images(inside: Callable[..., Ran]) -> None:
+    need_root()
+    ran = inside(script("id -u; id -g; id -G; echo $HOME"), "--user", "web")
+    assert ran.out.split() == ["1000", "1001", "1001", "50", "/srv"]
+    assert ran.run["user"] == "1000:1001"
+
+
+def test_what_engines_give(inside: Callable[..., Ran], tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/file").write_text("shared\n")
+    options = (
+        "--env",
+        "A=b c",
+        "--workdir",
+        "/made/here",
+        "--hostname",
+        "box",
+        "--network",
+        "none",
+    )
+    volumes = ("-v", f"{tmp_path}/shared:/mnt/dir", "-v", f"{tmp_path}/shared/file:/mnt/one:ro")
+    lines = [
+        "echo $A $PWD $HOSTNAME $PATH; cat /etc/hostname /mnt/dir/file /mnt/one; echo $$",
+        "echo y 2>/dev/null >/mnt/one || echo refused; echo z >/mnt/dir/new; ls /sys/class/net",
+        "for i in null zero full random urandom tty; do [ -c /dev/$i ] || echo no $i; done",
+        "echo x >/dev/shm/x && ls /dev/shm; [ -w /tmp ] && echo tmp",
+        "echo x 2>/dev/null >/sys/x || echo read-only",
+    ]
+    ran = inside(script(*lines), *options, *volumes)
+    assert ran.out.splitlines() == [
+        "b c /made/here box /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        *("box", "shared", "shared", "2", "refused", "lo", "x", "tmp", "read-only"),
+    ]
+    assert (tmp_path / "shared/new").read_text() == "z\n"
+    assert ran.run["volumes"] == ["/mnt/dir", "/mnt/one"]
+    assert ran.touches()["/mnt/dir/file"] == "file read"
+    assert ran.touches()["/mnt/dir/new"].startswith("created ")
+    assert (ran.run["cwd"], ran.run["image"]) == ("/made/here", f"rootfs:{tmp_path}/root")
+
+
+def test_no_descriptor_of_the_machine_gets_in(inside: Callable[..., Ran]) -> None:
+    ran = inside(script("ls -l /proc/self/fd"))
+    assert {line.split()[8] for line in ran.out.splitlines() if "->" in line} <= {*"0123"}
+
+
+# ---- how it ends
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "number", "said"),
+    [
+        (script("exit 3"), 3, None, ""),
+        (script("kill -TERM $$; sleep 9"), 143, 15, ""),
+        (script("kill -KILL $$; sleep 9"), 137, 9, ""),
+        (script("sleep 9 & kill -KILL -1; wait $!; exit 5"), 5, None, ""),
+        (["nothing"], 127, None, "cannot run nothing: it is not on the PATH"),
+        (["/srv/text"], 126, None, "cannot run /srv/text: permission denied"),
+        (["/srv/script"], 126, None, "the interpreter that it names is missing"),
+    ],
+    ids=["exit", "signal", "killed", "kills all", "not found", "not executable", "no interpreter"],
+)
+def test_exit_status(
+    inside: Callable[..., Ran], argv: Sequence[str], status: int, number: int | None, said: str
+) -> None:
+    ran = inside(argv, tree={"srv/text": "no program\n", "srv/script": "#!/nothing\n"})
+    assert ran.status == status, ran.err
+    assert said in ran.err
+    if not said:
+        assert (ran.run["exit_status"], ran.run["signal"]) == (status, number)
+    else:
+        assert ran.document == {}
+
+
+def test_commands_inside(inside: Callable[..., Ran]) -> None:
+    """They share the app's files and are traced; then the app is stopped, as after --exec."""
+    options = (
+        *("--exec", "echo outside", "--exec-in", "sh -c 'echo $A; cat /srv/asked'"),
+        *("--exec-in", "ls /work", "--env", "A=inside"),
+    )
+    lines = "trap 'echo bye; exit 4' TERM", "echo x >/work/of-app", "while :; do sleep 0.05; done"
+    ran = inside(script(*lines), "--ready", "0.5", *options, tree={"srv/asked": "asked\n"})
+    assert (ran.status, ran.out) == (4, "bye\n")
+    assert ran.err.split() == ["outside", "inside", "asked", "of-app"]
+    assert ran.touches()["/srv/asked"] == "file read"
+    starts = [image["argv"][0] for image in ran.document["processes"] if image["parent"] is None]
+    assert starts == ["sh", "sh", "ls"]
+    assert ran.run["complete"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sh -c 'exit 5'", "failed: exit status 5"),
+        ("nothing here", "cannot run nothing: it is not on the PATH"),
+    ],
+)
+def test_a_command_inside_that_fails(inside: Callable[..., Ran], command: str, said: str) -> None:
+    ran = inside(["sleep", "100"], "--exec-in", command)
+    assert ran.status == 1
+    assert said in ran.err
+
+
+def processes(marker: str) -> list[str]:
+    """The processes that have this word among their arguments, slimtrace and guards included."""
+    found = []
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{entry}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if marker.encode() in words:
+            found.append(words.decode(errors="replace"))
+    return found
+
+
+def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None:
+    root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
+    scratch.mkdir()
+    before, marker = dump(root), f"31536002.{os.getpid()}"
+    words = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
+    app = script("echo x >/work/x", f"sleep {marker} & sleep {marker} & echo ready; wait")
+    tracer = subprocess.Popen(
+        [*words, "--engine", engine, "--image", f"rootfs:{root}", "--", *app],
+        stdout=subprocess.PIPE,
+        env={**environment(), "TMPDIR": str(scratch)},
+        text=True,
+    )
+    with tracer:
+        assert tracer.stdout is not None
+        if tracer.stdout.readline() != "ready\n":
+            missing("the right to make namespaces")
+        assert [name.startswith(_PREFIX) for name in os.listdir(scratch)] == [True]
+        tracer.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while processes(marker) or os.listdir(scratch):
+        assert time.monotonic() < deadline, (processes(marker), os.listdir(scratch))
+        time.sleep(0.02)
+    assert dump(root) == before
+
+
+# ---- where an overlay cannot be had
+
+
+@pytest.mark.parametrize("fuse", [True, False], ids=["fuse-overlayfs", "a copy"])
+def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
+    """The kernel lays no overlay's layer on another overlay, as containers have one."""
+    need_root()
+    need("unshare", "mount", *(["fuse-overlayfs"] if fuse else []))
+    root = busybox_root(tmp_path / "root", {"srv/a": "a\n"})
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    before = dump(root)
+    path = "/nowhere" if not fuse else os.environ["PATH"]
+    if not fuse:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/cp").symlink_to("/bin/cp")
+        path = str(tmp_path / "bin")
+    setup = (
+        f"mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged"
+        f' && export PATH={path} TMPDIR={tmp_path}/merged && exec "$@"'
+    )
+    words = ("unshare", "-m", "sh", "-c", setup, "sh")
+    done = subprocess.run(
+        [
+            *(*words, sys.executable, "-m", "slimtrace", "run", "-o", str(tmp_path / "t")),
+            *("--image", f"rootfs:{root}", "--"),
+            *script("cat /srv/a; rm /srv/a; echo x >/work/x; ls /work"),
+        ],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert (done.returncode, done.stdout) == (0, "a\nx\n"), done.stderr
+    how = "fuse-overlayfs" if fuse else "a copy"
+    assert f"writing to {how}: no overlay can be had here" in done.stderr
+    assert dump(root) == before
+    assert os.listdir(tmp_path / "upper") == []
+    shown = json.loads(run_slimtrace("show", str(tmp_path / "t"), "--json").stdout)
+    assert "/srv/a" in {entry["path"] for entry in shown["files"]}
