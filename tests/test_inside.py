@@ -152,13 +152,16 @@ def test_interpreters_and_descriptors(inside: Callable[..., Ran]) -> None:
         "srv/first": "#!/srv/second x\n",
         "srv/second": '#!/bin/sh\necho second "$@"\n',
         "srv/data": "data\n",
+        "srv/log": "-> /dev/stdout",
     }
-    ran = inside(script("/srv/first a", "exec 3</srv/data; cat /proc/self/fd/3"), tree=tree)
-    assert (ran.status, ran.out) == (0, "second x /srv/first a\ndata\n")
+    lines = "/srv/first a", "exec 3</srv/data; cat /proc/self/fd/3", "echo logged >/srv/log"
+    ran = inside(script(*lines), tree=tree)
+    assert (ran.status, ran.out) == (0, "second x /srv/first a\ndata\nlogged\n")
     assert ran.touches() == {
         "/srv/first": "file exec",
         "/srv/second": "file exec read",
         "/srv/data": "file read",
+        "/srv/log": "file write",
     }
     exes = {text(image, "exe") for image in ran.document["processes"]}
     assert exes == {"/bin/busybox"}

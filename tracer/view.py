@@ -128,11 +128,23 @@ class There:
             if rest:
                 raise FileNotFoundError(os.fsdecode(path))
             follow_symlinks = False  # a pipe, or a deleted file: that it is there can be said
-        fd = open_in_root(self._root, path, follow=follow_symlinks)
+        try:
+            fd = open_in_root(self._root, path, follow=follow_symlinks)
+        except OSError:
+            if follow_symlinks and (target := self._through_magic(path)) is not None:
+                return self.stat(target)
+            raise
         try:
             return os.fstat(fd)
         finally:
             os.close(fd)
+
+    def _through_magic(self, path: bytes) -> bytes | None:
+        """Where a symlink leads by way of /proc/self: of a log to /dev/stdout, for one."""
+        if self._link(path) is None:
+            return None
+        target = self.own_path(path)
+        return None if target == path else self.own_view(self._first, target)
 
     def _target(self, link: bytes) -> bytes | None:
         """Where a magic link leads that is named by the inner number of a process."""

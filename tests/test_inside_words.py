@@ -1,0 +1,278 @@
+"""How the words of users and images become a run: accounts, configurations, options, paths."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from roots import ACCOUNTS
+from traces import fails, run_slimtrace
+
+from tracer import tracee
+from tracer.errors import SlimtraceError, UsageError
+from tracer.imageconfig import command_of, inside_of, stop_signal_of
+from tracer.inside import Volume, parse_volume
+from tracer.sandbox.accounts import Account, account
+from tracer.view import HERE, There, own_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+# ---- the command and the environment
+
+BOTH = {"Entrypoint": ["/entry", "-x"], "Cmd": ["serve", "80"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "entrypoint", "expected"),
+    [
+        (BOTH, [], None, "/entry -x serve 80"),
+        (BOTH, ["other"], None, "/entry -x other"),
+        (BOTH, ["other"], "", "other"),
+        (BOTH, [], "/bin/sh", "/bin/sh"),
+        (BOTH, ["-c", "ls"], "/bin/sh", "/bin/sh -c ls"),
+        (BOTH, ["c"], '["/a", "b"]', "/a b c"),
+        ({"Cmd": ["python", "app.py"]}, [], None, "python app.py"),
+        ({"Cmd": ["sh"]}, ["python", "app.py"], None, "python app.py"),
+        ({"Entrypoint": None, "Cmd": None}, ["ls"], None, "ls"),
+    ],
+)
+def test_command(
+    config: dict[str, Any], words: Sequence[str], entrypoint: str | None, expected: str
+) -> None:
+    assert " ".join(command_of(config, words, entrypoint)) == expected
+
+
+@pytest.mark.parametrize(("config", "entrypoint"), [({}, None), (BOTH, "")])
+def test_no_command(config: dict[str, Any], entrypoint: str | None) -> None:
+    with pytest.raises(SlimtraceError, match="neither Entrypoint nor Cmd"):
+        command_of(config, [], entrypoint)
+
+
+@pytest.mark.parametrize("entrypoint", ["[1]", '["a"', "[{}]"])
+def test_an_entrypoint_that_is_no_list(entrypoint: str) -> None:
+    with pytest.raises(UsageError, match="no JSON list of strings"):
+        command_of({}, [], entrypoint)
+
+
+def test_the_image_says_how_it_is_run() -> None:
+    config = {"Env": ["A=1", "B=x=y", "broken"], "User": "web:www", "WorkingDir": "/app/"}
+    inside = inside_of("oci:x", "/tree", "sha256:0", config)
+    assert inside.env == {"A": "1", "B": "x=y"}
+    assert (inside.user, inside.workdir, inside.digest) == ("web:www", "/app", "sha256:0")
+
+
+def test_users_say_it_otherwise() -> None:
+    config = {"Env": ["A=1", "B=2"], "User": "web", "WorkingDir": "/app"}
+    inside = inside_of(
+        "oci:x",
+        "/tree",
+        None,
+        config,
+        env=["A=", "HOME", "ABSENT", "C=3"],
+        user="0",
+        workdir="/srv/../work",
+        machine={"HOME": "/home/of-the-machine"},
+    )
+    assert inside.env == {"A": "", "B": "2", "HOME": "/home/of-the-machine", "C": "3"}
+    assert (inside.user, inside.workdir) == ("0", "/work")
+
+
+@pytest.mark.parametrize("given", [{"env": ["=x"]}, {"workdir": "here"}])
+def test_bad_words(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        inside_of("oci:x", "/tree", None, {}, **given)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("SIGQUIT", signal.SIGQUIT),
+        ("int", signal.SIGINT),
+        ("3", signal.SIGQUIT),
+        ("SIGRTMIN", signal.SIGRTMIN),
+        ("SIGNOTHING", None),
+        ("999", None),
+        (None, None),
+    ],
+)
+def test_stop_signal(said: str | None, expected: signal.Signals | None) -> None:
+    assert stop_signal_of({"StopSignal": said}) is expected
+
+
+# ---- accounts
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    for name, text in ACCOUNTS.items():
+        (tmp_path / name).write_text(text + "broken:x\n:::::\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("", Account(0, 0, (50,), "/root")),
+        ("0", Account(0, 0, (50,), "/root")),
+        ("web", Account(1000, 1001, (50,), "/srv")),
+        ("1000", Account(1000, 1001, (50,), "/srv")),
+        ("web:other", Account(1000, 60, (), "/srv")),
+        ("web:7", Account(1000, 7, (), "/srv")),
+        ("1234", Account(1234, 0, (), "/")),
+        ("1234:extra", Account(1234, 50, (), "/")),
+    ],
+)
+def test_account(tree: Path, user: str, expected: Account) -> None:
+    assert account(str(tree), user) == expected
+
+
+@pytest.mark.parametrize(
+    ("user", "said"), [("nobody", "no such user"), ("web:nobody", "no such group")]
+)
+def test_no_account(tree: Path, user: str, said: str) -> None:
+    with pytest.raises(SlimtraceError, match=said):
+        account(str(tree), user)
+
+
+def test_accounts_are_the_trees_alone(tree: Path, tmp_path: Path) -> None:
+    """An absolute link leads into the tree; without tables there are numbers alone."""
+    (tree / "etc/passwd").unlink()
+    (tree / "etc/passwd").symlink_to("/etc/elsewhere")
+    assert account(str(tree), "0") == Account(0, 0, (), "/")
+    (tree / "etc/elsewhere").write_text("root:x:0:9::/r:\n")
+    assert account(str(tree), "root") == Account(0, 9, (50,), "/r")
+
+
+# ---- options
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}:/a", Volume("{}", "/a")),
+        ("{}:/a/../b/:ro", Volume("{}", "/b", read_only=True)),
+        ("{}:/a:rw", Volume("{}", "/a")),
+    ],
+)
+def test_volume(tmp_path: Path, text: str, expected: Volume) -> None:
+    wanted = expected._replace(source=str(tmp_path))
+    assert parse_volume(text.format(tmp_path)) == wanted
+
+
+@pytest.mark.parametrize("text", ["/tmp", "/tmp:a", ":/a", "/tmp:/a:z", "/tmp:/a:"])
+def test_no_volume(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_volume(text)
+
+
+IMAGE = ("--image", "rootfs:/")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ([], 2, "cannot run: COMMAND is missing"),
+        (["--exec-in", "ls", "--", "true"], 2, "cannot use --exec-in without --image"),
+        (["-v", "/a:/b", "--", "true"], 2, "cannot use --volume without --image"),
+        (["--entrypoint", "", "--", "true"], 2, "cannot use --entrypoint without --image"),
+        ([*IMAGE, "--network", "bridge"], 2, "cannot use --network bridge: choose host or none"),
+        ([*IMAGE, "--exec-in", "a 'b"], 2, "cannot use --exec-in a 'b: No closing quotation"),
+        ([*IMAGE, "--exec-in", ""], 2, "cannot use --exec-in with nothing to run"),
+        (["--image", "rootfs:/no/such"], 125, "there is no directory /no/such"),
+        (["--image", "what:x"], 2, "cannot open what:x: it is not rootfs:DIR"),
+        (
+            [*IMAGE, "--network", "none", "--ready", "tcp:80"],
+            2,
+            "cannot use --ready tcp:80 with --network none: nothing outside reaches the app",
+        ),
+    ],
+)
+def test_options(tmp_path: Path, words: Sequence[str], status: int, said: str) -> None:
+    done = run_slimtrace("run", "-o", str(tmp_path / "t"), *words, cwd=str(tmp_path))
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# ---- looking into a root
+
+
+@pytest.fixture
+def there() -> Iterator[There]:
+    """A look at our own root as if it were another's."""
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    yield There(fd, os.getpid(), os.getpid())
+    os.close(fd)
+
+
+def _state(look: Callable[[], os.stat_result]) -> tuple[int, int] | None:
+    try:
+        status = look()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def test_both_views_agree(there: There, tmp_path: Path) -> None:
+    """On this machine's root, what is asked by openat2 is what is asked plainly."""
+    (tmp_path / "d/e").mkdir(parents=True)
+    (tmp_path / "d/f").write_text("")
+    links = {"up": "..", "f": "d/f", "abs": f"{tmp_path}/d", "gone": "d/none", "loop": "loop"}
+    links |= {"far": "gone/x", "twice": "abs/e/../f", "root": "/", "self": "/proc/self/cwd"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    names = [
+        "",
+        "d",
+        "d/f",
+        "d/f/x",
+        "abs/e",
+        "abs/none/x",
+        "gone/y",
+        "up/..",
+        "abs/../f",
+        "loop/x",
+    ]
+    paths = [os.fsencode(f"{tmp_path}/{name}".rstrip("/")) for name in (*names, *links)]
+    with open(tmp_path / "d/f", "rb") as file:
+        fd = file.fileno()
+        own = b"/proc/%d" % os.getpid()
+        paths += [own + b"/exe", own + b"/cwd/none", own + b"/fd/%d" % fd, own + b"/status"]
+        paths += [b"/", b"/proc/self/fd/%d" % fd, b"/dev/null", b"/dev/stdin", b"/etc/mtab"]
+        for path in paths:
+            here_view, view = HERE.own_view(os.getpid(), path), there.own_view(os.getpid(), path)
+            for follow in (True, False):
+                assert _state(lambda: there.stat(view, follow_symlinks=follow)) == _state(  # noqa: B023
+                    lambda: HERE.stat(here_view, follow_symlinks=follow)  # noqa: B023
+                ), (path, follow)
+            assert there.behind(os.getpid(), path) == HERE.behind(os.getpid(), path), path
+            if not path.startswith((b"/proc/", b"/dev/")) and b"self" not in path:
+                assert there.own_path(path) == HERE.own_path(path), path
+                assert own_name(there, path) == own_name(HERE, path), path
+    assert not there.has_own_root(os.getpid())
+
+
+def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
+    """d_path says "(deleted)" of a file that is gone, and of one that is called so."""
+    named = tmp_path / "x (deleted)"
+    named.write_text("")
+    with open(named, "rb") as file:
+        link = b"/proc/%d/fd/%d" % (os.getpid(), file.fileno())
+        assert tracee.link(link) == os.fsencode(named)
+        named.unlink()
+        assert tracee.link(link) is None
+
+
+def test_failures_are_told_as_elsewhere(tmp_path: Path) -> None:
+    done = run_slimtrace("run", "-v", "/no/such:/b", *IMAGE, "--", "true", cwd=str(tmp_path))
+    fails(
+        done,
+        125,
+        "slimtrace: cannot use --volume /no/such:/b: /no/such does not exist",
+        "slimtrace: HOST is a file or directory of this machine: there are no named volumes",
+    )
