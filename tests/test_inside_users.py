@@ -1,0 +1,134 @@
+"""Images as an ordinary user runs them: with subordinate ids, and with no other id than his own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from parts import missing, need, need_root
+from roots import busybox_root, dump
+from traces import open_the_way, run_slimtrace, show
+
+from tracer.engines.choose import ENGINES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+USER = 65534
+FIRST = 300000
+"""The first subordinate id: 1 inside."""
+
+
+class Ran(NamedTuple):
+    out: str
+    run: dict[str, Any]
+    states: dict[str, str]
+
+
+class Place(NamedTuple):
+    """An image of the user's own, and the words before a command that run it as the user."""
+
+    folder: Path
+    prefix: Sequence[str]
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root"
+
+    def run(self, user: str, script: str, *options: str) -> Ran:
+        before = dump(self.root)
+        output = str(self.folder / "out/app.trace")
+        words = ("-q", "run", "--force", "-o", output, "--image", f"rootfs:{self.root}")
+        argv = ("--user", user, *options, "--", "sh", "-c", script)
+        done = run_slimtrace(*words, *argv, cwd=str(self.folder), prefix=self.prefix)
+        if "cannot become root" in done.stderr or "user namespaces" in done.stderr:
+            missing(done.stderr)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert dump(self.root) == before
+        assert os.listdir(self.folder / "scratch") == []
+        document = show(output)
+        states = {
+            entry["path"]: state
+            for state in ("files", "missing", "created")
+            for entry in document[state]
+        }
+        return Ran(done.stdout, document["runs"][0], states)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Path:
+    need_root()  # to give files away, and to be who the tables name
+    open_the_way(tmp_path)
+    for name in ("out", "scratch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    root = busybox_root(tmp_path / "root", {"srv/file": "file\n", "srv/of-web": "web's\n"})
+    (root / "srv/of-web").chmod(0o600)
+    for path in [root, *root.rglob("*")]:
+        os.chown(path, USER, USER, follow_symlinks=False)
+    return tmp_path
+
+
+@pytest.fixture
+def alone(folder: Path, unprivileged: tuple[str, ...]) -> Place:
+    return Place(folder, unprivileged)
+
+
+@pytest.fixture
+def among_others(folder: Path, unprivileged: tuple[str, ...]) -> Place:
+    """With tables of subordinate ids that nobody else sees."""
+    need("unshare", "mount", "newuidmap", "newgidmap")
+    (folder / "subids").write_text(f"{USER}:{FIRST}:65536\n")
+    os.chown(folder / "root/srv/of-web", FIRST + 999, FIRST + 1000)
+    tables = [f"mount --bind {folder}/subids /etc/sub{kind}" for kind in ("uid", "gid")]
+    script = " && ".join([*tables, 'exec "$@"'])
+    if not all(os.path.exists(f"/etc/sub{kind}") for kind in ("uid", "gid")):
+        missing("/etc/subuid and /etc/subgid")
+    assert shutil.which("unshare")
+    return Place(folder, ("unshare", "-m", "sh", "-c", script, "sh", *unprivileged))
+
+
+WRITES = "cat /srv/file; echo x >/work/made; rm /srv/file 2>/dev/null; echo y 2>/dev/null >/srv/new"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("user", ["0:0", "1000:1001", "65532:65532"])
+def test_alone(alone: Place, engine: str, user: str) -> None:
+    """Whoever the app is, it is the caller under that number."""
+    script = f"id -u; id -g; {WRITES}; ls /srv"
+    ran = alone.run(user, script, "--engine", engine)
+    uid, _, gid = user.partition(":")
+    assert ran.out.split() == [uid, gid, "file", "new", "of-web"]
+    assert (ran.run["user"], ran.run["complete"], ran.run["engine"]) == (user, True, engine)
+    assert ran.states["/srv/file"] == "files"
+    assert (ran.states["/work/made"], ran.states["/srv/new"]) == ("created", "created")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_root_among_others(among_others: Place, engine: str) -> None:
+    script = f"id -u; {WRITES}; cat /srv/of-web; ls -ln /srv/of-web; ls /srv"
+    ran = among_others.run("0", script, "--engine", engine)
+    lines = ran.out.splitlines()
+    assert lines[:3] == ["0", "file", "web's"]
+    assert lines[3].split()[2:4] == ["1000", "1001"]
+    assert lines[4:] == ["new", "of-web"]
+    assert (ran.run["user"], ran.run["complete"]) == ("0:0", True)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_user_among_others(among_others: Place, engine: str) -> None:
+    """Who owns what decides, as in a container: only /work may be written to."""
+    script = f"id -u; id -G; {WRITES}; cat /srv/of-web; ls /srv"
+    ran = among_others.run("web", script, "--engine", engine)
+    assert ran.out.split() == ["1000", "1001", "50", "file", "web's", "file", "of-web"]
+    assert (ran.run["user"], ran.run["complete"]) == ("1000:1001", True)
+    assert ran.states["/work/made"] == "created"
+    assert ran.states["/srv/new"] == "missing"
+
+
+def test_no_network(alone: Place) -> None:
+    assert alone.run("0", "ls /sys/class/net", "--network", "none").out == "lo\n"
