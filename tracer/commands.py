@@ -195,32 +195,26 @@ def run(
     ] = None,
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
-    from tracer.imagerun import ImageOptions  # noqa: PLC0415 -- not needed for --help
-    from tracer.output import Output  # noqa: PLC0415
+    from tracer.output import Output  # noqa: PLC0415 -- not needed for --help
     from tracer.run import Options  # noqa: PLC0415
     from tracer.run import run as trace_run  # noqa: PLC0415
 
     check_output(append=append, force=force)
-    about = ImageOptions(
-        image,
-        platform,
-        volume or (),
-        env or (),
-        workdir,
-        user,
-        entrypoint,
-        network,
-        hostname,
-        exec_in or (),
-    )
-    about.check(ready)
-    if not command and image is None:
+    about = None
+    lists = volume or (), env or (), exec_in or ()
+    texts = image, platform, workdir, user, entrypoint, network, hostname
+    if any(lists) or any(text is not None for text in texts):
+        from tracer.imagerun import ImageOptions  # noqa: PLC0415 -- for images alone
+
+        about = ImageOptions(*texts, *lists)
+        about.check(ready)
+    elif not command:
         raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")
     number = parse_signal(stop_signal) if stop_signal is not None else None
-    beside = about.commands_inside()
+    beside = about.commands_inside() if about else ()
     with ExitStack() as stack:
         words, inside = tuple(command or ()), None
-        if image is not None:
+        if about is not None and image is not None:
             opened = stack.enter_context(_open(image, platform))
             words, inside = about.in_image(opened, words)
             number = number or about.stop_signal(opened)

@@ -45,13 +45,13 @@ class ImageOptions:
 
     image: str | None = None
     platform: str | None = None
-    volumes: Sequence[str] = ()
-    env: Sequence[str] = ()
     workdir: str | None = None
     user: str | None = None
     entrypoint: str | None = None
     network: str | None = None
     hostname: str | None = None
+    volumes: Sequence[str] = ()
+    env: Sequence[str] = ()
     exec_in: Sequence[str] = ()
 
     def check(self, ready: str | None) -> None:

@@ -14,9 +14,9 @@ from tracer.errors import SlimtraceError
 from tracer.model import Run
 from tracer.output import timestamp
 from tracer.platform import check_platform
+from tracer.programs import find_program
 from tracer.recorder import Recorder
 from tracer.result import Result
-from tracer.sandbox.programs import find_program
 from tracer.session import trace
 
 if TYPE_CHECKING:

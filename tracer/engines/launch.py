@@ -17,7 +17,7 @@ from tracer.engines.guard import Guard
 from tracer.errors import CannotTraceError
 from tracer.kernel import ptrace, seccomp
 from tracer.kernel.memory import MemoryReader
-from tracer.sandbox.programs import cannot_execute
+from tracer.programs import cannot_execute
 from tracer.view import HERE, View
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from tracer.kernel.namespaces import (
 )
 from tracer.kernel.network import raise_loopback
 from tracer.kernel.seccomp import set_no_new_privs
+from tracer.programs import cannot_execute, find_program
 from tracer.sandbox.capabilities import keep_containers_set
 from tracer.sandbox.mounts import enter_image
-from tracer.sandbox.programs import cannot_execute, find_program
 from tracer.sandbox.spec import User, encode_failure
 from tracer.sandbox.stage import files
 from tracer.sandbox.userns import become, in_first_namespace, is_mapped, only_mapping, what_forbids
