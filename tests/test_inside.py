@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -356,6 +357,25 @@ def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None
         assert time.monotonic() < deadline, (processes(marker), os.listdir(scratch))
         time.sleep(0.02)
     assert dump(root) == before
+
+
+def test_folders_that_a_killed_guard_left_are_removed(
+    inside: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """Not those in use, nor what others call so; see that nothing else is in the scratch folder."""
+    left, used = (tmp_path / "scratch" / f"{_PREFIX}{name}" for name in ("left", "used"))
+    for folder in (left, used):
+        (folder / "upper/made").mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    lock = os.open(used, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        root = busybox_root(tmp_path / "root")
+        words = ("-q", "run", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}", "--", "id")
+        assert run_slimtrace(*words).returncode == 0
+        assert os.listdir(tmp_path / "scratch") == [used.name]
+    finally:
+        os.close(lock)
 
 
 # ---- where an overlay cannot be had

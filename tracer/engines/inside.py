@@ -187,7 +187,7 @@ class InsideLaunch:
     def _set_up(self, installs: Callable[[], int] | None) -> Guard:
         """Make the sandbox and its first process, up to its filter."""
         folder = make_folder(self._stage)
-        remove = partial(remove_folder, folder)
+        remove = partial(remove_folder, folder.path)
 
         def child(watch: socket.socket) -> Never:
             First(self._stage, folder, self._argv, self._other, watch, self._mask).run(installs)
@@ -199,6 +199,8 @@ class InsideLaunch:
             raise SlimtraceError(
                 f"cannot enter {self._stage.tree}: {error.strerror}", what_forbids(error)
             ) from error
+        finally:
+            os.close(folder.lock)
         self._other.close()
         self._guard, self.first = guard, guard.child
         message = receive(self._control)

@@ -40,7 +40,7 @@ from tracer.sandbox.userns import become, in_first_namespace, is_mapped, only_ma
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tracer.sandbox.scratch import Laid
+    from tracer.sandbox.scratch import Folder, Laid
     from tracer.sandbox.stage import Stage
 
 _FAILED = 125
@@ -60,7 +60,7 @@ class First:
     def __init__(
         self,
         stage: Stage,
-        folder: str,
+        folder: Folder,
         argv: Sequence[str],
         control: socket.socket,
         watch: socket.socket,
@@ -111,8 +111,8 @@ class First:
         socket.sethostname(stage.hostname)
         laid = enter_image(
             stage.tree,
-            self._folder,
-            files=files(self._folder),
+            self._folder.path,
+            files=files(self._folder.path),
             volumes=stage.volumes,
             own_xattrs=own_xattrs,
         )
@@ -133,8 +133,9 @@ class First:
         self._be_ready(laid)
 
     def _close_others(self) -> None:
-        """A descriptor of a directory outside would be a way out."""
-        ends = sorted({0, 1, 2, self._control.fileno(), self._watch.fileno()})
+        """A descriptor of a directory outside would be a way out; the lock stays with us."""
+        kept = {0, 1, 2, self._control.fileno(), self._watch.fileno(), self._folder.lock}
+        ends = sorted(kept)
         for low, high in zip(ends, [*ends[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(low + 1, high)
 

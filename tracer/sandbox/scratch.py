@@ -5,11 +5,13 @@ The layer may grow as large as the app makes it, so it lies on a disk and not in
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from tracer.errors import SlimtraceError
 from tracer.kernel.namespaces import CLONE_NEWNS, MS_BIND, MS_NODEV, mount, unshare
 
 _PREFIX = "slimtrace-scratch-"
+_SECONDS = 60.0
 _LOWER, _UPPER, _WORK, _MERGED = "lower", "upper", "work", "root"
 
 
@@ -27,15 +30,27 @@ class Laid(NamedTuple):
     why: str | None = None
 
 
-def make_folder() -> str:
+class Folder(NamedTuple):
+    """``lock`` is a descriptor: while any copy of it is open, the folder is in use."""
+
+    path: str
+    lock: int
+
+
+def make_folder() -> Folder:
     """A new folder in $TMPDIR, else in /var/tmp: /tmp is in memory on many machines.
+
+    Those that are in use no more go: who should have removed them was killed.
 
     :raises SlimtraceError: none can be made.
     """
     places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108
     place = next(name for name in places if name and os.access(name, os.W_OK | os.X_OK))
     try:
+        _sweep(place)
         folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.path.abspath(place))
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for name in (_LOWER, _UPPER, _WORK, _MERGED):
             os.mkdir(os.path.join(folder, name))
     except OSError as error:
@@ -43,7 +58,27 @@ def make_folder() -> str:
             f"cannot make a place to write to in {place}: {error.strerror}",
             "name another with TMPDIR",
         ) from error
-    return folder
+    return Folder(folder, lock)
+
+
+def _sweep(place: str) -> None:
+    """Remove what was left here, but nothing so new that it may not be locked yet."""
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            is_old = time.time() - status.st_mtime > _SECONDS
+            if entry.name.startswith(_PREFIX) and is_old and status.st_uid == os.geteuid():
+                _remove_unused(entry.path)
+
+
+def _remove_unused(folder: str) -> None:
+    with suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_folder(folder)
+        finally:
+            os.close(lock)
 
 
 def remove_folder(folder: str) -> None:

@@ -59,11 +59,11 @@ def stage_of(inside: Inside) -> Stage:
     )
 
 
-def make_folder(stage: Stage) -> str:
+def make_folder(stage: Stage) -> scratch.Folder:
     """A scratch folder for one run, with the files that engines show to a container in it."""
     folder = scratch.make_folder()
     for name, text in _shown(stage):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        with open(os.path.join(folder.path, name), "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(file.name, 0o644)
     return folder
