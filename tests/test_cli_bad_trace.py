@@ -23,6 +23,9 @@ RUN = (
     b'"image_digest":null,"started":"","machine":"x86_64","engine":"notify"}}\n'
 )
 PROCESS = b'{"process":1,"parent":null,"exe":"/x","argv":["x"]}\n'
+NESTED = b"[" * 1000 + b"]" * 1000
+SAVE = b'{"save":"/x","blob":"kept","stat":[33188,0,0,1,2]}\n'
+END = b'{"end":{"seconds":0.5,"exit_status":0,"signal":null,"complete":true}}\n'
 TRACE = HEADER + RUN + PROCESS + USE
 
 
@@ -50,6 +53,26 @@ TRACE = HEADER + RUN + PROCESS + USE
         ("an end before any run", HEADER + b'{"end":{}}\n', "line 2 is damaged"),
         ("a run without a command", HEADER + b'{"run":{}}\n', "line 2 is damaged"),
         ("a use by nobody", TRACE + USE.replace(b'"p":1', b'"p":"x"'), "line 5 is damaged"),
+        ("a relative path", TRACE + USE.replace(b"/x", b"x"), "no absolute path"),
+        ("a NUL in a path", TRACE + USE.replace(b"/x", rb"/\u0000"), "no absolute path"),
+        ("a state in lists", TRACE + USE.replace(b'"file"', NESTED), "line 5 is damaged"),
+        ("a moment in words", TRACE + USE.replace(b'"t":0', b'"t":"now"'), "is not a number"),
+        ("a stat of words", TRACE + USE.replace(b"}", b',"stat":"abcde"}'), "is no stat"),
+        ("a stat below 0", TRACE + USE.replace(b"}", b',"stat":[-1,0,0,0,0]}'), "is no stat"),
+        ("a copy elsewhere", TRACE + SAVE.replace(b"kept", b".."), "is no file's name"),
+        ("a copy without a name", TRACE + SAVE.replace(b"kept", b""), "is no file's name"),
+        ("a list of counts", TRACE + b'{"counts":7}\n', "line 5 is damaged"),
+        ("a port in words", TRACE + b'{"listen":"tcp","port":"80"}\n', "is not a whole number"),
+        ("an end of words", TRACE + END.replace(b"0.5", b'"x"'), "is not a number"),
+        ("a half end", TRACE + END.replace(b"true", b"1"), "is not true or false"),
+        ("an empty command", HEADER + RUN.replace(b'["x"]', b"[]"), "a run has no command"),
+        ("a command in a string", HEADER + RUN.replace(b'["x"]', b'"x"'), "is not a list"),
+        ("a relative cwd", HEADER + RUN.replace(b'"/"', b'"."'), "no absolute path"),
+        ("a user in words", HEADER + RUN.replace(b"0:0", b"root"), "is not UID:GID"),
+        ("an endless user", HEADER + RUN.replace(b"0:0", b"9" * 5000 + b":0"), "is not UID:GID"),
+        ("a list of variables", HEADER + RUN.replace(b"{},", b'["A"],'), "is no object"),
+        ("a number of a variable", HEADER + RUN.replace(b"{},", b'{"A":1},'), "is not a string"),
+        ("an image of none", HEADER + RUN.replace(b'"rootfs:/"', b"null"), "is not a string"),
     ],
 )
 def test_a_damaged_trace_is_refused(

@@ -23,7 +23,7 @@ from tracer.model import (
     Use,
 )
 from tracer.syscalls.classes import HOT
-from tracer.tracefile import SCHEMA
+from tracer.tracefile import SCHEMA, values
 from tracer.tracefile.text import get, get_list
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def read_trace(paths: str | Iterable[str]) -> Trace:
         for number, line in _lines(path):
             try:
                 fold.add(line)
-            except (KeyError, ValueError, TypeError, IndexError) as error:
+            # Messages show values, and Python nests no repr() as deep as orjson nests lists.
+            except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
                 raise TraceFileError(
                     f"cannot read {path}: line {number} is damaged ({error})",
                     "trace the app again",
@@ -125,53 +126,60 @@ class _Fold:
         elif "process" in line:
             parent = line["parent"]
             image = ProcessImage(
-                line["process"] + self.shift,
-                None if parent is None else parent + self.shift,
+                values.integer(line["process"]) + self.shift,
+                None if parent is None else values.integer(parent) + self.shift,
                 len(self.runs) - 1,
                 get(line, "exe"),
                 get_list(line, "argv"),
             )
             self.processes[image.id] = image
         elif "exit" in line:
-            process = line["exit"] + self.shift
-            self.processes[process] = replace(self.processes[process], exit_status=line["status"])
+            process = values.integer(line["exit"]) + self.shift
+            status = values.integer(line["status"])
+            self.processes[process] = replace(self.processes[process], exit_status=status)
         elif "save" in line or "save_b64" in line:
-            path = get(line, "save")
-            blob = os.path.join(self.folder, os.path.basename(line["blob"]))
-            self.saved.setdefault(path, SavedFile(path, blob, Fingerprint(*line["stat"])))
+            path = values.path(line, "save")
+            blob = os.path.join(self.folder, values.file_name(line["blob"]))
+            self.saved.setdefault(path, SavedFile(path, blob, values.fingerprint(line["stat"])))
         elif "syscall" in line:
-            self.syscalls[str(line["syscall"])] = None
+            self.syscalls[values.text(line["syscall"])] = None
         elif "listen" in line:
-            self.ports[Listening(str(line["listen"]), int(line["port"]))] = None
+            port = Listening(values.text(line["listen"]), values.integer(line["port"]))
+            self.ports[port] = None
         else:
             self._about_run(line)
 
     def _about_run(self, line: dict[str, Any]) -> None:
         if "gap" in line:
-            gap = Gap(str(line["gap"]), str(line["detail"]))
+            gap = Gap(values.text(line["gap"]), values.text(line["detail"]))
             self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
         elif "run" in line:
             self._close_run()
             self._run(line["run"])
         elif "counts" in line:
-            self.counts[-1] = Counter({str(name): int(n) for name, n in line["counts"].items()})
+            counts = dict(line["counts"])
+            self.counts[-1] = Counter({name: values.integer(n) for name, n in counts.items()})
         elif "end" in line:
             self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
             self.ended = True
 
     def _run(self, line: dict[str, Any]) -> None:
+        command = get_list(line, "command")
+        if not command:
+            raise ValueError("a run has no command")
+        digest, signal = line["image_digest"], line.get("stop_signal")
         self.runs.append(
             Run(
-                get_list(line, "command"),
-                get(line, "cwd"),
-                line["user"],
-                line["env"],
-                line["image"],
-                line["image_digest"],
-                line["started"],
-                line["machine"],
-                line["engine"],
-                line.get("stop_signal"),
+                command,
+                values.path(line, "cwd"),
+                values.user(line["user"]),
+                values.texts(line["env"]),
+                values.text(line["image"]),
+                None if digest is None else values.text(digest),
+                values.text(line["started"]),
+                values.text(line["machine"]),
+                values.text(line["engine"]),
+                None if signal is None else values.text(signal),
                 _volumes(line),
             )
         )
@@ -185,19 +193,20 @@ class _Fold:
             self.ended = True
 
     def _touch(self, line: dict[str, Any]) -> None:
-        name = get(line, "path")
+        name = values.path(line, "path")
         state = State(line["was"])
+        seconds = values.seconds(line["t"])
         stat = line.get("stat")
-        fingerprint = None if stat is None else Fingerprint(*stat)
+        fingerprint = None if stat is None else values.fingerprint(stat)
         path = self.paths.get(name)
         if path is None:
-            path = self.paths[name] = _Path(state, line["t"], fingerprint)
+            path = self.paths[name] = _Path(state, seconds, fingerprint)
         elif path.state is State.MISSING:
             path.state = state
         if path.fingerprint is None:
             path.fingerprint = fingerprint
         path.uses.add(Use(line["use"]))
-        path.processes.add(line["p"] + self.shift)
+        path.processes.add(values.integer(line["p"]) + self.shift)
 
     def trace(self) -> Trace:
         self._close_run()
@@ -238,4 +247,6 @@ def _volumes(line: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _only_end(line: dict[str, Any]) -> dict[str, Any]:
-    return {key: line[key] for key in ("seconds", "exit_status", "signal", "complete")}
+    kinds = {"seconds": values.seconds, "exit_status": values.integer, "signal": values.integer}
+    found = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
+    return {**found, "complete": values.truth(line["complete"])}

@@ -47,9 +47,11 @@ def get(line: Mapping[str, Any], key: str) -> str:
 
 def get_list(line: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """What :func:`put_list` put in. Raises KeyError or ValueError."""
+    words = line[key] if key in line else line[f"{key}_b64"]
+    if not isinstance(words, list):
+        raise ValueError(f"{words!r:.60} is not a list")  # noqa: TRY004 -- one kind for bad lines
     if key in line:
-        return tuple(map(_string, line[key]))
-    words = line[f"{key}_b64"]
+        return tuple(map(_string, words))
     return tuple(os.fsdecode(base64.b64decode(_string(word), validate=True)) for word in words)
 
 

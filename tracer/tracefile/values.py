@@ -1,0 +1,81 @@
+"""Values of a trace's lines, which are of the type that they must be or raise ValueError."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from tracer.model import Fingerprint
+from tracer.tracefile.text import get
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_USER = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
+
+
+def integer(value: object) -> int:
+    """A whole number, which a JSON ``true`` is not."""
+    if type(value) is not int:
+        raise ValueError(f"{value!r:.60} is not a whole number")
+    return value
+
+
+def seconds(value: object) -> float:
+    """A time since the run began."""
+    if type(value) not in {int, float}:
+        raise ValueError(f"{value!r:.60} is not a number")
+    return value  # type: ignore[return-value]
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.60} is not a string")  # noqa: TRY004 -- one kind for bad lines
+    return value
+
+
+def truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r:.60} is not true or false")  # noqa: TRY004 -- the same
+    return value
+
+
+def path(line: Mapping[str, Any], key: str) -> str:
+    """A path as :class:`TracedPath` has it: absolute, and one that the kernel would take."""
+    found = get(line, key)
+    if not found.startswith("/") or "\0" in found:
+        raise ValueError(f"{found!r:.60} is no absolute path")
+    return found
+
+
+def file_name(value: object) -> str:
+    """A name in one directory."""
+    found = text(value)
+    if found in {"", ".", ".."} or "/" in found or "\0" in found:
+        raise ValueError(f"{found!r:.60} is no file's name")
+    return found
+
+
+def user(value: object) -> str:
+    """``uid:gid``, numeric."""
+    found = text(value)
+    if not _USER.fullmatch(found):
+        raise ValueError(f"{found!r:.60} is not UID:GID")
+    return found
+
+
+def texts(value: object) -> dict[str, str]:
+    """Names and their strings."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.60} is no object")  # noqa: TRY004 -- the same
+    return {name: text(each) for name, each in value.items()}
+
+
+def fingerprint(value: object) -> Fingerprint:
+    """The five numbers of a ``stat``."""
+    if not isinstance(value, list) or len(value) != len(Fingerprint._fields):
+        raise ValueError(f"{value!r:.60} is no stat")
+    found = Fingerprint(*map(integer, value))
+    if min(found[:4]) < 0:  # a time may lie before 1970
+        raise ValueError(f"{value!r:.60} is no stat")
+    return found
