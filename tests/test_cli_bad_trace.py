@@ -24,6 +24,7 @@ RUN = (
 )
 PROCESS = b'{"process":1,"parent":null,"exe":"/x","argv":["x"]}\n'
 NESTED = b"[" * 1000 + b"]" * 1000
+OVER = b',"stat":[4294967296,0,0,0,0]'
 SAVE = b'{"save":"/x","blob":"kept","stat":[33188,0,0,1,2]}\n'
 END = b'{"end":{"seconds":0.5,"exit_status":0,"signal":null,"complete":true}}\n'
 TRACE = HEADER + RUN + PROCESS + USE
@@ -59,6 +60,7 @@ TRACE = HEADER + RUN + PROCESS + USE
         ("a moment in words", TRACE + USE.replace(b'"t":0', b'"t":"now"'), "is not a number"),
         ("a stat of words", TRACE + USE.replace(b"}", b',"stat":"abcde"}'), "is no stat"),
         ("a stat below 0", TRACE + USE.replace(b"}", b',"stat":[-1,0,0,0,0]}'), "is no stat"),
+        ("a mode too large", TRACE + USE.replace(b"}", OVER + b"}"), "is no stat"),
         ("a copy elsewhere", TRACE + SAVE.replace(b"kept", b".."), "is no file's name"),
         ("a copy without a name", TRACE + SAVE.replace(b"kept", b""), "is no file's name"),
         ("a list of counts", TRACE + b'{"counts":7}\n', "line 5 is damaged"),

@@ -76,6 +76,7 @@ def fingerprint(value: object) -> Fingerprint:
     if not isinstance(value, list) or len(value) != len(Fingerprint._fields):
         raise ValueError(f"{value!r:.60} is no stat")
     found = Fingerprint(*map(integer, value))
-    if min(found[:4]) < 0:  # a time may lie before 1970
+    # stat(3type): three words of 32 bits, and a size; a time may lie before 1970.
+    if min(found[:4]) < 0 or max(found[:3]) >> 32 or found.size >> 63:
         raise ValueError(f"{value!r:.60} is no stat")
     return found
