@@ -132,7 +132,10 @@ def _united(*groups: Iterable[str]) -> tuple[str, ...]:
 
 
 def _env(run: Run, base: Mapping[str, str], overrides: tuple[str, ...]) -> tuple[str, ...]:
-    env = {**base, **run.env, **parse_pairs("--env", overrides)}
+    ran = dict(run.env)
+    if run.image_digest and "PATH" not in base and ran.get("PATH") == DEFAULT_PATH:
+        del ran["PATH"]  # the image has none, and engines give this one
+    env = {**base, **ran, **parse_pairs("--env", overrides)}
     if "/" not in run.command[0]:  # the engine looks it up on the image's PATH
         env.setdefault("PATH", DEFAULT_PATH)
     return tuple(f"{name}={env[name]}" for name in sorted(env))

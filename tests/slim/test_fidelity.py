@@ -1,0 +1,167 @@
+"""Every kind of metadata, from layers into a slim image, held against the full one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import compile_static
+from entries import difference, entries
+from fullimages import run, unpacked
+from parts import need, need_root
+from specimens import grow
+from traces import command, environment, run_slimtrace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = """
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    puts("it ran");
+    return argc > 1 && strcmp(argv[1], "serve") == 0 ? pause() : 0;
+}
+"""
+FIXED = {b"dev", b"proc", b"run", b"sys", b"tmp"}
+"""These have one form in every slim image."""
+CONFIG = {
+    "--config.env": "NAME=value",
+    "--config.label": "org.example.team=blue",
+    "--config.exposedports": "8080/tcp",
+    "--config.volume": "/srv/data",
+    "--config.stopsignal": "SIGQUIT",
+    "--config.workingdir": "/usr",
+    "--config.user": "33:44",
+    "--config.cmd": "/program",
+    "--architecture": "amd64",
+}
+
+
+@pytest.fixture
+def layered(tmp_path: Path) -> str:
+    """A layout of three layers, by umoci, with all that an image may hold."""
+    need("umoci", "setfacl", "setcap")
+    need_root()
+    place, bundle = f"{tmp_path}/full", tmp_path / "bundle"
+    run("umoci", "init", "--layout", place)
+    run("umoci", "new", "--image", f"{place}:latest")
+    run("umoci", "unpack", "--image", f"{place}:latest", str(bundle))
+    root = bundle / "rootfs"
+    grow(root)
+    compile_static(str(root), PROGRAM)
+    compile_static(str(root), PROGRAM, "probe")
+    run("setfacl", "-m", "u:1000:r", str(root / "etc/ünï.conf"))
+    run("setcap", "cap_net_raw+ep", str(root / "usr/bin/su"))
+    os.mknod(root / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    again = ("umoci", "repack", "--refresh-bundle", "--image", f"{place}:latest", str(bundle))
+    run(*again)
+    os.link(root / "usr/bin/tool", root / "usr/tool-of-another-layer")
+    os.chown(root / "program", 12345, 54321)
+    run(*again)
+    (root / "empty").rmdir()
+    (root / "empty").write_text("now a file")
+    run(*again)
+    for option, value in CONFIG.items():
+        run("umoci", "config", "--image", f"{place}:latest", option, value)
+    return f"oci:{place}:latest"
+
+
+@pytest.mark.parametrize("rootless", [False, True])
+def test_every_kind_of_metadata_is_kept(
+    tmp_path: Path, layered: str, unprivileged: Sequence[str], *, rootless: bool
+) -> None:
+    """Also by an ordinary user, on whose disk all files are his own."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        work = Path(name)
+        run("cp", "-r", layered.removeprefix("oci:").removesuffix(":latest"), f"{work}/full")
+        run("chmod", "-R", "a+rwX", name)
+        env = {**environment(), "XDG_CACHE_HOME": f"{work}/cache", "HOME": name}
+        slim_image = f"oci:{work}/slim:latest"
+        said = []
+        for words in (
+            ("-q", "run", "--image", f"oci:{work}/full:latest", "-o", f"{work}/trace"),
+            ("build", f"{work}/trace", "--include", "/**", "-o", slim_image, "--json"),
+        ):
+            done = subprocess.run(
+                [*(unprivileged if rootless else ()), *command(*words)],
+                check=False,
+                capture_output=True,
+                text=True,
+                env=env,
+            )
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+        assert said[0] == "it ran\n"
+        slim = entries(unpacked(slim_image, tmp_path / "slim-tree"))
+        told = json.loads(run("skopeo", "inspect", "--config", "--raw", slim_image))["config"]
+    full = entries(unpacked(layered, tmp_path / "full-tree"))
+    kept = {path: entry for path, entry in slim.items() if path not in FIXED}
+    assert difference(kept, full) is None
+    lost = {path for path in full if path not in slim}
+    assert {path for path in lost if not path.startswith((b"dev/", b"run/"))} == {b"null"}
+    assert told["Env"] == ["NAME=value"]
+    assert told["Labels"] == {"org.example.team": "blue"}
+    assert (told["ExposedPorts"], told["Volumes"]) == ({"8080/tcp": {}}, {"/srv/data": {}})
+    assert (told["StopSignal"], told["WorkingDir"]) == ("SIGQUIT", "/usr")
+    assert (told["User"], told["Entrypoint"]) == ("33:44", ["/program"])
+
+
+def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> None:
+    """Else ``build`` warns that it cannot run."""
+    check = {"Test": ["CMD", "/probe", "a b"], "Interval": 30_000_000_000}
+    image = with_health_check(layered, check)
+    env = {**environment(), "XDG_CACHE_HOME": f"{tmp_path}/cache"}
+    trace = ("-q", "run", "--image", image, "-o", f"{tmp_path}/trace")
+    build = ("build", f"{tmp_path}/trace", "--json", "-o")
+    ran = run_slimtrace(*trace, env=env)
+    assert ran.returncode == 0, ran.stderr
+    warnings = json.loads(run_slimtrace(*build, f"oci:{tmp_path}/one", env=env).stdout)["warnings"]
+    (warning,) = [warning for warning in warnings if "healthcheck" in warning]
+    hint = warning.partition("--exec-in ")[2].partition(";")[0]
+    (words,) = shlex.split(hint)
+    serving = ("--append", "--exec-in", words, "--", "/program", "serve")
+    ran = run_slimtrace(*trace, *serving, env=env)
+    assert ran.returncode == 128 + signal.SIGQUIT, ran.stderr
+    done = run_slimtrace(*build, f"oci:{tmp_path}/two:latest", env=env)
+    assert not [w for w in json.loads(done.stdout)["warnings"] if "healthcheck" in w], done.stderr
+    told = json.loads(run("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/two:latest"))
+    assert told["config"]["Healthcheck"] == check
+    without = (*build, f"oci:{tmp_path}/three:latest", "--no-healthcheck")
+    assert run_slimtrace(*without, env=env).returncode == 0
+    told = json.loads(run("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/three:latest"))
+    assert "Healthcheck" not in told["config"]
+
+
+def with_health_check(image: str, check: object) -> str:
+    """The image with a health check, which is Docker's and no tool of OCI's sets."""
+    folder, _, tag = image.removeprefix("oci:").rpartition(":")
+    index = json.loads(Path(folder, "index.json").read_text())
+    manifest = json.loads(_blob(folder, index["manifests"][0]["digest"]).read_text())
+    config = json.loads(_blob(folder, manifest["config"]["digest"]).read_text())
+    config["config"]["Healthcheck"] = check
+    manifest["config"].update(_stored(folder, config))
+    index["manifests"][0].update(_stored(folder, manifest))
+    Path(folder, "index.json").write_text(json.dumps(index))
+    return f"oci:{folder}:{tag}"
+
+
+def _blob(folder: str, digest: str) -> Path:
+    return Path(folder, "blobs", *digest.split(":"))
+
+
+def _stored(folder: str, document: object) -> dict[str, str | int]:
+    data = json.dumps(document).encode()
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    _blob(folder, digest).write_bytes(data)
+    return {"digest": digest, "size": len(data)}
