@@ -12,14 +12,17 @@ import glob
 import os
 import re
 import secrets
+import stat
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from builder.images.outputs import replacing, writing
+from builder.images.outputs import removing, temporary_name, writing
 from builder.sources.index import Index, load_index
+from builder.sources.locks import alone, holding, take, take_now
 from builder.sources.owners import Owners, owners
 from builder.sources.removal import remove_tree
 from tracer.errors import SlimtraceError
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _held: dict[str, int] = {}
 """Descriptors of the locks of the images in use, by lock file; open until the process ends."""
 
+_PAUSE = 0.05  # seconds between looks at an image that somebody else is making
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DAMAGED = "remove it with: slimtrace cache --prune"
 
@@ -106,8 +110,8 @@ def find(digest: str, source: str) -> Kept | None:
         return None
     with writing(lock):
         if lock not in _held:
-            fd = _lock(lock, fcntl.LOCK_SH)
-            if not os.path.isdir(place):
+            fd = take(lock, fcntl.LOCK_SH)
+            if not _is_whole(place):
                 os.close(fd)
                 return None
             _held[lock] = fd
@@ -128,8 +132,13 @@ def keep(digest: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
         place = _place(digest)
         with writing(place):
             _make_folders(os.path.dirname(place))
-            with _alone(place):
-                if not os.path.isdir(place):
+            fd = take_now(f"{place}.lock")
+            if fd is None:
+                time.sleep(_PAUSE)
+                continue
+            with holding(place, fd):
+                if not _is_whole(place):
+                    remove_tree(place)
                     with _making(f"{place}.tmp") as folder:
                         _fill(folder, source, make)
                         os.rename(folder, place)
@@ -148,7 +157,7 @@ def keep_file(path: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
             note = os.path.join(cache_folder(), "files", _identity(path))
         with writing(note):
             _make_folders(os.path.dirname(note))
-            with _alone(note):
+            with alone(note):
                 known = _noted(note)
                 kept = find(known, source) if known is not None else None
                 if kept is not None:
@@ -161,8 +170,7 @@ def keep_file(path: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
                                 f"cannot read {path}: it was changed meanwhile", "try again"
                             )
                     _adopt(folder, _place(digest))
-                with replacing(note) as file:
-                    file.write(digest.encode())
+                _write(note, digest.encode())
 
 
 @contextmanager
@@ -171,7 +179,7 @@ def scratch() -> Generator[str]:
     place = os.path.join(cache_folder(), "scratch", secrets.token_hex(8))
     with writing(place):
         _make_folders(os.path.dirname(place))
-    with _alone(place), _making(f"{place}.tmp") as folder:
+    with alone(place), _making(f"{place}.tmp") as folder:
         yield folder
 
 
@@ -200,9 +208,8 @@ def prune() -> Pruned:
     for lock in _places("*/*.lock", "images/*/*.lock"):
         place = lock.removesuffix(".lock")
         with removing_from(place):
-            try:
-                fd = _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            fd = take_now(lock)
+            if fd is None:
                 if os.path.isdir(place):
                     used.append(place)
                 continue
@@ -258,21 +265,63 @@ def _fill(folder: str, source: str, make: Callable[[str], Unpacked]) -> str:
         "config": made.config,
         "size": made.index.totals().size,
         "sources": [source],
+        "boot": _boot(),
     }
-    with open(os.path.join(folder, "image.json"), "xb") as file:
-        file.write(orjson.dumps(told))
-    # What a crash of the system loses of thousands of files must not be taken for an image.
-    os.sync()
+    _write(os.path.join(folder, "image.json"), orjson.dumps(told))
     return made.digest
+
+
+def _is_whole(place: str) -> bool:
+    """Whether an image is there, all of it.
+
+    Nothing is synced when one is made: that would wait for whatever else the system has to write.
+    A crash may have cost files their ends then, which is looked for once after each boot.
+    """
+    path = os.path.join(place, "image.json")
+    try:
+        with open(path, "rb") as file:
+            told = orjson.loads(file.read())
+        if told["boot"] == _boot():
+            return True
+        index = load_index(os.path.join(place, "index"))
+        for name in index.paths():
+            node = index.get(name)
+            if node is not None and stat.S_ISREG(node.mode):
+                there = os.lstat(os.path.join(place, "root", name))
+                if there.st_size != node.size:
+                    return False
+        _write(path, orjson.dumps({**told, "boot": _boot()}))
+    except (OSError, ValueError, KeyError, TypeError, SlimtraceError):
+        return False
+    return True
+
+
+def _boot() -> str:
+    """What random(4) calls this boot of the system."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def _write(path: str, data: bytes) -> None:
+    """Replace a file, which is whole or the old one unless the system crashes."""
+    beside = temporary_name(path)
+    with removing(beside):
+        with open(beside, "xb") as file:
+            file.write(data)
+        os.rename(beside, path)
 
 
 def _adopt(folder: str, place: str) -> None:
     _make_folders(os.path.dirname(place))
-    with _alone(place):
-        if os.path.isdir(place):
-            remove_tree(folder)
-        else:
-            os.rename(folder, place)
+    while not _is_whole(place):
+        fd = take_now(f"{place}.lock")
+        if fd is None:
+            time.sleep(_PAUSE)
+            continue
+        with holding(place, fd):
+            if not _is_whole(place):
+                remove_tree(place)
+                os.rename(folder, place)
 
 
 def _read(place: str, source: str) -> Kept:
@@ -286,8 +335,7 @@ def _read(place: str, source: str) -> Kept:
     except (ValueError, KeyError, TypeError) as error:
         raise SlimtraceError(f"cannot read {path}: it is damaged", _DAMAGED) from error
     if source not in sources:
-        with replacing(path) as file:
-            file.write(orjson.dumps({**told, "sources": [*sources, source]}))
+        _write(path, orjson.dumps({**told, "sources": [*sources, source]}))
     return Kept(digest, place, config)
 
 
@@ -339,36 +387,3 @@ def _making(folder: str) -> Generator[str]:
         yield folder
     finally:
         remove_tree(folder)
-
-
-@contextmanager
-def _alone(place: str) -> Generator[None]:
-    """Hold the lock of ``place`` alone. A lock of something that then is not there goes."""
-    fd = _lock(f"{place}.lock", fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        if not os.path.exists(place):
-            os.unlink(f"{place}.lock")
-        os.close(fd)
-
-
-def _lock(path: str, how: int) -> int:
-    """A descriptor of a lock file that is locked.
-
-    :raises BlockingIOError: that would wait and must not.
-    :raises OSError: the file cannot be made.
-    """
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, how)
-            # Who removes something removes its lock: another one may be there by now.
-            if os.path.samestat(os.fstat(fd), os.stat(path)):
-                return fd
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
