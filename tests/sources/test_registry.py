@@ -1,0 +1,108 @@
+"""Images in a real registry."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from layouts import Layout, entry, paths, tar
+from parts import need
+
+from builder.sources.full import open_image
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+CONFIG = """
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """``HOST:PORT`` of a registry that skopeo is told to trust without TLS."""
+    need("docker-registry", "skopeo")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "config.yml").write_text(CONFIG.format(folder=tmp_path, port=port))
+    trusted = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'
+    conf = tmp_path / "home/.config/containers"
+    conf.mkdir(parents=True)
+    (conf / "registries.conf").write_text(trusted)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    words = ["docker-registry", "serve", str(tmp_path / "config.yml")]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(words, stdout=quiet, stderr=quiet) as process:
+        deadline = time.monotonic() + 30
+        while True:
+            with socket.socket() as tried:
+                if tried.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+        process.kill()
+
+
+def push(source: str, destination: str, *options: str) -> None:
+    words = ["skopeo", "copy", "-q", *options, source, destination]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_image_is_fetched_once(
+    tmp_path: Path, registry: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = Layout(tmp_path / "image")
+    image = layout.image([tar(entry("a"))])
+    layout.list(image)
+    name = f"docker://{registry}/team/app:1.0"
+    push(f"oci:{tmp_path}/image", name)
+    found = open_image(name)
+    assert (found.digest, paths(found.index)) == (image["digest"], ["a"])
+    assert capsys.readouterr().err.count("fetching") == 1
+    assert open_image(name).root == found.root
+    assert open_image(f"docker://{registry}/team/app@{found.digest}").root == found.root
+    assert open_image(f"oci:{tmp_path}/image").root == found.root
+    assert capsys.readouterr().err == ""
+    with pytest.raises(SlimtraceError, match="cannot read docker://"):
+        open_image(f"docker://{registry}/team/none:1")
+
+
+def test_the_platform_in_a_registry(tmp_path: Path, registry: str) -> None:
+    layout = Layout(tmp_path / "image")
+    listed = [
+        {
+            **layout.image([tar(entry(architecture))], architecture),
+            "platform": {"os": "linux", "architecture": architecture},
+        }
+        for architecture in ("amd64", "arm64", "s390x")
+    ]
+    kind = "application/vnd.oci.image.index.v1+json"
+    layout.list(layout.document({"schemaVersion": 2, "manifests": listed}, kind))
+    name = f"docker://{registry}/app"
+    push(f"oci:{tmp_path}/image", f"{name}:latest", "--all")
+    own = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    assert paths(open_image(name).index) == [own]
+    assert paths(open_image(name, "linux/s390x").index) == ["s390x"]
+    with pytest.raises(SlimtraceError, match="an image for linux/riscv64") as raised:
+        open_image(name, "linux/riscv64")
+    assert "linux/amd64, linux/arm64, linux/s390x" in str(raised.value.hint)
+
+
+def test_without_skopeo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/none")
+    with pytest.raises(SlimtraceError, match="skopeo is not installed"):
+        open_image("docker://example.org/app")
