@@ -216,6 +216,22 @@ def test_a_chroot_in_the_image(inside: Callable[..., Ran]) -> None:
     assert not {"/etc/conf", "/etc/real"} & ran.touches().keys()
 
 
+def test_mounts_of_its_own_in_the_image(inside: Callable[..., Ran]) -> None:
+    """What lies in a file system that the app mounted is no file of the image: a gap says so."""
+
+    def add(root: Path) -> None:
+        for applet in ("mount", "unshare"):
+            (root / "bin" / applet).symlink_to("busybox")
+
+    lines = "cat /srv/f; mount -t tmpfs none /srv; echo in >/srv/g; cat /srv/g /etc/hello"
+    argv = ["unshare", "-r", "-m", "sh", "-c", lines]
+    ran = inside(argv, tree={"srv/f": "f\n", "etc/hello": "hi\n"}, more=add)
+    assert (ran.status, ran.out) == (0, "f\nin\nhi\n")
+    assert [gap["kind"] for gap in ran.run["gaps"]] == ["foreign-root"]
+    assert ran.touches()["/etc/hello"] == "file read"
+    assert ran.touches()["/srv/f"] == "file read"
+
+
 # ---- what the app sees
 
 
