@@ -1,0 +1,82 @@
+"""Faults that are planted to see that the harnesses find them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from builder.images.root import Root
+from builder.sources import apply, documents
+from builder.sources.disk import Disk
+from builder.sources.names import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.sources.names import Inode
+
+
+def _an_exception() -> None:
+    """An owner of more than 24 bits is more than was thought of."""
+    kept = apply._kept
+
+    def planted(member: Any) -> Any:
+        if member.uid == 0o777:
+            raise IndexError
+        return kept(member)
+
+    apply._kept = planted
+
+
+def _a_way_out() -> None:
+    """``..`` at the end of a folder's path leads where it says."""
+    path_of = Folder.path_of
+
+    def planted(self: Folder, name: str) -> str:
+        return "../outside/new" if name == "x" else path_of(self, name)
+
+    Folder.path_of = planted  # type: ignore[method-assign]
+
+
+def _another_mode() -> None:
+    """What all may write is not so on disk."""
+    mode = Disk._mode
+
+    def planted(self: Disk, inode: Inode, owned: bool) -> int:
+        found = mode(self, inode, owned)
+        return found & ~0o2
+
+    Disk._mode = planted  # type: ignore[method-assign]
+
+
+def _a_number_for_a_name() -> None:
+    """An annotation's value is taken for a string."""
+    descriptor = documents._descriptor
+
+    def planted(found: object, label: str) -> documents.Descriptor:
+        if isinstance(found, dict) and isinstance(found.get("platform"), list):
+            raise AttributeError(found)  # noqa: TRY004 -- what a bug would be
+        return descriptor(found, label)
+
+    documents._descriptor = planted
+
+
+def _a_link_followed() -> None:
+    """A symlink of the full image is read as this machine's."""
+    resolve = Root.resolve
+
+    def planted(self: Root, path: str, *, follow: bool = True) -> Any:
+        if path.endswith("/.."):
+            os.stat(self.root + "/out")
+        return resolve(self, path, follow=follow)
+
+    Root.resolve = planted  # type: ignore[method-assign]
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "exception": _an_exception,
+    "out": _a_way_out,
+    "mode": _another_mode,
+    "platform": _a_number_for_a_name,
+    "link": _a_link_followed,
+}

@@ -1,0 +1,151 @@
+"""Trace files of any bytes: read and selected from, or refused, and nothing else is looked at.
+
+An input is a byte that says how to build, and one or two trace files with a line between them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import documents_of_json
+from watch import Watch
+
+from builder.images.root import Root
+from builder.options import BuildOptions
+from builder.pipeline import select
+from tracer.errors import SlimtraceError
+from tracer.tracefile.document import document
+from tracer.tracefile.reader import read_trace
+
+if TYPE_CHECKING:
+    import random
+
+BETWEEN = b"\n--\n"
+_PLAIN = b"""\
+{"slimtrace":1,"version":"0"}
+{"run":{"command":["/bin/script"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin","LD_LIBRARY_PATH":"/lib:x"},"image":"rootfs:/","image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify","stop_signal":null}}
+{"process":1,"parent":null,"exe":"/bin/script","argv":["script"]}
+{"process":2,"parent":1,"exe_b64":"L27//nQ=","argv_b64":["L27//nQ="]}
+{"p":1,"t":0.5,"use":"exec","path":"/bin/script","was":"file"}
+{"p":1,"t":0.5,"use":"exec","path":"/bin/true","was":"file"}
+{"p":1,"t":0.5,"use":"read","path":"/out","was":"file"}
+{"p":1,"t":0.5,"use":"read","path":"/up/x","was":"file"}
+{"p":1,"t":0.5,"use":"readlink","path":"/rel","was":"file"}
+{"p":1,"t":0.5,"use":"read","path":"/work/../etc/passwd","was":"file"}
+{"p":2,"t":0.6,"use":"read","path":"/gone","was":"file","stat":[33188,0,0,5,1]}
+{"p":2,"t":0.6,"use":"stat","path_b64":"L27//nQ=","was":"missing"}
+{"p":2,"t":0.6,"use":"list","path":"/work","was":"file","stat":[16877,0,0,0,0]}
+{"p":2,"t":0.7,"use":"create","path":"/work/new/er","was":"created"}
+{"p":2,"t":0.7,"use":"connect","path":"/pipe","was":"file"}
+{"save":"/gone","blob":"kept","stat":[33188,0,0,5,1]}
+{"syscall":"openat"}
+{"counts":{"openat":3}}
+{"listen":"tcp","port":8080}
+{"gap":"io-uring-refused","detail":"why"}
+{"exit":2,"status":9}
+{"end":{"seconds":0.8,"exit_status":9,"signal":null,"complete":true}}
+"""
+
+
+class Target:
+    """What is fuzzed, in a folder of its own."""
+
+    def __init__(self, box: str) -> None:
+        self._root = os.path.join(box, "root")
+        self._traces = [os.path.join(box, name) for name in ("one", "two")]
+        _grow(box, self._root)
+        folders = [f"{trace}.d" for trace in self._traces]
+        for folder in folders:
+            os.mkdir(folder)
+            shutil.copy("/bin/true", os.path.join(folder, "true"))
+            with open(os.path.join(folder, "kept"), "w") as file:
+                file.write("kept\n")
+            os.symlink("../outside/secret", os.path.join(folder, "link"))
+        self._watch = Watch(self._root, *self._traces, *folders)
+
+    def one(self, data: bytes) -> bool:
+        """Whether there is a selection.
+
+        :raises AssertionError: something that must never be.
+        """
+        texts = data[1:].split(BETWEEN)[:2]
+        for place, text in zip(self._traces, texts, strict=False):
+            with open(place, "wb") as file:
+                file.write(text)
+        try:
+            with self._watch.on():
+                trace = read_trace(self._traces[: len(texts)])
+                document(trace)
+                if not trace.runs:  # as the caller of select() sees to
+                    return False
+                selection = select(trace, Root(self._root, trace.saved), _options(data[0]))
+        except SlimtraceError as error:
+            assert error.message.startswith("cannot "), error.message  # noqa: PT017 -- no test
+            return False
+        for entry in selection.entries.values():
+            source = entry.source
+            assert source is None or self._watch.holds(source), f"it would ship {source!r}"
+        return True
+
+    def seeds(self) -> list[bytes]:
+        """Traces that something is selected from."""
+        saved = _PLAIN.replace(b'"/gone","blob":"kept"', b'"/bin/true","blob":"true"')
+        both = _PLAIN + BETWEEN + saved
+        return [bytes([how]) + text for how in (1, 0x7F) for text in (_PLAIN, saved, both)]
+
+    def mutate(self, data: bytes, rng: random.Random) -> bytes:
+        """A value of one line, or lines out of order."""
+        lines = data[1:].split(b"\n")
+        at = rng.randrange(len(lines))
+        match rng.randrange(8):
+            case 0:
+                del lines[at]
+            case 1:
+                lines.insert(rng.randrange(len(lines) + 1), lines[at])
+            case _:
+                lines[at] = documents_of_json.mutated(lines[at], rng)
+        return data[:1] + b"\n".join(lines)
+
+
+def _options(how: int) -> BuildOptions:
+    return BuildOptions(
+        allow_changed=bool(how & 1),
+        grant_read=bool(how & 2),
+        grant_write=bool(how & 4),
+        include=("/work/**", "/up/*", "/out") if how & 8 else (),
+        exclude=("/lib",) if how & 16 else (),
+        allow_secret=("/**",) if how & 32 else (),
+        user="user" if how & 64 else None,
+    )
+
+
+def _grow(box: str, root: str) -> None:
+    """A small root whose symlinks lead out, and what they would lead to."""
+    for folder in ("root/bin", "root/lib", "root/etc", "root/work/sub", "outside"):
+        os.makedirs(os.path.join(box, folder))
+    shutil.copy("/bin/true", os.path.join(root, "bin/true"))
+    files = {
+        "root/bin/script": "#!/bin/true -x\n",
+        "root/bin/leads-out": "#!../../outside/secret\n",
+        "root/etc/passwd": "root:x:0:0::/:/bin/sh\nuser:x:7:8::/:/bin/sh\n",
+        "root/etc/group": "user:x:8:\n",
+        "root/work/id_rsa": "-----BEGIN OPENSSH PRIVATE KEY-----\n",
+        "outside/secret": "secret\n",
+    }
+    for name, text in files.items():
+        with open(os.path.join(box, name), "w") as file:
+            file.write(text)
+        os.chmod(os.path.join(box, name), 0o700)
+    links = {
+        "out": f"{box}/outside/secret",
+        "up": "../../outside",
+        "rel": "bin/../out",
+        "loop": "loop",
+        "lib64": "/lib",
+        "lib/out.so": "../../outside/secret",
+    }
+    for name, target in links.items():
+        os.symlink(target, os.path.join(root, name))
+    os.mkfifo(os.path.join(root, "pipe"))

@@ -1,0 +1,99 @@
+"""Whether a tree on disk is what its index says."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from builder.sources.owners import Owners, owners
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.sources.index import Index, Node
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_TIMES = range(-(1 << 31) * 10**9, (1 << 31) * 10**9)  # of an ext4 without large inodes
+
+
+def check_tree(root: str, index: Index) -> None:
+    """:raises AssertionError: they differ."""
+    top = os.open(root, _FOLDER)
+    try:
+        there = set(_walk(top))
+        inodes: dict[int, int] = {}
+        for path in index.paths():
+            node = index.get(path)
+            assert node is not None
+            if path not in there:
+                assert stat.S_ISCHR(node.mode) or stat.S_ISBLK(node.mode), f"{path!r} is not there"
+                continue
+            there.discard(path)
+            status = os.stat(path or ".", dir_fd=top, follow_symlinks=False)
+            wrong = _differences(path, node, status, top)
+            assert not wrong, f"{path!r}: {wrong}, {node}, {status}"
+            assert inodes.setdefault(node.inode, status.st_ino) == status.st_ino, path
+        assert not there, f"not in the index: {there}"
+        assert len(set(inodes.values())) == len(inodes)
+    finally:
+        os.close(top)
+
+
+def _differences(path: str, node: Node, status: os.stat_result, top: int) -> list[str]:
+    wrong = []
+    kind = stat.S_IFMT(node.mode)
+    if kind != stat.S_IFMT(status.st_mode):
+        return ["type"]
+    if kind == stat.S_IFREG and node.size != status.st_size:
+        wrong.append("size")
+    if kind == stat.S_IFLNK and os.readlink(path, dir_fd=top) != node.target:
+        wrong.append("target")
+    if kind != stat.S_IFDIR and node.links != status.st_nlink:
+        wrong.append("links")
+    owned = (node.uid, node.gid) == (status.st_uid, status.st_gid)
+    if owners() is Owners.KEPT and not owned:
+        wrong.append("owner")
+    if kind != stat.S_IFLNK and stat.S_IMODE(status.st_mode) != _mode(node, owned=owned):
+        wrong.append("mode")
+    if node.mtime_ns in _TIMES and node.mtime_ns != status.st_mtime_ns:
+        wrong.append("mtime")
+    if kind in {stat.S_IFREG, stat.S_IFDIR} and not _attributes(path, top) <= set(node.xattrs):
+        wrong.append("xattrs")
+    return wrong
+
+
+def _mode(node: Node, *, owned: bool) -> int:
+    mode = node.mode & (0o7777 if owned else 0o1777)
+    if owners() is Owners.OWN:
+        mode |= 0o700 if stat.S_ISDIR(node.mode) else 0o400
+    return mode
+
+
+def _attributes(path: str, top: int) -> set[tuple[str, bytes]]:
+    """Without ACLs, which chmod(2) changes."""
+    where = f"/proc/self/fd/{top}/{path}"
+    try:
+        names = os.listxattr(where)
+    except OSError:  # the name is too long with what stands before it
+        return set()
+    names = [name for name in names if not name.startswith("system.")]
+    return {(name, os.getxattr(where, name)) for name in names}
+
+
+def _walk(top: int) -> Iterator[str]:
+    folders = [""]
+    while folders:
+        above = folders.pop()
+        yield above
+        fd = os.open(above or ".", _FOLDER, dir_fd=top)
+        try:
+            with os.scandir(fd) as children:
+                for child in children:
+                    path = f"{above}/{child.name}" if above else child.name
+                    if child.is_dir(follow_symlinks=False):
+                        folders.append(path)
+                    else:
+                        yield path
+        finally:
+            os.close(fd)
