@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FUZZING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzzing.py")
 SECONDS = int(os.environ.get("SLIMTRACE_FUZZ_SECONDS", "15"))
-LONGEST = 60
+LONGEST = 120
 """Seconds that a planted fault takes to be found at most; few need more than ten."""
 SEED = 20240501
 HARNESSES = {"fuzz_layers": 300, "fuzz_images": 100, "fuzz_traces": 300}
