@@ -31,7 +31,8 @@ def folders_written(trace: Trace, root: Root) -> dict[str, Wanted]:
     found = {}
     for path in trace.with_state(State.CREATED):
         folder = os.path.dirname(path.path)
-        while folder != "/" and _is_created(trace, folder):
+        # "//" is its own dirname, as "/" is (POSIX leaves it a meaning of its own).
+        while folder.strip("/") and _is_created(trace, folder):
             folder = os.path.dirname(folder)
         own = root.resolve(folder)
         if own.exists and root.kind(own.path) is Kind.DIRECTORY and why_outside(own.path) is None:

@@ -228,6 +228,12 @@ def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["/", "//", "///"])
+def test_a_trace_that_says_the_root_was_made_is_no_endless_walk(tmp_path: Path, path: str) -> None:
+    top = plant(tmp_path / "root", {"/f": "f"})
+    assert "/f" in chosen(top, trace(top, ["/f"], created=[path])).entries
+
+
 def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/srv/db": "x", "/var/data": None, "/var/all": None, "/a": ""})
     (top / "var/all").chmod(0o777)
