@@ -53,7 +53,9 @@ class _Image(NamedTuple):
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[Opened]:
     from builder.sources.full import open_image  # noqa: PLC0415 -- for images alone
+    from tracer.rootless import become_root  # noqa: PLC0415
 
+    become_root()
     full = open_image(image, platform)
     config = full.config.get("config")
     of_image = config if isinstance(config, dict) else {}

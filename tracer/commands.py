@@ -244,12 +244,9 @@ def run(
 
 
 def _open(image: str, platform: str | None) -> AbstractContextManager[Opened]:
-    """Become root where files of many owners can be kept, and open an image there."""
-    from tracer.rootless import become_root  # noqa: PLC0415 -- for images alone
-
+    """What the front door's opener opens, as root where files of many owners can be kept."""
     if Images.opener is None:
         raise UsageError(f"cannot open {image}: nothing here reads images")
-    become_root()
     return Images.opener(image, platform)
 
 

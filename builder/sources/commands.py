@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from builder.sizes import human
 from tracer.console import say
+from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from builder.sources.cache import Listed, Pruned
@@ -33,6 +35,10 @@ def cache(
     from builder.sources import cache as kept  # noqa: PLC0415 -- --help pays nothing
 
     if prune:
+        from tracer.rootless import become_root  # noqa: PLC0415
+
+        with suppress(SlimtraceError):  # then only the images of subordinate users stay
+            become_root()
         _pruned(kept.prune(), json)
         return
     images = kept.listing()
