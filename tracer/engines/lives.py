@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tracer import tracee
 from tracer.binfmt import is_program
@@ -18,6 +18,7 @@ from tracer.decode.execs import is_script
 from tracer.engines.launching import Callers
 from tracer.engines.order import BirthOrder
 from tracer.engines.pidfds import Pidfds
+from tracer.engines.process_images import Exec, Past, Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tracer.decode.execs import Execs
     from tracer.engines.choose import Launches
     from tracer.engines.guard import Guard
+    from tracer.engines.process_images import Inode
     from tracer.model import Place, Use
     from tracer.recorder import Recorder
 
@@ -34,46 +36,6 @@ _SWEEP_EVERY = 4096
 _SWEEP_SECONDS = 5.0
 _PATIENCE = 0.25
 """Seconds after which the kernel is asked about an exec, if the caller makes no other call."""
-
-_Inode = tuple[int, int]
-
-
-class _Program(NamedTuple):
-    """What a process image runs: the file that the exec was to run, and the kernel's words."""
-
-    inode: _Inode | None
-    exe: bytes | None
-    argv: tuple[str, ...]
-
-
-class _Past(NamedTuple):
-    """What a process ran before an exec, and when that was known to be over.
-
-    Until then another thread may have made children that run what was before.
-    """
-
-    image: int
-    moment: int | None
-
-
-class _Exec(NamedTuple):
-    """An exec under way.
-
-    :ivar code: where the call returns to if it fails: memory that a new program has not.
-    :ivar expected: what the process will run, where that is known beforehand.
-    :ivar stack: where the stack was before, if the new program may look as the old one.
-    :ivar moment: when it began, in the order of births.
-    """
-
-    caller: int
-    previous: int | None
-    path: bytes
-    inode: _Inode | None
-    code: int
-    expected: _Program | None
-    stack: bytes | None
-    since: float
-    moment: int | None
 
 
 class Lives:
@@ -94,12 +56,12 @@ class Lives:
         self.images: dict[int, int] = {}
         self._groups: dict[int, int] = {}  # thread → its process
         self._threads: dict[int, set[int]] = {}  # process → its threads beside the leader
-        self._pending: dict[int, _Exec] = {}  # by process
-        self._before: dict[int, list[_Past]] = {}  # by process: what it ran before, oldest first
+        self._pending: dict[int, Exec] = {}  # by process
+        self._before: dict[int, list[Past]] = {}  # by process: what it ran before, oldest first
         self._order = BirthOrder()
         self._callers = Callers()
-        self._exes: dict[tuple[bytes, _Inode], bytes] = {}
-        self._programs: dict[int, _Program] = {}  # by image
+        self._exes: dict[tuple[bytes, Inode], bytes] = {}
+        self._programs: dict[int, Program] = {}  # by image
         self._owners: dict[int, int] = {}  # process → the image that its last exec made
         self.reapers = False
         self._born = 0
@@ -197,7 +159,7 @@ class Lives:
             inode = None if status is None else (status.st_dev, status.st_ino)
             before = self._programs.get(previous or 0)
             again = before is None or before.inode == inode or before.inode is None
-            self._pending[group] = _Exec(
+            self._pending[group] = Exec(
                 tid,
                 previous,
                 path,
@@ -211,15 +173,15 @@ class Lives:
             self.images.pop(tid, None)
             self.images.pop(group, None)
 
-    def _expected(self, stop: Stop, path: bytes, inode: _Inode | None) -> _Program | None:
+    def _expected(self, stop: Stop, path: bytes, inode: Inode | None) -> Program | None:
         """What an exec will make of its caller, where the same file was executed before."""
         if inode is None or self._execs.is_script(stop.tid):
             return None
         exe = self._exes.get((path, inode))
         argv = None if exe is None else self._callers.arguments(stop)
-        return None if argv is None else _Program(inode, exe, argv)
+        return None if argv is None else Program(inode, exe, argv)
 
-    def _settle(self, tid: int, group: int, under_way: _Exec) -> int | None:
+    def _settle(self, tid: int, group: int, under_way: Exec) -> int | None:
         """After an exec began, a thread of the process calls: see whether the exec succeeded."""
         if self._is_new(group, under_way):
             return self._executed(group, under_way)
@@ -232,7 +194,7 @@ class Lives:
             return self._runs(tid, previous)
         return previous
 
-    def _is_new(self, group: int, under_way: _Exec) -> bool:
+    def _is_new(self, group: int, under_way: Exec) -> bool:
         """Whether it runs another program now, or the same again: then its stack has moved.
 
         Where stacks do not move (personality(2), ADDR_NO_RANDOMIZE) an exec of the same program
@@ -252,7 +214,7 @@ class Lives:
             return True
         return before.argv != tracee.command_line(group)
 
-    def _executed(self, group: int, under_way: _Exec) -> int:
+    def _executed(self, group: int, under_way: Exec) -> int:
         """The process runs another program. All its other threads are gone (execve(2))."""
         del self._pending[group]
         previous = under_way.previous
@@ -267,7 +229,7 @@ class Lives:
         self._owners[group] = image
         self._started.discard(group)
         if previous is not None:
-            self._before.setdefault(group, []).append(_Past(previous, self._order.now()))
+            self._before.setdefault(group, []).append(Past(previous, self._order.now()))
         if not self._pidfds.keep(group) and self._pidfds.is_full:
             self._ask_who_ended()
             self._pidfds.keep(group)
@@ -275,8 +237,8 @@ class Lives:
         return image
 
     def _program(
-        self, group: int, under_way: _Exec, touches: Sequence[tuple[Use, Place]]
-    ) -> _Program:
+        self, group: int, under_way: Exec, touches: Sequence[tuple[Use, Place]]
+    ) -> Program:
         """What a process runs now, and what others will that execute the same.
 
         That is not known of scripts, and where binfmt_misc has another program run: their
@@ -286,7 +248,7 @@ class Lives:
         inode = under_way.inode
         if exe and inode and not is_script(touches) and _inode_of(group) == inode:
             self._exes[under_way.path, inode] = exe
-        return _Program(inode, exe, argv)
+        return Program(inode, exe, argv)
 
     def _describe(
         self,
@@ -394,7 +356,7 @@ class Lives:
             self._unheard(group)
 
 
-def _inode_of(process: int) -> _Inode | None:
+def _inode_of(process: int) -> Inode | None:
     """The file that a process runs."""
     try:
         status = os.stat(f"/proc/{process}/exe")
