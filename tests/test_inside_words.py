@@ -183,8 +183,8 @@ IMAGE = ("--image", "rootfs:/")
         ([*IMAGE, "--network", "bridge"], 2, "cannot use --network bridge: choose host or none"),
         ([*IMAGE, "--exec-in", "a 'b"], 2, "cannot use --exec-in a 'b: No closing quotation"),
         ([*IMAGE, "--exec-in", ""], 2, "cannot use --exec-in with nothing to run"),
-        (["--image", "rootfs:/no/such"], 125, "there is no directory /no/such"),
-        (["--image", "what:x"], 2, "cannot open what:x: it is not rootfs:DIR"),
+        (["--image", "rootfs:/no/such"], 125, "cannot read rootfs:/no/such: it is not a directory"),
+        (["--image", "what:x"], 2, "it names no image"),
         (
             [*IMAGE, "--network", "none", "--ready", "tcp:80"],
             2,

@@ -187,6 +187,7 @@ class _Lives:
 
     def __init__(self, tid: int) -> None:
         self.images = {tid: IMAGE}
+        self.first = None
 
     def image_of(self, tid: int) -> int | None:
         return self.images.get(tid)

@@ -64,7 +64,7 @@ def _about(pid: int, attachment: Attachment) -> Run:
     ids = tracee.identity(pid)
     cwd = tracee.link(b"/proc/%d/cwd" % pid)
     return Run(
-        command=tracee.command_line(pid),
+        command=attachment.command_line(),
         cwd=os.fsdecode(cwd or b"/"),
         user="{}:{}".format(*ids),
         env=environment.kept(tracee.environment(pid)),

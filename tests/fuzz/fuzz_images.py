@@ -53,7 +53,8 @@ class Target:
         os.environ.update({"XDG_CACHE_HOME": os.path.join(box, "cache"), **_LIMITS})
         verbosity.quiet = True
         os.sync = lambda: None  # all of this machine's, once for every input
-        self._watch = Watch(self._place, os.path.join(box, "cache"), "/proc/self/uid_map")
+        kernels = ("/proc/self/uid_map", "/proc/sys/kernel/random/boot_id")
+        self._watch = Watch(self._place, os.path.join(box, "cache"), *kernels)
 
     def one(self, data: bytes) -> bool:
         """Whether the image was taken.

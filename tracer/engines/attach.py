@@ -56,6 +56,11 @@ class Attachment:
         while any(self._seize(below) for below in _below(pid) if below not in self._threads):
             continue
 
+    def command_line(self) -> tuple[str, ...]:
+        """What the first process runs, told by a thread that lives: its leader may have ended."""
+        thread = self._threads[self.pid][0]
+        return tracee.command_line(thread) or (tracee.program(thread),)
+
     def _seize(self, process: int) -> bool:
         """Seize the threads of a process; False when it is gone."""
         threads: list[int] = []
