@@ -13,7 +13,7 @@ from tracer.errors import SlimtraceError
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from builder.globs import Glob
     from builder.images.root import Resolved, Root
@@ -52,11 +52,14 @@ def pick(
     dropped: list[Dropped] = []
     changed: list[str] = []
     directories: dict[str, Fingerprint] = {}
+    volumes = {volume for run in trace.runs for volume in run.volumes}
     for traced in trace.with_state(State.FILE):
         follow = follows(traced)
         found = root.resolve(traced.path, follow=follow)
         override = any(glob.matches(found.path) for glob in include)
         why = _why_dropped(root, traced, found, override=override)
+        if why is None and _is_below(volumes, traced.path, found.path):
+            why = "it lies in a volume"
         if why is None and root.is_pristine and not found.exists:
             why = "the full image does not hold it"
         if why is not None:
@@ -91,6 +94,12 @@ def settle(selection: Selection, picked: Picked, warnings: tuple[str, ...] = ())
         dropped=tuple(dropped[path] for path in sorted(dropped) if path not in selection.entries),
         warnings=(*picked.warnings, *warnings, *selection.warnings),
     )
+
+
+def _is_below(volumes: Iterable[str], *paths: str) -> bool:
+    """Whether one of the paths is a volume or lies in one, which hides what the image has there."""
+    tops = tuple(f"{volume.rstrip('/')}/" for volume in volumes)
+    return any(f"{path}/".startswith(tops) for path in paths)
 
 
 def _want(traced: TracedPath, *, follow: bool, override: bool) -> Wanted:

@@ -10,7 +10,7 @@ from tracer.errors import SlimtraceError, UsageError
 SIZE = "SLIMTRACE_MAX_IMAGE_SIZE"
 ENTRIES = "SLIMTRACE_MAX_IMAGE_ENTRIES"
 _SIZE = 64 << 30
-_ENTRIES = 5_000_000
+_ENTRIES = 2_000_000
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Budget:
 
 
 def budget() -> Budget:
-    """The limits that the environment sets, or 64 GiB and 5 million entries.
+    """The limits that the environment sets, or 64 GiB and 2 million entries.
 
     :raises UsageError: a variable is not a number.
     """

@@ -248,3 +248,16 @@ def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> N
     assert granted.entries["/var/all"].uid != 4242
     (warning,) = granted.warnings
     assert "the app wrote to /srv/db, where" in warning
+
+
+def test_what_lies_in_a_volume_is_not_the_images(tmp_path: Path) -> None:
+    """A volume hides what the full image has at its place."""
+    top = plant(
+        tmp_path / "root", {"/srv/data/f": "f", "/srv/database": "d", "/link": "-> srv/data/f"}
+    )
+    ran = trace(top, ["/srv/data/f", "/srv/database", "/link"], volumes=("/srv/data",))
+    selection = chosen(top, ran)
+    assert "/srv/data/f" not in selection.entries
+    assert "/srv/database" in selection.entries
+    dropped = {item.path: item.why for item in selection.dropped}
+    assert dropped == dict.fromkeys(("/link", "/srv/data/f"), "it lies in a volume")

@@ -106,12 +106,10 @@ def enter_image(
     # From here on absolute paths are in the new root, relative ones in the old.
     for point in _KERNEL_DIRECTORIES:
         os.makedirs(point, exist_ok=True)
-    if not os.path.lexists("/tmp"):  # noqa: S108 -- the app's own
-        os.mkdir("/tmp")  # noqa: S108
-        os.chmod("/tmp", 0o1777)  # noqa: S103, S108
     _mount_proc()
     _mount_sys()
     _mount_dev()
+    _mount_tmp()
     for path, source in files.items():
         with suppress(PermissionError):  # another user's tree, where its place is missing
             _mount_file(source.lstrip("/"), os.path.realpath(path), create=True, read_only=False)
@@ -120,6 +118,15 @@ def enter_image(
     detach(".")
     os.chdir("/")
     return laid
+
+
+def _mount_tmp() -> None:
+    """In memory, unless the image has something there: it may be the app's."""
+    path = "/tmp"  # noqa: S108 -- the app's own
+    if not os.path.lexists(path):
+        os.mkdir(path)
+    if os.path.isdir(path) and not os.path.islink(path) and not os.listdir(path):
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
 
 
 def _mount_volume(volume: Volume) -> None:
