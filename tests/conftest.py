@@ -13,12 +13,13 @@ pytest.register_assert_rewrite("hazards", "traces")
 
 from fullimages import debian  # noqa: E402
 from parts import missing, need  # noqa: E402
+from registry import serving  # noqa: E402
 from traces import Traced, environment, grow, run_slimtrace, show  # noqa: E402
 
 from tracer.engines.choose import AUTO, ENGINES  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 TRACEES = os.path.join(os.path.dirname(__file__), "tracees")
@@ -84,6 +85,15 @@ def traced(tmp_path: Path, engine: str) -> Trace:
         return Traced(done.returncode, done.stdout, done.stderr, output, directory, show(output))
 
     return trace
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """``HOST:PORT`` of a registry that skopeo trusts."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    with serving(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture

@@ -275,6 +275,16 @@ def test_what_engines_give(inside: Callable[..., Ran], tmp_path: Path) -> None:
     assert (ran.run["cwd"], ran.run["image"]) == ("/made/here", f"rootfs:{tmp_path}/root")
 
 
+@pytest.mark.parametrize("name", ["etc/other", "tmp/of-the-app"])
+def test_tmp_is_in_memory_unless_the_image_has_something_there(
+    inside: Callable[..., Ran], name: str
+) -> None:
+    lines = "ls /tmp; grep -c ' /tmp tmpfs ' /proc/mounts; echo x >/tmp/x"
+    ran = inside(script(lines), tree={name: ""})
+    assert ran.out.split() == (["1"] if name == "etc/other" else ["of-the-app", "0"])
+    assert ran.touches()["/tmp/x"].startswith("created ")
+
+
 def test_no_descriptor_of_the_machine_gets_in(inside: Callable[..., Ran]) -> None:
     ran = inside(script("ls -l /proc/self/fd"))
     assert {line.split()[8] for line in ran.out.splitlines() if "->" in line} <= {*"0123"}

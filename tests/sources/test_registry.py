@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from layouts import Layout, entry, paths, tar
-from parts import need
 
 from builder.sources.full import open_image
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
-
-CONFIG = """
-version: 0.1
-storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
-
-
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """``HOST:PORT`` of a registry that skopeo is told to trust without TLS."""
-    need("docker-registry", "skopeo")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "config.yml").write_text(CONFIG.format(folder=tmp_path, port=port))
-    trusted = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'
-    conf = tmp_path / "home/.config/containers"
-    conf.mkdir(parents=True)
-    (conf / "registries.conf").write_text(trusted)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    words = ["docker-registry", "serve", str(tmp_path / "config.yml")]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(words, stdout=quiet, stderr=quiet) as process:
-        deadline = time.monotonic() + 30
-        while True:
-            with socket.socket() as tried:
-                if tried.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield f"127.0.0.1:{port}"
-        process.kill()
 
 
 def push(source: str, destination: str, *options: str) -> None:
