@@ -28,7 +28,7 @@ Examples:
 
   slimtrace run --append -- alembic upgrade head
 
-  slimtrace run --image rootfs:./full --user nobody -v ./data:/data -- python app.py
+  slimtrace run --image oci:./full:latest --user nobody -v ./data:/data -- python app.py
 
 Exit status: that of COMMAND (128+N when signal N ended it); 1 when a driver failed or the app
 never was ready; 125 when slimtrace failed, 126 when COMMAND cannot be executed, 127 when it is
