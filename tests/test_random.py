@@ -22,7 +22,6 @@ from hypothesis import strategies as some
 from test_tracefile import WHOLE
 
 from tracer import tracee
-from tracer.app import Exited
 from tracer.binfmt import interpreters
 from tracer.decode.call import Stop
 from tracer.decode.decoder import Decoder
@@ -30,6 +29,7 @@ from tracer.engines.lifecycle import Lifecycle
 from tracer.engines.notifications import Notifications
 from tracer.engines.stops import Event, SignalDelivery, decode_status
 from tracer.errors import TraceFileError
+from tracer.exits import Exited
 from tracer.kernel.seccomp import Listener
 from tracer.model import Run
 from tracer.paths import join

@@ -7,19 +7,13 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tracer.engines.inside import Spawner
-
-
-class Exited(NamedTuple):
-    """How a process or thread ended. ``status`` as a shell says it: 128+N for signal N."""
-
-    status: int
-    signal: int | None
+    from tracer.exits import Exited
 
 
 class Keeper(Protocol):

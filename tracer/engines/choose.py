@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
 from tracer.engines.launch import Launch, has_listener
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tracer.engines.engine import Engine
-    from tracer.engines.guard import Guard
-    from tracer.engines.inside import Spawner
+    from tracer.engines.launches import Launches
     from tracer.sandbox.stage import Stage
-    from tracer.view import View
 
 AUTO = "auto"
 ENGINES = ("notify", "ptrace", "ptrace-syscall")
@@ -34,23 +32,6 @@ class Chosen(NamedTuple):
 
     engine: Engine
     why: str | None = None
-
-
-class Launches(Protocol):
-    """A command that is to be executed here, or in an image (:class:`Launch` says more)."""
-
-    app: int
-    first: int | None
-    inside: Spawner | None
-
-    @property
-    def view(self) -> View: ...
-    def under_guard(self, code: bytes) -> tuple[Guard, int]: ...
-    def seized(self, code: bytes | None, options: int) -> int: ...
-    def fork_app(self) -> None: ...
-    def check_memory(self) -> None: ...
-    def go(self) -> None: ...
-    def check_executed(self) -> None: ...
 
 
 class Command(NamedTuple):

@@ -23,7 +23,7 @@ from tracer.kernel.namespaces import CLONE_NEWPID, unshare
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tracer.app import Exited
+    from tracer.exits import Exited
 
 _TITLE = "app guard"
 """Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""

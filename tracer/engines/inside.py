@@ -40,7 +40,7 @@ from tracer.view import There
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tracer.app import Exited
+    from tracer.exits import Exited
     from tracer.sandbox.stage import Stage
     from tracer.view import View
 

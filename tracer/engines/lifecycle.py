@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, assert_never
 
 from tracer import tracee
-from tracer.app import Exited
 from tracer.engines.stops import Event, SignalDelivery, decode_status
+from tracer.exits import Exited
 from tracer.kernel import ptrace
 from tracer.kernel.registers import Registers
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from tracer.decode.call import Stop
     from tracer.decode.execs import Execs
-    from tracer.engines.choose import Launches
     from tracer.engines.guard import Guard
+    from tracer.engines.launches import Launches
     from tracer.engines.process_images import Inode
     from tracer.model import Place, Use
     from tracer.recorder import Recorder

@@ -23,7 +23,7 @@ from tracer.platform import kernel_version
 from tracer.syscalls import tables
 
 if TYPE_CHECKING:
-    from tracer.engines.choose import Launches
+    from tracer.engines.launches import Launches
     from tracer.recorder import Recorder
 
 

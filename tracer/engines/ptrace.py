@@ -25,7 +25,7 @@ from tracer.syscalls.classes import HOT
 from tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
-    from tracer.engines.choose import Launches
+    from tracer.engines.launches import Launches
     from tracer.engines.meanings import Key
     from tracer.kernel.ptrace import Entry
     from tracer.recorder import Recorder

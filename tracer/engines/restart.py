@@ -17,9 +17,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from tracer import tracee
-from tracer.app import Exited
 from tracer.decode.call import descriptor
 from tracer.engines.stops import Event, SignalDelivery, decode_status
+from tracer.exits import Exited
 from tracer.kernel import ptrace
 from tracer.kernel.memory import MemoryReader
 from tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers

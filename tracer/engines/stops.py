@@ -7,7 +7,7 @@ import signal
 from enum import Enum
 from typing import NamedTuple
 
-from tracer.app import Exited
+from tracer.exits import Exited
 from tracer.kernel import ptrace
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
