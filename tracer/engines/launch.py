@@ -23,7 +23,6 @@ from tracer.view import HERE, View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.engines.inside import Spawner
 
 _EXEC_FAILED = 127
 NOTIFY = seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV
@@ -42,7 +41,7 @@ class Launch:
     def __init__(self, program: str, argv: Sequence[str], mask: Iterable[int]) -> None:
         self.app = 0
         self.first: int | None = None
-        self.inside: Spawner | None = None
+        self.inside = None
         self._program = program
         self._argv = argv
         self._mask = mask

@@ -15,8 +15,9 @@ class Launches(Protocol):
 
     app: int
     first: int | None
-    inside: Spawner | None
 
+    @property
+    def inside(self) -> Spawner | None: ...
     @property
     def view(self) -> View: ...
     def under_guard(self, code: bytes) -> tuple[Guard, int]: ...
