@@ -308,7 +308,7 @@ def test_an_index_comes_back(tmp_path: Path) -> None:
     again = load_index(f"{tmp_path}/index")
     seconds = time.monotonic() - start
     assert {path: again.get(path) for path in again.paths()} == nodes
-    assert seconds < 1, "on a busy machine; a tenth of it elsewhere"
+    assert seconds < 3, "on a busy machine; a tenth of it elsewhere"
     assert again.children("ünï") == ["\udcff"]
     assert again.children("usr/lib/python3") == []
     assert len(again.children("/usr/lib/python3/dist-packages/module/")) == 60_000
