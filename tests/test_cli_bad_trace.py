@@ -74,6 +74,7 @@ TRACE = HEADER + RUN + PROCESS + USE
         ("an endless user", HEADER + RUN.replace(b"0:0", b"9" * 5000 + b":0"), "is not UID:GID"),
         ("a list of variables", HEADER + RUN.replace(b"{},", b'["A"],'), "is no object"),
         ("a number of a variable", HEADER + RUN.replace(b"{},", b'{"A":1},'), "is not a string"),
+        ("a digest elsewhere", HEADER + RUN.replace(b"null", b'"sha256:/tmp/x"'), "is no sha256"),
         ("an image of none", HEADER + RUN.replace(b'"rootfs:/"', b"null"), "is not a string"),
     ],
 )

@@ -175,7 +175,7 @@ class _Fold:
                 values.user(line["user"]),
                 values.texts(line["env"]),
                 values.text(line["image"]),
-                None if digest is None else values.text(digest),
+                None if digest is None else values.digest(digest),
                 values.text(line["started"]),
                 values.text(line["machine"]),
                 values.text(line["engine"]),

@@ -11,6 +11,7 @@ from tracer.tracefile.text import get
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _USER = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
 
 
@@ -61,6 +62,14 @@ def user(value: object) -> str:
     found = text(value)
     if not _USER.fullmatch(found):
         raise ValueError(f"{found!r:.60} is not UID:GID")
+    return found
+
+
+def digest(value: object) -> str:
+    """A digest as images have it (image-spec descriptor.md), which is safe in a path."""
+    found = text(value)
+    if not _DIGEST.fullmatch(found):
+        raise ValueError(f"{found!r:.60} is no sha256 or sha512 digest")
     return found
 
 
