@@ -160,7 +160,10 @@ def diff_ids(config: Document, layers: int, label: str) -> list[str]:
     :raises SlimtraceError: they are damaged, or not as many as there are layers.
     """
     rootfs = config.get("rootfs")
-    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(rootfs, dict):
+        # Whoever took another document for one, as a manifest, would know it by that one's digest.
+        _fail(label, "it has no rootfs, and is no image's configuration")
+    found = rootfs.get("diff_ids")
     found = [] if found is None else found
     if not isinstance(found, list):
         _fail(label, "its diff_ids are no list")

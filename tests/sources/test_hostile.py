@@ -163,6 +163,19 @@ def test_more_entries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         open_image(made)
 
 
+def test_a_manifest_passed_off_as_a_configuration(tmp_path: Path) -> None:
+    """Its digest is another image's, in whose place what the archive holds would be taken."""
+    layout = Layout(tmp_path / "good")
+    image = layout.image([tar(entry("a"))])
+    layout.list(image)
+    manifest = (tmp_path / "good/blobs" / image["digest"].replace(":", "/")).read_bytes()
+    listing = json.dumps([{"Config": "c.json", "RepoTags": ["a:b"], "Layers": []}]).encode()
+    archive = tmp_path / "bad.tar"
+    archive.write_bytes(tar(entry("manifest.json", data=listing), entry("c.json", data=manifest)))
+    refused(f"docker-archive:{archive}", "it has no rootfs")
+    assert paths(open_image(f"oci:{tmp_path}/good").index) == ["a"]
+
+
 def bomb(packed: bytes, tmp_path: Path, diff_id: str) -> str:
     layout = Layout(tmp_path / "bomb")
     config = {"rootfs": {"type": "layers", "diff_ids": [diff_id]}}
