@@ -46,11 +46,14 @@ class Found(NamedTuple):
     layers: tuple[Layer, ...]
 
 
-def in_layout(blobs: Blobs, label: str, tag: str | None, platform: str | None) -> Found:
+def in_layout(
+    blobs: Blobs, label: str, tag: str | None, platform: str | None, digest: str | None = None
+) -> Found:
     """The image in an OCI layout (image-layout.md).
 
     :param tag: its ``org.opencontainers.image.ref.name``; without it, it must be the only one.
     :param platform: of ``--platform``.
+    :param digest: as :func:`choose` takes it.
     :raises SlimtraceError: there is none, there are several, or it is damaged.
     """
     index = documents.parse(read_document(blobs, "index.json"), f"{label}: index.json")
@@ -63,8 +66,8 @@ def in_layout(blobs: Blobs, label: str, tag: str | None, platform: str | None) -
     platforms = {each.platform for each in tagged}
     if (tag is None and len(names) > 1) or len(platforms) < len(tagged):
         raise UsageError(f"cannot tell which image of {label} is meant", _known(names))
-    chosen = tagged[0] if len(tagged) == 1 else choose(tagged, label, platform)
-    return described(blobs, chosen, label, platform, blob_path)
+    chosen = tagged[0] if len(tagged) == 1 else choose(tagged, label, platform, digest)
+    return described(blobs, chosen, label, platform, blob_path, digest)
 
 
 def in_docker_archive(blobs: Blobs, label: str, name: str | None, platform: str | None) -> Found:
@@ -114,10 +117,12 @@ def described(
     label: str,
     platform: str | None,
     place: Callable[[str], str],
+    wanted: str | None = None,
 ) -> Found:
     """The image that a descriptor leads to, over indexes.
 
     :param place: the name of the blob with a digest.
+    :param wanted: the digest, as :func:`choose` takes it.
     :raises SlimtraceError: it is damaged, or of another platform.
     """
     for _ in range(_MOST_NESTED):
@@ -129,15 +134,21 @@ def described(
             kind = descriptor.media_type
             return _image(blobs, data, descriptor.digest, kind, label, platform, place)
         inner = [each for each in documents.listed(document, about) if _may_be_image(each)]
-        descriptor = choose(inner, label, platform)
+        descriptor = choose(inner, label, platform, wanted)
     raise SlimtraceError(f"cannot read {label}: its indexes are nested more than {_MOST_NESTED}")
 
 
-def choose(listed: Sequence[Descriptor], label: str, platform: str | None) -> Descriptor:
+def choose(
+    listed: Sequence[Descriptor], label: str, platform: str | None, digest: str | None = None
+) -> Descriptor:
     """The descriptor for a platform.
 
+    :param digest: of the image that is meant, where it is known: it is taken, of whatever platform.
     :raises SlimtraceError: there is none.
     """
+    for each in listed:
+        if each.digest == digest:
+            return each
     wanted = parse_platform(platform)
     if len(listed) == 1 and listed[0].platform is None:
         return listed[0]

@@ -55,8 +55,8 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
 
     :param platform: ``OS/ARCHITECTURE[/VARIANT]`` where an image is of several, instead of this
         machine's.
-    :param digest: of the image that is meant, where it is known: what is kept by it is taken,
-        and ``text`` is not asked.
+    :param digest: of the image that is meant, where it is known: what is kept by it is taken, and
+        ``text`` is asked only where the cache has none, and then for that one first.
     :raises UsageError: ``text`` names no image, or could mean several.
     :raises SlimtraceError: it is not there, damaged, too large, or cannot be unpacked.
     """
@@ -73,23 +73,23 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
         case "tar":
             kept = cache.keep_file(source.path, text, lambda place: _unpack_tarball(source, place))
         case "skopeo":
-            kept = copied(text, platform, _unpack)
+            kept = copied(text, platform, digest, _unpack)
         case _:
             with _blobs(source) as blobs:
-                found = _found(source, blobs, platform)
+                found = _found(source, blobs, platform, digest)
                 kept = cache.keep(
                     found.digest, text, lambda place: _unpack(text, found, blobs, place)
                 )
     return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)
 
 
-def _found(source: Source, blobs: Blobs, platform: str | None) -> Found:
+def _found(source: Source, blobs: Blobs, platform: str | None, digest: str | None) -> Found:
     label = source.path
     if source.transport == "docker-archive" or not blobs.has("index.json"):
         if source.transport in {"oci", "oci-archive"}:
             raise SlimtraceError(f"cannot read {label}: it is no OCI layout: it has no index.json")
         return in_docker_archive(blobs, label, source.reference, platform)
-    return in_layout(blobs, label, source.reference, platform)
+    return in_layout(blobs, label, source.reference, platform, digest)
 
 
 def _unpack(text: str, found: Found, blobs: Blobs, place: str) -> cache.Unpacked:

@@ -24,10 +24,14 @@ _HINT = "install skopeo, or save the image: podman save -o image.tar NAME"
 
 
 def copied(
-    name: str, platform: str | None, unpack: Callable[[str, Found, Blobs, str], cache.Unpacked]
+    name: str,
+    platform: str | None,
+    digest: str | None,
+    unpack: Callable[[str, Found, Blobs, str], cache.Unpacked],
 ) -> cache.Kept:
     """The image that a transport of skopeo's has; fetched only when the cache lacks it.
 
+    :param digest: of the image that is meant, where it is known.
     :param unpack: unpacks an image (told its name, itself and its blobs) into a directory.
     :raises SlimtraceError: skopeo is missing or fails, or the image is damaged.
     """
@@ -36,7 +40,7 @@ def copied(
     wanted = _Wanted(name, None, None)
     if not name.startswith(_DAEMON):  # it has no manifest, and would be saved whole to make one
         raw = run_skopeo(["inspect", "--raw", name], failure)
-        wanted = _wanted(name, raw, platform)
+        wanted = _wanted(name, raw, platform, digest)
     kept = cache.find(wanted.digest, name) if wanted.digest is not None else None
     if kept is not None:
         check_platform(kept.config, name, platform)
@@ -64,7 +68,7 @@ class _Wanted(NamedTuple):
     config: str | None
 
 
-def _wanted(name: str, raw: bytes, platform: str | None) -> _Wanted:
+def _wanted(name: str, raw: bytes, platform: str | None, meant: str | None) -> _Wanted:
     document = documents.parse(raw, name)
     if not documents.is_index(document, None, name):
         digest = documents.digest_of(raw)
@@ -72,7 +76,7 @@ def _wanted(name: str, raw: bytes, platform: str | None) -> _Wanted:
             return _Wanted(_by_digest(name, digest), digest, None)
         return _Wanted(name, digest, documents.manifest(document, name).config.digest)
     if name.startswith(_REGISTRY):
-        digest = choose(documents.listed(document, name), name, platform).digest
+        digest = choose(documents.listed(document, name), name, platform, meant).digest
         return _Wanted(_by_digest(name, digest), digest, None)
     return _Wanted(name, None, None)
 

@@ -43,7 +43,9 @@ def test_an_image_is_fetched_once(
         open_image(f"docker://{registry}/team/none:1")
 
 
-def test_the_platform_in_a_registry(tmp_path: Path, registry: str) -> None:
+def test_the_platform_in_a_registry(
+    tmp_path: Path, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = Layout(tmp_path / "image")
     listed = [
         {
@@ -58,10 +60,13 @@ def test_the_platform_in_a_registry(tmp_path: Path, registry: str) -> None:
     push(f"oci:{tmp_path}/image", f"{name}:latest", "--all")
     own = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
     assert paths(open_image(name).index) == [own]
-    assert paths(open_image(name, "linux/s390x").index) == ["s390x"]
+    other = open_image(name, "linux/s390x")
+    assert paths(other.index) == ["s390x"]
     with pytest.raises(SlimtraceError, match="an image for linux/riscv64") as raised:
         open_image(name, "linux/riscv64")
     assert "linux/amd64, linux/arm64, linux/s390x" in str(raised.value.hint)
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/another")
+    assert paths(open_image(name, digest=other.digest).index) == ["s390x"]
 
 
 def test_without_skopeo(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,3 +307,18 @@ def test_the_platform(tmp_path: Path) -> None:
     with pytest.raises(SlimtraceError, match="an image for linux/arm/v5") as raised:
         open_image(name, "linux/arm/v5")
     assert "linux/arm/v6, linux/arm/v7" in str(raised.value.hint)
+
+
+def test_an_image_of_another_platform_is_found_again_by_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trace has the digest that was run, not the words of --platform."""
+    layout = Layout(tmp_path / "image")
+    for words in ("amd64", "arm64", "s390x"):
+        platform = {"os": "linux", "architecture": words}
+        layout.list({**layout.image([tar(entry(words))], words), "platform": platform})
+    name = f"oci:{tmp_path}/image"
+    ran = open_image(name, "linux/s390x")
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/another")
+    again = open_image(name, digest=ran.digest)
+    assert (again.digest, paths(again.index)) == (ran.digest, ["s390x"])
