@@ -31,6 +31,7 @@ _KINDS = {
     stat.S_IFLNK: Kind.SYMLINK,
     stat.S_IFIFO: Kind.FIFO,
 }
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
 
 
@@ -177,15 +178,20 @@ class Root:
 
         :raises SlimtraceError: it cannot be opened, or is no regular file.
         """
-        if self.kind(path) is not Kind.FILE:  # a FIFO would make open(2) wait for ever
+        if self.kind(path) is not Kind.FILE:
             raise SlimtraceError(f"cannot read {path}: it is not a regular file")
         try:
-            return open(os.open(self._source(path), os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            # A FIFO in the place of a copy that was put aside would make open(2) wait for ever.
+            fd = os.open(self._source(path), _FLAGS)
         except OSError as error:
             raise SlimtraceError(
                 f"cannot read {path}: {error.strerror}",
                 "build as the user who traced the app, or as root",
             ) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise SlimtraceError(f"cannot read {path}: its copy is not a regular file")
+        return open(fd, "rb")
 
     def head(self, path: str, size: int) -> bytes:
         """Up to ``size`` first bytes of the regular file at a resolved path.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -177,6 +178,20 @@ def test_files_put_aside_are_as_they_were(tmp_path: Path) -> None:
     assert root.listdir("/gone") == ["deep"]
     assert root.listdir("/gone/deep") == ["y"]
     assert root.resolve("/gone/deep/../deep/y").exists
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a symlink"])
+def test_what_lies_in_a_copys_place(tmp_path: Path, kind: str) -> None:
+    """A trace may come from anywhere, and its copies with it."""
+    (tmp_path / "root").mkdir()
+    copy = tmp_path / "copy"
+    if kind == "a FIFO":
+        os.mkfifo(copy)
+    else:
+        copy.symlink_to("/etc/passwd")
+    saved = SavedFile("/x", str(copy), Fingerprint(stat.S_IFREG | 0o644, 0, 0, 1, 0))
+    with pytest.raises(SlimtraceError, match="cannot read /x: "):
+        Root(str(tmp_path / "root"), {"/x": saved}).open("/x")
 
 
 def test_totals_count_an_inode_once_and_no_kernel_directories(tmp_path: Path) -> None:
