@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NANO = 1_000_000_000
+_MOST = 1 << 24  # bytes of a table of users or groups, as a run in an image reads them
+_LAST_ID = (1 << 32) - 2  # the one after it means none (chown(2))
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # years 1 to 9999 (RFC 3339)
+_SIGNALS = frozenset(
+    {
+        *(each.name.removeprefix("SIG") for each in signal.Signals),
+        *(f"RTMIN+{number}" for number in range(1, 16)),
+        *(f"RTMAX-{number}" for number in range(1, 15)),
+        *map(str, range(1, 65)),
+    }
+)
+"""As signal(7) has them, and engines (github.com/moby/sys, signal)."""
 
 
 def image_config(
@@ -46,9 +59,9 @@ def image_config(
         user=f"{user[0]}:{user[1]}",
         env=_env(run, base.env, options.env),
         exposed_ports=_united(base.exposed_ports, listening, map(_port, options.expose)),
-        stop_signal=options.stop_signal or run.stop_signal or base.stop_signal,
+        stop_signal=_signal(options.stop_signal) or run.stop_signal or base.stop_signal,
         labels={**base.labels, **parse_pairs("--label", options.labels)},
-        volumes=_united(base.volumes, options.volumes),
+        volumes=_united(base.volumes, map(_volume, options.volumes)),
         healthcheck=base.healthcheck if options.healthcheck else None,
         variant=base.variant,
     )
@@ -59,8 +72,15 @@ def image_user(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
 
     The image gets numbers: Kubernetes cannot tell of a name whether it is root.
 
-    :raises UsageError: the full image has no such user or group.
+    :raises UsageError: the full image has no such user or group, or a number is too large.
     """
+    uid, gid = _ids(root, run, wanted)
+    if max(uid, gid) > _LAST_ID:
+        raise UsageError(f"cannot use --user {uid}:{gid}: ids end at {_LAST_ID}")
+    return uid, gid
+
+
+def _ids(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
     user, _, group = (run.user if wanted is None else wanted).partition(":")
     fields = _account(root, "/etc/passwd", user)
     if not user.isdecimal() and fields is None:
@@ -101,8 +121,7 @@ def _account(root: Root, table: str, name: str) -> list[str] | None:
     found = root.resolve(table)
     if not found.exists or not name:
         return None
-    with root.open(found.path) as file:
-        lines = file.read().decode("utf-8", "surrogateescape").splitlines()
+    lines = root.head(found.path, _MOST).decode("utf-8", "surrogateescape").splitlines()
     number = name.isdecimal()
     width = 4 if table.endswith("passwd") else 3
     for line in lines:
@@ -127,6 +146,18 @@ def _port(text: str) -> str:
     return f"{int(number)}/{protocol or 'tcp'}"
 
 
+def _volume(path: str) -> str:
+    if not path.startswith("/"):
+        raise UsageError(f"cannot use --volume {path}: it is not absolute")
+    return path
+
+
+def _signal(text: str | None) -> str | None:
+    if text is not None and text.upper().removeprefix("SIG") not in _SIGNALS:
+        raise UsageError(f"cannot use --stop-signal {text}: there is no such signal")
+    return text
+
+
 def _united(*groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for group in groups for word in group))
 
@@ -146,4 +177,6 @@ def _created(selection: Selection, source_date_epoch: int | None) -> str:
     files = (item for item in selection.entries.values() if item.kind is Kind.FILE)
     newest = max((item.mtime_ns // _NANO for item in files), default=0)
     seconds = newest if source_date_epoch is None else source_date_epoch
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise UsageError(f"cannot make an image of {seconds} seconds since 1970: no date has them")
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from builder.images.root import Root
 
 LD_CACHE = "/etc/ld.so.cache"
+_MOST_CACHE = 1 << 26  # bytes: a large system's has a few hundred thousand
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)\b)")
 _MUSL = re.compile(r"ld-musl-(.+)\.so\.1$")
 _MUSL_OWN = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
@@ -176,8 +177,7 @@ class Loader:
         found = self._root.resolve(LD_CACHE)
         if not found.exists:
             return {}
-        with self._root.open(found.path) as file:
-            libraries = parse_ld_cache(file.read())
+        libraries = parse_ld_cache(self._root.head(found.path, _MOST_CACHE))
         by_name: dict[str, list[str]] = {}
         for library in sorted(libraries, key=lambda library: library.hwcap != 0):
             by_name.setdefault(library.name, []).append(library.path)

@@ -136,12 +136,36 @@ def test_a_configuration_of_wrong_types_is_an_empty_one(document: dict[str, obje
         (BuildOptions(expose=("80/icmp",)), "--expose 80/icmp"),
         (BuildOptions(workdir="srv"), "--workdir srv"),
         (BuildOptions(labels=("x",)), "--label x"),
+        (BuildOptions(volumes=("data",)), "--volume data"),
+        (BuildOptions(volumes=("",)), "--volume "),
+        (BuildOptions(stop_signal="SIGBANANA"), "--stop-signal SIGBANANA"),
+        (BuildOptions(stop_signal=""), "--stop-signal "),
+        (BuildOptions(stop_signal="65"), "--stop-signal 65"),
+        (BuildOptions(user="4294967295"), "--user 4294967295:0"),
+        (BuildOptions(user="0:99999999999"), "--user 0:99999999999"),
+        (BuildOptions(source_date_epoch=253_402_300_800), "253402300800 seconds since 1970"),
+        (BuildOptions(source_date_epoch=10**30), "seconds since 1970"),
     ],
 )
 def test_wrong_options(tmp_path: Path, options: BuildOptions, cause: str) -> None:
     top = plant(tmp_path / "root", {"/srv/app": "app"})
     with pytest.raises(UsageError, match=cause):
         config(top, trace(top, ["/srv/app"]), options)
+
+
+@pytest.mark.parametrize("text", ["SIGTERM", "term", "15", "SIGRTMIN+3", "RTMAX-2"])
+def test_signals_are_as_engines_take_them(tmp_path: Path, text: str) -> None:
+    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    made = config(top, trace(top, ["/srv/app"]), BuildOptions(stop_signal=text))
+    assert made.stop_signal == text
+
+
+def test_a_table_of_users_without_an_end(tmp_path: Path) -> None:
+    """It is read as far as any table goes, not into memory as a whole."""
+    top = plant(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
+    os.truncate(top / "etc/passwd", 1 << 40)
+    ran = trace(top, []).runs[0]
+    assert image_user(Root(str(top)), ran, "web") == (33, 44)
 
 
 @pytest.mark.parametrize(
