@@ -48,13 +48,13 @@ def image_config(
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
     run = trace.runs[0]
-    entrypoint, cmd = run.command[:1], run.command[1:]
+    entrypoint, cmd = _start(run.command, options)
     listening = [f"{port.port}/{port.protocol}" for port in trace.listening]
     return ImageConfig(
         created=_created(selection, options.source_date_epoch),
         architecture=base.architecture or _ARCHITECTURES.get(run.machine, run.machine),
-        entrypoint=entrypoint if options.entrypoint is None else options.entrypoint,
-        cmd=cmd if options.cmd is None else options.cmd,
+        entrypoint=entrypoint,
+        cmd=cmd,
         working_dir=_workdir(run, options.workdir),
         user=f"{user[0]}:{user[1]}",
         env=_env(run, base.env, options.env),
@@ -114,6 +114,15 @@ def parse_pairs(option: str, pairs: tuple[str, ...]) -> Mapping[str, str]:
             raise UsageError(f"cannot use {option} {pair}: it is not NAME=VALUE")
         found[name] = value
     return found
+
+
+def _start(
+    command: tuple[str, ...], options: BuildOptions
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Entrypoint and command; where the user wants no entrypoint, all that ran is the command."""
+    entrypoint = command[:1] if options.entrypoint is None else options.entrypoint
+    rest = command[1:] if entrypoint else command
+    return entrypoint, rest if options.cmd is None else options.cmd
 
 
 def _account(root: Root, table: str, name: str) -> list[str] | None:

@@ -153,6 +153,15 @@ def test_wrong_options(tmp_path: Path, options: BuildOptions, cause: str) -> Non
         config(top, trace(top, ["/srv/app"]), options)
 
 
+def test_without_an_entrypoint_the_command_is_all_that_ran(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    ran = trace(top, ["/srv/app"], command=("/srv/app", "-x"))
+    made = config(top, ran, BuildOptions(entrypoint=()))
+    assert (made.entrypoint, made.cmd) == ((), ("/srv/app", "-x"))
+    made = config(top, ran, BuildOptions(entrypoint=(), cmd=("/y",)))
+    assert (made.entrypoint, made.cmd) == ((), ("/y",))
+
+
 @pytest.mark.parametrize("text", ["SIGTERM", "term", "15", "SIGRTMIN+3", "RTMAX-2"])
 def test_signals_are_as_engines_take_them(tmp_path: Path, text: str) -> None:
     top = plant(tmp_path / "root", {"/srv/app": "app"})
