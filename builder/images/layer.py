@@ -68,12 +68,10 @@ def _add(stream: _Stream, entry: Entry, first: dict[tuple[int, int], str]) -> No
         )
     target = entry.target
     kind = _TYPES[entry.kind]
-    if kind is Type.FILE and entry.hardlink is not None:
-        target = first.setdefault(entry.hardlink, name)
-        if target == name:
-            target = ""
-        else:
-            kind = Type.HARDLINK
+    if entry.hardlink is not None:
+        one = first.setdefault(entry.hardlink, name)
+        if one != name:
+            kind, target = Type.HARDLINK, one
     member = Member(
         name,
         kind,

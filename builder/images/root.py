@@ -169,7 +169,7 @@ class Root:
             target=self.readlink(path) if kind is Kind.SYMLINK else "",
             source=source if is_file else None,
             xattrs=read_xattrs(source) if self.is_saved(path) else self._tree.xattrs(path),
-            hardlink=node.inode if is_file and node.links > 1 else None,
+            hardlink=node.inode if kind is not Kind.DIRECTORY and node.links > 1 else None,
             reasons=reasons,
         )
 

@@ -139,6 +139,11 @@ class _Filler:
 
     def add(self, entry: Entry) -> None:
         folder, name = self._enter(entry.path)
+        if entry.hardlink is not None:
+            first = self._first.setdefault(entry.hardlink, entry.path)
+            if first != entry.path:
+                self._link(first, folder, name)
+                return
         match entry.kind:
             case Kind.DIRECTORY:
                 if name != ".":
@@ -157,11 +162,6 @@ class _Filler:
         self._dress(entry, f"/proc/self/fd/{folder}/{name}")
 
     def _file(self, entry: Entry, folder: int, name: str) -> None:
-        if entry.hardlink is not None:
-            first = self._first.setdefault(entry.hardlink, entry.path)
-            if first != entry.path:
-                self._link(first, folder, name)
-                return
         fd = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
         with open(fd, "wb") as file:
             file.writelines(contents(entry))
