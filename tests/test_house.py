@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MOST_LINES = 400
 KNOWN_TO_THE_BUILDER = (
     *("tracer.model", "tracer.errors", "tracer.tracefile", "tracer.console", "tracer.gaps"),
-    *("tracer.syscalls.classes", "tracer.paths", "tracer.rootless"),
+    *("tracer.syscalls.classes", "tracer.paths", "tracer.removal", "tracer.rootless"),
 )
 """What the builder may know of the tracer: the saved artefact and how to speak, no live process."""
 

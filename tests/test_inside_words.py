@@ -148,6 +148,25 @@ def test_accounts_are_the_trees_alone(tree: Path, tmp_path: Path) -> None:
     assert account(str(tree), "root") == Account(0, 9, (50,), "/r")
 
 
+@pytest.mark.parametrize("user", ["4294967295", "4294967296", "0:4294967296", "9" * 5000])
+def test_numbers_that_nobody_can_have(tree: Path, user: str) -> None:
+    with pytest.raises(SlimtraceError, match="no number is above 4294967294"):
+        account(str(tree), user)
+
+
+def test_a_table_with_such_a_number(tree: Path) -> None:
+    (tree / "etc/passwd").write_text(f"web:x:{'9' * 5000}:0::/:\nroot:x:0:4294967296::/r:\n")
+    assert account(str(tree), "0") == Account(0, 0, (), "/")
+    with pytest.raises(SlimtraceError, match="no such user"):
+        account(str(tree), "web")
+
+
+def test_a_table_that_is_a_pipe_is_none(tree: Path) -> None:
+    (tree / "etc/passwd").unlink()
+    os.mkfifo(tree / "etc/passwd")
+    assert account(str(tree), "0") == Account(0, 0, (), "/")
+
+
 # ---- options
 
 
@@ -157,6 +176,7 @@ def test_accounts_are_the_trees_alone(tree: Path, tmp_path: Path) -> None:
         ("{}:/a", Volume("{}", "/a")),
         ("{}:/a/../b/:ro", Volume("{}", "/b", read_only=True)),
         ("{}:/a:rw", Volume("{}", "/a")),
+        ("{}://a//b", Volume("{}", "/a/b")),
     ],
 )
 def test_volume(tmp_path: Path, text: str, expected: Volume) -> None:
@@ -164,7 +184,7 @@ def test_volume(tmp_path: Path, text: str, expected: Volume) -> None:
     assert parse_volume(text.format(tmp_path)) == wanted
 
 
-@pytest.mark.parametrize("text", ["/tmp", "/tmp:a", ":/a", "/tmp:/a:z", "/tmp:/a:"])
+@pytest.mark.parametrize("text", ["/tmp", "/tmp:a", ":/a", "/tmp:/a:z", "/tmp:/a:", "/tmp:/a/.."])
 def test_no_volume(text: str) -> None:
     with pytest.raises(UsageError):
         parse_volume(text)

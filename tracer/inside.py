@@ -61,9 +61,12 @@ def parse_volume(text: str) -> Volume:
         raise UsageError(
             f"cannot use --volume {text}: it is not HOST:PATH or HOST:PATH:ro, PATH absolute"
         )
+    place = "/" + os.path.normpath(target).lstrip("/")
+    if place == "/":
+        raise UsageError(f"cannot use --volume {text}: it would hide the whole image")
     if not os.path.exists(source):
         raise SlimtraceError(
             f"cannot use --volume {text}: {source} does not exist",
             "HOST is a file or directory of this machine: there are no named volumes",
         )
-    return Volume(os.path.abspath(source), os.path.normpath(target), mode == "ro")
+    return Volume(os.path.abspath(source), place, mode == "ro")

@@ -24,8 +24,8 @@ from builder.images.outputs import removing, temporary_name, writing
 from builder.sources.index import Index, load_index
 from builder.sources.locks import alone, holding, take, take_now
 from builder.sources.owners import Owners, owners
-from builder.sources.removal import remove_tree
 from tracer.errors import SlimtraceError
+from tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

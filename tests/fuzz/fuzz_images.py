@@ -26,9 +26,9 @@ from builder.sources import cache
 from builder.sources.blobs import FolderBlobs
 from builder.sources.found import in_folder_of_skopeo
 from builder.sources.full import open_image
-from builder.sources.removal import remove_tree
 from tracer.console import verbosity
 from tracer.errors import SlimtraceError
+from tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     import random

@@ -19,10 +19,10 @@ from watch import Watch
 
 from builder.sources.apply import Unpacker
 from builder.sources.limits import Budget
-from builder.sources.removal import remove_tree
 from builder.sources.stream import Expected, layer_stream
 from builder.sources.tarstream import TarReader
 from tracer.errors import SlimtraceError
+from tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     import random

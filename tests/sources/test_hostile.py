@@ -32,8 +32,8 @@ from zstandard import ZstdCompressor
 
 from builder.sources.full import open_image
 from builder.sources.limits import ENTRIES, SIZE
-from builder.sources.removal import remove_tree
 from tracer.errors import SlimtraceError, UsageError
+from tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

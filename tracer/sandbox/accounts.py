@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.errors import SlimtraceError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 24
 """Bytes of a table; a longer one is none."""
+
+_LAST = 0xFFFFFFFE  # the number above it means none (setresuid(2))
+_DIGITS = len(str(_LAST))
 
 
 class Account(NamedTuple):
@@ -42,6 +46,9 @@ def account(root: str, user: str) -> Account:
     entry = _find(users, name or "0")
     if entry is None and name and not name.isdecimal():
         raise _unknown("user", name, "passwd")
+    for word in (name or "0", group or "0"):
+        if word.isdecimal() and not _is_id(word):
+            raise SlimtraceError(f"cannot run as {user:.64}: no number is above {_LAST}")
     uid = int(entry[2]) if entry else int(name or "0")
     home = entry[5] if entry and entry[5] else "/"
     if not group:
@@ -51,6 +58,11 @@ def account(root: str, user: str) -> Account:
     if found is None and not group.isdecimal():
         raise _unknown("group", group, "group")
     return Account(uid, int(found[2]) if found else int(group), (), home)
+
+
+def _is_id(word: str) -> bool:
+    """Whether this is a number that a user or group can have."""
+    return word.isdecimal() and len(word) <= _DIGITS and int(word) <= _LAST
 
 
 def _unknown(what: str, name: str, table: str) -> SlimtraceError:
@@ -67,10 +79,12 @@ def _find(lines: list[list[str]], name: str) -> list[str] | None:
 
 
 def _table(root: int, path: bytes, width: int) -> Iterator[list[str]]:
-    """The whole lines of a table; none where it cannot be read."""
+    """The whole lines of a table; none where it cannot be read, or is no file."""
     try:
         fd = open_in_root(root, path, follow=True)
         try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return
             with open(f"/proc/self/fd/{fd}", "rb") as file:
                 text = file.read(_MOST).decode("utf-8", "surrogateescape")
         finally:
@@ -80,5 +94,5 @@ def _table(root: int, path: bytes, width: int) -> Iterator[list[str]]:
     for line in text.splitlines():
         fields = line.strip().split(":")
         numbers = fields[2:4] if width > 4 else fields[2:3]
-        if len(fields) >= width and all(map(str.isdecimal, numbers)):
+        if len(fields) >= width and all(map(_is_id, numbers)):
             yield fields

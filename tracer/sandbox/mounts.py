@@ -20,6 +20,7 @@ from tracer.kernel.namespaces import (
     pivot_root,
     remount_read_only,
 )
+from tracer.sandbox.points import check_plain, resolved
 from tracer.sandbox.scratch import Laid, lay
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
     :param root: absolute, without symlinks.
     :param mapped: whether this is a user namespace.
     :raises OSError: about what could not be mounted.
+    :raises SlimtraceError: a symlink is in the place of /proc or its like.
     """
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     files = {path: os.path.realpath(path) for path in _FILES if os.path.isfile(path)}
@@ -63,17 +65,19 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
     os.chdir("/.." if root == "/" else root)
     _pivot()
     # From here on absolute paths are in the new root, relative ones in the old.
+    for point in _KERNEL_DIRECTORIES:
+        check_plain(point)
     if scratch:
         for point in points:
-            os.makedirs(point, exist_ok=True)
+            os.makedirs(resolved(point), exist_ok=True)
     _mount_proc()
     _mount_sys()
     _mount_dev()
     if read_only:
         for path, options in _SCRATCH.items():
-            _mount_scratch(path, options, mapped=mapped)
+            _mount_scratch(resolved(path), options, mapped=mapped)
     for path, source in files.items():
-        _mount_file(source.lstrip("/"), os.path.realpath(path), create=scratch)
+        _mount_file(source.lstrip("/"), resolved(path), create=scratch)
     detach(".")
     os.chdir("/")
     if read_only:
@@ -97,7 +101,7 @@ def enter_image(
     :param files: paths in the image to the files of this machine that are shown there.
     :param own_xattrs: whether this is a user namespace.
     :raises OSError: about what could not be mounted.
-    :raises SlimtraceError: no layer can be laid.
+    :raises SlimtraceError: no layer can be laid, or a symlink is in the place of /proc or its like.
     """
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     shown = [volume._replace(source=os.path.realpath(volume.source)) for volume in volumes]
@@ -105,6 +109,7 @@ def enter_image(
     _pivot()
     # From here on absolute paths are in the new root, relative ones in the old.
     for point in _KERNEL_DIRECTORIES:
+        check_plain(point)
         os.makedirs(point, exist_ok=True)
     _mount_proc()
     _mount_sys()
@@ -112,8 +117,8 @@ def enter_image(
     _mount_tmp()
     for path, source in files.items():
         with suppress(PermissionError):  # another user's tree, where its place is missing
-            _mount_file(source.lstrip("/"), os.path.realpath(path), create=True, read_only=False)
-    for volume in shown:
+            _mount_file(source.lstrip("/"), resolved(path), create=True, read_only=False)
+    for volume in sorted(shown, key=lambda shown: shown.target.count("/")):  # inner ones later
         _mount_volume(volume)
     detach(".")
     os.chdir("/")
@@ -130,7 +135,7 @@ def _mount_tmp() -> None:
 
 
 def _mount_volume(volume: Volume) -> None:
-    source, target = volume.source.lstrip("/") or ".", os.path.realpath(volume.target)
+    source, target = volume.source.lstrip("/") or ".", resolved(volume.target)
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
         mount(source, target, flags=MS_BIND | MS_REC)

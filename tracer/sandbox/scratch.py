@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tracer.errors import SlimtraceError
 from tracer.kernel.namespaces import CLONE_NEWNS, MS_BIND, MS_NODEV, mount, unshare
+from tracer.removal import remove_tree
 
 _PREFIX = "slimtrace-scratch-"
 _SECONDS = 60.0
@@ -40,6 +41,8 @@ class Folder(NamedTuple):
 def make_folder() -> Folder:
     """A new folder in $TMPDIR, else in /var/tmp: /tmp is in memory on many machines.
 
+    Its path has no symlinks: it is walked when the root is another already.
+
     Those that are in use no more go: who should have removed them was killed.
 
     :raises SlimtraceError: none can be made.
@@ -48,7 +51,7 @@ def make_folder() -> Folder:
     place = next(name for name in places if name and os.access(name, os.W_OK | os.X_OK))
     try:
         _sweep(place)
-        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.path.abspath(place))
+        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.path.realpath(place))
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in (_LOWER, _UPPER, _WORK, _MERGED):
@@ -83,7 +86,8 @@ def _remove_unused(folder: str) -> None:
 
 def remove_folder(folder: str) -> None:
     """Remove it with all that was written there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        remove_tree(folder)
 
 
 def lay(tree: str, folder: str, *, own_xattrs: bool) -> Laid:

@@ -1,4 +1,4 @@
-"""Removes trees of images: as deep as paths may be, and whatever their directories' modes."""
+"""Removes trees: as deep as paths may be, and whatever their directories' modes."""
 
 from __future__ import annotations
 

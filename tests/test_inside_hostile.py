@@ -1,0 +1,101 @@
+"""Images that would have slimtrace write elsewhere, wait for ever, or leave something behind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from parts import missing
+from roots import busybox_root
+from traces import run_slimtrace, show
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+
+    def run(
+        argv: Sequence[str], *options: str, tree: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        root = tmp_path / "root"
+        if not root.exists():
+            busybox_root(root, tree)
+        words = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}")
+        done = run_slimtrace(*words, *options, "--", *argv)
+        if "user namespaces" in done.stderr:
+            missing(done.stderr)
+        assert os.listdir(tmp_path / "scratch") == []
+        return done
+
+    return run
+
+
+@pytest.mark.parametrize("volume", [False, True])
+def test_a_mount_point_behind_a_loop_is_not_made_outside(
+    run: Run, tmp_path: Path, volume: bool
+) -> None:
+    """What os.path.realpath leaves unresolved leads upwards, to the root that lies over /."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    name = "etc/data" if volume else "etc/resolv.conf"
+    tree = {"etc/loop": "-> loop", "etc/up": f"-> ../..{outside}", name: "-> loop/../up/planted"}
+    options = ("-v", f"{tmp_path}/scratch:/etc/data") if volume else ()
+    done = run(["id"], *options, tree=tree)
+    assert os.listdir(outside) == []
+    assert done.returncode == 125
+    assert f"/{name}: Too many levels of symbolic links" in done.stderr
+
+
+@pytest.mark.parametrize("point", ["proc", "sys", "dev"])
+def test_the_kernels_directories_are_no_symlinks(run: Run, tmp_path: Path, point: str) -> None:
+    """Else parts of /proc that are the machine's would be made read-only elsewhere."""
+    (tmp_path / "outside").mkdir()
+    target = f"etc/..{tmp_path}/outside"
+    done = run(["id"], tree={point: f"-> {target}"})
+    assert done.returncode == 125
+    assert f"cannot mount on /{point}: it is a symlink to {target}" in done.stderr
+
+
+def test_mount_points_behind_symlinks_are_the_images(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_text("data\n")
+    tree = {"etc/hosts": "-> ../run/hosts", "run": "-> ./work/../work/run", "mnt": "-> /work/m"}
+    lines = "[ -s /work/run/hosts ] && cat /work/m/file"
+    done = run(["sh", "-c", lines], "-v", f"{tmp_path}/data:/mnt", tree=tree)
+    assert (done.returncode, done.stdout) == (0, "data\n"), done.stderr
+
+
+def test_volumes_in_volumes(run: Run, tmp_path: Path) -> None:
+    """In whatever order they are given."""
+    for name in ("inner", "outer/y"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "inner/file").write_text("")
+    words = ("-v", f"{tmp_path}/inner:/x/y", "-v", f"{tmp_path}/outer://x")
+    assert run(["ls", "/x/y"], *words).stdout == "file\n"
+    assert set(show(str(tmp_path / "t"))["runs"][0]["volumes"]) == {"/x", "/x/y"}
+
+
+def test_a_scratch_folder_behind_a_symlink(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "scratch")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "link"))
+    done = run(["id", "-u"])
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+def test_trees_deeper_than_any_path_are_removed(run: Run, tmp_path: Path) -> None:
+    """2,000 levels: more than Python calls itself, and than descriptors are open."""
+    half = "/".join("d" * 1000)
+    lines = f"mkdir -p /work/{half} /work/e/{half} && mv /work/d /work/e/{half}/"
+    done = run(["sh", "-c", lines])
+    assert (done.returncode, done.stderr) == (0, "")
