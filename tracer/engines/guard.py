@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import socket
 import threading
@@ -29,6 +30,8 @@ _TITLE = "app guard"
 """Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""
 _PAUSE = 0.001
 _MESSAGE = 64
+_LONGEST = 10.0
+"""Seconds for the kernel to end a PID namespace (zap_pid_ns_processes)."""
 
 
 class Guard:
@@ -38,7 +41,9 @@ class Guard:
     :ivar child: the child that it made.
     """
 
-    def __init__(self, pid: int, child: int, watch: socket.socket) -> None:
+    def __init__(
+        self, pid: int, child: int, watch: socket.socket, at_end: Callable[[], None] | None
+    ) -> None:
         self.pid = pid
         self.child = child
         self.watch = watch
@@ -46,6 +51,7 @@ class Guard:
         self._exit: Exited | None = None
         self._delivered: dict[int, float] = {}
         self._over = False
+        self._at_end = at_end
 
     @classmethod
     def start(
@@ -59,7 +65,8 @@ class Guard:
 
         :param child: is given a socket to say ``exit STATUS`` on, if the app is not itself.
         :param apart: have it be process 1 of a PID namespace: all of its processes end with it.
-        :param at_end: what the guard is to do when no process is left.
+        :param at_end: what the guard is to do when no process is left, or the tracer where the
+            guard was killed.
         :raises OSError: there may be no such namespace.
         """
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -76,7 +83,7 @@ class Guard:
             own.close()
             os.waitpid(pid, 0)
             raise OSError(-number, os.strerror(-number))
-        return cls(pid, number, own)
+        return cls(pid, number, own, at_end)
 
     def exit_of_app(self) -> Exited | None:
         """How the app's first process ended, or None while it lives."""
@@ -104,8 +111,13 @@ class Guard:
             self.watch.setblocking(True)
             while not self._over:
                 self._take(self.watch.recv(_MESSAGE))
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+        try:
+            was_killed = os.waitpid(self.pid, 0)[1] != 0
+        except ChildProcessError:  # a ptrace loop waits for all children
+            was_killed = True
+        if was_killed and self._at_end is not None:
+            _wait_for_end(self.child)
+            self._at_end()
         self.watch.close()
 
     def _hear(self) -> None:
@@ -173,6 +185,16 @@ def _reap(watch: socket.socket | None, app: int) -> bool:
         if pid == app and watch is not None:
             with suppress(OSError):
                 watch.send(b"exit %d" % status)
+
+
+def _wait_for_end(child: int) -> None:
+    """Of a child of the guard, which the kernel kills after it: its own children are gone then."""
+    with suppress(OSError):
+        fd = os.pidfd_open(child)
+        try:
+            select.select([fd], [], [], _LONGEST)
+        finally:
+            os.close(fd)
 
 
 def _end_all() -> None:
