@@ -81,6 +81,25 @@ def test_users_say_it_otherwise() -> None:
     assert (inside.user, inside.workdir) == ("0", "/work")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Env", 5),
+        ("Env", "A=1"),
+        ("Env", ["A=\0"]),
+        ("Cmd", "id"),
+        ("Entrypoint", ["id", 1]),
+        ("Cmd", ["\0"]),
+        ("WorkingDir", "/a\0"),
+        ("User", ["web"]),
+    ],
+)
+def test_an_image_that_says_nonsense(name: str, value: object) -> None:
+    config = {"Cmd": ["id"], name: value}
+    with pytest.raises(SlimtraceError, match=f"its {name} is no (list of )?strings? without NUL"):
+        command_of(config, [], None), inside_of("oci:x", "/tree", None, config)
+
+
 @pytest.mark.parametrize("given", [{"env": ["=x"]}, {"workdir": "here"}])
 def test_bad_words(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

@@ -28,7 +28,7 @@ def command_of(
     :param words: what the user said after ``--``, in the place of Cmd.
     :param entrypoint: in the place of Entrypoint, one word or a JSON list of some; then the
         image's Cmd does not count. An empty one is none.
-    :raises SlimtraceError: there is neither.
+    :raises SlimtraceError: there is neither, or something else in their place.
     """
     first = _strings(config, "Entrypoint") if entrypoint is None else _words(entrypoint)
     rest = tuple(words) or (_strings(config, "Cmd") if entrypoint is None else ())
@@ -58,8 +58,9 @@ def inside_of(
 
     :param env: ``NAME=VALUE``, or ``NAME`` for this machine's value, if it has one.
     :raises UsageError: one of these is something else, or the directory is relative.
+    :raises SlimtraceError: what the image says is no string where one belongs.
     """
-    place = workdir or str(config.get("WorkingDir") or "/")
+    place = workdir or _string(config, "WorkingDir") or "/"
     if not place.startswith("/"):
         raise UsageError(f"cannot use --workdir {place}: it is not absolute")
     return Inside(
@@ -67,7 +68,7 @@ def inside_of(
         image=image,
         digest=digest,
         env={**_pairs(_strings(config, "Env")), **_given(env, machine)},
-        user=user if user is not None else str(config.get("User") or ""),
+        user=user if user is not None else _string(config, "User"),
         workdir=os.path.normpath(place),
         volumes=volumes,
         network=network,
@@ -100,7 +101,23 @@ def _words(entrypoint: str) -> tuple[str, ...]:
 
 
 def _strings(config: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    return tuple(map(str, config.get(name) or ()))
+    """:raises SlimtraceError: it is no list of words that a program can be given (execve(2))."""
+    found = config.get(name) or []
+    if not isinstance(found, list) or not all(map(_is_word, found)):
+        raise SlimtraceError(f"cannot run the image: its {name} is no list of strings without NUL")
+    return tuple(found)
+
+
+def _string(config: Mapping[str, Any], name: str) -> str:
+    """:raises SlimtraceError: as above."""
+    found = config.get(name) or ""
+    if not _is_word(found):
+        raise SlimtraceError(f"cannot run the image: its {name} is no string without NUL")
+    return str(found)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

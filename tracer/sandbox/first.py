@@ -108,7 +108,7 @@ class First:
         )
         if not stage.has_network:
             raise_loopback()
-        socket.sethostname(stage.hostname)
+        self._name_host()
         laid = enter_image(
             stage.tree,
             self._folder.path,
@@ -138,6 +138,15 @@ class First:
         ends = sorted(kept)
         for low, high in zip(ends, [*ends[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(low + 1, high)
+
+    def _name_host(self) -> None:
+        name = self._stage.hostname
+        try:
+            socket.sethostname(name)
+        except OSError as error:  # EINVAL: longer than 64 bytes (sethostname(2))
+            raise SlimtraceError(
+                f"cannot call the host {name}: {error.strerror}", "it may have 64 bytes"
+            ) from error
 
     def _enter_workdir(self) -> None:
         workdir = self._stage.workdir
