@@ -6,12 +6,14 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psutil
 import pytest
 from parts import missing, need, need_root
 from roots import busybox_root, copy_program, dump
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from conftest import Tracee
 
+BUSY = "echo ready; while :; do echo x >>/work/x; done"
 HIDDEN = ("/bin/", "/proc/", "/dev/", "/lib")
 
 
@@ -385,6 +388,26 @@ def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None
     assert dump(root) == before
 
 
+def test_nothing_is_left_of_a_killed_guard(tmp_path: Path, engine: str) -> None:
+    root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
+    scratch.mkdir()
+    words = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
+    tracer = subprocess.Popen(
+        [*words, "--engine", engine, "--image", f"rootfs:{root}", "--", "sh", "-c", BUSY],
+        stdout=subprocess.PIPE,
+        env={**environment(), "TMPDIR": str(scratch)},
+        text=True,
+    )
+    with tracer:
+        assert tracer.stdout is not None
+        if tracer.stdout.readline() != "ready\n":
+            missing("the right to make namespaces")
+        below = psutil.Process(tracer.pid).children()
+        next(process for process in below if process.name() == "app guard").kill()
+    assert tracer.returncode in (125, 137)
+    assert os.listdir(scratch) == []
+
+
 def test_folders_that_a_killed_guard_left_are_removed(
     inside: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -413,6 +436,7 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
     need_root()
     need("unshare", "mount", *(["fuse-overlayfs"] if fuse else []))
     root = busybox_root(tmp_path / "root", {"srv/a": "a\n"})
+    os.mknod(root / "srv/zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
     for name in ("lower", "upper", "work", "merged"):
         (tmp_path / name).mkdir()
     before = dump(root)
@@ -430,7 +454,7 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
         [
             *(*words, sys.executable, "-m", "slimtrace", "run", "-o", str(tmp_path / "t")),
             *("--image", f"rootfs:{root}", "--"),
-            *script("cat /srv/a; rm /srv/a; echo x >/work/x; ls /work"),
+            *script("cat /srv/a; rm /srv/a; echo x >/work/x; ls /work; cat /srv/zero || echo none"),
         ],
         cwd=tmp_path,
         env=environment(),
@@ -439,7 +463,7 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
         check=False,
         timeout=SECONDS,
     )
-    assert (done.returncode, done.stdout) == (0, "a\nx\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "a\nx\nnone\n"), done.stderr
     how = "fuse-overlayfs" if fuse else "a copy"
     assert f"writing to {how}: no overlay can be had here" in done.stderr
     assert dump(root) == before

@@ -72,6 +72,7 @@ def test_mount_points_behind_symlinks_are_the_images(run: Run, tmp_path: Path) -
     lines = "[ -s /work/run/hosts ] && cat /work/m/file"
     done = run(["sh", "-c", lines], "-v", f"{tmp_path}/data:/mnt", tree=tree)
     assert (done.returncode, done.stdout) == (0, "data\n"), done.stderr
+    assert show(str(tmp_path / "t"))["runs"][0]["volumes"] == ["/mnt", "/work/m"]
 
 
 def test_volumes_in_volumes(run: Run, tmp_path: Path) -> None:
@@ -99,3 +100,9 @@ def test_trees_deeper_than_any_path_are_removed(run: Run, tmp_path: Path) -> Non
     lines = f"mkdir -p /work/{half} /work/e/{half} && mv /work/d /work/e/{half}/"
     done = run(["sh", "-c", lines])
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_no_host_can_have(run: Run) -> None:
+    done = run(["id"], "--hostname", "h" * 65)
+    assert done.returncode == 125
+    assert f"cannot call the host {'h' * 65}: Invalid argument" in done.stderr

@@ -21,13 +21,14 @@ from tracer.session import trace
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tracer.drive import Plan
     from tracer.engines.engine import Engine
-    from tracer.inside import Inside
+    from tracer.inside import Inside, Volume
     from tracer.output import Output
     from tracer.sandbox.stage import Stage
+    from tracer.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         if chosen.why is not None:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.why}")
         recorder = Recorder(writer, number, first_process, engine.view)
-        about = _begin(command, options, engine.name, stage)
+        about = _begin(command, options, engine, stage)
         writer.run(about)
         driver = trace(engine, recorder, options.plan, mask)
         writer.begin()  # what ended before its exec was a run too
@@ -102,7 +103,7 @@ def run(command: Sequence[str], options: Options) -> Result:
     return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps)
 
 
-def _begin(command: Sequence[str], options: Options, engine: str, stage: Stage | None) -> Run:
+def _begin(command: Sequence[str], options: Options, engine: Engine, stage: Stage | None) -> Run:
     about = Run(
         command=tuple(command),
         cwd="/" if stage else os.getcwd(),
@@ -112,7 +113,7 @@ def _begin(command: Sequence[str], options: Options, engine: str, stage: Stage |
         image_digest=None,
         started=timestamp(),
         machine=platform.machine(),
-        engine=engine,
+        engine=engine.name,
         stop_signal=options.stop_signal.name if options.stop_signal else None,
     )
     inside = options.inside
@@ -125,8 +126,17 @@ def _begin(command: Sequence[str], options: Options, engine: str, stage: Stage |
         env=environment.kept(stage.env),
         image=inside.image,
         image_digest=inside.digest,
-        volumes=tuple(volume.target for volume in inside.volumes),
+        volumes=_shown(inside.volumes, engine.view),
     )
+
+
+def _shown(volumes: Iterable[Volume], view: View) -> tuple[str, ...]:
+    """Where volumes are: as they were given, and by their own paths."""
+    places = (
+        (volume.target, os.fsdecode(view.own_path(os.fsencode(volume.target))))
+        for volume in volumes
+    )
+    return tuple(dict.fromkeys(place for both in places for place in both))
 
 
 def _ended(about: Run, engine: Engine, recorder: Recorder) -> Run:

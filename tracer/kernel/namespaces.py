@@ -64,13 +64,23 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def remount_read_only(target: str) -> None:
-    """Make one mount read-only, leaving its filesystem and its other mounts as they are.
+    """Make one mount read-only, leaving its filesystem and its other mounts as they are."""
+    _restrict(target, MS_RDONLY)
 
-    The flags that it has are repeated: in a user namespace they are locked (mount_namespaces(7)).
+
+def remount_without_devices(target: str) -> None:
+    """Have device files mean nothing in one mount (mount(2), MS_NODEV)."""
+    _restrict(target, MS_NODEV)
+
+
+def _restrict(target: str, more: int) -> None:
+    """The flags that it has are repeated: in a user namespace they are locked.
+
+    Source: mount_namespaces(7).
     """
     present = os.statvfs(target).f_flag
     flags = present & _SHARED_FLAGS | (MS_RELATIME if present & _ST_RELATIME else 0)
-    mount("none", target, flags=flags | MS_REMOUNT | MS_BIND | MS_RDONLY)
+    mount("none", target, flags=flags | MS_REMOUNT | MS_BIND | more)
 
 
 def detach(target: str) -> None:

@@ -16,7 +16,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tracer.errors import SlimtraceError
-from tracer.kernel.namespaces import CLONE_NEWNS, MS_BIND, MS_NODEV, mount, unshare
+from tracer.kernel.namespaces import (
+    CLONE_NEWNS,
+    MS_BIND,
+    MS_NODEV,
+    mount,
+    remount_without_devices,
+    unshare,
+)
 from tracer.removal import remove_tree
 
 _PREFIX = "slimtrace-scratch-"
@@ -155,4 +162,5 @@ def _copied(error: OSError) -> Laid:
             "install fuse-overlayfs, or name a TMPDIR on a disk that overlay can write to",
         )
     mount(_UPPER, _UPPER, flags=MS_BIND)
+    remount_without_devices(os.path.abspath(_UPPER))
     return Laid("a copy", os.strerror(error.errno or 0))
