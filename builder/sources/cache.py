@@ -24,6 +24,7 @@ from builder.images.outputs import removing, temporary_name, writing
 from builder.sources.index import Index, load_index
 from builder.sources.locks import alone, holding, take, take_now
 from builder.sources.owners import Owners, owners
+from tracer.console import say
 from tracer.errors import SlimtraceError
 from tracer.removal import remove_tree
 
@@ -125,6 +126,7 @@ def keep(digest: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
     :param make: unpacks it into an empty directory.
     :raises SlimtraceError: what ``make`` raises, or the cache cannot be written.
     """
+    waits = False
     while True:
         kept = find(digest, source)
         if kept is not None:
@@ -134,6 +136,9 @@ def keep(digest: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
             _make_folders(os.path.dirname(place))
             fd = take_now(f"{place}.lock")
             if fd is None:
+                if not waits:
+                    say(f"waiting for another slimtrace, which unpacks {source} or still uses it")
+                waits = True
                 time.sleep(_PAUSE)
                 continue
             with holding(place, fd):
