@@ -7,9 +7,10 @@ import os
 import secrets
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from builder.failing import writing
 from builder.images.contents import contents
 from builder.images.deflate import Gzip
-from builder.images.outputs import removing, writing
+from builder.images.outputs import removing
 from builder.images.tar import END, Member, Type, header, padding
 from builder.model import Entry, Kind, Layer
 from tracer.errors import SlimtraceError

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from builder.failing import writing
 from builder.images.config import INDEX_TYPE, MANIFEST_TYPE, to_json
 from builder.images.outputs import (
     check_folder,
@@ -20,7 +21,6 @@ from builder.images.outputs import (
     replacing,
     sync_folder,
     temporary_name,
-    writing,
 )
 from tracer.errors import SlimtraceError
 

@@ -10,22 +10,11 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from builder.failing import writing
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@contextmanager
-def writing(path: str) -> Iterator[None]:
-    """Turn a failure of the system into the message that ``path`` cannot be written.
-
-    :raises SlimtraceError: in an OSError's place.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SlimtraceError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from builder.failing import writing
 from builder.images.contents import contents
 from builder.images.layer import in_order
 from builder.images.outputs import (
@@ -16,7 +17,6 @@ from builder.images.outputs import (
     sync_folder,
     temporary_name,
     work_beside,
-    writing,
 )
 from builder.model import Entry, Kind
 from tracer.errors import SlimtraceError

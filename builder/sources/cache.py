@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from builder.images.outputs import removing, temporary_name, writing
+from builder.failing import failing, reading, writing
+from builder.images.outputs import removing, temporary_name
 from builder.sources.index import Index, load_index
 from builder.sources.locks import alone, holding, take, take_now
 from builder.sources.owners import Owners, owners
@@ -30,6 +31,7 @@ from tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
+    from contextlib import AbstractContextManager
 
 _held: dict[str, int] = {}
 """Descriptors of the locks of the images in use, by lock file; open until the process ends."""
@@ -212,7 +214,7 @@ def prune() -> Pruned:
     removed, used = [], []
     for lock in _places("*/*.lock", "images/*/*.lock"):
         place = lock.removesuffix(".lock")
-        with removing_from(place):
+        with _removing(place):
             fd = take_now(lock)
             if fd is None:
                 if os.path.isdir(place):
@@ -232,32 +234,10 @@ def prune() -> Pruned:
     return Pruned(removed, used)
 
 
-@contextmanager
-def reading(path: str) -> Generator[None]:
-    """Turn a failure of the system into the message that ``path`` cannot be read.
-
-    :raises SlimtraceError: in an OSError's place.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SlimtraceError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def removing_from(place: str) -> Generator[None]:
-    """Turn a failure of the system into the message that ``place`` cannot be removed.
-
-    :raises SlimtraceError: in an OSError's place.
-    """
-    try:
-        yield
-    except OSError as error:
-        mapped = place.endswith(f".{Owners.MAPPED}") and os.geteuid() != 0
-        raise SlimtraceError(
-            f"cannot remove {place}: {error.strerror or error}",
-            "its files are subordinate users': run podman unshare rm -r on it" if mapped else None,
-        ) from error
+def _removing(place: str) -> AbstractContextManager[None]:
+    mapped = place.endswith(f".{Owners.MAPPED}") and os.geteuid() != 0
+    hint = "its files are subordinate users': run podman unshare rm -r on it" if mapped else None
+    return failing(f"remove {place}", hint)
 
 
 def _fill(folder: str, source: str, make: Callable[[str], Unpacked]) -> str:

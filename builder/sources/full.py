@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from builder.failing import reading
 from builder.sources import cache
 from builder.sources.apply import Unpacker
 from builder.sources.blobs import ArchiveBlobs, FolderBlobs, open_regular
-from builder.sources.cache import reading
 from builder.sources.found import in_docker_archive, in_layout
 from builder.sources.limits import budget
 from builder.sources.packed import plain_archive

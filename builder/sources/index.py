@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from builder.failing import writing
 from builder.images.live import Totals
-from builder.images.outputs import writing
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

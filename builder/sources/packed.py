@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.images.outputs import writing
+from builder.failing import writing
 from builder.sources import cache
 from builder.sources.bytestream import PIECE
 from builder.sources.limits import budget
