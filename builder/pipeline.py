@@ -20,8 +20,9 @@ from builder.policy.healthcheck import warn_of_healthcheck
 from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
-from builder.runconfig import image_config, image_user, parse_pairs
+from builder.runconfig import image_config, image_user
 from builder.selection import pick, settle
+from builder.words import check_options
 from builder.written import files_changed, folders_written, give_folders, warn_of_writes
 from tracer.tracefile.reader import read_trace
 
@@ -40,7 +41,7 @@ def build(traces: list[str], destination: str, options: BuildOptions) -> BuildRe
     :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
         run, or the image cannot be written.
     """
-    parse_pairs("--env", options.env)  # what is wrong with the command line is said before the work
+    check_options(options)
     to = parse_destination(destination, options.tag)
     to.prepare()
     trace = read_trace(traces)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from builder.closure.need import DEFAULT_PATH
 from builder.model import ImageConfig, Kind
+from builder.words import pairs, port
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,15 +24,6 @@ _NANO = 1_000_000_000
 _MOST = 1 << 24  # bytes of a table of users or groups, as a run in an image reads them
 _LAST_ID = (1 << 32) - 2  # the one after it means none (chown(2))
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # years 1 to 9999 (RFC 3339)
-_SIGNALS = frozenset(
-    {
-        *(each.name.removeprefix("SIG") for each in signal.Signals),
-        *(f"RTMIN+{number}" for number in range(1, 16)),
-        *(f"RTMAX-{number}" for number in range(1, 15)),
-        *map(str, range(1, 65)),
-    }
-)
-"""As signal(7) has them, and engines (github.com/moby/sys, signal)."""
 
 
 def image_config(
@@ -49,19 +40,19 @@ def image_config(
     """
     run = trace.runs[0]
     entrypoint, cmd = _start(run.command, options)
-    listening = [f"{port.port}/{port.protocol}" for port in trace.listening]
+    listening = [f"{heard.port}/{heard.protocol}" for heard in trace.listening]
     return ImageConfig(
         created=_created(selection, options.source_date_epoch),
         architecture=base.architecture or _ARCHITECTURES.get(run.machine, run.machine),
         entrypoint=entrypoint,
         cmd=cmd,
-        working_dir=_workdir(run, options.workdir),
+        working_dir=options.workdir or run.cwd,
         user=f"{user[0]}:{user[1]}",
         env=_env(run, base.env, options.env),
-        exposed_ports=_united(base.exposed_ports, listening, map(_port, options.expose)),
-        stop_signal=_signal(options.stop_signal) or run.stop_signal or base.stop_signal,
-        labels={**base.labels, **parse_pairs("--label", options.labels)},
-        volumes=_united(base.volumes, map(_volume, options.volumes)),
+        exposed_ports=_united(base.exposed_ports, listening, map(port, options.expose)),
+        stop_signal=options.stop_signal or run.stop_signal or base.stop_signal,
+        labels={**base.labels, **pairs("--label", options.labels)},
+        volumes=_united(base.volumes, options.volumes),
         healthcheck=base.healthcheck if options.healthcheck else None,
         variant=base.variant,
     )
@@ -102,20 +93,6 @@ def _ids(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
     return uid, int(fields[2])
 
 
-def parse_pairs(option: str, pairs: tuple[str, ...]) -> Mapping[str, str]:
-    """The ``NAME=VALUE`` words of an option as a mapping.
-
-    :raises UsageError: one of them is something else.
-    """
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not name or not equals:
-            raise UsageError(f"cannot use {option} {pair}: it is not NAME=VALUE")
-        found[name] = value
-    return found
-
-
 def _start(
     command: tuple[str, ...], options: BuildOptions
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -141,32 +118,6 @@ def _account(root: Root, table: str, name: str) -> list[str] | None:
     return None
 
 
-def _workdir(run: Run, wanted: str | None) -> str:
-    if wanted is not None and not wanted.startswith("/"):
-        raise UsageError(f"cannot use --workdir {wanted}: it is not absolute")
-    return wanted or run.cwd
-
-
-def _port(text: str) -> str:
-    number, slash, protocol = text.partition("/")
-    known = (protocol or "tcp") in ("tcp", "udp", "sctp") and (protocol or not slash)
-    if not (number.isdecimal() and 0 < int(number) < 65536 and known):
-        raise UsageError(f"cannot use --expose {text}: it is not PORT or PORT/PROTOCOL")
-    return f"{int(number)}/{protocol or 'tcp'}"
-
-
-def _volume(path: str) -> str:
-    if not path.startswith("/"):
-        raise UsageError(f"cannot use --volume {path}: it is not absolute")
-    return path
-
-
-def _signal(text: str | None) -> str | None:
-    if text is not None and text.upper().removeprefix("SIG") not in _SIGNALS:
-        raise UsageError(f"cannot use --stop-signal {text}: there is no such signal")
-    return text
-
-
 def _united(*groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for group in groups for word in group))
 
@@ -175,7 +126,7 @@ def _env(run: Run, base: Mapping[str, str], overrides: tuple[str, ...]) -> tuple
     ran = dict(run.env)
     if run.image_digest and "PATH" not in base and ran.get("PATH") == DEFAULT_PATH:
         del ran["PATH"]  # the image has none, and engines give this one
-    env = {**base, **ran, **parse_pairs("--env", overrides)}
+    env = {**base, **ran, **pairs("--env", overrides)}
     if "/" not in run.command[0]:  # the engine looks it up on the image's PATH
         env.setdefault("PATH", DEFAULT_PATH)
     return tuple(f"{name}={env[name]}" for name in sorted(env))

@@ -17,6 +17,7 @@ from builder.options import BuildOptions
 from builder.pipeline import build, select
 from builder.policy.healthcheck import warn_of_healthcheck
 from builder.runconfig import image_config, image_user
+from builder.words import check_options
 from tracer.errors import SlimtraceError, UsageError
 from tracer.model import Listening
 
@@ -36,6 +37,7 @@ ACCOUNTS = "root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\nbroken\n"
 def config(
     top: Path, the_trace: Trace, options: BuildOptions, base: BaseConfig | None = None
 ) -> ImageConfig:
+    check_options(options)
     root = Root(str(top))
     user = image_user(root, the_trace.runs[0], options.user)
     selection = select(the_trace, root, options)
