@@ -133,7 +133,9 @@ def run(
         typer.Option(
             "--image",
             metavar="IMAGE",
-            help="Run in IMAGE instead of this machine's root, as it says: rootfs:DIR.",
+            help="Run in IMAGE instead of this machine's root, as it says: oci:DIR[:TAG], "
+            "oci-archive:FILE, docker-archive:FILE, FILE.tar, tar:FILE, rootfs:DIR, "
+            "containers-storage:NAME, docker-daemon:NAME or docker://NAME.",
         ),
     ] = None,
     platform: Annotated[
