@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from parts import missing, need_root
+from roots import copy_program
 
 from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
 from tracer.sandbox import Sandbox
@@ -71,20 +72,6 @@ class Site:
         return self.base / "root"
 
 
-def copy_program(name: str, root: Path) -> None:
-    """A program with the libraries that its loader names."""
-    found = shutil.which(name)
-    assert found is not None
-    wanted = {f"/bin/{name}": found}
-    listed = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
-    wanted |= {word: word for word in listed.split() if word.startswith("/")}
-    for place, source in wanted.items():
-        target = root / place.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            shutil.copy(os.path.realpath(source), target)
-
-
 def python_for_nobody() -> str:
     """A Python that an ordinary user can execute; the one that runs the tests may be private."""
     check = "import sys; sys.exit(sys.version_info < (3, 11))"
@@ -115,7 +102,9 @@ def site() -> Iterator[Site]:
         (root / "etc/resolv.conf").touch()
         (root / "etc/hosts").touch()
         for program in PROGRAMS:
-            copy_program(program, root)
+            found = shutil.which(program)
+            assert found is not None
+            copy_program(found, root, f"/bin/{program}")
         (root / "bin/text").write_text("no program\n")
         (root / "bin/orphan").write_text("#!/bin/nothing\n")
         (root / "bin/orphan").chmod(0o755)

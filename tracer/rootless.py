@@ -10,7 +10,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.errors import SlimtraceError
 from tracer.kernel.namespaces import CLONE_NEWUSER, unshare
@@ -18,9 +18,6 @@ from tracer.sandbox.userns import may_make_namespaces, only_mapping, what_forbid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-Owners = Literal["", "mapped", "own"]
-"""How the owners of files can be kept: as they are, as subordinate ids, or not: all are ours."""
 
 _TOOLS = {"uid": "newuidmap", "gid": "newgidmap"}
 
@@ -32,7 +29,7 @@ class _Range(NamedTuple):
     length: int
 
 
-def become_root() -> Owners:
+def become_root() -> None:
     """Be root here, or in a user namespace where this process has all capabilities.
 
     To be called while the process has one thread (unshare(2)). Called again, it does nothing.
@@ -40,7 +37,7 @@ def become_root() -> Owners:
     :raises SlimtraceError: user namespaces are forbidden; the hint names the setting.
     """
     if os.geteuid() == 0 and may_make_namespaces():
-        return _as_it_is()
+        return
     ranges = {kind: _ranges(kind) for kind in _TOOLS}
     mapped = all(ranges.values()) and all(map(shutil.which, _TOOLS.values()))
     uid, gid = os.geteuid(), os.getegid()
@@ -60,23 +57,13 @@ def become_root() -> Owners:
         os.close(done)
         failed = bool(helper) and os.waitpid(helper, 0)[1] != 0
     if mapped and not failed:
-        return "mapped"
+        return
     if _is_mapped():  # the helper set one of both: nothing else can be written there
         raise SlimtraceError(
             "cannot become root for the image: newgidmap refused the ranges of /etc/subgid",
             "see that /etc/subgid gives this user a range that no one else has",
         )
     only_mapping(0, 0, uid, gid)
-    return "own"
-
-
-def _as_it_is() -> Owners:
-    """How owners can be kept by who is root already."""
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        ranges = [int(line.split()[2]) for line in file]
-    if sum(ranges) >= 0xFFFFFFFF:
-        return ""
-    return "mapped" if sum(ranges) > 1 else "own"
 
 
 def _is_mapped() -> bool:

@@ -148,17 +148,8 @@ class There:
 
     def _target(self, link: bytes) -> bytes | None:
         """Where a magic link leads that is named by the inner number of a process."""
-        try:
-            fd = open_in_root(self._root, link, follow=False)
-        except OSError:
-            return None
-        try:
-            target = os.readlink(b"", dir_fd=fd)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        if not target.startswith(b"/"):
+        target = self._link(link)
+        if target is None or not target.startswith(b"/"):
             return None
         try:
             self.stat(target)

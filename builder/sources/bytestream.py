@@ -37,13 +37,7 @@ class Pieces:
         if at + size <= len(self._piece):
             self._at = at + size
             return self._piece[at : at + size]
-        found = bytearray()
-        while len(found) < size:
-            part = self.piece(size - len(found))
-            if not part:
-                break
-            found += part
-        return bytes(found)
+        return _gathered(self, size)
 
     def piece(self, size: int) -> bytes | memoryview:
         at = self._at
@@ -76,13 +70,7 @@ class FileStream:
         self.at = 0
 
     def take(self, size: int) -> bytes:
-        found = bytearray()
-        while len(found) < size:
-            part = self.piece(size - len(found))
-            if not part:
-                break
-            found += part
-        return bytes(found)
+        return _gathered(self, size)
 
     def piece(self, size: int) -> bytes | memoryview:
         part = os.pread(self._fd, min(size, PIECE), self.at)
@@ -93,3 +81,14 @@ class FileStream:
         passed = max(0, min(size, self._size - self.at))
         self.at += passed
         return passed
+
+
+def _gathered(stream: ByteStream, size: int) -> bytes:
+    """What :meth:`ByteStream.take` takes, from as many pieces as it lies in."""
+    found = bytearray()
+    while len(found) < size:
+        part = stream.piece(size - len(found))
+        if not part:
+            break
+        found += part
+    return bytes(found)

@@ -55,13 +55,7 @@ class Disk:
                     _write(fd, piece)
             else:
                 _write_sparse(fd, data, sparse)
-            owned = self._is_own(inode)
-            if not owned:
-                owned = self._own(fd, inode, None)
-            for name, value in inode.xattrs:
-                _set(fd, name, value)
-            os.fchmod(fd, self._mode(inode, owned))
-            os.utime(fd, ns=(inode.mtime_ns, inode.mtime_ns))
+            self._dress(fd, inode)
         finally:
             os.close(fd)
 
@@ -104,13 +98,17 @@ class Disk:
         for folder in reversed(folders):
             fd = os.open(folder.path or ".", _FOLDER, dir_fd=self._root)
             try:
-                owned = self._is_own(folder) or self._own(fd, folder, None)
-                for name, value in folder.xattrs:
-                    _set(fd, name, value)
-                os.fchmod(fd, self._mode(folder, owned))
-                os.utime(fd, ns=(folder.mtime_ns, folder.mtime_ns))
+                self._dress(fd, folder)
             finally:
                 os.close(fd)
+
+    def _dress(self, fd: int, inode: Inode) -> None:
+        """Owner, attributes, mode, times, in an order in which none undoes another."""
+        owned = self._is_own(inode) or self._own(fd, inode, None)
+        for name, value in inode.xattrs:
+            _set(fd, name, value)
+        os.fchmod(fd, self._mode(inode, owned))
+        os.utime(fd, ns=(inode.mtime_ns, inode.mtime_ns))
 
     def _is_own(self, inode: Inode) -> bool:
         return inode.uid == self._user[0] and inode.gid == self._user[1]
