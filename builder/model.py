@@ -20,17 +20,46 @@ class Kind(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an entry is in the image. Users read these words in ``build --json``."""
+    """Why an entry is in the image, the strongest first. Users read these words in ``--json``.
+
+    Asked for; needed to load; implied by a rule that can be switched off by this name
+    (builder/closure/rules); on the way.
+    """
 
     TOUCHED = "touched"
-    NEEDED_LIBRARY = "needed-library"
-    ELF_INTERPRETER = "elf-interpreter"
-    BASELINE_LIBRARY = "baseline-library"
+    INCLUDED = "included"
+    HEALED = "healed"
+
     SCRIPT_INTERPRETER = "script-interpreter"
+    ELF_INTERPRETER = "elf-interpreter"
+    NEEDED_LIBRARY = "needed-library"
+    BASELINE_LIBRARY = "baseline-library"
+
+    DLOPENED_LIBRARY = "dlopened-library"
+    NSS_MODULE = "nss-module"
+    LOCALE = "locale"
+    GCONV = "gconv"
+    TERMINFO = "terminfo"
+    CERTIFICATE = "certificate"
+    LISTED = "listed"
+    PYTHON_TWIN = "python-twin"
+    PYTHON_METADATA = "python-metadata"
+    PYTHON_IMPORT = "python-import"
+    PYTHON_STRING_IMPORT = "python-string-import"
+    NODE_PACKAGE_JSON = "node-package-json"
+    NODE_REQUIRE = "node-require"
+    JAVA_CLASS_PATH = "java-class-path"
+    JAVA_LIBRARY = "java-library"
+    JAVA_SECURITY = "java-security"
+    JAVA_TIME_ZONES = "java-time-zones"
+    RUBY_GEMSPEC = "ruby-gemspec"
+    PERL_REQUIRE = "perl-require"
+    PERL_LIBRARY = "perl-library"
+    PACKAGE = "package"
+
     SYMLINK = "symlink"
     PARENT_OF_CREATED = "parent-of-created"
     DIRECTORY = "directory"
-    INCLUDED = "included"
     SKELETON = "skeleton"
 
 

@@ -108,6 +108,58 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Driving:
+    """What was done to the app from outside, in the words of the command line: enough to repeat it.
+
+    :ivar ready: what ``--ready`` was given; None where nothing was waited for.
+    :ivar ready_status: what ``--ready-status`` was given: the status that a URL must answer with.
+    :ivar ready_timeout: seconds.
+    :ivar http_get: paths that were asked for; ``commands`` ran by the shell outside the trace;
+        ``inside`` beside the app in its image, traced.
+    :ivar exec_timeout: seconds that each command has.
+    :ivar stop_after: seconds; None where nothing but the drivers' end stops the app.
+    :ivar stop_signal: by name; ``stop_grace`` the seconds from it to SIGKILL.
+    """
+
+    ready: str | None = None
+    ready_status: str | None = None
+    ready_timeout: float = 60.0
+    http_get: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    inside: tuple[tuple[str, ...], ...] = ()
+    exec_timeout: float = 3600.0
+    stop_after: float | None = None
+    stop_signal: str = "SIGTERM"
+    stop_grace: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one driver ended.
+
+    :ivar driver: its words, as ``GET /path`` or the command.
+    :ivar status: an HTTP status, or an exit status (128+N for signal N); None where there was
+        none: no answer, or it had to be ended.
+    """
+
+    driver: str
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """How driving an app went.
+
+    :ivar ready: seconds from its start until it was ready; None where it never was.
+    :ivar failure: why the answer of the run was no, in words; None where it was yes.
+    """
+
+    ready: float | None = None
+    answers: tuple[Answer, ...] = ()
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One command, traced once.
 
@@ -119,6 +171,9 @@ class Run:
     :ivar exit_status: 128+N for signal N; None when unknown.
     :ivar stop_signal: by name, as ``SIGQUIT``; None where the user named none.
     :ivar volumes: where in the image things of the machine were mounted for the run.
+    :ivar mounts: the same as ``HOST:PATH[:ro]``, HOST absolute on the machine that traced.
+    :ivar network: whose network an app in an image had; ``hostname`` None where none was said.
+    :ivar driving: None where nothing drove the app; ``driven`` how that went.
     :ivar machine: uname(2)'s machine, as ``x86_64``.
     """
 
@@ -133,6 +188,11 @@ class Run:
     engine: str
     stop_signal: str | None = None
     volumes: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    network: str = "host"
+    hostname: str | None = None
+    driving: Driving | None = None
+    driven: Driven | None = None
     seconds: float | None = None
     exit_status: int | None = None
     signal: int | None = None
@@ -172,6 +232,7 @@ class Trace:
     :ivar saved: files put aside, by their own (resolved) path.
     :ivar assumed_syscalls: calls that were not stopped in every run, and may have been made.
     :ivar syscall_counts: how often each call was made; empty unless every run stopped them all.
+    :ivar healed: paths that a verification missed and added, sorted.
     """
 
     runs: tuple[Run, ...] = ()
@@ -182,6 +243,7 @@ class Trace:
     assumed_syscalls: tuple[str, ...] = ()
     listening: tuple[Listening, ...] = ()
     syscall_counts: Mapping[str, int] = field(default_factory=dict)
+    healed: tuple[str, ...] = ()
 
     def with_state(self, state: State) -> list[TracedPath]:
         """The paths in this state, sorted by name."""
