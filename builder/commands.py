@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from builder.model import Keep
 from builder.options import BuildOptions
 from builder.sizes import human
 from tracer.console import say, warn
@@ -46,6 +47,17 @@ def build(
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Leave these paths out; wins.")
+    ] = None,
+    keep: Annotated[
+        Keep,
+        typer.Option(
+            help="What is kept: what was touched and needs to load; what that implies too, by "
+            "rules; or all of each package that was touched."
+        ),
+    ] = Keep.CLOSURE,
+    without_rule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Switch a rule off: a reason that --json counts."),
     ] = None,
     allow_secret: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Let these secrets in.")
@@ -113,6 +125,8 @@ def build(
     options = BuildOptions(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
+        keep=keep,
+        without_rules=tuple(without_rule or ()),
         allow_secret=tuple(allow_secret or ()),
         user=user,
         grant_read=grant_read,

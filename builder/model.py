@@ -63,6 +63,17 @@ class Reason(StrEnum):
     SKELETON = "skeleton"
 
 
+class Keep(StrEnum):
+    """How much is kept beside what was touched; each level holds the one before it."""
+
+    TOUCHED = "touched"
+    """What was touched, and what that needs to load."""
+    CLOSURE = "closure"
+    """And what the touched files imply, by rules."""
+    PACKAGE = "package"
+    """And the rest of every package that something was touched of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing in the image, with the metadata it had in the full image.

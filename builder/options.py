@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from builder.model import Keep
+
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """The options of ``build``.
 
     :ivar include: globs of what is kept besides; ``exclude`` of what is not, and wins.
+    :ivar keep: how much is kept beside what was touched; ``without_rules`` names of rules that
+        are switched off.
     :ivar allow_secret: globs of secrets that are let in.
     :ivar user: the image's user, None for the run's.
     :ivar grant_read: open the copies where the image's user could not read them.
@@ -28,6 +32,8 @@ class BuildOptions:
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    keep: Keep = Keep.CLOSURE
+    without_rules: tuple[str, ...] = ()
     allow_secret: tuple[str, ...] = ()
     user: str | None = None
     grant_read: bool = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.expand import expand
 from builder.closure.need import Surroundings
+from builder.closure.rules import rules_of
 from builder.folders import as_traced
 from builder.full import full_image
 from builder.globs import compile_glob, exclude, include
@@ -68,7 +69,8 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
     written = folders_written(trace, root)
     wanted = (*picked.wanted, *written.values(), *included.wanted)
-    selection = expand(root, wanted, Surroundings.of(trace.runs))
+    rules = rules_of(options.keep, options.without_rules)
+    selection = expand(root, wanted, Surroundings.of(trace.runs), rules)
     selection = settle(selection, picked, included.warnings)
     selection = as_traced(selection, picked.directories, live=root.root == "/")
     for step in _policies(trace, root, options, written):

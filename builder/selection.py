@@ -110,6 +110,7 @@ def _want(traced: TracedPath, *, follow: bool, override: bool) -> Wanted:
         load=bool(traced.uses & _LOADING),
         execute=Use.EXEC in traced.uses,
         override=override,
+        is_listed=Use.LIST in traced.uses,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from builder.closure.rules import rules_of
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def check_options(options: BuildOptions) -> None:
 
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
+    rules_of(options.keep, options.without_rules)
     pairs("--env", options.env)
     pairs("--label", options.labels)
     for exposed in options.expose:

@@ -1,43 +1,31 @@
-"""The fixpoint: from paths that are wanted to all entries that they need."""
+"""The fixpoint: from paths that are wanted to all entries that they need or imply."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from builder.closure.hwcaps import baseline
 from builder.closure.loader import Loader
+from builder.closure.rule import World
 from builder.closure.shebang import script_needs
 from builder.images.root import parents
 from builder.model import Dropped, Kind, Reason, Selection
 from builder.outside import is_kernels, why_outside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from builder.closure.loader import Missing
-    from builder.closure.need import Surroundings
+    from builder.closure.need import Need, Surroundings
+    from builder.closure.rule import Rule
     from builder.images.root import Resolved, Root
     from builder.model import Entry
 
-_RANK = {
-    reason: rank
-    for rank, reason in enumerate(
-        [
-            Reason.TOUCHED,
-            Reason.INCLUDED,
-            Reason.SCRIPT_INTERPRETER,
-            Reason.ELF_INTERPRETER,
-            Reason.NEEDED_LIBRARY,
-            Reason.BASELINE_LIBRARY,
-            Reason.SYMLINK,
-            Reason.PARENT_OF_CREATED,
-            Reason.DIRECTORY,
-            Reason.SKELETON,
-        ]
-    )
-}
+_RANK = {reason: rank for rank, reason in enumerate(Reason)}
+_ASKED_FOR = frozenset({Reason.TOUCHED, Reason.INCLUDED, Reason.HEALED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +36,7 @@ class Wanted:
     :ivar load: whether it was, or may be, loaded as a program or library.
     :ivar execute: whether it was, or may be, executed: only then does a ``#!`` line count.
     :ivar override: kept even where an image does not hold such paths (``--include``).
+    :ivar is_listed: whether it is a directory whose names were read.
     """
 
     path: str
@@ -56,28 +45,35 @@ class Wanted:
     load: bool = False
     execute: bool = False
     override: bool = False
+    is_listed: bool = False
 
 
-def expand(root: Root, wanted: Iterable[Wanted], around: Surroundings) -> Selection:
-    """All entries that the wanted paths need, transitively.
+def expand(
+    root: Root, wanted: Iterable[Wanted], around: Surroundings, rules: Sequence[Rule] = ()
+) -> Selection:
+    """All entries that the wanted paths need, and imply by these rules, transitively.
 
-    A needed library that is nowhere is a warning: many are optional. What is wanted and not
-    there is left to the caller, who knows whether that matters.
+    A needed library that is nowhere is a warning, unless only a rule brought what needs it. What
+    is wanted and not there is left to the caller, who knows whether that matters.
 
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    closure = _Closure(root, around)
+    closure = _Closure(root, around, rules)
     for want in sorted(wanted, key=lambda want: want.path):
         closure.want(want)
-    closure.run()
+    closure.load()
+    closure.imply()
     return closure.selection()
 
 
 class _Closure:
-    def __init__(self, root: Root, around: Surroundings) -> None:
+    def __init__(self, root: Root, around: Surroundings, rules: Sequence[Rule]) -> None:
         self._root = root
         self._around = around
+        self._rules = rules
         self._loader = Loader(root, around)
+        self._touched: set[str] = set()
+        self._listed: set[str] = set()
         self._reasons: dict[str, set[Reason]] = {}
         self._dropped: dict[str, Dropped] = {}
         self._to_load: dict[str, str] = {}
@@ -85,16 +81,24 @@ class _Closure:
         self._scripts: deque[str] = deque()
         self._loaded: set[str] = set()
         self._missing: dict[Missing, None] = {}
+        self._implied = {rule.reason for rule in rules}
+
+    def _need(self, need: Need) -> None:
+        self.want(Wanted(need.path, need.reason, load=need.load, execute=need.execute))
 
     def want(self, want: Wanted) -> None:
         found = self._root.resolve(want.path, follow=want.follow)
         for path in (*found.links, found.path):
             for need in baseline(self._root, path):
-                self.want(Wanted(need.path, need.reason, load=True))
+                self._need(need)
         for link in found.links:
             self._keep(link, Reason.SYMLINK, override=want.override)
         if not found.exists or not self._keep(found.path, want.reason, override=want.override):
             return
+        if want.reason in _ASKED_FOR:
+            self._touched.add(found.path)
+        if want.is_listed:
+            self._listed.add(found.path)
         if self._root.kind(found.path) is not Kind.FILE:
             return
         if want.load:
@@ -102,8 +106,8 @@ class _Closure:
         if want.execute and self._may_execute(found):
             self._scripts.append(found.path)
 
-    def run(self) -> None:
-        """Go on until nothing new is needed.
+    def load(self) -> None:
+        """Go on until nothing new is needed to load.
 
         Programs go first: their search path serves what they load, which then need not be
         looked at on its own.
@@ -115,11 +119,24 @@ class _Closure:
                 if path not in seen:
                     seen.add(path)
                     for need in script_needs(self._root, path, self._around):
-                        self.want(Wanted(need.path, need.reason, load=True, execute=True))
+                        self._need(need)
             batch, self._to_load = self._to_load, {}
             for path in sorted(batch, key=self._programs_first):
                 if path not in self._loaded:
                     self._load(batch[path], path)
+
+    def imply(self) -> None:
+        """Ask the rules of all that is kept, and of what that brings, until nothing new is."""
+        around, loader = self._around, self._loader
+        world = World(self._root, around, loader, frozenset(self._touched), frozenset(self._listed))
+        asked: set[str] = set()
+        while self._rules and (fresh := sorted(self._reasons.keys() - asked)):
+            asked.update(fresh)
+            for path, rule in product(fresh, self._rules):
+                for need in rule.of(world, path):
+                    if self._root.resolve(need.path).exists:
+                        self._need(need)
+            self.load()
 
     def selection(self) -> Selection:
         entries = {path: self._entry(path) for path in sorted(self._reasons)}
@@ -144,9 +161,10 @@ class _Closure:
         if loads is None:
             return
         self._loaded.update(loads.files)
-        self._missing.update(dict.fromkeys(loads.missing))
+        if not self._reasons[path] <= self._implied:
+            self._missing.update(dict.fromkeys(loads.missing))
         for need in loads.needs:
-            self.want(Wanted(need.path, need.reason))
+            self._need(need)
 
     def _may_execute(self, found: Resolved) -> bool:
         fingerprint = self._root.fingerprint(found.path)

@@ -32,4 +32,4 @@ def baseline(root: Root, path: str) -> tuple[Need, ...]:
     found = root.resolve(f"{plain}/{name}")
     if not found.exists or root.kind(found.path) is not Kind.FILE:
         return ()
-    return (Need(f"{plain}/{name}", Reason.BASELINE_LIBRARY),)
+    return (Need(f"{plain}/{name}", Reason.BASELINE_LIBRARY, load=True),)

@@ -112,6 +112,16 @@ class Loader:
         resolved = tuple(dict.fromkeys(file for file in files.values() if file))
         return Loads(tuple(needs), resolved, tuple(missing))
 
+    def find(self, name: str, path: str) -> str | None:
+        """Where dlopen(3) of ``name`` in the ELF file at a resolved path would find it."""
+        elf = self.elves.read(path)
+        if elf is None:
+            return None
+        item = _Object(path, os.path.dirname(path), elf, None)
+        needs: dict[Need, None] = {}
+        found = self._find(name, item, _musl_arch(elf), needs)
+        return None if found is None else next(iter(needs)).path
+
     def _find(
         self, name: str, item: _Object, musl: str | None, needs: dict[Need, None]
     ) -> _Object | None:

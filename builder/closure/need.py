@@ -1,4 +1,4 @@
-"""What a closure rule answers, and what of a run it may ask."""
+"""What a kept file needs, and what of a run decides where that lies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A path that a kept file needs, as it is looked up: its symlinks are needed too."""
+    """A path that a kept file needs, as it is looked up: its symlinks are needed too.
+
+    :ivar load: whether it may be loaded as a program or library, so that its own needs count.
+    :ivar execute: whether it may be executed, so that a ``#!`` line counts.
+    """
 
     path: str
     reason: Reason
+    load: bool = False
+    execute: bool = False
 
 
 @dataclass(frozen=True, slots=True)

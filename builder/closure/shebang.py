@@ -32,13 +32,17 @@ def script_needs(root: Root, path: str, around: Surroundings) -> tuple[Need, ...
     if line is None:
         return ()
     interpreter, argument = line
-    needs = [Need(around.absolute(interpreter), Reason.SCRIPT_INTERPRETER)]
+    needs = [_interpreter(around.absolute(interpreter))]
     if os.path.basename(interpreter) == "env" and argument:
         program = _env_program(argument)
         found = None if program is None else _lookup(root, program, around)
         if found is not None:
-            needs.append(Need(found, Reason.SCRIPT_INTERPRETER))
+            needs.append(_interpreter(found))
     return tuple(needs)
+
+
+def _interpreter(path: str) -> Need:
+    return Need(path, Reason.SCRIPT_INTERPRETER, load=True, execute=True)
 
 
 def parse_shebang(head: bytes) -> tuple[str, str] | None:

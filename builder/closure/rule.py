@@ -1,0 +1,48 @@
+"""What a closure rule is: a kept file implies others, for a reason that can be switched off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.model import Keep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from builder.closure.loader import Loader
+    from builder.closure.need import Need, Surroundings
+    from builder.images.root import Root
+    from builder.model import Reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """What a rule may ask. One lives as long as one closure, and can be a key of a cache.
+
+    Paths are own paths: every symlink resolved.
+
+    :ivar touched: what the runs touched, or the user included.
+    :ivar listed: the directories whose names the runs read.
+    """
+
+    root: Root
+    around: Surroundings
+    loader: Loader
+    touched: frozenset[str]
+    listed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    :ivar reason: what the files that it brings are there for; also its name.
+    :ivar of: what the file or directory at an own path implies. It is asked once of each that is
+        kept, and may name what does not exist.
+    :ivar level: the first level that it works at.
+    """
+
+    reason: Reason
+    of: Callable[[World, str], Iterable[Need]]
+    level: Keep = Keep.CLOSURE

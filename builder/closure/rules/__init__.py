@@ -1,0 +1,35 @@
+"""What touched files imply: one small function each, its name the reason of what it brings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.model import Keep
+from tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.closure.rule import Rule
+
+RULES: tuple[Rule, ...] = ()
+
+_LEVELS = [*Keep]
+
+
+def rules_of(keep: Keep, without: Iterable[str] = ()) -> tuple[Rule, ...]:
+    """The rules of a level, but for those that are switched off by name.
+
+    :raises UsageError: there is no rule of a name.
+    """
+    names = {rule.reason.value for rule in RULES}
+    off = frozenset(without)
+    for name in sorted(off - names):
+        raise UsageError(
+            f"cannot use --without-rule {name}: there is no such rule",
+            f"the rules are {', '.join(sorted(names))}",
+        )
+    most = _LEVELS.index(keep)
+    return tuple(
+        rule for rule in RULES if _LEVELS.index(rule.level) <= most and rule.reason.value not in off
+    )
