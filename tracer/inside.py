@@ -36,6 +36,8 @@ class Inside:
     :ivar workdir: absolute in the image; made where it is missing, as engines do.
     :ivar network: the machine's own, ``host``, or ``none``: a loopback interface.
     :ivar hostname: None for this machine's, or ``slimtrace`` without a network.
+    :ivar read_only: whether only volumes and what engines leave writable can be written.
+    :ivar cap_drop: capabilities that not even root has, by name; ``all`` for every one.
     """
 
     root: str
@@ -47,6 +49,8 @@ class Inside:
     volumes: tuple[Volume, ...] = ()
     network: str = "host"
     hostname: str | None = None
+    read_only: bool = False
+    cap_drop: tuple[str, ...] = ()
 
 
 def parse_volume(text: str) -> Volume:

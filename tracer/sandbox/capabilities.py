@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tracer.errors import UsageError
 from tracer.kernel.namespaces import drop_from_bounding_set
 
-_KEPT = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31))
-"""What containers/common keeps for root: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID,
-SETUID, SETPCAP, NET_BIND_SERVICE, SYS_CHROOT, SETFCAP (linux/capability.h)."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NAMES = """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+    SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME
+    SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+    WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+""".split()  # noqa: SIM905 -- by number (linux/capability.h)
+_CONTAINERS = """
+    CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP
+""".split()  # noqa: SIM905 -- what containers/common keeps for root
+_ALL = "ALL"
 
 
-def keep_containers_set() -> None:
+def without(dropped: Iterable[str]) -> frozenset[int]:
+    """What is left of a container's set, by number.
+
+    :param dropped: names with or without ``CAP_``, in any case; ``all`` leaves none.
+    :raises UsageError: there is no such capability.
+    """
+    names = {word: word.upper().removeprefix("CAP_") for word in dropped}
+    for word, name in names.items():
+        if name not in {*_NAMES, _ALL}:
+            raise UsageError(
+                f"cannot use --cap-drop {word}: there is no such capability",
+                "say all, or a name as NET_BIND_SERVICE (capabilities(7))",
+            )
+    if _ALL in names.values():
+        return frozenset()
+    return frozenset(_NAMES.index(name) for name in _CONTAINERS if name not in names.values())
+
+
+def keep_at_most(capabilities: frozenset[int]) -> None:
     """Put all others out of reach of what this process will exec.
 
     :raises OSError: EPERM without CAP_SETPCAP.
     """
     for capability in range(64):
-        if capability not in _KEPT and not drop_from_bounding_set(capability):
+        if capability not in capabilities and not drop_from_bounding_set(capability):
             return

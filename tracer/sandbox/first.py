@@ -31,8 +31,8 @@ from tracer.kernel.namespaces import (
 from tracer.kernel.network import raise_loopback
 from tracer.kernel.seccomp import set_no_new_privs
 from tracer.programs import cannot_execute, find_program
-from tracer.sandbox.capabilities import keep_containers_set
-from tracer.sandbox.mounts import enter_image
+from tracer.sandbox.capabilities import keep_at_most
+from tracer.sandbox.mounts import enter_image, leave_little_writable
 from tracer.sandbox.spec import User, encode_failure
 from tracer.sandbox.stage import files
 from tracer.sandbox.userns import become, in_first_namespace, is_mapped, only_mapping, what_forbids
@@ -123,7 +123,7 @@ class First:
             ids = os.geteuid(), os.getegid()
             unshare(CLONE_NEWUSER)
             only_mapping(*user, *ids)
-        keep_containers_set()
+        keep_at_most(stage.capabilities)
         if not nested:
             become(user, stage.account.groups)
         set_no_new_privs()
@@ -152,6 +152,8 @@ class First:
         workdir = self._stage.workdir
         try:
             os.makedirs(workdir, exist_ok=True)
+            if self._stage.read_only:
+                leave_little_writable()
             os.chdir(workdir)
         except OSError as error:
             raise SlimtraceError(

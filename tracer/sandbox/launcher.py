@@ -22,7 +22,7 @@ from tracer.kernel.namespaces import (
 from tracer.kernel.process import set_parent_death_signal
 from tracer.kernel.seccomp import set_no_new_privs
 from tracer.sandbox import supervise
-from tracer.sandbox.capabilities import keep_containers_set
+from tracer.sandbox.capabilities import keep_at_most, without
 from tracer.sandbox.mounts import enter_root
 from tracer.sandbox.spec import encode_failure
 from tracer.sandbox.userns import become, enter_process_namespace, what_forbids
@@ -83,7 +83,7 @@ def _run_first(spec: Spec, channel: socket.socket, alive: int, *, mapped: bool) 
 def _become(spec: Spec, *, mapped: bool) -> NoReturn:
     """Turn this process into the program."""
     with _entering(spec):
-        keep_containers_set()
+        keep_at_most(without(()))
         if not mapped:
             become(spec.user)
         set_no_new_privs()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _HARMLESS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
 _SCRATCH = {"/tmp": "mode=1777", "/run": "mode=755"}  # noqa: S108 (the program's own /tmp)
+_WRITABLE = ("/tmp", "/run", "/var/tmp")  # noqa: S108 -- as podman run --read-only has them
 _FILES = ("/etc/resolv.conf", "/etc/hosts")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {
@@ -123,6 +124,14 @@ def enter_image(
     detach(".")
     os.chdir("/")
     return laid
+
+
+def leave_little_writable() -> None:
+    """Make the root read-only, but for the mounts in it and what engines leave writable."""
+    for path in _WRITABLE:
+        if os.path.isdir(path) and not os.path.islink(path) and not os.path.ismount(path):
+            mount(path, path, flags=MS_BIND)
+    remount_read_only("/")
 
 
 def _mount_tmp() -> None:

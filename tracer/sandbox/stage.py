@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tracer.errors import SlimtraceError
 from tracer.sandbox import scratch
 from tracer.sandbox.accounts import Account, account
+from tracer.sandbox.capabilities import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ class Stage:
     :ivar tree: its pristine tree, absolute, without symlinks.
     :ivar env: whole, as the app gets it.
     :ivar has_network: whether it is the machine's.
+    :ivar capabilities: the most that a process may have (linux/capability.h).
     """
 
     tree: str
@@ -37,10 +39,16 @@ class Stage:
     volumes: tuple[Volume, ...]
     hostname: str
     has_network: bool
+    read_only: bool
+    capabilities: frozenset[int]
 
 
 def stage_of(inside: Inside) -> Stage:
-    """:raises SlimtraceError: there is no such tree, or its user is not known there."""
+    """What an image's words mean.
+
+    :raises SlimtraceError: there is no such tree, or its user is not known there.
+    :raises UsageError: a capability that is to be dropped does not exist.
+    """
     tree = os.path.realpath(inside.root)
     if not os.path.isdir(tree):
         raise SlimtraceError(f"cannot enter {inside.root}: it is no directory")
@@ -56,6 +64,8 @@ def stage_of(inside: Inside) -> Stage:
         volumes=inside.volumes,
         hostname=hostname,
         has_network=has_network,
+        read_only=inside.read_only,
+        capabilities=without(inside.cap_drop),
     )
 
 
