@@ -146,6 +146,7 @@ class ImageConfig:
     :ivar user: ``uid:gid``.
     :ivar exposed_ports: as ``8080/tcp``; ``volumes`` are paths.
     :ivar variant: of the architecture, as ``v8``.
+    :ivar comment: of its one step of history.
     :ivar healthcheck: as Docker and podman keep it beside OCI's fields.
     """
 
@@ -162,6 +163,7 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     healthcheck: Mapping[str, Any] | None = None
     variant: str | None = None
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.closure.expand import expand
+from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
 from builder.closure.rules import rules_of
 from builder.folders import as_traced
@@ -15,7 +15,7 @@ from builder.globs import compile_glob, exclude, include
 from builder.images.config import make_image
 from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
-from builder.model import Kind
+from builder.model import Kind, Reason
 from builder.policy.access import check_access, grant_read
 from builder.policy.healthcheck import warn_of_healthcheck
 from builder.policy.secrets import find_secrets, leave_out_secrets
@@ -68,7 +68,8 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
     globs = tuple(compile_glob(root, pattern) for pattern in options.include)
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
     written = folders_written(trace, root)
-    wanted = (*picked.wanted, *written.values(), *included.wanted)
+    healed = [Wanted(path, Reason.HEALED, load=True, execute=True) for path in trace.healed]
+    wanted = (*picked.wanted, *written.values(), *included.wanted, *healed)
     rules = rules_of(options.keep, options.without_rules)
     selection = expand(root, wanted, Surroundings.of(trace.runs), rules)
     selection = settle(selection, picked, included.warnings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.need import DEFAULT_PATH
 from builder.model import ImageConfig, Kind
+from builder.record import write_record
 from builder.words import pairs, port
 from tracer.errors import UsageError
 
@@ -55,6 +56,7 @@ def image_config(
         volumes=_united(base.volumes, options.volumes),
         healthcheck=base.healthcheck if options.healthcheck else None,
         variant=base.variant,
+        comment=write_record(trace.runs, options),
     )
 
 

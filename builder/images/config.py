@@ -87,5 +87,11 @@ def _configuration(layer: Layer, config: ImageConfig) -> dict[str, Any]:
         "created": config.created,
         "config": {key: value for key, value in fields.items() if value},
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
-        "history": [{"created": config.created, "created_by": "slimtrace build"}],
+        "history": [
+            {
+                "created": config.created,
+                "created_by": "slimtrace build",
+                **({"comment": config.comment} if config.comment else {}),
+            }
+        ],
     }

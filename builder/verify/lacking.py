@@ -1,0 +1,79 @@
+"""The look-ups that found nothing in the slim image and would have found something in the full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.images.root import parents
+from builder.outside import OWN_TOP, why_outside
+from tracer.model import State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from builder.globs import Glob
+    from builder.images.root import Root
+    from tracer.model import ProcessImage, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A path that the app looked for.
+
+    :ivar path: as it was looked up; ``own`` the file's own path in the full image.
+    :ivar processes: what looked for it, as command lines.
+    :ivar on_purpose: why the image does not hold it, where that was asked for; else None.
+    """
+
+    path: str
+    own: str
+    processes: tuple[str, ...]
+    on_purpose: str | None = None
+
+
+def lacking(
+    root: Root,
+    trace: Trace,
+    verified: Trace,
+    ignored: Collection[Glob],
+    left_out: Mapping[str, str],
+) -> tuple[Lacking, ...]:
+    """What the runs in the slim image looked for in vain, by path.
+
+    :param root: the full image.
+    :param trace: of the runs there: what they did not find either, or made themselves, is not
+        lacking, whatever lies there now.
+    :param verified: of the same runs in the slim image.
+    :param ignored: what the user does not want to hear of.
+    :param left_out: why paths are not in the image, where that was asked for.
+    """
+    found = []
+    names = {image.id: _words(image) for image in verified.processes}
+    volumes = {volume for run in trace.runs for volume in run.volumes}
+    for missing in verified.with_state(State.MISSING):
+        known = trace.paths.get(missing.path)
+        if known is not None and known.state is not State.FILE:
+            continue
+        there = root.resolve(missing.path)
+        if not there.exists or root.kind(there.path) is None:
+            continue
+        if _is_outside(missing.path, volumes) or _is_outside(there.path, volumes):
+            continue
+        if any(glob.matches(there.path) or glob.matches(missing.path) for glob in ignored):
+            continue
+        who = tuple(dict.fromkeys(names.get(ident, "?") for ident in missing.processes))
+        why = left_out.get(there.path) or left_out.get(missing.path)
+        found.append(Lacking(missing.path, there.path, who, why))
+    return tuple(found)
+
+
+def _is_outside(path: str, volumes: Collection[str]) -> bool:
+    """Whether an engine, the kernel or the user provides what lies there."""
+    if why_outside(path) is not None or path in OWN_TOP:
+        return True
+    return any(place in volumes for place in (path, *parents(path)))
+
+
+def _words(image: ProcessImage) -> str:
+    return " ".join(image.argv) or image.exe
