@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from builder.images.root import parents
@@ -10,10 +10,11 @@ from builder.outside import OWN_TOP, why_outside
 from tracer.model import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable
 
     from builder.globs import Glob
     from builder.images.root import Root
+    from builder.model import Selection
     from tracer.model import ProcessImage, Trace
 
 
@@ -37,7 +38,6 @@ def lacking(
     trace: Trace,
     verified: Trace,
     ignored: Collection[Glob],
-    left_out: Mapping[str, str],
 ) -> tuple[Lacking, ...]:
     """What the runs in the slim image looked for in vain, by path.
 
@@ -46,7 +46,6 @@ def lacking(
         lacking, whatever lies there now.
     :param verified: of the same runs in the slim image.
     :param ignored: what the user does not want to hear of.
-    :param left_out: why paths are not in the image, where that was asked for.
     """
     found = []
     names = {image.id: _words(image) for image in verified.processes}
@@ -63,9 +62,26 @@ def lacking(
         if any(glob.matches(there.path) or glob.matches(missing.path) for glob in ignored):
             continue
         who = tuple(dict.fromkeys(names.get(ident, "?") for ident in missing.processes))
-        why = left_out.get(there.path) or left_out.get(missing.path)
-        found.append(Lacking(missing.path, there.path, who, why))
+        found.append(Lacking(missing.path, there.path, who))
     return tuple(found)
+
+
+def purposes(
+    items: Iterable[Lacking], selection: Selection, excluded: Collection[Glob]
+) -> tuple[Lacking, ...]:
+    """The items, each with why the image does not hold it, where that was asked for.
+
+    :param selection: what was built.
+    """
+    dropped = {item.path: item.why for item in selection.dropped}
+
+    def told(item: Lacking) -> Lacking:
+        why = dropped.get(item.path) or dropped.get(item.own)
+        if any(glob.matches(item.own) for glob in excluded):
+            why = "--exclude takes it"
+        return replace(item, on_purpose=why)
+
+    return tuple(map(told, items))
 
 
 def _is_outside(path: str, volumes: Collection[str]) -> bool:

@@ -1,0 +1,209 @@
+"""Run, compare, add what is missing, build again: until nothing changes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from builder.full import full_image
+from builder.globs import compile_glob
+from builder.images.destination import parse_destination
+from builder.images.root import Root
+from builder.images.tagged import tag_of
+from builder.options import BuildOptions
+from builder.pipeline import build, select
+from builder.record import identity, read_record
+from builder.sources.full import open_image
+from builder.verify.lacking import lacking, purposes
+from builder.verify.outcome import compare, failed
+from builder.verify.verdict import Verdict
+from tracer.console import say
+from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
+from tracer.tracefile.healing import append_healed
+from tracer.tracefile.reader import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.globs import Glob
+    from builder.report import BuildReport
+    from builder.sources.full import FullImage
+    from builder.verify.outcome import Outcome
+    from tracer.model import Run, Trace
+
+_MOST_ROUNDS = 10
+
+
+class Rerun(Protocol):
+    """Runs in a slim image what a run ran in the full one, driven in the same way, traced."""
+
+    def __call__(self, image: FullImage, run: Run, trace: str, *, is_default: bool) -> None:
+        """Write the trace to a new file.
+
+        :param is_default: whether it is the run that the image's own configuration starts.
+        :raises CommandNotFoundError: there is no such program in the image.
+        :raises CannotExecuteError: it cannot be executed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """What ``verify`` was asked for.
+
+    :ivar heal: whether what is missing is added, and the image built again.
+    :ivar ignore: globs of what may be missing.
+    """
+
+    heal: bool = False
+    ignore: tuple[str, ...] = ()
+
+
+def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
+    """Whether the image does what the traces' runs did in the full one.
+
+    :param image: in a form that ``build`` writes and ``run --image`` reads.
+    :raises SlimtraceError: it was not built from these traces; one of all these cannot be read;
+        with ``heal``, it cannot be built again.
+    """
+    opened = open_image(image)
+    trace = read_trace(traces)
+    full = full_image(trace).root
+    made = _made_of(opened, full, trace)
+    if options.heal:
+        _check_healing(image, opened)
+    verification = _Verification(full, traces, made, options, rerun)
+    verdict = verification.healed(verification.examine(opened, trace))
+    if verdict.healed:
+        build([*traces], image, replace(made, tag=tag_of(image)))
+    return replace(verdict, image=image)
+
+
+def build_verified(
+    traces: Sequence[str],
+    destination: str,
+    build_options: BuildOptions,
+    options: VerifyOptions,
+    rerun: Rerun,
+) -> tuple[BuildReport, Verdict]:
+    """Build the slim image of these traces, verified, and healed before anybody sees it.
+
+    :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
+    """
+    parse_destination(destination, build_options.tag).prepare()
+    full = full_image(read_trace(traces)).root
+    verification = _Verification(full, traces, build_options, options, rerun)
+    verdict = verification.healed(verification.examine_built())
+    return build([*traces], destination, build_options), replace(verdict, image=destination)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verification:
+    """One command's work.
+
+    :ivar full: the full image.
+    :ivar made: the options of the builds.
+    """
+
+    full: Root
+    traces: Sequence[str]
+    made: BuildOptions
+    options: VerifyOptions
+    rerun: Rerun
+
+    def healed(self, verdict: Verdict) -> Verdict:
+        """Round after round on images that nobody sees, until one brings nothing new."""
+        healed: dict[str, None] = {}
+        for number in range(2, _MOST_ROUNDS + 1):
+            fresh = [item.path for item in verdict.lacking if item.path not in healed]
+            if not (self.options.heal and fresh):
+                break
+            say(f"healing {len(fresh)} missing, round {number}")
+            append_healed(self.traces[0], fresh)
+            healed.update(dict.fromkeys(fresh))
+            verdict = replace(self.examine_built(), healed=tuple(healed), rounds=number)
+        return verdict
+
+    def examine_built(self) -> Verdict:
+        """Build an image for oneself and repeat all runs in it."""
+        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+            image = f"oci:{folder}/slim:latest"
+            build([*self.traces], image, replace(self.made, tag=None))
+            return self.examine(open_image(image), read_trace(self.traces))
+
+    def examine(self, opened: FullImage, trace: Trace) -> Verdict:
+        """Repeat all runs in a slim image."""
+        outcomes, seen = [], []
+        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+            for number, run in enumerate(trace.runs):
+                place = os.path.join(folder, f"{number}.trace")
+                outcomes.append(self._repeat(opened, run, place, is_default=number == 0))
+                if os.path.exists(place):
+                    seen.append(place)
+            verified = read_trace(seen)
+        ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
+        found = lacking(self.full, trace, verified, ignored)
+        if found:
+            found = purposes(found, select(trace, self.full, self.made), self._excluded())
+        return Verdict(
+            opened.source,
+            tuple(outcomes),
+            tuple(item for item in found if item.on_purpose is None),
+            tuple(item for item in found if item.on_purpose is not None),
+        )
+
+    def _repeat(self, opened: FullImage, run: Run, place: str, *, is_default: bool) -> Outcome:
+        try:
+            self.rerun(opened, run, place, is_default=is_default)
+        except (CannotExecuteError, CommandNotFoundError) as error:
+            return failed(run, error.message)
+        (now,) = read_trace(place).runs
+        return compare(run, now)
+
+    def _excluded(self) -> list[Glob]:
+        return [compile_glob(self.full, pattern) for pattern in self.made.exclude]
+
+
+def _made_of(opened: FullImage, full: Root, trace: Trace) -> BuildOptions:
+    """How the image was built, of these runs.
+
+    :raises SlimtraceError: it was not.
+    """
+    if not opened.config:  # a plain tree or tarball says nothing of itself
+        _check_program(opened, full, trace)
+        return BuildOptions()
+    record = read_record(opened.config)
+    if record is None:
+        raise SlimtraceError(
+            f"cannot verify {opened.source}: it does not say that slimtrace built it",
+            "build it with slimtrace build",
+        )
+    if record.runs != identity(trace.runs):
+        raise SlimtraceError(
+            f"cannot verify {opened.source}: it was not built from these runs",
+            "name the traces that it was built from with --trace, or build it again",
+        )
+    return record.options
+
+
+def _check_program(opened: FullImage, full: Root, trace: Trace) -> None:
+    """:raises SlimtraceError: a tree lacks what the traced command first executed."""
+    program = next((image.exe for image in trace.processes if image.parent is None), None)
+    if program is None or not full.resolve(program).exists:
+        return
+    if not Root(opened.root).resolve(program).exists:
+        raise SlimtraceError(
+            f"cannot verify {opened.source}: it was not built from these runs: it has no {program}",
+            "name the traces that it was built from with --trace, or build it again",
+        )
+
+
+def _check_healing(image: str, opened: FullImage) -> None:
+    """:raises UsageError: an image in this form cannot be built again in its place."""
+    if not opened.config:
+        raise UsageError(
+            f"cannot heal {image}: it does not say how it was built",
+            "verify an image, as app.tar or oci:DIR; or build it by slimtrace slim, which heals",
+        )
+    parse_destination(image)

@@ -1,0 +1,66 @@
+"""What a verification found, for people and for ``verify --json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from builder.report import printable
+
+if TYPE_CHECKING:
+    from builder.verify.lacking import Lacking
+    from builder.verify.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One verification, after the last of its rounds.
+
+    :ivar lacking: what was looked for, is in the full image, and not in the slim one.
+    :ivar left_out: the same, where that was asked for: no fault.
+    :ivar healed: what was added, by the path that was looked up.
+    :ivar rounds: how often all runs were repeated.
+    """
+
+    image: str
+    outcomes: tuple[Outcome, ...]
+    lacking: tuple[Lacking, ...]
+    left_out: tuple[Lacking, ...]
+    healed: tuple[str, ...] = ()
+    rounds: int = 1
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is yes."""
+        return not self.lacking and not any(outcome.differences for outcome in self.outcomes)
+
+    def document(self) -> dict[str, Any]:
+        """The document that ``verify --json`` prints."""
+        return {
+            "image": printable(self.image),
+            "verified": self.passed,
+            "rounds": self.rounds,
+            "runs": [_outcome(outcome) for outcome in self.outcomes],
+            "missing": [_lacking(item) for item in self.lacking],
+            "left_out": [_lacking(item) for item in self.left_out],
+            "healed": [printable(path) for path in self.healed],
+        }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    before, now = outcome.before, outcome.now
+    return {
+        "command": [printable(word) for word in before.command],
+        "exit_status": {"traced": before.exit_status, "now": now and now.exit_status},
+        "ready": {
+            "traced": before.driven and before.driven.ready,
+            "now": now and now.driven and now.driven.ready,
+        },
+        "differences": [printable(text) for text in outcome.differences],
+    }
+
+
+def _lacking(item: Lacking) -> dict[str, Any]:
+    why = {} if item.on_purpose is None else {"why": printable(item.on_purpose)}
+    processes = [printable(words) for words in item.processes]
+    return {"path": printable(item.path), "processes": processes, **why}
