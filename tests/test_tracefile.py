@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import resource
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tracer.errors import TraceFileError
-from tracer.model import Fingerprint, Gap, Listening, SavedFile, State, Use
+from tracer.model import (
+    Answer,
+    Driven,
+    Driving,
+    Fingerprint,
+    Gap,
+    Listening,
+    Run,
+    SavedFile,
+    State,
+    Use,
+)
 from tracer.tracefile.document import document
+from tracer.tracefile.healing import append_healed
 from tracer.tracefile.reader import read_trace
 from tracer.tracefile.text import get, get_list, put, put_list
+from tracer.tracefile.writer import TraceWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +41,11 @@ NOT_UTF8 = os.fsdecode(b"/n\xff\xfet")
 WHOLE = b"""\
 {"slimtrace":1,"version":"0"}
 {"run":{"command":["app"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin"},"image":"rootfs:/",\
-"image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify"}}
+"image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify",\
+"mounts":["/srv:/data:ro"],"network":"none","hostname":"h","driving":{"ready":"log:up",\
+"ready_status":"2xx","ready_timeout":5,"http_get":["/"],"exec":["true"],\
+"exec_in":[{"argv":["a","b"]}],"exec_timeout":7.5,"stop_after":1,"stop_signal":"SIGHUP",\
+"stop_grace":3}}}
 {"process":1,"parent":null,"exe":"/bin/app","argv":["app"]}
 {"process":2,"parent":1,"exe":"/bin/other","argv_b64":["L27//nQ="]}
 {"use":"read","t":0.5,"p":1,"path":"/file","was":"file","stat":[33188,1,2,3,4]}
@@ -35,7 +56,12 @@ WHOLE = b"""\
 {"listen":"tcp","port":8080}
 {"gap":"io-uring-refused","detail":"why"}
 {"exit":2,"status":9}
+{"driven":{"ready":0.25,"answers":[{"driver":"GET /","status":200},\
+{"driver":"true","status":null}],"failure":"cannot"}}
 {"end":{"seconds":0.8,"exit_status":9,"signal":null,"complete":true}}
+{"healed":"/late"}
+{"healed_b64":"L27//nQ="}
+{"healed":"/late"}
 """
 names = some.binary(max_size=40).map(os.fsdecode)
 
@@ -46,6 +72,21 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     (run,) = trace.runs
     assert (run.command, run.cwd, run.user, run.env) == (("app",), "/work", "1:2", {"PATH": "/bin"})
     assert (run.seconds, run.exit_status, run.signal, run.complete) == (0.8, 9, None, True)
+    assert (run.mounts, run.network, run.hostname) == (("/srv:/data:ro",), "none", "h")
+    assert run.driving == Driving(
+        ready="log:up",
+        ready_status="2xx",
+        ready_timeout=5,
+        http_get=("/",),
+        commands=("true",),
+        inside=(("a", "b"),),
+        exec_timeout=7.5,
+        stop_after=1,
+        stop_signal="SIGHUP",
+        stop_grace=3,
+    )
+    assert run.driven == Driven(0.25, (Answer("GET /", 200), Answer("true", None)), "cannot")
+    assert trace.healed == ("/late", NOT_UTF8)
     assert run.gaps == (Gap("io-uring-refused", "why"),)
     assert [(image.id, image.parent, image.argv) for image in trace.processes] == [
         (1, None, ("app",)),
@@ -63,6 +104,86 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert trace.saved == {"/file": SavedFile("/file", f"{tmp_path}/x.trace.d/abc", fingerprint)}
     assert trace.observed_syscalls == ("openat",)
     assert trace.listening == (Listening("tcp", 8080),)
+
+
+def test_older_lines_say_nothing_of_driving(tmp_path: Path) -> None:
+    about = """\
+{"slimtrace":1,"version":"0"}
+{"run":{"command":["app"],"cwd":"/","user":"1:2","env":{},"image":"rootfs:/","image_digest":null,\
+"started":"","machine":"","engine":""}}
+"""
+    (tmp_path / "x").write_text(about)
+    trace = read_trace(str(tmp_path / "x"))
+    (run,) = trace.runs
+    assert (run.mounts, run.network, run.hostname) == ((), "host", None)
+    assert (run.driving, run.driven, trace.healed) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    "driving",
+    [
+        Driving(),
+        Driving(ready=f"file:{NOT_UTF8}", http_get=("/a", NOT_UTF8), commands=(NOT_UTF8,)),
+        Driving(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
+    ],
+)
+def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: Driving) -> None:
+    driven = Driven(1.5, (Answer("GET /a", 404), Answer(NOT_UTF8, None)), "cannot")
+    about = Run(
+        *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
+        mounts=("/a:/b",),
+        network="none",
+        hostname="h",
+        driving=driving,
+    )
+    writer = TraceWriter(str(tmp_path / "x"))
+    writer.run(about)
+    writer.begin()
+    writer.driven(driven)
+    writer.end(about)
+    writer.close()
+    (run,) = read_trace(str(tmp_path / "x")).runs
+    assert run == replace(about, driven=driven)
+
+
+def test_healed_paths_are_added(tmp_path: Path) -> None:
+    """To whole lines: what a killed tracer left unfinished is cut off first."""
+    path = tmp_path / "x"
+    path.write_bytes(WHOLE + b'{"use":"re')
+    append_healed(str(path), ["/b", NOT_UTF8, "/a"])
+    append_healed(str(path), ["/c"])
+    assert path.read_bytes().startswith(WHOLE + b'{"healed":"/b"}\n')
+    trace = read_trace(str(path))
+    assert trace.healed == ("/a", "/b", "/c", "/late", NOT_UTF8)
+    assert document(trace)["healed_b64"]
+    path.write_bytes(WHOLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
+    assert document(read_trace(str(path)))["healed"] == ["/late"]
+
+
+def test_what_cannot_be_healed(tmp_path: Path) -> None:
+    trace, text, empty = (tmp_path / name for name in ("trace", "text", "empty"))
+    trace.write_bytes(WHOLE)
+    text.write_text("no trace")
+    empty.touch()
+    for path, cause in (
+        (text, "it is not a slimtrace trace"),
+        (empty, "it is empty"),
+        (tmp_path / "none", "No such file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(TraceFileError, match=cause):
+            append_healed(str(path), ["/a"])
+    with open(trace) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TraceFileError, match="another slimtrace is writing it"):
+            append_healed(str(trace), ["/a"])
+    resource.prlimit(0, resource.RLIMIT_FSIZE, (trace.stat().st_size + 5, -1))
+    try:
+        with pytest.raises(TraceFileError, match=r"cannot write .*: (there is no|File too)"):
+            append_healed(str(trace), ["/a", "/b"])
+    finally:
+        resource.prlimit(0, resource.RLIMIT_FSIZE, (-1, -1))
+    assert (trace.read_bytes(), text.read_text(), empty.read_text()) == (WHOLE, "no trace", "")
 
 
 def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:

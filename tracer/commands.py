@@ -12,6 +12,7 @@ import typer
 from tracer.console import detail, fail, say, warn
 from tracer.errors import UsageError
 from tracer.gaps import loses_files
+from tracer.model import Driving
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -220,21 +221,19 @@ def run(
             opened = stack.enter_context(_open(image, platform))
             words, inside = about.in_image(opened, words)
             number = number or about.stop_signal(opened)
-        plan = None
+        driving = None
         if ready is not None or commands or beside or stop_after is not None:
-            from tracer.drive import Plan, parse_ready  # noqa: PLC0415 -- http is slow to import
-
-            plan = Plan(
-                parse_ready(ready) if ready is not None else None,
-                tuple(commands or ()),
-                beside,
-                ready_timeout,
-                stop_after,
-                number or signal.SIGTERM,
+            driving = Driving(
+                ready=ready,
+                ready_timeout=ready_timeout,
+                commands=tuple(commands or ()),
+                inside=beside,
+                stop_after=stop_after,
+                stop_signal=(number or signal.SIGTERM).name,
             )
         options = Options(
             Output(output, append, force),
-            plan=plan,
+            driving=driving,
             stop_signal=number,
             engine=_engine(engine, syscalls),
             all_calls=syscalls == "all",

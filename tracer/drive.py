@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tracer.app import App
+    from tracer.model import Driving
 
 _POLL = 0.02
 _ATTEMPT = 2.0
@@ -108,6 +109,18 @@ class Plan:
     def ends_app(self) -> bool:
         """Whether the app is stopped once all is done."""
         return bool(self.commands or self.inside or self.stop_after is not None)
+
+
+def plan_of(driving: Driving) -> Plan:
+    """:raises UsageError: ``--ready`` makes no sense."""
+    return Plan(
+        parse_ready(driving.ready) if driving.ready is not None else None,
+        driving.commands,
+        driving.inside,
+        driving.ready_timeout,
+        driving.stop_after,
+        signal.Signals[driving.stop_signal],
+    )
 
 
 def check_not_ready(plan: Plan) -> None:

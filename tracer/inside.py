@@ -21,6 +21,9 @@ class Volume(NamedTuple):
     target: str
     read_only: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.source}:{self.target}{':ro' if self.read_only else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class Inside:

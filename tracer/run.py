@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterable, Sequence
 
-    from tracer.drive import Plan
     from tracer.engines.engine import Engine
     from tracer.inside import Inside, Volume
+    from tracer.model import Driving
     from tracer.output import Output
     from tracer.sandbox.stage import Stage
     from tracer.view import View
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 class Options:
     """What ``run`` was asked for.
 
-    :ivar plan: None where nothing drives the app.
+    :ivar driving: None where nothing drives the app.
     :ivar inside: the image to run it in; None for this machine's root.
     """
 
     output: Output
-    plan: Plan | None = None
+    driving: Driving | None = None
     stop_signal: signal.Signals | None = None
     engine: str = AUTO
     all_calls: bool = False
@@ -72,10 +72,12 @@ def run(command: Sequence[str], options: Options) -> Result:
         from tracer.sandbox.stage import stage_of  # noqa: PLC0415 -- for images alone
 
         stage, program = stage_of(options.inside), command[0]
-    if options.plan:
-        from tracer.drive import check_not_ready  # noqa: PLC0415 -- http is slow to import
+    plan = None
+    if options.driving is not None:
+        from tracer.drive import check_not_ready, plan_of  # noqa: PLC0415 -- http is slow to import
 
-        check_not_ready(options.plan)
+        plan = plan_of(options.driving)
+        check_not_ready(plan)
     number, first_process = options.output.continued()
     writer = options.output.open()
     mask = interrupts.block()
@@ -88,7 +90,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         recorder = Recorder(writer, number, first_process, engine.view)
         about = _begin(command, options, engine, stage)
         writer.run(about)
-        driver = trace(engine, recorder, options.plan, mask)
+        driver = trace(engine, recorder, plan, mask)
         writer.begin()  # what ended before its exec was a run too
         about = _ended(about, engine, recorder)
         writer.end(about)
@@ -115,6 +117,7 @@ def _begin(command: Sequence[str], options: Options, engine: Engine, stage: Stag
         machine=platform.machine(),
         engine=engine.name,
         stop_signal=options.stop_signal.name if options.stop_signal else None,
+        driving=options.driving,
     )
     inside = options.inside
     if inside is None or stage is None:
@@ -127,6 +130,9 @@ def _begin(command: Sequence[str], options: Options, engine: Engine, stage: Stag
         image=inside.image,
         image_digest=inside.digest,
         volumes=_shown(inside.volumes, engine.view),
+        mounts=tuple(map(str, inside.volumes)),
+        network=inside.network,
+        hostname=inside.hostname,
     )
 
 

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tracer.model import ProcessImage, Run, State, Trace, TracedPath, Use
+from tracer.model import Driven, ProcessImage, Run, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +28,8 @@ def summary(trace: Trace) -> Iterator[str]:
         yield f"{count:7,}   {use}"
     yield f"{len(trace.with_state(State.MISSING)):7,} looked for and missing"
     yield f"{len(trace.with_state(State.CREATED)):7,} created by the app"
+    if trace.healed:
+        yield f"{len(trace.healed):7,} added after a verification"
     if trace.saved:
         yield f"{len(trace.saved):7,} put aside before they were changed"
     if trace.listening:
@@ -48,10 +50,23 @@ def _run(number: int, run: Run) -> Iterator[str]:
     else:
         how = f"exit status {run.exit_status} after {run.seconds:.1f} s"
     yield f"  in {_printable(run.cwd)} as {run.user}, {run.started}: {how}"
+    yield from _driven(run.driven)
     for gap in run.gaps:
         yield f"  gap: {gap.kind}: {_printable(gap.detail)}"
     if not run.complete:
         yield "  incomplete: files may be missing"
+
+
+def _driven(driven: Driven | None) -> Iterator[str]:
+    if driven is None:
+        return
+    if driven.ready is not None:
+        yield f"  ready after {driven.ready:.1f} s"
+    for answer in driven.answers:
+        status = "no answer" if answer.status is None else answer.status
+        yield f"  {_printable(answer.driver)}: {status}"
+    if driven.failure is not None:
+        yield f"  {_printable(driven.failure)}"
 
 
 def _places(files: Iterable[TracedPath]) -> Iterator[str]:

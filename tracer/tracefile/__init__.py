@@ -15,7 +15,9 @@ syscall    a system call was seen for the first time in this trace's run
 counts     how often each system call was made, where all of them were stopped
 listen     the app accepts traffic on a port
 gap        something may not have been seen
+driven     the drivers have ended: how that went
 end        the run is over
+healed     a path that a verification missed in the slim image, to be added to the next
 =========  ==========================================================================
 """
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracer.model import ProcessImage, Run, State, Trace, TracedPath, Use
 from tracer.tracefile import SCHEMA
+from tracer.tracefile.runs import put_driven, put_driving, put_place
 from tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def document(trace: Trace) -> dict[str, Any]:
             **({"counts": dict(trace.syscall_counts)} if trace.syscall_counts else {}),
         },
         "listening": [{"protocol": port.protocol, "port": port.port} for port in trace.listening],
+        **put_list("healed", trace.healed),
     }
 
 
@@ -39,13 +41,15 @@ def _run(run: Run) -> dict[str, Any]:
         "user": run.user,
         "image": run.image,
         "image_digest": run.image_digest,
-        **(put_list("volumes", run.volumes) if run.volumes else {}),
+        **put_place(run),
         "started": run.started,
         "seconds": run.seconds,
         "exit_status": run.exit_status,
         "signal": run.signal,
         "engine": run.engine,
         "complete": run.complete,
+        **({"driving": put_driving(run.driving)} if run.driving else {}),
+        **({"driven": put_driven(run.driven)} if run.driven else {}),
         "gaps": [{"kind": gap.kind, "detail": gap.detail} for gap in run.gaps],
     }
 

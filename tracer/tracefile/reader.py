@@ -24,6 +24,7 @@ from tracer.model import (
 )
 from tracer.syscalls.classes import HOT
 from tracer.tracefile import SCHEMA, values
+from tracer.tracefile.runs import get_driven, get_driving, get_place
 from tracer.tracefile.text import get, get_list
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with open(path, "rb") as file:
             first = file.readline()
-            _check_header(path, first)
+            check_header(path, first)
             for number, raw in enumerate(file, start=2):
                 if not raw.endswith(b"\n"):
                     return  # cut short: the tracer was killed in mid-line
@@ -76,7 +77,8 @@ def _lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise TraceFileError(f"cannot read {path}: {error.strerror}", hint) from error
 
 
-def _check_header(path: str, first: bytes) -> None:
+def check_header(path: str, first: bytes) -> None:
+    """:raises TraceFileError: the first line is none of a trace that this version knows."""
     if not first:
         raise TraceFileError(f"cannot read {path}: it is empty", "trace the app again")
     try:
@@ -111,6 +113,7 @@ class _Fold:
         self.syscalls: dict[str, None] = {}
         self.counts: list[Counter[str] | None] = []
         self.ports: dict[Listening, None] = {}
+        self.healed: set[str] = set()
         self.folder = ""
         self.shift = 0
         self.ended = True
@@ -146,6 +149,8 @@ class _Fold:
         elif "listen" in line:
             port = Listening(values.text(line["listen"]), values.integer(line["port"]))
             self.ports[port] = None
+        elif "healed" in line or "healed_b64" in line:
+            self.healed.add(values.path(line, "healed"))
         else:
             self._about_run(line)
 
@@ -159,6 +164,9 @@ class _Fold:
         elif "counts" in line:
             counts = dict(line["counts"])
             self.counts[-1] = Counter({name: values.integer(n) for name, n in counts.items()})
+        elif "driven" in line:
+            driven = get_driven(values.thing(line["driven"]))
+            self.runs[-1] = replace(self.runs[-1], driven=driven)
         elif "end" in line:
             self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
             self.ended = True
@@ -180,7 +188,8 @@ class _Fold:
                 values.text(line["machine"]),
                 values.text(line["engine"]),
                 None if signal is None else values.text(signal),
-                _volumes(line),
+                **get_place(line),
+                driving=get_driving(values.thing(line["driving"])) if "driving" in line else None,
             )
         )
         self.counts.append(None)
@@ -229,6 +238,7 @@ class _Fold:
             tuple(sorted(HOT)) if None in self.counts else (),
             tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
             self._summed(),
+            tuple(sorted(self.healed)),
         )
 
     def _summed(self) -> dict[str, int]:
@@ -239,11 +249,6 @@ class _Fold:
                 return {}
             total += counts
         return dict(sorted(total.items()))
-
-
-def _volumes(line: dict[str, Any]) -> tuple[str, ...]:
-    """Lines of runs without any, and of older versions, say nothing of them."""
-    return get_list(line, "volumes") if {"volumes", "volumes_b64"} & line.keys() else ()
 
 
 def _only_end(line: dict[str, Any]) -> dict[str, Any]:

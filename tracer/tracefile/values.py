@@ -75,9 +75,21 @@ def digest(value: object) -> str:
 
 def texts(value: object) -> dict[str, str]:
     """Names and their strings."""
+    return {name: text(each) for name, each in thing(value).items()}
+
+
+def thing(value: object) -> dict[str, Any]:
+    """An object of JSON."""
     if not isinstance(value, dict):
         raise ValueError(f"{value!r:.60} is no object")  # noqa: TRY004 -- the same
-    return {name: text(each) for name, each in value.items()}
+    return value
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """A list of them."""
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r:.60} is not a list")  # noqa: TRY004 -- the same
+    return [thing(each) for each in value]
 
 
 def fingerprint(value: object) -> Fingerprint:

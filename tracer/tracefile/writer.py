@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import stat
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,15 +11,16 @@ import orjson
 from tracer.errors import TraceFileError
 from tracer.model import Fingerprint, State
 from tracer.tracefile import SCHEMA
+from tracer.tracefile.appending import end_last_line, open_locked
+from tracer.tracefile.runs import put_driven, put_driving, put_place
 from tracer.tracefile.text import put, put_list, readable
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracer.model import Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
+    from tracer.model import Driven, Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
 
-_TAIL = 65536
 _REMEMBERED = 1000
 
 
@@ -54,7 +53,7 @@ class TraceWriter:
                 f"cannot write {path}: it exists",
                 "add --append to add this run to it, or --force to replace it",
             )
-        self._fd = _open_locked(path)
+        self._fd = open_locked(path, os.O_CREAT)
 
     def begin(self) -> None:
         """The app runs: write what was held back until now, and all else as it comes."""
@@ -68,7 +67,7 @@ class TraceWriter:
             header = {"slimtrace": SCHEMA, "version": VERSION}
             self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
         else:
-            self._end_last_line()
+            end_last_line(self._fd)
         self._write(b"".join(held))
 
     def abandon(self) -> None:
@@ -92,7 +91,8 @@ class TraceWriter:
                     "machine": run.machine,
                     "engine": run.engine,
                     "stop_signal": run.stop_signal,
-                    **(put_list("volumes", run.volumes) if run.volumes else {}),
+                    **put_place(run),
+                    **({"driving": put_driving(run.driving)} if run.driving else {}),
                 }
             }
         )
@@ -150,6 +150,10 @@ class TraceWriter:
     def gap(self, gap: Gap) -> None:
         self._line({"gap": gap.kind, "detail": readable(gap.detail)})
 
+    def driven(self, driven: Driven) -> None:
+        """All drivers have ended."""
+        self._line({"driven": put_driven(driven)})
+
     def end(self, run: Run) -> None:
         """The run is over: its seconds, exit status, signal and completeness are in ``run``."""
         self._line(
@@ -195,17 +199,6 @@ class TraceWriter:
         except OSError as error:
             self.failure = error
 
-    def _end_last_line(self) -> None:
-        """Cut off a last line that a killed tracer left unfinished."""
-        with open(self.path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            tail = b""
-            while size and b"\n" not in tail:
-                size = max(0, size - _TAIL)
-                file.seek(size)
-                tail = file.read()
-        os.ftruncate(self._fd, size + tail.rfind(b"\n") + 1)
-
 
 def _tail_of_bytes(use: Use, place: Place) -> bytes:
     """For a path that is not UTF-8."""
@@ -213,25 +206,6 @@ def _tail_of_bytes(use: Use, place: Place) -> bytes:
     if place.status is not None and place.state is State.FILE:
         line["stat"] = list(Fingerprint.of(place.status))
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)[1:]
-
-
-def _open_locked(path: str) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    try:
-        fd = os.open(path, flags, 0o666)
-    except OSError as error:
-        raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise TraceFileError(f"cannot write {path}: it is no regular file")
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise TraceFileError(
-            f"cannot write {path}: another slimtrace is writing it", "name another file with -o"
-        ) from error
-    return fd
 
 
 def _plain(*values: str) -> bool:

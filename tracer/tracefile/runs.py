@@ -1,0 +1,101 @@
+"""What is said of runs in the trace's lines and in ``show --json`` alike, and read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tracer.model import Answer, Driven, Driving
+from tracer.tracefile import values
+from tracer.tracefile.text import get, get_list, put, put_list, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracer.model import Run
+
+
+def put_place(run: Run) -> dict[str, Any]:
+    """Where in an image it ran, as far as that is not the default."""
+    return {
+        **(put_list("volumes", run.volumes) if run.volumes else {}),
+        **(put_list("mounts", run.mounts) if run.mounts else {}),
+        **({} if run.network == "host" else {"network": run.network}),
+        **({} if run.hostname is None else put("hostname", run.hostname)),
+    }
+
+
+def get_place(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`put_place` put, as fields of Run. Raises TypeError or ValueError."""
+    return {
+        "volumes": _list(found, "volumes"),
+        "mounts": _list(found, "mounts"),
+        "network": values.text(found.get("network", "host")),
+        "hostname": get(found, "hostname") if _has(found, "hostname") else None,
+    }
+
+
+def put_driving(driving: Driving) -> dict[str, Any]:
+    """All that was asked for, times in seconds with their defaults too: these may change."""
+    return {
+        **({} if driving.ready is None else put("ready", driving.ready)),
+        **({} if driving.ready_status is None else {"ready_status": driving.ready_status}),
+        "ready_timeout": driving.ready_timeout,
+        **(put_list("http_get", driving.http_get) if driving.http_get else {}),
+        **(put_list("exec", driving.commands) if driving.commands else {}),
+        **({"exec_in": [put_list("argv", a) for a in driving.inside]} if driving.inside else {}),
+        "exec_timeout": driving.exec_timeout,
+        **({} if driving.stop_after is None else {"stop_after": driving.stop_after}),
+        "stop_signal": driving.stop_signal,
+        "stop_grace": driving.stop_grace,
+    }
+
+
+def get_driving(found: Mapping[str, Any]) -> Driving:
+    """What :func:`put_driving` put. Raises KeyError, TypeError or ValueError."""
+    status, after = found.get("ready_status"), found.get("stop_after")
+    return Driving(
+        ready=get(found, "ready") if _has(found, "ready") else None,
+        ready_status=None if status is None else values.text(status),
+        ready_timeout=values.seconds(found["ready_timeout"]),
+        http_get=_list(found, "http_get"),
+        commands=_list(found, "exec"),
+        inside=tuple(get_list(each, "argv") for each in values.objects(found.get("exec_in", []))),
+        exec_timeout=values.seconds(found["exec_timeout"]),
+        stop_after=None if after is None else values.seconds(after),
+        stop_signal=values.text(found["stop_signal"]),
+        stop_grace=values.seconds(found["stop_grace"]),
+    )
+
+
+def put_driven(driven: Driven) -> dict[str, Any]:
+    """How it went; null where something never was."""
+    return {
+        "ready": driven.ready,
+        "answers": [
+            {**put("driver", answer.driver), "status": answer.status} for answer in driven.answers
+        ],
+        "failure": None if driven.failure is None else readable(driven.failure),
+    }
+
+
+def get_driven(found: Mapping[str, Any]) -> Driven:
+    """What :func:`put_driven` put. Raises KeyError, TypeError or ValueError."""
+    ready, failure = found["ready"], found["failure"]
+    return Driven(
+        ready=None if ready is None else values.seconds(ready),
+        answers=tuple(map(_answer, values.objects(found["answers"]))),
+        failure=None if failure is None else values.text(failure),
+    )
+
+
+def _answer(found: Mapping[str, Any]) -> Answer:
+    status = found["status"]
+    return Answer(get(found, "driver"), None if status is None else values.integer(status))
+
+
+def _has(found: Mapping[str, Any], key: str) -> bool:
+    return bool({key, f"{key}_b64"} & found.keys())
+
+
+def _list(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    return get_list(found, key) if _has(found, key) else ()
