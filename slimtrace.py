@@ -11,16 +11,20 @@ import typer
 
 from builder.commands import build
 from builder.sources.commands import cache
+from builder.verify.commands import Tracing, verify
 from tracer.commands import Images, attach, run, show
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from builder.sources.full import FullImage
+    from builder.verify.loop import Rerun
     from tracer.imagerun import Opened
+    from tracer.model import Run
 
 _FAILURE = 125
 
@@ -39,6 +43,7 @@ app.command(
 app.command("attach")(attach)
 app.command("show")(show)
 app.command("build")(build)
+app.command("verify")(verify)
 app.command("cache")(cache)
 
 
@@ -57,12 +62,38 @@ def _open_image(image: str, platform: str | None) -> AbstractContextManager[Open
 
     become_root()
     full = open_image(image, platform)
-    config = full.config.get("config")
-    of_image = config if isinstance(config, dict) else {}
-    return nullcontext(_Image(full.source, full.root, full.digest, of_image))
+    return nullcontext(_Image(full.source, full.root, full.digest, _of_image(full.config)))
+
+
+def _of_image(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an image's whole configuration says of how it runs."""
+    found = config.get("config")
+    return found if isinstance(found, dict) else {}
 
 
 Images.opener = _open_image
+
+
+def _rerun(
+    env: Sequence[str],
+    volumes: Sequence[str],
+    user: str | None,
+    cap_drop: Sequence[str],
+    *,
+    read_only: bool,
+) -> Rerun:
+    from tracer.rerun import Surroundings, rerun  # noqa: PLC0415 -- for verifications alone
+
+    around = Surroundings((*env,), (*volumes,), user, read_only, (*cap_drop,))
+
+    def repeat(image: FullImage, run: Run, trace: str, *, is_default: bool, below: str) -> None:
+        opened = _Image(image.source, image.root, image.digest, _of_image(image.config))
+        rerun(opened, run, trace, around, is_default=is_default, below=below)
+
+    return repeat
+
+
+Tracing.rerun = _rerun
 
 
 def _version(asked: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
@@ -31,12 +31,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from builder.images.root import Root
-    from builder.model import Selection
+    from builder.model import Image, Selection
     from builder.options import BuildOptions
     from tracer.model import Trace
 
 
 def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:
+    """Build the slim image of these traces, write it, and report.
+
+    :raises SlimtraceError: as :func:`make` does.
+    """
+    made = make(traces, destination, options)
+    kept = kept_totals(made.selection)
+    return BuildReport(made.image, made.destination, made.selection, kept, made.root.totals())
+
+
+class Made(NamedTuple):
+    """What was built, and of which full image."""
+
+    image: Image
+    destination: str
+    selection: Selection
+    root: Root
+
+
+def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
     """Build the slim image of these traces and write it.
 
     :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
@@ -56,7 +75,7 @@ def build(traces: list[str], destination: str, options: BuildOptions) -> BuildRe
         image = make_image(layer, config)
         to.write(image, selection.entries.values())
     selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
-    return BuildReport(image, str(to), selection, kept_totals(selection), root.totals())
+    return Made(image, str(to), selection, root)
 
 
 def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:

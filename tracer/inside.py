@@ -40,6 +40,7 @@ class Inside:
     :ivar network: the machine's own, ``host``, or ``none``: a loopback interface.
     :ivar hostname: None for this machine's, or ``slimtrace`` without a network.
     :ivar read_only: whether only volumes and what engines leave writable can be written.
+    :ivar below: a directory whose names show where the image has none; None for nothing.
     :ivar cap_drop: capabilities that not even root has, by name; ``all`` for every one.
     """
 
@@ -54,6 +55,7 @@ class Inside:
     hostname: str | None = None
     read_only: bool = False
     cap_drop: tuple[str, ...] = ()
+    below: str | None = None
 
 
 def parse_volume(text: str) -> Volume:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from builder.full import full_image
@@ -13,25 +14,28 @@ from builder.images.destination import parse_destination
 from builder.images.root import Root
 from builder.images.tagged import tag_of
 from builder.options import BuildOptions
-from builder.pipeline import build, select
+from builder.pipeline import build, make, select
 from builder.record import identity, read_record
 from builder.sources.full import open_image
+from builder.verify.absent import show_absent
 from builder.verify.lacking import lacking, purposes
 from builder.verify.outcome import compare, failed
 from builder.verify.verdict import Verdict
 from tracer.console import say
 from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
+from tracer.model import State, Trace, Use
+from tracer.rootless import become_root
 from tracer.tracefile.healing import append_healed
 from tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from builder.globs import Glob
     from builder.report import BuildReport
     from builder.sources.full import FullImage
     from builder.verify.outcome import Outcome
-    from tracer.model import Run, Trace
+    from tracer.model import Run
 
 _MOST_ROUNDS = 10
 
@@ -39,10 +43,13 @@ _MOST_ROUNDS = 10
 class Rerun(Protocol):
     """Runs in a slim image what a run ran in the full one, driven in the same way, traced."""
 
-    def __call__(self, image: FullImage, run: Run, trace: str, *, is_default: bool) -> None:
+    def __call__(
+        self, image: FullImage, run: Run, trace: str, *, is_default: bool, below: str
+    ) -> None:
         """Write the trace to a new file.
 
         :param is_default: whether it is the run that the image's own configuration starts.
+        :param below: a directory whose names show where the image has none.
         :raises CommandNotFoundError: there is no such program in the image.
         :raises CannotExecuteError: it cannot be executed.
         """
@@ -67,16 +74,17 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
     :raises SlimtraceError: it was not built from these traces; one of all these cannot be read;
         with ``heal``, it cannot be built again.
     """
-    opened = open_image(image)
     trace = read_trace(traces)
+    become_root()
     full = full_image(trace).root
+    opened = open_image(image)
     made = _made_of(opened, full, trace)
     if options.heal:
         _check_healing(image, opened)
     verification = _Verification(full, traces, made, options, rerun)
     verdict = verification.healed(verification.examine(opened, trace))
     if verdict.healed:
-        build([*traces], image, replace(made, tag=tag_of(image)))
+        make([*traces], image, replace(made, tag=tag_of(image)))
     return replace(verdict, image=image)
 
 
@@ -92,6 +100,7 @@ def build_verified(
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
     """
     parse_destination(destination, build_options.tag).prepare()
+    become_root()
     full = full_image(read_trace(traces)).root
     verification = _Verification(full, traces, build_options, options, rerun)
     verdict = verification.healed(verification.examine_built())
@@ -129,19 +138,23 @@ class _Verification:
         """Build an image for oneself and repeat all runs in it."""
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             image = f"oci:{folder}/slim:latest"
-            build([*self.traces], image, replace(self.made, tag=None))
+            make([*self.traces], image, replace(self.made, tag=None))
             return self.examine(open_image(image), read_trace(self.traces))
 
     def examine(self, opened: FullImage, trace: Trace) -> Verdict:
         """Repeat all runs in a slim image."""
         outcomes, seen = [], []
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+            below = os.path.join(folder, "below")
+            os.mkdir(below)
+            show_absent(below, self.full, Root(opened.root), self._listed(trace))
             for number, run in enumerate(trace.runs):
                 place = os.path.join(folder, f"{number}.trace")
-                outcomes.append(self._repeat(opened, run, place, is_default=number == 0))
+                again = partial(self.rerun, is_default=number == 0, below=below)
+                outcomes.append(_repeat(again, opened, run, place))
                 if os.path.exists(place):
                     seen.append(place)
-            verified = read_trace(seen)
+            verified = read_trace(seen) if seen else Trace()
         ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
         found = lacking(self.full, trace, verified, ignored)
         if found:
@@ -153,16 +166,23 @@ class _Verification:
             tuple(item for item in found if item.on_purpose is not None),
         )
 
-    def _repeat(self, opened: FullImage, run: Run, place: str, *, is_default: bool) -> Outcome:
-        try:
-            self.rerun(opened, run, place, is_default=is_default)
-        except (CannotExecuteError, CommandNotFoundError) as error:
-            return failed(run, error.message)
-        (now,) = read_trace(place).runs
-        return compare(run, now)
+    def _listed(self, trace: Trace) -> list[str]:
+        paths = [path.path for path in trace.with_state(State.FILE) if Use.LIST in path.uses]
+        return sorted({self.full.resolve(path).path for path in paths})
 
     def _excluded(self) -> list[Glob]:
         return [compile_glob(self.full, pattern) for pattern in self.made.exclude]
+
+
+def _repeat(
+    again: Callable[[FullImage, Run, str], None], opened: FullImage, run: Run, place: str
+) -> Outcome:
+    try:
+        again(opened, run, place)
+    except (CannotExecuteError, CommandNotFoundError) as error:
+        return failed(run, error.message)
+    (now,) = read_trace(place).runs
+    return compare(run, now)
 
 
 def _made_of(opened: FullImage, full: Root, trace: Trace) -> BuildOptions:

@@ -115,6 +115,7 @@ class First:
             files=files(self._folder.path),
             volumes=stage.volumes,
             own_xattrs=own_xattrs,
+            below=stage.below,
         )
         sys.path.clear()  # what lies there now is the image's
         sys.meta_path.clear()

@@ -92,6 +92,7 @@ def enter_image(
     files: Mapping[str, str],
     volumes: Iterable[Volume],
     own_xattrs: bool,
+    below: str | None = None,
 ) -> Laid:
     """Make an image's tree the root of this process, under a layer for what is written.
 
@@ -101,12 +102,13 @@ def enter_image(
     :param scratch: the folder for the layer (:func:`tracer.sandbox.scratch.make_folder`).
     :param files: paths in the image to the files of this machine that are shown there.
     :param own_xattrs: whether this is a user namespace.
+    :param below: a directory that shows through where the tree has nothing; absolute.
     :raises OSError: about what could not be mounted.
     :raises SlimtraceError: no layer can be laid, or a symlink is in the place of /proc or its like.
     """
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     shown = [volume._replace(source=os.path.realpath(volume.source)) for volume in volumes]
-    laid = lay(tree, scratch, own_xattrs=own_xattrs)
+    laid = lay(tree, scratch, own_xattrs=own_xattrs, below=below)
     _pivot()
     # From here on absolute paths are in the new root, relative ones in the old.
     for point in _KERNEL_DIRECTORIES:

@@ -28,7 +28,7 @@ from tracer.removal import remove_tree
 
 _PREFIX = "slimtrace-scratch-"
 _SECONDS = 60.0
-_LOWER, _UPPER, _WORK, _MERGED = "lower", "upper", "work", "root"
+_LOWER, _BELOW, _UPPER, _WORK, _MERGED = "lower", "below", "upper", "work", "root"
 
 
 class Laid(NamedTuple):
@@ -61,7 +61,7 @@ def make_folder() -> Folder:
         folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.path.realpath(place))
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in (_LOWER, _UPPER, _WORK, _MERGED):
+        for name in (_LOWER, _BELOW, _UPPER, _WORK, _MERGED):
             os.mkdir(os.path.join(folder, name))
     except OSError as error:
         raise SlimtraceError(
@@ -97,19 +97,24 @@ def remove_folder(folder: str) -> None:
         remove_tree(folder)
 
 
-def lay(tree: str, folder: str, *, own_xattrs: bool) -> Laid:
+def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -> Laid:
     """Lay an empty layer above ``tree``, in this mount namespace alone, and go to its top.
 
     :param folder: from :func:`make_folder`.
     :param own_xattrs: whether this is a user namespace, where overlay keeps its notes in
         attributes that users may set (Documentation/filesystems/overlayfs.rst, userxattr).
+    :param below: a directory that shows through where the tree has nothing. A copy has none.
     :raises OSError: the tree may not be mounted.
     :raises SlimtraceError: neither overlay can be had, and a copy fails.
     """
     os.chdir(folder)  # no name in the options: commas and colons mean something in them
     mount(tree, _LOWER, flags=MS_BIND)
+    lower = _LOWER
+    if below is not None:
+        mount(below, _BELOW, flags=MS_BIND)
+        lower = f"{_LOWER}:{_BELOW}"
     _as_below(_UPPER)
-    options = f"lowerdir={_LOWER},upperdir={_UPPER},workdir={_WORK}"
+    options = f"lowerdir={lower},upperdir={_UPPER},workdir={_WORK}"
     laid = Laid()
     try:
         mount("overlay", _MERGED, "overlay", MS_NODEV, options + ",userxattr" * own_xattrs)

@@ -41,6 +41,7 @@ class Stage:
     has_network: bool
     read_only: bool
     capabilities: frozenset[int]
+    below: str | None
 
 
 def stage_of(inside: Inside) -> Stage:
@@ -66,6 +67,7 @@ def stage_of(inside: Inside) -> Stage:
         has_network=has_network,
         read_only=inside.read_only,
         capabilities=without(inside.cap_drop),
+        below=inside.below and os.path.realpath(inside.below),
     )
 
 

@@ -1,0 +1,112 @@
+"""A run that was traced in a full image, once more: in its slim image, driven in the same way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tracer.errors import SlimtraceError
+from tracer.imageconfig import command_of, inside_of
+from tracer.inside import parse_volume
+from tracer.output import Output
+from tracer.run import Options
+from tracer.run import run as trace_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tracer.imagerun import Opened
+    from tracer.inside import Volume
+    from tracer.model import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is otherwise than in the run that was traced.
+
+    :ivar env: ``NAME=VALUE`` or ``NAME`` over the image's environment: what no trace keeps.
+    :ivar volumes: ``HOST:PATH[:ro]``, in the place of the run's own at that PATH.
+    :ivar user: None for the image's.
+    :ivar read_only: whether the root cannot be written; ``cap_drop`` names capabilities.
+    """
+
+    env: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    user: str | None = None
+    read_only: bool = False
+    cap_drop: tuple[str, ...] = ()
+
+
+def rerun(
+    image: Opened,
+    run: Run,
+    output: str,
+    around: Surroundings,
+    *,
+    is_default: bool,
+    below: str | None = None,
+) -> None:
+    """Run it and write its trace; the app's output goes to stderr, its input is empty.
+
+    :param is_default: whether the image's own Entrypoint, Cmd and WorkingDir are those of the run;
+        an image without a configuration has none.
+    :param below: a directory whose names show where the image has none.
+    :raises SlimtraceError: it cannot be started; each subclass with its exit status.
+    """
+    own = is_default and bool(image.config)
+    inside = inside_of(
+        image.source,
+        image.root,
+        image.digest,
+        image.config or {"Env": [f"{name}={value}" for name, value in run.env.items()]},
+        env=around.env,
+        user=around.user or (None if image.config else run.user),
+        workdir=None if own else run.cwd,
+        volumes=_volumes(run.mounts, around.volumes),
+        network=run.network,
+        hostname=run.hostname,
+    )
+    inside = replace(inside, read_only=around.read_only, cap_drop=around.cap_drop, below=below)
+    command = command_of(image.config, (), None) if own else run.command
+    number = signal.Signals[run.driving.stop_signal] if run.driving else None
+    options = Options(Output(output), driving=run.driving, stop_signal=number, inside=inside)
+    with _apart():
+        trace_run(command, options)
+
+
+def _volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
+    """:raises SlimtraceError: what the run was shown is not on this machine."""
+    instead = {volume.target: volume for volume in map(parse_volume, given)}
+    shown = {}
+    for words in traced:
+        source, _, rest = words.partition(":")
+        target = rest.partition(":")[0]
+        if target not in instead and not os.path.exists(source):
+            raise SlimtraceError(
+                f"cannot show {target} to the app: {source} is not here",
+                f"show something else there: --volume HOST:{target}",
+            )
+        if target not in instead:
+            shown[target] = parse_volume(words)
+    return (*{**shown, **instead}.values(),)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Nothing to read, and nothing of the app's on our stdout, which is for data."""
+    sys.stdout.flush()
+    kept = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        for number, fd in enumerate(kept):
+            os.dup2(fd, number)
+            os.close(fd)
