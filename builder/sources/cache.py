@@ -211,27 +211,47 @@ def prune() -> Pruned:
 
     :raises SlimtraceError: one cannot be removed.
     """
-    removed, used = [], []
+    removed: list[str] = []
+    used: list[str] = []
     for lock in _places("*/*.lock", "images/*/*.lock"):
         place = lock.removesuffix(".lock")
-        with _removing(place):
-            fd = take_now(lock)
-            if fd is None:
-                if os.path.isdir(place):
-                    used.append(place)
-                continue
-            try:
-                remove_tree(f"{place}.tmp")
-                if os.path.isdir(place):
-                    os.rename(place, f"{place}.tmp")  # what is left by a kill is no image
-                    remove_tree(f"{place}.tmp")
-                    removed.append(place)
-                elif os.path.exists(place):
-                    os.unlink(place)
-                os.unlink(lock)
-            finally:
-                os.close(fd)
+        is_image = os.path.isdir(place)
+        gone = _remove(lock, place)
+        if is_image:
+            (removed if gone else used).append(place)
     return Pruned(removed, used)
+
+
+def forget(digest: str) -> None:
+    """Remove an image that this process used, unless another uses it.
+
+    :raises SlimtraceError: it cannot be removed.
+    """
+    place = _place(digest)
+    lock = f"{place}.lock"
+    fd = _held.pop(lock, None)
+    if fd is not None:
+        os.close(fd)
+        _remove(lock, place)
+
+
+def _remove(lock: str, place: str) -> bool:
+    """Remove an image or a file of the cache; whether nobody used it."""
+    with _removing(place):
+        fd = take_now(lock)
+        if fd is None:
+            return False
+        try:
+            remove_tree(f"{place}.tmp")
+            if os.path.isdir(place):
+                os.rename(place, f"{place}.tmp")  # what is left by a kill is no image
+                remove_tree(f"{place}.tmp")
+            elif os.path.exists(place):
+                os.unlink(place)
+            os.unlink(lock)
+        finally:
+            os.close(fd)
+    return True
 
 
 def _removing(place: str) -> AbstractContextManager[None]:

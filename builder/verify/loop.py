@@ -16,6 +16,7 @@ from builder.images.tagged import tag_of
 from builder.options import BuildOptions
 from builder.pipeline import build, make, select
 from builder.record import identity, read_record
+from builder.sources import cache
 from builder.sources.full import open_image
 from builder.verify.absent import show_absent
 from builder.verify.lacking import lacking, purposes
@@ -139,7 +140,12 @@ class _Verification:
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             image = f"oci:{folder}/slim:latest"
             make([*self.traces], image, replace(self.made, tag=None))
-            return self.examine(open_image(image), read_trace(self.traces))
+            opened = open_image(image)
+            try:
+                return self.examine(opened, read_trace(self.traces))
+            finally:
+                if opened.digest is not None:
+                    cache.forget(opened.digest)
 
     def examine(self, opened: FullImage, trace: Trace) -> Verdict:
         """Repeat all runs in a slim image."""
