@@ -21,19 +21,24 @@ _NOWHERE = "absent from the slim image"
 _MODULES = (".py", ".so", ".pyc")
 
 
-def show_absent(folder: str, full: Root, slim: Root, listed: Iterable[str]) -> None:
-    """Make a tree of links below ``folder``, to be laid below the slim image's.
+def show_absent(folder: str, full: Root, slim: Root) -> None:
+    """Make a tree of links below ``folder``, to be laid below the slim image's."""
+    for directory in _directories(slim):
+        absent = list(_absent(directory, full, slim))
+        place = folder + directory
+        if absent:
+            os.makedirs(place, exist_ok=True)
+        for name in absent:
+            os.symlink(_NOWHERE, os.path.join(place, name))
 
-    :param listed: own paths of directories whose names were read.
-    """
-    for directory in listed:
-        if slim.kind(directory) is Kind.DIRECTORY:
-            absent = list(_absent(directory, full, slim))
-            place = folder + directory
-            if absent:
-                os.makedirs(place, exist_ok=True)
-            for name in absent:
-                os.symlink(_NOWHERE, os.path.join(place, name))
+
+def _directories(slim: Root) -> Iterator[str]:
+    pending = ["/"]
+    while pending:
+        directory = pending.pop()
+        yield directory
+        beneath = (f"{directory.rstrip('/')}/{name}" for name in slim.listdir(directory))
+        pending += [path for path in beneath if slim.kind(path) is Kind.DIRECTORY]
 
 
 def _absent(directory: str, full: Root, slim: Root) -> Iterator[str]:

@@ -24,7 +24,7 @@ from builder.verify.outcome import compare, failed
 from builder.verify.verdict import Verdict
 from tracer.console import say
 from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
-from tracer.model import State, Trace, Use
+from tracer.model import Trace
 from tracer.rootless import become_root
 from tracer.tracefile.healing import append_healed
 from tracer.tracefile.reader import read_trace
@@ -153,7 +153,7 @@ class _Verification:
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             below = os.path.join(folder, "below")
             os.mkdir(below)
-            show_absent(below, self.full, Root(opened.root), self._listed(trace))
+            show_absent(below, self.full, Root(opened.root))
             for number, run in enumerate(trace.runs):
                 place = os.path.join(folder, f"{number}.trace")
                 again = partial(self.rerun, is_default=number == 0, below=below)
@@ -171,10 +171,6 @@ class _Verification:
             tuple(item for item in found if item.on_purpose is None),
             tuple(item for item in found if item.on_purpose is not None),
         )
-
-    def _listed(self, trace: Trace) -> list[str]:
-        paths = [path.path for path in trace.with_state(State.FILE) if Use.LIST in path.uses]
-        return sorted({self.full.resolve(path).path for path in paths})
 
     def _excluded(self) -> list[Glob]:
         return [compile_glob(self.full, pattern) for pattern in self.made.exclude]

@@ -1,0 +1,344 @@
+"""``slimtrace verify``: what it finds in a slim image, what it heals, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fullimages import image_of, run
+from parts import need, need_root
+from roots import busybox_root
+from traces import environment, fails, open_the_way, run_slimtrace, show
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+APP = {
+    "app/job": "#!/bin/sh\nread -r name </given/which\ncat /app/$name && exec cat /app/first\n",
+    "app/first": "first\n",
+    "app/second": "second\n",
+    "app/third": "third\n",
+}
+FORMS = (
+    *("{}/app.tar", "oci:{}/app", "oci:{}/app:v1", "oci-archive:{}/app.oci"),
+    *("docker-archive:{}/app.docker", "rootfs:{}/tree", "tar:{}/root.tar"),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A full image whose app reads the file that ``given/which`` names.
+
+    :ivar prefix: whose slimtrace it is.
+    """
+
+    folder: Path
+    prefix: tuple[str, ...] = ()
+
+    def slimtrace(self, *words: str) -> subprocess.CompletedProcess[str]:
+        env = environment(XDG_CACHE_HOME=str(self.folder / "cache"), TMPDIR=str(self.folder))
+        return run_slimtrace(*words, cwd=str(self.folder), env=env, prefix=self.prefix)
+
+    def give(self, name: str) -> None:
+        (self.folder / "given" / "which").write_text(f"{name}\n")
+
+    def trace(self, *words: str) -> None:
+        image = ("--image", f"rootfs:{self.folder}/full", "-v", f"{self.folder}/given:/given:ro")
+        done = self.slimtrace("-q", "run", *image, *words, "--", "/app/job")
+        assert done.returncode == 0, done.stderr
+
+    def build(self, to: str, *words: str) -> None:
+        done = self.slimtrace("-q", "build", "slimtrace.trace", "-o", to, *words)
+        assert done.returncode == 0, done.stderr
+
+    def verify(self, image: str, *words: str) -> tuple[int, dict[str, Any]]:
+        """The exit status and what ``--json`` says."""
+        done = self.slimtrace("verify", image, "--trace", "slimtrace.trace", "--json", *words)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    folder = tmp_path
+    (folder / "given").mkdir()
+    busybox_root(folder / "full", {**APP, "given/which": ""})
+    here = Place(folder)
+    here.give("first")
+    return here
+
+
+def missing(verdict: dict[str, Any]) -> dict[str, str]:
+    """Path to the last word of each program that looked for it."""
+    return {
+        item["path"]: " ".join(words.split()[0] for words in item["processes"])
+        for item in verdict["missing"]
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_image_in_any_form_that_build_writes(place: Place, form: str) -> None:
+    image = form.format(place.folder)
+    place.trace()
+    place.build(image)
+    status, verdict = place.verify(image)
+    assert (status, verdict["verified"], verdict["missing"]) == (0, True, [])
+    assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 0}
+    place.give("second")
+    status, verdict = place.verify(image)
+    assert (status, missing(verdict)) == (1, {"/app/second": "cat"})
+    assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 1}
+
+
+def test_what_people_are_told(place: Place) -> None:
+    place.trace()
+    place.build("app.tar")
+    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert done.stderr.endswith(
+        "slimtrace: verified app.tar: nothing is missing, all went as traced\n"
+    )
+    place.give("second")
+    done = place.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
+    said = [line for line in done.stderr.splitlines() if line.startswith("slimtrace: ")]
+    assert (done.returncode, said) == (
+        1,
+        [
+            "slimtrace: warning: /app/job: it ended with status 1, and with 0 when traced",
+            "slimtrace: warning: missing: /app/second (cat /app/second)",
+            "slimtrace: warning: not verified: app.tar",
+        ],
+    )
+
+
+@pytest.mark.parametrize("form", FORMS[:5])
+def test_healing_adds_builds_and_remembers(place: Place, form: str) -> None:
+    image = form.format(place.folder)
+    place.trace()
+    named = () if image.endswith(":v1") else ("-t", "name:v7")
+    place.build(image, *named, "--label", "kept=yes")
+    before = names_of(image)
+    place.give("second")
+    status, verdict = place.verify(image, "--heal")
+    assert (status, verdict["missing"], verdict["healed"]) == (0, [], ["/app/second"])
+    assert verdict["rounds"] == 2
+    assert place.verify(image)[0] == 0
+    assert names_of(image) == before
+    assert show(f"{place.folder}/slimtrace.trace")["healed"] == ["/app/second"]
+    done = place.slimtrace("build", "slimtrace.trace", "-o", "rootfs:again", "--json")
+    assert json.loads(done.stdout)["reasons"]["healed"] == 1
+    assert (place.folder / "again/app/second").read_text() == "second\n"
+    assert place.slimtrace("cache").stdout.count("sha256:") == len({image}) + 1
+
+
+def names_of(image: str) -> str:
+    """How the image is called where it lies, and its label."""
+    transport, colon, rest = image.partition(":")
+    words = image if colon and not rest.startswith("/") else f"docker-archive:{image}"
+    if transport in {"oci", "oci-archive", "docker-archive"}:
+        words = image
+    if transport in {"docker-archive", "oci-archive"} or not colon:
+        path = rest or image
+        table = "index.json" if transport == "oci-archive" else "manifest.json"
+        text = run("tar", "xOf", path, table)
+    else:
+        with open(os.path.join(rest.partition(":")[0], "index.json")) as file:
+            text = file.read()
+    label = json.loads(run("skopeo", "inspect", "--config", words))["config"]["Labels"]["kept"]
+    return f"{'name:v7' in text or ':v1' in image} {label}"
+
+
+def test_what_was_excluded_is_left_out_on_purpose(place: Place) -> None:
+    place.trace()
+    place.build("app.tar", "--exclude", "/app/second")
+    place.give("second")
+    for words in ((), ("--heal",)):
+        status, verdict = place.verify("app.tar", *words)
+        assert (status, verdict["missing"], verdict["healed"]) == (1, [], [])
+        assert [item["path"] for item in verdict["left_out"]] == ["/app/second"]
+        assert verdict["runs"][0]["differences"] == [
+            "it ended with status 1, and with 0 when traced"
+        ]
+
+
+def test_what_may_be_missing(place: Place) -> None:
+    place.trace()
+    place.build("app.tar")
+    place.give("third")
+    status, verdict = place.verify("app.tar", "--ignore", "/app/third")
+    assert (status, verdict["missing"]) == (1, [])
+
+
+def test_what_the_full_image_lacked_too_is_not_missing(place: Place) -> None:
+    """Nor what the app makes itself, whatever lies there now."""
+    script = "#!/bin/sh\ncat /app/none /work/made; echo x >/work/made\ncat /app/first\n"
+    (place.folder / "full/app/job").write_text(script)
+    place.trace()
+    place.build("app.tar")
+    (place.folder / "full/app/none").write_text("now it is there")
+    (place.folder / "full/work/made").write_text("this too")
+    assert place.verify("app.tar")[1]["missing"] == []
+
+
+HARDENED = (
+    ("--read-only", "echo x >/var/lib/x", 1),
+    ("--read-only", "echo x >/tmp/x && echo x >/run/x", 0),
+    ("--cap-drop=all", "chmod 0 /app/first && cat /app/first", 1),
+    ("--cap-drop=net_bind_service", "chmod 0 /app/first && cat /app/first", 0),
+    ("--user=1000:1001", "test $(id -u) = 0", 1),
+)
+
+
+@pytest.mark.parametrize(("option", "script", "expected"), HARDENED)
+def test_hardened_runs_are_verified_too(
+    place: Place, option: str, script: str, expected: int
+) -> None:
+    need_root()
+    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    for name in ("var/lib", "run"):
+        (place.folder / "full" / name).mkdir(parents=True)
+    (place.folder / "full/app/job").write_text(f"#!/bin/sh\n{script}\n")
+    place.trace()
+    place.build("app.tar", "--include", "/var/lib")
+    assert place.verify("app.tar")[0] == 0
+    assert place.verify("app.tar", option)[0] == expected
+
+
+def test_an_ordinary_user_verifies_and_heals(
+    tmp_path: Path, place: Place, unprivileged: tuple[str, ...]
+) -> None:
+    open_the_way(tmp_path)
+    user = Place(tmp_path, unprivileged)
+    user.trace()
+    user.build("app.tar")
+    user.give("second")
+    assert user.verify("app.tar")[0] == 1
+    status, verdict = user.verify("app.tar", "--heal")
+    assert (status, verdict["healed"]) == (0, ["/app/second"])
+
+
+def test_a_second_run_is_verified_with_the_first(place: Place) -> None:
+    place.trace()
+    place.give("second")
+    place.trace("--append")
+    place.build("app.tar")
+    status, verdict = place.verify("app.tar")
+    assert (status, len(verdict["runs"])) == (0, 2)
+
+
+LAZY = """
+import os, sys
+name = open(sys.argv[1]).read().strip()
+print(__import__(name).__name__)
+"""
+
+
+def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path) -> None:
+    """The import system looks for no file that it did not see in the directory's list."""
+    here = Place(tmp_path)
+    (tmp_path / "app.py").write_text(LAZY)
+    (tmp_path / "name").write_text("this_one")
+    for name in ("this_one", "other"):
+        (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").write_text("from package import inner")
+    (tmp_path / "package/inner.py").write_text("")
+    python = os.path.realpath(shutil.which("python3", path="/usr/bin") or need_python())
+    words = ("-o", "slimtrace.trace", "--", python, "-IB", "app.py", str(tmp_path / "name"))
+    script = LAZY.replace(
+        "import os, sys", f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})"
+    )
+    (tmp_path / "app.py").write_text(script)
+    done = here.slimtrace("-q", "run", *words)
+    assert done.returncode == 0, done.stderr
+    here.build("app.tar", "--keep", "touched", "--include", str(tmp_path / "name"))
+    for name, file in (("other", "other.py"), ("package", "package/__init__.py")):
+        (tmp_path / "name").write_text(name)
+        here.build("app.tar", "--keep", "touched", "--allow-changed")
+        status, verdict = here.verify("app.tar")
+        assert status == 1
+        assert f"{tmp_path}/{file}" in missing(verdict)
+    status, verdict = here.verify("app.tar", "--heal")
+    assert (status, verdict["missing"]) == (0, []), verdict
+    assert f"{tmp_path}/package/inner.py" in verdict["healed"]
+
+
+def need_python() -> str:
+    need("python3")
+    return "python3"
+
+
+def test_what_was_not_built_from_the_trace_is_refused(place: Place) -> None:
+    place.trace()
+    place.build("app.tar")
+    (place.folder / "full/app/other").write_text("#!/bin/sh\n:\n")
+    (place.folder / "full/app/other").chmod(0o755)
+    image = f"rootfs:{place.folder}/full"
+    done = place.slimtrace("-q", "run", "--image", image, "-o", "b.trace", "--", "/app/other")
+    assert done.returncode == 0, done.stderr
+    fails(
+        place.slimtrace("-q", "verify", "app.tar", "--trace", "b.trace"),
+        125,
+        f"cannot verify {place.folder}/app.tar: it was not built from these runs",
+        "name the traces that it was built from with --trace, or build it again",
+    )
+    run("tar", "-C", f"{place.folder}/full", "-cf", f"{place.folder}/full-layer.tar", ".")
+    foreign = image_of([place.folder / "full-layer.tar"], f"{place.folder}/foreign")
+    fails(
+        place.slimtrace("-q", "verify", foreign, "--trace", "slimtrace.trace"),
+        125,
+        f"cannot verify {foreign}: it does not say that slimtrace built it",
+        "build it with slimtrace build",
+    )
+    os.makedirs(f"{place.folder}/empty")
+    fails(
+        place.slimtrace("-q", "verify", "rootfs:empty", "--trace", "slimtrace.trace"),
+        125,
+        "it was not built from these runs: it has no /bin/",
+        "name the traces",
+    )
+    place.build("rootfs:tree")
+    fails(
+        place.slimtrace("-q", "verify", "rootfs:tree", "--trace", "slimtrace.trace", "--heal"),
+        2,
+        "cannot heal rootfs:tree: it does not say how it was built",
+        "slimtrace slim",
+    )
+
+
+def test_a_full_image_that_is_gone(place: Place) -> None:
+    place.trace()
+    place.build("app.tar")
+    os.rename(place.folder / "full", place.folder / "moved")
+    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
+    assert done.returncode == 125
+    assert f"cannot read the full image {place.folder}/full" in done.stderr
+
+
+def test_a_volume_that_is_not_here_can_be_given_anew(place: Place) -> None:
+    place.trace()
+    place.build("app.tar")
+    os.rename(place.folder / "given", place.folder / "elsewhere")
+    done = place.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
+    fails(
+        done,
+        125,
+        f"cannot show /given to the app: {place.folder}/given is not here",
+        "show something else there: --volume HOST:/given",
+    )
+    assert place.verify("app.tar", "-v", "elsewhere:/given")[0] == 0
+
+
+def test_an_app_whose_program_is_not_in_the_image(place: Place) -> None:
+    place.trace()
+    place.build("app.tar", "--exclude", "/app/job")
+    status, verdict = place.verify("app.tar")
+    assert status == 1
+    assert "/app/job" in verdict["runs"][0]["differences"][0]
+    assert verdict["runs"][0]["exit_status"]["now"] is None
