@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from builder.commands import build
-from builder.sources.commands import cache
-from builder.verify.commands import Tracing, verify
-from tracer.commands import Images, attach, run, show
+from builder.verify.tracing import Tracing
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
+from tracer.opening import Images
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,15 +35,29 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(
-    "run",
-    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
-)(run)
-app.command("attach")(attach)
-app.command("show")(show)
-app.command("build")(build)
-app.command("verify")(verify)
-app.command("cache")(cache)
+_COMMANDS = {
+    "run": "tracer.commands",
+    "attach": "tracer.commands",
+    "show": "tracer.commands",
+    "build": "builder.commands",
+    "verify": "builder.verify.commands",
+    "cache": "builder.sources.commands",
+}
+"""Where each command lies, in the order of ``--help``."""
+_SETTINGS = {"run": {"allow_interspersed_args": False, "ignore_unknown_options": False}}
+
+
+def _register(words: Sequence[str]) -> None:
+    """Have the command that the words name: the others' options cost time at every start.
+
+    All of them where no word is one, as in ``--help``, or completion asks.
+    """
+    asked = [word for word in words if word in _COMMANDS][:1]
+    if not asked or "_SLIMTRACE_COMPLETE" in os.environ:
+        asked = [*_COMMANDS]
+    for name in asked:
+        function = getattr(import_module(_COMMANDS[name]), name)
+        app.command(name, context_settings=_SETTINGS.get(name))(function)
 
 
 class _Image(NamedTuple):
@@ -120,6 +133,7 @@ def options(
 def main() -> None:
     """Run the command line; every failure ends as one line and a documented exit status."""
     try:
+        _register(sys.argv[1:])
         app()
     except SlimtraceError as error:
         _fail(error, error.message, error.hint, error.exit_status)

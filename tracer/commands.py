@@ -13,11 +13,12 @@ from tracer.console import detail, fail, say, warn
 from tracer.errors import UsageError
 from tracer.gaps import loses_files
 from tracer.model import Driving
+from tracer.opening import Images
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from tracer.imagerun import Opened, Opener
+    from tracer.imagerun import Opened
     from tracer.result import Result
 
 _RUN_HELP = """
@@ -61,12 +62,6 @@ DEFAULT_TRACE = "slimtrace.trace"
 _Trace = Annotated[str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")]
 _Append = Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")]
 _Force = Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")]
-
-
-class Images:
-    """What opens the image of ``--image``: set by whoever joins the tracer with what knows how."""
-
-    opener: Opener | None = None
 
 
 def run(

@@ -10,9 +10,8 @@ import typer
 from tracer.console import say, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from builder.verify.loop import Rerun
     from builder.verify.verdict import Verdict
 
 _VERIFY_HELP = """
@@ -32,12 +31,6 @@ Exit status: 0 verified; 1 something is missing or went otherwise; 125 failure.
 """
 
 _MOST = 20
-
-
-class Tracing:
-    """How runs are repeated: set by whoever joins the builder with the tracer."""
-
-    rerun: Callable[..., Rerun] | None = None
 
 
 def verify(
@@ -85,6 +78,7 @@ def verify(
     """Repeat in the image what was traced, and tell what it lacks."""
     from builder.verify.loop import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
     from builder.verify.loop import verify as verify_image  # noqa: PLC0415
+    from builder.verify.tracing import tracing  # noqa: PLC0415
 
     rerun = tracing(env or (), volume or (), user, cap_drop or (), read_only=read_only)
     options = VerifyOptions(heal, tuple(ignore or ()))
@@ -94,13 +88,6 @@ def verify(
     else:
         tell(verdict)
     raise typer.Exit(0 if verdict.passed else 1)
-
-
-def tracing(*words: object, **flags: bool) -> Rerun:
-    """What repeats runs, as the user wants them repeated."""
-    if Tracing.rerun is None:
-        raise AssertionError
-    return Tracing.rerun(*words, **flags)
 
 
 def tell(verdict: Verdict) -> None:
