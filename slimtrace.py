@@ -36,9 +36,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = {
-    "run": "tracer.commands",
-    "attach": "tracer.commands",
-    "show": "tracer.commands",
+    "run": "tracer.commands.run",
+    "attach": "tracer.commands.attach",
+    "show": "tracer.commands.show",
     "build": "builder.commands",
     "verify": "builder.verify.commands",
     "cache": "builder.sources.commands",

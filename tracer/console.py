@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(slots=True)
@@ -35,6 +39,14 @@ def detail(text: str) -> None:
 def warn(text: str) -> None:
     """Something the user should know; shown always."""
     _print(f"warning: {text}")
+
+
+def quote(lines: Iterable[str]) -> None:
+    """What somebody else said, indented, with control characters escaped."""
+    for line in lines:
+        safe = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+        if sys.stderr is not None:
+            print(f"    {safe}", file=sys.stderr, flush=True)
 
 
 def fail(message: str, hint: str | None = None) -> None:

@@ -61,3 +61,8 @@ class DriverError(SlimtraceError):
     """The app never became ready, or a driver command failed: the answer of the run is no."""
 
     exit_status = 1
+
+    def __init__(self, message: str, hint: str | None = None, lines: tuple[str, ...] = ()) -> None:
+        """Say ``lines``, the app's last ones, too."""
+        super().__init__(message, hint)
+        self.lines = lines

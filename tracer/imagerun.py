@@ -54,10 +54,10 @@ class ImageOptions:
     env: Sequence[str] = ()
     exec_in: Sequence[str] = ()
 
-    def check(self, ready: str | None) -> None:
+    def check(self, ready: str | None, http_get: Sequence[str] | None = None) -> None:
         """Before the image is opened.
 
-        :param ready: what ``--ready`` was given.
+        :param ready: what ``--ready`` was given; ``http_get`` likewise.
         :raises UsageError: the options make no sense together.
         """
         if self.image is None:
@@ -68,6 +68,12 @@ class ImageOptions:
             raise UsageError(
                 f"cannot use --ready {ready} with --network none: nothing outside reaches the app",
                 "give a number of seconds, or ask from inside with --exec-in",
+            )
+
+        if self.network == "none" and http_get and not (ready or "").startswith("unix:"):
+            raise UsageError(
+                "cannot use --http-get with --network none: nothing outside reaches the app",
+                "ask from inside with --exec-in, or by a unix socket with --ready unix:PATH",
             )
 
     def _check_without(self) -> None:

@@ -58,6 +58,8 @@ class Interrupts:
         now = time.monotonic()
         since = now - self._last.get(number, float("-inf"))
         self._last[number] = now
+        if number in ENDING:
+            self._app.interrupted.set()
         if number in ENDING and since < (_AGAIN_TYPED if typed else _AGAIN):
             self._app.kill()
         else:

@@ -64,7 +64,7 @@ class Recorder:
         self._moved: dict[bytes, bytes] = {}
         self._pristine: dict[tuple[int, int], bytes] = {}  # files that got another name
         self._syscalls: set[str] = set()
-        self._ports: set[Listening] = set()
+        self._ports: dict[Listening, None] = {}  # in order
         self._gaps: dict[str, set[str]] = {}
         self.complete = True
         self.later: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -328,8 +328,12 @@ class Recorder:
 
     def listening(self, port: Listening) -> None:
         if port not in self._ports:
-            self._ports.add(port)
+            self._ports[port] = None
             self._writer.listening(port)
+
+    def first_port(self) -> int | None:
+        """The first TCP port on which the app listened; None before that."""
+        return next((port.port for port in [*self._ports] if port.protocol == "tcp"), None)
 
     def gap(self, kind: str, detail: str) -> None:
         self.complete = self.complete and not loses_files(kind)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tracer.errors import DriverError
-    from tracer.model import Run
+    from tracer.model import Driven, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Result:
     :ivar stops: calls that were stopped.
     :ivar files: paths of the full image that were touched.
     :ivar gaps: kinds of gap to how many.
+    :ivar driven: how driving it went; None where nothing drove it.
     """
 
     run: Run
@@ -27,3 +28,4 @@ class Result:
     files: int
     failure: DriverError | None = None
     gaps: dict[str, int] = field(default_factory=dict)
+    driven: Driven | None = None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterable, Sequence
 
+    from tracer.drive.driver import Driver
+    from tracer.drive.plan import Plan
     from tracer.engines.engine import Engine
     from tracer.inside import Inside, Volume
     from tracer.model import Driving
@@ -72,17 +74,13 @@ def run(command: Sequence[str], options: Options) -> Result:
         from tracer.sandbox.stage import stage_of  # noqa: PLC0415 -- for images alone
 
         stage, program = stage_of(options.inside), command[0]
-    plan = None
-    if options.driving is not None:
-        from tracer.drive import check_not_ready, plan_of  # noqa: PLC0415 -- http is slow to import
-
-        plan = plan_of(options.driving)
-        check_not_ready(plan)
     number, first_process = options.output.continued()
     writer = options.output.open()
     mask = interrupts.block()
+    plan = None
     try:
-        what = Command(program, command, mask, stage)
+        plan = _plan(options.driving, stage)
+        what = Command(program, command, mask, stage, plan.places if plan else {})
         chosen = start(options.engine, what, all_calls=options.all_calls)
         engine = chosen.engine
         if chosen.why is not None:
@@ -92,17 +90,29 @@ def run(command: Sequence[str], options: Options) -> Result:
         writer.run(about)
         driver = trace(engine, recorder, plan, mask)
         writer.begin()  # what ended before its exec was a run too
-        about = _ended(about, engine, recorder)
+        if driver is not None:
+            writer.driven(driver.driven)
+        about = _ended(about, engine, recorder, driver)
         writer.end(about)
     except BaseException:
         writer.abandon()
         raise
     finally:
         interrupts.restore(mask)
+        if plan is not None:
+            plan.close()
     options.output.finish(writer)
     failure = driver.failure if driver else None
     status = failure.exit_status if failure else (about.exit_status or 0)
-    return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps)
+    return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps, about.driven)
+
+
+def _plan(driving: Driving | None, stage: Stage | None) -> Plan | None:
+    if driving is None:
+        return None
+    from tracer.drive.plan import plan  # noqa: PLC0415 -- not needed where nothing drives the app
+
+    return plan(driving, stage)
 
 
 def _begin(command: Sequence[str], options: Options, engine: Engine, stage: Stage | None) -> Run:
@@ -145,7 +155,7 @@ def _shown(volumes: Iterable[Volume], view: View) -> tuple[str, ...]:
     return tuple(dict.fromkeys(place for both in places for place in both))
 
 
-def _ended(about: Run, engine: Engine, recorder: Recorder) -> Run:
+def _ended(about: Run, engine: Engine, recorder: Recorder, driver: Driver | None) -> Run:
     """The run with how it ended."""
     last = engine.app.exit
     return replace(
@@ -154,4 +164,5 @@ def _ended(about: Run, engine: Engine, recorder: Recorder) -> Run:
         exit_status=last.status if last else None,
         signal=last.signal if last else None,
         complete=recorder.complete,
+        driven=driver.driven if driver else None,
     )

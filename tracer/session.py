@@ -11,7 +11,8 @@ from tracer.interrupts import Interrupts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.drive import Driver, Plan
+    from tracer.drive.driver import Driver
+    from tracer.drive.plan import Plan
     from tracer.engines.engine import Engine
     from tracer.recorder import Recorder
 
@@ -26,7 +27,9 @@ def trace(
     :raises SlimtraceError: its calls could not be heard of any more; the app was killed.
     """
     Interrupts(engine.app).start()
-    driver = _driver(engine, plan, mask)
+    driver = plan.driver(engine, recorder, mask) if plan is not None else None
+    if driver is not None:
+        driver.start()
     gc.freeze()  # nothing in the loops makes cycles; a collection would only hold up the app
     gc.disable()
     try:
@@ -37,14 +40,4 @@ def trace(
         gc.enable()
         if driver is not None:
             driver.join()
-    return driver
-
-
-def _driver(engine: Engine, plan: Plan | None, mask: Iterable[int]) -> Driver | None:
-    if not plan:
-        return None
-    from tracer.drive import Driver  # noqa: PLC0415 -- http and ssl are slow to import
-
-    driver = Driver(plan, engine.app, mask)
-    driver.start()
     return driver

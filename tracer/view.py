@@ -38,6 +38,12 @@ class View(Protocol):
         :raises OSError: it cannot be opened.
         """
 
+    def entry(self, path: bytes) -> int:
+        """An O_PATH descriptor of whatever lies there.
+
+        :raises OSError: nothing does.
+        """
+
     def attribute(self, path: bytes, name: str) -> bytes:
         """An extended attribute (xattr(7)).
 
@@ -82,6 +88,9 @@ class Here:
 
     def open(self, path: bytes) -> int:
         return os.open(path, _TO_READ)
+
+    def entry(self, path: bytes) -> int:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
     def attribute(self, path: bytes, name: str) -> bytes:
         return os.getxattr(path, name)
@@ -194,15 +203,18 @@ class There:
         finally:
             os.close(fd)
 
+    def entry(self, path: bytes) -> int:
+        return open_in_root(self._root, path, follow=True)
+
     def open(self, path: bytes) -> int:
-        fd = open_in_root(self._root, path, follow=True)
+        fd = self.entry(path)
         try:
             return os.open(b"/proc/self/fd/%d" % fd, _TO_READ)
         finally:
             os.close(fd)
 
     def attribute(self, path: bytes, name: str) -> bytes:
-        fd = open_in_root(self._root, path, follow=True)
+        fd = self.entry(path)
         try:
             return os.getxattr(b"/proc/self/fd/%d" % fd, name)
         finally:

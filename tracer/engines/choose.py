@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer import tracee
@@ -14,7 +15,7 @@ from tracer.place import how_to_allow, place, ptrace_scope
 from tracer.platform import NOTIFY_SINCE, kernel_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tracer.engines.engine import Engine
     from tracer.engines.launches import Launches
@@ -40,19 +41,21 @@ class Command(NamedTuple):
     :ivar program: its file; in an image that is looked for there.
     :ivar mask: the signals that it is to have blocked.
     :ivar stage: the image, or None for this machine's root.
+    :ivar streams: its descriptors to what is put there; the others of 0, 1 and 2 are ours.
     """
 
     program: str
     argv: Sequence[str]
     mask: Iterable[int]
     stage: Stage | None = None
+    streams: Mapping[int, int] = MappingProxyType({})
 
     def launch(self) -> Launches:
         if self.stage is None:
-            return Launch(self.program, self.argv, self.mask)
+            return Launch(self.program, self.argv, self.mask, self.streams)
         from tracer.engines.inside import InsideLaunch  # noqa: PLC0415 -- for images alone
 
-        return InsideLaunch(self.stage, self.argv, self.mask)
+        return InsideLaunch(self.stage, self.argv, self.mask, self.streams)
 
 
 def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:

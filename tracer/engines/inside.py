@@ -38,7 +38,7 @@ from tracer.sandbox.userns import what_forbids
 from tracer.view import There
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tracer.exits import Exited
     from tracer.sandbox.stage import Stage
@@ -130,12 +130,15 @@ class InsideLaunch:
     :raises SlimtraceError: there is no place for what the app will write.
     """
 
-    def __init__(self, stage: Stage, argv: Sequence[str], mask: Iterable[int]) -> None:
+    def __init__(
+        self, stage: Stage, argv: Sequence[str], mask: Iterable[int], streams: Mapping[int, int]
+    ) -> None:
         self.app = 0
         self.first: int | None = None
         self._stage = stage
         self._argv = argv
         self._mask = mask
+        self._streams = streams
         self._memory = MemoryReader()  # before the fork, so that its memory is the child's too
         self._control, self._other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -190,7 +193,8 @@ class InsideLaunch:
         remove = partial(remove_folder, folder.path)
 
         def child(watch: socket.socket) -> Never:
-            First(self._stage, folder, self._argv, self._other, watch, self._mask).run(installs)
+            words = self._stage, folder, self._argv, self._other, watch, self._mask
+            First(*words, self._streams).run(installs)
 
         try:
             guard = Guard.start(child, apart=True, at_end=remove)

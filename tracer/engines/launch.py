@@ -21,7 +21,7 @@ from tracer.programs import cannot_execute
 from tracer.view import HERE, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 _EXEC_FAILED = 127
@@ -33,18 +33,22 @@ class Launch:
 
     :param program: the file to execute.
     :param mask: the signals that the app is to have blocked.
+    :param streams: its descriptors to what is to be put there.
     :ivar app: the app's first process, once it was forked.
     :ivar first: its parent, if that is traced as well.
     :ivar inside: what starts further commands, where that is possible.
     """
 
-    def __init__(self, program: str, argv: Sequence[str], mask: Iterable[int]) -> None:
+    def __init__(
+        self, program: str, argv: Sequence[str], mask: Iterable[int], streams: Mapping[int, int]
+    ) -> None:
         self.app = 0
         self.first: int | None = None
         self.inside = None
         self._program = program
         self._argv = argv
         self._mask = mask
+        self._streams = streams
         self._control, self._child_end = socket.socketpair()
         # Ignored, as a caller may have left it, children's ends would be lost (wait(2)).
         self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -137,6 +141,8 @@ class Launch:
             self._control.close()
             if not control.recv(1):  # the tracer gave up
                 os._exit(_EXEC_FAILED)
+            for number, stream in self._streams.items():
+                os.dup2(stream, number)
             signal.signal(signal.SIGCHLD, self._sigchld or signal.SIG_DFL)
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python; execs inherit it
                 signal.signal(number, signal.SIG_DFL)

@@ -9,6 +9,7 @@ socket: a filter that is on it stops send(2).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -38,7 +39,7 @@ from tracer.sandbox.stage import files
 from tracer.sandbox.userns import become, in_first_namespace, is_mapped, only_mapping, what_forbids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tracer.sandbox.scratch import Folder, Laid
     from tracer.sandbox.stage import Stage
@@ -55,6 +56,7 @@ class First:
     :param control: from the tracer, SOCK_SEQPACKET: what to do, and how that went.
     :param watch: to the tracer: ``exit STATUS`` of the app (wait(2)).
     :param mask: the signals that commands are to have blocked.
+    :param streams: the app's descriptors to what is to be put there.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class First:
         control: socket.socket,
         watch: socket.socket,
         mask: Iterable[int],
+        streams: Mapping[int, int],
     ) -> None:
         self._stage = stage
         self._folder = folder
@@ -72,6 +75,8 @@ class First:
         self._control = control
         self._watch = watch
         self._mask = [*mask]
+        self._streams = streams
+        self._stderr = 2
         self._app = self._job = 0
 
     def run(self, install: Callable[[], int] | None) -> Never:
@@ -97,6 +102,7 @@ class First:
 
     def _set_up(self) -> None:
         """Make the namespaces and be the app's user, then say what the tracer must know."""
+        self._put_streams()
         self._close_others()
         process.rename(_TITLE)
         stage = self._stage
@@ -133,9 +139,27 @@ class First:
         process.set_parent_death_signal(signal.SIGKILL)
         self._be_ready(laid)
 
+    def _put_streams(self) -> None:
+        """The app's are its user's, so that it may open /dev/stdout; ours stays for commands."""
+        if 2 in self._streams:
+            self._stderr = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
+        account = self._stage.account
+        for number, stream in self._streams.items():
+            with suppress(OSError):  # where that user is not known to us
+                os.fchown(stream, account.uid, account.gid)
+            os.dup2(stream, number)
+
     def _close_others(self) -> None:
         """A descriptor of a directory outside would be a way out; the lock stays with us."""
-        kept = {0, 1, 2, self._control.fileno(), self._watch.fileno(), self._folder.lock}
+        kept = {
+            0,
+            1,
+            2,
+            self._stderr,
+            self._control.fileno(),
+            self._watch.fileno(),
+            self._folder.lock,
+        }
         ends = sorted(kept)
         for low, high in zip(ends, [*ends[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(low + 1, high)
@@ -219,6 +243,7 @@ class First:
             if os.read(self._control.fileno(), 16):
                 if not is_app:
                     os.dup2(self._nothing, 0)
+                    os.dup2(self._stderr, 2)
                     os.dup2(2, 1)
                 signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
                 os.execve(program, [*argv], self._stage.env)  # noqa: S606 -- the app itself

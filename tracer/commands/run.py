@@ -1,17 +1,22 @@
-"""The commands ``run`` and ``show``: parse, call one function, print."""
+"""The command ``run``: parse, call one function, print."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracer.console import detail, fail, say, warn
+from tracer.commands.common import (
+    DEFAULT_TRACE,
+    Append,
+    Force,
+    TraceFile,
+    check_output,
+    tell,
+)
 from tracer.errors import UsageError
-from tracer.gaps import loses_files
 from tracer.model import Driving
 from tracer.opening import Images
 
@@ -19,7 +24,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tracer.imagerun import Opened
-    from tracer.result import Result
 
 _RUN_HELP = """
 Examples:
@@ -27,6 +31,10 @@ Examples:
   slimtrace run -- python app.py
 
   slimtrace run --ready http://127.0.0.1:8080/ --exec 'curl -f http://127.0.0.1:8080/users' -- python app.py
+
+  slimtrace run --ready log:'listening on' --http-get / --http-get /users -- ./server
+
+  slimtrace run --ready tcp:8080 --exec 'pytest tests/integration' -- python app.py
 
   slimtrace run --append -- alembic upgrade head
 
@@ -37,32 +45,6 @@ never was ready; 125 when slimtrace failed, 126 when COMMAND cannot be executed,
 not found.
 """  # noqa: E501 -- an example is one line
 
-_ATTACH_HELP = """
-Examples:
-
-  slimtrace attach 4242
-
-  slimtrace attach "$(pgrep -o nginx)" -o nginx.trace --stop-after 60
-
-What it did before is known by its open and mapped files alone, so the trace is never complete.
-
-Exit status: 0; 125 when it cannot be traced.
-"""
-
-_SHOW_HELP = """
-Examples:
-
-  slimtrace show slimtrace.trace
-
-  slimtrace show slimtrace.trace --json | jq -r '.files[].path'
-"""
-
-DEFAULT_TRACE = "slimtrace.trace"
-
-_Trace = Annotated[str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")]
-_Append = Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")]
-_Force = Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")]
-
 
 def run(
     command: Annotated[
@@ -72,28 +54,47 @@ def run(
             help="The app and its arguments; with --image, in the place of the image's Cmd.",
         ),
     ] = None,
-    output: _Trace = DEFAULT_TRACE,
-    append: _Append = False,
-    force: _Force = False,
+    output: TraceFile = DEFAULT_TRACE,
+    append: Append = False,
+    force: Force = False,
     ready: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL|tcp:PORT|unix:PATH|log:REGEX|file:PATH|SECONDS",
+            help="The app is ready when URL answers, PORT or the socket PATH accepts, a line of "
+            "its output matches, the file PATH is there, or SECONDS have passed.",
+        ),
+    ] = None,
+    ready_status: Annotated[
         str | None,
         typer.Option(
-            metavar="URL|tcp:PORT|SECONDS",
-            help="The app is ready when URL answers, PORT accepts, or SECONDS have passed.",
+            metavar="STATUS", help="With which status: 200, 2xx, 200-399, 200,404 (below 500)."
         ),
     ] = None,
     ready_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it is ready.")
     ] = 60.0,
+    http_get: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="GET PATH of the app once it is ready, before all --exec, then stop the app. "
+            "May be repeated, and ends with the first that fails: no answer, or 500 and above.",
+        ),
+    ] = None,
     commands: Annotated[
         list[str] | None,
         typer.Option(
             "--exec",
             metavar="CMD",
             help="Run CMD by the shell, outside the trace, once the app is ready (without --ready: "
-            "at once); then stop the app. May be repeated, and ends with the first that fails.",
+            "at once); then stop the app. SLIMTRACE_URL, SLIMTRACE_HOST and SLIMTRACE_PORT say "
+            "where it is. May be repeated, and ends with the first that fails.",
         ),
     ] = None,
+    exec_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long each driver may run.")
+    ] = 3600.0,
     stop_after: Annotated[
         float | None,
         typer.Option(
@@ -124,6 +125,10 @@ def run(
             "what --image says).",
         ),
     ] = None,
+    stop_grace: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="From that signal to SIGKILL."),
+    ] = 10.0,
     image: Annotated[
         str | None,
         typer.Option(
@@ -205,9 +210,11 @@ def run(
         from tracer.imagerun import ImageOptions  # noqa: PLC0415 -- for images alone
 
         about = ImageOptions(*texts, *lists)
-        about.check(ready)
+        about.check(ready[0] if ready else None, http_get)
     elif not command:
         raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")
+    if ready is not None and len(ready) > 1:
+        raise UsageError("cannot use --ready twice: one thing shows that the app is ready")
     number = parse_signal(stop_signal) if stop_signal is not None else None
     beside = about.commands_inside() if about else ()
     with ExitStack() as stack:
@@ -217,14 +224,18 @@ def run(
             words, inside = about.in_image(opened, words)
             number = number or about.stop_signal(opened)
         driving = None
-        if ready is not None or commands or beside or stop_after is not None:
+        if ready or ready_status or http_get or commands or beside or stop_after is not None:
             driving = Driving(
-                ready=ready,
+                ready=ready[0] if ready else None,
+                ready_status=ready_status,
                 ready_timeout=ready_timeout,
+                http_get=tuple(http_get or ()),
                 commands=tuple(commands or ()),
                 inside=beside,
+                exec_timeout=exec_timeout,
                 stop_after=stop_after,
                 stop_signal=(number or signal.SIGTERM).name,
+                stop_grace=stop_grace,
             )
         options = Options(
             Output(output, append, force),
@@ -235,7 +246,7 @@ def run(
             inside=inside,
         )
         result = trace_run(words, options)
-    _tell(result, output)
+    tell(result, output)
     raise typer.Exit(result.exit_status)
 
 
@@ -244,64 +255,6 @@ def _open(image: str, platform: str | None) -> AbstractContextManager[Opened]:
     if Images.opener is None:
         raise UsageError(f"cannot open {image}: nothing here reads images")
     return Images.opener(image, platform)
-
-
-def attach(
-    pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process that runs already.")],
-    output: _Trace = DEFAULT_TRACE,
-    append: _Append = False,
-    force: _Force = False,
-    stop_after: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", min=0, help="Let it go after SECONDS, at the latest."),
-    ] = None,
-) -> None:
-    """Trace the process PID, its threads and its descendants until Ctrl-C, then let them go."""
-    from tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
-    from tracer.output import Output  # noqa: PLC0415
-
-    check_output(append=append, force=force)
-    _tell(trace_process(pid, Output(output, append, force), stop_after), output)
-
-
-def _tell(result: Result, output: str) -> None:
-    """Say how a run ended."""
-    losing = [kind for kind in result.gaps if loses_files(kind)]
-    if losing:
-        warn(
-            f"the trace may be incomplete: {', '.join(sorted(losing))} "
-            f"(slimtrace show {output} says more)"
-        )
-    if result.failure is not None:
-        fail(result.failure.message, result.failure.hint)
-    detail(f"{result.stops} calls stopped in {result.run.seconds} s by {result.run.engine}")
-    whole = "complete" if result.run.complete else "incomplete"
-    say(f"wrote {output}: {result.files:,} files, {whole}, in {result.run.seconds:.1f} s")
-
-
-def show(
-    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace that run wrote.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The whole trace as one JSON document.")
-    ] = False,
-) -> None:
-    """Show what a trace holds."""
-    from tracer.tracefile.reader import read_trace  # noqa: PLC0415
-
-    content = read_trace(trace)
-    if as_json:
-        import orjson  # noqa: PLC0415
-
-        from tracer.tracefile.document import document  # noqa: PLC0415
-
-        sys.stdout.buffer.write(
-            orjson.dumps(document(content), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
-        return
-    from tracer.summary import summary  # noqa: PLC0415
-
-    for line in summary(content):
-        print(line)
 
 
 def _engine(asked: str, syscalls: str) -> str:
@@ -319,12 +272,6 @@ def _engine(asked: str, syscalls: str) -> str:
     return asked
 
 
-def check_output(*, append: bool, force: bool) -> None:
-    """:raises UsageError: both were said."""
-    if append and force:
-        raise UsageError("cannot both --append to a trace and --force it to be replaced")
-
-
 def parse_signal(text: str) -> signal.Signals:
     """A signal by name, with or without SIG, or by number.
 
@@ -340,5 +287,3 @@ def parse_signal(text: str) -> signal.Signals:
 
 
 run.__doc__ = f"{run.__doc__}\n{_RUN_HELP}"
-attach.__doc__ = f"{attach.__doc__}\n{_ATTACH_HELP}"
-show.__doc__ = f"{show.__doc__}\n{_SHOW_HELP}"

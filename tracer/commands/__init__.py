@@ -1,0 +1,1 @@
+"""The tracer's commands, one in each module."""

@@ -1,0 +1,141 @@
+"""The thread that does to an app what is to be done, and stops it."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tracer.console import detail, say
+from tracer.drive.outside import Limits
+from tracer.drive.waiting import sleep_until, wait_until_ready
+from tracer.errors import DriverError
+from tracer.model import Answer, Driven
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tracer.app import App
+    from tracer.drive.drivers import Drivers, Outcome
+    from tracer.drive.streams import Streams
+    from tracer.model import Driving
+
+_POLL = 0.1
+_AGAIN = 1.0
+"""Seconds between kills: what is killed while it forks may leave a child."""
+
+
+@dataclass(slots=True)
+class Driver:
+    """Drives one app.
+
+    :ivar streams: the app's; None where they are not taken, and nothing is waited for.
+    :ivar driven: how it went.
+    :ivar failure: why the answer of the run is no, or None.
+    """
+
+    driving: Driving
+    app: App
+    drivers: Drivers
+    streams: Streams | None
+    driven: Driven = field(default_factory=Driven)
+    failure: DriverError | None = None
+    _deadline: float = float("inf")
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """To be called before the app is let go."""
+        if self.streams is not None:
+            self.streams.start(self.app)
+        self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """After the app's end: wait until all is done and its output passed on."""
+        if self._thread is not None:
+            self._thread.join()
+        if self.streams is not None:
+            self.streams.finish()
+
+    def _run(self) -> None:
+        try:
+            self._wait()
+            self._drive()
+        except DriverError as error:
+            self.failure = error
+        except OSError as error:
+            self.failure = DriverError(f"cannot drive the app: {error}")
+        if self.failure is not None:
+            self.driven = replace(self.driven, failure=self.failure.message)
+        if self.failure or self._ends_app:
+            self._stop()
+        self.drivers.outside.end()
+
+    @property
+    def _ends_app(self) -> bool:
+        """Whether the app is stopped once all is done."""
+        return self._has_drivers or self.driving.stop_after is not None
+
+    @property
+    def _has_drivers(self) -> bool:
+        return bool(self.driving.http_get or self.driving.commands or self.driving.inside)
+
+    def _wait(self) -> None:
+        ready = self.drivers.ready
+        if ready is not None and self.streams is not None:
+            limit, view = self.driving.ready_timeout, self.drivers.view
+            seconds = wait_until_ready(ready, limit, self.app, view, self.streams)
+            self.driven = replace(self.driven, ready=round(seconds, 3))
+            (detail if self._ends_app else say)(f"ready after {seconds:.1f} s")
+        if self.driving.stop_after is not None:
+            self._deadline = time.monotonic() + self.driving.stop_after
+
+    def _drive(self) -> None:
+        """:raises DriverError: a driver failed, or had to be ended."""
+        for name, shown, run in self._all():
+            try:
+                outcome = run(Limits(self.driving.exec_timeout, self._deadline))
+            except DriverError:
+                self._answered(name, None)
+                raise
+            self._answered(name, outcome.status)
+            if outcome.failure is not None:
+                raise DriverError(f"cannot drive the app: {shown} {outcome.failure}")
+        if self.driving.stop_after is not None and not self._has_drivers:
+            sleep_until(self._deadline, self.app)
+
+    def _all(self) -> Iterator[tuple[str, str, Callable[[Limits], Outcome]]]:
+        """Each driver's name, how it is called in a message, and what runs it."""
+        for path in self.driving.http_get:
+            yield f"GET {path}", f"GET {path}", partial(self.drivers.request, path)
+        for command in self.driving.commands:
+            yield command, repr(command), partial(self.drivers.run_outside, command)
+        for argv in self.driving.inside:
+            command = shlex.join(argv)
+            yield command, repr(command), partial(self.drivers.run_inside, argv)
+
+    def _answered(self, name: str, status: int | None) -> None:
+        answers = (*self.driven.answers, Answer(name, status))
+        self.driven = replace(self.driven, answers=answers)
+
+    def _stop(self) -> None:
+        """The stop signal, again to what outlives the first process, then SIGKILL."""
+        app, grace = self.app, self.driving.stop_grace
+        number = signal.Signals[self.driving.stop_signal]
+        deadline = time.monotonic() + grace
+        app.send(number)
+        told_rest = was_killed = False
+        while not app.ended.wait(_POLL):
+            if app.exit is not None and not told_rest:
+                told_rest = True
+                app.send_all(number)
+            if time.monotonic() > deadline:
+                if not was_killed:
+                    say(f"the app did not end in {grace:g} s after {number.name}: killed")
+                was_killed = True
+                app.kill()
+                deadline = time.monotonic() + _AGAIN

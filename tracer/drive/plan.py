@@ -1,0 +1,87 @@
+"""Makes ready, before an app starts, what will drive it: bad words are told now."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracer.drive.checks import check_not_ready
+from tracer.drive.ready import Line, Ready, parse_ready
+from tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tracer.drive.driver import Driver
+    from tracer.drive.streams import Streams
+    from tracer.engines.engine import Engine
+    from tracer.model import Driving
+    from tracer.recorder import Recorder
+    from tracer.sandbox.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to happen to an app.
+
+    :ivar streams: the app's output, taken; None where nothing is waited for.
+    :ivar is_reachable: whether its ports can be reached from here.
+    """
+
+    driving: Driving
+    ready: Ready | None
+    streams: Streams | None
+    is_reachable: bool
+
+    @property
+    def places(self) -> Mapping[int, int]:
+        """The app's descriptors to what is to be put there."""
+        return self.streams.places if self.streams is not None else {}
+
+    def driver(self, engine: Engine, recorder: Recorder, mask: Iterable[int]) -> Driver:
+        """What carries it out.
+
+        :param mask: the signals that commands are to have blocked.
+        """
+        from tracer.drive.driver import Driver  # noqa: PLC0415 -- they take a while to import
+        from tracer.drive.drivers import Drivers  # noqa: PLC0415
+        from tracer.drive.outside import Outside  # noqa: PLC0415
+
+        def port() -> int | None:
+            return recorder.first_port() if self.is_reachable else None
+
+        app = engine.app
+        drivers = Drivers(app, engine.view, self.ready, port, Outside(app, [*mask]))
+        return Driver(self.driving, app, drivers, self.streams)
+
+    def close(self) -> None:
+        """Let go of the streams where they were not passed on to the end."""
+        if self.streams is not None:
+            self.streams.close()
+
+
+def plan(driving: Driving, stage: Stage | None) -> Plan:
+    """What the words of ``driving`` mean.
+
+    :param stage: the image that the app will run in, if any.
+    :raises UsageError: they make no sense.
+    :raises SlimtraceError: something shows already that the app is ready, or its output is closed.
+    """
+    if driving.stop_signal not in signal.Signals.__members__:
+        raise UsageError(f"cannot stop by {driving.stop_signal}: there is no such signal")
+    for path in driving.http_get:
+        if not path.startswith("/"):
+            raise UsageError(f"cannot use --http-get {path}: it is a path, which begins with /")
+    if driving.ready is None:
+        if driving.ready_status is not None:
+            raise UsageError("cannot use --ready-status without --ready URL")
+        return Plan(driving, None, None, stage is None or stage.has_network)
+    cwd = os.getcwd() if stage is None else stage.workdir
+    ready = parse_ready(driving.ready, driving.ready_status, cwd)
+    check_not_ready(ready, stage)
+    from tracer.drive.streams import Streams  # noqa: PLC0415 -- not needed for usage errors
+
+    streams = Streams(ready.pattern if isinstance(ready, Line) else None)
+    return Plan(driving, ready, streams, stage is None or stage.has_network)

@@ -1,0 +1,214 @@
+"""The app's stdout and stderr on their way to slimtrace's own, which they reach unchanged.
+
+A pipe stands in the place of each stream, and a pseudo-terminal in that of a terminal, so that
+the app buffers and colours as it would. Two streams that are one have one in their place too:
+what came first is passed on first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import struct
+import termios
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tracer.console import warn
+from tracer.drive.lines import Lines
+from tracer.errors import SlimtraceError
+from tracer.interrupts import ENDING
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator, Mapping
+
+    from tracer.app import App
+
+_STANDARD = (1, 2)
+_CHUNK = 1 << 16
+_MOMENT = 0.05
+_SIZE = struct.calcsize("4H")  # struct winsize (ioctl_tty(2))
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One of the app's streams, or both where they are one.
+
+    :ivar number: the descriptor of ours to which it leads.
+    :ivar source: where what the app writes is read, which never blocks.
+    :ivar end: the app's end.
+    """
+
+    number: int
+    source: int
+    end: int
+    is_terminal: bool
+    thread: threading.Thread | None = field(default=None, repr=False)
+
+
+class Streams:
+    """Those of the app that are taken.
+
+    :ivar places: the app's descriptors to what is to be put there.
+    :ivar lines: what came by.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | None) -> None:
+        """Take the streams that are no terminals; with a pattern to be looked for, these too.
+
+        :raises SlimtraceError: there is none that the pattern could be looked for in.
+        """
+        self.lines = Lines(pattern)
+        self.places: Mapping[int, int] = {}
+        self._streams: list[_Stream] = []
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._is_over = False
+        try:
+            self.places = self._take(terminals=pattern is not None)
+        except OSError as error:
+            self.close()
+            raise SlimtraceError(f"cannot read what the app prints: {error.strerror}") from error
+        if pattern is not None and not self.places:
+            self.close()
+            raise SlimtraceError("cannot wait for a line of the app: its output is closed")
+
+    def _take(self, *, terminals: bool) -> dict[int, int]:
+        places: dict[int, int] = {}
+        known: dict[tuple[int, int], int] = {}
+        for number in _STANDARD:
+            try:
+                status, flags = os.fstat(number), fcntl.fcntl(number, fcntl.F_GETFL)
+            except OSError:  # closed: so it is for the app
+                continue
+            is_terminal = os.isatty(number)
+            if flags & os.O_ACCMODE == os.O_RDONLY or (is_terminal and not terminals):
+                continue
+            same = status.st_dev, status.st_ino
+            if same not in known:
+                source, end = _terminal(number) if is_terminal else os.pipe()
+                os.set_blocking(source, False)
+                known[same] = end
+                self._streams.append(_Stream(number, source, end, is_terminal))
+            places[number] = known[same]
+        return places
+
+    def start(self, app: App) -> None:
+        """Pass on what the app writes from now on; it has its ends already."""
+        for stream in self._streams:
+            if not stream.is_terminal:  # else reading it would fail once the app closed its own
+                os.close(stream.end)
+                stream.end = -1
+            stream.thread = threading.Thread(
+                target=self._relay, args=(stream,), name="output", daemon=True
+            )
+            stream.thread.start()
+        if any(stream.is_terminal for stream in self._streams):
+            app.do_now_and_then(lambda: self._follow_size(app))
+
+    def settle(self, seconds: float) -> None:
+        """All processes of the app have ended: wait until what they wrote is passed on."""
+        self._end()
+        for thread in self._threads():
+            thread.join(seconds)
+
+    def finish(self) -> None:
+        """As settle, as long as who reads takes, or until an interrupt; those must be blocked."""
+        self._end()
+        for thread in self._threads():
+            while thread.is_alive() and signal.sigtimedwait(ENDING, 0) is None:
+                thread.join(_MOMENT)
+        self.close()
+
+    def last_lines(self) -> tuple[str, ...]:
+        """The app's last lines, but what stands on the terminal already on which we say them."""
+        if not os.isatty(2):
+            return self.lines.last(set())
+        return self.lines.last({s.number for s in self._streams if os.isatty(s.number)})
+
+    def close(self) -> None:
+        """Of what nobody uses any more."""
+        for stream in self._streams:
+            if stream.end >= 0:
+                os.close(stream.end)
+                stream.end = -1
+            if stream.thread is None:
+                os.close(stream.source)
+        if self._wake >= 0 and not any(thread.is_alive() for thread in self._threads()):
+            os.close(self._wake)
+            self._wake = -1
+        self._streams = []
+
+    def _threads(self) -> Iterator[threading.Thread]:
+        return (stream.thread for stream in self._streams if stream.thread is not None)
+
+    def _end(self) -> None:
+        """Who else has a stream open may keep it: its end is not waited for."""
+        self._is_over = True
+        os.eventfd_write(self._wake, 1)
+
+    def _relay(self, stream: _Stream) -> None:
+        """Until nobody writes or reads; closing the source tells the app of the latter."""
+        waiting = select.poll()
+        waiting.register(stream.source, select.POLLIN)
+        waiting.register(self._wake, select.POLLIN)
+        try:
+            while True:
+                is_over = self._is_over
+                try:
+                    data = os.read(stream.source, _CHUNK)
+                except BlockingIOError:
+                    if is_over:
+                        return
+                    waiting.poll()
+                    continue
+                if not data:
+                    return
+                self.lines.feed(stream.number, data)
+                _write(stream.number, data)
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            warn(f"the app's output is cut off: {error.strerror}")
+        finally:
+            os.close(stream.source)
+
+    def _follow_size(self, app: App) -> None:
+        """A terminal's size is that of ours, of which the app is told as of its own."""
+        for stream in self._streams:
+            if stream.is_terminal and stream.end >= 0:
+                with suppress(OSError):
+                    ours, its = _size(stream.number), _size(stream.end)
+                    if ours != its:
+                        fcntl.ioctl(stream.end, termios.TIOCSWINSZ, ours)
+                        app.send(signal.SIGWINCH)
+
+
+def _write(number: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(number, left) :]
+        except BlockingIOError:  # whoever shares it made it so
+            waiting = select.poll()
+            waiting.register(number, select.POLLOUT)
+            waiting.poll()
+
+
+def _terminal(number: int) -> tuple[int, int]:
+    """A pseudo-terminal set as ours, but that ours alone makes changes to what is written."""
+    master, slave = os.openpty()
+    attributes = termios.tcgetattr(number)
+    attributes[1] &= ~termios.OPOST  # termios(3), c_oflag
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, _size(number))
+    return master, slave
+
+
+def _size(terminal: int) -> bytes:
+    return fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(_SIZE))
