@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from builder.model import Reason
     from tracer.model import Run
@@ -36,11 +36,13 @@ class Surroundings:
     :ivar library_path: elements of ``LD_LIBRARY_PATH``, absolute; ``$ORIGIN`` and the like
         stand as written.
     :ivar cwd: the first run's working directory.
+    :ivar env: the variables of all runs; where they differ, the first run's.
     """
 
     path: tuple[str, ...]
     library_path: tuple[str, ...]
     cwd: str
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, runs: Iterable[Run]) -> Surroundings:
@@ -48,12 +50,19 @@ class Surroundings:
         runs = list(runs)
         path: dict[str, None] = {}
         library_path: dict[str, None] = {}
+        env: dict[str, str] = {}
         for run in runs:
+            env = {**run.env, **env}
             path.update(dict.fromkeys(_split(run.env.get("PATH", DEFAULT_PATH), ":", run.cwd)))
             libraries = run.env.get("LD_LIBRARY_PATH", "").replace(";", ":")
             if libraries:
                 library_path.update(dict.fromkeys(_split(libraries, ":", run.cwd)))
-        return cls(tuple(path), tuple(library_path), runs[0].cwd if runs else "/")
+        return cls(tuple(path), tuple(library_path), runs[0].cwd if runs else "/", env)
+
+    def search_path(self, variable: str) -> list[str]:
+        """The directories of a variable like ``PERL5LIB``, absolute; none where it is not set."""
+        value = self.env.get(variable, "")
+        return _split(value, ":", self.cwd) if value else []
 
     def absolute(self, path: str) -> str:
         """``path`` as a process in the working directory would look it up."""

@@ -1,0 +1,72 @@
+"""What closure rules bring to a planted tree, and a real app built with them and without."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from traces import environment, run_slimtrace
+
+from builder.closure.expand import Wanted, expand
+from builder.closure.need import Surroundings
+from builder.images.root import Root
+from builder.model import Reason
+from tracer.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from builder.closure.rule import Rule
+
+ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def implied(
+    top: Path, touched: Iterable[str], rules: Sequence[Rule], env: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """``{path: reasons}`` of all that these rules bring, and the links on the way there."""
+    wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in touched]
+    around = Surroundings(("/usr/bin",), (), "/", env or {})
+    plain = expand(Root(str(top)), wanted, around).entries
+    selection = expand(Root(str(top)), wanted, around, rules)
+    return {
+        path: ",".join(entry.reasons)
+        for path, entry in selection.entries.items()
+        if path not in plain and Reason.DIRECTORY not in entry.reasons[:1]
+    }
+
+
+def built_images(
+    folder: Path, command: Sequence[str], env: Mapping[str, str] = ENV
+) -> dict[str, Built]:
+    """A command traced on this machine's root, and its images: ``touched`` and ``closure``."""
+    trace = str(folder / "app.trace")
+    words = ("-q", "run", "-o", trace, "--", *command)
+    ran = run_slimtrace(*words, cwd=str(folder), env={**environment(), **env})
+    assert ran.returncode == 0, ran.stderr
+    return {keep: Built(folder, trace, keep, env) for keep in ("touched", "closure")}
+
+
+class Built:
+    """A slim image as a tree, in which commands run.
+
+    :ivar told: what ``build --json`` printed.
+    """
+
+    def __init__(self, folder: Path, trace: str, keep: str, env: Mapping[str, str]) -> None:
+        self._root = str(folder / f"image-{keep}")
+        self._sandbox = Sandbox(self._root, workdir=str(folder), env=env)
+        words = ("build", trace, "-o", f"rootfs:{self._root}", "--keep", keep, "--json")
+        done = run_slimtrace(*words, cwd=str(folder))
+        assert done.returncode == 0, done.stderr
+        self.told: dict[str, Any] = json.loads(done.stdout)
+
+    def says(self, *command: str) -> str:
+        """The last line that a command prints in the image, on either stream."""
+        process = self._sandbox.popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        said, _ = process.communicate(timeout=120)
+        return (said.decode().splitlines() or [""])[-1]

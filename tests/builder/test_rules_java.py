@@ -1,0 +1,181 @@
+"""What the files of a Java app imply: planted trees, and a real app's untaken branches."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import zipfile
+from posixpath import normpath
+from typing import TYPE_CHECKING
+
+import pytest
+from implied import built_images, implied
+from parts import need
+from worlds import plant
+
+from builder.closure.rules import java
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOME = "/usr/lib/jvm/java-17"
+JVM = f"{HOME}/lib/server/libjvm.so"
+
+
+def jar(*manifest: str, name: str = "META-INF/MANIFEST.MF") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as file:
+        file.writestr(name, "\r\n".join(["Manifest-Version: 1.0", *manifest, ""]))
+    return made.getvalue()
+
+
+JARS: dict[str, tuple[bytes, list[str]]] = {
+    "two, and a folder": (
+        jar("Class-Path: a.jar sub/b.jar classes/"),
+        ["a.jar", "classes", "sub/b.jar"],
+    ),
+    "above": (jar("Class-Path: ../c.jar"), ["../c.jar"]),
+    "an absolute URL": (jar("Class-Path: file:/opt/c.jar"), ["../c.jar"]),
+    "escaped": (jar("Class-Path: with%20space.jar"), ["with space.jar"]),
+    "folded": (jar("Class-Path: a.j", " ar su", " b/b.jar"), ["a.jar", "sub/b.jar"]),
+    "another case": (jar("class-path: a.jar", name="meta-inf/manifest.mf"), ["a.jar"]),
+    "of the web": (jar("Class-Path: https://example.org/a.jar"), []),
+    "of a section": (jar("", "Name: x", "Class-Path: a.jar"), []),
+    "not there": (jar("Class-Path: gone.jar"), []),
+    "no manifest": (jar(name="x"), []),
+    "broken": (b"PK\3\4 no zip", []),
+    "cut off": (jar("Class-Path: a.jar")[:-30], []),
+}
+
+
+@pytest.mark.parametrize("name", JARS)
+def test_class_path(tmp_path: Path, name: str) -> None:
+    content, brought = JARS[name]
+    names = ("a.jar", "sub/b.jar", "with space.jar", "../c.jar", "unused.jar")
+    tree: dict[str, str | bytes | None] = {f"/opt/app/{name}": "" for name in names}
+    plant(tmp_path, {**tree, "/opt/app/app.jar": content, "/opt/app/classes": None})
+    found = implied(tmp_path, ["/opt/app/app.jar"], java.RULES)
+    assert found == {normpath(f"/opt/app/{name}"): "java-class-path" for name in brought}
+
+
+def test_a_jars_urls_are_relative_to_the_name_it_was_opened_by(tmp_path: Path) -> None:
+    tree = {
+        "/opt/tool/tool.jar": "-> ../../usr/share/java/tool-1.0.jar",
+        "/opt/tool/part.jar": jar("Class-Path: more.jar"),
+        "/opt/tool/more.jar": "",
+        "/usr/share/java/tool-1.0.jar": jar("Class-Path: part.jar"),
+    }
+    plant(tmp_path, tree)
+    assert implied(tmp_path, ["/opt/tool/tool.jar"], java.RULES) == {
+        "/opt/tool/part.jar": "java-class-path",
+        "/opt/tool/more.jar": "java-class-path",
+    }
+
+
+def test_a_jvm(tmp_path: Path) -> None:
+    tree = {
+        JVM: "",
+        f"{HOME}/lib/libnet.so": "",
+        f"{HOME}/lib/libprefs.so": "",
+        f"{HOME}/lib/libawt.so": "",
+        f"{HOME}/lib/libjdwp.so": "",
+        f"{HOME}/lib/jspawnhelper": "",
+        f"{HOME}/lib/tzdb.dat": "",
+        f"{HOME}/lib/ct.sym": "",
+        f"{HOME}/lib/security/cacerts": "-> /etc/ssl/certs/java/cacerts",
+        f"{HOME}/conf/security/java.security": "-> /etc/java/java.security",
+        f"{HOME}/conf/security/policy/unlimited/default.policy": "",
+        f"{HOME}/conf/net.properties": "",
+        f"{HOME}/conf/sound.properties": "",
+        "/etc/ssl/certs/java/cacerts": "",
+        "/etc/java/java.security": "",
+        "/etc/java/unused": "",
+    }
+    plant(tmp_path, tree)
+    assert implied(tmp_path, [JVM], java.RULES) == {
+        f"{HOME}/lib/libnet.so": "java-library",
+        f"{HOME}/lib/libprefs.so": "java-library",
+        f"{HOME}/lib/jspawnhelper": "java-library",
+        f"{HOME}/lib/tzdb.dat": "java-time-zones",
+        f"{HOME}/lib/security/cacerts": "symlink",
+        f"{HOME}/conf/security/java.security": "symlink",
+        f"{HOME}/conf/security/policy/unlimited/default.policy": "java-security",
+        f"{HOME}/conf/net.properties": "java-security",
+        "/etc/ssl/certs/java/cacerts": "java-security",
+        "/etc/java/java.security": "java-security",
+    }
+
+
+def test_a_jvm_that_draws(tmp_path: Path) -> None:
+    names = ("awt", "awt_headless", "awt_xawt", "fontmanager", "jsound")
+    plant(tmp_path, {JVM: "", **{f"{HOME}/lib/lib{name}.so": "" for name in names}})
+    assert implied(tmp_path, [JVM, f"{HOME}/lib/libawt.so"], java.RULES) == {
+        f"{HOME}/lib/libawt_headless.so": "java-library",
+        f"{HOME}/lib/libfontmanager.so": "java-library",
+    }
+
+
+def test_the_jre_of_jdk_8(tmp_path: Path) -> None:
+    home = "/opt/jdk8/jre"
+    jvm = f"{home}/lib/amd64/server/libjvm.so"
+    names = ("lib/amd64/libnet.so", "lib/security/cacerts", "lib/tzdb.dat", "lib/net.properties")
+    plant(tmp_path, {jvm: "", **{f"{home}/{name}": "" for name in names}})
+    assert implied(tmp_path, [jvm], java.RULES) == {
+        f"{home}/lib/amd64/libnet.so": "java-library",
+        f"{home}/lib/security/cacerts": "java-security",
+        f"{home}/lib/net.properties": "java-security",
+        f"{home}/lib/tzdb.dat": "java-time-zones",
+    }
+
+
+APP = """
+public class App {
+    public static void main(String[] words) throws Exception {
+        switch (words[0]) {
+            case "zone" -> System.out.println(java.time.ZoneId.of("Europe/Berlin"));
+            case "tls" -> {
+                var store = javax.net.ssl.TrustManagerFactory.getInstance("PKIX");
+                store.init((java.security.KeyStore) null);
+                var manager = (javax.net.ssl.X509TrustManager) store.getTrustManagers()[0];
+                System.out.println(manager.getAcceptedIssuers().length > 0);
+            }
+            case "net" -> new java.net.ServerSocket(0).close();
+            case "exec" -> new ProcessBuilder("/proc/self/exe", "-version").start().waitFor();
+            case "prefs" -> java.util.prefs.Preferences.userRoot();
+            case "management" ->
+                java.lang.management.ManagementFactory.getRuntimeMXBean().getUptime();
+            case "late" -> Class.forName("Late").getMethod("say").invoke(null);
+        }
+        System.out.println(words[0] + " done");
+    }
+}
+"""
+LATE = 'public class Late { public static void say() { System.out.println("late"); } }'
+BRANCHES = ("none", "zone", "tls", "net", "exec", "prefs", "management", "late")
+
+
+def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
+    need("java", "javac", "jar")
+    app_jar(tmp_path)
+    app = ("java", "-jar", "app.jar")
+    images = built_images(tmp_path, (*app, "none"))
+    said = {
+        keep: {word: image.says(*app, word) for word in BRANCHES} for keep, image in images.items()
+    }
+    assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
+    works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
+    assert works == ["none"]
+
+
+def app_jar(folder: Path) -> None:
+    """app.jar, whose manifest names late.jar."""
+    for name, source in {"App": APP, "Late": LATE}.items():
+        (folder / f"{name}.java").write_text(source)
+    (folder / "manifest").write_text("Main-Class: App\nClass-Path: late.jar\n")
+    for words in (
+        ("javac", "App.java", "Late.java"),
+        ("sh", "-c", "jar cfm app.jar manifest App*.class"),
+        ("jar", "cf", "late.jar", "Late.class"),
+        ("sh", "-c", "rm *.class"),
+    ):
+        subprocess.run(words, check=True, cwd=folder)
