@@ -59,7 +59,7 @@ def test_class_path(tmp_path: Path, name: str) -> None:
 
 
 def test_a_jars_urls_are_relative_to_the_name_it_was_opened_by(tmp_path: Path) -> None:
-    tree = {
+    tree: dict[str, str | bytes | None] = {
         "/opt/tool/tool.jar": "-> ../../usr/share/java/tool-1.0.jar",
         "/opt/tool/part.jar": jar("Class-Path: more.jar"),
         "/opt/tool/more.jar": "",

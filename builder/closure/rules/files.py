@@ -39,19 +39,16 @@ def is_source(world: World, path: str, suffixes: tuple[str, ...], interpreter: s
 
 
 def below(world: World, folder: str) -> Iterator[str]:
-    """The paths of all that is no directory below a folder; of none where it is not there.
+    """All that is no directory below a folder, as it is looked up; nothing where it is not there.
 
     A symlink in it to a directory is not walked.
     """
     found = world.root.resolve(folder)
-    if not found.exists:
-        return
-    for name in world.root.listdir(found.path):
-        path = f"{found.path.rstrip('/')}/{name}"
-        if world.root.kind(path) is Kind.DIRECTORY:
-            yield from below(world, path)
+    for name in world.root.listdir(found.path) if found.exists else ():
+        if world.root.kind(f"{found.path.rstrip('/')}/{name}") is Kind.DIRECTORY:
+            yield from below(world, f"{folder}/{name}")
         else:
-            yield path
+            yield f"{folder}/{name}"
 
 
 def is_file(world: World, path: str) -> bool:

@@ -1,0 +1,13 @@
+"""What the files of a Node.js app imply (nodejs.org/api: modules, esm, packages)."""
+
+from __future__ import annotations
+
+from builder.closure.rule import Rule
+from builder.closure.rules.node.package_json import package_json
+from builder.closure.rules.node.require import require
+from builder.model import Reason
+
+RULES = (
+    Rule(Reason.NODE_PACKAGE_JSON, package_json),
+    Rule(Reason.NODE_REQUIRE, require),
+)

@@ -1,0 +1,60 @@
+"""The package.json files that decide how a module is loaded (esm: "Determining module system")."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from builder.closure.need import Need
+from builder.closure.rules.files import is_file, is_source, text
+from builder.images.root import parents
+from builder.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.closure.rule import World
+
+SUFFIXES = (".js", ".cjs", ".mjs", ".json", ".node", ".wasm")
+
+_PACKAGE = re.compile(r".*/(?:node_modules|(?:share|lib|lib/[^/]+)/nodejs)/(?:@[^/]+/)?[^@/][^/]*")
+"""A package's own folder, in node_modules or where Debian puts packages."""
+
+
+def package_json(world: World, path: str) -> Iterator[Need]:
+    """Of a module or its data, the package.json of its package, and those of folders between.
+
+    Outside node_modules the package is taken to begin where one has a name: those between say
+    no more than a type.
+    """
+    if is_source(world, path, SUFFIXES, "node"):
+        for found in scopes(world, path):
+            yield Need(found, Reason.NODE_PACKAGE_JSON)
+
+
+def scopes(world: World, path: str) -> Iterator[str]:
+    """The package.json files above a file, the nearest first, up to its package's."""
+    for folder in reversed(parents(path)):
+        if folder.endswith("/node_modules"):
+            return
+        file = f"{folder.rstrip('/')}/package.json"
+        if is_file(world, file):
+            yield file
+        if _PACKAGE.fullmatch(folder) or ("/node_modules/" not in folder and _name(world, file)):
+            return
+
+
+@lru_cache(maxsize=4096)
+def read_package(world: World, file: str) -> dict[str, Any]:
+    """What a package.json says; nothing where there is none or it is no object."""
+    try:
+        said = json.loads(text(world, file) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _name(world: World, file: str) -> object:
+    return read_package(world, file).get("name")

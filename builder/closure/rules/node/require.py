@@ -1,0 +1,61 @@
+"""The modules that a kept one names, whether or not a run came there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.closure.need import Need
+from builder.closure.rules.files import below, is_source, text
+from builder.closure.rules.node.package_json import scopes
+from builder.closure.rules.node.resolve import resolve
+from builder.closure.rules.node.specifiers import specifiers
+from builder.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.closure.rule import World
+
+_FINDERS = {"bindings", "node-gyp-build", "node-gyp-build-optional-packages", "prebuild-install"}
+_FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}
+"""Packages that look for a package's own addon, where it was built or came built."""
+
+_BUILT = ("build/Release", "prebuilds", "lib/binding")
+
+
+def require(world: World, path: str) -> Iterator[Need]:
+    """The modules that a JavaScript file requires or imports by a constant name."""
+    if not is_source(world, path, (".js", ".cjs", ".mjs"), "node"):
+        return
+    named = set(specifiers(text(world, path)))
+    for wanted in sorted(named):
+        for file in resolve(world, path, wanted):
+            yield Need(file, Reason.NODE_REQUIRE, load=file.endswith(".node"))
+    if any(wanted.name in _FINDERS for wanted in named):
+        yield from _addons(world, path)
+
+
+def _addons(world: World, path: str) -> Iterator[Need]:
+    """The native addons of a package that looks for them by a name it puts together.
+
+    Those for another system or machine stay away.
+    """
+    for scope in scopes(world, path):
+        for folder in _BUILT:
+            for file in below(world, f"{scope.rpartition('/')[0]}/{folder}"):
+                if file.endswith(".node") and _is_ours(world, file):
+                    yield Need(file, Reason.NODE_REQUIRE, load=True)
+
+
+def _is_ours(world: World, file: str) -> bool:
+    elf = world.loader.elves.read(world.root.resolve(file).path)
+    return elf is not None and elf.machine == _machine(world)
+
+
+def _machine(world: World) -> str | None:
+    """The machine of the first program that was touched."""
+    for path in sorted(world.touched):
+        elf = world.loader.elves.read(path)
+        if elf is not None and elf.interpreter is not None:
+            return elf.machine
+    return None

@@ -1,0 +1,137 @@
+"""Where a module's name leads, as Node.js looks it up (modules: "All together")."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from builder.closure.rules.files import is_file
+from builder.closure.rules.node.exports import exported, mapped
+from builder.closure.rules.node.package_json import read_package, scopes
+from builder.images.root import parents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.closure.rule import World
+    from builder.closure.rules.node.specifiers import Specifier
+
+_EXTENSIONS = ("", ".js", ".json", ".node", ".mjs", ".cjs")
+"""The first four as ``require`` tries them; ``import`` wants whole names, which ``""`` is."""
+
+_DEBIAN = ("/usr/share/nodejs", "/usr/lib/nodejs")
+
+
+def resolve(world: World, path: str, wanted: Specifier) -> list[str]:
+    """The files that a module's name makes Node.js read.
+
+    They are the module and the package.json files that say where it is; none where the name
+    leads nowhere or to what is built in.
+
+    :param path: the own path of the file that names it.
+    """
+    name = wanted.name
+    if name in {".", ".."} or name.startswith(("./", "../", "/")):
+        folder = path.rpartition("/")[0]
+        return _path(world, name if name.startswith("/") else f"{folder}/{name}")
+    if name.startswith("#"):
+        return _internal(world, path, wanted)
+    if name.startswith("file://"):
+        return _path(world, name.removeprefix("file://"))
+    return _own(world, path, wanted) or _package(world, path, wanted)
+
+
+def _path(world: World, place: str) -> list[str]:
+    """LOAD_AS_FILE, then LOAD_AS_DIRECTORY."""
+    found = [] if place.endswith(("/", "/.", "/..")) else _file(world, place)
+    if found:
+        return found
+    file = f"{place.rstrip('/')}/package.json"
+    main = read_package(world, file).get("main")
+    inside = _inside(world, place, main) if isinstance(main, str) and main else []
+    found = inside or _index(world, place)
+    return [file, *found] if found and is_file(world, file) else found
+
+
+def _inside(world: World, place: str, main: str) -> list[str]:
+    target = f"{place}/{main}"
+    return _file(world, target) or _index(world, target)
+
+
+def _file(world: World, place: str) -> list[str]:
+    tried = (place + extension for extension in _EXTENSIONS)
+    return [file for file in tried if is_file(world, file)][:1]
+
+
+def _index(world: World, place: str) -> list[str]:
+    tried = (f"{place}/index{extension}" for extension in _EXTENSIONS[1:])
+    return [file for file in tried if is_file(world, file)][:1]
+
+
+def _package(world: World, path: str, wanted: Specifier) -> list[str]:
+    """LOAD_NODE_MODULES: the first folder on the way that has it."""
+    package, subpath = _split(wanted.name)
+    for folder in (*_above(path), *_global(world)):
+        top = f"{folder.rstrip('/')}/{package}"
+        if "exports" in read_package(world, f"{top}/package.json"):
+            found = _exports(world, top, subpath, is_required=wanted.is_required)
+        else:
+            found = _path(world, top + subpath.removeprefix("."))
+        if found:
+            return found
+    return []
+
+
+def _own(world: World, path: str, wanted: Specifier) -> list[str]:
+    """LOAD_PACKAGE_SELF: a package that names itself."""
+    package, subpath = _split(wanted.name)
+    for file in scopes(world, path):
+        if (said := read_package(world, file)).get("name") == package and "exports" in said:
+            top = file.rpartition("/")[0]
+            return _exports(world, top, subpath, is_required=wanted.is_required)
+    return []
+
+
+def _internal(world: World, path: str, wanted: Specifier) -> list[str]:
+    """LOAD_PACKAGE_IMPORTS: a name that begins with ``#``, of a file or another package."""
+    for file in scopes(world, path):
+        table = read_package(world, file).get("imports")
+        for target in mapped(table, wanted.name, is_required=wanted.is_required):
+            if target.startswith("./"):
+                found = _file(world, f"{file.rpartition('/')[0]}/{target}")
+            else:
+                found = _package(world, path, wanted._replace(name=target))
+            if found:
+                return [file, *found]
+    return []
+
+
+def _exports(world: World, top: str, subpath: str, *, is_required: bool) -> list[str]:
+    file = f"{top}/package.json"
+    exports = read_package(world, file).get("exports")
+    for target in exported(exports, subpath, is_required=is_required):
+        if found := _file(world, f"{top}/{target}"):
+            return [file, *found]
+    return []
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The package and what of it is meant: ``.`` or ``./sub/path``."""
+    words = name.split("/")
+    length = 2 if name.startswith("@") else 1
+    return "/".join(words[:length]), "/".join([".", *words[length:]])
+
+
+def _above(path: str) -> Iterator[str]:
+    for folder in reversed(parents(path)):
+        if not folder.endswith("/node_modules"):
+            yield f"{folder.rstrip('/')}/node_modules"
+
+
+@lru_cache(maxsize=4)
+def _global(world: World) -> tuple[str, ...]:
+    """NODE_PATH, the home directory's, and where Debian's Node.js looks too."""
+    home = world.around.env.get("HOME", "/root")
+    machines = [f"/usr/lib/{name}/nodejs" for name in world.root.listdir("/usr/lib") if "-" in name]
+    homes = [f"{home}/.node_modules", f"{home}/.node_libraries"]
+    return (*world.around.search_path("NODE_PATH"), *homes, *machines, *_DEBIAN)
