@@ -1,0 +1,168 @@
+"""What the files of a Perl program imply (perlfunc: require; perlmod)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from builder.closure.need import Need
+from builder.closure.rule import Rule
+from builder.closure.rules.files import below, is_file, is_source, text
+from builder.model import Kind, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from builder.closure.rule import World
+
+_SOURCES = (".pm", ".pl", ".al", ".ph", ".PL", ".t", ".psgi", ".cgi")
+
+_NAME = r"[A-Za-z_]\w*(?:(?:::|')\w+)*"
+_POD = re.compile(r"^=[A-Za-z].*?(?:^=cut\b[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
+_END = re.compile(r"^__(?:END|DATA)__$", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_LOADS = re.compile(rf"(?<![\w$@%&>:-])(?:use|no|require)\s+(?P<name>{_NAME})")
+_FILES = re.compile(r"""(?<![\w$@%&>:-])(?:require|do)\s*\(?\s*(?:"([^"$@\n]+)"|'([^'\n]+)')""")
+_PARENTS = re.compile(
+    rf"(?<![\w$@%&>:-])(?:use\s+(?:base|parent|aliased|autouse)|extends|with)\b\s*\(?"
+    rf"""(?P<names>(?:\s|,|=>|-norequire|qw\s*[(/\[{{<|!]|[)/\]}}>|!]|['"]|{_NAME})+)""",
+)
+_IF = re.compile(rf"""\buse\s+if\b[^;]*?,\s*['"]?(?P<name>{_NAME})""")
+_PACKAGE = re.compile(rf"^\s*package\s+({_NAME})", re.MULTILINE)
+
+_IMPLICIT = {
+    r"[%]!|\$!\s*\{": "Errno.pm",
+    r"%[+-](?!\w)|\$[+-]\{": "Tie/Hash/NamedCapture.pm",
+    r"\bglob\b|<[^<>\n;]*\*": "File/Glob.pm",
+    r"->\s*(?:autoflush|binmode|blocking|close|fileno|getlines?|printf?|say)\b": "IO/File.pm",
+    r":encoding\(": "PerlIO.pm PerlIO/encoding.pm",
+    r"\bopen\b[^;]*\\": "PerlIO.pm PerlIO/scalar.pm",
+    r"\\N\{": "_charnames.pm",
+    r"\brequire\s+\"File/Spec/\$": "File/Spec/Unix.pm",
+}
+"""What perl itself loads when code first does so (perlvar, perlfunc, IO::Handle, PerlIO), and
+what File::Spec does on this system.
+"""
+
+_PATHS = re.compile(rb"\0(/[\x21-\x7e]*perl[\x21-\x7e]*)(?=\0)")
+"""@INC as it is compiled in: directories that are perl's, as strings of their own."""
+
+_PERL = re.compile(r"(?:.*/)?(?:perl[\d.]*|libperl\.so[\d.]*)")
+_MOST_PERL = 16 << 20
+
+_UNICODE = ("/Unicode/UCD.pm", "/utf8_heavy.pl")
+"""What reads tables of ``unicore/`` by names that it puts together: Perl itself did until 5.30."""
+
+
+def require(world: World, path: str) -> Iterator[Need]:
+    """The modules and files that Perl code loads by constant names, in whatever branch.
+
+    It cannot know names that are put together. A word in a string or a trailing comment may
+    bring a module too many.
+    """
+    if not is_source(world, path, _SOURCES, "perl"):
+        return
+    for name in sorted(set(loads(text(world, path)))):
+        for file in _found(world, path, name):
+            yield Need(file, Reason.PERL_REQUIRE)
+    if path.endswith(_UNICODE):
+        for root in _roots(world):
+            for file in below(world, f"{root}/unicore"):
+                yield Need(file, Reason.PERL_REQUIRE)
+
+
+def library(world: World, path: str) -> Iterator[Need]:
+    """A module's native half, and what AutoLoader and AutoSplit put aside of it."""
+    if not path.endswith(".pm") or world.root.kind(path) is not Kind.FILE:
+        return
+    for root, own in _roots(world).items():
+        if path.startswith(f"{own}/"):
+            module = path.removeprefix(f"{own}/").removesuffix(".pm")
+            beside = [*_loaded(world, root, module)]
+            yield from beside or (
+                need for other in _roots(world) for need in _loaded(world, other, module)
+            )
+
+
+def _loaded(world: World, root: str, module: str) -> Iterator[Need]:
+    """What XSLoader and AutoLoader find for a module in one root."""
+    folder = f"{root}/auto/{module}"
+    native = f"{folder}/{module.rpartition('/')[2]}.so"
+    if is_file(world, native):
+        yield Need(native, Reason.PERL_LIBRARY, load=True)
+    found = world.root.resolve(folder)
+    for name in world.root.listdir(found.path) if found.exists else ():
+        if name.endswith((".al", ".ix")):
+            yield Need(f"{folder}/{name}", Reason.PERL_LIBRARY)
+
+
+def loads(source: str) -> Iterator[str]:
+    """The files that code loads by constants, as they are looked up in @INC."""
+    code = _COMMENT.sub("", _POD.sub("", _END.split(source, maxsplit=1)[0]))
+    for pattern in (_LOADS, _IF):
+        for match in pattern.finditer(code):
+            yield _file(match["name"])
+    for match in _FILES.finditer(code):
+        yield match[1] or match[2]
+    for match in _PARENTS.finditer(code):
+        names = re.findall(_NAME, match["names"])
+        yield from (_file(name) for name in names if name not in {"qw", "norequire"})
+    for use, files in _IMPLICIT.items():
+        if re.search(use, code):
+            yield from files.split()
+
+
+def _file(name: str) -> str:
+    return re.sub("::|'", "/", name) + ".pm"
+
+
+def _found(world: World, path: str, name: str) -> Iterable[str]:
+    """Where a file to load lies: in the roots of @INC, or by its own path or beside the script.
+
+    The order of @INC is not known: all that are there count, unless one was touched, or lies in
+    Debian's perl-base, which comes before perl's own.
+    """
+    if name.startswith(("/", "./", "../")):
+        return [name if name.startswith("/") else world.around.absolute(name)]
+    found = [f"{root}/{name}" for root in _roots(world) if is_file(world, f"{root}/{name}")]
+    touched = [file for file in found if world.root.resolve(file).path in world.touched]
+    beside = f"{path.rpartition('/')[0]}/{name}"
+    if any("/perl-base/" in file for file in found):
+        found = [file for file in found if not re.search(r"/perl/5\.", file)]
+    return touched or found or ([beside] if is_file(world, beside) else [])
+
+
+@lru_cache(maxsize=4)
+def _roots(world: World) -> Mapping[str, str]:
+    """@INC, as it is looked up, to own paths.
+
+    It is that of PERL5LIB, of the modules that were found, and of perl itself.
+    """
+    roots: dict[str, None] = {}
+    for folder in world.around.search_path("PERL5LIB") or world.around.search_path("PERLLIB"):
+        roots.update(dict.fromkeys(_with_archs(world, folder)))
+    for path in sorted(world.touched):
+        if path.endswith(".pm"):
+            for package in _PACKAGE.findall(text(world, path)):
+                if path.endswith(f"/{_file(package)}"):
+                    roots[path.removesuffix(f"/{_file(package)}")] = None
+        elif _PERL.fullmatch(path) and world.root.kind(path) is Kind.FILE:
+            compiled = _PATHS.findall(world.root.head(path, _MOST_PERL))
+            roots.update(dict.fromkeys(name.decode() for name in compiled))
+    places = {root: world.root.resolve(root) for root in roots}
+    return {root: place.path for root, place in places.items() if place.exists}
+
+
+def _with_archs(world: World, folder: str) -> Iterator[str]:
+    """A directory of PERL5LIB and those below it for a version and machine (perlrun)."""
+    yield folder
+    for name in world.root.listdir(world.root.resolve(folder).path):
+        if re.match(r"5\.\d+", name) or "-linux" in name:
+            yield from _with_archs(world, f"{folder}/{name}")
+
+
+RULES = (
+    Rule(Reason.PERL_REQUIRE, require),
+    Rule(Reason.PERL_LIBRARY, library),
+)

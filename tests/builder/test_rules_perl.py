@@ -1,0 +1,169 @@
+"""What the files of a Perl program imply: planted trees, and a real program's untaken branches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from implied import built_images, implied
+from parts import need
+from worlds import compile_library, plant
+
+from builder.closure.rules import perl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCES = {
+    "use A::B;": "A/B.pm",
+    "use A::B 1.2 qw(c);": "A/B.pm",
+    "if ($x) { require A'B; }": "A/B.pm",
+    "no A;": "A.pm",
+    "eval { require A; 1 } or die": "A.pm",
+    'eval "use A; 1"': "A.pm",
+    "require 'a/b.pl';": "a/b.pl",
+    'do "a.pl";': "a.pl",
+    'do("a.pl");': "a.pl",
+    "use parent qw(A::B C);": "A/B.pm C.pm parent.pm",
+    "use base 'A', \"B\";": "A.pm B.pm base.pm",
+    "use parent -norequire, 'A';": "A.pm parent.pm",
+    "extends 'A'; with 'B';": "A.pm B.pm",
+    "use if $] < 5.01, 'A';": "A.pm if.pm",
+    "print 'x' if $!{ENOENT};": "Errno.pm",
+    "print $+{name};": "Tie/Hash/NamedCapture.pm",
+    "my @x = glob('*.c');": "File/Glob.pm",
+    "STDOUT->autoflush(1);": "IO/File.pm",
+    "binmode STDOUT, ':encoding(UTF-8)';": "PerlIO.pm PerlIO/encoding.pm",
+    "open my $f, '<', \\$text;": "PerlIO.pm PerlIO/scalar.pm",
+    '"\\N{SNOWMAN}"': "_charnames.pm",
+    "use 5.010; use v5.36;": "v5.pm",
+    "  # use A;": "",
+    "\n=pod\n\nuse A;\n\n=cut\n\nuse B;": "B.pm",
+    "\n=head1 X\n\nuse A;": "",
+    "1;\n__END__\nuse A;": "",
+    "1;\n__DATA__\nuse A;": "",
+    'require $x; require "$x.pl"; do { 1 };': "",
+    "$use A; x->use A; my_use A;": "",
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_loads(source: str) -> None:
+    assert sorted(set(perl.loads(source))) == SOURCES[source].split()
+
+
+def test_modules_in_the_roots(tmp_path: Path) -> None:
+    """Of perl's own words, of PERL5LIB, and of where a module was found."""
+    tree: dict[str, str | bytes | None] = {
+        "/usr/bin/perl": b"\x7fELF\0/usr/share/perl/5.36\0/usr/share/perl5\0/not/it\0",
+        "/app/app": "#!/usr/bin/perl\nuse A; use B; use C; use D; use E;",
+        "/usr/share/perl/5.36": "-> 5.36.0",
+        "/usr/share/perl/5.36.0/A.pm": "require Deep::Er;",
+        "/usr/share/perl/5.36.0/Deep/Er.pm": "use A;",
+        "/usr/share/perl5/A.pm": "",
+        "/opt/env/B.pm": "",
+        "/opt/env/x86_64-linux/C.pm": "",
+        "/opt/used/Has/It.pm": "package Has::It;",
+        "/opt/used/D.pm": "",
+        "/opt/unused/E.pm": "",
+        "/usr/share/perl5/F.pm": "",
+    }
+    plant(tmp_path, tree)
+    touched = ["/usr/bin/perl", "/app/app", "/opt/used/Has/It.pm"]
+    brought = (
+        "/usr/share/perl/5.36.0/A.pm",
+        "/usr/share/perl/5.36.0/Deep/Er.pm",
+        "/usr/share/perl5/A.pm",
+        "/opt/env/B.pm",
+        "/opt/env/x86_64-linux/C.pm",
+        "/opt/used/D.pm",
+    )
+    assert implied(tmp_path, touched, perl.RULES, {"PERL5LIB": "/opt/env"}) == {
+        **dict.fromkeys(brought, "perl-require"),
+        "/usr/share/perl/5.36": "symlink",
+    }
+
+
+def test_which_of_two_is_meant(tmp_path: Path) -> None:
+    """The one that a run found; else Debian's perl-base goes before perl's own."""
+    base, own = "/usr/lib/x86_64-linux-gnu/perl-base", "/usr/share/perl/5.36"
+    tree: dict[str, str | bytes | None] = {
+        "/usr/bin/perl": f"\0{own}\0{base}\0",
+        "/app/app.pl": "use A; use B;",
+        **{f"{root}/{name}": "" for root in (base, own) for name in ("A.pm", "B.pm")},
+    }
+    plant(tmp_path, tree)
+    assert implied(tmp_path, ["/usr/bin/perl", "/app/app.pl", f"{own}/A.pm"], perl.RULES) == {
+        f"{base}/B.pm": "perl-require"
+    }
+
+
+def test_a_modules_native_half_and_split_files(tmp_path: Path) -> None:
+    top = "/opt/lib"
+    tree: dict[str, str | bytes | None] = {
+        "/opt/A/B.pm": "",
+        f"{top}/A/B.pm": "package A::B;",
+        f"{top}/auto/A/B/autosplit.ix": "",
+        f"{top}/auto/A/B/late.al": "require A::C;",
+        f"{top}/auto/A/B/notes.txt": "",
+        f"{top}/auto/A/C/C.so": "",
+        f"{top}/A/C.pm": "",
+        f"{top}/auto/A/D/D.so": "",
+        "/usr/lib/libdeep.so.1": "",
+    }
+    plant(tmp_path, tree)
+    compile_library(tmp_path / "usr/lib/libdeep.so.1", "-Wl,-soname,libdeep.so.1")
+    deep = str(tmp_path / "usr/lib/libdeep.so.1")
+    compile_library(tmp_path / "opt/lib/auto/A/C/C.so", deep)
+    assert implied(tmp_path, [f"{top}/A/B.pm"], perl.RULES) == {
+        f"{top}/auto/A/B/autosplit.ix": "perl-library",
+        f"{top}/auto/A/B/late.al": "perl-library",
+        f"{top}/A/C.pm": "perl-require",
+        f"{top}/auto/A/C/C.so": "perl-library",
+        "/usr/lib/libdeep.so.1": "needed-library",
+    }
+
+
+@pytest.mark.parametrize("name", ["Unicode/UCD.pm", "utf8_heavy.pl"])
+def test_the_unicode_tables(tmp_path: Path, name: str) -> None:
+    top = "/usr/share/perl/5.30"
+    tree: dict[str, str | bytes | None] = {
+        "/usr/bin/perl": f"\0{top}\0",
+        f"{top}/{name}": "",
+        f"{top}/unicore/lib/Sc/Grek.pl": "",
+        f"{top}/other/x.pl": "",
+    }
+    plant(tmp_path, tree)
+    assert implied(tmp_path, ["/usr/bin/perl", f"{top}/{name}"], perl.RULES) == {
+        f"{top}/unicore/lib/Sc/Grek.pl": "perl-require"
+    }
+
+
+APP = r"""#!/usr/bin/perl
+use strict;
+use warnings;
+my $word = $ARGV[0];
+if ($word eq 'json') { require JSON::PP; print JSON::PP->new->encode([1]), "\n" }
+if ($word eq 'native') { require Digest::SHA; print Digest::SHA::sha1_hex('x'), "\n" }
+if ($word eq 'posix') { require POSIX; print POSIX::strftime('%Y', gmtime), "\n" }
+if ($word eq 'errno') { $! = 2; print "is missing\n" if $!{ENOENT} }
+if ($word eq 'memory') { open my $file, '<', \"text" or die $!; print <$file>, "\n" }
+if ($word eq 'layer') { binmode STDOUT, ':encoding(UTF-8)'; print "\x{e9}\n" }
+if ($word eq 'unicode') { require Unicode::UCD; print Unicode::UCD::charscript(0x3b1), "\n" }
+if ($word eq 'own') { require './late.pl' }
+print "$word done\n";
+"""
+BRANCHES = ("none", "json", "native", "posix", "errno", "memory", "layer", "unicode", "own")
+
+
+def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
+    need("perl")
+    plant(tmp_path, {"/app": APP, "/late.pl": "1;"}, **{"/app": 0o755})
+    images = built_images(tmp_path, ("./app", "none"))
+    said = {
+        keep: {word: image.says("./app", word) for word in BRANCHES}
+        for keep, image in images.items()
+    }
+    assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
+    works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
+    assert works == ["none", "errno"]  # perl loads Errno as soon as it compiles $!{…}
