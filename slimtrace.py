@@ -17,7 +17,7 @@ from tracer.opening import Images
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from builder.sources.full import FullImage
@@ -40,11 +40,13 @@ _COMMANDS = {
     "attach": "tracer.commands.attach",
     "show": "tracer.commands.show",
     "build": "builder.commands",
+    "slim": "builder.slim",
     "verify": "builder.verify.commands",
     "cache": "builder.sources.commands",
 }
 """Where each command lies, in the order of ``--help``."""
-_SETTINGS = {"run": {"allow_interspersed_args": False, "ignore_unknown_options": False}}
+_UP_TO_THE_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
+_SETTINGS = {"run": _UP_TO_THE_COMMAND, "slim": _UP_TO_THE_COMMAND}
 
 
 def _register(words: Sequence[str]) -> None:
@@ -56,8 +58,16 @@ def _register(words: Sequence[str]) -> None:
     if not asked or "_SLIMTRACE_COMPLETE" in os.environ:
         asked = [*_COMMANDS]
     for name in asked:
-        function = getattr(import_module(_COMMANDS[name]), name)
-        app.command(name, context_settings=_SETTINGS.get(name))(function)
+        app.command(name, context_settings=_SETTINGS.get(name))(_function(name))
+
+
+def _function(name: str) -> Callable[..., None]:
+    module = import_module(_COMMANDS[name])
+    if name == "slim":
+        function: Callable[..., None] = module.slim_of(_function("run"))
+    else:
+        function = getattr(module, name)
+    return function
 
 
 class _Image(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -16,6 +16,8 @@ from tracer.console import say, warn
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from builder.report import BuildReport
 
 _BUILD_HELP = """
@@ -120,34 +122,48 @@ def build(
     ] = False,
 ) -> None:
     """Build the image that holds what the traces saw, what that needs to load, and no more."""
+    options = build_options(locals())
     from builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
 
-    options = BuildOptions(
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        keep=keep,
-        without_rules=tuple(without_rule or ()),
-        allow_secret=tuple(allow_secret or ()),
-        user=user,
-        grant_read=grant_read,
-        grant_write=grant_write,
-        allow_changed=allow_changed,
-        env=tuple(env or ()),
-        entrypoint=_words("--entrypoint", entrypoint),
-        cmd=_words("--cmd", cmd),
-        workdir=workdir,
-        stop_signal=stop_signal,
-        expose=tuple(expose or ()),
-        volumes=tuple(volume or ()),
-        labels=tuple(label or ()),
-        healthcheck=not no_healthcheck,
-        tag=tag,
-        source_date_epoch=_source_date_epoch(),
-    )
     report = build_image(traces, output, options)
     if json:
         print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())
         return
+    tell_build(report)
+
+
+def build_options(given: Mapping[str, Any]) -> BuildOptions:
+    """What the options of the command say.
+
+    :param given: the command's parameters by name.
+    """
+    many: dict[str, str] = {
+        "include": "include",
+        "exclude": "exclude",
+        "without_rules": "without_rule",
+        "allow_secret": "allow_secret",
+        "env": "env",
+        "expose": "expose",
+        "volumes": "volume",
+        "labels": "label",
+    }
+    plain = (
+        *("keep", "user", "grant_read", "grant_write", "allow_changed"),
+        *("workdir", "stop_signal", "tag"),
+    )
+    said: dict[str, Any] = {name: tuple(given[option] or ()) for name, option in many.items()}
+    return BuildOptions(
+        **said,
+        **{name: given[name] for name in plain},
+        entrypoint=_words("--entrypoint", given["entrypoint"]),
+        cmd=_words("--cmd", given["cmd"]),
+        healthcheck=not given["no_healthcheck"],
+        source_date_epoch=_source_date_epoch(),
+    )
+
+
+def tell_build(report: BuildReport) -> None:
+    """What was built, for people."""
     for warning in report.selection.warnings:
         warn(warning)
     for line in _summary(report):

@@ -41,9 +41,7 @@ def build(traces: list[str], destination: str, options: BuildOptions) -> BuildRe
 
     :raises SlimtraceError: as :func:`make` does.
     """
-    made = make(traces, destination, options)
-    kept = kept_totals(made.selection)
-    return BuildReport(made.image, made.destination, made.selection, kept, made.root.totals())
+    return reported(make(traces, destination, options))
 
 
 class Made(NamedTuple):
@@ -53,6 +51,12 @@ class Made(NamedTuple):
     destination: str
     selection: Selection
     root: Root
+
+
+def reported(made: Made) -> BuildReport:
+    """What was built beside what there was, which is counted now."""
+    kept = kept_totals(made.selection)
+    return BuildReport(made.image, made.destination, made.selection, kept, made.root.totals())
 
 
 def make(traces: list[str], destination: str, options: BuildOptions) -> Made:

@@ -14,7 +14,7 @@ from builder.images.destination import parse_destination
 from builder.images.root import Root
 from builder.images.tagged import tag_of
 from builder.options import BuildOptions
-from builder.pipeline import build, make, select
+from builder.pipeline import Made, make, select
 from builder.record import identity, read_record
 from builder.sources import cache
 from builder.sources.full import open_image
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from builder.globs import Glob
-    from builder.report import BuildReport
     from builder.sources.full import FullImage
     from builder.verify.outcome import Outcome
     from tracer.model import Run
@@ -95,7 +94,7 @@ def build_verified(
     build_options: BuildOptions,
     options: VerifyOptions,
     rerun: Rerun,
-) -> tuple[BuildReport, Verdict]:
+) -> tuple[Made, Verdict]:
     """Build the slim image of these traces, verified, and healed before anybody sees it.
 
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
@@ -105,7 +104,7 @@ def build_verified(
     full = full_image(read_trace(traces)).root
     verification = _Verification(full, traces, build_options, options, rerun)
     verdict = verification.healed(verification.examine_built())
-    return build([*traces], destination, build_options), replace(verdict, image=destination)
+    return make([*traces], destination, build_options), replace(verdict, image=destination)
 
 
 @dataclass(frozen=True, slots=True)
