@@ -8,15 +8,16 @@ import shlex
 import signal
 import socket
 import socketserver
+import subprocess
 import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from parts import need
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -82,7 +83,10 @@ def test_a_service_is_driven_and_stopped(traced: Trace, port: int, tmp_path: Pat
     assert run.document["listening"] == [{"protocol": "tcp", "port": port}]
 
 
-@pytest.mark.parametrize("ready", ["tcp:{port}", "tcp:127.0.0.1:{port}", "http://localhost:{port}"])
+@pytest.mark.parametrize(
+    "ready",
+    ["tcp:{port}", "tcp:127.0.0.1:{port}", "http://localhost:{port}", "http://127.0.0.1:{port}/no"],
+)
 def test_ways_to_be_ready(traced: Trace, port: int, ready: str) -> None:
     ready = ready.format(port=port)
     run = traced(_service(port), "--ready", ready, "--exec", _get(port, "/"), tree={"page": ""})
@@ -201,6 +205,22 @@ def test_stop_after_ends_daemons_too(traced: Trace) -> None:
         (["--ready", "-1"], "-1"),
         (["--ready", "nan"], "nan"),
         (["--ready", "soon"], "soon"),
+        (["--ready", "http://"], "http://"),
+        (["--ready", "http://x:port/"], "http://x:port/"),
+        (["--ready", "tcp:65536"], "65535"),
+        (["--ready", "log:("], "log:("),
+        (["--ready", "log:"], "log:"),
+        (["--ready", "unix:"], "unix:"),
+        (["--ready", "file:"], "file:"),
+        (["--ready", "1", "--ready", "2"], "twice"),
+        (["--ready", "1", "--ready-status", "200"], "only a URL has a status"),
+        (["--ready-status", "200"], "without --ready URL"),
+        (["--ready", "http://x/", "--ready-status", "2x"], "2x"),
+        (["--ready", "http://x/", "--ready-status", "300-200"], "300-200"),
+        (["--ready", "http://x/", "--ready-status", "200,"], "200,"),
+        (["--http-get", "page"], "page"),
+        (["--exec-timeout", "-1"], "-1"),
+        (["--stop-grace", "x"], "x"),
         (["--stop-signal", "SIGNOTHING"], "SIGNOTHING"),
         (["--stop-after", "-1"], "-1"),
         (["--ready-timeout", "x"], "x"),
@@ -218,6 +238,111 @@ def test_options_that_make_no_sense(
     assert not trace.exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (("/page",), 200),
+        (("/page", "--ready-status", "200"), 200),
+        (("/no", "--ready-status", "2xx,404"), 404),
+        (("/no", "--ready-status", "400-499"), 404),
+    ],
+)
+def test_a_status_that_shows_readiness(
+    traced: Trace, port: int, asked: tuple[str, ...], status: int
+) -> None:
+    path, *options = asked
+    url = f"http://127.0.0.1:{port}{path}"
+    run = traced(_service(port), "--ready", url, *options, "--http-get", path, tree={"page": "x"})
+    assert (run.status, run.stdout) == (0, "ended by SIGTERM\n"), run.stderr
+    assert run.run["driven"]["answers"] == [{"driver": f"GET {path}", "status": status}]
+    assert run.run["driving"]["ready"] == url
+
+
+def test_a_status_that_does_not(traced: Trace, port: int) -> None:
+    url = f"http://127.0.0.1:{port}/no"
+    options = ("--ready-status", "2xx", "--ready-timeout", "1", "--exec", "echo no")
+    run = traced(_service(port), "--ready", url, *options)
+    assert run.status == 1
+    first = run.stderr.splitlines()[0]
+    expected = f"cannot drive the app: {url} did not answer in 1 s (its last answer was 404)"
+    assert first == f"slimtrace: {expected}"
+    assert run.run["driven"] == {"ready": None, "answers": [], "failure": expected}
+
+
+def test_https_is_not_asked_who_it_is(traced: Trace, port: int, tmp_path: Path) -> None:
+    need("openssl")
+    named = ("-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=nobody")
+    made = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", *named]
+    subprocess.run(made, check=True, cwd=tmp_path, capture_output=True)
+    wrapped = (
+        "import ssl; context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); "
+        f"context.load_cert_chain('{tmp_path}/cert.pem', '{tmp_path}/key.pem'); "
+        "server.socket = context.wrap_socket(server.socket, server_side=True)\n"
+    )
+    script = SERVICE.replace("def end(", wrapped + "def end(")
+    words = [os.path.realpath(sys.executable), "-c", script, str(port)]
+    ready = f"https://localhost:{port}/"
+    run = traced(words, "--ready", ready, "--exec", 'echo "$SLIMTRACE_URL"', "--http-get", "/")
+    assert (run.status, run.stderr) == (0, f"https://localhost:{port}\n")
+
+
+def test_a_unix_socket_and_a_file(traced: Trace, tracee: Tracee) -> None:
+    """Pages are asked for by the socket; a relative path begins where the app does."""
+    for ready in ("unix:s", "file:up"):
+        words = [tracee("listens"), "s", "up"]
+        told = ("--exec", 'echo "$SLIMTRACE_SOCKET"', "--force")
+        asked = ("--http-get", "/") if ready == "unix:s" else ()
+        run = traced(words, "--ready", ready, *asked, *told)
+        assert run.status == 128 + signal.SIGTERM, run.stderr
+        assert run.stderr == (f"{run.directory}/s\n" if asked else "\n")
+        assert run.run["driven"]["ready"] > 0.05
+        for name in ("s", "up"):
+            if os.path.exists(f"{run.directory}/{name}"):
+                os.unlink(f"{run.directory}/{name}")
+
+
+def test_a_line_of_either_stream(traced: Trace) -> None:
+    for stream in ("", ">&2"):
+        script = f"echo begins; sleep 0.2; printf 'listening on 80' {stream}; exec sleep 1000"
+        run = traced(["sh", "-c", script], "--force", "--ready", r"log:on \d+$", "--exec", "true")
+        assert run.status == 128 + signal.SIGTERM, run.stderr
+        assert run.stdout + run.stderr == "begins\nlistening on 80"
+        assert 0.15 < run.run["driven"]["ready"] < 10
+
+
+def test_pages_are_asked_for(traced: Trace, port: int) -> None:
+    """With nothing that shows readiness they are asked for until somebody answers."""
+    options = ("--http-get", "/a page", "--http-get", "/no", "--exec", 'echo "$SLIMTRACE_PORT"')
+    run = traced(_service(port), *options, tree={"a page": "x"})
+    assert (run.status, run.stdout, run.stderr) == (0, "ended by SIGTERM\n", f"{port}\n")
+    assert run.touches() == {"a page": "file read stat", "no": "missing read stat"}
+    assert run.run["driven"] == {
+        "ready": None,
+        "answers": [
+            {"driver": "GET /a page", "status": 200},
+            {"driver": "GET /no", "status": 404},
+            {"driver": 'echo "$SLIMTRACE_PORT"', "status": 0},
+        ],
+        "failure": None,
+    }
+
+
+def test_a_page_that_fails(traced: Trace, port: int) -> None:
+    options = ("--http-get", "/broken", "--exec", "echo not run")
+    run = traced(_service(port), "--ready", f"tcp:{port}", *options)
+    assert (run.status, run.stdout) == (1, "ended by SIGTERM\n")
+    assert run.stderr == "slimtrace: cannot drive the app: GET /broken was answered 500\n"
+    assert run.run["driven"]["answers"] == [{"driver": "GET /broken", "status": 500}]
+
+
+def test_a_page_of_an_app_that_serves_nothing(traced: Trace) -> None:
+    script = "echo up; exec sleep 1000"
+    run = traced(["sh", "-c", script], "--ready", "log:up", "--http-get", "/")
+    said = "GET / got no answer: it was not seen to listen on a port"
+    assert (run.status, run.stderr) == (1, f"slimtrace: cannot drive the app: {said}\n")
+    assert run.run["driven"]["answers"] == [{"driver": "GET /", "status": None}]
+
+
 @pytest.mark.parametrize("ready", ["tcp:{port}", "http://127.0.0.1:{port}/"])
 def test_what_answers_before_the_app_started(
     slimtrace: Slimtrace, tmp_path: Path, ready: str
@@ -232,3 +357,24 @@ def test_what_answers_before_the_app_started(
     assert done.returncode == 125
     assert "answers already, before it was started" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("kind", "what"), [("unix", "answers"), ("file", "exists")])
+def test_what_is_there_before_the_app_started(
+    slimtrace: Slimtrace, tmp_path: Path, kind: str, what: str
+) -> None:
+    """A socket that nobody accepts on is a leftover, which the app deletes."""
+    (tmp_path / "run").mkdir()
+    path = f"{tmp_path}/run/there"
+    words = ("--ready", f"{kind}:{path}", "-o", f"{tmp_path}/x.trace", "--", "touch", "ran")
+    with closing(socket.socket(socket.AF_UNIX)) as other:
+        other.bind(path)
+        other.listen()
+        done = slimtrace("run", *words, cwd=str(tmp_path))
+    assert done.returncode == 125
+    assert f"{path} {what} already, before it was started" in done.stderr
+    assert os.listdir(tmp_path) == ["run"]
+    if kind == "unix":
+        done = slimtrace("run", *words, cwd=str(tmp_path))
+        assert done.returncode == 1
+        assert "it ended before it was ready: exit status 0" in done.stderr

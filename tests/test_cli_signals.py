@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import shlex
 import shutil
 import signal
@@ -13,12 +11,11 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 from parts import need
+from terminals import at_a_terminal, read_to_the_end, read_until
 from traces import SECONDS, command, environment, show
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-PATIENCE = 30.0
 
 # Says "ready", then "caught" for each of the signals that it is told to survive.
 OBSTINATE = """
@@ -83,12 +80,12 @@ def test_a_signal_to_the_group_reaches_an_app_that_left_it(tmp_path: Path, scrip
 def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     words = command("run", "-o", trace, "--", "sh", "-c", ON_A_TERMINAL)
-    pid, terminal = _at_a_terminal(words)
+    pid, terminal = at_a_terminal(words)
     try:
-        said = _read_until(terminal, b"ready")
+        said = read_until(terminal, b"ready")
         assert said.split() == [b"tty0", b"tty1", b"tty2", b"ready"]
         os.write(terminal, b"\x03")
-        said = _read_to_the_end(terminal)
+        said = read_to_the_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
     finally:
@@ -103,13 +100,13 @@ def test_an_app_at_a_terminal_may_live_on_after_ctrl_c(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     script = "trap 'echo caught' INT; echo ready; read a; read b; echo got $b; exit 6"
     words = command("-q", "run", "-o", trace, "--", "bash", "-c", script)
-    pid, terminal = _at_a_terminal(words)
+    pid, terminal = at_a_terminal(words)
     try:
-        _read_until(terminal, b"ready")
+        read_until(terminal, b"ready")
         os.write(terminal, b"\x03")
-        _read_until(terminal, b"caught")
+        read_until(terminal, b"caught")
         os.write(terminal, b"one\ntwo\n")
-        said = _read_to_the_end(terminal)
+        said = read_to_the_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 6
     finally:
@@ -133,39 +130,28 @@ def test_job_control_works_as_untraced(
     need("bash")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PS1", "PROMPT ")
-    pid, terminal = _at_a_terminal([shutil.which(outer[0]) or outer[0], *outer[1:]])
+    pid, terminal = at_a_terminal([shutil.which(outer[0]) or outer[0], *outer[1:]])
     try:
-        _read_until(terminal, b"PROMPT ")
+        read_until(terminal, b"PROMPT ")
         os.write(terminal, shlex.join(inner).encode() + b"\none\n")
-        _read_until(terminal, b"one\r\none\r\n")  # as typed, and as cat says it
+        read_until(terminal, b"one\r\none\r\n")  # as typed, and as cat says it
         os.write(terminal, b"\x1a")
-        _read_until(terminal, b"PROMPT ")
+        read_until(terminal, b"PROMPT ")
         os.write(terminal, b"jobs\n")
-        assert b"Stopped" in _read_until(terminal, b"PROMPT ", again=b"\n")
+        assert b"Stopped" in read_until(terminal, b"PROMPT ", again=b"\n")
         os.write(terminal, b"fg\n")
-        _read_until(terminal, b"cat\r\n")  # the shell says which
+        read_until(terminal, b"cat\r\n")  # the shell says which
         os.write(terminal, b"two\n")
-        _read_until(terminal, b"two\r\ntwo\r\n")
+        read_until(terminal, b"two\r\ntwo\r\n")
         os.write(terminal, b"\x04")
-        _read_until(terminal, b"PROMPT ")
+        read_until(terminal, b"PROMPT ")
         os.write(terminal, b"exit 6\n")
-        _read_to_the_end(terminal)
+        read_to_the_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 6
     finally:
         os.close(terminal)
     assert show(str(tmp_path / "slimtrace.trace"))["runs"][0]["complete"] is True
-
-
-def _at_a_terminal(words: list[str]) -> tuple[int, int]:
-    """A program at a terminal of its own: its process id and the terminal's other end."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        try:
-            os.execve(words[0], words, environment())  # noqa: S606 -- pty.fork has no other way
-        finally:
-            os._exit(127)
-    return pid, terminal
 
 
 class _Running:
@@ -192,33 +178,3 @@ class _Running:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.communicate(timeout=SECONDS)
-
-
-def _read_until(terminal: int, word: bytes, again: bytes = b"") -> bytes:
-    """What is said up to a word.
-
-    :param again: typed after a while, as a person would where a busy shell took no notice.
-    """
-    said = b""
-    while word not in said:
-        ready, _, _ = select.select([terminal], [], [], PATIENCE / 3)
-        if not ready and again:
-            os.write(terminal, again)
-        ready, _, _ = select.select([terminal], [], [], PATIENCE)
-        assert ready, f"{word!r} was never said: {said!r}"
-        said += os.read(terminal, 4096)
-    return said
-
-
-def _read_to_the_end(terminal: int) -> bytes:
-    said = b""
-    while True:
-        ready, _, _ = select.select([terminal], [], [], PATIENCE)
-        assert ready, said
-        try:
-            part = os.read(terminal, 4096)
-        except OSError:  # EIO: nobody has the other end open any more
-            return said
-        if not part:
-            return said
-        said += part

@@ -58,12 +58,12 @@ class Interrupts:
         now = time.monotonic()
         since = now - self._last.get(number, float("-inf"))
         self._last[number] = now
-        if number in ENDING:
-            self._app.interrupted.set()
         if number in ENDING and since < (_AGAIN_TYPED if typed else _AGAIN):
             self._app.kill()
         else:
             self._app.send(number, group_has_it=typed or self._was_delivered(number))
+        if number in ENDING:  # only now, so that the app ends by this signal and not by another
+            self._app.interrupted.set()
 
     def _was_delivered(self, number: int) -> bool:
         """Whether the app got it too: it was sent to the process group (kill(2))."""

@@ -83,7 +83,10 @@ class Streams:
         for number in _STANDARD:
             try:
                 status, flags = os.fstat(number), fcntl.fcntl(number, fcntl.F_GETFL)
+                is_ours = bool(fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
             except OSError:  # closed: so it is for the app
+                continue
+            if is_ours:  # it was closed, and something that we opened came to lie there
                 continue
             is_terminal = os.isatty(number)
             if flags & os.O_ACCMODE == os.O_RDONLY or (is_terminal and not terminals):

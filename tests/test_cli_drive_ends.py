@@ -1,0 +1,154 @@
+"""However driving an app ends, nothing of it is left, and one line says what was wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from traces import SECONDS, command, environment, open_the_way, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Trace
+
+FOR_EVER = ["sh", "-c", "exec sleep 1000"]
+
+
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """An argument of sleep(1), of which no process is left in the end."""
+    word = f"31536004.{os.getpid()}{time.monotonic_ns() % 1000000:06}"
+    yield word
+    deadline = time.monotonic() + 5
+    while _with(word):
+        assert time.monotonic() < deadline, _with(word)
+        time.sleep(0.02)
+
+
+def _with(marker: str) -> list[psutil.Process]:
+    """Processes with this among their arguments, slimtrace included."""
+    found = psutil.process_iter(["cmdline"])
+    return [p for p in found if any(marker in word for word in p.info["cmdline"] or ())]
+
+
+def test_a_driver_that_never_ends(traced: Trace, marker: str) -> None:
+    driver = f"sleep {marker} & sleep {marker}; true"
+    run = traced(FOR_EVER, "--exec", driver, "--exec-timeout", "0.5", "--exec", "echo not run")
+    said = f"cannot drive the app: {driver!r} still ran after 0.5 s (--exec-timeout)"
+    assert (run.status, run.stderr) == (1, f"slimtrace: {said}\n")
+    answers = [{"driver": driver, "status": None}]
+    assert run.run["driven"] == {"ready": None, "answers": answers, "failure": said}
+    assert run.run["signal"] == signal.SIGTERM
+
+
+def test_what_a_driver_leaves_serves_the_next_and_is_ended(traced: Trace, marker: str) -> None:
+    found = f"pgrep -f 'sleep {marker}' >&2 || exit 4"
+    run = traced(FOR_EVER, "--exec", f"sleep {marker} & true", "--exec", found)
+    assert run.status == 128 + signal.SIGTERM, run.stderr
+    assert run.stderr.strip().replace("\n", "").isdigit()
+
+
+def test_an_app_that_ignores_the_stop_signal(tmp_path: Path, marker: str) -> None:
+    script = f"trap '' TERM; echo up; sleep {marker}; sleep {marker}"
+    words = ("--ready", "log:up", "--exec", "true", "--stop-grace", "0.4", "--", "sh", "-c", script)
+    done = subprocess.run(
+        command("run", "-o", f"{tmp_path}/x", *words),
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 128 + signal.SIGKILL
+    assert done.stderr.splitlines()[0] == (
+        "slimtrace: the app did not end in 0.4 s after SIGTERM: killed"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_drivers_too(tmp_path: Path, marker: str, number: signal.Signals) -> None:
+    driver = f"touch {tmp_path}/began; sleep {marker}"
+    words = ("--exec", driver, "--exec", "echo not run", "--", "sleep", marker)
+    with subprocess.Popen(
+        command("-q", "run", "-o", f"{tmp_path}/x", *words),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        process_group=0,
+    ) as process:
+        deadline = time.monotonic() + SECONDS / 4
+        while not (tmp_path / "began").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        began = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 1
+    assert said == f"slimtrace: cannot drive the app: {driver!r} was interrupted\n"
+    run = show(f"{tmp_path}/x")["runs"][0]
+    assert (run["signal"], run["complete"]) == (number, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_it_waits(tmp_path: Path, marker: str, number: signal.Signals) -> None:
+    words = ("--ready", "log:never", "--", "sh", "-c", f"echo up; exec sleep {marker}")
+    with subprocess.Popen(
+        command("-q", "run", "-o", f"{tmp_path}/x", *words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    ended = signal.strsignal(number)
+    first = f"slimtrace: cannot drive the app: it ended before it was ready: {ended}\n"
+    assert said == f"{first}    up\n"
+
+
+def test_a_daemon_that_ends_while_its_child_serves(traced: Trace, marker: str) -> None:
+    """The first process may end: what is waited for may come from the others."""
+    script = f"(sleep 0.3; echo up; exec sleep {marker}) & exit 0"
+    run = traced(["sh", "-c", script], "--ready", "log:up", "--exec", "true")
+    assert (run.status, run.stdout, run.stderr) == (0, "up\n", "")
+
+
+def test_a_page_that_is_never_answered(traced: Trace, marker: str) -> None:
+    script = (
+        "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print('up', flush=True); "
+        f"marker = '{marker}'; kept = s.accept(); time.sleep(1000)"
+    )
+    words = [os.path.realpath(sys.executable), "-c", script]
+    options = ("--ready", "log:up", "--http-get", "/", "--exec-timeout", "0.5")
+    run = traced(words, *options)
+    assert run.status == 1
+    assert run.stderr == "slimtrace: cannot drive the app: GET / got no answer: timed out\n"
+
+
+def test_as_an_ordinary_user(tmp_path: Path, unprivileged: tuple[str, ...], marker: str) -> None:
+    open_the_way(tmp_path)
+    script = f"echo up; exec sleep {marker}"
+    words = ("--ready", "log:up", "--exec", "echo $SLIMTRACE_PORT driven", "--", "sh", "-c", script)
+    done = subprocess.run(
+        [*unprivileged, *command("-q", "run", "-o", f"{tmp_path}/x", *words)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+        timeout=SECONDS,
+    )
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "up\n"), done.stderr
+    assert done.stderr == "driven\n"
