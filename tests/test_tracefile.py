@@ -146,6 +146,12 @@ def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: Driving)
     assert run == replace(about, driven=driven)
 
 
+def test_a_signal_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(WHOLE.replace(b"SIGHUP", b"SIGNOT"))
+    with pytest.raises(TraceFileError, match=r"line 2 is damaged .*'SIGNOT' is no signal"):
+        read_trace(str(tmp_path / "x"))
+
+
 def test_healed_paths_are_added(tmp_path: Path) -> None:
     """To whole lines: what a killed tracer left unfinished is cut off first."""
     path = tmp_path / "x"

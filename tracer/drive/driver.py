@@ -67,7 +67,7 @@ class Driver:
             self._drive()
         except DriverError as error:
             self.failure = error
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the app is to be stopped
             self.failure = DriverError(f"cannot drive the app: {error}")
         if self.failure is not None:
             self.driven = replace(self.driven, failure=self.failure.message)

@@ -62,7 +62,7 @@ def get_driving(found: Mapping[str, Any]) -> Driving:
         inside=tuple(get_list(each, "argv") for each in values.objects(found.get("exec_in", []))),
         exec_timeout=values.seconds(found["exec_timeout"]),
         stop_after=None if after is None else values.seconds(after),
-        stop_signal=values.text(found["stop_signal"]),
+        stop_signal=values.signal_name(found["stop_signal"]),
         stop_grace=values.seconds(found["stop_grace"]),
     )
 

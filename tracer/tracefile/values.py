@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 
 from tracer.model import Fingerprint
@@ -54,6 +55,14 @@ def file_name(value: object) -> str:
     found = text(value)
     if found in {"", ".", ".."} or "/" in found or "\0" in found:
         raise ValueError(f"{found!r:.60} is no file's name")
+    return found
+
+
+def signal_name(value: object) -> str:
+    """As ``SIGTERM``."""
+    found = text(value)
+    if found not in signal.Signals.__members__:
+        raise ValueError(f"{found!r:.60} is no signal")
     return found
 
 
