@@ -91,6 +91,8 @@ BROUGHT = {
             f"{BUILT}/nokogiri-1.13.10/gem.build_complete",
         ],
     ),
+    f"{GEMS}/{BUILT}/native-0.1-x86_64-linux/gem.build_complete": (GEMS, []),
+    f"{GEMS}/gems/plain-1.0": (GEMS, []),
     "/usr/lib/ruby/3.1.0/json.rb": (
         STANDARD,
         ["default/csv-3.2.2.gemspec", "default/json-2.6.1.gemspec"],

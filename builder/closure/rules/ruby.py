@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 from builder.closure.need import Need
 from builder.closure.rule import Rule
 from builder.closure.rules.files import below
-from builder.model import Reason
+from builder.model import Kind, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from builder.closure.rule import World
 
-_GEM = re.compile(r"(?P<base>.*)/(?:gems|extensions/[^/]+/[^/]+)/(?P<name>[^/]+-\d[^/]*)")
-"""A gem's folder, or that of what was compiled for it (gem environment: GEM PATHS)."""
+_GEM = re.compile(r"(?P<base>.*)/(?:gems|extensions/[^/]+/[^/]+)/(?P<name>[^/]+-\d[^/]*)/.+")
+"""A file of a gem, or one that was compiled for it (gem environment: GEM PATHS)."""
 
-_GIT = re.compile(r"(?P<base>.*/bundler/gems)/(?P<name>[^/]+-[0-9a-f]{7,40})")
-"""A gem that Bundler checked out."""
+_GIT = re.compile(r"(?P<base>.*/bundler/gems)/(?P<name>[^/]+-[0-9a-f]{7,40})/.+")
+"""A file of a gem that Bundler checked out."""
+
+_BUILT = "/gem.build_complete"
+"""The mark without which RubyGems takes a gem for not built; it looks for those of all gems."""
 
 _RUBY = re.compile(r"(?P<base>.*/ruby)/(?P<version>\d+\.\d+\.\d+)")
 """The standard library's folder; the gems that come with it are in it like any file."""
@@ -31,41 +34,54 @@ _VENDOR = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?(?:[^/]+-linux[^/]
 _SPEC = ".gemspec"
 
 
-def gemspec(world: World, path: str) -> Iterator[Need]:
+def gemspec(world: World, path: str) -> Iterable[Need]:
     """The specification of the gem that a file is of, and what was compiled for the gem.
 
-    RubyGems and Bundler take a gem for absent without them. Asked of the gem's folder: it is
-    kept with any file in it.
+    RubyGems and Bundler take a gem for absent without them.
     """
-    if match := _GEM.fullmatch(path):
-        yield from _gem(world, match["base"], match["name"])
-    if match := _GIT.fullmatch(path):
-        names = world.root.listdir(path)
-        yield from (_need(f"{path}/{name}") for name in names if name.endswith(_SPEC))
-        yield from _compiled(world, match["base"], match["name"])
     if match := _RUBY.fullmatch(path):
         folder = f"{match['base']}/gems/{match['version']}/specifications/default"
-        yield from map(_need, below(world, folder))
+        return map(_need, below(world, folder))
+    if world.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
+        return ()
+    if match := _GIT.fullmatch(path):
+        return _checkout(world, match["base"], match["name"])
+    if match := _GEM.fullmatch(path):
+        return _gem(world, match["base"], match["name"])
     if match := _VENDOR.fullmatch(path):
-        words = match["file"].removesuffix(".rb").removesuffix(".so").split("/")
-        for length in range(1, len(words) + 1):
-            for base, name in _debian(world).get(_bare("".join(words[:length])), ()):
-                yield from _gem(world, base, name)
+        return _vendored(world, match["file"])
+    return ()
 
 
-def _gem(world: World, base: str, name: str) -> Iterator[Need]:
-    for folder in ("specifications", "specifications/default"):
-        yield _need(f"{base}/{folder}/{name}{_SPEC}")
-    yield from _compiled(world, base, name)
+@lru_cache(maxsize=1024)
+def _gem(world: World, base: str, name: str) -> tuple[Need, ...]:
+    folders = ("specifications", "specifications/default")
+    specs = (_need(f"{base}/{folder}/{name}{_SPEC}") for folder in folders)
+    return (*specs, *_compiled(world, base, name))
+
+
+@lru_cache(maxsize=1024)
+def _checkout(world: World, base: str, name: str) -> tuple[Need, ...]:
+    top = f"{base}/{name}"
+    names = [file for file in world.root.listdir(top) if file.endswith(_SPEC)]
+    return (*(_need(f"{top}/{file}") for file in names), *_compiled(world, base, name))
+
+
+def _vendored(world: World, file: str) -> Iterator[Need]:
+    """Of Debian's gems those whose name the file's path begins with."""
+    words = file.removesuffix(".rb").removesuffix(".so").split("/")
+    for length in range(1, len(words) + 1):
+        for base, name in _debian(world).get(_bare("".join(words[:length])), ()):
+            yield from _gem(world, base, name)
 
 
 def _compiled(world: World, base: str, name: str) -> Iterator[Need]:
-    """A gem's libraries, and the mark without which RubyGems takes it for not built."""
+    """A gem's libraries, and the mark that they were built."""
     extensions = f"{base}/extensions"
     for machine in world.root.listdir(extensions):
         for version in world.root.listdir(f"{extensions}/{machine}"):
             for file in below(world, f"{extensions}/{machine}/{version}/{name}"):
-                if file.endswith((".so", ".rb", "/gem.build_complete")):
+                if file.endswith((".so", ".rb", _BUILT)):
                     yield Need(file, Reason.RUBY_GEMSPEC, load=file.endswith(".so"))
 
 
