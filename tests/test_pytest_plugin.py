@@ -311,12 +311,12 @@ TRACED = pytest.mark.parametrize("options", [[], ["--slimtrace=app.trace"]], ids
             ["cannot start no-such-app: it ended with exit status 127", "not on the PATH"],
         ),
         (
-            "[*APP, '{port}'], ready=HTTP + 'page', cwd='/', ready_timeout=0.5",
+            "[*APP, '{port}'], ready=HTTP + 'page', cwd='/'",
             ["app.py", "it ended with exit status 2 before it was ready", "No such file"],
         ),
         (
-            "['sh', '-c', 'echo waits; exec sleep 1000'], ready=HTTP, ready_timeout=0.5",
-            ["cannot start sh -c", "did not answer in 0.5 s", "  waits"],
+            "['sh', '-c', 'echo waits; exec sleep 1000'], ready=HTTP, ready_timeout=3",
+            ["cannot start sh -c", "did not answer in 3 s", "  waits"],
         ),
         ("APP, ready=HTTP, cwd='no'", ["app.py: ", "/no: No such file or directory"]),
         ("'', ready=HTTP", ["cannot start a service: there is no command"]),

@@ -102,7 +102,7 @@ def _wait(started: Running, ready: Port | Url) -> DriverError | None:
     while True:
         is_ready = why_not(ready, HERE.entry) is None
         if process.poll() is not None:
-            how = f"it ended with {_status(_early_end(started))} before it was ready"
+            how = f"it ended with {_status(_end_of(started))} before it was ready"
             return _error(started, "start", how)
         if is_ready:
             return None
@@ -112,8 +112,8 @@ def _wait(started: Running, ready: Port | Url) -> DriverError | None:
         time.sleep(_POLL)
 
 
-def _early_end(started: Running) -> int:
-    """The app's exit status, in whose place slimtrace says 1 where the app was not ready yet."""
+def _end_of(started: Running) -> int:
+    """The app's exit status, in whose place slimtrace says 1 where it saw no readiness before."""
     status = started.service.process.returncode
     if status == DriverError.exit_status and started.trace is not None:
         with suppress(SlimtraceError):
@@ -150,7 +150,7 @@ def _complaint(stopped: Running, before: int | None) -> DriverError | None:
     """:param before: its exit status if it had ended before it was stopped."""
     status = stopped.service.process.returncode
     if before is not None and before not in _STOPPED:
-        how = f"it ended with {_status(before)} while it was tested"
+        how = f"it ended with {_status(_end_of(stopped))} while it was tested"
     elif status == SlimtraceError.exit_status:
         how = f"slimtrace ended with {_status(status)}"
     else:
