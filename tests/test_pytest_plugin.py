@@ -17,6 +17,7 @@ import pytest
 from parts import missing
 from traces import SECONDS, environment, grow, run_slimtrace
 
+from tracer.services.traces import begin
 from tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
@@ -295,6 +296,19 @@ def test_options_that_make_no_sense(tmp_path: Path, options: Sequence[str], said
     assert project.files() == []
 
 
+def test_two_sessions_do_not_write_one_trace(tmp_path: Path) -> None:
+    project = _project(tmp_path, USES_URL)
+    lock = begin(f"{tmp_path}/app.trace", append=False)
+    try:
+        done = project.run("--slimtrace=app.trace")
+    finally:
+        os.close(lock)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "app.trace: another session of tests is writing it" in done.stderr
+    assert project.run("--slimtrace=app.trace").returncode == 0, "what a killed session left"
+    assert project.files() == ["app.trace"]
+
+
 TRACED = pytest.mark.parametrize("options", [[], ["--slimtrace=app.trace"]], ids=["bare", "traced"])
 
 
@@ -397,6 +411,25 @@ def test_a_service_that_does_not_hear(tmp_path: Path, options: Sequence[str]) ->
     if options:
         (run,) = project.trace().runs
         assert (run.complete, run.signal) == (True, signal.SIGKILL)
+
+
+@TRACED
+def test_a_service_outlives_the_thread_that_started_it(
+    tmp_path: Path, options: Sequence[str]
+) -> None:
+    tests = _starts(
+        "import concurrent.futures, time",
+        "def test_it(slimtrace_service):",
+        "    with concurrent.futures.ThreadPoolExecutor(1) as pool:",
+        "        words = [*APP, '{port}']",
+        "        service = pool.submit(slimtrace_service, words, ready=HTTP + 'page').result()",
+        "    time.sleep(0.3)",
+        "    assert get(service, '/page') == 'page'",
+    )
+    project = _project(tmp_path, tests)
+    done = project.run(*options)
+    assert _outcomes(done) == {"passed": 1}, done.stdout
+    assert project.living() == []
 
 
 @pytest.fixture
