@@ -14,6 +14,7 @@ from parts import need
 from worlds import plant
 
 from builder.closure.rules import java
+from builder.closure.rules.java_classes import MAGIC, named_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +166,38 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
     works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
     assert works == ["none"]
+
+
+def test_classes_beside_jars(tmp_path: Path) -> None:
+    """Those that a class names, in its own folder of the class path, and what they name."""
+    need("javac")
+    sources = {
+        "app/App": "package app; class App { long l = 1L << 40; void a() { new more.Other(); } }",
+        "more/Other": """package more; public class Other {
+            Object made() throws Exception { return Class.forName("more.Named"); }
+            Object array() { return new Arrayed[0][0]; }
+            enum Inner { ONE }
+        }""",
+        "more/Named": "package more; class Named {}",
+        "more/Arrayed": "package more; class Arrayed {}",
+        "more/Unused": "package more; class Unused {}",
+    }
+    plant(tmp_path / "source", {f"/{name}.java": text for name, text in sources.items()})
+    top = plant(tmp_path / "root", {"/srv/classes": None, "/srv/classes/broken.class": "x"})
+    files = [f"{tmp_path}/source/{name}.java" for name in sources]
+    subprocess.run(["javac", "-d", top / "srv/classes", *files], check=True)
+    touched = ["/srv/classes/app/App.class", "/srv/classes/broken.class"]
+    names = ("Other", "Other$Inner", "Named", "Arrayed")
+    assert implied(top, touched, java.RULES) == {
+        f"/srv/classes/more/{name}.class": "java-class-path" for name in names
+    }
+
+
+@pytest.mark.parametrize("size", [0, 4, 9, 11, 60])
+def test_a_cut_off_class_names_nothing(size: int) -> None:
+    content = MAGIC + b"\0\0\0\x3d" + b"\0\x04" + b"\1\0\1x\7\0\1\5" + bytes(64)
+    with pytest.raises(ValueError, match="no class file"):
+        named_classes(content[:size])
 
 
 def app_jar(folder: Path) -> None:

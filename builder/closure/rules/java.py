@@ -1,6 +1,6 @@
 """What the files of a Java app imply, for JDK 8 to 21.
 
-The classes themselves are not followed: most lie in ``lib/modules`` and jars, which come whole.
+Classes in ``lib/modules`` and in jars need nothing: those come whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from builder.closure.need import Need
 from builder.closure.rule import Rule
 from builder.closure.rules.files import below
+from builder.closure.rules.java_classes import named_classes
 from builder.model import Kind, Reason
 from tracer.errors import SlimtraceError
 
@@ -26,6 +27,7 @@ _JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|
 """JAVA_HOME (of the JRE in JDK 8), and where its libraries lie: ``lib/amd64`` in JDK 8."""
 
 _MOST_MANIFEST = 1 << 20
+_MOST_CLASS = 16 << 20
 
 _MODULES = {
     "java.base": "jimage java jli jsig net nio syslookup verify zip",
@@ -58,19 +60,36 @@ _CONF = ("net.properties", "logging.properties")
 
 
 def class_path(world: World, path: str) -> Iterator[Need]:
-    """What the manifest of a jar puts on the class path: URLs, relative to where the jar lies.
+    """What a jar's manifest puts on the class path, and what a class beside jars names there."""
+    if path.endswith((".jar", ".war")):
+        yield from _of_jar(world, path)
+    elif path.endswith(".class") and world.root.kind(path) is Kind.FILE:
+        yield from _of_class(world, path)
 
-    JAR File Specification, "Class-Path attribute". A symlink to a jar stands for itself: the
-    URL is that which the JVM was given.
+
+def _of_jar(world: World, path: str) -> Iterator[Need]:
+    """URLs, relative to where the jar lies (JAR File Specification, "Class-Path attribute").
+
+    A symlink to a jar stands for itself: the URL is that which the JVM was given.
     """
-    if not path.endswith((".jar", ".war")):
-        return
     folder = path.rpartition("/")[0]
     for url in _attribute(_manifest(world, path), "Class-Path").split():
         entry = unquote(url, errors="surrogateescape").removeprefix("file:")
         if not re.match(r"\w+:", entry):
             place = entry if entry.startswith("/") else f"{folder}/{entry}"
             yield Need(place, Reason.JAVA_CLASS_PATH)
+
+
+def _of_class(world: World, path: str) -> Iterator[Need]:
+    """Classes in the same folder of the class path: a JVM loads each when it is first used."""
+    try:
+        own, names = named_classes(world.root.head(path, _MOST_CLASS))
+    except ValueError:
+        return
+    if path.endswith(f"/{own}.class"):
+        top = path.removesuffix(f"{own}.class")
+        for name in names:
+            yield Need(f"{top}{name}.class", Reason.JAVA_CLASS_PATH)
 
 
 def library(world: World, path: str) -> Iterator[Need]:

@@ -1,0 +1,57 @@
+"""The other classes that a class file names (JVM Specification, chapter 4)."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+MAGIC = b"\xca\xfe\xba\xbe"
+
+_UTF8, _LONG, _DOUBLE, _CLASS, _STRING = 1, 5, 6, 7, 8
+_SIZES = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4}
+_SIZES |= {15: 3, 16: 2, 17: 4, 18: 4, 19: 2, 20: 2}
+"""Bytes of a constant after its tag (4.4); of Utf8 they follow its length."""
+
+_DOTTED = re.compile(r"[\w$]+(?:\.[\w$]+)*")
+
+
+def named_classes(content: bytes) -> tuple[str, list[str]]:
+    """A class's own name and those that its constants name, as ``java/lang/String``.
+
+    A string that could be a class's name counts: ``Class.forName`` takes one.
+
+    :raises ValueError: it is no class file.
+    """
+    try:
+        texts, references, end = _constants(content)
+        (this,) = struct.unpack_from(">2xH", content, end)
+        own = texts[dict(references[_CLASS])[this]]
+    except (struct.error, KeyError, IndexError) as error:
+        raise ValueError("no class file") from error
+    names = [texts.get(name, "") for _, name in references[_CLASS]]
+    strings = [texts.get(name, "") for _, name in references[_STRING]]
+    named = [re.sub(r"^\[+L(.*);$", r"\1", name) for name in names]
+    named += [text.replace(".", "/") for text in strings if _DOTTED.fullmatch(text)]
+    return own, sorted(set(named) - {own})
+
+
+def _constants(content: bytes) -> tuple[dict[int, str], dict[int, list[tuple[int, int]]], int]:
+    """Texts by index; of classes and strings (index, index of the text); where the pool ends."""
+    magic, count = struct.unpack_from(">4s4xH", content)
+    if magic != MAGIC:
+        raise KeyError(magic)
+    texts: dict[int, str] = {}
+    references: dict[int, list[tuple[int, int]]] = {_CLASS: [], _STRING: []}
+    at, index = 10, 1
+    while index < count:
+        tag = content[at]
+        if tag == _UTF8:
+            (size,) = struct.unpack_from(">H", content, at + 1)
+            texts[index] = content[at + 3 : at + 3 + size].decode("utf-8", "surrogateescape")
+            at += 3 + size
+        else:
+            if tag in references:
+                references[tag].append((index, *struct.unpack_from(">H", content, at + 1)))
+            at += 1 + _SIZES[tag]
+        index += 2 if tag in {_LONG, _DOUBLE} else 1  # which take two places (4.4.5)
+    return texts, references, at
