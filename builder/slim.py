@@ -19,6 +19,8 @@ from tracer.tracefile.reader import read_trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from builder.options import BuildOptions
+
 _HELP = """Trace COMMAND, build its slim image, verify it there, and add what is missing.
 
 Examples:
@@ -50,8 +52,9 @@ def slim_of(run: Callable[..., None]) -> Callable[..., None]:
     """
 
     def slim(**given: Any) -> None:
+        options = _checked(given)
         _trace(run, given)
-        _build(given)
+        _build(given, options)
 
     parts = (
         (run, ("output",)),
@@ -97,14 +100,28 @@ def _trace(run: Callable[..., None], given: dict[str, Any]) -> None:
             ) from None
 
 
-def _build(given: dict[str, Any]) -> None:
-    """:raises typer.Exit: with 1 where the image is not verified."""
-    from builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
-    from builder.verify.loop import VerifyOptions, build_verified  # noqa: PLC0415
+def _checked(given: dict[str, Any]) -> BuildOptions:
+    """What the build is to be, checked before the work.
+
+    :raises UsageError: it makes no sense.
+    """
+    from builder.images.destination import parse_destination  # noqa: PLC0415 -- as below
+    from builder.words import check_options  # noqa: PLC0415
 
     words = {**given, **dict.fromkeys(_OF_THE_RUN)}
     if given["image"] is not None:
         words |= dict.fromkeys(_OF_THE_APP)
+    options = build_options(words)
+    check_options(options)
+    parse_destination(given["output"], options.tag).prepare()
+    return options
+
+
+def _build(given: dict[str, Any], build_options: BuildOptions) -> None:
+    """:raises typer.Exit: with 1 where the image is not verified."""
+    from builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
+    from builder.verify.loop import VerifyOptions, build_verified  # noqa: PLC0415
+
     rerun = tracing(
         given["env"] or (),
         given["volume"] or (),
@@ -113,9 +130,7 @@ def _build(given: dict[str, Any]) -> None:
         read_only=given["read_only"],
     )
     options = VerifyOptions(not given["no_heal"], tuple(given["ignore"] or ()))
-    made, verdict = build_verified(
-        [given["trace"]], given["output"], build_options(words), options, rerun
-    )
+    made, verdict = build_verified([given["trace"]], given["output"], build_options, options, rerun)
     if given["json"]:
         document = {**reported(made).document(), "verify": verdict.document()}
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

@@ -1,0 +1,127 @@
+"""``slimtrace slim``: one command from an app to its verified image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from engine import podman, podman_run
+from parts import need
+from roots import busybox_root
+from traces import environment, fails, run_slimtrace
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+SERVER = """
+import http.server, importlib, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        try:
+            body = importlib.import_module(self.path.strip("/") or "json").__name__
+            status = 200
+        except ModuleNotFoundError as error:
+            body, status = str(error), 500
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def slim(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = environment(XDG_CACHE_HOME=str(folder / "cache"))
+    return run_slimtrace(*words, cwd=str(folder), env=env)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> tuple[str, ...]:
+    """The words that start a server in ``tmp_path``, and its port last."""
+    (tmp_path / "server.py").write_text(SERVER)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    python = shutil.which("python3", path="/usr/bin") or os.path.realpath(sys.executable)
+    return (python, "-IB", "server.py", port)
+
+
+def test_a_service_from_start_to_image(tmp_path: Path, server: tuple[str, ...]) -> None:
+    drive = ("--ready", f"tcp:{server[-1]}", "--http-get", "/", "--http-get", "/wave")
+    to = ("-o", "app.tar", "-t", "localhost/slim-one-go:1")
+    done = slim(tmp_path, "slim", *to, *drive, "--", *server)
+    assert done.returncode == 0, done.stderr
+    assert "verified app.tar: nothing is missing, all went as traced" in done.stderr
+    assert not [each for each in psutil.process_iter() if server[-1] in each.cmdline()]
+    again = slim(tmp_path, "-q", "verify", "app.tar", "--trace", "slimtrace.trace", "--read-only")
+    assert again.returncode == 0, again.stderr
+    need("podman")
+    assert podman("load", "-q", "-i", f"{tmp_path}/app.tar").returncode == 0
+    try:
+        run = podman_run("--read-only", "localhost/slim-one-go:1", *server[1:3], "no-port")
+        assert "ValueError" in run.stderr
+    finally:
+        podman("rmi", "-f", "localhost/slim-one-go:1")
+
+
+def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: Path) -> None:
+    """The app asks for more in each run; what it asks for is in the image in the end."""
+    count = "#!/bin/sh\nread -r n </given/n\necho x$n >/given/n\ncat /app/$n\n"
+    tree = {"app/job": count, "given/n": "", **{f"app/{'x' * n}1": "" for n in range(12)}}
+    busybox_root(tmp_path / "full", tree)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/n").write_text("1\n")
+    where = ("--image", "rootfs:full", "-v", f"{tmp_path}/given:/given")
+    words = ("slim", "-o", "oci:app:v1", *where, "--json", "--", "/app/job")
+    done = slim(tmp_path, *words)
+    told = json.loads(done.stdout)
+    assert done.returncode == 1, done.stderr  # it never comes to an end
+    assert told["verify"]["rounds"] == 10
+    assert told["verify"]["healed"] == [f"/app/{'x' * n}1" for n in range(1, 10)]
+    assert told["reasons"]["healed"] == 9
+    assert told["image"]["destination"] == "oci:app:v1"
+    (tmp_path / "given/n").write_text("1\n")
+    done = slim(tmp_path, *words[:-3], "--force", "--no-heal", "--json", "--", "/app/job")
+    assert (done.returncode, json.loads(done.stdout)["verify"]["healed"]) == (1, [])
+
+
+def test_options_reach_the_command_that_they_are_of(tmp_path: Path) -> None:
+    script = "#!/bin/sh\necho $WHO $(id -u) $PWD; test $WHO = me\n"
+    root = busybox_root(tmp_path / "full", {"app/job": script})
+    shutil.copy(root / "bin/busybox", root / "bin/test")
+    of_run = ("--image", "rootfs:full", "-e", "WHO=me", "--user", "1000:1001", "--workdir", "/work")
+    of_build = ("--label", "a=b", "--include", "/etc/group", "--cmd", "")
+    done = slim(tmp_path, "-q", "slim", "-o", "rootfs:tree", *of_run, *of_build, "--", "/app/job")
+    assert (done.returncode, done.stdout) == (0, "me 1000 /work\n"), done.stderr
+    assert (tmp_path / "tree/etc/group").exists()
+
+
+def test_no_image_is_made_of_a_run_that_failed(tmp_path: Path, server: tuple[str, ...]) -> None:
+    fails(
+        slim(tmp_path, "-q", "slim", "-o", "app.tar", "--", "false"),
+        125,
+        "cannot slim false: it failed: exit status 1",
+        "where that is how it ends, build from slimtrace.trace and verify",
+    )
+    driven = ("--force", "--ready", f"tcp:{server[-1]}", "--exec", "exit 3")
+    done = slim(tmp_path, "-q", "slim", "-o", "app.tar", *driven, "--", *server)
+    assert done.returncode == 1
+    assert "'exit 3' failed: exit status 3" in done.stderr
+    done = slim(tmp_path, "-q", "slim", "-o", "app.tar", "--force", "--", "no-such-program")
+    assert done.returncode == 127
+    for wrong in (("-o", "app.oci"), ("-o", "app.tar", "--label", "x")):
+        done = slim(tmp_path, "slim", *wrong, "--trace", "new.trace", "--", "true")
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert not (tmp_path / "new.trace").exists()
+    assert not (tmp_path / "app.tar").exists()
