@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.closure.rules import java, node, perl, ruby
+from builder.closure.rules import java, node, perl, python, ruby
 from builder.model import Keep
 from tracer.errors import UsageError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from builder.closure.rule import Rule
 
-RULES: tuple[Rule, ...] = (*node.RULES, *java.RULES, *perl.RULES, *ruby.RULES)
+RULES: tuple[Rule, ...] = (*node.RULES, *java.RULES, *perl.RULES, *python.RULES, *ruby.RULES)
 
 _LEVELS = [*Keep]
 

@@ -1,0 +1,112 @@
+"""Of a distribution's file the distribution's metadata, as importlib.metadata reads it.
+
+Packages ask for their own version when they are imported, and for entry points later.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from builder.closure.need import Need
+from builder.images.root import parents
+from builder.model import Kind, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from builder.closure.rule import World
+    from builder.images.root import Root
+
+_KINDS = (".dist-info", ".egg-info")
+_MOST = 1 << 24
+"""Bytes of a list of files that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A directory that distributions are installed into.
+
+    :ivar owners: own path of a file → the metadata that lists it.
+    :ivar names: name of a top-level module, as PEP 503 normalizes it → the metadata that has it.
+    """
+
+    owners: Mapping[str, tuple[str, ...]]
+    names: Mapping[str, tuple[str, ...]]
+
+
+def metadata(world: World, path: str) -> Iterator[Need]:
+    """All metadata of the distributions that the file at an own path belongs to."""
+    if world.root.kind(path) is not Kind.FILE or f"{_KINDS[0]}/" in path or f"{_KINDS[1]}/" in path:
+        return
+    for folder in reversed(parents(path)):
+        site = _site(world, folder)
+        if site is None:
+            continue
+        top = path[len(folder.rstrip("/")) + 1 :].partition("/")[0].partition(".")[0]
+        for found in site.owners.get(path) or site.names.get(_normalized(top), ()):
+            own = world.root.resolve(found).path
+            names = (found, *_below(world.root, own))
+            yield from (Need(each, Reason.PYTHON_METADATA) for each in names)
+        return
+
+
+@lru_cache(maxsize=1 << 14)
+def _site(world: World, folder: str) -> _Site | None:
+    """What is installed in a directory, None where nothing is."""
+    kept = [name for name in world.root.listdir(folder) if name.endswith(_KINDS)]
+    if not kept:
+        return None
+    owners: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
+    for name in kept:
+        found = f"{folder.rstrip('/')}/{name}"
+        for path in _listed(world.root, folder, found):
+            owners.setdefault(path, []).append(found)
+        for top in {_normalized(top) for top in _tops(world.root, found)}:
+            names.setdefault(top, []).append(found)
+    return _Site(_frozen(owners), _frozen(names))
+
+
+def _listed(root: Root, folder: str, found: str) -> Iterator[str]:
+    """The files that the metadata lists: by RECORD (PEP 376), or as pip did for eggs."""
+    for line in _lines(root, f"{found}/RECORD"):
+        name = line.rsplit(",", 2)[0]
+        if name.startswith('"'):
+            name = name.strip('"').replace('""', '"')
+        yield posixpath.normpath(posixpath.join(folder, name))
+    for line in _lines(root, f"{found}/installed-files.txt"):
+        yield posixpath.normpath(posixpath.join(found, line))
+
+
+def _tops(root: Root, found: str) -> list[str]:
+    """Names of modules: by top_level.txt, which Debian leaves there, else the distribution's."""
+    names = [line.strip() for line in _lines(root, f"{found}/top_level.txt")]
+    return names or [posixpath.basename(found).partition("-")[0].removesuffix(_KINDS[1])]
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _lines(root: Root, path: str) -> list[str]:
+    found = root.resolve(path)
+    if not found.exists or root.kind(found.path) is not Kind.FILE:
+        return []
+    text = root.head(found.path, _MOST).decode("utf-8", "surrogateescape")
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _below(root: Root, path: str) -> Iterator[str]:
+    """The path, and where it is a directory all below it, behind no symlink."""
+    yield path
+    if root.kind(path) is Kind.DIRECTORY:
+        for name in root.listdir(path):
+            yield from _below(root, f"{path}/{name}")
+
+
+def _frozen(found: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(values) for key, values in found.items()}
