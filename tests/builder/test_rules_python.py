@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import dump, plant
+from worlds import compile_library, dump, plant
 
 from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
 from builder.closure.rules import rules_of
+from builder.closure.rules.python.source import exact, rough
 from builder.images.root import Root
 from builder.model import Keep, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 
 def implied(
@@ -26,13 +28,18 @@ def implied(
     listed: Iterable[str] = (),
     without: tuple[str, ...] = (),
 ) -> set[str]:
-    """What is kept for this reason alone, or for any but that it was touched."""
+    """What is kept for this reason, or for any, and was not touched."""
     wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in touched]
     wanted += [Wanted(path, Reason.TOUCHED, is_listed=True) for path in listed]
     around = Surroundings(("/usr/bin",), (), "/")
     selection = expand(Root(str(top)), wanted, around, rules_of(Keep.CLOSURE, without))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
-    return {path for path, why in found.items() if why == (reason or why) != Reason.TOUCHED}
+    reasons = {path: why.split(",") for path, why in found.items()}
+    return {
+        path
+        for path, why in reasons.items()
+        if Reason.TOUCHED not in why and (reason is None or reason in why)
+    }
 
 
 SITE = "/usr/lib/python3.11/site-packages"
@@ -144,3 +151,146 @@ def test_metadata(tmp_path: Path, files: Mapping[str, str], touched: str, brough
         path for path, each in selection.entries.items() if Reason.PYTHON_METADATA in each.reasons
     }
     assert found == {f"{SITE}/{name}" for name in brought.split()}
+
+
+LIB = "/usr/lib/python3.11"
+WORLD = {
+    f"{LIB}/os.py": "",
+    f"{LIB}/lazy.py": "",
+    f"{LIB}/doctest.py": "",
+    f"{LIB}/lib-dynload/_c.cpython-311-x86_64.so": "",
+    f"{LIB}/lib-dynload/_c.cpython-312-x86_64.so": "",
+    f"{SITE}/pkg/__init__.py": "import deep.under",
+    f"{SITE}/pkg/mod.py": "def f():\n    import never\nclass C:\n    from . import sub\n",
+    f"{SITE}/pkg/sub/__init__.py": "",
+    f"{SITE}/pkg/sub/leaf.py": "",
+    f"{SITE}/pkg/tests/__init__.py": "",
+    f"{SITE}/deep/under.py": "",
+    f"{SITE}/never.py": "",
+    f"{SITE}/abi.abi3.so": "",
+    f"{SITE}/plain.so": "",
+    "/app/own.py": "",
+    "/usr/lib/python3.12/lazy.py": "",
+}
+IN_PKG = "pkg/__init__.py deep/under.py"
+
+# summary, the code of the touched /app/main.py, what it brings, below site-packages where relative
+IMPORTS: list[tuple[str, str, str]] = [
+    ("at the top", "import own", "/app/own.py"),
+    ("a module of no package, and its attribute", "import os.path", f"{LIB}/os.py"),
+    ("in a function", "def f():\n    import lazy", f"{LIB}/lazy.py"),
+    ("behind a condition, on one line", "if x: import lazy", f"{LIB}/lazy.py"),
+    ("after a semicolon", "x = 1; import lazy", f"{LIB}/lazy.py"),
+    ("a list over lines", "from pkg import (\n a,  # b\n sub)", f"{IN_PKG} pkg/sub/__init__.py"),
+    ("a line that goes on", "import \\\n  lazy", f"{LIB}/lazy.py"),
+    ("a package, and what that needs to load", "import pkg", IN_PKG),
+    ("all packages above", "import pkg.sub.leaf", f"{IN_PKG} pkg/sub/__init__.py pkg/sub/leaf.py"),
+    ("implied: not functions", "import pkg.mod", f"{IN_PKG} pkg/mod.py pkg/sub/__init__.py"),
+    ("a namespace", "from deep import under", "deep/under.py"),
+    ("a name that is no module", "from own import thing", "/app/own.py"),
+    ("one that is not there", "import nowhere.at.all", ""),
+    ("the extension that fits", "import _c", f"{LIB}/lib-dynload/_c.cpython-311-x86_64.so"),
+    ("extensions of any version", "import abi, plain", "abi.abi3.so plain.so"),
+    ("import_module", "importlib.import_module('pkg.sub')", f"{IN_PKG} pkg/sub/__init__.py"),
+    ("relative to a package", "import_module('.sub', 'pkg')", f"{IN_PKG} pkg/sub/__init__.py"),
+    ("__import__", "f(__import__('lazy'))", f"{LIB}/lazy.py"),
+    ("a name that is made", "__import__('la' + x)", ""),
+    ("for type checkers", "if TYPE_CHECKING:\n  import lazy\nelse:\n  import own", "/app/own.py"),
+    ("for another system", "if sys.platform == 'win32':\n    import lazy", ""),
+    ("for this system", "if sys.platform == 'linux':\n    import lazy", f"{LIB}/lazy.py"),
+    ("as the main module", "if __name__ == '__main__':\n    import lazy", f"{LIB}/lazy.py"),
+    ("in a docstring", 'def f():\n    """\n    import lazy\n    """', ""),
+    ("no Python 3", "print 'x'\nimport own\n", "/app/own.py"),
+    ("the app wants tools", "def f():\n    import doctest", f"{LIB}/doctest.py"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "brought"), [case[1:] for case in IMPORTS], ids=[case[0] for case in IMPORTS]
+)
+def test_imports(tmp_path: Path, code: str, brought: str) -> None:
+    found = implied(*planted(tmp_path, code), Reason.PYTHON_IMPORT, listed=LISTED)
+    assert found == {os.path.join(SITE, name) for name in brought.split()}
+
+
+LISTED = ("/app", LIB, f"{LIB}/lib-dynload", SITE)
+RAN = f"{LIB}/__pycache__/site.cpython-311.pyc"
+
+
+def planted(tmp_path: Path, code: str, place: str = "/app/main.py") -> tuple[Path, list[str]]:
+    tree = {**WORLD, RAN: "", f"{SITE}/ran.py": "", place: f"{code}\n"}
+    return plant(tmp_path / "root", tree), [place, RAN, f"{SITE}/ran.py"]
+
+
+# summary, the code of the touched pkg/mod.py in site-packages, what it brings
+INSTALLED = [
+    ("beside", "def f():\n    from . import sub", "pkg/sub/__init__.py"),
+    ("below", "def f():\n    from .sub import leaf", "pkg/sub/__init__.py pkg/sub/leaf.py"),
+    ("by a call", "import_module('.sub')", "pkg/sub/__init__.py"),
+    ("above all", "from .. import own", ""),
+    ("tests", "def f():\n    import pkg.tests", ""),
+    ("tools", "def f():\n    import doctest", ""),
+    ("tools that it needs to load", "import doctest", f"{LIB}/doctest.py"),
+    ("not the main module", "if __name__ == '__main__':\n    import lazy", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "brought"), [case[1:] for case in INSTALLED], ids=[case[0] for case in INSTALLED]
+)
+def test_imports_of_a_library(tmp_path: Path, code: str, brought: str) -> None:
+    top, touched = planted(tmp_path, code, f"{SITE}/pkg/mod.py")
+    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    assert found == {os.path.join(SITE, name) for name in f"{IN_PKG} {brought}".split()}
+
+
+STRINGS: list[tuple[str, str, str]] = [
+    ("a module", "A = ['pkg.sub.leaf']", f"{IN_PKG} pkg/sub/__init__.py pkg/sub/leaf.py"),
+    ("an attribute", "A = 'pkg.sub:run'", f"{IN_PKG} pkg/sub/__init__.py"),
+    ("an attribute after a dot", "A = {'class': 'pkg.sub.Klass'}", f"{IN_PKG} pkg/sub/__init__.py"),
+    ("a word", "A = 'lazy'", ""),
+    ("of a package that was not touched", "A = 'deep.under'", ""),
+    ("in a docstring", "def f():\n    '''\n    'pkg.sub.leaf'\n    '''", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "brought"), [case[1:] for case in STRINGS], ids=[case[0] for case in STRINGS]
+)
+def test_strings(tmp_path: Path, code: str, brought: str) -> None:
+    top, touched = planted(tmp_path, code)
+    touched.append(f"{SITE}/pkg/__init__.py")
+    found = implied(top, touched, Reason.PYTHON_STRING_IMPORT, listed=LISTED)
+    names = set(brought.split()) - set(IN_PKG.split())
+    assert found == {os.path.join(SITE, name) for name in names}
+
+
+def test_each_rule_can_be_switched_off(tmp_path: Path) -> None:
+    top, touched = planted(tmp_path, "import own\nA = 'pkg.sub'")
+    touched.append(f"{SITE}/pkg/__init__.py")
+    found = {"/app/own.py", f"{SITE}/deep/under.py", f"{SITE}/pkg/sub/__init__.py"}
+    assert implied(top, touched, listed=LISTED) == found
+    off = implied(top, touched, listed=LISTED, without=("python-import",))
+    assert off == {f"{SITE}/pkg/sub/__init__.py"}
+    off = implied(top, touched, listed=LISTED, without=("python-string-import",))
+    assert off == {"/app/own.py", f"{SITE}/deep/under.py"}
+
+
+def test_an_implied_extension_brings_its_libraries(tmp_path: Path) -> None:
+    """As wheels have them, in a folder beside, by RUNPATH."""
+    top, touched = planted(tmp_path, "def f():\n    import pkg.fast")
+    folder = top / SITE.lstrip("/")
+    compile_library(folder / "wheel.libs" / "libx-1.so", "-Wl,-soname,libx-1.so")
+    words = [str(folder / "wheel.libs" / "libx-1.so"), "-Wl,-rpath,$ORIGIN/../wheel.libs"]
+    compile_library(folder / "pkg" / "fast.cpython-311-x86_64-linux-gnu.so", *words)
+    found = implied(top, touched, Reason.NEEDED_LIBRARY, listed=LISTED)
+    assert found == {f"{SITE}/wheel.libs/libx-1.so"}
+
+
+def test_a_rough_look_misses_nothing_of_the_standard_library() -> None:
+    """What parsing finds is what decides; the rough look only says where to parse."""
+    for source in sorted(Path(os.__file__).parent.glob("[a-m]*.py")):
+        text = source.read_text("utf-8", "replace")
+        there, roughly = exact(text), rough(text)
+        assert there is not None
+        assert there.loads | there.calls <= roughly.loads | roughly.calls, source

@@ -1,0 +1,139 @@
+"""What a module's code imports, or names by a string, and a run did not come to.
+
+Touched modules ran: all that they name may be wanted on another day. What is only implied is
+followed as far as it needs to be loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from builder.closure.need import Need
+from builder.closure.rules.python.modules import modules_of
+from builder.closure.rules.python.source import Import, Names, exact, rough
+from builder.model import Kind, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from builder.closure.rule import World
+    from builder.closure.rules.python.modules import Modules
+
+_MOST = 1 << 23
+"""Bytes of a source that are read."""
+_SCRIPT = re.compile(rb"#![^\n]*python")
+_CALL = re.compile(r"import_module|__import__")
+_TESTS = re.compile(r"/(?:tests?/|conftest\.py$)")
+_TOOLS = re.compile(
+    r"/(?:doctest|pdb|pydoc|turtle)\.py$"
+    r"|/(?:unittest|distutils|setuptools|pip|ensurepip|venv|idlelib|tkinter|lib2to3|pydoc_data)/"
+)
+"""What is there for developers. Libraries have ways into it that no service takes."""
+_PICKLES = "/_compat_pickle.py"
+"""A table of Python 2's names, for pickles: it imports none of them."""
+
+
+def imported(world: World, path: str) -> Iterator[Need]:
+    """The modules that the source at an own path imports, and the packages that it lies in."""
+    if not _is_source(world, path):
+        return
+    modules = modules_of(world)
+    yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
+
+    def found(names: Names) -> Iterable[str]:
+        return imports(modules, path, names)
+
+    yield from _news(world, path, found, Reason.PYTHON_IMPORT)
+
+
+def imports(modules: Modules, path: str, names: Names) -> Iterator[str]:
+    """The files of what a source names in imports, as far as they count."""
+    for what in names.loads:
+        yield from modules.find(path, what)
+    if modules.is_touched(path):
+        for what in names.calls:
+            yield from _for_users(modules, path, modules.find(path, what))
+
+
+def named(world: World, path: str) -> Iterator[Need]:
+    """The modules that constants of a touched source name, of packages that were touched.
+
+    As settings do: ``package.module``, ``package.module:attribute``, ``package.module.attribute``.
+    """
+    if not _is_source(world, path):
+        return
+    modules = modules_of(world)
+    if not modules.is_touched(path) or path.endswith(_PICKLES):
+        return
+
+    def found(names: Names) -> Iterator[str]:
+        for text in names.strings:
+            files = modules.find(path, Import(text.partition(":")[0]))
+            if files and modules.is_touched(files[0]):
+                yield from _for_users(modules, path, files)
+
+    yield from _news(world, path, found, Reason.PYTHON_STRING_IMPORT)
+
+
+def _news(
+    world: World, path: str, found: Callable[[Names], Iterable[str]], reason: Reason
+) -> Iterator[Need]:
+    """What is found of a source that no other brought: that alone is worth to parse it."""
+    known = _known(world, reason)
+    text, roughly = _read(world, path)
+    news = {*found(roughly._replace(loads=roughly.loads | roughly.calls))} - known
+    # What begins a line outside any block needs no closer look.
+    sure = Names(roughly.loads, frozenset(), frozenset())
+    if not news <= {*found(sure)}:
+        is_deep = reason is Reason.PYTHON_STRING_IMPORT or _CALL.search(text) is not None
+        names = _parsed(world, path, text, is_deep=is_deep)
+        news = {*found(names), *found(sure)} - known if names else news
+    for each in sorted(news):
+        known.add(each)
+        yield _need(each, reason)
+
+
+@lru_cache(maxsize=16)
+def _known(world: World, reason: Reason) -> set[str]:
+    """What a rule need not name (again): it is kept already."""
+    return {*world.touched} if reason else set()
+
+
+@lru_cache(maxsize=2)
+def _read(world: World, path: str) -> tuple[str, Names]:
+    text = world.root.head(path, _MOST).decode("utf-8", "replace")
+    return text, rough(text)
+
+
+@lru_cache(maxsize=2)
+def _parsed(world: World, path: str, text: str, *, is_deep: bool) -> Names | None:
+    """An app's own module may be what was started: then what it does as ``__main__`` counts."""
+    modules = modules_of(world)
+    is_main = modules.is_touched(path) and modules.is_apps(path)
+    return exact(text, is_main=is_main, is_deep=is_deep)
+
+
+def _for_users(modules: Modules, path: str, files: Iterable[str]) -> Iterator[str]:
+    """Without what only developers use, unless the app itself or a test asks for it."""
+    if modules.is_apps(path) or _TESTS.search(path):
+        yield from files
+    else:
+        yield from (each for each in files if not (_TESTS.search(each) or _TOOLS.search(each)))
+
+
+def _need(path: str, reason: Reason) -> Need:
+    return Need(path, reason, load=path.endswith(".so"))
+
+
+def _is_source(world: World, path: str) -> bool:
+    """Whether it is a Python source: by its name, or a script by its first line."""
+    root = world.root
+    if path.endswith(".py"):
+        return root.kind(path) is Kind.FILE
+    fingerprint = root.fingerprint(path)
+    if "." in path.rpartition("/")[2] or fingerprint is None or path not in world.touched:
+        return False
+    is_program = root.kind(path) is Kind.FILE and fingerprint.mode & 0o111
+    return bool(is_program and _SCRIPT.match(root.head(path, 256)))

@@ -1,0 +1,195 @@
+"""What a Python source names of other modules, at two prices.
+
+:func:`rough` finds it by regular expressions, and too much: in strings and dead branches too.
+:func:`exact` parses, at a hundred times the price. So most sources, which name nothing new, are
+never parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Import(NamedTuple):
+    """An import, as the language reference has it.
+
+    :ivar level: how many dots it begins with; 0 for an absolute one.
+    :ivar module: without these dots.
+    :ivar names: what ``from`` takes of it, each of which may be a module.
+    """
+
+    module: str
+    names: tuple[str, ...] = ()
+    level: int = 0
+
+
+class Names(NamedTuple):
+    """What a source names.
+
+    :ivar loads: what it imports while it is loaded: outside functions.
+    :ivar calls: what it imports in functions, or by a call, as of ``importlib.import_module``.
+    :ivar strings: constants that look like ``package.module`` or ``package.module:attribute``.
+    """
+
+    loads: frozenset[Import]
+    calls: frozenset[Import]
+    strings: frozenset[str]
+
+
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_REFERENCE = re.compile(rf"{_DOTTED}:{_DOTTED}|[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+_STATEMENT = re.compile(
+    r"(?:^|[;:])(?P<indent>[ \t\f]*)"
+    rf"(?:from[ \t]*(?P<dots>[. \t]*)(?P<module>{_DOTTED})?[ \t\\\r\n]*\bimport\b"
+    r"[ \t\\\r\n]*(?P<taken>\([^)]*\)|(?:[^\n\\;#]|\\\r?\n)*)"
+    r"|import\b(?P<modules>(?:[^\n\\;#]|\\\r?\n)*))",
+    re.MULTILINE,
+)
+_CALL = re.compile(
+    rf"(?:import_module|__import__)\s*\(\s*[rRuU]?[\"']+(?P<name>\.*{_DOTTED})[\"']"
+    rf"(?:\s*,\s*(?:package\s*=\s*)?[\"'](?P<package>{_DOTTED})[\"'])?"
+)
+_STRING = re.compile(rf"[\"'](?P<text>{_REFERENCE.pattern})[\"']")
+_FIRST_WORD = re.compile(rf"\s*({_DOTTED})")
+_COMMENT = re.compile(r"#[^\n]*")
+
+
+def rough(text: str) -> Names:
+    """At least what :func:`exact` finds, if the source holds no oddities of writing.
+
+    What stands at the beginning of a line counts as imported while the source is loaded.
+    """
+    loads: set[Import] = set()
+    calls = {_called(match["name"], match["package"] or "") for match in _CALL.finditer(text)}
+    for match in _STATEMENT.finditer(text):
+        (calls if match["indent"] else loads).update(_imports(match))
+    strings = (match["text"] for match in _STRING.finditer(text))
+    return Names(frozenset(loads), frozenset(calls), frozenset(strings))
+
+
+def _imports(match: re.Match[str]) -> Iterator[Import]:
+    if match["modules"] is not None:
+        yield from (Import(name) for name in _words(match["modules"]))
+        return
+    module, level = match["module"] or "", (match["dots"] or "").count(".")
+    if module or level:
+        yield Import(module, _words(match["taken"]), level)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The names in a list of names, without what follows ``as``."""
+    text = _COMMENT.sub("", text).strip("()").replace("\\", " ")
+    found = (_FIRST_WORD.match(part) for part in text.split(","))
+    return tuple(match.group(1) for match in found if match)
+
+
+def exact(text: str, *, is_main: bool = False, is_deep: bool = True) -> Names | None:
+    """What the source names; None where it is not in this Python's grammar.
+
+    :param is_main: whether it may have been run as the main module.
+    :param is_deep: whether expressions are looked into too; else only statements, which is quick.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    loads: set[Import] = set()
+    calls: set[Import] = set()
+    strings: set[str] = set()
+    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while pending:
+        node, loading = pending.pop()
+        match node:
+            case ast.Import():
+                found = {Import(alias.name) for alias in node.names}
+                (loads if loading else calls).update(found)
+            case ast.ImportFrom():
+                taken = tuple(alias.name for alias in node.names if alias.name != "*")
+                (loads if loading else calls).add(Import(node.module or "", taken, node.level))
+            case ast.Constant(value=str(value)) if len(value) < 200 and _REFERENCE.fullmatch(value):
+                strings.add(value)
+            case ast.Call():
+                calls.update(_call(node))
+        inside = loading and not isinstance(node, _FUNCTIONS)
+        children = ast.iter_child_nodes(node) if is_deep else _statements(node)
+        if isinstance(node, ast.If):
+            children = _alive(node, is_main=is_main)
+        pending += [(child, inside) for child in children]
+    return Names(frozenset(loads), frozenset(calls), frozenset(strings))
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def _call(node: ast.Call) -> Iterator[Import]:
+    """``import_module(".x", "pkg")`` and ``__import__("x")``, where the words are constants."""
+    function = node.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    words = {word.arg: word.value for word in node.keywords}
+    match name, node.args:
+        case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *rest]):
+            package = rest[0] if rest and name == "import_module" else words.get("package")
+            value = package.value if isinstance(package, ast.Constant) else ""
+            if re.fullmatch(rf"\.*{_DOTTED}", module):
+                yield _called(module, value if isinstance(value, str) else "")
+
+
+def _called(module: str, package: str) -> Import:
+    """A relative name counts from the package that is given, else from the importer's own."""
+    name = module.lstrip(".")
+    level = len(module) - len(name)
+    if level and package:
+        above = package.split(".")
+        return Import(".".join([*above[: len(above) - level + 1], name]))
+    return Import(name, (), level)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements directly in a statement."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        yield from getattr(node, field, ())
+
+
+def _alive(node: ast.If, *, is_main: bool) -> Iterator[ast.AST]:
+    """What of it can run here: not what is there for type checkers or other systems."""
+    truth = _truth(node.test, is_main=is_main)
+    yield node.test
+    yield from node.body if truth is not False else ()
+    yield from node.orelse if truth is not True else ()
+
+
+def _truth(test: ast.expr, *, is_main: bool) -> bool | None:
+    """What a condition is known to be on Linux; None where that is open."""
+    match test:
+        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+            return False
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            truth = _truth(operand, is_main=is_main)
+            return None if truth is None else not truth
+        case ast.BoolOp(op=ast.And(), values=values):
+            truths = [_truth(value, is_main=is_main) for value in values]
+            return False if False in truths else None
+        case ast.Call(
+            func=ast.Attribute(value=ast.Attribute(attr="platform"), attr="startswith"),
+            args=[ast.Constant(value=str(value))],
+        ):
+            return "linux".startswith(value)
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=str(value))]):
+            known = {"__name__": None if is_main else "", "platform": "linux", "name": "posix"}
+            is_known = isinstance(left, ast.Name) or ast.unparse(left) in (
+                "sys.platform",
+                "os.name",
+            )
+            word = left.attr if isinstance(left, ast.Attribute) else getattr(left, "id", "")
+            is_known = is_known and (word == "__name__") is isinstance(left, ast.Name)
+            here = known.get(word) if is_known else None
+            return None if here is None else here == value
+    return None
