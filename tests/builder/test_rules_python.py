@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from parts import need_root
+from traces import run_slimtrace
 from worlds import compile_library, dump, plant
 
 from builder.closure.expand import Wanted, expand
@@ -294,3 +298,46 @@ def test_a_rough_look_misses_nothing_of_the_standard_library() -> None:
         there, roughly = exact(text), rough(text)
         assert there is not None
         assert there.loads | there.calls <= roughly.loads | roughly.calls, source
+        quick = exact(text, is_deep=False)
+        assert quick is not None
+        assert quick.loads == there.loads
+
+
+APP = """
+import importlib.metadata, logging, sys
+def rarely(path):
+    import ctypes, sqlite3
+    from decimal import Decimal
+    found = sqlite3.connect(":memory:").execute("select 1").fetchone()[0]
+    return Decimal(found) + ctypes.c_int(1).value, importlib.metadata.version("planted")
+HANDLER = "logging.handlers:RotatingFileHandler"
+import planted
+if len(sys.argv) > 1:
+    module, _, name = HANDLER.partition(":")
+    print(rarely("x"), getattr(importlib.import_module(module), name).__name__)
+"""
+
+
+def test_a_real_python_goes_the_other_way_in_the_slim_image(tmp_path: Path) -> None:
+    """A run that imports none of it; and in the image of that trace, one that needs all."""
+    need_root()
+    folder = tmp_path / "app"
+    plant(folder, {"/main.py": APP, "/planted/__init__.py": "", "/other.py": ""})
+    plant(folder, {"/planted-1.dist-info/METADATA": "Name: planted\nVersion: 1.0\n"})
+    python = os.path.realpath(sys.executable)
+    trace = str(tmp_path / "app.trace")
+    words = ["-q", "run", "-o", trace, "--", python, "-I", "-c", START.format(folder)]
+    assert run_slimtrace(*words).returncode == 0
+    for level, status in (("closure", 0), ("touched", 1)):
+        slim = tmp_path / level
+        built = run_slimtrace("build", trace, "-o", f"rootfs:{slim}", "--keep", level)
+        assert built.returncode == 0, built.stderr
+        words = ["chroot", str(slim), python, "-I", "-c", START.format(folder), "rarely"]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        if status == 0:
+            assert done.stdout == "(Decimal('2'), '1.0') RotatingFileHandler\n"
+        assert not (slim / str(folder).lstrip("/") / "other.py").exists()
+
+
+START = "import sys; sys.path.insert(0, '{0}'); import main"

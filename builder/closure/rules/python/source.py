@@ -121,7 +121,7 @@ def exact(text: str, *, is_main: bool = False, is_deep: bool = True) -> Names | 
         inside = loading and not isinstance(node, _FUNCTIONS)
         children = ast.iter_child_nodes(node) if is_deep else _statements(node)
         if isinstance(node, ast.If):
-            children = _alive(node, is_main=is_main)
+            children = _alive(node, is_main=is_main, is_deep=is_deep)
         pending += [(child, inside) for child in children]
     return Names(frozenset(loads), frozenset(calls), frozenset(strings))
 
@@ -158,10 +158,11 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
         yield from getattr(node, field, ())
 
 
-def _alive(node: ast.If, *, is_main: bool) -> Iterator[ast.AST]:
+def _alive(node: ast.If, *, is_main: bool, is_deep: bool) -> Iterator[ast.AST]:
     """What of it can run here: not what is there for type checkers or other systems."""
     truth = _truth(node.test, is_main=is_main)
-    yield node.test
+    if is_deep:
+        yield node.test
     yield from node.body if truth is not False else ()
     yield from node.orelse if truth is not True else ()
 
