@@ -42,7 +42,7 @@ class Surroundings:
     path: tuple[str, ...]
     library_path: tuple[str, ...]
     cwd: str
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, runs: Iterable[Run]) -> Surroundings:

@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import compile_library, dump, plant
+from worlds import compile_library, dump, plant, run
 
 from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
@@ -269,3 +269,9 @@ def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
     assert [(item.path, item.why) for item in selection.dropped] == [
         ("/proc/self/mounts", "the kernel provides it")
     ]
+
+
+def test_variables_of_all_runs_decide_and_the_first_run_says_more(tmp_path: Path) -> None:
+    first, second = {"LANG": "C.UTF-8"}, {"LANG": "de_DE.UTF-8", "NODE_PATH": "/srv"}
+    runs = [run(tmp_path, env=first), run(tmp_path, env=second)]
+    assert Surroundings.of(runs).env == {"LANG": "C.UTF-8", "NODE_PATH": "/srv"}
