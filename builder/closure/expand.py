@@ -128,7 +128,8 @@ class _Closure:
     def imply(self) -> None:
         """Ask the rules of all that is kept, and of what that brings, until nothing new is."""
         around, loader = self._around, self._loader
-        world = World(self._root, around, loader, frozenset(self._touched), frozenset(self._listed))
+        touched, listed = frozenset(self._touched), frozenset(self._listed)
+        world = World(self._root, around, loader, touched, listed, frozenset(self._reasons))
         asked: set[str] = set()
         while self._rules and (fresh := sorted(self._reasons.keys() - asked)):
             asked.update(fresh)

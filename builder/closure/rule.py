@@ -24,6 +24,7 @@ class World:
 
     :ivar touched: what the runs touched, or the user included.
     :ivar listed: the directories whose names the runs read.
+    :ivar kept: what was there before any rule: what was asked for, and what that needs to load.
     """
 
     root: Root
@@ -31,6 +32,7 @@ class World:
     loader: Loader
     touched: frozenset[str]
     listed: frozenset[str]
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.closure.rules import java, node, perl, python, ruby
+from builder.closure.rules import (
+    certificates,
+    dlopened,
+    gconv,
+    java,
+    listed,
+    locale,
+    node,
+    nss,
+    perl,
+    python,
+    ruby,
+    terminfo,
+)
 from builder.model import Keep
 from tracer.errors import UsageError
 
@@ -13,7 +26,20 @@ if TYPE_CHECKING:
 
     from builder.closure.rule import Rule
 
-RULES: tuple[Rule, ...] = (*node.RULES, *java.RULES, *perl.RULES, *python.RULES, *ruby.RULES)
+RULES: tuple[Rule, ...] = (
+    dlopened.RULE,
+    nss.RULE,
+    locale.RULE,
+    gconv.RULE,
+    terminfo.RULE,
+    certificates.RULE,
+    listed.RULE,
+    *python.RULES,
+    *node.RULES,
+    *java.RULES,
+    *ruby.RULES,
+    *perl.RULES,
+)
 
 _LEVELS = [*Keep]
 

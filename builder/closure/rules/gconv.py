@@ -1,0 +1,77 @@
+"""Character set converters of glibc: tables and modules that iconv(3) and setlocale(3) open."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from builder.closure.need import Need
+from builder.closure.rule import Rule
+from builder.closure.rules.clib import is_glibc
+from builder.closure.rules.locale import codeset, locale_names, normalised
+from builder.closure.text import read_text, words
+from builder.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from builder.closure.rule import World
+    from builder.images.root import Root
+
+_BUILT_IN = frozenset({"", "utf8", "ascii", "usascii", "ansix341968"})
+_DEEPEST = 8
+"""How many aliases of aliases are followed."""
+
+
+def gconv(world: World, path: str) -> Iterable[Need]:
+    """The tables beside a touched table or module; and the modules of the runs' charsets.
+
+    UTF-8 and ASCII are built into glibc.
+    """
+    folder, _, name = path.rpartition("/")
+    of_gconv = (
+        name.startswith("gconv-modules")
+        or folder.endswith("/gconv-modules.d")
+        or (folder.endswith("/gconv") and name.endswith(".so"))
+    )
+    if of_gconv and path in world.touched:
+        yield from _tables(world.root, folder.removesuffix("/gconv-modules.d"))
+    if is_glibc(path):
+        charsets = {codeset(name) for name in locale_names(world.around.env)}
+        wanted = sorted(name for name in charsets if normalised(name) not in _BUILT_IN)
+        for place in _folders(world, path) if wanted else ():
+            modules = [file for name in wanted for file in _modules(world.root, place, name)]
+            if modules:
+                yield from _tables(world.root, place)
+            for module in modules:
+                yield Need(f"{place}/{module}", Reason.GCONV, load=True)
+
+
+def _folders(world: World, libc: str) -> list[str]:
+    """Where the modules lie: ``GCONV_PATH``, and beside libc, or below /usr where that is not."""
+    beside = f"{os.path.dirname(libc)}/gconv"
+    named = world.around.env.get("GCONV_PATH", "").split(":")
+    found = [*filter(None, named), beside, f"/usr{beside}"]
+    return [place for place in dict.fromkeys(found) if world.root.resolve(place).exists]
+
+
+def _tables(root: Root, folder: str) -> Iterator[Need]:
+    more = f"{folder}/gconv-modules.d"
+    names = [f"{more}/{name}" for name in root.listdir(root.resolve(more).path)]
+    names += [f"{folder}/gconv-modules", f"{folder}/gconv-modules.cache"]
+    return (Need(name, Reason.GCONV) for name in names)
+
+
+def _modules(root: Root, folder: str, charset: str) -> list[str]:
+    """The module files of a charset, by the lines ``alias`` and ``module`` of gconv-modules."""
+    tables = [need.path for need in _tables(root, folder) if not need.path.endswith(".cache")]
+    lines = [line for table in tables for line in words(read_text(root, table))]
+    aliases = {line[1]: line[2] for line in lines if line[0] == "alias" and len(line) > 2}
+    name = f"{charset.upper()}//"
+    for _ in range(_DEEPEST):
+        name = aliases.get(name, name)
+    files = [line[3] for line in lines if line[0] == "module" and name in line[1:3]]
+    return sorted({file if file.endswith(".so") else f"{file}.so" for file in files})
+
+
+RULE = Rule(Reason.GCONV, gconv)

@@ -1,0 +1,50 @@
+"""Modules of the Name Service Switch, which glibc opens by the words of nsswitch.conf(5)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from builder.closure.need import Need
+from builder.closure.rule import Rule
+from builder.closure.rules.clib import is_glibc
+from builder.closure.text import read_text, words
+from builder.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.closure.rule import World
+
+CONFIGURATION = "/etc/nsswitch.conf"
+_FOR_HOSTS = ("/etc/host.conf", "/etc/gai.conf")
+"""What a look-up of hosts reads besides (host.conf(5), gai.conf(5))."""
+_ACTION = re.compile(r"\[[^]]*\]")
+
+
+def nss_modules(world: World, path: str) -> Iterable[Need]:
+    """``libnss_SERVICE.so.2`` of each service that a kept nsswitch.conf names, for each libc."""
+    if path != world.root.resolve(CONFIGURATION).path:
+        return
+    databases = services(read_text(world.root, CONFIGURATION))
+    libraries = sorted(filter(is_glibc, world.kept))
+    for service in sorted({name for names in databases.values() for name in names}):
+        for libc in libraries:
+            found = world.loader.find(f"libnss_{service}.so.2", libc)
+            if found is not None:
+                yield Need(found, Reason.NSS_MODULE, load=True)
+    if libraries and databases.get("hosts"):
+        for name in _FOR_HOSTS:
+            yield Need(name, Reason.NSS_MODULE)
+
+
+def services(text: str) -> dict[str, list[str]]:
+    """The services of each database; actions as ``[NOTFOUND=return]`` are none."""
+    found: dict[str, list[str]] = {}
+    for line in words(_ACTION.sub(" ", text.replace(":", ": "))):
+        if line[0].endswith(":"):
+            found[line[0][:-1]] = line[1:]
+    return found
+
+
+RULE = Rule(Reason.NSS_MODULE, nss_modules)
