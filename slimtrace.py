@@ -42,6 +42,7 @@ _COMMANDS = {
     "build": "builder.commands",
     "slim": "builder.slim",
     "verify": "builder.verify.commands",
+    "suggest": "builder.suggest.commands",
     "cache": "builder.sources.commands",
 }
 """Where each command lies, in the order of ``--help``."""

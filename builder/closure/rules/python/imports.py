@@ -77,6 +77,20 @@ def named(world: World, path: str) -> Iterator[Need]:
     yield from _news(world, path, found, Reason.PYTHON_STRING_IMPORT)
 
 
+def deferred(world: World, path: str) -> Iterator[str]:
+    """The files that an implied source would import later: in functions, or by a call.
+
+    No rule follows them.
+    """
+    modules = modules_of(world)
+    if not path.endswith(".py") or modules.is_touched(path) or not _is_source(world, path):
+        return
+    text = _read(world, path)[0]
+    names = exact(text)
+    for what in names.calls if names else ():
+        yield from _for_users(modules, path, modules.find(path, what))
+
+
 def _news(
     world: World, path: str, found: Callable[[Names], Iterable[str]], reason: Reason
 ) -> Iterator[Need]:

@@ -1,0 +1,142 @@
+"""What is suggested of what was neither touched nor implied, and in which order."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from traces import run_slimtrace
+from worlds import plant, trace
+
+from builder.images.root import Root
+from builder.options import BuildOptions
+from builder.pipeline import select
+from builder.suggest.rank import Suggestion, suggest
+from tracer.model import Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+ELF = b"\x7fELF\x02\x01\x01" + bytes(60)
+
+
+def suggestions(
+    tmp_path: Path,
+    tree: Mapping[str, str | bytes | None],
+    touched: Mapping[str, Iterable[Use]] | Iterable[str],
+    **options: tuple[str, ...],
+) -> tuple[Suggestion, ...]:
+    """For an app that ran in /app and touched these."""
+    top = plant(tmp_path / "root", {"/app": None, **tree})
+    ran = trace(top, touched, cwd="/app")
+    root = Root(str(top))
+    return suggest(ran, root, select(ran, root, BuildOptions(**options)))  # type: ignore[arg-type]
+
+
+def table(found: Iterable[Suggestion]) -> list[str]:
+    return [f"{each.path} {each.files}x{each.size} {each.why}" for each in found]
+
+
+def test_strongest_first(tmp_path: Path) -> None:
+    """Each kind of clue; and nothing of what is kept, secret, the kernel's, or too shallow."""
+    site = "/usr/lib/python3.11/site-packages"
+    tree: dict[str, str | bytes] = {
+        "/app/main.py": "import pkg\nOPEN = '/srv/data/names.txt'\nTEXT = 'words/de.txt'\n"
+        "BAD = '/proc/self/maps /usr /usr/share /app/main.py /nowhere/at/all /srv/key.pem'",
+        "/srv/data/names.txt": "12345",
+        "/srv/key.pem": "-----BEGIN PRIVATE KEY-----\n",
+        "/usr/share/x": "",
+        "/app/words/de.txt": "1",
+        "/app/plug_a.py": "",
+        "/app/plug_b.py": "",
+        "/app/tests/t.py": "",
+        "/app/.git/x.py": "",
+        "/app/bin": ELF + b"\0/srv/strings.db\0",
+        "/srv/strings.db": "123",
+        f"{site}/pkg/__init__.py": "import deep",
+        f"{site}/pkg/data.json": "{}",
+        f"{site}/deep.py": "def f():\n    import lazy",
+        f"{site}/lazy.py": "",
+        "/var/lib/dpkg/info/p.list": "/.\n/bin/p\n/etc/p.conf\n",
+        "/var/lib/dpkg/info/p.conffiles": "/etc/p.conf\n",
+        "/var/lib/dpkg/info/q.list": "/usr/bin/q\n",
+        "/var/lib/dpkg/info/q.conffiles": "/etc/q.conf\n",
+        "/etc/p.conf": "",
+        "/etc/q.conf": "",
+        "/usr/bin/p": "",
+    }
+    touched = {
+        "/app/main.py": [Use.READ],
+        "/app/bin": [Use.EXEC],
+        "/usr/bin/p": [Use.READ],
+        site: [Use.LIST],
+        "/app": [Use.LIST],
+        f"{site}/pkg/__init__.py": [Use.READ],
+    }
+    assert table(suggestions(tmp_path, tree, touched)) == [
+        "/app/words/de.txt 1x1 named in /app/main.py",
+        "/srv/data/names.txt 1x5 named in /app/main.py",
+        f"{site}/lazy.py 1x0 imported in a function of {site}/deep.py",
+        "/srv/strings.db 1x3 named in /app/bin",
+        "/app/plug_a.py 1x0 beside /app/main.py",
+        "/app/plug_b.py 1x0 beside /app/main.py",
+        "/etc/p.conf 1x0 a setting of the package p",
+        f"{site}/pkg/data.json 1x2 data of pkg, which was used",
+    ]
+
+
+def test_siblings_are_one_line(tmp_path: Path) -> None:
+    tree = {f"/app/templates/{name}.html": "1234" for name in "abcde"}
+    tree |= {f"/app/templates/mail/{name}.html": "1" for name in "ab"}
+    assert table(suggestions(tmp_path, tree, ["/app/templates/a.html"])) == [
+        "/app/templates/*.html 4x4 beside /app/templates/a.html".replace("4x4", "4x16"),
+        "/app/templates/mail/a.html 1x1 below the folder of /app/templates/a.html",
+        "/app/templates/mail/b.html 1x1 below the folder of /app/templates/a.html",
+    ]
+
+
+def test_a_directory_is_named_as_a_whole(tmp_path: Path) -> None:
+    tree = {"/app/main.sh": "cat /srv/data/all/*", "/srv/data/all/x": "1", "/srv/data/all/y/z": "2"}
+    found = table(suggestions(tmp_path, tree, ["/app/main.sh"]))
+    assert found == ["/srv/data/all 2x2 named in /app/main.sh"]
+
+
+def test_what_is_kept_or_left_out_is_not_suggested(tmp_path: Path) -> None:
+    tree = {"/app/main.sh": "cat /srv/a/x /srv/a/y", "/srv/a/x": "1", "/srv/a/y": "1"}
+    words = {"include": ("/srv/a/x",)}
+    found = table(suggestions(tmp_path, tree, ["/app/main.sh"], **words))
+    assert found == ["/srv/a/y 1x1 named in /app/main.sh"]
+    touched = ["/app/main.sh", "/srv/a/x"]
+    found = table(suggestions(tmp_path, tree, touched, exclude=("/srv/a/x",)))
+    assert found == ["/srv/a/y 1x1 named in /app/main.sh"]
+
+
+APP = """
+import json, sys
+def lazily(name):
+    module = __import__("plugin_" + name)
+    return open("data/greeting.txt").read() + module.WORD
+if len(sys.argv) > 1:
+    print(lazily(sys.argv[1]))
+"""
+
+
+def test_what_a_real_app_hides_is_in_the_first_lines(tmp_path: Path) -> None:
+    """A name that is put together, and a path; from this machine's whole root, without noise."""
+    app = {"/main.py": APP, "/plugin_a.py": "WORD = 'a'", "/data/greeting.txt": "hello"}
+    folder = str(plant(tmp_path / "app", app))
+    ran = str(tmp_path / "app.trace")
+    words = [os.path.realpath(sys.executable), "main.py"]
+    assert run_slimtrace("-q", "run", "-o", ran, "--", *words, cwd=folder).returncode == 0
+    done = run_slimtrace("suggest", ran, "--json")
+    assert done.returncode == 0, done.stderr
+    found = [each["path"] for each in json.loads(done.stdout)]
+    assert found.index(f"{folder}/data/greeting.txt") == 0
+    assert found.index(f"{folder}/plugin_a.py") < 5
+    assert len(found) <= 30
+    shown = run_slimtrace("suggest", ran, "--limit", "2")
+    assert f"--include {folder}/data/greeting.txt" in shown.stdout.splitlines()[0]
+    assert len(shown.stdout.splitlines()) == 2
