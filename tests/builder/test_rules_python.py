@@ -31,11 +31,12 @@ def implied(
     *,
     listed: Iterable[str] = (),
     without: tuple[str, ...] = (),
+    env: Mapping[str, str] | None = None,
 ) -> set[str]:
     """What is kept for this reason, or for any, and was not touched."""
     wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in touched]
     wanted += [Wanted(path, Reason.TOUCHED, is_listed=True) for path in listed]
-    around = Surroundings(("/usr/bin",), (), "/")
+    around = Surroundings(("/usr/bin",), (), "/", env or {})
     selection = expand(Root(str(top)), wanted, around, rules_of(Keep.CLOSURE, without))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
     reasons = {path: why.split(",") for path, why in found.items()}
@@ -267,6 +268,15 @@ def test_strings(tmp_path: Path, code: str, brought: str) -> None:
     found = implied(top, touched, Reason.PYTHON_STRING_IMPORT, listed=LISTED)
     names = set(brought.split()) - set(IN_PKG.split())
     assert found == {os.path.join(SITE, name) for name in names}
+
+
+def test_pythonpath(tmp_path: Path) -> None:
+    top, touched = planted(tmp_path, "def f():\n    import far")
+    plant(top, {"/opt/lib/far.py": ""})
+    assert implied(top, touched, listed=LISTED) == set()
+    env = {"PYTHONPATH": ":/nowhere:opt/lib"}
+    assert implied(top, touched, listed=LISTED, env=env) == {"/opt/lib/far.py"}
+    assert implied(top, touched, listed=("/opt/lib",)) == {"/opt/lib/far.py"}
 
 
 def test_each_rule_can_be_switched_off(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
 from builder.closure.rules.python.modules import modules_of
-from builder.closure.rules.python.source import Import, Names, exact, rough
+from builder.closure.rules.python.source import CALL, Import, Names, exact, rough
 from builder.model import Kind, Reason
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _MOST = 1 << 23
 """Bytes of a source that are read."""
 _SCRIPT = re.compile(rb"#![^\n]*python")
-_CALL = re.compile(r"import_module|__import__")
 _TESTS = re.compile(r"/(?:tests?/|conftest\.py$)")
 _TOOLS = re.compile(
     r"/(?:doctest|pdb|pydoc|turtle)\.py$"
@@ -101,7 +100,7 @@ def _news(
     # What begins a line outside any block needs no closer look.
     sure = Names(roughly.loads, frozenset(), frozenset())
     if not news <= {*found(sure)}:
-        is_deep = reason is Reason.PYTHON_STRING_IMPORT or _CALL.search(text) is not None
+        is_deep = reason is Reason.PYTHON_STRING_IMPORT or CALL.search(text) is not None
         names = _parsed(world, path, text, is_deep=is_deep)
         news = {*found(names), *found(sure)} - known if names else news
     for each in sorted(news):

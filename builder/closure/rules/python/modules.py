@@ -154,16 +154,17 @@ class Modules:
         return self._names[folder]
 
     def _import_roots(self, world: World) -> Iterator[str]:
-        """The directories above what was imported, and those that the import system listed.
+        """The directories above what was imported, of ``PYTHONPATH``, and those that were listed.
 
-        It reads the names of every directory in ``sys.path`` that it comes to.
+        The import system lists every directory in ``sys.path`` that it comes to.
         """
         folders = {_folder(path) for path in world.touched} - {None}
         tops = {self._top(folder) for folder in folders if folder is not None}
         if not tops:
             return
         listed = (each for each in world.listed if any(True for _ in self.submodules(each)))
-        for folder in {*tops, *listed}:
+        named = map(self._root.resolve, world.around.search_path("PYTHONPATH"))
+        for folder in {*tops, *listed, *(found.path for found in named)}:
             site = _SITE.search(folder)
             is_inside = site is not None and site.end() < len(folder)
             if not is_inside and folder.rpartition("/")[2] != CACHE and not self.is_package(folder):

@@ -51,10 +51,11 @@ _STATEMENT = re.compile(
     r"|import\b(?P<modules>(?:[^\n\\;#]|\\\r?\n)*))",
     re.MULTILINE,
 )
-_CALL = re.compile(
+CALL = re.compile(
     rf"(?:import_module|__import__)\s*\(\s*[rRuU]?[\"']+(?P<name>\.*{_DOTTED})[\"']"
     rf"(?:\s*,\s*(?:package\s*=\s*)?[\"'](?P<package>{_DOTTED})[\"'])?"
 )
+"""An import by a call with constant words."""
 _STRING = re.compile(rf"[\"'](?P<text>{_REFERENCE.pattern})[\"']")
 _FIRST_WORD = re.compile(rf"\s*({_DOTTED})")
 _COMMENT = re.compile(r"#[^\n]*")
@@ -66,7 +67,7 @@ def rough(text: str) -> Names:
     What stands at the beginning of a line counts as imported while the source is loaded.
     """
     loads: set[Import] = set()
-    calls = {_called(match["name"], match["package"] or "") for match in _CALL.finditer(text)}
+    calls = {_called(match["name"], match["package"] or "") for match in CALL.finditer(text)}
     for match in _STATEMENT.finditer(text):
         (calls if match["indent"] else loads).update(_imports(match))
     strings = (match["text"] for match in _STRING.finditer(text))
