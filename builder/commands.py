@@ -93,6 +93,14 @@ def build(
     cmd: Annotated[
         str | None, typer.Option(metavar="WORDS", help="The words after the entrypoint.")
     ] = None,
+    default_run: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Which run the image starts, as show numbers them: its command, directory, user, "
+            "variables and stop signal.",
+        ),
+    ] = 1,
     workdir: Annotated[
         str | None, typer.Option(metavar="DIR", help="The image's directory; else the run's.")
     ] = None,
@@ -149,7 +157,7 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
     }
     plain = (
         *("keep", "user", "grant_read", "grant_write", "allow_changed"),
-        *("workdir", "stop_signal", "tag"),
+        *("workdir", "stop_signal", "tag", "default_run"),
     )
     said: dict[str, Any] = {name: tuple(given[option] or ()) for name, option in many.items()}
     return BuildOptions(

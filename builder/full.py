@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder.defaultrun import no_run
 from builder.images.base import BaseConfig
 from builder.images.layered import LayeredTree
 from builder.images.root import Root
@@ -30,7 +31,7 @@ def full_image(trace: Trace) -> Full:
     """
     runs = {run.image_digest or run.image: run for run in trace.runs}
     if not runs:
-        raise SlimtraceError("cannot build from the trace: it has no run", "trace the app again")
+        raise no_run()
     if len(runs) > 1:
         names = ", ".join(sorted(run.image for run in runs.values()))
         raise SlimtraceError(

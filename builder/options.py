@@ -27,6 +27,7 @@ class BuildOptions:
     :ivar healthcheck: whether the full image's is taken over.
     :ivar tag: the image's name in its destination, None for the destination's own.
     :ivar labels: ``NAME=VALUE`` words over the full image's.
+    :ivar default_run: which run the image starts, from 1.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 
@@ -50,3 +51,4 @@ class BuildOptions:
     volumes: tuple[str, ...] = ()
     healthcheck: bool = True
     source_date_epoch: int | None = None
+    default_run: int = 1

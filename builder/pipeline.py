@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
 from builder.closure.rules import rules_of
+from builder.defaultrun import default_run
 from builder.folders import as_traced
 from builder.full import full_image
 from builder.globs import compile_glob, exclude, include
@@ -69,9 +70,10 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
     to = parse_destination(destination, options.tag)
     to.prepare()
     trace = read_trace(traces)
+    run = default_run(trace, options.default_run)
     root, base = full_image(trace)
     selection = select(trace, root, options)
-    user = image_user(root, trace.runs[0], options.user)
+    user = image_user(root, run, options.user)
     config = image_config(trace, selection, user, options, base)
     selection = warn_of_healthcheck(selection, root, config)
     with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
@@ -105,7 +107,7 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
 def _policies(
     trace: Trace, root: Root, options: BuildOptions, written: Collection[str]
 ) -> list[Callable[[Selection], Selection]]:
-    user = image_user(root, trace.runs[0], options.user)
+    user = image_user(root, default_run(trace, options.default_run), options.user)
     unwanted = tuple(compile_glob(root, pattern) for pattern in options.exclude)
     allowed = [compile_glob(root, pattern) for pattern in options.allow_secret]
 

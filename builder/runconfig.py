@@ -1,4 +1,4 @@
-"""How the image starts: the first run's command, as an OCI image configuration tells it."""
+"""How the image starts: the default run's command, as an OCI image configuration tells it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from builder.closure.need import DEFAULT_PATH
+from builder.defaultrun import default_run
 from builder.model import ImageConfig, Kind
 from builder.record import write_record
 from builder.words import pairs, port
@@ -39,7 +40,7 @@ def image_config(
     :param user: uid and gid, from :func:`image_user`.
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
-    run = trace.runs[0]
+    run = default_run(trace, options.default_run)
     entrypoint, cmd = _start(run.command, options)
     listening = [f"{heard.port}/{heard.protocol}" for heard in trace.listening]
     return ImageConfig(

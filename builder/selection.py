@@ -77,9 +77,9 @@ def pick(
     if changed and not allow_changed:
         raise _changed_error(changed)
     dropped += [Dropped(path.path, "the app made it") for path in trace.with_state(State.CREATED)]
-    cwd = [Wanted(run.cwd, Reason.TOUCHED) for run in trace.runs[:1]]
+    cwds = [Wanted(cwd, Reason.TOUCHED) for cwd in dict.fromkeys(run.cwd for run in trace.runs)]
     warnings = _changed_warnings(changed) + _gap_warnings(trace)
-    return Picked((*wanted, *cwd), tuple(dropped), warnings, directories)
+    return Picked((*wanted, *cwds), tuple(dropped), warnings, directories)
 
 
 def settle(selection: Selection, picked: Picked, warnings: tuple[str, ...] = ()) -> Selection:

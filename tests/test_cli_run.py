@@ -77,7 +77,7 @@ def test_show_tells_people_what_ran(slimtrace: Slimtrace, traced: Trace) -> None
     run = traced(["sh", "-c", "cat a nope; exit 4"], tree={"a": ""})
     shown = slimtrace("show", run.trace)
     assert (shown.returncode, shown.stderr) == (0, "")
-    for word in ("run 0: sh -c cat a nope; exit 4", "exit status 4", "cat a nope", "missing"):
+    for word in ("run 1: sh -c cat a nope; exit 4", "exit status 4", "cat a nope", "missing"):
         assert word in shown.stdout
 
 

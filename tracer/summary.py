@@ -18,7 +18,7 @@ _WIDTH = 100
 
 def summary(trace: Trace) -> Iterator[str]:
     """Lines of plain text."""
-    for number, run in enumerate(trace.runs):
+    for number, run in enumerate(trace.runs, start=1):
         yield from _run(number, run)
     files = trace.with_state(State.FILE)
     yield ""

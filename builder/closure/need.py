@@ -35,7 +35,7 @@ class Surroundings:
     :ivar path: directories of ``PATH``, absolute.
     :ivar library_path: elements of ``LD_LIBRARY_PATH``, absolute; ``$ORIGIN`` and the like
         stand as written.
-    :ivar cwd: the first run's working directory.
+    :ivar cwd: the first run's working directory, from which relative names in files count.
     :ivar env: the variables of all runs; where they differ, the first run's.
     """
 

@@ -153,9 +153,9 @@ class _Verification:
             below = os.path.join(folder, "below")
             os.mkdir(below)
             show_absent(below, self.full, Root(opened.root))
-            for number, run in enumerate(trace.runs):
+            for number, run in enumerate(trace.runs, start=1):
                 place = os.path.join(folder, f"{number}.trace")
-                again = partial(self.rerun, is_default=number == 0, below=below)
+                again = partial(self.rerun, is_default=number == self.made.default_run, below=below)
                 outcomes.append(_repeat(again, opened, run, place))
                 if os.path.exists(place):
                     seen.append(place)

@@ -1,0 +1,158 @@
+"""A service and its jobs in one image: every run's command works there, one is the default."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from parts import need_root
+from traces import SECONDS, fails, grow, run_slimtrace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYTHON = os.path.realpath(sys.executable)
+TREE = {
+    "service/app.py": """
+import http.server, pathlib, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(pathlib.Path("page.html").read_bytes())
+    def log_message(self, *words):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+""",
+    "service/page.html": "hello",
+    "jobs/migrate.py": """
+import pathlib, sqlite3
+base = sqlite3.connect(":memory:")
+base.executescript(pathlib.Path("schema.sql").read_text())
+print(base.execute("select count(*) from users").fetchone())
+""",
+    "jobs/schema.sql": "create table users (name text); insert into users values ('a');",
+    "empty/": "",
+}
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Path:
+    """A folder with ``app.trace`` of three runs: a service, a migration, a job in an empty place."""
+    grow(str(tmp_path), TREE)
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/"
+    driven = ("--ready", url, "--exec", "true", "--stop-signal", "INT")
+    (tmp_path / "port").write_text(str(port))
+    _trace(tmp_path, "service", *driven, "--", PYTHON, "app.py", str(port))
+    _trace(tmp_path, "jobs", "--append", "--", PYTHON, "migrate.py")
+    _trace(tmp_path, "empty", "--append", "--", PYTHON, "-c", "import os; print(os.listdir('.'))")
+    return tmp_path
+
+
+def _trace(folder: Path, where: str, *words: str) -> None:
+    done = run_slimtrace("-q", "run", "-o", f"{folder}/app.trace", *words, cwd=f"{folder}/{where}")
+    assert "Traceback" not in done.stderr.replace("KeyboardInterrupt", ""), done.stderr
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _build(folder: Path, to: str, *words: str) -> None:
+    done = run_slimtrace("-q", "build", f"{folder}/app.trace", "-o", to, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def _start(tree: Path, cwd: Path, *words: str) -> subprocess.Popen[str]:
+    def enter() -> None:
+        os.chroot(tree)
+        os.chdir(cwd)
+
+    return subprocess.Popen(
+        words,
+        preexec_fn=enter,  # noqa: PLW1509 -- nothing else runs here
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={},
+    )
+
+
+def _get(url: str) -> bytes:
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                body: bytes = answer.read()
+                return body
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def test_a_service_and_its_jobs_run_from_one_image(traced: Path) -> None:
+    need_root()
+    tree = traced / "slim"
+    _build(traced, f"rootfs:{tree}")
+    job = _start(tree, traced / "jobs", PYTHON, "migrate.py")
+    assert (job.communicate(timeout=SECONDS)[0], job.returncode) == ("(1,)\n", 0)
+    job = _start(tree, traced / "empty", PYTHON, "-c", "import os; print(os.listdir('.'))")
+    assert (job.communicate(timeout=SECONDS)[0], job.returncode) == ("[]\n", 0)
+    port = (traced / "port").read_text()
+    service = _start(tree, traced / "service", PYTHON, "app.py", port)
+    try:
+        assert _get(f"http://127.0.0.1:{port}/") == b"hello"
+    finally:
+        service.kill()
+        service.communicate(timeout=SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("number", "cwd", "words", "signal"),
+    [(1, "service", ["app.py", "PORT"], "SIGINT"), (2, "jobs", ["migrate.py"], None)],
+)
+def test_the_default_run(
+    traced: Path, number: int, cwd: str, words: list[str], signal: str | None
+) -> None:
+    _build(traced, f"oci:{traced}/slim:latest", "--default-run", str(number))
+    config = _config(traced / "slim")
+    port = (traced / "port").read_text()
+    assert config["Entrypoint"] == [PYTHON]
+    assert config["Cmd"] == [word.replace("PORT", port) for word in words]
+    assert config["WorkingDir"] == f"{traced}/{cwd}"
+    assert config.get("StopSignal") == signal
+    shown = run_slimtrace("show", f"{traced}/app.trace").stdout
+    assert f"run {number}: {PYTHON} {words[0]}" in shown
+
+
+def _config(layout: Path) -> dict[str, Any]:
+    def blob(digest: str) -> Any:
+        return json.loads((layout / "blobs" / digest.replace(":", "/")).read_text())
+
+    (manifest,) = json.loads((layout / "index.json").read_text())["manifests"]
+    found: dict[str, Any] = blob(blob(manifest["digest"])["config"]["digest"])["config"]
+    return found
+
+
+@pytest.mark.parametrize("number", ["0", "4", "-1"])
+def test_a_run_that_there_is_not(traced: Path, number: str) -> None:
+    done = run_slimtrace(
+        *("build", f"{traced}/app.trace", "-o", f"{traced}/x.tar", "--default-run", number)
+    )
+    fails(
+        done,
+        2,
+        f"cannot use --default-run {number}: the trace has 3 runs",
+        "slimtrace show TRACE numbers them",
+    )
+    assert not (traced / "x.tar").exists()
