@@ -28,6 +28,8 @@ Examples:
   slimtrace build idle.trace busy.trace -o oci:app:v1 --json
 
   slimtrace build slimtrace.trace -o app.tar --include '/usr/share/zoneinfo/**' --user 65532:65532
+
+  slimtrace build app.trace -o app.tar --default-run 2 --drop-process curl --drop-process '*pytest*'
 """
 
 
@@ -49,6 +51,18 @@ def build(
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Leave these paths out; wins.")
+    ] = None,
+    drop_process: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Leave out what only these processes and their descendants touched: by program, "
+            "its name or command line, as curl or '*pytest*'; * crosses / and blanks.",
+        ),
+    ] = None,
+    only_process: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Keep only what these and their descendants touched."),
     ] = None,
     keep: Annotated[
         Keep,
@@ -154,6 +168,8 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         "expose": "expose",
         "volumes": "volume",
         "labels": "label",
+        "drop_process": "drop_process",
+        "only_process": "only_process",
     }
     plain = (
         *("keep", "user", "grant_read", "grant_write", "allow_changed"),

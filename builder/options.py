@@ -28,6 +28,10 @@ class BuildOptions:
     :ivar tag: the image's name in its destination, None for the destination's own.
     :ivar labels: ``NAME=VALUE`` words over the full image's.
     :ivar default_run: which run the image starts, from 1.
+    :ivar drop_process: globs of processes whose touches do not count; ``only_process`` of the only
+        ones whose do.
+    :ivar image: where the full image lies now, as ``run --image`` takes it; None for where the
+        runs saw it.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 
@@ -52,3 +56,6 @@ class BuildOptions:
     healthcheck: bool = True
     source_date_epoch: int | None = None
     default_run: int = 1
+    drop_process: tuple[str, ...] = ()
+    only_process: tuple[str, ...] = ()
+    image: str | None = None

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder.attribution import attribute
 from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
 from builder.closure.rules import rules_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from builder.images.root import Root
     from builder.model import Image, Selection
     from builder.options import BuildOptions
-    from tracer.model import Trace
+    from tracer.model import Run, Trace
 
 
 def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:
@@ -89,25 +90,29 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
 
     :raises SlimtraceError: files changed since the run, or one cannot be read.
     """
+    run = default_run(trace, options.default_run)
     included = include(root, options.include)
     globs = tuple(compile_glob(root, pattern) for pattern in options.include)
+    attributed = attribute(trace, options.drop_process, options.only_process, options.default_run)
+    trace = attributed.trace
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
     written = folders_written(trace, root)
     healed = [Wanted(path, Reason.HEALED, load=True, execute=True) for path in trace.healed]
     wanted = (*picked.wanted, *written.values(), *included.wanted, *healed)
     rules = rules_of(options.keep, options.without_rules)
     selection = expand(root, wanted, Surroundings.of(trace.runs), rules)
-    selection = settle(selection, picked, included.warnings)
+    picked = replace(picked, dropped=(*attributed.dropped, *picked.dropped))
+    selection = settle(selection, picked, (*attributed.warnings, *included.warnings))
     selection = as_traced(selection, picked.directories, live=root.root == "/")
-    for step in _policies(trace, root, options, written):
+    for step in _policies(trace, run, root, options, written):
         selection = step(selection)
     return selection
 
 
 def _policies(
-    trace: Trace, root: Root, options: BuildOptions, written: Collection[str]
+    trace: Trace, run: Run, root: Root, options: BuildOptions, written: Collection[str]
 ) -> list[Callable[[Selection], Selection]]:
-    user = image_user(root, default_run(trace, options.default_run), options.user)
+    user = image_user(root, run, options.user)
     unwanted = tuple(compile_glob(root, pattern) for pattern in options.exclude)
     allowed = [compile_glob(root, pattern) for pattern in options.allow_secret]
 

@@ -45,7 +45,7 @@ print(base.execute("select count(*) from users").fetchone())
 
 @pytest.fixture
 def traced(tmp_path: Path) -> Path:
-    """A folder with ``app.trace`` of three runs: a service, a migration, a job in an empty place."""
+    """A folder with ``app.trace`` of a service, a migration and a job in an empty place."""
     grow(str(tmp_path), TREE)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/"
@@ -59,7 +59,7 @@ def traced(tmp_path: Path) -> Path:
 
 def _trace(folder: Path, where: str, *words: str) -> None:
     done = run_slimtrace("-q", "run", "-o", f"{folder}/app.trace", *words, cwd=f"{folder}/{where}")
-    assert "Traceback" not in done.stderr.replace("KeyboardInterrupt", ""), done.stderr
+    assert "slimtrace: " not in done.stderr, done.stderr
 
 
 def _free_port() -> int:
@@ -92,7 +92,7 @@ def _get(url: str) -> bytes:
     until = time.monotonic() + SECONDS
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 -- ours
                 body: bytes = answer.read()
                 return body
         except OSError:
