@@ -39,6 +39,7 @@ _COMMANDS = {
     "run": "tracer.commands.run",
     "attach": "tracer.commands.attach",
     "show": "tracer.commands.show",
+    "merge": "tracer.commands.merge",
     "build": "builder.commands",
     "slim": "builder.slim",
     "verify": "builder.verify.commands",

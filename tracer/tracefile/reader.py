@@ -43,7 +43,7 @@ def read_trace(paths: str | Iterable[str]) -> Trace:
     fold = _Fold()
     for path in [paths] if isinstance(paths, str) else paths:
         fold.begin_file(path)
-        for number, line in _lines(path):
+        for number, line in lines(path):
             try:
                 fold.add(line)
             # Messages show values, and Python nests no repr() as deep as orjson nests lists.
@@ -55,7 +55,11 @@ def read_trace(paths: str | Iterable[str]) -> Trace:
     return fold.trace()
 
 
-def _lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The whole lines after the first, each with its number.
+
+    :raises TraceFileError: as :func:`read_trace` does, but for lines that are damaged within.
+    """
     try:
         with open(path, "rb") as file:
             first = file.readline()
