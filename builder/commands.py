@@ -45,6 +45,15 @@ def build(
             "docker-archive:FILE, rootfs:DIR or tar:FILE.",
         ),
     ],
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Where the full image lies now, as run --image takes it: it was moved or renamed, "
+            "or the trace is another machine's, or of several images. rootfs:/ is this machine.",
+        ),
+    ] = None,
     include: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="Keep these paths too; ** crosses directories."),
@@ -173,7 +182,7 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
     }
     plain = (
         *("keep", "user", "grant_read", "grant_write", "allow_changed"),
-        *("workdir", "stop_signal", "tag", "default_run"),
+        *("workdir", "stop_signal", "tag", "default_run", "image"),
     )
     said: dict[str, Any] = {name: tuple(given[option] or ()) for name, option in many.items()}
     return BuildOptions(

@@ -72,7 +72,7 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
     to.prepare()
     trace = read_trace(traces)
     run = default_run(trace, options.default_run)
-    root, base = full_image(trace)
+    root, base, warnings = full_image(trace, options.image)
     selection = select(trace, root, options)
     user = image_user(root, run, options.user)
     config = image_config(trace, selection, user, options, base)
@@ -81,7 +81,7 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
         layer = write_layer(selection.entries.values(), folder)
         image = make_image(layer, config)
         to.write(image, selection.entries.values())
-    selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
+    selection = replace(selection, warnings=(*warnings, *selection.warnings, *to.warnings))
     return Made(image, str(to), selection, root)
 
 

@@ -108,7 +108,7 @@ def _checked(given: dict[str, Any]) -> BuildOptions:
     from builder.images.destination import parse_destination  # noqa: PLC0415 -- as below
     from builder.words import check_options  # noqa: PLC0415
 
-    words = {**given, **dict.fromkeys(_OF_THE_RUN)}
+    words = {**given, **dict.fromkeys((*_OF_THE_RUN, "image"))}  # that is where it runs
     if given["image"] is not None:
         words |= dict.fromkeys(_OF_THE_APP)
     options = build_options(words)

@@ -101,7 +101,7 @@ def build_verified(
     """
     parse_destination(destination, build_options.tag).prepare()
     become_root()
-    full = full_image(read_trace(traces)).root
+    full = full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
     verdict = verification.healed(verification.examine_built())
     return make([*traces], destination, build_options), replace(verdict, image=destination)
