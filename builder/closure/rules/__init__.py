@@ -13,6 +13,7 @@ from builder.closure.rules import (
     locale,
     node,
     nss,
+    package,
     perl,
     python,
     ruby,
@@ -39,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     *java.RULES,
     *ruby.RULES,
     *perl.RULES,
+    package.RULE,
 )
 
 _LEVELS = [*Keep]

@@ -1,0 +1,45 @@
+"""apk's database (apk-tools, doc/apk.5; wiki.alpinelinux.org, "Apk spec"): one stanza a package.
+
+``P`` name, ``V`` version, ``A`` architecture, ``o`` origin; ``F`` a directory, and after it ``R``
+each file in it, relative to the root.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.closure.text import read_text
+from builder.packages.package import Package
+
+if TYPE_CHECKING:
+    from builder.images.root import Root
+
+_DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
+_MOST = 1 << 28
+
+
+def apk_packages(root: Root) -> list[Package]:
+    """What is installed, in the database's order; empty where apk has none."""
+    for place in _DATABASES:
+        text = read_text(root, place, _MOST)
+        if text:
+            return [_package(block) for block in text.split("\n\n") if block.strip()]
+    return []
+
+
+def _package(block: str) -> Package:
+    fields: dict[str, str] = {}
+    folder = ""
+    files = []
+    for line in block.split("\n"):
+        name, _, value = line.partition(":")
+        if name == "F":
+            folder = f"/{value}" if value else ""
+            files.append(folder or "/")
+        elif name == "R":
+            files.append(f"{folder}/{value}")
+        else:
+            fields.setdefault(name, value)
+    called, version = fields.get("P", ""), fields.get("V", "")
+    source = fields.get("o", called)
+    return Package("apk", called, version, fields.get("A", ""), source, version, tuple(files))

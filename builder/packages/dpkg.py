@@ -1,0 +1,89 @@
+"""dpkg's database (dpkg(1), FILES): stanzas in ``status``, files in ``info/NAME[:ARCH].list``.
+
+Images without dpkg itself ("distroless") have a stanza for each package in ``status.d``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.closure.text import read_text
+from builder.packages.package import Package
+from builder.packages.stanzas import stanzas
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.images.root import Root
+
+ADMIN = "/var/lib/dpkg"
+_MOST = 1 << 28
+_THERE = ("installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+
+
+class Diversion(NamedTuple):
+    """``by`` moved the file that others install as ``original`` to ``to``; ":" is the admin."""
+
+    original: str
+    to: str
+    by: str
+
+
+def dpkg_packages(root: Root) -> list[Package]:
+    """What is installed, by name; empty where dpkg has no database.
+
+    A file that was diverted is listed where it was moved to (dpkg-divert(1)).
+    """
+    names = set(root.listdir(root.resolve(f"{ADMIN}/info").path))
+    moved = {divert.original: divert for divert in diversions(root)}
+    found = []
+    for stanza in stanzas(read_text(root, f"{ADMIN}/status", _MOST)):
+        if stanza.get("Status", "").rpartition(" ")[2] not in _THERE:
+            continue
+        name, architecture = stanza.get("Package", ""), stanza.get("Architecture", "")
+        stem = f"{name}:{architecture}" if f"{name}:{architecture}.list" in names else name
+        listing = f"{ADMIN}/info/{stem}.list"
+        files = [line for line in read_text(root, listing, _MOST).split("\n") if line]
+        if not moved.keys().isdisjoint(files):
+            files = [_where(moved.get(file), file, name) for file in files]
+        found.append(_package(stanza, files, (listing,)))
+    return found + _distroless(root)
+
+
+def diversions(root: Root) -> list[Diversion]:
+    """The lines of ``diversions``, three for each."""
+    lines = read_text(root, f"{ADMIN}/diversions", _MOST).split("\n")
+    return [Diversion(*lines[at : at + 3]) for at in range(0, len(lines) - 2, 3)]
+
+
+def _where(divert: Diversion | None, file: str, name: str) -> str:
+    return file if divert is None or divert.by == name else divert.to
+
+
+def _distroless(root: Root) -> list[Package]:
+    folder = f"{ADMIN}/status.d"
+    found = []
+    for name in root.listdir(root.resolve(folder).path):
+        if name.endswith(".md5sums"):
+            continue
+        place, sums = f"{folder}/{name}", f"{folder}/{name}.md5sums"
+        files = [line.partition("  ")[2] for line in read_text(root, sums, _MOST).split("\n")]
+        for stanza in stanzas(read_text(root, place)):
+            paths = [f"/{file.removeprefix('./').lstrip('/')}" for file in files if file]
+            found.append(_package(stanza, paths, (place, sums)))
+    return found
+
+
+def _package(stanza: Mapping[str, str], files: list[str], records: tuple[str, ...]) -> Package:
+    name, version = stanza.get("Package", ""), stanza.get("Version", "")
+    source, _, given = stanza.get("Source", name).partition(" ")  # ``name (version)``
+    return Package(
+        "deb",
+        name,
+        version,
+        stanza.get("Architecture", ""),
+        source,
+        given.strip("()") or version,
+        tuple(file for file in files if file != "/."),
+        records,
+    )

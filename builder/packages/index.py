@@ -1,0 +1,75 @@
+"""The packages of one full image, and whose a file is."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from builder.model import Kind
+from builder.packages.apk import apk_packages
+from builder.packages.dpkg import dpkg_packages
+from builder.packages.languages import Languages
+from builder.packages.rpm import rpm_packages
+
+if TYPE_CHECKING:
+    from builder.images.root import Root
+    from builder.packages.package import Package
+
+
+class PackageIndex:
+    """The installed packages of a root, read when they are first asked for.
+
+    OS packages' databases are read whole; languages' as files of them are asked for.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._languages = Languages(root)
+
+    @cached_property
+    def system(self) -> tuple[Package, ...]:
+        """The OS packages of all databases that are there.
+
+        :raises SlimtraceError: a database cannot be read.
+        """
+        root = self._root
+        return (*dpkg_packages(root), *apk_packages(root), *rpm_packages(root))
+
+    def owners(self, path: str) -> tuple[Package, ...]:
+        """The packages that installed the file at an own path: the OS's, then a language's.
+
+        Both, where a distribution packages what a language's tools can also tell of.
+
+        :raises SlimtraceError: a database cannot be read.
+        """
+        found = [self._by_file[name] for name in self._spellings(path) if name in self._by_file]
+        return (*(self.system[at] for at in found[:1]), *self._languages.owners(path))
+
+    @cached_property
+    def _by_file(self) -> dict[str, int]:
+        """Listed path → place in :attr:`system`; the first package that lists it.
+
+        Paths stay as listed: to resolve some hundred thousand would take seconds.
+        """
+        found: dict[str, int] = {}
+        for at in range(len(self.system) - 1, -1, -1):
+            found.update(dict.fromkeys(self.system[at].files, at))
+        return found
+
+    def _spellings(self, path: str) -> list[str]:
+        """How a database may list an own path.
+
+        dpkg lists files of /usr/lib as /lib's, where /lib leads there (wiki.debian.org/UsrMerge).
+        """
+        others = [
+            f"{link}{path[len(to) :]}" for link, to in self._links if path.startswith(f"{to}/")
+        ]
+        return [path, *others]
+
+    @cached_property
+    def _links(self) -> list[tuple[str, str]]:
+        """The symlinks in / that lead to directories, and where."""
+        links = [f"/{name}" for name in self._root.listdir("/")]
+        links = [link for link in links if self._root.kind(link) is Kind.SYMLINK]
+        found = ((link, self._root.resolve(link)) for link in links)
+        return [(link, to.path) for link, to in found if to.exists and to.path != "/"]

@@ -1,0 +1,117 @@
+"""Distributions that languages' own installers made, found from a file in them upwards.
+
+Python: ``RECORD`` (packaging.python.org, "Recording installed projects") or ``installed-files.txt``
+beside the modules. Node: the package's folder below ``node_modules``. Ruby: the gem's folder, and
+its specification.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import orjson
+
+from builder.closure.text import read_text
+from builder.model import Kind
+from builder.packages.package import Package
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from builder.images.root import Root
+
+_SITE = re.compile(r"(.*/(?:site|dist)-packages)/")
+_MODULE = re.compile(r"(.*/node_modules/((?:@[^/]+/)?[^/@.][^/]*))/")
+_GEM = re.compile(r"(.*)/gems/([^/]+)-([0-9][^/-]*(?:-[^/]+)?)/")
+_MOST = 1 << 26
+
+
+class Languages:
+    """The distributions of one full image, each read once."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._site = lru_cache(maxsize=None)(self._read_site)
+        self._folder = lru_cache(maxsize=None)(self._read_folder)
+
+    def owners(self, path: str) -> Iterator[Package]:
+        """The distributions that the file at an own path is of."""
+        site = _SITE.match(path)
+        if site and (found := self._site(site.group(1)).get(path)):
+            yield found
+        for pattern in (_MODULE, _GEM):
+            match = pattern.match(path)
+            if match and (package := self._folder(pattern is _GEM, *match.groups())):
+                yield package
+
+    def _read_site(self, site: str) -> Mapping[str, Package]:
+        by_file: dict[str, Package] = {}
+        for name in self._root.listdir(site):
+            if name.endswith((".dist-info", ".egg-info")):
+                package = _python(self._root, site, name)
+                for file in package.files if package else ():
+                    by_file.setdefault(file, package)  # type: ignore[arg-type]
+        return by_file
+
+    def _read_folder(self, gem: bool, *groups: str) -> Package | None:
+        return _ruby(self._root, *groups) if gem else _node(self._root, *groups)
+
+
+def _python(root: Root, site: str, name: str) -> Package | None:
+    """None where the distribution does not say what it installed."""
+    place = f"{site}/{name}"
+    record = read_text(root, f"{place}/RECORD", _MOST)
+    if record:
+        names = [row[0] for row in csv.reader(record.splitlines()) if row]
+        files = tuple(os.path.normpath(os.path.join(site, file)) for file in names)
+    else:
+        names = read_text(root, f"{place}/installed-files.txt", _MOST).splitlines()
+        files = tuple(os.path.normpath(os.path.join(place, file)) for file in names if file)
+    if not files:
+        return None
+    text = read_text(root, f"{place}/METADATA") or read_text(root, f"{place}/PKG-INFO")
+    found = dict(re.findall(r"^(Name|Version):\s*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
+    stem = name.rpartition(".")[0].split("-")
+    called, version = found.get("Name", stem[0]), found.get("Version", "".join(stem[1:2]))
+    return Package("pypi", called, version, source=called, files=files, records=(place,))
+
+
+def _node(root: Root, folder: str, name: str) -> Package | None:
+    try:
+        said = orjson.loads(read_text(root, f"{folder}/package.json"))
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or root.kind(folder) is not Kind.DIRECTORY:
+        return None
+    called, version = str(said.get("name", name)), str(said.get("version", ""))
+    files = tuple(_below(root, folder, "node_modules"))
+    return Package("npm", called, version, source=called, files=files)
+
+
+def _ruby(root: Root, home: str, name: str, version: str) -> Package | None:
+    """``HOME/gems/NAME-VERSION``, ``HOME/specifications`` and ``HOME/extensions``."""
+    full = f"{name}-{version}"
+    specification = f"{home}/specifications/{full}.gemspec"
+    if not root.resolve(specification).exists:
+        return None
+    files = [specification, *_below(root, f"{home}/gems/{full}")]
+    extensions = f"{home}/extensions"
+    for platform in root.listdir(extensions):
+        for abi in root.listdir(f"{extensions}/{platform}"):
+            files += _below(root, f"{extensions}/{platform}/{abi}/{full}")
+    version, _, platform = version.partition("-")
+    return Package("gem", name, version, platform, name, version, tuple(files), (specification,))
+
+
+def _below(root: Root, folder: str, but: str = "") -> Iterator[str]:
+    """Everything in a folder that is no directory, but for folders of one name."""
+    for name in root.listdir(folder):
+        path = f"{folder}/{name}"
+        if root.kind(path) is not Kind.DIRECTORY:
+            yield path
+        elif name != but:
+            yield from _below(root, path, but)

@@ -1,0 +1,102 @@
+"""rpm's database since 4.16: SQLite, each package's header a blob (rpm.org, "RPM V4 header").
+
+A header blob is two big-endian counts (index entries, bytes of data), the entries of four words
+each (tag, type, offset, count), and the data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import struct
+import tempfile
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from builder.model import Kind
+from builder.packages.package import Package
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from builder.images.root import Root
+
+_FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
+_OLD = {"Packages": "a Berkeley database", "Packages.db": "an ndb database"}
+_INT32, _STRING, _STRINGS, _I18N = 4, 6, 8, 9
+_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE = 1000, 1001, 1002, 1003, 1022, 1044
+_INDEXES, _BASENAMES, _DIRNAMES = 1116, 1117, 1118
+_TAGS = {_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE, _INDEXES, _BASENAMES, _DIRNAMES}
+
+Values = list[str | int]
+
+
+def rpm_packages(root: Root) -> list[Package]:
+    """What is installed, by name; empty where rpm has no database.
+
+    :raises SlimtraceError: there is one that cannot be read: of an older rpm, or damaged.
+    """
+    for folder in _FOLDERS:
+        place = root.resolve(f"{folder}/rpmdb.sqlite")
+        if place.exists and root.kind(place.path) is Kind.FILE:
+            return sorted(_read(root, place.path), key=lambda package: package.name)
+    for folder in _FOLDERS:
+        for name, kind in _OLD.items():
+            if root.resolve(f"{folder}/{name}").exists:
+                raise SlimtraceError(
+                    f"cannot read {folder}/{name}: it is {kind}, as rpm had before 4.16",
+                    "convert it in the full image: rpmdb --rebuilddb with a newer rpm",
+                )
+    return []
+
+
+def _read(root: Root, path: str) -> list[Package]:
+    """From a copy: what was written last may lie in the log beside it, which SQLite merges."""
+    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        for suffix in ("", "-wal"):
+            if root.kind(path + suffix) is Kind.FILE:
+                with root.open(path + suffix) as file, open(f"{folder}/db{suffix}", "wb") as copy:
+                    shutil.copyfileobj(file, copy)
+        try:
+            with closing(sqlite3.connect(os.path.join(folder, "db"))) as database:
+                blobs = [row[0] for row in database.execute("SELECT blob FROM Packages")]
+            return [package for blob in blobs if (package := _package(blob)).name != "gpg-pubkey"]
+        except (sqlite3.Error, struct.error, LookupError, ValueError) as error:
+            raise SlimtraceError(f"cannot read {path}: it is damaged ({error})") from error
+
+
+def _package(blob: bytes) -> Package:
+    tags = header(blob)
+
+    def text(tag: int) -> str:
+        return str(tags[tag][0]) if tags.get(tag) else ""
+
+    pairs = zip(tags.get(_INDEXES, []), tags.get(_BASENAMES, []), strict=True)
+    folders: dict[str | int, str | int] = dict(enumerate(tags.get(_DIRNAMES, [])))
+    files = tuple(f"{folders[index]}{name}" for index, name in pairs)
+    epoch = f"{text(_EPOCH)}:" if tags.get(_EPOCH) else ""
+    version = f"{epoch}{text(_VERSION)}-{text(_RELEASE)}"
+    name = text(_NAME)
+    return Package("rpm", name, version, text(_ARCH), text(_SOURCE) or name, version, files)
+
+
+def header(blob: bytes) -> dict[int, Values]:
+    """The values of the tags that are of use here.
+
+    :raises struct.error, ValueError: the blob ends early.
+    """
+    entries, size = struct.unpack_from(">II", blob)
+    data = blob[8 + 16 * entries :]
+    if len(data) < size:
+        raise ValueError("a header ends early")
+    found: dict[int, Values] = {}
+    for at in range(8, 8 + 16 * entries, 16):
+        tag, kind, offset, count = struct.unpack_from(">IIII", blob, at)
+        if tag not in _TAGS:
+            continue
+        if kind == _INT32:
+            found[tag] = list(struct.unpack_from(f">{count}I", data, offset))
+        elif kind in {_STRING, _STRINGS, _I18N}:
+            words = data[offset:].split(b"\0", count)[:count]
+            found[tag] = [os.fsdecode(word) for word in words]
+    return found
