@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.closure.text import read_text
+from builder.packages.database import read_database
 from builder.packages.package import Package
 
 if TYPE_CHECKING:
     from builder.images.root import Root
 
 _DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
-_MOST = 1 << 28
 
 
 def apk_packages(root: Root) -> list[Package]:
-    """What is installed, in the database's order; empty where apk has none."""
+    """What is installed, in the database's order; empty where apk has none.
+
+    :raises SlimtraceError: the database cannot be read.
+    """
     for place in _DATABASES:
-        text = read_text(root, place, _MOST)
+        text = read_database(root, place)
         if text:
             return [_package(block) for block in text.split("\n\n") if block.strip()]
     return []

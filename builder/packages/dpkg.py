@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.closure.text import read_text
+from builder.packages.database import read_database
 from builder.packages.package import Package
 from builder.packages.stanzas import stanzas
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from builder.images.root import Root
 
 ADMIN = "/var/lib/dpkg"
-_MOST = 1 << 28
 _THERE = ("installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
 
 
@@ -33,17 +32,19 @@ def dpkg_packages(root: Root) -> list[Package]:
     """What is installed, by name; empty where dpkg has no database.
 
     A file that was diverted is listed where it was moved to (dpkg-divert(1)).
+
+    :raises SlimtraceError: the database cannot be read.
     """
     names = set(root.listdir(root.resolve(f"{ADMIN}/info").path))
     moved = {divert.original: divert for divert in diversions(root)}
     found = []
-    for stanza in stanzas(read_text(root, f"{ADMIN}/status", _MOST)):
+    for stanza in stanzas(read_database(root, f"{ADMIN}/status")):
         if stanza.get("Status", "").rpartition(" ")[2] not in _THERE:
             continue
         name, architecture = stanza.get("Package", ""), stanza.get("Architecture", "")
         stem = f"{name}:{architecture}" if f"{name}:{architecture}.list" in names else name
         listing = f"{ADMIN}/info/{stem}.list"
-        files = [line for line in read_text(root, listing, _MOST).split("\n") if line]
+        files = [line for line in read_database(root, listing).split("\n") if line]
         if not moved.keys().isdisjoint(files):
             files = [_where(moved.get(file), file, name) for file in files]
         found.append(_package(stanza, files, (listing,)))
@@ -52,7 +53,7 @@ def dpkg_packages(root: Root) -> list[Package]:
 
 def diversions(root: Root) -> list[Diversion]:
     """The lines of ``diversions``, three for each."""
-    lines = read_text(root, f"{ADMIN}/diversions", _MOST).split("\n")
+    lines = read_database(root, f"{ADMIN}/diversions").split("\n")
     return [Diversion(*lines[at : at + 3]) for at in range(0, len(lines) - 2, 3)]
 
 
@@ -67,8 +68,8 @@ def _distroless(root: Root) -> list[Package]:
         if name.endswith(".md5sums"):
             continue
         place, sums = f"{folder}/{name}", f"{folder}/{name}.md5sums"
-        files = [line.partition("  ")[2] for line in read_text(root, sums, _MOST).split("\n")]
-        for stanza in stanzas(read_text(root, place)):
+        files = [line.partition("  ")[2] for line in read_database(root, sums).split("\n")]
+        for stanza in stanzas(read_database(root, place)):
             paths = [f"/{file.removeprefix('./').lstrip('/')}" for file in files if file]
             found.append(_package(stanza, paths, (place, sums)))
     return found

@@ -66,7 +66,10 @@ def _python(root: Root, site: str, name: str) -> Package | None:
     place = f"{site}/{name}"
     record = read_text(root, f"{place}/RECORD", _MOST)
     if record:
-        names = [row[0] for row in csv.reader(record.splitlines()) if row]
+        try:
+            names = [row[0] for row in csv.reader(record.splitlines()) if row]
+        except csv.Error:
+            return None
         files = tuple(os.path.normpath(os.path.join(site, file)) for file in names)
     else:
         names = read_text(root, f"{place}/installed-files.txt", _MOST).splitlines()

@@ -59,10 +59,18 @@ def _read(root: Root, path: str) -> list[Package]:
                     shutil.copyfileobj(file, copy)
         try:
             with closing(sqlite3.connect(os.path.join(folder, "db"))) as database:
-                blobs = [row[0] for row in database.execute("SELECT blob FROM Packages")]
+                blobs = _blobs(database)
             return [package for blob in blobs if (package := _package(blob)).name != "gpg-pubkey"]
-        except (sqlite3.Error, struct.error, LookupError, ValueError) as error:
+        except (sqlite3.Error, struct.error, LookupError, ValueError, TypeError) as error:
             raise SlimtraceError(f"cannot read {path}: it is damaged ({error})") from error
+
+
+def _blobs(database: sqlite3.Connection) -> list[bytes]:
+    """The headers; a view in the table's place could compute for ever."""
+    kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'Packages'").fetchall()
+    if kinds != [("table",)]:
+        raise ValueError("it has no table of packages")
+    return [row[0] for row in database.execute("SELECT blob FROM Packages")]
 
 
 def _package(blob: bytes) -> Package:

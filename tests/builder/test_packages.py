@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sysconfig
 import time
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fullimages import run
-from parts import missing, need
+from parts import missing, need, need_root
+from traces import open_the_way
 from worlds import dump, plant
 
 from builder.closure.expand import Wanted, expand
@@ -377,6 +379,79 @@ def test_a_distribution_that_pip_installed() -> None:
     module = os.path.realpath(os.path.dirname(orjson.__file__)) + "/__init__.py"
     assert module.startswith(site)
     assert owners("/", module) == [f"pypi orjson {orjson.__version__}"]
+
+
+def damaged(root: Path, script: str) -> None:
+    """Make an rpm database by a script of SQLite."""
+    (root / "var/lib/rpm").mkdir(parents=True)
+    with sqlite3.connect(root / "var/lib/rpm/rpmdb.sqlite") as database:
+        database.executescript(script)
+    database.close()
+
+
+NO_TABLE = "it has no table of packages"
+# summary, what the database is made of, what is said of it
+DAMAGES = [
+    ("no table", "CREATE TABLE Other (x)", NO_TABLE),
+    ("a view", "CREATE VIEW Packages AS SELECT 1 AS blob", NO_TABLE),
+    ("no header", "CREATE TABLE Packages AS SELECT NULL AS blob", "it is damaged"),
+    ("words", "CREATE TABLE Packages AS SELECT 'header' AS blob", "it is damaged"),
+    (
+        "an early end",
+        "CREATE TABLE Packages AS SELECT x'0000000100000009' AS blob",
+        "a header ends early",
+    ),
+    (
+        "more entries than bytes",
+        "CREATE TABLE Packages AS SELECT x'FFFFFFFF00000000' AS blob",
+        "it is damaged",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [row[1:] for row in DAMAGES], ids=[row[0] for row in DAMAGES]
+)
+def test_what_is_no_rpm_database_is_told_of(tmp_path: Path, script: str, said: str) -> None:
+    damaged(tmp_path, script)
+    with pytest.raises(SlimtraceError, match=f"cannot read /var/lib/rpm/rpmdb.sqlite: .*{said}"):
+        owners(tmp_path, "/x")
+
+
+@pytest.mark.parametrize("place", ["/var/lib/dpkg/status", "/lib/apk/db/installed"])
+def test_a_database_that_may_not_be_read_is_told_of(tmp_path: Path, place: str) -> None:
+    open_the_way(tmp_path)
+    need_root()
+    plant(tmp_path, {place: "Package: x\n"}, **{place: 0o600})
+    os.seteuid(65534)
+    try:
+        with pytest.raises(SlimtraceError, match=f"cannot read {place}: Permission denied"):
+            owners(tmp_path, "/x")
+    finally:
+        os.seteuid(0)
+
+
+GEMSPEC = """
+Gem::Specification.new do |s|
+  s.name, s.version, s.summary, s.authors = "tiny-gem", "1.2", "tiny", ["x"]
+  s.files = ["lib/tiny.rb", "data/x.txt"]
+end
+"""
+
+
+def test_a_gem_that_was_installed(tmp_path: Path) -> None:
+    need("gem")
+    source = tmp_path / "source"
+    plant(source, {"/lib/tiny.rb": "1", "/data/x.txt": "2", "/tiny-gem.gemspec": GEMSPEC})
+    run("gem", "build", "-q", "tiny-gem.gemspec", cwd=source)
+    home = tmp_path / "root/g"
+    words = ["--local", "--no-document", "--install-dir", str(home), "tiny-gem-1.2.gem"]
+    run("gem", "install", "-q", *words, cwd=source)
+    assert owners(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == ["gem tiny-gem 1.2"]
+    assert brought(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == {
+        "/g/gems/tiny-gem-1.2/data/x.txt",
+        "/g/specifications/tiny-gem-1.2.gemspec",
+    }
 
 
 def test_no_database_at_all(tmp_path: Path) -> None:

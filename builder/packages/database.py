@@ -1,0 +1,24 @@
+"""Reads a package database: one that is not there is empty, one that cannot be read an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.model import Kind
+
+if TYPE_CHECKING:
+    from builder.images.root import Root
+
+_MOST = 1 << 28
+"""Bytes: no system has as many packages."""
+
+
+def read_database(root: Root, path: str) -> str:
+    """The text of the regular file that is looked up as ``path``, or "".
+
+    :raises SlimtraceError: it is there and cannot be read.
+    """
+    found = root.resolve(path)
+    if not found.exists or root.kind(found.path) is not Kind.FILE:
+        return ""
+    return root.head(found.path, _MOST).decode("utf-8", "surrogateescape")
