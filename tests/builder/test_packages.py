@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import struct
 import subprocess
 import sysconfig
 import time
@@ -416,6 +417,22 @@ def test_what_is_no_rpm_database_is_told_of(tmp_path: Path, script: str, said: s
     damaged(tmp_path, script)
     with pytest.raises(SlimtraceError, match=f"cannot read /var/lib/rpm/rpmdb.sqlite: .*{said}"):
         owners(tmp_path, "/x")
+
+
+def test_what_rpm_wrote_last_lies_in_the_log_beside_the_database(tmp_path: Path) -> None:
+    header = struct.pack(">IIIIII", 1, 5, 1000, 6, 0, 1) + b"late\0"
+    (tmp_path / "var/lib/rpm").mkdir(parents=True)
+    place = tmp_path / "var/lib/rpm/rpmdb.sqlite"
+    database = sqlite3.connect(place, isolation_level=None)
+    for step in ("PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0"):
+        database.execute(step)
+    database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)")
+    database.execute("INSERT INTO Packages VALUES (1, ?)", (header,))
+    before = place.read_bytes()
+    found = PackageIndex(Root(str(tmp_path))).system
+    assert [package.name for package in found] == ["late"]
+    assert place.read_bytes() == before  # a full image is not written to
+    database.close()
 
 
 @pytest.mark.parametrize("place", ["/var/lib/dpkg/status", "/lib/apk/db/installed"])
