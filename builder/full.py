@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tracer.model import Run, Trace
 
 
-_ELSEWHERE = "if it lies elsewhere now, name it: slimtrace build --image IMAGE"
+_ELSEWHERE = "if it lies elsewhere now, name it with --image"
 
 
 class Full(NamedTuple):

@@ -59,7 +59,7 @@ def slim_of(run: Callable[..., None]) -> Callable[..., None]:
     parts = (
         (run, ("output",)),
         (build, ("traces", "image", *_OF_THE_RUN, *_OF_THE_APP)),
-        (verify, ("image", "traces", "heal", "json", *_OF_THE_RUN, *_OF_THE_APP)),
+        (verify, ("image", "full_image", "traces", "heal", "json", *_OF_THE_RUN, *_OF_THE_APP)),
     )
     own = inspect.Parameter.KEYWORD_ONLY
     parameters = [

@@ -40,6 +40,10 @@ def suggest(
     allow_changed: Annotated[
         bool, typer.Option("--allow-changed", help="Go on if files changed since the run.")
     ] = False,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="FULL", help="Where the full image lies now."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON on stdout.")] = False,
 ) -> None:
     """Print what is likely to be needed but was neither touched nor implied, likeliest first."""
@@ -50,7 +54,7 @@ def suggest(
     from tracer.tracefile.reader import read_trace  # noqa: PLC0415
 
     trace = read_trace(traces)
-    root, _ = full_image(trace)
+    root = full_image(trace, image).root
     options = BuildOptions(keep=keep, allow_changed=allow_changed)
     found = suggestions(trace, root, select(trace, root, options))
     if json:

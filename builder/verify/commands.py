@@ -48,6 +48,10 @@ def verify(
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="What may be missing.")
     ] = None,
+    full_image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="FULL", help="Where the full image lies now."),
+    ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Run with a root that cannot be written.")
     ] = False,
@@ -81,7 +85,7 @@ def verify(
     from builder.verify.tracing import tracing  # noqa: PLC0415
 
     rerun = tracing(env or (), volume or (), user, cap_drop or (), read_only=read_only)
-    options = VerifyOptions(heal, tuple(ignore or ()))
+    options = VerifyOptions(heal, tuple(ignore or ()), full_image)
     verdict = verify_image(image, traces, options, rerun)
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())

@@ -61,10 +61,12 @@ class VerifyOptions:
 
     :ivar heal: whether what is missing is added, and the image built again.
     :ivar ignore: globs of what may be missing.
+    :ivar full: where the full image lies now; None for where the runs saw it.
     """
 
     heal: bool = False
     ignore: tuple[str, ...] = ()
+    full: str | None = None
 
 
 def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
@@ -76,9 +78,9 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
     """
     trace = read_trace(traces)
     become_root()
-    full = full_image(trace).root
+    full = full_image(trace, options.full).root
     opened = open_image(image)
-    made = _made_of(opened, full, trace)
+    made = replace(_made_of(opened, full, trace), image=options.full)
     if options.heal:
         _check_healing(image, opened)
     verification = _Verification(full, traces, made, options, rerun)

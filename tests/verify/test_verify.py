@@ -319,6 +319,7 @@ def test_a_full_image_that_is_gone(place: Place) -> None:
     done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
     assert done.returncode == 125
     assert f"cannot read the full image {place.folder}/full" in done.stderr
+    assert place.verify("app.tar", "--image", f"rootfs:{place.folder}/moved")[0] == 0
 
 
 def test_a_volume_that_is_not_here_can_be_given_anew(place: Place) -> None:
