@@ -8,7 +8,7 @@ SCRIPTS := benchmarks/overhead benchmarks/growth benchmarks/build
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-aarch64 lint bench growth bench-build clean
+.PHONY: help demo test test-aarch64 lint bench growth bench-build samples clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,8 +40,11 @@ growth: $(READY)  ## what a stop costs among a million, and the tracer's memory
 bench-build: $(READY)  ## what it costs to write a layer and to read an image
 	@$(BIN)/python benchmarks/build
 
+samples: $(READY)  ## slim every sample at each level, and write samples/README.md's table (root)
+	@$(BIN)/python samples/measure.py $(SAMPLES)
+
 clean:  ## remove what these targets made
-	rm -rf $(VENV) demo benchmarks/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo benchmarks/.work samples/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The virtual environment, made once, and again when pyproject.toml asks for something else.

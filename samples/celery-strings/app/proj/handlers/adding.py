@@ -1,0 +1,5 @@
+"""Addition."""
+
+
+def add(left: int, right: int) -> int:
+    return left + right

@@ -1,0 +1,15 @@
+"""Sends a task and holds its result to what is expected."""
+
+import sys
+
+from proj.tasks import calculate
+
+
+def main() -> None:
+    operation, left, right, expected = sys.argv[1:]
+    found = calculate.delay(operation, int(left), int(right)).get(timeout=15)
+    if found != int(expected):
+        sys.exit(f"{operation} {left} {right} is {found}, not {expected}")
+
+
+main()

@@ -1,0 +1,119 @@
+"""Full images without any registry: Debian by mmdebstrap, an app above it by umoci."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sample import load_base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sample import Base, Sample
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class SampleError(Exception):
+    """Something that a sample needs did not work, in one line and what was said."""
+
+
+def full_image(sample: Sample, folder: Path) -> str:
+    """The sample's image ``oci:DIR:TAG``, made where it is not in ``folder`` yet.
+
+    Samples of one base share a layout, in which each has a tag.
+
+    :raises SampleError: it cannot be made.
+    """
+    base = load_base(sample.image)
+    layout = folder / base.name
+    with _alone(folder / f"{base.name}.lock"):
+        if not layout.exists():
+            _make_base(base, layout)
+        if sample.name not in call("umoci", "list", "--layout", str(layout)).split():
+            _add_app(sample, layout)
+    return f"oci:{layout}:{sample.name}"
+
+
+def debian(packages: Sequence[str], tar: Path, setup: Sequence[str] = ()) -> None:
+    """A tarball of Debian's minimal base and these packages."""
+    hooks = [f'--customize-hook=chroot "$1" {command}' for command in setup]
+    options = ("--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io")
+    call("mmdebstrap", *options, f"--include={','.join(packages)}", *hooks, "bookworm", str(tar))
+
+
+def layout_of(layers: Sequence[Path], layout: str, tag: str, *config: str) -> None:
+    """A new layout with one image of these tars."""
+    call("umoci", "init", "--layout", layout)
+    image = f"{layout}:{tag}"
+    call("umoci", "new", "--image", image)
+    for tar in layers:
+        call("umoci", "raw", "add-layer", "--image", image, str(tar))
+    if config:
+        call("umoci", "config", "--image", image, *config)
+
+
+def call(*words: str) -> str:
+    """What a command that must succeed printed.
+
+    :raises SampleError: it did not succeed.
+    """
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SampleError(f"{' '.join(words)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def _make_base(base: Base, layout: Path) -> None:
+    tar, part = layout.with_suffix(".tar"), f"{layout}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    debian(base.packages, tar, base.setup)
+    layout_of([tar], part, "base", "--config.env", f"PATH={PATH}")
+    tar.unlink()
+    os.rename(part, layout)
+
+
+def _add_app(sample: Sample, layout: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        tar = Path(name) / "app.tar"
+        image = f"{layout}:{sample.name}"
+        changed = ("--image", f"{layout}:base", "--tag", sample.name)
+        call("umoci", "config", *changed, *_config(sample))
+        if sample.app.exists():
+            tree = Path(name) / "app"
+            shutil.copytree(sample.app, tree)
+            for source in sample.compile:
+                call("javac", "-d", str(tree), str(tree / source))
+                (tree / source).unlink()
+            kept = ("--exclude=__pycache__", "--mode=u+rwX,go+rX,go-w", "--sort=name")
+            owner = ("--owner=0", "--group=0", "--mtime=@1700000000")
+            call("tar", *owner, *kept, "-C", name, "-cf", str(tar), "app")
+            call("umoci", "raw", "add-layer", "--image", image, str(tar))
+
+
+def _config(sample: Sample) -> Iterator[str]:
+    for word in sample.entrypoint:
+        yield from ("--config.entrypoint", word)
+    for word in sample.command:
+        yield from ("--config.cmd", word)
+    for pair in sample.env:
+        yield from ("--config.env", pair)
+    if sample.user is not None:
+        yield from ("--config.user", sample.user)
+    if sample.workdir is not None:
+        yield from ("--config.workingdir", sample.workdir)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

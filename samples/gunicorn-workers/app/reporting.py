@@ -1,0 +1,11 @@
+"""The report that is asked for once a month."""
+
+import csv
+import io
+from decimal import Decimal
+
+
+def monthly() -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(["2024-07-01", Decimal("1.10")])
+    return text.getvalue()

@@ -1,0 +1,76 @@
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipInputStream;
+import java.util.zip.ZipOutputStream;
+import javax.net.ssl.SSLContext;
+
+/** A server whose paths need parts of the JDK that its start does not. */
+public class Late {
+    public static void main(String[] words) throws Exception {
+        int port = Integer.parseInt(words[0]);
+        InetAddress here = InetAddress.getByAddress(new byte[] {127, 0, 0, 1});
+        HttpServer server = HttpServer.create(new InetSocketAddress(here, port), 0);
+        server.createContext("/", Late::answer);
+        server.start();
+    }
+
+    private static void answer(HttpExchange exchange) {
+        try {
+            String text;
+            int status = 200;
+            try {
+                text = page(exchange.getRequestURI().getPath());
+            } catch (Exception | LinkageError error) {
+                text = error.toString();
+                status = 500;
+            }
+            byte[] body = (text + "\n").getBytes(StandardCharsets.UTF_8);
+            exchange.sendResponseHeaders(status, body.length);
+            exchange.getResponseBody().write(body);
+            exchange.close();
+        } catch (java.io.IOException error) {
+            System.err.println(error);
+        }
+    }
+
+    private static String page(String path) throws Exception {
+        return switch (path) {
+            case "/zip" -> Zipped.hello();
+            case "/tls" -> String.join(" ", Tls.protocols());
+            case "/zone" ->
+                Instant.parse("2024-07-01T00:00:00Z").atZone(ZoneId.of("Asia/Tokyo")).toString();
+            default -> "hello";
+        };
+    }
+}
+
+/** Loaded with the first request for it. */
+class Zipped {
+    static String hello() throws Exception {
+        ByteArrayOutputStream made = new ByteArrayOutputStream();
+        try (ZipOutputStream zip = new ZipOutputStream(made)) {
+            zip.putNextEntry(new ZipEntry("hello"));
+            zip.write("hello from a zip".getBytes(StandardCharsets.UTF_8));
+        }
+        byte[] bytes = made.toByteArray();
+        try (ZipInputStream zip = new ZipInputStream(new ByteArrayInputStream(bytes))) {
+            zip.getNextEntry();
+            return new String(zip.readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
+}
+
+/** Loaded with the first request for it. */
+class Tls {
+    static String[] protocols() throws Exception {
+        return SSLContext.getDefault().createSSLEngine().getEnabledProtocols();
+    }
+}

@@ -1,0 +1,4 @@
+'use strict';
+const { loud } = require('greet/loud');
+
+module.exports = (text) => `<b>${loud(text)}</b>`;

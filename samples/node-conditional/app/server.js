@@ -1,0 +1,14 @@
+'use strict';
+const http = require('http');
+
+http.createServer((request, response) => {
+  let render;
+  if (request.url.endsWith('?fancy')) {
+    render = require('./render/fancy');
+  } else {
+    render = require('./render/plain');
+  }
+  response.end(render('hello') + '\n');
+}).listen(Number(process.env.PORT), '127.0.0.1');
+
+process.on('SIGTERM', () => process.exit(0));
