@@ -35,7 +35,7 @@ class App:
     :ivar pid: its first process.
     :ivar inside: what starts other commands beside it, in an image.
     :ivar ended: set when none of its processes is left.
-    :ivar interrupted: set when slimtrace got a signal that ends.
+    :ivar interrupted: the signal by which slimtrace was told to end it, by name.
     :ivar tasks: what whoever waits for signals is to do now and then.
     """
 
@@ -43,7 +43,7 @@ class App:
         self.pid = pid
         self.inside = inside
         self.ended = threading.Event()
-        self.interrupted = threading.Event()
+        self.interrupted: str | None = None
         self.tasks: list[Callable[[], None]] = []
         self._keeper = keeper
 

@@ -63,7 +63,7 @@ class Interrupts:
         else:
             self._app.send(number, group_has_it=typed or self._was_delivered(number))
         if number in ENDING:  # only now, so that the app ends by this signal and not by another
-            self._app.interrupted.set()
+            self._app.interrupted = self._app.interrupted or signal.Signals(number).name
 
     def _was_delivered(self, number: int) -> bool:
         """Whether the app got it too: it was sent to the process group (kill(2))."""

@@ -174,6 +174,7 @@ class Run:
     :ivar mounts: the same as ``HOST:PATH[:ro]``, HOST absolute on the machine that traced.
     :ivar network: whose network an app in an image had; ``hostname`` None where none was said.
     :ivar driving: None where nothing drove the app; ``driven`` how that went.
+    :ivar interrupted: the signal, by name, by which the user had slimtrace end the app.
     :ivar machine: uname(2)'s machine, as ``x86_64``.
     """
 
@@ -196,6 +197,7 @@ class Run:
     seconds: float | None = None
     exit_status: int | None = None
     signal: int | None = None
+    interrupted: str | None = None
     complete: bool = False
     gaps: tuple[Gap, ...] = ()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tracer.errors import SlimtraceError
 from tracer.imageconfig import command_of, inside_of
 from tracer.inside import parse_volume
+from tracer.model import Driving
 from tracer.output import Output
 from tracer.run import Options
 from tracer.run import run as trace_run
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from tracer.imagerun import Opened
     from tracer.inside import Volume
     from tracer.model import Run
+
+_SERVICE = 5.0
+_JOB, _TIMES = 60.0, 10.0
+"""Seconds: for a service that the user ended by hand; for a job, with times what it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,26 @@ def rerun(
     )
     inside = replace(inside, read_only=around.read_only, cap_drop=around.cap_drop, below=below)
     command = command_of(image.config, (), None) if own else run.command
-    number = signal.Signals[run.driving.stop_signal] if run.driving else None
-    options = Options(Output(output), driving=run.driving, stop_signal=number, inside=inside)
+    driving = _driving(run)
+    number = signal.Signals[driving.stop_signal]
+    options = Options(Output(output), driving=driving, stop_signal=number, inside=inside)
     with _apart():
         trace_run(command, options)
+
+
+def _driving(run: Run) -> Driving:
+    """What drives the run, and ends it: nobody is here to do that, as when it was traced.
+
+    What ended by itself has many times as long as it took then.
+    """
+    driving = run.driving or Driving()
+    if driving.http_get or driving.commands or driving.inside or driving.stop_after is not None:
+        return driving
+    seconds = run.seconds or 0.0
+    if run.interrupted is None:
+        return replace(driving, stop_after=_JOB + _TIMES * seconds)
+    stopped = run.interrupted if run.interrupted in signal.Signals.__members__ else "SIGTERM"
+    return replace(driving, stop_after=min(seconds, _SERVICE), stop_signal=stopped)
 
 
 def _volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:

@@ -163,6 +163,7 @@ def _ended(about: Run, engine: Engine, recorder: Recorder, driver: Driver | None
         seconds=round(recorder.seconds(), 3),
         exit_status=last.status if last else None,
         signal=last.signal if last else None,
+        interrupted=engine.app.interrupted,
         complete=recorder.complete,
         driven=driver.driven if driver else None,
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,10 +18,9 @@ import pytest
 from engine import podman, podman_run
 from parts import need
 from roots import busybox_root
-from traces import environment, fails, run_slimtrace
+from traces import SECONDS, command, environment, fails, run_slimtrace
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 SERVER = """
@@ -94,6 +97,23 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
     (tmp_path / "given/n").write_text("1\n")
     done = slim(tmp_path, *words[:-3], "--force", "--no-heal", "--json", "--", "/app/job")
     assert (done.returncode, json.loads(done.stdout)["verify"]["healed"]) == (1, [])
+
+
+def test_a_service_that_is_ended_by_hand(tmp_path: Path, server: tuple[str, ...]) -> None:
+    """Nobody presses Ctrl-C again when it is verified."""
+    words = ("-q", "slim", "-o", "app.tar", "--ready", f"tcp:{server[-1]}", "--", *server)
+    env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
+    process = subprocess.Popen(command(*words), cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", int(server[-1])), 1).close()
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, said
+    assert (tmp_path / "app.tar").exists()
 
 
 def test_options_reach_the_command_that_they_are_of(tmp_path: Path) -> None:

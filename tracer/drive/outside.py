@@ -81,7 +81,7 @@ class Outside:
         while (found := _exit_of(pid)) is None:
             now = time.monotonic()
             why = None
-            if self.app.interrupted.is_set():
+            if self.app.interrupted is not None:
                 self._interrupt(pid)
                 why = "was interrupted"
             elif now > ended + _GRACE:

@@ -46,6 +46,7 @@ def _run(run: Run) -> dict[str, Any]:
         "seconds": run.seconds,
         "exit_status": run.exit_status,
         "signal": run.signal,
+        **({} if run.interrupted is None else {"interrupted": run.interrupted}),
         "engine": run.engine,
         "complete": run.complete,
         **({"driving": put_driving(run.driving)} if run.driving else {}),

@@ -258,4 +258,9 @@ class _Fold:
 def _only_end(line: dict[str, Any]) -> dict[str, Any]:
     kinds = {"seconds": values.seconds, "exit_status": values.integer, "signal": values.integer}
     found = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
-    return {**found, "complete": values.truth(line["complete"])}
+    by = line.get("interrupted")
+    return {
+        **found,
+        "interrupted": None if by is None else values.text(by),
+        "complete": values.truth(line["complete"]),
+    }

@@ -162,6 +162,7 @@ class TraceWriter:
                     "seconds": run.seconds,
                     "exit_status": run.exit_status,
                     "signal": run.signal,
+                    **({"interrupted": run.interrupted} if run.interrupted else {}),
                     "complete": run.complete,
                 }
             }
