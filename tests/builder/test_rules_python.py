@@ -163,6 +163,8 @@ WORLD = {
     f"{LIB}/os.py": "",
     f"{LIB}/lazy.py": "",
     f"{LIB}/doctest.py": "",
+    f"{LIB}/encodings/__init__.py": "",
+    f"{LIB}/encodings/utf_16.py": "",
     f"{LIB}/lib-dynload/_c.cpython-311-x86_64.so": "",
     f"{LIB}/lib-dynload/_c.cpython-312-x86_64.so": "",
     f"{SITE}/pkg/__init__.py": "import deep.under",
@@ -177,6 +179,7 @@ WORLD = {
     "/app/own.py": "",
     "/usr/lib/python3.12/lazy.py": "",
 }
+UTF_16 = f"{LIB}/encodings/__init__.py {LIB}/encodings/utf_16.py"
 IN_PKG = "pkg/__init__.py deep/under.py"
 
 # summary, the code of the touched /app/main.py, what it brings, below site-packages where relative
@@ -199,6 +202,9 @@ IMPORTS: list[tuple[str, str, str]] = [
     ("import_module", "importlib.import_module('pkg.sub')", f"{IN_PKG} pkg/sub/__init__.py"),
     ("relative to a package", "import_module('.sub', 'pkg')", f"{IN_PKG} pkg/sub/__init__.py"),
     ("__import__", "f(__import__('lazy'))", f"{LIB}/lazy.py"),
+    ("a codec", "b.decode('UTF-16')", UTF_16),
+    ("by another name", "f(encoding='u16')", UTF_16),
+    ("a codec in a string", "'b.decode(\\'utf-16\\')'", ""),
     ("a name that is made", "__import__('la' + x)", ""),
     ("for type checkers", "if TYPE_CHECKING:\n  import lazy\nelse:\n  import own", "/app/own.py"),
     ("for another system", "if sys.platform == 'win32':\n    import lazy", ""),

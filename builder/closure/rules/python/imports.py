@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
 from builder.closure.rules.python.modules import modules_of
-from builder.closure.rules.python.source import CALL, Import, Names, exact, rough
+from builder.closure.rules.python.source import CALL, CODEC, Import, Names, exact, rough
 from builder.model import Kind, Reason
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def _news(
     # What begins a line outside any block needs no closer look.
     sure = Names(roughly.loads, frozenset(), frozenset())
     if not news <= {*found(sure)}:
-        is_deep = reason is Reason.PYTHON_STRING_IMPORT or CALL.search(text) is not None
+        has_calls = CALL.search(text) or CODEC.search(text)
+        is_deep = reason is Reason.PYTHON_STRING_IMPORT or has_calls is not None
         names = _parsed(world, path, text, is_deep=is_deep)
         news = {*found(names), *found(sure)} - known if names else news
     for each in sorted(news):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class Names(NamedTuple):
     """What a source names.
 
     :ivar loads: what it imports while it is loaded: outside functions.
-    :ivar calls: what it imports in functions, or by a call, as of ``importlib.import_module``.
+    :ivar calls: what it imports in functions, or by a call, as of ``importlib.import_module``,
+        ``encode`` and ``decode``.
     :ivar strings: constants that look like ``package.module`` or ``package.module:attribute``.
     """
 
@@ -56,6 +59,11 @@ CALL = re.compile(
     rf"(?:\s*,\s*(?:package\s*=\s*)?[\"'](?P<package>{_DOTTED})[\"'])?"
 )
 """An import by a call with constant words."""
+_CODEC_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+CODEC = re.compile(
+    rf"(?:\.\s*(?:en|de)code\s*\(|\bencoding\s*=)\s*[rRuU]?[\"']+(?P<name>{_CODEC_NAME})[\"']"
+)
+"""A codec: its module is imported when it is first used (the module encodings)."""
 _STRING = re.compile(rf"[\"'](?P<text>{_REFERENCE.pattern})[\"']")
 _FIRST_WORD = re.compile(rf"\s*({_DOTTED})")
 _COMMENT = re.compile(r"#[^\n]*")
@@ -68,6 +76,7 @@ def rough(text: str) -> Names:
     """
     loads: set[Import] = set()
     calls = {_called(match["name"], match["package"] or "") for match in CALL.finditer(text)}
+    calls.update(_codec(match["name"]) for match in CODEC.finditer(text))
     for match in _STATEMENT.finditer(text):
         (calls if match["indent"] else loads).update(_imports(match))
     strings = (match["text"] for match in _STRING.finditer(text))
@@ -131,7 +140,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def _call(node: ast.Call) -> Iterator[Import]:
-    """``import_module(".x", "pkg")`` and ``__import__("x")``, where the words are constants."""
+    """``import_module(".x", "pkg")``, ``__import__("x")`` and codecs, by constant words."""
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     words = {word.arg: word.value for word in node.keywords}
@@ -141,6 +150,17 @@ def _call(node: ast.Call) -> Iterator[Import]:
             value = package.value if isinstance(package, ast.Constant) else ""
             if re.fullmatch(rf"\.*{_DOTTED}", module):
                 yield _called(module, value if isinstance(value, str) else "")
+    is_method = isinstance(function, ast.Attribute) and name in {"encode", "decode"}
+    for value in (*(node.args[:1] if is_method else ()), words.get("encoding")):
+        match value:
+            case ast.Constant(value=str(codec)) if re.fullmatch(_CODEC_NAME, codec):
+                yield _codec(codec)
+
+
+def _codec(name: str) -> Import:
+    """The module of a codec, as the standard library's search finds it."""
+    known = normalize_encoding(name).lower()
+    return Import(f"encodings.{aliases.get(known, known)}")
 
 
 def _called(module: str, package: str) -> Import:
