@@ -204,6 +204,13 @@ def test_modules_of_services_that_nsswitch_names(tmp_path: Path) -> None:
     assert implied(tmp_path, libc, "/etc/nsswitch.conf", without=["nss-module"]) == {}
 
 
+def test_users_and_groups_go_together(tmp_path: Path) -> None:
+    plant(tmp_path, {"/etc/passwd": "root:x:0:0::/:/bin/sh\n", "/etc/group": "root:x:0:\n"})
+    assert implied(tmp_path, "/etc/passwd") == {"/etc/group": "nss-module"}
+    assert implied(tmp_path, "/etc/group") == {"/etc/passwd": "nss-module"}
+    assert implied(tmp_path, "/etc/passwd", without=["nss-module"]) == {}
+
+
 LOCALES: dict[str, str | bytes | None] = {
     "/usr/lib/locale/C.utf8/LC_CTYPE": "C",
     "/usr/lib/locale/de_DE.utf8/LC_CTYPE": "de",
@@ -390,11 +397,11 @@ LISTINGS: list[tuple[str, dict[str, str | bytes | None], list[str], list[str], l
             "/etc/a.conf": "",
             "/etc/b.conf": "",
             "/etc/c.ini": "",
-            "/etc/passwd": "",
-            "/etc/group": "",
+            "/etc/motd": "",
+            "/etc/issue": "",
         },
         ["/etc"],
-        ["/etc/a.conf", "/etc/passwd"],
+        ["/etc/a.conf", "/etc/motd"],
         ["/etc/b.conf"],
     ),
     ("the root", {"/a.txt": ""}, ["/"], [], []),

@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 CONFIGURATION = "/etc/nsswitch.conf"
 _FOR_HOSTS = ("/etc/host.conf", "/etc/gai.conf")
 """What a look-up of hosts reads besides (host.conf(5), gai.conf(5))."""
+_ACCOUNTS = ("/etc/passwd", "/etc/group")
+"""Who asks for a user's name may ask for the group's (passwd(5), group(5))."""
 _ACTION = re.compile(r"\[[^]]*\]")
 
 
 def nss_modules(world: World, path: str) -> Iterable[Need]:
-    """``libnss_SERVICE.so.2`` of each service that a kept nsswitch.conf names, for each libc."""
+    """``libnss_SERVICE.so.2`` of each service that a kept nsswitch.conf names, for each libc.
+
+    And of the accounts' two files, the other.
+    """
+    if path in _ACCOUNTS:
+        yield from (Need(name, Reason.NSS_MODULE) for name in _ACCOUNTS if name != path)
     if path != world.root.resolve(CONFIGURATION).path:
         return
     databases = services(read_text(world.root, CONFIGURATION))
