@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,19 +27,18 @@ class SampleError(Exception):
 
 
 def full_image(sample: Sample, folder: Path) -> str:
-    """The sample's image ``oci:DIR:TAG``, made where it is not in ``folder`` yet.
+    """The sample's image ``oci:DIR:TAG``; its base is made where it is not in ``folder`` yet.
 
-    Samples of one base share a layout, in which each has a tag.
+    Samples of one base share a layout, in which each has a tag. The app is laid into it anew.
 
     :raises SampleError: it cannot be made.
     """
     base = load_base(sample.image)
-    layout = folder / base.name
-    with _alone(folder / f"{base.name}.lock"):
+    layout = folder / f"{base.name}-{zlib.crc32(repr(base).encode()):08x}"
+    with _alone(layout.with_suffix(".lock")):
         if not layout.exists():
             _make_base(base, layout)
-        if sample.name not in call("umoci", "list", "--layout", str(layout)).split():
-            _add_app(sample, layout)
+        _add_app(sample, layout)
     return f"oci:{layout}:{sample.name}"
 
 

@@ -14,6 +14,10 @@ def sums() -> str:
 
 
 def xml() -> str:
+    return TABLE.to_xml(parser="etree", pretty_print=False)
+
+
+def pretty() -> str:
     return TABLE.to_xml(parser="etree")
 
 
@@ -22,4 +26,4 @@ def zones() -> str:
     return f"{moment} {np.roots([1, -3, 2])}"
 
 
-print({"sums": sums, "xml": xml, "zones": zones}[sys.argv[1]]())
+print({"sums": sums, "xml": xml, "pretty": pretty, "zones": zones}[sys.argv[1]]())
