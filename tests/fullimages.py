@@ -9,13 +9,13 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
+import fullimage
 from parts import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGES = ("python3", "nodejs", "default-jre-headless", "nginx-light")
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def debian(shared: Path) -> str:
@@ -26,10 +26,9 @@ def debian(shared: Path) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not layout.exists():
             tar = shared / "debian.tar"
-            options = ["--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-            run("mmdebstrap", *options, "bookworm", str(tar))
+            fullimage.debian(PACKAGES, tar)
             part = f"{layout}.part"
-            config = ("--config.env", f"PATH={PATH}", "--config.cmd", "python3")
+            config = ("--config.env", f"PATH={fullimage.PATH}", "--config.cmd", "python3")
             image_of([tar, _apps(shared)], part, *config)
             os.unlink(tar)
             os.rename(part, layout)
@@ -80,12 +79,7 @@ def _apps(shared: Path) -> Path:
 
 def image_of(layers: list[Path], layout: str, *config: str) -> str:
     """A layout of these tars, by umoci."""
-    run("umoci", "init", "--layout", layout)
-    run("umoci", "new", "--image", f"{layout}:latest")
-    for tar in layers:
-        run("umoci", "raw", "add-layer", "--image", f"{layout}:latest", str(tar))
-    if config:
-        run("umoci", "config", "--image", f"{layout}:latest", *config)
+    fullimage.layout_of(layers, layout, "latest", *config)
     return f"oci:{layout}:latest"
 
 
