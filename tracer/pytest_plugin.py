@@ -115,24 +115,22 @@ def _finish(session: pytest.Session) -> None:
 
     config = session.config
     try:
-        traces, runs = finish(config.option.slimtrace)
+        runs = finish(config.option.slimtrace)
     except SlimtraceError as error:
         config.stash[_SUMMARY] = _lines(error)
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         return
-    config.stash[_SUMMARY] = _summary(traces, runs, config)
+    config.stash[_SUMMARY] = _summary(runs, config)
 
 
-def _summary(traces: Sequence[str], runs: int, config: pytest.Config) -> str:
+def _summary(runs: int, config: pytest.Config) -> str:
     folder = config.invocation_params.dir
     name = os.path.relpath(config.option.slimtrace, folder)
-    if not traces:
+    if not runs:
         return f"slimtrace: wrote no {name}: no service was started"
-    names = [os.path.relpath(trace, folder) for trace in traces]
     image = os.path.splitext(name)[0] + ".tar"
     count = "1 run" if runs == 1 else f"{runs} runs"
-    build = f"slimtrace build {' '.join(names)} -o {image}"
-    return f"slimtrace: wrote {', '.join(names)} ({count}); next: {build}"
+    return f"slimtrace: wrote {name} ({count}); next: slimtrace build {name} -o {image}"
 
 
 def pytest_terminal_summary(

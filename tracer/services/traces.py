@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import os
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from tracer.errors import TraceFileError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tracer.merge import merge
 
 _HEADER = b'{"slimtrace":'
 _RUN = b'{"run":'
@@ -59,60 +55,21 @@ def begin(trace: str, *, append: bool) -> int:
     return lock
 
 
-def finish(trace: str) -> tuple[list[str], int]:
+def finish(trace: str) -> int:
     """Unite the parts, and the older trace if it was kept, in the place of that.
 
-    :returns: the traces, of which there are several where nothing here unites them, and the
-        number of runs in them.
+    :returns: the number of runs in it; 0 where there is no trace.
     :raises SlimtraceError: they cannot be united.
     """
     folder = folder_of(trace)
     try:
-        parts = _parts(folder)
-        traces = [trace] if os.path.exists(trace) else []
-        if parts:
-            traces = _unite([*traces, *parts], trace)
+        sources = [*([trace] if os.path.exists(trace) else []), *_parts(folder)]
+        if sources:
+            merge(sources, trace, force=True)
         shutil.rmtree(folder)
-        return traces, sum(map(_runs, traces))
+        return _runs(trace) if sources else 0
     except OSError as error:
         raise TraceFileError(f"cannot write {trace}: {error.strerror}") from error
-
-
-def _unite(sources: list[str], trace: str) -> list[str]:
-    if len(sources) > 1:
-        merge = _merge()
-        if merge is None:
-            return _number(sources, trace)
-        united = os.path.join(folder_of(trace), "united.trace")
-        merge(sources, united, force=True)
-        sources = [united]
-    _move(sources[0], trace)
-    return [trace]
-
-
-def _merge() -> Callable[..., object] | None:
-    try:
-        found: Callable[..., object] = importlib.import_module("tracer.merge").merge
-    except ModuleNotFoundError:
-        return None
-    return found
-
-
-def _number(sources: list[str], trace: str) -> list[str]:
-    """TRACE, TRACE.2 and so on."""
-    names = [trace, *(f"{trace}.{number}" for number in range(2, len(sources) + 1))]
-    for source, name in zip(sources, names, strict=True):
-        _move(source, name)
-    return names
-
-
-def _move(source: str, trace: str) -> None:
-    if source == trace:
-        return
-    _remove(trace)
-    os.rename(source, trace)
-    if os.path.isdir(source + ".d"):
-        os.rename(source + ".d", trace + ".d")
 
 
 def _parts(folder: str) -> list[str]:
