@@ -57,6 +57,14 @@ class TraceFileError(SlimtraceError):
     """A trace that cannot be read or written."""
 
 
+class StoppedError(SlimtraceError):
+    """The user ended it by a signal: ``128 + number`` is the exit status, as shells say."""
+
+    def __init__(self, message: str, number: int, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.exit_status = 128 + number
+
+
 class DriverError(SlimtraceError):
     """The app never became ready, or a driver command failed: the answer of the run is no."""
 

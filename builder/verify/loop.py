@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from builder.sources.full import open_image
 from builder.verify.absent import show_absent
 from builder.verify.lacking import lacking, purposes
 from builder.verify.outcome import compare, failed
+from builder.verify.stopping import Stopped, tidily_stopped
 from builder.verify.verdict import Verdict
 from tracer.console import say
 from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
@@ -76,6 +78,11 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
     :raises SlimtraceError: it was not built from these traces; one of all these cannot be read;
         with ``heal``, it cannot be built again.
     """
+    with tidily_stopped(image):
+        return _verified(image, traces, options, rerun)
+
+
+def _verified(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
     trace = read_trace(traces)
     become_root()
     full = full_image(trace, options.full).root
@@ -105,8 +112,9 @@ def build_verified(
     become_root()
     full = full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
-    verdict = verification.healed(verification.examine_built())
-    return make([*traces], destination, build_options), replace(verdict, image=destination)
+    with tidily_stopped(destination):
+        verdict = verification.healed(verification.examine_built())
+        return make([*traces], destination, build_options), replace(verdict, image=destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +193,8 @@ def _repeat(
     except (CannotExecuteError, CommandNotFoundError) as error:
         return failed(run, error.message)
     (now,) = read_trace(place).runs
+    if now.interrupted is not None:  # that is no answer of the app's
+        raise Stopped(signal.Signals[now.interrupted])
     return compare(run, now)
 
 

@@ -1,0 +1,52 @@
+"""Signals that end a verification, which leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Never
+
+from tracer.errors import StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Python knows what to do at SIGINT; these would end it as it stands."""
+
+
+class Stopped(BaseException):
+    """One arrived: no failure that anything but :func:`tidily_stopped` takes note of."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def tidily_stopped(image: str) -> Iterator[None]:
+    """Have signals end the work as failures do; those that a user has ignored stay ignored.
+
+    :raises StoppedError: one arrived, anywhere within.
+    """
+
+    def stop(number: int, _: object) -> Never:
+        raise Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    mine = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise _told(image, signal.SIGINT) from None
+    except Stopped as stopped:
+        raise _told(image, stopped.number) from None
+    finally:
+        for number in mine:
+            signal.signal(number, before[number])
+
+
+def _told(image: str, number: int) -> StoppedError:
+    return StoppedError(f"cannot verify {image}: {signal.Signals(number).name} ended it", number)
