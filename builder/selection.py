@@ -13,7 +13,7 @@ from tracer.errors import SlimtraceError
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from builder.globs import Glob
     from builder.images.root import Resolved, Root
@@ -64,6 +64,7 @@ def pick(
             why = "the full image does not hold it"
         if why is not None:
             dropped.append(Dropped(traced.path, why))
+            wanted += _links_to(found, volumes)
             continue
         if difference(root, traced, found) is not None:
             changed.append(traced.path)
@@ -100,6 +101,15 @@ def _is_below(volumes: Iterable[str], *paths: str) -> bool:
     """Whether one of the paths is a volume or lies in one, which hides what the image has there."""
     tops = tuple(f"{volume.rstrip('/')}/" for volume in volumes)
     return any(f"{path}/".startswith(tops) for path in paths)
+
+
+def _links_to(found: Resolved, volumes: Collection[str]) -> list[Wanted]:
+    """The image's own links on the way to what lies outside it: the app goes that way."""
+    return [
+        Wanted(link, Reason.SYMLINK, follow=False)
+        for link in found.links
+        if why_outside(link) is None and not _is_below(volumes, link)
+    ]
 
 
 def _want(traced: TracedPath, *, follow: bool, override: bool) -> Wanted:

@@ -208,6 +208,7 @@ class TracedPath:
 
     :ivar processes: ids of the process images that touched it, ascending.
     :ivar first_seen: seconds since the beginning of the run that touched it first.
+    :ivar missed: whether a lookup found nothing there, whatever was made there later.
     """
 
     path: str
@@ -216,6 +217,7 @@ class TracedPath:
     processes: tuple[int, ...]
     first_seen: float
     fingerprint: Fingerprint | None
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Names that Python's import system shall find and open in vain.
 
-It reads the names in a directory once and looks for no module that is not among them
-(importlib's FileFinder): what the slim image lacks would leave no trace. So the sandbox shows such
-names as symlinks that lead nowhere: to every look-up they are as missing as before, and seen.
+It reads the names in a directory once and looks for nothing that is not among them, neither
+modules (importlib's FileFinder) nor what tells of a package (importlib.metadata): what the slim
+image lacks would leave no trace. So the sandbox shows such names as symlinks that lead nowhere:
+to every look-up they are as missing as before, and seen.
 """
 
 from __future__ import annotations
@@ -13,23 +14,30 @@ from typing import TYPE_CHECKING
 from builder.model import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from builder.images.root import Root
 
 _NOWHERE = "absent from the slim image"
-_MODULES = (".py", ".so", ".pyc")
+_PACKAGE = "__init__.py"
+_SHOWN = (".py", ".so", ".pyc", ".dist-info", ".egg-info")
 
 
-def show_absent(folder: str, full: Root, slim: Root) -> None:
-    """Make a tree of links below ``folder``, to be laid below the slim image's."""
+def show_absent(folder: str, full: Root, slim: Root) -> set[str]:
+    """Make a tree of links below ``folder``, to be laid below the slim image's.
+
+    :returns: the directories that show names which they do not hold.
+    """
+    shown = set()
     for directory in _directories(slim):
         absent = list(_absent(directory, full, slim))
         place = folder + directory
         if absent:
+            shown.add(directory)
             os.makedirs(place, exist_ok=True)
         for name in absent:
             os.symlink(_NOWHERE, os.path.join(place, name))
+    return shown
 
 
 def _directories(slim: Root) -> Iterator[str]:
@@ -42,17 +50,21 @@ def _directories(slim: Root) -> Iterator[str]:
 
 
 def _absent(directory: str, full: Root, slim: Root) -> Iterator[str]:
-    names = full.listdir(directory)
-    if not _holds_modules(names):
+    if not _is_searched(full, directory):
         return
     there = set(slim.listdir(directory))
-    for name in names:
+    for name in full.listdir(directory):
         if name in there or name == "__pycache__":
             continue
-        path = f"{directory.rstrip('/')}/{name}"
-        if name.endswith(_MODULES) or _holds_modules(full.listdir(path)):
+        if name.endswith(_SHOWN) or _is_searched(full, f"{directory.rstrip('/')}/{name}"):
             yield name
 
 
-def _holds_modules(names: Iterable[str]) -> bool:
-    return any(name.endswith(_MODULES) for name in names)
+def _is_searched(full: Root, path: str) -> bool:
+    """Whether modules are looked for there: some are, or packages are (PEP 420: a namespace)."""
+    if full.kind(path) is not Kind.DIRECTORY:
+        return False
+    names = full.listdir(path)
+    if any(name.endswith(_SHOWN) for name in names):
+        return True
+    return any(full.kind(f"{path}/{name}/{_PACKAGE}") is not None for name in names)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from builder.images.root import parents
 from builder.outside import OWN_TOP, why_outside
-from tracer.model import State
+from tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from builder.globs import Glob
     from builder.images.root import Root
     from builder.model import Selection
-    from tracer.model import ProcessImage, Trace
+    from tracer.model import ProcessImage, Trace, TracedPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,14 @@ class Lacking:
 
 def lacking(
     root: Root,
+    slim: Root,
     trace: Trace,
     verified: Trace,
     ignored: Collection[Glob],
 ) -> tuple[Lacking, ...]:
     """What the runs in the slim image looked for in vain, by path.
 
-    :param root: the full image.
+    :param root: the full image; ``slim`` the other.
     :param trace: of the runs there: what they did not find either, or made themselves, is not
         lacking, whatever lies there now.
     :param verified: of the same runs in the slim image.
@@ -50,19 +51,19 @@ def lacking(
     found = []
     names = {image.id: _words(image) for image in verified.processes}
     volumes = {volume for run in trace.runs for volume in run.volumes}
-    for missing in verified.with_state(State.MISSING):
+    for missing in verified.paths.values():
+        if missing.state is not State.MISSING and not missing.missed:
+            continue
         known = trace.paths.get(missing.path)
         if known is not None and known.state is not State.FILE:
             continue
-        there = root.resolve(missing.path)
-        if not there.exists or root.kind(there.path) is None:
+        own = _own(root, slim, missing, volumes)
+        if own is None:
             continue
-        if _is_outside(missing.path, volumes) or _is_outside(there.path, volumes):
-            continue
-        if any(glob.matches(there.path) or glob.matches(missing.path) for glob in ignored):
+        if any(glob.matches(own) or glob.matches(missing.path) for glob in ignored):
             continue
         who = tuple(dict.fromkeys(names.get(ident, "?") for ident in missing.processes))
-        found.append(Lacking(missing.path, there.path, who))
+        found.append(Lacking(missing.path, own, who))
     return tuple(found)
 
 
@@ -82,6 +83,23 @@ def purposes(
         return replace(item, on_purpose=why)
 
     return tuple(map(told, items))
+
+
+def _own(root: Root, slim: Root, missing: TracedPath, volumes: Collection[str]) -> str | None:
+    """What would have been found, by its own path; None for nothing, or for no part of an image.
+
+    Where a link leads out of the image, as /etc/mtab does, the link is what there must be.
+    """
+    if _is_outside(missing.path, volumes):
+        return None
+    there = root.resolve(missing.path)
+    leads_out = _is_outside(there.path, volumes)
+    if there.exists and not leads_out:
+        return None if root.kind(there.path) is None else there.path
+    if not leads_out and Use.READLINK not in missing.uses:
+        return None
+    links = (link for link in there.links if not _is_outside(link, volumes))
+    return next((link for link in links if slim.kind(link) is None), None)
 
 
 def _is_outside(path: str, volumes: Collection[str]) -> bool:

@@ -24,15 +24,15 @@ from builder.verify.lacking import lacking, purposes
 from builder.verify.outcome import compare, failed
 from builder.verify.stopping import Stopped, tidily_stopped
 from builder.verify.verdict import Verdict
-from tracer.console import say
+from tracer.console import detail, say
 from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
-from tracer.model import Trace
+from tracer.model import Trace, Use
 from tracer.rootless import become_root
 from tracer.tracefile.healing import append_healed
 from tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.globs import Glob
     from builder.sources.full import FullImage
@@ -46,12 +46,13 @@ class Rerun(Protocol):
     """Runs in a slim image what a run ran in the full one, driven in the same way, traced."""
 
     def __call__(
-        self, image: FullImage, run: Run, trace: str, *, is_default: bool, below: str
+        self, image: FullImage, run: Run, trace: str, *, is_default: bool, below: str | None
     ) -> None:
         """Write the trace to a new file.
 
         :param is_default: whether it is the run that the image's own configuration starts.
-        :param below: a directory whose names show where the image has none.
+        :param below: a directory whose names show where the image has none; None for the image
+            as it is.
         :raises CommandNotFoundError: there is no such program in the image.
         :raises CannotExecuteError: it cannot be executed.
         """
@@ -157,12 +158,26 @@ class _Verification:
                     cache.forget(opened.digest)
 
     def examine(self, opened: FullImage, trace: Trace) -> Verdict:
-        """Repeat all runs in a slim image."""
+        """Repeat all runs in a slim image.
+
+        Once more as it is, where that could tell: who listed a directory saw names that it lacks.
+        """
+        slim = Root(opened.root)
+        with tempfile.TemporaryDirectory(prefix="slimtrace-") as below:
+            shown = show_absent(below, self.full, slim)
+            verdict, verified = self._repeated(opened, slim, trace, below)
+        if verdict.passed and any(path in shown for path in _listed(self.full, verified)):
+            detail("once more, without the names of what the image lacks")
+            plain, _ = self._repeated(opened, slim, trace, None)
+            return replace(plain, left_out=verdict.left_out)
+        return verdict
+
+    def _repeated(
+        self, opened: FullImage, slim: Root, trace: Trace, below: str | None
+    ) -> tuple[Verdict, Trace]:
+        """All runs once."""
         outcomes, seen = [], []
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
-            below = os.path.join(folder, "below")
-            os.mkdir(below)
-            show_absent(below, self.full, Root(opened.root))
             for number, run in enumerate(trace.runs, start=1):
                 place = os.path.join(folder, f"{number}.trace")
                 again = partial(self.rerun, is_default=number == self.made.default_run, below=below)
@@ -171,18 +186,22 @@ class _Verification:
                     seen.append(place)
             verified = read_trace(seen) if seen else Trace()
         ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
-        found = lacking(self.full, trace, verified, ignored)
+        found = lacking(self.full, slim, trace, verified, ignored)
         if found:
             found = purposes(found, select(trace, self.full, self.made), self._excluded())
-        return Verdict(
-            opened.source,
-            tuple(outcomes),
-            tuple(item for item in found if item.on_purpose is None),
-            tuple(item for item in found if item.on_purpose is not None),
-        )
+        missing = tuple(item for item in found if item.on_purpose is None)
+        left_out = tuple(item for item in found if item.on_purpose is not None)
+        return Verdict(opened.source, tuple(outcomes), missing, left_out), verified
 
     def _excluded(self) -> list[Glob]:
         return [compile_glob(self.full, pattern) for pattern in self.made.exclude]
+
+
+def _listed(full: Root, verified: Trace) -> Iterator[str]:
+    """The directories whose names the runs read, by their own paths."""
+    for path in verified.paths.values():
+        if Use.LIST in path.uses:
+            yield full.resolve(path.path).path
 
 
 def _repeat(

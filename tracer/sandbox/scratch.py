@@ -103,7 +103,7 @@ def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -
     :param folder: from :func:`make_folder`.
     :param own_xattrs: whether this is a user namespace, where overlay keeps its notes in
         attributes that users may set (Documentation/filesystems/overlayfs.rst, userxattr).
-    :param below: a directory that shows through where the tree has nothing. A copy has none.
+    :param below: a directory that shows through where the tree has nothing.
     :raises OSError: the tree may not be mounted.
     :raises SlimtraceError: neither overlay can be had, and a copy fails.
     """
@@ -119,7 +119,7 @@ def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -
     try:
         mount("overlay", _MERGED, "overlay", MS_NODEV, options + ",userxattr" * own_xattrs)
     except OSError as error:
-        laid = _by_fuse(options, os.strerror(error.errno or 0)) or _copied(error)
+        laid = _by_fuse(options, os.strerror(error.errno or 0)) or _copied(error, below)
     os.chdir(_MERGED if laid.instead != "a copy" else _UPPER)
     return laid
 
@@ -151,9 +151,10 @@ def _by_fuse(options: str, why: str) -> Laid | None:
     return Laid("fuse-overlayfs", why)
 
 
-def _copied(error: OSError) -> Laid:
+def _copied(error: OSError, below: str | None) -> Laid:
+    """Of what lies below first: the tree gives the directories their owners and times."""
     done = subprocess.run(
-        ["cp", "-a", f"{_LOWER}/.", _UPPER],
+        ["cp", "-a", *([] if below is None else [f"{_BELOW}/."]), f"{_LOWER}/.", _UPPER],
         check=False,
         stdin=subprocess.DEVNULL,
         capture_output=True,

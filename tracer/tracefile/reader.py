@@ -30,6 +30,9 @@ from tracer.tracefile.text import get, get_list
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_MAKING = {Use.CREATE, Use.DELETE}
+"""What is done to a name whatever lies there, and is no lookup."""
+
 
 def read_trace(paths: str | Iterable[str]) -> Trace:
     """The union of the traces in these files, in the order given.
@@ -104,6 +107,7 @@ class _Path:
     fingerprint: Fingerprint | None
     uses: set[Use] = field(default_factory=set)
     processes: set[int] = field(default_factory=set)
+    missed: bool = False
 
 
 class _Fold:
@@ -218,7 +222,9 @@ class _Fold:
             path.state = state
         if path.fingerprint is None:
             path.fingerprint = fingerprint
-        path.uses.add(Use(line["use"]))
+        use = Use(line["use"])
+        path.uses.add(use)
+        path.missed |= state is State.MISSING and use not in _MAKING
         path.processes.add(values.integer(line["p"]) + self.shift)
 
     def trace(self) -> Trace:
@@ -234,6 +240,7 @@ class _Fold:
                     tuple(sorted(path.processes)),
                     path.first_seen,
                     path.fingerprint,
+                    path.missed,
                 )
                 for name, path in self.paths.items()
             },
