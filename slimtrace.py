@@ -112,10 +112,16 @@ def _rerun(
     around = Surroundings((*env,), (*volumes,), user, read_only, (*cap_drop,))
 
     def repeat(
-        image: FullImage, run: Run, trace: str, *, is_default: bool, below: str | None
+        image: FullImage,
+        run: Run,
+        trace: str,
+        *,
+        is_default: bool,
+        user: str | None,
+        below: str | None,
     ) -> None:
         opened = _Image(image.source, image.root, image.digest, _of_image(image.config))
-        rerun(opened, run, trace, around, is_default=is_default, below=below)
+        rerun(opened, run, trace, around, is_default=is_default, user=user, below=below)
 
     return repeat
 

@@ -53,12 +53,14 @@ def rerun(
     around: Surroundings,
     *,
     is_default: bool,
+    user: str | None = None,
     below: str | None = None,
 ) -> None:
     """Run it and write its trace; the app's output goes to stderr, its input is empty.
 
     :param is_default: whether the image's own Entrypoint, Cmd and WorkingDir are those of the run;
         an image without a configuration has none.
+    :param user: who it runs as where ``around`` names nobody; None for the image's user.
     :param below: a directory whose names show where the image has none.
     :raises SlimtraceError: it cannot be started; each subclass with its exit status.
     """
@@ -69,7 +71,7 @@ def rerun(
         image.digest,
         image.config or {"Env": [f"{name}={value}" for name, value in run.env.items()]},
         env=around.env,
-        user=around.user or (None if image.config else run.user),
+        user=around.user or user or (None if image.config else run.user),
         workdir=None if own else run.cwd,
         volumes=_volumes(run.mounts, around.volumes),
         network=run.network,
@@ -119,7 +121,9 @@ def _volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
 @contextmanager
 def _apart() -> Iterator[None]:
     """Nothing to read, and nothing of the app's on our stdout, which is for data."""
-    sys.stdout.flush()
+    _open_all()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     kept = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -131,3 +135,12 @@ def _apart() -> Iterator[None]:
         for number, fd in enumerate(kept):
             os.dup2(fd, number)
             os.close(fd)
+
+
+def _open_all() -> None:
+    """As nothing, those of our streams that were closed when we were started."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free (open(2))

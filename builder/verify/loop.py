@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from builder.defaultrun import default_run
 from builder.full import full_image
 from builder.globs import compile_glob
 from builder.images.destination import parse_destination
@@ -46,11 +47,19 @@ class Rerun(Protocol):
     """Runs in a slim image what a run ran in the full one, driven in the same way, traced."""
 
     def __call__(
-        self, image: FullImage, run: Run, trace: str, *, is_default: bool, below: str | None
+        self,
+        image: FullImage,
+        run: Run,
+        trace: str,
+        *,
+        is_default: bool,
+        user: str | None,
+        below: str | None,
     ) -> None:
         """Write the trace to a new file.
 
         :param is_default: whether it is the run that the image's own configuration starts.
+        :param user: None for the image's user.
         :param below: a directory whose names show where the image has none; None for the image
             as it is.
         :raises CommandNotFoundError: there is no such program in the image.
@@ -177,10 +186,16 @@ class _Verification:
     ) -> tuple[Verdict, Trace]:
         """All runs once."""
         outcomes, seen = [], []
+        default = default_run(trace, self.made.default_run)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             for number, run in enumerate(trace.runs, start=1):
                 place = os.path.join(folder, f"{number}.trace")
-                again = partial(self.rerun, is_default=number == self.made.default_run, below=below)
+                again = partial(
+                    self.rerun,
+                    is_default=number == self.made.default_run,
+                    user=None if run.user == default.user else run.user,
+                    below=below,
+                )
                 outcomes.append(_repeat(again, opened, run, place))
                 if os.path.exists(place):
                     seen.append(place)

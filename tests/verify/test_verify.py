@@ -232,6 +232,36 @@ def test_a_second_run_is_verified_with_the_first(place: Place) -> None:
     assert (status, len(verdict["runs"])) == (0, 2)
 
 
+def test_runs_of_different_users(place: Place) -> None:
+    """The image's user is that of the run that it starts; --user is everyone's."""
+    need_root()
+    (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = $(cat /given/which)\n")
+    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    shutil.rmtree(place.folder / "given")
+    for number, (user, words) in enumerate((("0", ()), ("1000", ("--append",)))):
+        (place.folder / f"is-{number}").mkdir()
+        (place.folder / f"is-{number}/which").write_text(user)
+        shown = ("-v", f"{place.folder}/is-{number}:/given", "--user", f"{user}:{user}")
+        image = ("--image", f"rootfs:{place.folder}/full")
+        done = place.slimtrace("-q", "run", *image, *shown, *words, "--", "/app/job")
+        assert done.returncode == 0, done.stderr
+    place.build("app.tar")
+    status, verdict = place.verify("app.tar")
+    assert status == 0, verdict
+    status, verdict = place.verify("app.tar", "--user", "1000")
+    assert [run["exit_status"]["now"] for run in verdict["runs"]] == [1, 0]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(place: Place, closed: str) -> None:
+    place.trace()
+    place.build("app.tar")
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+    here = Place(place.folder, shell)
+    done = here.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
+    assert done.returncode == 0, done.stderr
+
+
 LAZY = """
 import os, sys
 name = open(sys.argv[1]).read().strip()
