@@ -96,10 +96,10 @@ class Project:
     def trace(self, name: str = "app.trace") -> Trace:
         return read_trace(str(self.folder / name))
 
-    def touched(self) -> set[str]:
+    def touched(self, name: str = "app.trace") -> set[str]:
         """What of its own the project's traces name, but for the app's notes of its processes."""
         top = f"{self.folder}/"
-        paths = read_trace(str(self.folder / "app.trace")).paths
+        paths = read_trace(str(self.folder / name)).paths
         found = {path.removeprefix(top) for path in paths if path.startswith(top)}
         return {path for path in found if not path.startswith("pid.")}
 

@@ -476,6 +476,8 @@ def test_a_trace_cut_anywhere(tmp_path: Path) -> None:
             continue
         assert trace.paths.keys() <= whole.paths.keys()
         assert len(trace.processes) <= len(whole.processes)
+        if length > WHOLE.index(b"\n", WHOLE.index(b'{"end"')):
+            continue  # what was healed later is no part of the run
         assert not any(run.complete for run in trace.runs)
         assert all(run.gaps[-1].kind == "interrupted" for run in trace.runs)
 
