@@ -145,6 +145,14 @@ def build(
     no_healthcheck: Annotated[
         bool, typer.Option("--no-healthcheck", help="Leave the full image's healthcheck out.")
     ] = False,
+    no_package_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-package-metadata",
+            help="Leave out what scanners read: the distribution's name, and the part of the "
+            "package database that tells of the kept files.",
+        ),
+    ] = False,
     tag: Annotated[
         str | None, typer.Option("-t", "--tag", metavar="NAME[:TAG]", help="Name the image.")
     ] = None,
@@ -191,6 +199,7 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         entrypoint=_words("--entrypoint", given["entrypoint"]),
         cmd=_words("--cmd", given["cmd"]),
         healthcheck=not given["no_healthcheck"],
+        package_metadata=not given["no_package_metadata"],
         source_date_epoch=_source_date_epoch(),
     )
 

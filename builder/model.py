@@ -57,6 +57,7 @@ class Reason(StrEnum):
     PERL_LIBRARY = "perl-library"
     PACKAGE = "package"
 
+    PACKAGE_METADATA = "package-metadata"
     SYMLINK = "symlink"
     PARENT_OF_CREATED = "parent-of-created"
     DIRECTORY = "directory"
@@ -85,6 +86,7 @@ class Entry:
     :ivar target: where a symlink points, as written.
     :ivar source: the file on this machine that holds the bytes (a file put aside, or the file
         in the full root); None for what has none.
+    :ivar content: the bytes of a file that no file holds, because the build made it.
     :ivar xattrs: extended attributes, sorted by name; ``security.capability`` among them.
     :ivar hardlink: identifies the inode (device, number) where it has more than one link.
     :ivar reasons: why it is there, the first reason first.
@@ -99,6 +101,7 @@ class Entry:
     size: int = 0
     target: str = ""
     source: str | None = None
+    content: bytes | None = None
     xattrs: tuple[tuple[str, bytes], ...] = ()
     hardlink: tuple[int, int] | None = None
     reasons: tuple[Reason, ...] = ()

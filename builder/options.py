@@ -25,6 +25,7 @@ class BuildOptions:
     :ivar expose: ``PORT`` or ``PORT/PROTOCOL`` beside those that the app listened on.
     :ivar volumes: paths beside the full image's.
     :ivar healthcheck: whether the full image's is taken over.
+    :ivar package_metadata: whether what scanners read is added.
     :ivar tag: the image's name in its destination, None for the destination's own.
     :ivar labels: ``NAME=VALUE`` words over the full image's.
     :ivar default_run: which run the image starts, from 1.
@@ -54,6 +55,7 @@ class BuildOptions:
     expose: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     healthcheck: bool = True
+    package_metadata: bool = True
     source_date_epoch: int | None = None
     default_run: int = 1
     drop_process: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from builder.globs import compile_glob, exclude, include
 from builder.images.config import make_image
 from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
+from builder.metadata.add import add_package_metadata
 from builder.model import Kind, Reason
 from builder.policy.access import check_access, grant_read
 from builder.policy.healthcheck import warn_of_healthcheck
@@ -131,10 +132,18 @@ def _policies(
             selection = give_folders(selection, written, user)
         return warn_of_writes(check_access(selection, *user), changed, user)
 
+    def with_metadata(selection: Selection) -> Selection:
+        if not options.package_metadata:
+            return selection
+        return add_package_metadata(
+            selection, root, lambda path: any(glob.matches(path) for glob in unwanted)
+        )
+
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     return [
         lambda selection: exclude(selection, unwanted),
         without_secrets,
+        with_metadata,
         lambda selection: add_skeleton(selection, full),
         opened,
     ]

@@ -17,10 +17,13 @@ _CHUNK = 1 << 17
 
 
 def contents(entry: Entry) -> Iterator[bytes]:
-    """The file's bytes in pieces, ``entry.size`` in all; none for what has no source.
+    """The file's bytes in pieces, ``entry.size`` in all; none for what has none.
 
     :raises SlimtraceError: the file is gone, cannot be read, or is not as long as it was.
     """
+    if entry.content is not None:
+        yield entry.content
+        return
     if entry.source is None:
         if entry.size:
             raise SlimtraceError(f"cannot copy {entry.path}: nothing holds its bytes")

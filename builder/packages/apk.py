@@ -22,11 +22,20 @@ def apk_packages(root: Root) -> list[Package]:
 
     :raises SlimtraceError: the database cannot be read.
     """
+    return [_package(block) for _, block in apk_stanzas(root)[1]]
+
+
+def apk_stanzas(root: Root) -> tuple[str, list[tuple[str, str]]]:
+    """The path of the database, and of each package the name and the stanza; none without apk.
+
+    :raises SlimtraceError: the database cannot be read.
+    """
     for place in _DATABASES:
         text = read_database(root, place)
         if text:
-            return [_package(block) for block in text.split("\n\n") if block.strip()]
-    return []
+            blocks = [block for block in text.split("\n\n") if block.strip()]
+            return place, [(_package(block).name, block) for block in blocks]
+    return _DATABASES[0], []
 
 
 def _package(block: str) -> Package:

@@ -42,8 +42,45 @@ class PackageIndex:
 
         :raises SlimtraceError: a database cannot be read.
         """
-        found = [self._by_file[name] for name in self._spellings(path) if name in self._by_file]
-        return (*(self.system[at] for at in found[:1]), *self._languages.owners(path))
+        of_system = self.system_owner(path)
+        return (*([of_system] if of_system else ()), *self._languages.owners(path))
+
+    def system_owner(self, path: str) -> Package | None:
+        """The OS package that installed the file at an own path, the first of several.
+
+        :raises SlimtraceError: a database cannot be read.
+        """
+        if self.is_folder(path):
+            return None
+        places = (self._by_file.get(name) for name in self.spellings(path))
+        return next((self.system[at] for at in places if at is not None), None)
+
+    def is_folder(self, path: str) -> bool:
+        """Whether what lies at an own path is a directory to the databases, and nobody's own.
+
+        They list /lib for many packages; with a merged /usr it is a link.
+        """
+        kind = self._root.kind(path)
+        if kind is Kind.SYMLINK and not self._shared.isdisjoint(self.spellings(path)):
+            kind = self._root.kind(self._root.resolve(path).path)
+        return kind is Kind.DIRECTORY
+
+    def own_path(self, listed: str) -> str:
+        """Where a file lies that a database lists, by the links in / alone."""
+        for link, to in self._links:
+            if listed.startswith(f"{link}/"):
+                return to + listed[len(link) :]
+        return listed
+
+    @cached_property
+    def _shared(self) -> set[str]:
+        """Listed paths of more than one package."""
+        found: set[str] = set()
+        shared: set[str] = set()
+        for package in self.system:
+            shared.update(found.intersection(package.files))
+            found.update(package.files)
+        return shared
 
     @cached_property
     def _by_file(self) -> dict[str, int]:
@@ -56,7 +93,7 @@ class PackageIndex:
             found.update(dict.fromkeys(self.system[at].files, at))
         return found
 
-    def _spellings(self, path: str) -> list[str]:
+    def spellings(self, path: str) -> list[str]:
         """How a database may list an own path.
 
         dpkg lists files of /usr/lib as /lib's, where /lib leads there (wiki.debian.org/UsrMerge).

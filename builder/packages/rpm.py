@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from builder.model import Kind
@@ -19,6 +19,8 @@ from builder.packages.package import Package
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from builder.images.root import Root
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
@@ -36,10 +38,12 @@ def rpm_packages(root: Root) -> list[Package]:
 
     :raises SlimtraceError: there is one that cannot be read: of an older rpm, or damaged.
     """
-    for folder in _FOLDERS:
-        place = root.resolve(f"{folder}/rpmdb.sqlite")
-        if place.exists and root.kind(place.path) is Kind.FILE:
-            return sorted(_read(root, place.path), key=lambda package: package.name)
+    place = rpm_database(root)
+    if place is not None:
+        with opened(root, place) as database:
+            found = [rpm_package(blob) for blob in _blobs(database)]
+        installed = (package for package in found if package.name != "gpg-pubkey")
+        return sorted(installed, key=lambda package: package.name)
     for folder in _FOLDERS:
         for name, kind in _OLD.items():
             if root.resolve(f"{folder}/{name}").exists:
@@ -50,8 +54,21 @@ def rpm_packages(root: Root) -> list[Package]:
     return []
 
 
-def _read(root: Root, path: str) -> list[Package]:
-    """From a copy: what was written last may lie in the log beside it, which SQLite merges."""
+def rpm_database(root: Root) -> str | None:
+    """The own path of the database, None where there is none that is SQLite's."""
+    for folder in _FOLDERS:
+        place = root.resolve(f"{folder}/rpmdb.sqlite")
+        if place.exists and root.kind(place.path) is Kind.FILE:
+            return place.path
+    return None
+
+
+@contextmanager
+def opened(root: Root, path: str) -> Iterator[sqlite3.Connection]:
+    """A copy of the database, with what was written last: that may lie in the log beside it.
+
+    :raises SlimtraceError: it is damaged, as what is done with it shows.
+    """
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         for suffix in ("", "-wal"):
             if root.kind(path + suffix) is Kind.FILE:
@@ -59,8 +76,7 @@ def _read(root: Root, path: str) -> list[Package]:
                     shutil.copyfileobj(file, copy)
         try:
             with closing(sqlite3.connect(os.path.join(folder, "db"))) as database:
-                blobs = _blobs(database)
-            return [package for blob in blobs if (package := _package(blob)).name != "gpg-pubkey"]
+                yield database
         except (sqlite3.Error, struct.error, LookupError, ValueError, TypeError) as error:
             raise SlimtraceError(f"cannot read {path}: it is damaged ({error})") from error
 
@@ -73,7 +89,11 @@ def _blobs(database: sqlite3.Connection) -> list[bytes]:
     return [row[0] for row in database.execute("SELECT blob FROM Packages")]
 
 
-def _package(blob: bytes) -> Package:
+def rpm_package(blob: bytes) -> Package:
+    """What a header says.
+
+    :raises struct.error, LookupError, ValueError, TypeError: it is damaged.
+    """
     tags = header(blob)
 
     def text(tag: int) -> str:

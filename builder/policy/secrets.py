@@ -80,7 +80,7 @@ def find_secrets(root: Root, selection: Selection) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for path, entry in selection.entries.items():
-        if entry.kind is Kind.DIRECTORY:
+        if entry.kind is Kind.DIRECTORY or entry.content is not None:
             continue
         what = _by_name(path)
         if what is None and entry.kind is Kind.FILE:

@@ -1,0 +1,165 @@
+"""Adds to a selection what scanners need to know it by: whose its files are, and of which release.
+
+Packages that own nothing in the image are not named: what they could be vulnerable by is not there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.folders import as_traced
+from builder.images.root import parents
+from builder.metadata.apk import installed
+from builder.metadata.dpkg import STATUS, copyright_of, status_d, sums_of
+from builder.metadata.release import release_files
+from builder.metadata.rpm import rpmdb
+from builder.model import Entry, Kind, Reason
+from builder.outside import why_outside
+from builder.packages.apk import apk_stanzas
+from builder.packages.index import PackageIndex
+from builder.packages.rpm import rpm_database
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from builder.images.root import Root
+    from builder.metadata.document import Document
+    from builder.model import Selection
+    from builder.packages.package import Package
+
+_REASONS = (Reason.PACKAGE_METADATA,)
+
+
+def add_package_metadata(
+    selection: Selection, root: Root, unwanted: Callable[[str], bool]
+) -> Selection:
+    """The selection with the release files, the packages' copyrights and their database's part.
+
+    Nothing where the full image has no package database. A database that is in the selection
+    already, because the app reads it, stays whole, and nothing is put beside it: scanners would
+    count packages twice. One that cannot be read is warned of.
+
+    :param unwanted: whether the user excluded a path.
+    """
+    addition = _Addition(selection, root, unwanted)
+    try:
+        if not addition.index.system:
+            return selection
+        addition.find_owners()
+        addition.describe()
+    except SlimtraceError as error:
+        warning = f"the image has no package metadata, so that scanners do not know it: {error}"
+        return replace(selection, warnings=(*selection.warnings, warning))
+    return addition.selection()
+
+
+class _Addition:
+    def __init__(self, selection: Selection, root: Root, unwanted: Callable[[str], bool]) -> None:
+        self.index = PackageIndex(root)
+        self._before = selection
+        self._root = root
+        self._unwanted = unwanted
+        self._new: dict[str, Entry] = {}
+        self._owners: dict[int, Package] = {}
+        self._warnings: list[str] = []
+
+    def find_owners(self) -> None:
+        """The packages of all that is kept, and of what telling of them brings."""
+        pending = [
+            path for path, entry in self._before.entries.items() if entry.kind is not Kind.DIRECTORY
+        ]
+        for path in release_files(self._root):
+            pending += self._keep(path)
+        while pending:
+            package = self.index.system_owner(pending.pop())
+            if package is None or id(package) in self._owners:
+                continue
+            self._owners[id(package)] = package
+            if package.kind == "deb":
+                # Of several packages that list it, as those of several architectures do, it
+                # stands for this one.
+                brought = self._keep(copyright_of(package))
+                pending += [path for path in brought if not self._is_of(package, path)]
+
+    def describe(self) -> None:
+        """The part of each database that tells of the owners."""
+        root, kept = self._root, self._is_kept
+        debs, apks, rpms = (self._of_kind(kind) for kind in ("deb", "apk", "rpm"))
+        if debs and self._has(STATUS):
+            for package in debs:
+                self._keep(sums_of(package))
+        elif debs:
+            self._write(status_d(root, debs, kept))
+        if apks and not self._has(apk_stanzas(root)[0]):
+            self._write(installed(root, apks, kept))
+        if rpms and not self._has(rpm_database(root) or ""):
+            self._write(rpmdb(root, rpms))
+
+    def selection(self) -> Selection:
+        # The folders of a live system change whenever something is made in them.
+        added = replace(self._before, entries=self._new)
+        new = as_traced(added, {}, live=self._root.root == "/").entries
+        entries = {**new, **self._before.entries}
+        warnings = (*self._before.warnings, *self._warnings)
+        return replace(self._before, entries=dict(sorted(entries.items())), warnings=warnings)
+
+    def _of_kind(self, kind: str) -> list[Package]:
+        found = [package for package in self._owners.values() if package.kind == kind]
+        return sorted(found, key=lambda package: (package.name, package.architecture))
+
+    def _has(self, path: str) -> bool:
+        """Whether a database is in the image as it is."""
+        found = self._root.resolve(path)
+        if found.path not in self._before.entries:
+            return False
+        self._warnings.append(
+            f"the app reads {path}, so that the image has it whole: scanners will report all "
+            "packages that it names"
+        )
+        return True
+
+    def _keep(self, path: str) -> list[str]:
+        """Keep the file of the full image that is looked up as ``path``; what is new by that."""
+        found = self._root.resolve(path)
+        paths = [*found.links, found.path]
+        if not found.exists or self._root.kind(found.path) is not Kind.FILE:
+            return []
+        if any(self._unwanted(each) or why_outside(each) for each in paths):
+            return []
+        fresh = [each for each in paths if each not in self._before.entries]
+        fresh = [each for each in fresh if each not in self._new]
+        for each in fresh:
+            self._add(self._root.entry(each, _REASONS))
+        return fresh
+
+    def _write(self, documents: Iterable[Document]) -> None:
+        for document in documents:
+            found = self._root.resolve(document.path)
+            if any(map(self._unwanted, (*found.links, found.path))):
+                continue
+            for link in found.links:
+                self._add(self._root.entry(link, _REASONS))
+            content, mtime_ns = document.content, document.mtime_ns
+            entry = Entry(found.path, Kind.FILE, 0o644, 0, 0, mtime_ns, size=len(content))
+            self._add(replace(entry, content=content, reasons=_REASONS))
+
+    def _add(self, entry: Entry) -> None:
+        self._new.setdefault(entry.path, entry)
+        for parent in parents(entry.path):
+            if parent not in self._new:
+                self._new[parent] = self._folder(parent, entry.mtime_ns)
+
+    def _folder(self, path: str, mtime_ns: int) -> Entry:
+        if self._root.kind(path) is Kind.DIRECTORY:
+            return self._root.entry(path, (Reason.DIRECTORY,))
+        return Entry(path, Kind.DIRECTORY, 0o755, 0, 0, mtime_ns, reasons=(Reason.DIRECTORY,))
+
+    def _is_of(self, package: Package, path: str) -> bool:
+        return any(name in package.files for name in self.index.spellings(path))
+
+    def _is_kept(self, listed: str) -> bool:
+        path = self.index.own_path(listed)
+        there = path in self._before.entries or path in self._new
+        return there and not self.index.is_folder(path)
