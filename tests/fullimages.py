@@ -15,7 +15,10 @@ from parts import need
 if TYPE_CHECKING:
     from pathlib import Path
 
-PACKAGES = ("python3", "nodejs", "default-jre-headless", "nginx-light")
+PACKAGES = (
+    *("python3", "python3-flask", "nodejs", "node-ms"),
+    *("default-jre-headless", "nginx-light"),
+)
 
 
 def debian(shared: Path) -> str:
