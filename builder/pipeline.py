@@ -141,9 +141,9 @@ def _policies(
 
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     return [
+        with_metadata,
         lambda selection: exclude(selection, unwanted),
         without_secrets,
-        with_metadata,
         lambda selection: add_skeleton(selection, full),
         opened,
     ]

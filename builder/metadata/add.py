@@ -41,7 +41,8 @@ def add_package_metadata(
     already, because the app reads it, stays whole, and nothing is put beside it: scanners would
     count packages twice. One that cannot be read is warned of.
 
-    :param unwanted: whether the user excluded a path.
+    :param unwanted: whether the user excludes a path: what it owns does not count, and it is left
+        to be taken out with all else that is excluded.
     """
     addition = _Addition(selection, root, unwanted)
     try:
@@ -68,7 +69,9 @@ class _Addition:
     def find_owners(self) -> None:
         """The packages of all that is kept, and of what telling of them brings."""
         pending = [
-            path for path, entry in self._before.entries.items() if entry.kind is not Kind.DIRECTORY
+            path
+            for path, entry in self._before.entries.items()
+            if entry.kind is not Kind.DIRECTORY and not self._unwanted(path)
         ]
         for path in release_files(self._root):
             pending += self._keep(path)
@@ -89,7 +92,8 @@ class _Addition:
         debs, apks, rpms = (self._of_kind(kind) for kind in ("deb", "apk", "rpm"))
         if debs and self._has(STATUS):
             for package in debs:
-                self._keep(sums_of(package))
+                for path in (sums_of(package), package.records[0]):
+                    self._keep(path)
         elif debs:
             self._write(status_d(root, debs, kept))
         if apks and not self._has(apk_stanzas(root)[0]):
@@ -112,33 +116,34 @@ class _Addition:
     def _has(self, path: str) -> bool:
         """Whether a database is in the image as it is."""
         found = self._root.resolve(path)
-        if found.path not in self._before.entries:
+        if found.path not in self._before.entries or self._unwanted(found.path):
             return False
         self._warnings.append(
-            f"the app reads {path}, so that the image has it whole: scanners will report all "
+            f"{path} was touched or included, and is in the image whole: scanners will report all "
             "packages that it names"
         )
         return True
 
     def _keep(self, path: str) -> list[str]:
-        """Keep the file of the full image that is looked up as ``path``; what is new by that."""
+        """Keep the file of the full image that is looked up as ``path``.
+
+        Gives the own paths that are new by that and will not be excluded.
+        """
         found = self._root.resolve(path)
         paths = [*found.links, found.path]
         if not found.exists or self._root.kind(found.path) is not Kind.FILE:
             return []
-        if any(self._unwanted(each) or why_outside(each) for each in paths):
+        if any(map(why_outside, paths)):
             return []
         fresh = [each for each in paths if each not in self._before.entries]
         fresh = [each for each in fresh if each not in self._new]
         for each in fresh:
             self._add(self._root.entry(each, _REASONS))
-        return fresh
+        return [each for each in fresh if not self._unwanted(each)]
 
     def _write(self, documents: Iterable[Document]) -> None:
         for document in documents:
             found = self._root.resolve(document.path)
-            if any(map(self._unwanted, (*found.links, found.path))):
-                continue
             for link in found.links:
                 self._add(self._root.entry(link, _REASONS))
             content, mtime_ns = document.content, document.mtime_ns
@@ -162,4 +167,4 @@ class _Addition:
     def _is_kept(self, listed: str) -> bool:
         path = self.index.own_path(listed)
         there = path in self._before.entries or path in self._new
-        return there and not self.index.is_folder(path)
+        return there and not self._unwanted(path) and not self.index.is_folder(path)

@@ -7,6 +7,7 @@ trivy before 0.65 by ``info/NAME.list``, which names links and settings too.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ _ADDED_BY_DPKG = frozenset(
     {"Status", "Config-Version", "Conffiles", "Triggers-Pending", "Triggers-Awaited"}
 )
 """What the package's own control file does not have (dpkg's lib/dpkg/parse.c)."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
+"""A package's name (Debian Policy 5.6.7), and no path that leads elsewhere."""
 
 
 def copyright_of(package: Package) -> str:
@@ -60,6 +63,8 @@ def status_d(
 
     for package in packages:
         name = package.name
+        if not _NAME.fullmatch(name):
+            continue
         if several[name] > 1:  # of several architectures
             name += f":{package.architecture}"
         record = package.records[0]

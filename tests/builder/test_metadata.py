@@ -233,12 +233,14 @@ def test_a_database_that_the_app_reads_stays_whole_and_alone(tmp_path: Path) -> 
     selection = selected(tmp_path, "/var/lib/dpkg/status", "/usr/bin/b")
     assert {path for path in selection.entries if path.startswith("/var/lib/dpkg/")} == {
         "/var/lib/dpkg/info",
+        "/var/lib/dpkg/info/b.list",
         "/var/lib/dpkg/info/b.md5sums",
+        "/var/lib/dpkg/info/release.list",
         "/var/lib/dpkg/status",
     }
     assert selection.entries["/var/lib/dpkg/status"].source is not None
     (warning,) = selection.warnings
-    assert warning.startswith("the app reads /var/lib/dpkg/status, so that the image has it whole")
+    assert warning.startswith("/var/lib/dpkg/status was touched or included")
 
 
 def test_what_the_user_excludes_is_not_added(tmp_path: Path) -> None:
@@ -248,7 +250,26 @@ def test_what_the_user_excludes_is_not_added(tmp_path: Path) -> None:
         *("/etc/os-release", "/usr/lib/os-release", "/etc/debian_version"),
         *(f"{STATUS_D}/{name}" for name in ("b", "b.md5sums", "release")),
     }
+    assert selection.warnings == ()
     assert added(selected(tmp_path, "/usr/bin/b", package_metadata=False)) == {}
+
+
+def test_what_is_excluded_has_no_package(tmp_path: Path) -> None:
+    plant(tmp_path, DEBIAN)
+    out = ("/usr/bin/b", "/usr/share/doc/common")
+    parts = added(selected(tmp_path, "/usr/bin/b", "/lib/liba.so.1", exclude=out))
+    names = {path.rpartition("/")[2] for path in parts if path.startswith(STATUS_D)}
+    assert names == {"a", "a.md5sums", "release"}
+
+
+def test_a_database_of_strange_names_leads_nowhere(tmp_path: Path) -> None:
+    tree = dict(DEBIAN)
+    status = str(tree["/var/lib/dpkg/status"])
+    tree["/var/lib/dpkg/status"] = status.replace("Package: b\n", "Package: ../../../etc/b\n")
+    tree["/var/lib/etc/b.list"] = "/usr/bin/b\n"
+    plant(tmp_path, tree)
+    parts = added(selected(tmp_path, "/usr/bin/b"))
+    assert not [path for path in parts if "etc/b" in path or ".." in path]
 
 
 def test_there_is_none_without_a_package_database(tmp_path: Path) -> None:
