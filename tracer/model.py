@@ -237,6 +237,9 @@ class Trace:
     :ivar assumed_syscalls: calls that were not stopped in every run, and may have been made.
     :ivar syscall_counts: how often each call was made; empty unless every run stopped them all.
     :ivar healed: paths that a verification missed and added, sorted.
+    :ivar arguments: of some calls, the values seen of the argument that tells most, ascending: the
+        address families of ``socket``, the namespace flags of ``clone`` where there were any.
+    :ivar is_narrow: whether a run made calls by the 32-bit ABI of a 64-bit machine.
     """
 
     runs: tuple[Run, ...] = ()
@@ -248,6 +251,8 @@ class Trace:
     listening: tuple[Listening, ...] = ()
     syscall_counts: Mapping[str, int] = field(default_factory=dict)
     healed: tuple[str, ...] = ()
+    arguments: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    is_narrow: bool = False
 
     def with_state(self, state: State) -> list[TracedPath]:
         """The paths in this state, sorted by name."""

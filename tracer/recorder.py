@@ -64,6 +64,8 @@ class Recorder:
         self._moved: dict[bytes, bytes] = {}
         self._pristine: dict[tuple[int, int], bytes] = {}  # files that got another name
         self._syscalls: set[str] = set()
+        self._arguments: set[tuple[str, int]] = set()
+        self._is_narrow = False
         self._ports: dict[Listening, None] = {}  # in order
         self._gaps: dict[str, set[str]] = {}
         self.complete = True
@@ -319,6 +321,18 @@ class Recorder:
         if name not in self._syscalls:
             self._syscalls.add(name)
             self._writer.syscall(name)
+
+    def argument(self, name: str, value: int) -> None:
+        """A system call had this value for the argument that tells most (Trace.arguments)."""
+        if (name, value) not in self._arguments:
+            self._arguments.add((name, value))
+            self._writer.argument(name, value)
+
+    def narrow(self) -> None:
+        """A call came by the 32-bit ABI of a 64-bit machine."""
+        if not self._is_narrow:
+            self._is_narrow = True
+            self._writer.narrow()
 
     def counted(self, counts: Mapping[str, int]) -> None:
         """How often each system call was made, where all were stopped."""

@@ -16,7 +16,7 @@ from tracer.decode.places import Places
 from tracer.decode.sockets import Sockets
 from tracer.decode.touching import Touching
 from tracer.model import State
-from tracer.syscalls.signatures import Meaning
+from tracer.syscalls.signatures import CLONE_NEW, Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,12 +71,15 @@ class Decoder:
             Meaning.RENAME: self._files.rename,
             Meaning.EXEC: self.execs.begin,
             Meaning.SOCKADDR: sockets.address,
+            Meaning.SOCKET: sockets.socket,
             Meaning.LISTEN: sockets.listen,
             Meaning.SOCKETCALL: sockets.socketcall,
             Meaning.OWN_ROOT: self._own_root,
             Meaning.OWN_FILTER: self._own_filter,
             Meaning.OWN_TRACER: self._own_tracer,
             Meaning.RING: self._ring,
+            Meaning.NAMESPACES: self._namespaces,
+            Meaning.BIRTH: self._namespaces,
             Meaning.SEND: sockets.send,
             Meaning.NOTED: self._noted,
         }
@@ -88,6 +91,8 @@ class Decoder:
         not read, or hides itself, or has another user whom the tracer has no power over.
         """
         self.recorder.syscall(stop.call.name)
+        if stop.call.wide == 4:
+            self.recorder.narrow()
         if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
             self.execs.commit(stop.tid, stop.process)
         self._touching.begin()
@@ -162,6 +167,11 @@ class Decoder:
             "io-uring-refused", "io_uring answered ENOSYS: opens through a ring are invisible"
         )
         return Outcome(refuse=errno.ENOSYS)
+
+    def _namespaces(self, stop: Stop) -> Outcome:
+        if stop.call.name == "clone":
+            self.recorder.argument("clone", stop.args[0] & CLONE_NEW)
+        return ONCE
 
     def _noted(self, stop: Stop) -> Outcome:
         if stop.call.name == "open_by_handle_at":

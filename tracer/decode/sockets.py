@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _ADDRESS_MOST = 128  # struct sockaddr_storage
-_BIND, _CONNECT, _LISTEN, _SENDTO = 2, 3, 4, 11  # linux/net.h, for socketcall(2)
+_SOCKET, _BIND, _CONNECT, _LISTEN, _SENDTO = 1, 2, 3, 4, 11  # linux/net.h, for socketcall(2)
 
 
 class Sockets:
-    """Decodes bind, connect and listen."""
+    """Decodes socket, bind, connect and listen."""
 
     def __init__(self, recorder: Recorder, places: Places, files: Files) -> None:
         self._recorder = recorder
@@ -40,6 +40,10 @@ class Sockets:
         """A datagram: sendto names where it goes (send(2))."""
         return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
 
+    def socket(self, stop: Stop) -> Outcome:
+        self._recorder.argument("socket", stop.args[0] & 0xFFFFFFFF)
+        return ONCE
+
     def listen(self, stop: Stop) -> Outcome:
         return self._listen(stop.tid, stop.fd(0))
 
@@ -53,6 +57,9 @@ class Sockets:
             return ONCE
         if stop.args[0] == _LISTEN:
             return self._listen(stop.tid, fd)
+        if stop.args[0] == _SOCKET:
+            self._recorder.argument("socket", fd & 0xFFFFFFFF)  # the first of any call's block
+            return ONCE
         uses = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT, _SENDTO: Use.CONNECT}
         use = uses.get(stop.args[0])
         return ONCE if use is None else self._address(stop, use, fd, (address, length))

@@ -22,7 +22,7 @@ from tracer.kernel.memory import MemoryReader
 from tracer.kernel.registers import refuse_call
 from tracer.syscalls import tables
 from tracer.syscalls.classes import HOT
-from tracer.syscalls.signatures import AT_FDCWD, Meaning
+from tracer.syscalls.signatures import AT_FDCWD, CLONE_NEW, Meaning
 
 if TYPE_CHECKING:
     from tracer.engines.launches import Launches
@@ -138,7 +138,10 @@ class CallStops:
         self, tid: int, entry: Entry, call: tables.Call, image: int | None, *, is_exec: bool
     ) -> int | None:
         """Record what the call is about to do; the errno with which to refuse it, or None."""
-        if call.name in HOT and call.signature.meaning is not Meaning.SEND:
+        is_telling = call.signature.meaning is Meaning.SEND or (
+            call.name == "clone" and entry.args[0] & CLONE_NEW
+        )
+        if call.name in HOT and not is_telling:
             return None
         if image is None and not is_exec:
             self._decoder.recorder.gap("unknown-call", f"{call.name} of thread {tid}")

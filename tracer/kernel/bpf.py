@@ -25,6 +25,7 @@ _LD_ABS = 0x20
 _JA = 0x05
 _JEQ = 0x15
 _JGE = 0x35
+_JSET = 0x45
 _RET = 0x06
 _OFFSET_NUMBER = 0  # struct seccomp_data
 _OFFSET_ARCH = 4
@@ -40,13 +41,20 @@ class FirstIsOneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstHasAnyOf:
+    """The low half of the first argument has one of these bits."""
+
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
 class IsNotNull:
     """The argument of this number, from 0, is not a null pointer."""
 
     argument: int
 
 
-Condition = FirstIsOneOf | IsNotNull
+Condition = FirstIsOneOf | FirstHasAnyOf | IsNotNull
 
 
 def program(verdicts: Mapping[int, Verdict], action: int = NOTIFY) -> bytes:
@@ -101,6 +109,9 @@ def _answer(condition: Condition | None, action: int) -> list[bytes]:
             wanted = sorted(values)
             tests = [_instruction(_JEQ, len(wanted) - i, 0, v) for i, v in enumerate(wanted)]
             return [_instruction(_LD_ABS, 0, 0, _OFFSET_ARGS), *tests, allow, stop]
+        case FirstHasAnyOf(bits):
+            test = _instruction(_JSET, 1, 0, bits)
+            return [_instruction(_LD_ABS, 0, 0, _OFFSET_ARGS), test, allow, stop]
         case IsNotNull(argument):
             halves = _OFFSET_ARGS + 8 * argument, _OFFSET_ARGS + 8 * argument + 4
             return [

@@ -10,6 +10,7 @@ _PROCESS_MEANINGS = {
     Meaning.OWN_TRACER,
     Meaning.RING,
     Meaning.LISTEN,
+    Meaning.SOCKET,
     Meaning.SOCKETCALL,
     Meaning.NOTED,
 }
@@ -48,7 +49,7 @@ HOT = frozenset(
     sendmmsg sendmsg sendto set_robust_list set_thread_area set_tid_address set_tls setitimer
     setpgid
     setsid setsockopt shmat shmctl shmdt shmget shutdown sigaction sigaltstack signalfd signalfd4
-    sigprocmask sigreturn sigsuspend socket socketpair splice sync_file_range sync_file_range2
+    sigprocmask sigreturn sigsuspend socketpair splice sync_file_range sync_file_range2
     sysinfo tee tgkill
     time timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime
     timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime

@@ -24,6 +24,9 @@ O_EXCL = 0o200
 O_TRUNC = 0o1000
 O_PATH = 0o10000000
 
+CLONE_NEW = 0x7E020000
+"""Every flag by which clone(2) makes a namespace."""
+
 
 class Meaning(Enum):
     """Calls of one meaning are decoded by one function (decode)."""
@@ -48,6 +51,10 @@ class Meaning(Enum):
     """io_uring: opens through a ring are invisible, so it is refused."""
     EXIT = auto()
     """exit and exit_group: what a process image ended with."""
+    SOCKET = auto()
+    """socket: the address family is noted."""
+    NAMESPACES = auto()
+    """clone with flags that make namespaces, which are noted."""
     BIRTH = auto()
     """clone and clone3: a child may be kept from our ptrace."""
     REAPER = auto()
@@ -233,6 +240,7 @@ SIGNATURES: dict[str, Signature] = {
     "bind": Signature(Meaning.SOCKADDR, (PathArgument(Use.CREATE, None),)),
     "connect": Signature(Meaning.SOCKADDR, (PathArgument(Use.CONNECT, None),)),
     "listen": Signature(Meaning.LISTEN),
+    "socket": Signature(Meaning.SOCKET),
     "socketcall": Signature(Meaning.SOCKETCALL),
     # where paths start
     "chdir": _one(Use.CHDIR),
@@ -258,6 +266,7 @@ SIGNATURES: dict[str, Signature] = {
 
 HANDLER = Signature(Meaning.HANDLER)
 BIRTH = Signature(Meaning.BIRTH)
+NAMESPACES = Signature(Meaning.NAMESPACES)
 EXIT = Signature(Meaning.EXIT)
 REAPER = Signature(Meaning.REAPER)
 SEND = Signature(Meaning.SEND, (PathArgument(Use.CONNECT, None),))

@@ -9,12 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.kernel.bpf import Condition, FirstIsOneOf, IsNotNull
+from tracer.kernel.bpf import Condition, FirstHasAnyOf, FirstIsOneOf, IsNotNull
 from tracer.syscalls.classes import HOT
 from tracer.syscalls.signatures import (
     BIRTH,
+    CLONE_NEW,
     EXIT,
     HANDLER,
+    NAMESPACES,
     NARROW_SIGNATURES,
     REAPER,
     SEND,
@@ -43,7 +45,9 @@ MACHINES = frozenset(_ABIS)
 _NARROW = ("i386", "arm")
 
 _ONLY: Mapping[Meaning, Condition] = {
-    Meaning.SOCKETCALL: FirstIsOneOf((2, 3, 4, 11)),  # bind, connect, listen, sendto (linux/net.h)
+    # socket, bind, connect, listen, sendto (linux/net.h)
+    Meaning.SOCKETCALL: FirstIsOneOf((1, 2, 3, 4, 11)),
+    Meaning.NAMESPACES: FirstHasAnyOf(CLONE_NEW),
     Meaning.HANDLER: IsNotNull(1),
     Meaning.REAPER: FirstIsOneOf((36,)),  # PR_SET_CHILD_SUBREAPER
     Meaning.SEND: IsNotNull(4),
@@ -89,7 +93,7 @@ def stopped_calls(
     :raises KeyError: for a machine that is not in MACHINES.
     """
     unstopped = frozenset[str]() if hot else HOT
-    extra = {"sendto": SEND}
+    extra = {"sendto": SEND, "clone": NAMESPACES}
     extra |= {"rt_sigaction": HANDLER} if handlers else {}
     extra |= {"prctl": REAPER} if reapers else {}
     extra |= {"clone": BIRTH, "clone3": BIRTH} if births else {}

@@ -28,6 +28,8 @@ def document(trace: Trace) -> dict[str, Any]:
             "observed": list(trace.observed_syscalls),
             "assumed": list(trace.assumed_syscalls),
             **({"counts": dict(trace.syscall_counts)} if trace.syscall_counts else {}),
+            "arguments": {name: list(seen) for name, seen in trace.arguments.items()},
+            "narrow": trace.is_narrow,
         },
         "listening": [{"protocol": port.protocol, "port": port.port} for port in trace.listening],
         **put_list("healed", trace.healed),

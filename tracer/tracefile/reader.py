@@ -122,6 +122,8 @@ class _Fold:
         self.counts: list[Counter[str] | None] = []
         self.ports: dict[Listening, None] = {}
         self.healed: set[str] = set()
+        self.arguments: dict[str, set[int]] = {}
+        self.is_narrow = False
         self.folder = ""
         self.shift = 0
         self.ended = True
@@ -154,6 +156,11 @@ class _Fold:
             self.saved.setdefault(path, SavedFile(path, blob, values.fingerprint(line["stat"])))
         elif "syscall" in line:
             self.syscalls[values.text(line["syscall"])] = None
+        elif "argument" in line:
+            seen = self.arguments.setdefault(values.text(line["argument"]), set())
+            seen.add(values.integer(line["value"]))
+        elif "narrow" in line:
+            self.is_narrow = values.truth(line["narrow"]) or self.is_narrow
         elif "listen" in line:
             port = Listening(values.text(line["listen"]), values.integer(line["port"]))
             self.ports[port] = None
@@ -250,6 +257,8 @@ class _Fold:
             tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
             self._summed(),
             tuple(sorted(self.healed)),
+            {name: tuple(sorted(seen)) for name, seen in sorted(self.arguments.items())},
+            self.is_narrow,
         )
 
     def _summed(self) -> dict[str, int]:

@@ -141,6 +141,12 @@ class TraceWriter:
     def syscall(self, name: str) -> None:
         self._line({"syscall": name})
 
+    def argument(self, name: str, value: int) -> None:
+        self._line({"argument": name, "value": value})
+
+    def narrow(self) -> None:
+        self._line({"narrow": True})
+
     def counted(self, counts: Mapping[str, int]) -> None:
         self._line({"counts": dict(counts)})
 
