@@ -44,6 +44,7 @@ _COMMANDS = {
     "slim": "builder.slim",
     "verify": "builder.verify.commands",
     "suggest": "builder.suggest.commands",
+    "profile": "builder.profile.commands",
     "cache": "builder.sources.commands",
 }
 """Where each command lies, in the order of ``--help``."""

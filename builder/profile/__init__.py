@@ -1,0 +1,1 @@
+"""Security profiles that a trace implies: seccomp for containers, AppArmor."""
