@@ -68,8 +68,9 @@ def test_a_jobs_slim_image(
     kept = built(tmp_path, trace, name, cached, whole)
     assert kept < app.most * 10**6
     with loaded(tmp_path, name) as image:
-        ran = podman_run("--read-only", image)
-        assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
+        for confined in ((), *ways_to_confine(trace, cached)):
+            ran = podman_run("--read-only", *confined, image)
+            assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
 
 
 def test_a_servers_slim_image(
@@ -83,12 +84,14 @@ def test_a_servers_slim_image(
     assert (tmp_path / "answer").read_text() == "hello from nginx\n", done.stderr
     assert built(tmp_path, trace, "nginx", cached, whole) < 20 * 10**6
     with loaded(tmp_path, "nginx") as image:
-        started = podman_run("-d", "--read-only", "--name", "slimtrace-nginx", image)
-        try:
-            assert started.returncode == 0, started.stderr
-            assert run("curl", *RETRY, f"{url}index.html") == "hello from nginx\n"
-        finally:
-            podman("rm", "-f", "-t", "0", "slimtrace-nginx")
+        for confined in ((), *ways_to_confine(trace, cached)):
+            options = ("-d", "--read-only", "--name", "slimtrace-nginx", *confined)
+            started = podman_run(*options, image)
+            try:
+                assert started.returncode == 0, started.stderr
+                assert run("curl", *RETRY, f"{url}index.html") == "hello from nginx\n"
+            finally:
+                podman("rm", "-f", "-t", "0", "slimtrace-nginx")
 
 
 def built(
@@ -107,6 +110,15 @@ def built(
     raw = run("skopeo", "inspect", "--raw", layout)
     assert told["image"]["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
     return int(told["kept"]["bytes"])
+
+
+def ways_to_confine(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """Flags of containers that may do what was traced and no more."""
+    profile = f"{trace}.json"
+    done = run_slimtrace("profile", trace, "--seccomp", profile, env=env)
+    assert done.returncode == 0, done.stderr
+    yield ("--security-opt", f"seccomp={profile}")
+    yield ("--security-opt", f"seccomp={profile}", "--security-opt", "no-new-privileges")
 
 
 @contextmanager
