@@ -27,7 +27,8 @@ Every run is repeated in the image, with the same readiness, requests and comman
 traced. What a trace does not keep must be said again: --env for variables that slimtrace does not
 record, --volume where a run was shown a folder that must be new.
 
-Exit status: 0 verified; 1 something is missing or went otherwise; 125 failure.
+Exit status: 0 verified; 1 something is missing or went otherwise; 125 failure; 128+N where signal N
+ended it.
 """
 
 _MOST = 20

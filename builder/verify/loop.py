@@ -203,7 +203,8 @@ class _Verification:
         ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
         found = lacking(self.full, slim, trace, verified, ignored)
         if found:
-            found = purposes(found, select(trace, self.full, self.made), self._excluded())
+            made = replace(self.made, allow_changed=True)  # it only tells why, and builds nothing
+            found = purposes(found, select(trace, self.full, made), self._excluded())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)
         return Verdict(opened.source, tuple(outcomes), missing, left_out), verified
