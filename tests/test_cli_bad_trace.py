@@ -50,6 +50,11 @@ TRACE = HEADER + RUN + PROCESS + USE
         ("a number for a path", TRACE + USE.replace(b'"/x"', b"7"), "line 5 is damaged"),
         ("a bad base64", TRACE + USE.replace(b'"path"', b'"path_b64"'), "line 5 is damaged"),
         ("a process of no run", HEADER + PROCESS + b'{"exit":2,"status":0}\n', "is damaged"),
+        (
+            "an argument of 33 bits",
+            TRACE + b'{"argument":"socket","value":4294967296}\n',
+            "line 5 is damaged",
+        ),
         ("a gap before any run", HEADER + b'{"gap":"x","detail":""}\n', "line 2 is damaged"),
         ("an end before any run", HEADER + b'{"end":{}}\n', "line 2 is damaged"),
         ("a run without a command", HEADER + b'{"run":{}}\n', "line 2 is damaged"),

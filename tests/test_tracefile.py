@@ -53,6 +53,9 @@ WHOLE = b"""\
 {"use":"create","t":0.7,"p":2,"path":"/new","was":"created"}
 {"save":"/file","blob":"abc","stat":[33188,1,2,3,4]}
 {"syscall":"openat"}
+{"argument":"socket","value":10}
+{"argument":"socket","value":2}
+{"narrow":true}
 {"listen":"tcp","port":8080}
 {"gap":"io-uring-refused","detail":"why"}
 {"exit":2,"status":9}
@@ -103,6 +106,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     }
     assert trace.saved == {"/file": SavedFile("/file", f"{tmp_path}/x.trace.d/abc", fingerprint)}
     assert trace.observed_syscalls == ("openat",)
+    assert (trace.arguments, trace.is_narrow) == ({"socket": (2, 10)}, True)
     assert trace.listening == (Listening("tcp", 8080),)
 
 

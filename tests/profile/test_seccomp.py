@@ -129,9 +129,10 @@ def test_a_profile_for_no_new_privileges_starts_with_nothing_else(
     assert run_bundle(*run, no_new_privileges=False).returncode != 0
 
 
-def test_what_the_app_did_it_may_do_again(app: App) -> None:
+@TRACING
+def test_what_the_app_did_it_may_do_again(app: App, tracing: Sequence[str]) -> None:
     does = ("inet", "netlink", "packet", "personality", "keyctl", "clone-user", "ptrace", "unshare")
-    profile = app.profile(does)
+    profile = app.profile(does, tracing)
     expected = {each: UNCONFINED[each] for each in does}
     assert app.contained(profile, *does) == expected
     # IPv6 stands for IPv4; the rest of what these calls can do is refused still.

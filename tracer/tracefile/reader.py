@@ -158,7 +158,7 @@ class _Fold:
             self.syscalls[values.text(line["syscall"])] = None
         elif "argument" in line:
             seen = self.arguments.setdefault(values.text(line["argument"]), set())
-            seen.add(values.integer(line["value"]))
+            seen.add(values.word(line["value"]))
         elif "narrow" in line:
             self.is_narrow = values.truth(line["narrow"]) or self.is_narrow
         elif "listen" in line:

@@ -23,6 +23,14 @@ def integer(value: object) -> int:
     return value
 
 
+def word(value: object) -> int:
+    """A system call's argument of 32 bits."""
+    found = integer(value)
+    if found < 0 or found >> 32:
+        raise ValueError(f"{found!r:.60} is no argument of 32 bits")
+    return found
+
+
 def seconds(value: object) -> float:
     """A time since the run began."""
     if type(value) not in {int, float}:
