@@ -82,11 +82,10 @@ def _named(trace: Trace, text: str) -> Full:
             f"cannot build from {text}: it {is_now}, and the app ran in {', '.join(map(str, saw))}",
             "name the image that the app ran in, or trace the app again",
         )
-    if image is None:
-        return Full(Root("/", trace.saved), BaseConfig(), warnings)
-    if image.index is None:
-        return Full(Root(image.root, trace.saved), BaseConfig(), warnings)
-    return _of(image)._replace(warnings=warnings)
+    if image is not None and image.index is not None:
+        return _of(image)._replace(warnings=warnings)
+    folder = "/" if image is None else image.root
+    return Full(Root(folder, trace.saved), BaseConfig(), warnings)
 
 
 def _layered(run: Run) -> Full:

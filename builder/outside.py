@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tracer.model import Run
+
 KERNEL = ("/proc", "/sys", "/dev")
 RUNTIME = "/run"
 ENGINE = frozenset({"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"})
@@ -13,6 +20,17 @@ OWN_TOP = frozenset({*KERNEL, RUNTIME, "/tmp"})  # noqa: S108 -- the image's, no
 def is_kernels(path: str) -> bool:
     """Whether the path lies in a file system that the kernel provides."""
     return path.startswith(tuple(f"{top}/" for top in KERNEL)) or path in KERNEL
+
+
+def volumes_of(runs: Iterable[Run]) -> frozenset[str]:
+    """Where in the image the runs saw things of their machine."""
+    return frozenset(volume for run in runs for volume in run.volumes)
+
+
+def is_in_volume(volumes: Iterable[str], *paths: str) -> bool:
+    """Whether one of the paths is a volume or lies in one, which hides what the image has there."""
+    tops = tuple(f"{volume.rstrip('/')}/" for volume in volumes)
+    return any(f"{path}/".startswith(tops) for path in paths)
 
 
 def why_outside(path: str) -> str | None:

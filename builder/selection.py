@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from builder.changes import difference, follows
 from builder.closure.expand import Wanted
 from builder.model import Dropped, Kind, Reason
-from builder.outside import is_kernels, why_outside
+from builder.outside import is_in_volume, is_kernels, volumes_of, why_outside
 from tracer.errors import SlimtraceError
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from builder.globs import Glob
     from builder.images.root import Resolved, Root
@@ -52,13 +52,13 @@ def pick(
     dropped: list[Dropped] = []
     changed: list[str] = []
     directories: dict[str, Fingerprint] = {}
-    volumes = {volume for run in trace.runs for volume in run.volumes}
+    volumes = volumes_of(trace.runs)
     for traced in trace.with_state(State.FILE):
         follow = follows(traced)
         found = root.resolve(traced.path, follow=follow)
         override = any(glob.matches(found.path) for glob in include)
         why = _why_dropped(root, traced, found, override=override)
-        if why is None and _is_below(volumes, traced.path, found.path):
+        if why is None and is_in_volume(volumes, traced.path, found.path):
             why = "it lies in a volume"
         if why is None and root.is_pristine and not found.exists:
             why = "the full image does not hold it"
@@ -97,18 +97,12 @@ def settle(selection: Selection, picked: Picked, warnings: tuple[str, ...] = ())
     )
 
 
-def _is_below(volumes: Iterable[str], *paths: str) -> bool:
-    """Whether one of the paths is a volume or lies in one, which hides what the image has there."""
-    tops = tuple(f"{volume.rstrip('/')}/" for volume in volumes)
-    return any(f"{path}/".startswith(tops) for path in paths)
-
-
 def _links_to(found: Resolved, volumes: Collection[str]) -> list[Wanted]:
     """The image's own links on the way to what lies outside it: the app goes that way."""
     return [
         Wanted(link, Reason.SYMLINK, follow=False)
         for link in found.links
-        if why_outside(link) is None and not _is_below(volumes, link)
+        if why_outside(link) is None and not is_in_volume(volumes, link)
     ]
 
 

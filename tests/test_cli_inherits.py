@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import SECONDS, command, environment, show
+from traces import SECONDS, command, environment, first_line_of, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,15 +111,7 @@ def test_signals_that_the_caller_blocked_or_ignored(tmp_path: Path, option: str)
 
 def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path) -> None:
     trace = str(tmp_path / "x.trace")
-    words = shlex.join(command("-q", "run", "-o", trace, "--", "yes"))
-    done = subprocess.run(
-        ["bash", "-c", f"{words} | head -n 1; echo ${{PIPESTATUS[0]}}"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=SECONDS,
-    )
+    done = first_line_of(command("-q", "run", "-o", trace, "--", "yes"))
     assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
     about = show(trace)["runs"][0]
     assert (about["signal"], about["complete"]) == (signal.SIGPIPE, True)

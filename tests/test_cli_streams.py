@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from terminals import at_a_terminal, read_to_the_end, read_until
-from traces import SECONDS, command, environment, run_slimtrace, show
+from traces import SECONDS, command, first_line_of, run_slimtrace, show
 
 from tracer.engines.choose import ENGINES
 
@@ -170,15 +170,7 @@ def test_closed_streams_are_told(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path, engine: str) -> None:
-    words = shlex.join(_run(tmp_path, engine, "--ready", "log:y", "--", "yes"))
-    done = subprocess.run(
-        ["bash", "-c", f"{words} | head -n 1; echo ${{PIPESTATUS[0]}}"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=SECONDS,
-    )
+    done = first_line_of(_run(tmp_path, engine, "--ready", "log:y", "--", "yes"))
     assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -151,6 +152,18 @@ def run_slimtrace(
         errors="surrogateescape",
         timeout=SECONDS,
         process_group=0,  # one that is not orphaned, for SIGTSTP stops no other (setpgid(2))
+    )
+
+
+def first_line_of(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Read one line of what a command prints, and leave; then its exit status is printed."""
+    return subprocess.run(
+        ["bash", "-c", f"{shlex.join(words)} | head -n 1; echo ${{PIPESTATUS[0]}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=SECONDS,
     )
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from builder.model import Kind
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from builder.images.root import Root
 
 MAGIC = b"\x7fELF"
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +65,43 @@ class ElfFiles:
                 if file.read(len(MAGIC)) != MAGIC:
                     return None
                 file.seek(0)
-                return _parse(file)
+                return parsed(file, _info)
         except SlimtraceError:
             return None
 
 
-def _parse(file: Any) -> ElfInfo | None:
+def parsed(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
+    """What ``read`` finds in the ELFFile of a file; None where that is damaged."""
     from elftools.common.exceptions import ELFError  # noqa: PLC0415 -- slow to import
     from elftools.construct import ConstructError  # noqa: PLC0415
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
     try:
-        elf = ELFFile(file)
-        interpreter: str | None = None
-        tags: dict[str, list[str]] = {}
-        segments: Iterable[Any] = elf.iter_segments()
-        for segment in segments:
-            if segment.header.p_type == "PT_INTERP":
-                interpreter = segment.get_interp_name()
-            elif segment.header.p_type == "PT_DYNAMIC":
-                tags = _dynamic(segment)
-        return ElfInfo(
-            elf.elfclass,
-            str(elf.header.e_machine).removeprefix("EM_"),
-            interpreter,
-            next(iter(tags["DT_SONAME"]), None) if "DT_SONAME" in tags else None,
-            tuple(tags.get("DT_NEEDED", ())),
-            () if "DT_RUNPATH" in tags else _elements(tags.get("DT_RPATH")),
-            _elements(tags.get("DT_RUNPATH")),
-        )
+        return read(ELFFile(file))
     except (ELFError, ConstructError, ValueError, KeyError, IndexError, OverflowError, OSError):
         return None
     except (AttributeError, TypeError, AssertionError):  # a header that points past the end
         return None
+
+
+def _info(elf: Any) -> ElfInfo:
+    interpreter: str | None = None
+    tags: dict[str, list[str]] = {}
+    segments: Iterable[Any] = elf.iter_segments()
+    for segment in segments:
+        if segment.header.p_type == "PT_INTERP":
+            interpreter = segment.get_interp_name()
+        elif segment.header.p_type == "PT_DYNAMIC":
+            tags = _dynamic(segment)
+    return ElfInfo(
+        elf.elfclass,
+        str(elf.header.e_machine).removeprefix("EM_"),
+        interpreter,
+        next(iter(tags["DT_SONAME"]), None) if "DT_SONAME" in tags else None,
+        tuple(tags.get("DT_NEEDED", ())),
+        () if "DT_RUNPATH" in tags else _elements(tags.get("DT_RPATH")),
+        _elements(tags.get("DT_RUNPATH")),
+    )
 
 
 _WORDS = {

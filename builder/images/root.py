@@ -201,6 +201,18 @@ class Root:
         with self.open(path) as file:
             return file.read(size)
 
+    def text(self, path: str, most: int) -> str:
+        """Up to ``most`` first bytes of the regular file that is looked up as ``path``, or "".
+
+        As :func:`os.fsdecode` has them: what they say of paths can be looked up.
+
+        :raises SlimtraceError: it is there and cannot be read.
+        """
+        found = self.resolve(path)
+        if not found.exists or self.kind(found.path) is not Kind.FILE:
+            return ""
+        return self.head(found.path, most).decode("utf-8", "surrogateescape")
+
     def listdir(self, path: str) -> list[str]:
         """Names in the directory at a resolved path, sorted; empty where it cannot be read."""
         names = set(self._tree.names(path))

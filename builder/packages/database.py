@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
-
 if TYPE_CHECKING:
     from builder.images.root import Root
 
@@ -18,7 +16,4 @@ def read_database(root: Root, path: str) -> str:
 
     :raises SlimtraceError: it is there and cannot be read.
     """
-    found = root.resolve(path)
-    if not found.exists or root.kind(found.path) is not Kind.FILE:
-        return ""
-    return root.head(found.path, _MOST).decode("utf-8", "surrogateescape")
+    return root.text(path, _MOST)

@@ -7,17 +7,17 @@ its specification.
 
 from __future__ import annotations
 
-import csv
-import os
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
 
-from builder.closure.text import read_text
+from builder.images.text import read_text
+from builder.images.walk import files_below
 from builder.model import Kind
 from builder.packages.package import Package
+from builder.packages.recorded import in_installed_files, in_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,15 +65,8 @@ def _python(root: Root, site: str, name: str) -> Package | None:
     """None where the distribution does not say what it installed."""
     place = f"{site}/{name}"
     record = read_text(root, f"{place}/RECORD", _MOST)
-    if record:
-        try:
-            names = [row[0] for row in csv.reader(record.splitlines()) if row]
-        except csv.Error:
-            return None
-        files = tuple(os.path.normpath(os.path.join(site, file)) for file in names)
-    else:
-        names = read_text(root, f"{place}/installed-files.txt", _MOST).splitlines()
-        files = tuple(os.path.normpath(os.path.join(place, file)) for file in names if file)
+    installed = "" if record else read_text(root, f"{place}/installed-files.txt", _MOST)
+    files = in_record(record, site) or in_installed_files(installed, place)
     if not files:
         return None
     text = read_text(root, f"{place}/METADATA") or read_text(root, f"{place}/PKG-INFO")
@@ -91,7 +84,7 @@ def _node(root: Root, folder: str, name: str) -> Package | None:
     if not isinstance(said, dict) or root.kind(folder) is not Kind.DIRECTORY:
         return None
     called, version = str(said.get("name", name)), str(said.get("version", ""))
-    files = tuple(_below(root, folder, "node_modules"))
+    files = tuple(files_below(root, folder, "node_modules"))
     return Package("npm", called, version, source=called, files=files)
 
 
@@ -101,20 +94,10 @@ def _ruby(root: Root, home: str, name: str, version: str) -> Package | None:
     specification = f"{home}/specifications/{full}.gemspec"
     if not root.resolve(specification).exists:
         return None
-    files = [specification, *_below(root, f"{home}/gems/{full}")]
+    files = [specification, *files_below(root, f"{home}/gems/{full}")]
     extensions = f"{home}/extensions"
     for platform in root.listdir(extensions):
         for abi in root.listdir(f"{extensions}/{platform}"):
-            files += _below(root, f"{extensions}/{platform}/{abi}/{full}")
+            files += files_below(root, f"{extensions}/{platform}/{abi}/{full}")
     version, _, platform = version.partition("-")
     return Package("gem", name, version, platform, name, version, tuple(files), (specification,))
-
-
-def _below(root: Root, folder: str, but: str = "") -> Iterator[str]:
-    """Everything in a folder that is no directory, but for folders of one name."""
-    for name in root.listdir(folder):
-        path = f"{folder}/{name}"
-        if root.kind(path) is not Kind.DIRECTORY:
-            yield path
-        elif name != but:
-            yield from _below(root, path, but)

@@ -15,6 +15,9 @@ from builder.closure.rule import World
 from builder.closure.rules.python.imports import deferred
 from builder.images.root import parents
 from builder.model import Kind, Reason
+from builder.packages.database import read_database
+from builder.packages.dpkg import dpkg_packages
+from builder.packages.index import PackageIndex
 from tracer.model import Use
 
 if TYPE_CHECKING:
@@ -38,7 +41,6 @@ _CODE = (
     *(".js", ".cjs", ".mjs", ".ts", ".map", ".md", ".markdown", ".rst", "LICENSE", "package.json"),
 )
 """What is code, which closure rules follow, or serves those who build and read."""
-_DPKG = "/var/lib/dpkg/info"
 
 
 class Clue(NamedTuple):
@@ -150,18 +152,14 @@ def later(case: Case) -> Iterator[Clue]:
 
 def settings(case: Case) -> Iterator[Clue]:
     """The configuration files of touched Debian packages (deb-conffiles(5))."""
-    names = case.root.listdir(_DPKG)
-    for name in names:
-        package, dot, kind = name.rpartition(".")
-        if not dot or kind != "conffiles" or f"{package}.list" not in names:
-            continue
-        owned = _lines(case.root, f"{_DPKG}/{package}.list")
-        files = (path for path in owned for path in (path, f"/usr{path}"))
-        entries = case.selection.entries
-        if any(path in entries and entries[path].kind is Kind.FILE for path in files):
-            for line in _lines(case.root, f"{_DPKG}/{name}"):
-                path = line.rpartition(" ")[2]
-                yield Clue(6, path, f"a setting of the package {package}")
+    index, entries = PackageIndex(case.root), case.selection.entries
+    for package in dpkg_packages(case.root):
+        own = map(index.own_path, package.files)
+        if any(path in entries and entries[path].kind is Kind.FILE for path in own):
+            record = package.records[0].removesuffix(".list")
+            for line in read_database(case.root, f"{record}.conffiles").splitlines():
+                name = os.path.basename(record)
+                yield Clue(6, line.rpartition(" ")[2], f"a setting of the package {name}")
 
 
 def rest(case: Case) -> Iterator[Clue]:
@@ -197,10 +195,3 @@ def _walk(root: Root, top: str) -> Iterator[str]:
                 pending.append(path)
             elif kind is Kind.FILE and not name.startswith("."):
                 yield path
-
-
-def _lines(root: Root, path: str) -> list[str]:
-    found = root.resolve(path)
-    if root.kind(found.path) is not Kind.FILE:
-        return []
-    return os.fsdecode(root.head(found.path, _MOST_READ)).splitlines()

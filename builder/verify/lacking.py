@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from builder.images.root import parents
-from builder.outside import OWN_TOP, why_outside
+from builder.outside import OWN_TOP, is_in_volume, volumes_of, why_outside
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def lacking(
     """
     found = []
     names = {image.id: _words(image) for image in verified.processes}
-    volumes = {volume for run in trace.runs for volume in run.volumes}
+    volumes = volumes_of(trace.runs)
     for missing in verified.paths.values():
         if missing.state is not State.MISSING and not missing.missed:
             continue
@@ -104,9 +103,7 @@ def _own(root: Root, slim: Root, missing: TracedPath, volumes: Collection[str]) 
 
 def _is_outside(path: str, volumes: Collection[str]) -> bool:
     """Whether an engine, the kernel or the user provides what lies there."""
-    if why_outside(path) is not None or path in OWN_TOP:
-        return True
-    return any(place in volumes for place in (path, *parents(path)))
+    return why_outside(path) is not None or path in OWN_TOP or is_in_volume(volumes, path)
 
 
 def _words(image: ProcessImage) -> str:

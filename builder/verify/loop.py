@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from builder.globs import Glob
+    from builder.model import Selection
     from builder.sources.full import FullImage
     from builder.verify.outcome import Outcome
     from tracer.model import Run
@@ -118,7 +119,6 @@ def build_verified(
 
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
     """
-    parse_destination(destination, build_options.tag).prepare()
     become_root()
     full = full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
@@ -158,31 +158,40 @@ class _Verification:
         """Build an image for oneself and repeat all runs in it."""
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             image = f"oci:{folder}/slim:latest"
-            make([*self.traces], image, replace(self.made, tag=None))
+            built = make([*self.traces], image, replace(self.made, tag=None))
             opened = open_image(image)
             try:
-                return self.examine(opened, read_trace(self.traces))
+                return self.examine(opened, read_trace(self.traces), built.selection)
             finally:
                 if opened.digest is not None:
                     cache.forget(opened.digest)
 
-    def examine(self, opened: FullImage, trace: Trace) -> Verdict:
+    def examine(
+        self, opened: FullImage, trace: Trace, selection: Selection | None = None
+    ) -> Verdict:
         """Repeat all runs in a slim image.
 
         Once more as it is, where that could tell: who listed a directory saw names that it lacks.
+
+        :param selection: what it was built from; None where it was not built here.
         """
         slim = Root(opened.root)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as below:
             shown = show_absent(below, self.full, slim)
-            verdict, verified = self._repeated(opened, slim, trace, below)
+            verdict, verified = self._repeated(opened, slim, trace, selection, below)
         if verdict.passed and any(path in shown for path in _listed(self.full, verified)):
             detail("once more, without the names of what the image lacks")
-            plain, _ = self._repeated(opened, slim, trace, None)
+            plain, _ = self._repeated(opened, slim, trace, selection, None)
             return replace(plain, left_out=verdict.left_out)
         return verdict
 
     def _repeated(
-        self, opened: FullImage, slim: Root, trace: Trace, below: str | None
+        self,
+        opened: FullImage,
+        slim: Root,
+        trace: Trace,
+        selection: Selection | None,
+        below: str | None,
     ) -> tuple[Verdict, Trace]:
         """All runs once."""
         outcomes, seen = [], []
@@ -203,8 +212,9 @@ class _Verification:
         ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
         found = lacking(self.full, slim, trace, verified, ignored)
         if found:
-            made = replace(self.made, allow_changed=True)  # it only tells why, and builds nothing
-            found = purposes(found, select(trace, self.full, made), self._excluded())
+            if selection is None:  # it only tells why, and builds nothing
+                selection = select(trace, self.full, replace(self.made, allow_changed=True))
+            found = purposes(found, selection, self._excluded())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)
         return Verdict(opened.source, tuple(outcomes), missing, left_out), verified

@@ -60,12 +60,16 @@ def test_strongest_first(tmp_path: Path) -> None:
         f"{site}/pkg/data.json": "{}",
         f"{site}/deep.py": "def f():\n    import lazy",
         f"{site}/lazy.py": "",
+        "/var/lib/dpkg/status": "".join(
+            f"Package: {name}\nStatus: install ok installed\n\n" for name in "pq"
+        ),
         "/var/lib/dpkg/info/p.list": "/.\n/bin/p\n/etc/p.conf\n",
         "/var/lib/dpkg/info/p.conffiles": "/etc/p.conf\n",
         "/var/lib/dpkg/info/q.list": "/usr/bin/q\n",
         "/var/lib/dpkg/info/q.conffiles": "/etc/q.conf\n",
         "/etc/p.conf": "",
         "/etc/q.conf": "",
+        "/bin": "-> usr/bin",
         "/usr/bin/p": "",
     }
     touched = {

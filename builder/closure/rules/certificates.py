@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
 from builder.closure.rule import Rule
-from builder.closure.text import read_text
+from builder.images.text import read_text
 from builder.model import Kind, Reason
 
 if TYPE_CHECKING:

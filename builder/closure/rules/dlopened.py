@@ -9,6 +9,7 @@ import mmap
 import re
 from typing import TYPE_CHECKING, Any
 
+from builder.closure.elf import parsed
 from builder.closure.need import Need
 from builder.closure.rule import Rule
 from builder.model import Reason
@@ -45,7 +46,7 @@ def _names(world: World, path: str) -> set[str]:
             world.root.open(path) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            spans = _constants(file) or [(0, len(data))]
+            spans = parsed(file, _constants) or [(0, len(data))]
             return {name for span in spans for name in _names_in(data, *span)}
     except (SlimtraceError, OSError, ValueError):  # it was shortened meanwhile, or is no mappable
         return set()
@@ -68,23 +69,13 @@ def _names_in(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
         at = data.find(b".so", at + 3 if last < 0 else last, end)
 
 
-def _constants(file: Any) -> list[tuple[int, int]]:
+def _constants(elf: Any) -> list[tuple[int, int]]:
     """Where the sections ``.rodata*`` lie in the file; none where it has no section headers."""
-    from elftools.common.exceptions import ELFError  # noqa: PLC0415 -- slow to import
-    from elftools.construct import ConstructError  # noqa: PLC0415
-    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
-
-    try:
-        found = [
-            (int(section["sh_offset"]), int(section["sh_offset"] + section["sh_size"]))
-            for section in ELFFile(file).iter_sections()
-            if section.name.startswith(".rodata") and section["sh_type"] != "SHT_NOBITS"
-        ]
-    except (ELFError, ConstructError, ValueError, KeyError, IndexError, OverflowError):
-        return []
-    except (AttributeError, TypeError, AssertionError):  # a header that points past the end
-        return []
-    return found
+    return [
+        (int(section["sh_offset"]), int(section["sh_offset"] + section["sh_size"]))
+        for section in elf.iter_sections()
+        if section.name.startswith(".rodata") and section["sh_type"] != "SHT_NOBITS"
+    ]
 
 
 RULE = Rule(Reason.DLOPENED_LIBRARY, dlopened)

@@ -1,4 +1,4 @@
-"""What several rules ask of a file: its text, what lies below it, whose script it is."""
+"""What several rules ask of a file: its text, whose script it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
 from builder.model import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from builder.closure.rule import World
 
 _MOST_TEXT = 16 << 20
@@ -18,14 +16,8 @@ _MOST_TEXT = 16 << 20
 
 
 def text(world: World, path: str) -> str:
-    """A file's text as :func:`os.fsdecode` has it: what it says of paths can be looked up.
-
-    Empty for what is no file.
-    """
-    found = world.root.resolve(path)
-    if not found.exists or world.root.kind(found.path) is not Kind.FILE:
-        return ""
-    return world.root.head(found.path, _MOST_TEXT).decode("utf-8", "surrogateescape")
+    """A source file's text, empty for what is no file."""
+    return world.root.text(path, _MOST_TEXT)
 
 
 def is_source(world: World, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:
@@ -36,19 +28,6 @@ def is_source(world: World, path: str, suffixes: tuple[str, ...], interpreter: s
         return False
     line = parse_shebang(world.root.head(path, BINPRM_BUF_SIZE))
     return line is not None and interpreter in f"{os.path.basename(line[0])} {line[1]}"
-
-
-def below(world: World, folder: str) -> Iterator[str]:
-    """All that is no directory below a folder, as it is looked up; nothing where it is not there.
-
-    A symlink in it to a directory is not walked.
-    """
-    found = world.root.resolve(folder)
-    for name in world.root.listdir(found.path) if found.exists else ():
-        if world.root.kind(f"{found.path.rstrip('/')}/{name}") is Kind.DIRECTORY:
-            yield from below(world, f"{folder}/{name}")
-        else:
-            yield f"{folder}/{name}"
 
 
 def is_file(world: World, path: str) -> bool:

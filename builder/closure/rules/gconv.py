@@ -9,7 +9,7 @@ from builder.closure.need import Need
 from builder.closure.rule import Rule
 from builder.closure.rules.clib import is_glibc
 from builder.closure.rules.locale import codeset, locale_names, normalised
-from builder.closure.text import read_text, words
+from builder.images.text import read_text, words
 from builder.model import Reason
 
 if TYPE_CHECKING:

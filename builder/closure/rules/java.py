@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from builder.closure.need import Need
 from builder.closure.rule import Rule
-from builder.closure.rules.files import below
 from builder.closure.rules.java_classes import named_classes
+from builder.images.walk import files_below
 from builder.model import Kind, Reason
 from tracer.errors import SlimtraceError
 
@@ -115,7 +115,7 @@ def security(world: World, path: str) -> Iterator[Need]:
     if jvm is None:
         return
     for folder in ("lib/security", "conf/security"):
-        for file in below(world, f"{jvm['home']}/{folder}"):
+        for file in files_below(world.root, f"{jvm['home']}/{folder}"):
             yield Need(file, Reason.JAVA_SECURITY)
     for name in _CONF:
         for folder in ("conf", "lib"):

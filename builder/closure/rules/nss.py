@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from builder.closure.need import Need
 from builder.closure.rule import Rule
 from builder.closure.rules.clib import is_glibc
-from builder.closure.text import read_text, words
+from builder.images.text import read_text, words
 from builder.model import Reason
 
 if TYPE_CHECKING:

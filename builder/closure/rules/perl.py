@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
 from builder.closure.rule import Rule
-from builder.closure.rules.files import below, is_file, is_source, text
+from builder.closure.rules.files import is_file, is_source, text
+from builder.images.walk import files_below
 from builder.model import Kind, Reason
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def require(world: World, path: str) -> Iterator[Need]:
             yield Need(file, Reason.PERL_REQUIRE)
     if path.endswith(_UNICODE):
         for root in _roots(world):
-            for file in below(world, f"{root}/unicore"):
+            for file in files_below(world.root, f"{root}/unicore"):
                 yield Need(file, Reason.PERL_REQUIRE)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
 from builder.closure.rule import Rule
-from builder.closure.rules.files import below
+from builder.images.walk import files_below
 from builder.model import Kind, Reason
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def gemspec(world: World, path: str) -> Iterable[Need]:
     """
     if match := _RUBY.fullmatch(path):
         folder = f"{match['base']}/gems/{match['version']}/specifications/default"
-        return map(_need, below(world, folder))
+        return map(_need, files_below(world.root, folder))
     if world.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
         return ()
     if match := _GIT.fullmatch(path):
@@ -80,7 +80,7 @@ def _compiled(world: World, base: str, name: str) -> Iterator[Need]:
     extensions = f"{base}/extensions"
     for machine in world.root.listdir(extensions):
         for version in world.root.listdir(f"{extensions}/{machine}"):
-            for file in below(world, f"{extensions}/{machine}/{version}/{name}"):
+            for file in files_below(world.root, f"{extensions}/{machine}/{version}/{name}"):
                 if file.endswith((".so", ".rb", _BUILT)):
                     yield Need(file, Reason.RUBY_GEMSPEC, load=file.endswith(".so"))
 

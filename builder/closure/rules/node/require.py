@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
-from builder.closure.rules.files import below, is_source, text
+from builder.closure.rules.files import is_source, text
 from builder.closure.rules.node.package_json import scopes
 from builder.closure.rules.node.resolve import resolve
 from builder.closure.rules.node.specifiers import specifiers
+from builder.images.walk import files_below
 from builder.model import Reason
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _addons(world: World, path: str) -> Iterator[Need]:
     """
     for scope in scopes(world, path):
         for folder in _BUILT:
-            for file in below(world, f"{scope.rpartition('/')[0]}/{folder}"):
+            for file in files_below(world.root, f"{scope.rpartition('/')[0]}/{folder}"):
                 if file.endswith(".node") and _is_ours(world, file):
                     yield Need(file, Reason.NODE_REQUIRE, load=True)
 

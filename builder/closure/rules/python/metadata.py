@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from builder.closure.need import Need
 from builder.images.root import parents
 from builder.model import Kind, Reason
+from builder.packages.recorded import in_installed_files, in_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,31 +74,19 @@ def _site(world: World, folder: str) -> _Site | None:
 
 def _listed(root: Root, folder: str, found: str) -> Iterator[str]:
     """The files that the metadata lists: by RECORD (PEP 376), or as pip did for eggs."""
-    for line in _lines(root, f"{found}/RECORD"):
-        name = line.rsplit(",", 2)[0]
-        if name.startswith('"'):
-            name = name.strip('"').replace('""', '"')
-        yield posixpath.normpath(posixpath.join(folder, name))
-    for line in _lines(root, f"{found}/installed-files.txt"):
-        yield posixpath.normpath(posixpath.join(found, line))
+    yield from in_record(root.text(f"{found}/RECORD", _MOST), folder)
+    yield from in_installed_files(root.text(f"{found}/installed-files.txt", _MOST), found)
 
 
 def _tops(root: Root, found: str) -> list[str]:
     """Names of modules: by top_level.txt, which Debian leaves there, else the distribution's."""
-    names = [line.strip() for line in _lines(root, f"{found}/top_level.txt")]
+    lines = root.text(f"{found}/top_level.txt", _MOST).splitlines()
+    names = [line.strip() for line in lines if line.strip()]
     return names or [posixpath.basename(found).partition("-")[0].removesuffix(_KINDS[1])]
 
 
 def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _lines(root: Root, path: str) -> list[str]:
-    found = root.resolve(path)
-    if not found.exists or root.kind(found.path) is not Kind.FILE:
-        return []
-    text = root.head(found.path, _MOST).decode("utf-8", "surrogateescape")
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def _below(root: Root, path: str) -> Iterator[str]:

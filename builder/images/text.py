@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -16,11 +15,8 @@ MOST = 1 << 20
 
 def read_text(root: Root, path: str, most: int = MOST) -> str:
     """Up to ``most`` bytes of the regular file that is looked up as ``path``, or ""."""
-    found = root.resolve(path)
-    if not found.exists or root.kind(found.path) is not Kind.FILE:
-        return ""
     try:
-        return root.head(found.path, most).decode("utf-8", "surrogateescape")
+        return root.text(path, most)
     except SlimtraceError:
         return ""
 
