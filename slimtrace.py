@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
+from builder.sbom.words import WithSbom
 from builder.verify.tracing import Tracing
 from tracer.console import fail, verbosity
 from tracer.errors import SlimtraceError
@@ -45,11 +47,13 @@ _COMMANDS = {
     "verify": "builder.verify.commands",
     "suggest": "builder.suggest.commands",
     "profile": "builder.profile.commands",
+    "sbom": "builder.sbom.commands",
     "cache": "builder.sources.commands",
 }
 """Where each command lies, in the order of ``--help``."""
 _UP_TO_THE_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 _SETTINGS = {"run": _UP_TO_THE_COMMAND, "slim": _UP_TO_THE_COMMAND}
+_CLASSES = {"build": WithSbom, "slim": WithSbom}
 
 
 def _register(words: Sequence[str]) -> None:
@@ -61,7 +65,8 @@ def _register(words: Sequence[str]) -> None:
     if not asked or "_SLIMTRACE_COMPLETE" in os.environ:
         asked = [*_COMMANDS]
     for name in asked:
-        app.command(name, context_settings=_SETTINGS.get(name))(_function(name))
+        kind = _CLASSES.get(name, TyperCommand)
+        app.command(name, cls=kind, context_settings=_SETTINGS.get(name))(_function(name))
 
 
 def _function(name: str) -> Callable[..., None]:

@@ -11,6 +11,7 @@ import typer
 
 from builder.model import Keep
 from builder.options import BuildOptions
+from builder.sbom.words import sbom_words
 from builder.sizes import human
 from tracer.console import say, warn
 from tracer.errors import UsageError
@@ -28,6 +29,8 @@ Examples:
   slimtrace build idle.trace busy.trace -o oci:app:v1 --json
 
   slimtrace build slimtrace.trace -o app.tar --include '/usr/share/zoneinfo/**' --user 65532:65532
+
+  slimtrace build app.trace -o app.tar --sbom spdx app.spdx.json --sbom cyclonedx app.cdx.json
 
   slimtrace build app.trace -o app.tar --default-run 2 --drop-process curl --drop-process '*pytest*'
 """
@@ -153,6 +156,13 @@ def build(
             "package database that tells of the kept files.",
         ),
     ] = False,
+    sbom: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT FILE",
+            help="Write an SBOM to FILE: as spdx or cyclonedx; may be repeated.",
+        ),
+    ] = None,
     tag: Annotated[
         str | None, typer.Option("-t", "--tag", metavar="NAME[:TAG]", help="Name the image.")
     ] = None,
@@ -200,7 +210,8 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         cmd=_words("--cmd", given["cmd"]),
         healthcheck=not given["no_healthcheck"],
         package_metadata=not given["no_package_metadata"],
-        source_date_epoch=_source_date_epoch(),
+        sbom=sbom_words(given["sbom"] or ()),
+        source_date_epoch=source_date_epoch(),
     )
 
 
@@ -228,7 +239,11 @@ def _words(option: str, text: str | None) -> tuple[str, ...] | None:
     return tuple(words)
 
 
-def _source_date_epoch() -> int | None:
+def source_date_epoch() -> int | None:
+    """What SOURCE_DATE_EPOCH says (reproducible-builds.org), None without it.
+
+    :raises UsageError: it is no number.
+    """
     value = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not value:
         return None

@@ -33,6 +33,7 @@ class BuildOptions:
         ones whose do.
     :ivar image: where the full image lies now, as ``run --image`` takes it; None for where the
         runs saw it.
+    :ivar sbom: formats and files of the SBOMs that are written beside the image.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 
@@ -61,3 +62,4 @@ class BuildOptions:
     drop_process: tuple[str, ...] = ()
     only_process: tuple[str, ...] = ()
     image: str | None = None
+    sbom: tuple[tuple[str, str], ...] = ()

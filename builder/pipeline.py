@@ -15,6 +15,7 @@ from builder.folders import as_traced
 from builder.full import full_image
 from builder.globs import compile_glob, exclude, include
 from builder.images.config import make_image
+from builder.images.contents import contents
 from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
 from builder.metadata.add import add_package_metadata
@@ -25,17 +26,20 @@ from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user
+from builder.sbom.sums import Sums
+from builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
 from builder.selection import pick, settle
 from builder.words import check_options
 from builder.written import files_changed, folders_written, give_folders, warn_of_writes
 from tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from builder.images.root import Root
-    from builder.model import Image, Selection
+    from builder.model import Entry, Image, ImageConfig, Selection
     from builder.options import BuildOptions
+    from builder.sbom.write import Sbom
     from tracer.model import Run, Trace
 
 
@@ -62,28 +66,59 @@ def reported(made: Made) -> BuildReport:
     return BuildReport(made.image, made.destination, made.selection, kept, made.root.totals())
 
 
-def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
-    """Build the slim image of these traces and write it.
+class Plan(NamedTuple):
+    """What is to be built, of which full image."""
 
-    :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
-        run, or the image cannot be written.
+    selection: Selection
+    config: ImageConfig
+    root: Root
+    warnings: tuple[str, ...]
+
+    def image(self, folder: str, read: Callable[[Entry], Iterator[bytes]] = contents) -> Image:
+        """Write the layer into a folder, and say which image that gives.
+
+        :param read: as :func:`write_layer` takes it.
+        :raises SlimtraceError: it cannot be written.
+        """
+        return make_image(write_layer(self.selection.entries.values(), folder, read), self.config)
+
+
+def plan(trace: Trace, options: BuildOptions) -> Plan:
+    """What ``build`` makes of a trace.
+
+    :raises SlimtraceError: the full image cannot be read, or files changed since the run.
     """
-    check_options(options)
-    to = parse_destination(destination, options.tag)
-    to.prepare()
-    trace = read_trace(traces)
     run = default_run(trace, options.default_run)
     root, base, warnings = full_image(trace, options.image)
     selection = select(trace, root, options)
     user = image_user(root, run, options.user)
     config = image_config(trace, selection, user, options, base)
-    selection = warn_of_healthcheck(selection, root, config)
+    return Plan(warn_of_healthcheck(selection, root, config), config, root, warnings)
+
+
+def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
+    """Build the slim image of these traces and write it, and the SBOMs that tell of it.
+
+    :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
+        run, or the image or an SBOM cannot be written.
+    """
+    check_options(options)
+    to = parse_destination(destination, options.tag)
+    to.prepare()
+    check_sboms(options)
+    planned = plan(read_trace(traces), options)
+    selection, root = planned.selection, planned.root
+    sums = Sums()
     with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
-        layer = write_layer(selection.entries.values(), folder)
-        image = make_image(layer, config)
+        image = planned.image(folder, sums.reading if options.sbom else contents)
+        sboms: list[Sbom] = []
+        if options.sbom:
+            facts = facts_of(image, destination, options.tag, selection.entries, root, sums)
+            sboms = sboms_of(facts, options)
         to.write(image, selection.entries.values())
-    selection = replace(selection, warnings=(*warnings, *selection.warnings, *to.warnings))
-    return Made(image, str(to), selection, root)
+    write_sboms(sboms)
+    warnings = (*planned.warnings, *selection.warnings, *to.warnings)
+    return Made(image, str(to), replace(selection, warnings=warnings), root)
 
 
 def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:

@@ -16,7 +16,7 @@ from builder.model import Entry, Kind, Layer
 from tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _TYPES = {
     Kind.FILE: Type.FILE,
@@ -26,12 +26,15 @@ _TYPES = {
 }
 
 
-def write_layer(entries: Iterable[Entry], folder: str) -> Layer:
+def write_layer(
+    entries: Iterable[Entry], folder: str, read: Callable[[Entry], Iterator[bytes]] = contents
+) -> Layer:
     """Write a layer that holds the entries into a new file in ``folder`` (image-spec layer.md).
 
     Contents are read once and pass through; memory does not grow with them. Nothing is left in
     ``folder`` when it fails.
 
+    :param read: gives an entry's bytes, and may look at them.
     :raises SlimtraceError: a file is gone or changed, an entry cannot be said in a layer, or the
         layer cannot be written (disk full).
     """
@@ -39,7 +42,7 @@ def write_layer(entries: Iterable[Entry], folder: str) -> Layer:
     with writing(blob), removing(blob), open(blob, "xb") as file, _Stream(file) as stream:
         first: dict[tuple[int, int], str] = {}
         for entry in in_order(entries):
-            _add(stream, entry, first)
+            _add(stream, entry, first, read)
         return stream.end(blob)
 
 
@@ -60,7 +63,12 @@ def _names(entry: Entry) -> list[bytes]:
     return names
 
 
-def _add(stream: _Stream, entry: Entry, first: dict[tuple[int, int], str]) -> None:
+def _add(
+    stream: _Stream,
+    entry: Entry,
+    first: dict[tuple[int, int], str],
+    read: Callable[[Entry], Iterator[bytes]],
+) -> None:
     name = entry.path.removeprefix("/") or "."
     if os.path.basename(name).startswith(".wh."):
         raise SlimtraceError(
@@ -93,7 +101,7 @@ def _add(stream: _Stream, entry: Entry, first: dict[tuple[int, int], str]) -> No
     except ValueError as error:
         raise SlimtraceError(f"cannot put {entry.path} into a layer: {error}") from error
     if kind is Type.FILE:
-        for data in contents(entry):
+        for data in read(entry):
             stream.feed(data)
         stream.feed(padding(entry.size))
 

@@ -1,6 +1,7 @@
 """dpkg's database (dpkg(1), FILES): stanzas in ``status``, files in ``info/NAME[:ARCH].list``.
 
-Images without dpkg itself ("distroless") have a stanza for each package in ``status.d``.
+Images without dpkg itself ("distroless") have a stanza for each package in ``status.d``; those of
+slimtrace have the list of its kept files too.
 """
 
 from __future__ import annotations
@@ -69,8 +70,10 @@ def _distroless(root: Root) -> list[Package]:
             continue
         place, sums = f"{folder}/{name}", f"{folder}/{name}.md5sums"
         files = [line.partition("  ")[2] for line in read_database(root, sums).split("\n")]
+        files += read_database(root, f"{ADMIN}/info/{name}.list").split("\n")
         for stanza in stanzas(read_database(root, place)):
             paths = [f"/{file.removeprefix('./').lstrip('/')}" for file in files if file]
+            paths = [*dict.fromkeys(paths)]
             found.append(_package(stanza, paths, (place, sums)))
     return found
 

@@ -224,6 +224,7 @@ def test_a_slim_image_is_a_full_image_too(tmp_path: Path) -> None:
     assert {path for path in again if path.startswith(STATUS_D)} == {
         f"{STATUS_D}/b",
         f"{STATUS_D}/b.md5sums",
+        f"{STATUS_D}/release",
     }
     assert again[f"{STATUS_D}/b"] == added(first)[f"{STATUS_D}/b"]
 

@@ -1,0 +1,71 @@
+"""What both formats share: the choice of one, identities, and the document's one form."""
+
+from __future__ import annotations
+
+import uuid
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tracer.version import VERSION
+
+if TYPE_CHECKING:
+    from builder.sbom.facts import Facts, KeptFile
+
+TOOL = "slimtrace"
+LEFT_OUT = "slimtrace:left-out"
+"""Names what a package has in the full image and not in this one."""
+LEFT_OUT_COUNT = "slimtrace:left-out:count"
+
+
+class Format(StrEnum):
+    """A format of SBOMs, as users name it."""
+
+    SPDX = "spdx"
+    CYCLONEDX = "cyclonedx"
+
+    @property
+    def media_type(self) -> str:
+        """Of the document, and the artifact's type in a registry (IANA, media types)."""
+        return _MEDIA_TYPES[self]
+
+    @property
+    def ending(self) -> str:
+        """Of a file's name, by which tools know the format."""
+        return _ENDINGS[self]
+
+
+_MEDIA_TYPES = {
+    Format.SPDX: "application/spdx+json",
+    Format.CYCLONEDX: "application/vnd.cyclonedx+json",
+}
+_ENDINGS = {Format.SPDX: ".spdx.json", Format.CYCLONEDX: ".cdx.json"}
+
+
+def render(facts: Facts, chosen: Format) -> bytes:
+    """The document: the same facts give the same bytes."""
+    from builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
+
+    make = spdx.document if chosen is Format.SPDX else cyclonedx.document
+    return to_bytes(make(facts))
+
+
+def to_bytes(document: object) -> bytes:
+    """Sorted keys, indented, a newline at the end."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(document, option=options)
+
+
+def identity(facts: Facts, chosen: Format) -> str:
+    """A UUID (RFC 9562, version 5) of the image and of all that is told of it.
+
+    Of the image alone it would be no identity: with its trace, more can be told of it.
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{TOOL} {VERSION} {chosen} {facts!r}"))
+
+
+def all_files(facts: Facts) -> list[KeptFile]:
+    """Every file in the image, by path."""
+    of_packages = (file for component in facts.components for file in component.files)
+    return sorted((*facts.files, *of_packages))

@@ -1,0 +1,98 @@
+"""The facts of an image that is there, or that a trace would give."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.full import full_image
+from builder.images.layered import LayeredTree
+from builder.images.root import Root
+from builder.model import Kind
+from builder.options import BuildOptions
+from builder.outside import is_kernels
+from builder.pipeline import plan
+from builder.sbom.gather import gather
+from builder.sbom.subject import named, subject
+from builder.sbom.sums import Sums
+from builder.sbom.write import facts_of, newest
+from builder.sources.full import open_image
+from builder.sources.references import parse_source
+from tracer.errors import SlimtraceError
+from tracer.rootless import become_root
+from tracer.tracefile.reader import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.model import Entry
+    from builder.sbom.facts import Facts
+
+_WITHOUT_MANIFEST = {"docker-archive", "tar", "rootfs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the user says of the full image of a trace.
+
+    :ivar image: where it lies now; None for where the runs saw it.
+    """
+
+    image: str | None = None
+    source_date_epoch: int | None = None
+    allow_changed: bool = False
+
+
+def facts_of_trace(trace: str, where: Where) -> Facts:
+    """What there is to tell of the image that ``build`` makes of a trace without other options.
+
+    :raises SlimtraceError: as ``build`` does.
+    """
+    options = BuildOptions(
+        image=where.image,
+        source_date_epoch=where.source_date_epoch,
+        allow_changed=where.allow_changed,
+    )
+    planned = plan(read_trace([trace]), options)
+    sums = Sums()
+    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        image = planned.image(folder, sums.reading)
+    return facts_of(image, "", None, planned.selection.entries, planned.root, sums)
+
+
+def facts_of_image(text: str, traces: Sequence[str], where: Where) -> Facts:
+    """What there is to tell of an image, in any form that ``build`` writes.
+
+    :param traces: what it was built from, where that is known: the packages are then those of the
+        full image, which knows what was left out.
+    :raises SlimtraceError: one of these cannot be read.
+    """
+    full = full_image(read_trace(traces), where.image).root if traces else None
+    become_root()
+    opened = open_image(text)
+    tree = None if opened.index is None else LayeredTree(opened.index)
+    root = Root(opened.root, tree=tree)
+    entries = entries_of(root)
+    if not entries:
+        raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
+    transport = parse_source(text).transport
+    digest = None if transport in _WITHOUT_MANIFEST else opened.digest
+    about = subject(named(text), digest, opened.config, newest(entries.values()))
+    return gather(about, entries, Sums(), full or root, is_full=full is not None)
+
+
+def entries_of(root: Root) -> dict[str, Entry]:
+    """All that a root holds, but for what the kernel provides, sockets and devices."""
+    found: dict[str, Entry] = {}
+    pending = ["/"]
+    while pending:
+        folder = pending.pop()
+        for name in root.listdir(folder):
+            path = f"{folder.rstrip('/')}/{name}"
+            kind = root.kind(path)
+            if kind is Kind.DIRECTORY and not is_kernels(path):
+                pending.append(path)
+            elif kind is not None and kind is not Kind.DIRECTORY:
+                found[path] = root.entry(path, ())
+    return dict(sorted(found.items()))

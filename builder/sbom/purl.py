@@ -1,0 +1,55 @@
+"""Package URLs (package-url/purl-spec, its types): the names that vulnerability databases know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from packageurl import PackageURL
+
+if TYPE_CHECKING:
+    from builder.packages.package import Package
+    from builder.sbom.facts import Distribution
+
+_OF_SYSTEMS = {"deb", "apk", "rpm"}
+
+
+def package_purl(package: Package, distribution: Distribution | None) -> str:
+    """The package's URL.
+
+    An OS package's says of which distribution it is (``distro``), and from which source package it
+    was built (``upstream``, as syft writes it), since advisories name that one.
+    """
+    name, version = package.name, package.version
+    if package.kind in _OF_SYSTEMS:
+        return _of_system(package, distribution)
+    namespace = None
+    if package.kind == "npm" and name.startswith("@"):
+        namespace, _, name = name.partition("/")
+    qualifiers = {"platform": package.architecture} if package.architecture else {}
+    return PackageURL(package.kind, namespace, name, version or None, qualifiers).to_string()
+
+
+def _of_system(package: Package, distribution: Distribution | None) -> str:
+    version = package.version
+    qualifiers = {"arch": package.architecture}
+    if package.kind == "rpm" and ":" in version:
+        qualifiers["epoch"], _, version = version.partition(":")
+    if distribution is not None:
+        qualifiers["distro"] = "-".join(filter(None, (distribution.id, distribution.version)))
+    if package.source not in {"", package.name}:
+        same = package.source_version == package.version
+        source = package.source if same else f"{package.source}@{package.source_version}"
+        qualifiers["upstream"] = source
+    qualifiers = {key: value for key, value in qualifiers.items() if value}
+    namespace = distribution.id if distribution else None
+    return PackageURL(package.kind, namespace, package.name, version, qualifiers).to_string()
+
+
+def image_purl(name: str, digest: str, architecture: str, repository: str, tag: str) -> str:
+    """The URL of an image by its manifest's digest.
+
+    :param name: the last word of ``repository``, which with the registry's host may be "".
+    """
+    qualifiers = {"arch": architecture, "repository_url": repository, "tag": tag}
+    said = {key: value for key, value in qualifiers.items() if value}
+    return PackageURL("oci", None, name.lower(), digest, said).to_string()

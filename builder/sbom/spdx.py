@@ -1,0 +1,155 @@
+"""SPDX 2.3 as JSON (spdx.github.io/spdx-spec/v2.3; its schema, schemas/spdx-schema.json).
+
+The image is a package that contains packages and files; a package contains its kept files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from builder.report import printable
+from builder.sbom.document import LEFT_OUT, TOOL, Format, all_files, identity
+from tracer.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from builder.sbom.facts import Component, Facts, KeptFile, Subject
+
+_DOCUMENT = "SPDXRef-DOCUMENT"
+_IMAGE = "SPDXRef-Image"
+_NONE = "NOASSERTION"
+_CREATOR = f"Tool: {TOOL}-{VERSION}"
+_UNFIT = re.compile(r"[^a-zA-Z0-9.-]+")
+
+
+def document(facts: Facts) -> dict[str, Any]:
+    """The document."""
+    subject = facts.subject
+    packages = [_image(facts)]
+    relations = [_relation(_DOCUMENT, "DESCRIBES", _IMAGE)]
+    relations += _contains(_IMAGE, facts.files)
+    for number, component in enumerate(facts.components, start=1):
+        name = f"SPDXRef-Package-{_fit(component.package.name)}-{number}"
+        packages.append(_package(component, name, subject.created))
+        relations.append(_relation(_IMAGE, "CONTAINS", name))
+        relations += _contains(name, component.files)
+    unique = identity(facts, Format.SPDX)
+    return {
+        "spdxVersion": "SPDX-2.3",
+        "SPDXID": _DOCUMENT,
+        "dataLicense": "CC0-1.0",
+        "name": subject.name,
+        "documentNamespace": f"https://spdx.org/spdxdocs/{TOOL}-{_fit(subject.name)}-{unique}",
+        "creationInfo": {"created": subject.created, "creators": [_CREATOR]},
+        "documentDescribes": [_IMAGE],
+        "packages": packages,
+        "files": [_file(file) for file in all_files(facts)],
+        "relationships": relations,
+    }
+
+
+def _image(facts: Facts) -> dict[str, Any]:
+    subject = facts.subject
+    return {
+        **_plain(subject.name, _IMAGE, all_files(facts)),
+        "primaryPackagePurpose": "CONTAINER",
+        **_version_and_sum(subject),
+        **_purl(subject.purl),
+        **({"comment": facts.distribution.name} if facts.distribution else {}),
+    }
+
+
+def _version_and_sum(subject: Subject) -> dict[str, Any]:
+    if subject.digest is None:
+        return {}
+    value = subject.digest.partition(":")[2]
+    checksum = {"algorithm": "SHA256", "checksumValue": value}
+    return {"versionInfo": subject.digest, "checksums": [checksum]}
+
+
+def _package(component: Component, name: str, created: str) -> dict[str, Any]:
+    package = component.package
+    found = {
+        **_plain(printable(package.name), name, component.files),
+        "versionInfo": printable(package.version),
+        **_purl(component.purl),
+    }
+    if package.source not in {"", package.name}:
+        source = printable(f"{package.source} {package.source_version}")
+        found["sourceInfo"] = f"built from the source package {source}"
+    if component.left_out is not None:
+        told = {"count": len(component.left_out), "files": component.left_out}
+        found["annotations"] = [
+            {
+                "annotationDate": created,
+                "annotationType": "OTHER",
+                "annotator": _CREATOR,
+                "comment": f"{LEFT_OUT} {orjson.dumps(told).decode()}",
+            }
+        ]
+    return found
+
+
+def _plain(name: str, spdx_id: str, files: Sequence[KeptFile]) -> dict[str, Any]:
+    """A package; the code of section 7.9 covers its files that are in the image."""
+    code = hashlib.sha1(
+        "".join(sorted(file.sha1 for file in files)).encode(), usedforsecurity=False
+    )
+    verified = {"packageVerificationCode": {"packageVerificationCodeValue": code.hexdigest()}}
+    return {
+        "SPDXID": spdx_id,
+        "name": name,
+        "downloadLocation": _NONE,
+        "licenseConcluded": _NONE,
+        "licenseDeclared": _NONE,
+        "copyrightText": _NONE,
+        "supplier": _NONE,
+        "filesAnalyzed": bool(files),
+        **(verified if files else {}),
+    }
+
+
+def _purl(purl: str | None) -> dict[str, Any]:
+    if purl is None:
+        return {}
+    reference = {
+        "referenceCategory": "PACKAGE-MANAGER",
+        "referenceType": "purl",
+        "referenceLocator": purl,
+    }
+    return {"externalRefs": [reference]}
+
+
+def _file(file: KeptFile) -> dict[str, Any]:
+    return {
+        "SPDXID": _file_id(file),
+        "fileName": f".{file.path}",
+        "checksums": [
+            {"algorithm": "SHA1", "checksumValue": file.sha1},
+            {"algorithm": "SHA256", "checksumValue": file.sha256},
+        ],
+        "licenseConcluded": _NONE,
+        "copyrightText": _NONE,
+    }
+
+
+def _file_id(file: KeptFile) -> str:
+    return f"SPDXRef-File-{hashlib.sha256(file.path.encode()).hexdigest()[:24]}"
+
+
+def _contains(whole: str, files: Iterable[KeptFile]) -> list[dict[str, str]]:
+    return [_relation(whole, "CONTAINS", _file_id(file)) for file in files]
+
+
+def _relation(one: str, kind: str, other: str) -> dict[str, str]:
+    return {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
+
+
+def _fit(name: str) -> str:
+    """As much of a name as an identifier may have (section 3.2)."""
+    return _UNFIT.sub("-", name)

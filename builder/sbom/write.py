@@ -1,0 +1,85 @@
+"""The SBOMs that a build writes beside its image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from builder.images.outputs import check_file, replacing
+from builder.model import Kind
+from builder.sbom.document import Format, render
+from builder.sbom.gather import gather
+from builder.sbom.subject import named, subject
+from tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from builder.images.root import Root
+    from builder.model import Entry, Image
+    from builder.options import BuildOptions
+    from builder.sbom.facts import Facts
+    from builder.sbom.sums import Sums
+
+
+class Sbom(NamedTuple):
+    """A document and the file that it goes to."""
+
+    format: Format
+    path: str
+    data: bytes
+
+
+def check_sboms(options: BuildOptions) -> None:
+    """Fail early, before the work, where an SBOM could not be written.
+
+    :raises SlimtraceError: it could not; two go to one file.
+    """
+    paths = [path for _, path in options.sbom]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(
+                f"cannot write two SBOMs to {path}", "give each --sbom a FILE of its own"
+            )
+        check_file(path)
+
+
+def facts_of(
+    image: Image,
+    destination: str,
+    tag: str | None,
+    entries: Mapping[str, Entry],
+    root: Root,
+    sums: Sums,
+) -> Facts:
+    """What there is to tell of an image that was built.
+
+    :param destination: as ``-o`` has it; ``tag`` as ``--tag``: they name the image.
+    :param root: the full image.
+    :raises SlimtraceError: its package databases cannot be read.
+    """
+    config = orjson.loads(image.config)
+    about = subject(named(destination, tag), image.digest, config, newest(entries.values()))
+    return gather(about, entries, sums, root, is_full=True)
+
+
+def sboms_of(facts: Facts, options: BuildOptions) -> list[Sbom]:
+    """Those that were asked for."""
+    formats = ((Format(name), path) for name, path in options.sbom)
+    return [Sbom(chosen, path, render(facts, chosen)) for chosen, path in formats]
+
+
+def write_sboms(sboms: Iterable[Sbom]) -> None:
+    """Write each to its file.
+
+    :raises SlimtraceError: one cannot be written; what was there is then still there.
+    """
+    for sbom in sboms:
+        with replacing(sbom.path) as file:
+            file.write(sbom.data)
+
+
+def newest(entries: Iterable[Entry]) -> int:
+    """When the newest file was written, in nanoseconds since the epoch; 0 for none."""
+    return max((entry.mtime_ns for entry in entries if entry.kind is Kind.FILE), default=0)

@@ -1,0 +1,91 @@
+"""SBOMs as their formats' own libraries take them, and in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_spdx(path: Path | str) -> dict[str, Any]:
+    """The document, valid by spdx-tools."""
+    found = validate_full_spdx_document(parse_file(str(path)))
+    assert [message.validation_message for message in found] == []
+    return _read(path)
+
+
+def read_cyclonedx(path: Path | str) -> dict[str, Any]:
+    """The document, valid by cyclonedx-python-lib."""
+    with open(path) as file:
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(file.read()) is None
+    return _read(path)
+
+
+def _read(path: Path | str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        found = orjson.loads(file.read())
+    assert isinstance(found, dict)
+    return found
+
+
+def in_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By package name (``image`` is the image): its purl, its files' SHA-256, what was left out."""
+    files = {
+        file["SPDXID"]: (file["fileName"][1:], _sums(file)["SHA256"]) for file in document["files"]
+    }
+    contained: dict[str, dict[str, str]] = {}
+    for relation in document["relationships"]:
+        if relation["relatedSpdxElement"] in files:
+            path, digest = files[relation["relatedSpdxElement"]]
+            contained.setdefault(relation["spdxElementId"], {})[path] = digest
+    found = {}
+    for package in document["packages"]:
+        is_image = package["SPDXID"] == "SPDXRef-Image"
+        told = None
+        for annotation in package.get("annotations", ()):
+            what, _, text = annotation["comment"].partition(" ")
+            assert what == "slimtrace:left-out"
+            told = orjson.loads(text)
+            assert told["count"] == len(told["files"])
+        found["image" if is_image else package["name"]] = {
+            "purl": package["externalRefs"][0]["referenceLocator"],
+            "files": contained.get(package["SPDXID"], {}),
+            "left out": told and told["files"],
+        }
+    return found
+
+
+def in_cyclonedx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same."""
+    image = document["metadata"]["component"]
+    loose = [each for each in document["components"] if each["type"] == "file"]
+    found = {"image": {"purl": image["purl"], "files": _files(loose), "left out": None}}
+    for each in document["components"]:
+        if each["type"] != "library":
+            continue
+        said: dict[str, list[str]] = {}
+        for pair in each.get("properties", ()):
+            said.setdefault(pair["name"], []).append(pair["value"])
+        left_out = None
+        if "slimtrace:left-out:count" in said:
+            left_out = said.get("slimtrace:left-out", [])
+            assert said["slimtrace:left-out:count"] == [str(len(left_out))]
+        files = _files(each.get("components", []))
+        found[each["name"]] = {"purl": each["purl"], "files": files, "left out": left_out}
+    return found
+
+
+def _files(components: list[dict[str, Any]]) -> dict[str, str]:
+    hashes = {each["name"]: {h["alg"]: h["content"] for h in each["hashes"]} for each in components}
+    return {name: found["SHA-256"] for name, found in hashes.items()}
+
+
+def _sums(file: dict[str, Any]) -> dict[str, str]:
+    return {each["algorithm"]: each["checksumValue"] for each in file["checksums"]}

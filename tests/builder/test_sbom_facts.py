@@ -1,0 +1,259 @@
+"""What SBOMs tell of small images, in both formats."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sboms import in_cyclonedx, in_spdx, read_cyclonedx, read_spdx
+from worlds import TIME, plant, trace
+
+from builder.images.root import Root
+from builder.options import BuildOptions
+from builder.packages.package import Package
+from builder.pipeline import select
+from builder.sbom.document import Format, render
+from builder.sbom.facts import Distribution, KeptFile, Subject
+from builder.sbom.gather import gather
+from builder.sbom.purl import package_purl
+from builder.sbom.subject import Named, named, subject
+from builder.sbom.sums import Sums
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from builder.sbom.facts import Facts
+
+WORLD: dict[str, str | bytes | None] = {
+    "/lib": "-> usr/lib",
+    "/usr/lib/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n',
+    "/etc/os-release": "-> ../usr/lib/os-release",
+    "/usr/lib/liba.so.1": "a library",
+    "/usr/lib/liba.so": "-> liba.so.1",
+    "/usr/lib/python3/dist-packages/tool.py": "x = 1",
+    "/usr/lib/python3/dist-packages/tool-1.dist-info/METADATA": "Name: tool\nVersion: 1\n",
+    "/usr/lib/python3/dist-packages/tool-1.dist-info/RECORD": "tool.py,,\n",
+    "/usr/share/a/unused": "",
+    "/opt/site-packages/own.py": "",
+    "/opt/site-packages/rest.py": "",
+    "/opt/site-packages/Own_Part-2.0.dist-info/METADATA": "Name: Own_Part\nVersion: 2.0\n",
+    "/opt/site-packages/Own_Part-2.0.dist-info/RECORD": (
+        "own.py,,\nrest.py,,\nOwn_Part-2.0.dist-info/METADATA,,\n"
+    ),
+    "/srv/app": "the app",
+    "/srv/\udcff": "",
+    "/var/lib/dpkg/status": (
+        "Package: a\nStatus: install ok installed\nArchitecture: amd64\n"
+        "Source: aaa (1:2-3)\nVersion: 1:2-3+b1\n\n"
+        "Package: python3-tool\nStatus: install ok installed\nArchitecture: all\nVersion: 1-1\n\n"
+        "Package: unused\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n"
+    ),
+    "/var/lib/dpkg/info/a.list": (
+        "/.\n/lib\n/lib/liba.so\n/lib/liba.so.1\n/usr/share/a\n/usr/share/a/unused\n/usr/gone\n"
+    ),
+    "/var/lib/dpkg/info/python3-tool.list": "/usr/lib/python3/dist-packages/tool.py\n",
+    "/var/lib/dpkg/info/unused.list": "/usr/share/unused\n",
+}
+TOUCHED = (
+    *("/lib/liba.so.1", "/usr/lib/python3/dist-packages/tool.py"),
+    *("/opt/site-packages/own.py", "/srv/app"),
+)
+DIGEST = f"sha256:{'0' * 63}1"
+IMAGE = subject(
+    Named("example.org/team/app", "1.0"),
+    DIGEST,
+    {"created": "2024-05-06T07:08:09.5+02:00", "architecture": "amd64"},
+    0,
+)
+
+
+def facts(top: Path, *touched: str, is_full: bool = True) -> Facts:
+    root = Root(str(top))
+    options = BuildOptions(package_metadata=False, without_rules=("python-metadata",))
+    selection = select(trace(top, touched), root, options)
+    return gather(IMAGE, selection.entries, Sums(), root, is_full=is_full)
+
+
+def read(top: Path, told: Facts, chosen: Format) -> dict[str, Any]:
+    path = f"{top}/x{chosen.ending}"
+    with open(path, "wb") as file:
+        file.write(render(told, chosen))
+    return (read_spdx if chosen is Format.SPDX else read_cyclonedx)(path)
+
+
+def digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+IN_WORDS: dict[str, dict[str, Any]] = {
+    "image": {
+        "purl": f"pkg:oci/app@{DIGEST.replace(':', '%3A')}?arch=amd64"
+        "&repository_url=example.org/team/app&tag=1.0",
+        "files": {"/srv/app": digest("the app")},
+        "left out": None,
+    },
+    "a": {
+        "purl": "pkg:deb/debian/a@1:2-3%2Bb1?arch=amd64&distro=debian-12&upstream=aaa%401:2-3",
+        "files": {"/usr/lib/liba.so.1": digest("a library")},
+        "left out": ["/usr/lib/liba.so", "/usr/share/a/unused"],
+    },
+    "python3-tool": {
+        "purl": "pkg:deb/debian/python3-tool@1-1?arch=all&distro=debian-12",
+        "files": {"/usr/lib/python3/dist-packages/tool.py": digest("x = 1")},
+        "left out": [],
+    },
+    "Own_Part": {
+        "purl": "pkg:pypi/own-part@2.0",
+        "files": {"/opt/site-packages/own.py": digest("")},
+        "left out": [
+            "/opt/site-packages/Own_Part-2.0.dist-info/METADATA",
+            "/opt/site-packages/rest.py",
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("chosen", Format)
+def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: Format) -> None:
+    told = facts(plant(tmp_path / "full", WORLD), *TOUCHED)
+    document = read(tmp_path, told, chosen)
+    words = in_spdx(document) if chosen is Format.SPDX else in_cyclonedx(document)
+    plain = {name: {**said, "purl": _plain(said["purl"])} for name, said in words.items()}
+    assert plain == {
+        name: {**said, "purl": _plain(said["purl"])} for name, said in IN_WORDS.items()
+    }
+
+
+def _plain(purl: str) -> str:
+    """How ``:`` and ``/`` are written is for the library to say."""
+    return purl.replace("%3A", ":").replace("%2F", "/")
+
+
+def test_without_the_full_image_nothing_is_said_of_what_was_left_out(tmp_path: Path) -> None:
+    told = facts(plant(tmp_path / "full", WORLD), *TOUCHED, is_full=False)
+    for words in (
+        in_spdx(read(tmp_path, told, Format.SPDX)),
+        in_cyclonedx(read(tmp_path, told, Format.CYCLONEDX)),
+    ):
+        assert {said["left out"] for said in words.values()} == {None}
+        assert words["a"]["files"] == IN_WORDS["a"]["files"]
+
+
+def test_the_image_of_spdx(tmp_path: Path) -> None:
+    document = read(tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), Format.SPDX)
+    assert document["documentDescribes"] == ["SPDXRef-Image"]
+    assert document["creationInfo"]["created"] == "2024-05-06T05:08:09Z"
+    image = document["packages"][0]
+    assert (image["name"], image["versionInfo"]) == ("app", DIGEST)
+    assert image["primaryPackagePurpose"] == "CONTAINER"
+    relations = [
+        (one["spdxElementId"], one["relationshipType"]) for one in document["relationships"]
+    ]
+    assert relations.count(("SPDXRef-Image", "CONTAINS")) == 4  # three packages and /srv/app
+    source = {each["name"]: each.get("sourceInfo") for each in document["packages"]}
+    assert source["a"] == "built from the source package aaa 1:2-3"
+    assert source["python3-tool"] is None
+
+
+def test_the_image_of_cyclonedx(tmp_path: Path) -> None:
+    document = read(tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), Format.CYCLONEDX)
+    image = document["metadata"]["component"]
+    assert (image["type"], image["name"], image["version"]) == ("container", "app", DIGEST)
+    (system,) = (each for each in document["components"] if each["type"] == "operating-system")
+    assert (system["name"], system["version"]) == ("debian", "12")
+    depends = {each["ref"]: each.get("dependsOn") for each in document["dependencies"]}
+    assert len(depends["image"]) == 4
+
+
+def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_path: Path) -> None:
+    top = plant(tmp_path / "full", WORLD)
+    for chosen, name in {
+        Format.SPDX: "documentNamespace",
+        Format.CYCLONEDX: "serialNumber",
+    }.items():
+        one, again = (render(facts(top, *words), chosen) for words in (TOUCHED, TOUCHED[::-1]))
+        assert one == again
+        read_again = read(tmp_path, facts(top, *TOUCHED), chosen)
+        other = read(tmp_path, facts(top, *TOUCHED, is_full=False), chosen)
+        assert read_again[name] != other[name]
+
+
+def test_what_json_cannot_hold(tmp_path: Path) -> None:
+    """A name that is not UTF-8, an image without digest, and none of any distribution."""
+    top = plant(tmp_path / "full", {"/srv/\udcff": "x"})
+    told = facts(top, "/srv/\udcff")
+    nameless = subject(named(f"rootfs:{top}"), None, {}, TIME * 10**9)
+    root = Root(str(top))
+    selection = select(trace(top, ("/srv/\udcff",)), root, BuildOptions())
+    told = gather(nameless, selection.entries, Sums(), root, is_full=True)
+    assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
+    document = read(tmp_path, told, Format.SPDX)
+    assert [file["fileName"] for file in document["files"]] == ["./srv/\ufffd"]
+    assert "purl" not in read(tmp_path, told, Format.CYCLONEDX)["metadata"]["component"]
+
+
+def test_a_file_is_read_once_and_its_links_with_it(tmp_path: Path) -> None:
+    top = plant(tmp_path / "full", {"/a": "content"})
+    os.link(top / "a", top / "b")
+    root, sums = Root(str(top)), Sums()
+    assert b"".join(sums.reading(root.entry("/a", ()))) == b"content"
+    link = root.entry("/b", ())
+    (top / "a").unlink()
+    (top / "b").unlink()
+    sha1 = hashlib.sha1(b"content", usedforsecurity=False).hexdigest()
+    assert sums.of(link) == KeptFile("/b", digest("content"), sha1)
+
+
+DEBIAN = Distribution("debian", "12", "Debian")
+
+
+@pytest.mark.parametrize(
+    ("package", "distribution", "purl"),
+    [
+        (
+            Package("deb", "libc6", "2.36-9", "amd64", "glibc", "2.36-9"),
+            DEBIAN,
+            "pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12&upstream=glibc",
+        ),
+        (
+            Package("apk", "musl", "1.2-r4", "x86_64", "musl", "1.2-r4"),
+            Distribution("alpine", "3.19", ""),
+            "pkg:apk/alpine/musl@1.2-r4?arch=x86_64&distro=alpine-3.19",
+        ),
+        (
+            Package("rpm", "vim", "2:9-1.el9", "x86_64", "vim-9-1.el9.src.rpm", "2:9-1.el9"),
+            Distribution("rocky", "9", ""),
+            (
+                "pkg:rpm/rocky/vim@9-1.el9?arch=x86_64&distro=rocky-9&epoch=2"
+                "&upstream=vim-9-1.el9.src.rpm"
+            ),
+        ),
+        (Package("deb", "x", "1"), None, "pkg:deb/x@1"),
+        (Package("pypi", "Flask_Thing", "1.0"), DEBIAN, "pkg:pypi/flask-thing@1.0"),
+        (Package("npm", "@a/b", "1.0"), DEBIAN, "pkg:npm/%40a/b@1.0"),
+        (Package("npm", "plain", ""), DEBIAN, "pkg:npm/plain"),
+        (Package("gem", "rack", "3", "java"), DEBIAN, "pkg:gem/rack@3?platform=java"),
+    ],
+)
+def test_purls(package: Package, distribution: Distribution | None, purl: str) -> None:
+    assert package_purl(package, distribution) == purl
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "name"),
+    [
+        ("app.tar", None, Named("", "")),
+        ("app.tar", "team/app:1", Named("team/app", "1")),
+        ("oci:dir:v1", None, Named("", "v1")),
+        ("oci:dir:app:v1", None, Named("app", "v1")),
+        ("docker-archive:a.tar:x.org:5/app", None, Named("x.org:5/app", "")),
+        ("docker://x.org:5/team/app:1", None, Named("x.org:5/team/app", "1")),
+        (f"docker://x.org/app@{DIGEST}", None, Named("x.org/app", "")),
+        ("containers-storage:app", None, Named("app", "")),
+        ("rootfs:/a:b", None, Named("", "")),
+    ],
+)
+def test_what_an_image_is_called(text: str, tag: str | None, name: Named) -> None:
+    assert named(text, tag) == name
