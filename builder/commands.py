@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from builder.report import BuildReport
+    from builder.sbom.write import Sbom
 
 _BUILD_HELP = """
 Examples:
@@ -160,7 +161,8 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="FORMAT FILE",
-            help="Write an SBOM to FILE: as spdx or cyclonedx; may be repeated.",
+            help="Write an SBOM to FILE, as spdx or cyclonedx; may be repeated. With -o "
+            "docker://NAME it is also attached to the image in the registry.",
         ),
     ] = None,
     tag: Annotated[
@@ -260,8 +262,14 @@ def _summary(report: BuildReport) -> list[str]:
         f"kept {kept.files} of {full.files} files, {human(kept.size)} of {human(full.size)}",
         f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",
+        *map(_of_sbom, report.sboms),
         *_next_step(report.destination),
     ]
+
+
+def _of_sbom(sbom: Sbom) -> str:
+    attached = f", attached to the image as {sbom.attached}" if sbom.attached else ""
+    return f"wrote {sbom.path}{attached}"
 
 
 def _next_step(destination: str) -> list[str]:

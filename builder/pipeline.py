@@ -26,6 +26,7 @@ from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user
+from builder.sbom.referrer import attach, is_registry
 from builder.sbom.sums import Sums
 from builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
 from builder.selection import pick, settle
@@ -58,12 +59,15 @@ class Made(NamedTuple):
     destination: str
     selection: Selection
     root: Root
+    sboms: tuple[Sbom, ...] = ()
 
 
 def reported(made: Made) -> BuildReport:
     """What was built beside what there was, which is counted now."""
     kept = kept_totals(made.selection)
-    return BuildReport(made.image, made.destination, made.selection, kept, made.root.totals())
+    return BuildReport(
+        made.image, made.destination, made.selection, kept, made.root.totals(), made.sboms
+    )
 
 
 class Plan(NamedTuple):
@@ -117,8 +121,10 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
             sboms = sboms_of(facts, options)
         to.write(image, selection.entries.values())
     write_sboms(sboms)
+    if sboms and is_registry(destination):
+        sboms = attach(image, destination, sboms)
     warnings = (*planned.warnings, *selection.warnings, *to.warnings)
-    return Made(image, str(to), replace(selection, warnings=warnings), root)
+    return Made(image, str(to), replace(selection, warnings=warnings), root, (*sboms,))
 
 
 def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:

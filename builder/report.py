@@ -11,6 +11,7 @@ from builder.model import Kind
 
 if TYPE_CHECKING:
     from builder.model import Image, Selection
+    from builder.sbom.write import Sbom
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class BuildReport:
     selection: Selection
     kept: Totals
     full: Totals
+    sboms: tuple[Sbom, ...] = ()
 
     @property
     def dropped(self) -> Totals:
@@ -39,6 +41,7 @@ class BuildReport:
     def document(self) -> dict[str, Any]:
         """The document that ``build --json`` prints."""
         layer = self.image.layer
+        told = {"sboms": [_sbom(sbom) for sbom in self.sboms]} if self.sboms else {}
         return {
             "image": {
                 "digest": self.image.digest,
@@ -52,7 +55,13 @@ class BuildReport:
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "reasons": reason_counts(self.selection),
             "warnings": [printable(warning) for warning in self.selection.warnings],
+            **told,
         }
+
+
+def _sbom(sbom: Sbom) -> dict[str, Any]:
+    file = printable(sbom.path)
+    return {"format": sbom.format, "file": file, "attached": sbom.attached}
 
 
 def kept_totals(selection: Selection) -> Totals:

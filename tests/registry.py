@@ -23,16 +23,21 @@ _SECONDS = 30
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(folder: Path, *, users: str = "") -> Iterator[str]:
     """``HOST:PORT`` of a registry, for as long as the block lasts.
 
     :param folder: gets its data, and ``home`` for skopeo's user.
+    :param users: lines as of htpasswd, by bcrypt; all others are refused then.
     """
     need("docker-registry", "skopeo")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (folder / "config.yml").write_text(_CONFIG.format(folder=folder, port=port))
+    config = _CONFIG.format(folder=folder, port=port)
+    if users:
+        (folder / "users").write_text(users)
+        config += f"auth: {{htpasswd: {{realm: test, path: {folder}/users}}}}\n"
+    (folder / "config.yml").write_text(config)
     conf = folder / "home/.config/containers"
     conf.mkdir(parents=True)
     trusted = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from builder.model import Entry, Image
 
-TRANSPORTS = ("containers-storage:", "docker-daemon:", "docker://")
+REGISTRY = "docker://"
+TRANSPORTS = ("containers-storage:", "docker-daemon:", REGISTRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def run_skopeo(words: list[str], failure: str) -> bytes:
         ["skopeo", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if done.returncode:
-        of_registry = any(word.startswith("docker://") for word in words)
+        of_registry = any(word.startswith(REGISTRY) for word in words)
         hint = "log in with: skopeo login REGISTRY" if of_registry else None
         raise SlimtraceError(f"{failure}: {_cause(done.stderr.decode(errors='replace'))}", hint)
     return done.stdout

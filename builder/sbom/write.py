@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 class Sbom(NamedTuple):
-    """A document and the file that it goes to."""
+    """A document and the file that it goes to.
+
+    :ivar attached: the digest of the artifact in the image's registry; None for none.
+    """
 
     format: Format
     path: str
     data: bytes
+    attached: str | None = None
 
 
 def check_sboms(options: BuildOptions) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.images.skopeo import need_skopeo, run_skopeo
+from builder.images.skopeo import REGISTRY, need_skopeo, run_skopeo
 from builder.sources import cache, documents
 from builder.sources.blobs import FolderBlobs
 from builder.sources.found import check_platform, choose, in_folder_of_skopeo
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from builder.sources.blobs import Blobs
     from builder.sources.found import Found
 
-_REGISTRY = "docker://"
 _DAEMON = "docker-daemon:"
 _HINT = "install skopeo, or save the image: podman save -o image.tar NAME"
 
@@ -72,10 +71,10 @@ def _wanted(name: str, raw: bytes, platform: str | None, meant: str | None) -> _
     document = documents.parse(raw, name)
     if not documents.is_index(document, None, name):
         digest = documents.digest_of(raw)
-        if name.startswith(_REGISTRY):
+        if name.startswith(REGISTRY):
             return _Wanted(_by_digest(name, digest), digest, None)
         return _Wanted(name, digest, documents.manifest(document, name).config.digest)
-    if name.startswith(_REGISTRY):
+    if name.startswith(REGISTRY):
         digest = choose(documents.listed(document, name), name, platform, meant).digest
         return _Wanted(_by_digest(name, digest), digest, None)
     return _Wanted(name, None, None)

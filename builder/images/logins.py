@@ -1,0 +1,89 @@
+"""What podman and skopeo were told of registries: logins, and which are not held to TLS."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DOCKER = ("docker.io", "https://index.docker.io/v1/")
+
+
+def login(name: str) -> str | None:
+    """``USER:PASSWORD`` for ``HOST/NAME``; None where nothing is saved (containers-auth.json(5)).
+
+    What a credential helper keeps is not asked for.
+    """
+    for path in _auth_files():
+        try:
+            with open(path, "rb") as file:
+                saved = orjson.loads(file.read())["auths"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        for key in _keys(name):
+            try:
+                return base64.b64decode(saved[key]["auth"]).decode()
+            except (ValueError, LookupError, TypeError):
+                continue
+    return None
+
+
+def is_insecure(name: str) -> bool:
+    """Whether ``HOST/NAME`` may be spoken to without TLS (containers-registries.conf(5))."""
+    for path in _settings():
+        try:
+            with open(path, "rb") as file:
+                listed = tomllib.load(file).get("registry")
+        except (OSError, ValueError):
+            continue
+        # Only the first file that is there counts, as in skopeo; of its entries the longest.
+        fits = [each for each in listed or () if _is_below(name, _prefix(each))]
+        fits.sort(key=lambda each: len(_prefix(each)))
+        return bool(fits) and fits[-1].get("insecure") is True
+    return False
+
+
+def _prefix(entry: dict[str, Any]) -> str:
+    return str(entry.get("prefix") or entry.get("location") or "")
+
+
+def _is_below(name: str, prefix: str) -> bool:
+    return bool(prefix) and f"{name}/".startswith(f"{prefix}/")
+
+
+def _keys(name: str) -> Iterator[str]:
+    """The most special first: ``host/team/app``, ``host/team``, ``host``."""
+    words = name.split("/")
+    for count in range(len(words), 0, -1):
+        yield "/".join(words[:count])
+    if words[0] == _DOCKER[0]:
+        yield _DOCKER[1]
+
+
+def _auth_files() -> list[str]:
+    if "REGISTRY_AUTH_FILE" in os.environ:
+        return [os.environ["REGISTRY_AUTH_FILE"]]
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return [
+        f"{runtime}/containers/auth.json",
+        f"/run/containers/{os.getuid()}/auth.json",  # without XDG_RUNTIME_DIR
+        f"{_config()}/containers/auth.json",
+        os.path.expanduser("~/.docker/config.json"),
+    ]
+
+
+def _settings() -> list[str]:
+    if "CONTAINERS_REGISTRIES_CONF" in os.environ:
+        return [os.environ["CONTAINERS_REGISTRIES_CONF"]]
+    own = f"{_config()}/containers/registries.conf"
+    return [own, "/etc/containers/registries.conf"]
+
+
+def _config() -> str:
+    return os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")

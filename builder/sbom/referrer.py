@@ -1,0 +1,97 @@
+"""Attaches SBOMs to an image in a registry (image-spec manifest.md, "artifactType", "subject")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from builder.images.config import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
+from builder.images.oci import index
+from builder.images.registry import Repository
+from builder.images.skopeo import REGISTRY
+from builder.sbom.subject import named
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.model import Image
+    from builder.sbom.write import Sbom
+
+_EMPTY = b"{}"
+_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+_ANNOTATION = "org.opencontainers.image."
+
+
+def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
+    """The SBOMs, each with the digest of the artifact that refers to the image in its registry.
+
+    Where the registry keeps no list of what refers to an image, which it says by leaving out
+    ``OCI-Subject``, the list is the index with the tag ``sha256-HEX`` (distribution-spec,
+    "Referrers Tag Schema"); another client that adds to it at the same time may be lost.
+
+    :param destination: ``docker://NAME``, where the image was pushed to.
+    :raises SlimtraceError: the registry refuses.
+    """
+    failure = f"cannot attach the SBOM to {destination}"
+    repository = Repository(named(destination).repository, failure)
+    attached = []
+    for sbom in sboms:
+        manifest = artifact(image, sbom)
+        for blob in (_EMPTY, sbom.data):
+            repository.put_blob(blob)
+        name = digest(manifest)
+        answer = repository.put_manifest(name, MANIFEST_TYPE, manifest)
+        if "OCI-Subject" not in answer:
+            _list(repository, image, _descriptor(manifest), failure)
+        attached.append(sbom._replace(attached=name))
+    return attached
+
+
+def is_registry(destination: str) -> bool:
+    """Whether ``-o DEST`` is a place that SBOMs are attached in."""
+    return destination.startswith(REGISTRY)
+
+
+def artifact(image: Image, sbom: Sbom) -> bytes:
+    """The manifest of the artifact: its one layer is the document."""
+    kind = sbom.format.media_type
+    title = {f"{_ANNOTATION}title": f"sbom{sbom.format.ending}"}
+    created = orjson.loads(image.config)["created"]
+    return to_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": kind,
+            "config": _described(_EMPTY_TYPE, _EMPTY),
+            "layers": [{**_described(kind, sbom.data), "annotations": title}],
+            "subject": _described(MANIFEST_TYPE, image.manifest),
+            "annotations": {f"{_ANNOTATION}created": created},
+        }
+    )
+
+
+def _described(kind: str, data: bytes) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": digest(data), "size": len(data)}
+
+
+def _descriptor(manifest: bytes) -> dict[str, Any]:
+    """As a list of referrers has it: with the artifact's type and annotations."""
+    document = orjson.loads(manifest)
+    said = {key: document[key] for key in ("artifactType", "annotations")}
+    return {**_described(MANIFEST_TYPE, manifest), **said}
+
+
+def _list(repository: Repository, image: Image, fresh: dict[str, Any], failure: str) -> None:
+    tag = image.digest.replace(":", "-")
+    found = repository.manifest(tag, INDEX_TYPE)
+    try:
+        document = index([]) if found is None else orjson.loads(found)
+        listed = list(document.get("manifests") or ())
+        known = {each["digest"] for each in listed}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SlimtraceError(f"{failure}: the index {tag} is damaged") from error
+    if fresh["digest"] not in known:
+        data = to_json({**document, "manifests": [*listed, fresh]})
+        repository.put_manifest(tag, INDEX_TYPE, data)

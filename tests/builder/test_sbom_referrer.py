@@ -1,0 +1,202 @@
+"""SBOMs attached to an image in a real registry, and what it then tells of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fullimages import run
+from registry import serving
+from specimens import file_of, image_of
+
+from builder.images.destination import parse_destination
+from builder.images.logins import is_insecure, login
+from builder.sbom.document import Format
+from builder.sbom.referrer import attach
+from builder.sbom.write import Sbom
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from builder.model import Image
+
+SPDX = Sbom(Format.SPDX, "app.spdx.json", b'{"spdxVersion":"SPDX-2.3"}')
+CYCLONEDX = Sbom(Format.CYCLONEDX, "app.cdx.json", b'{"bomFormat":"CycloneDX"}')
+USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
+"""``secret`` is the password."""
+
+
+def pushed(folder: Path, name: str) -> Image:
+    (folder / "file").write_text(name)
+    image = image_of([file_of(folder / "file")], folder / "work")
+    parse_destination(name).write(image, ())
+    return image
+
+
+def raw(name: str) -> Any:
+    return json.loads(run("skopeo", "inspect", "--raw", name))
+
+
+def listed(repository: str, image: Image) -> list[tuple[str, str]]:
+    """Digests and types in the index that stands for the registry's own list."""
+    index = raw(f"{repository}:{image.digest.replace(':', '-')}")
+    assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    return [(each["digest"], each["artifactType"]) for each in index["manifests"]]
+
+
+def test_an_artifact_refers_to_the_image(tmp_path: Path, registry: str) -> None:
+    name = f"docker://{registry}/team/app"
+    image = pushed(tmp_path, f"{name}:1")
+    spdx, cyclonedx = attach(image, f"{name}:1", [SPDX, CYCLONEDX])
+    assert listed(name, image) == [
+        (spdx.attached, "application/spdx+json"),
+        (cyclonedx.attached, "application/vnd.cyclonedx+json"),
+    ]
+    manifest = raw(f"{name}@{spdx.attached}")
+    assert manifest["artifactType"] == "application/spdx+json"
+    subject = manifest["subject"]
+    assert (subject["digest"], subject["size"]) == (image.digest, len(image.manifest))
+    assert manifest["config"] == {
+        "mediaType": "application/vnd.oci.empty.v1+json",
+        "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}",
+        "size": 2,
+    }
+    run("skopeo", "copy", "-q", f"{name}@{spdx.attached}", f"dir:{tmp_path}/pulled")
+    (layer,) = manifest["layers"]
+    assert layer["annotations"] == {"org.opencontainers.image.title": "sbom.spdx.json"}
+    document = tmp_path / "pulled" / layer["digest"].removeprefix("sha256:")
+    assert document.read_bytes() == SPDX.data
+
+
+def test_the_list_grows_and_names_each_once(tmp_path: Path, registry: str) -> None:
+    name = f"docker://{registry}/app"
+    image = pushed(tmp_path, f"{name}:1")
+    for sboms in ([SPDX], [SPDX, CYCLONEDX], [CYCLONEDX]):
+        attach(image, f"{name}:1", sboms)
+    assert [kind for _, kind in listed(name, image)] == [
+        "application/spdx+json",
+        "application/vnd.cyclonedx+json",
+    ]
+    assert raw(f"{name}:1") == json.loads(image.manifest)
+
+
+def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    with serving(tmp_path, users=USERS) as host:  # it takes REGISTRY_… for its own settings
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
+        name = f"docker://{host}/team/app:1"
+        run("skopeo", "login", "-u", "me", "-p", "secret", host)
+        image = pushed(tmp_path, name)
+        attach(image, name, [SPDX])
+        assert len(listed(f"docker://{host}/team/app", image)) == 1
+        run("skopeo", "logout", host)
+        with pytest.raises(SlimtraceError) as caught:
+            attach(image, name, [CYCLONEDX])
+    assert caught.value.message == (
+        f"cannot attach the SBOM to {name}: {host} answered 401: authentication required"
+    )
+    assert caught.value.hint == f"log in with: skopeo login {host}"
+
+
+def test_a_registry_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    image = image_of([file_of(tmp_path / "file")], tmp_path / "work")
+    with pytest.raises(SlimtraceError, match=r"127\.0\.0\.1:9: Connection refused$"):
+        attach(image, "docker://127.0.0.1:9/app:1", [SPDX])
+
+
+@pytest.fixture
+def listing(registry: str, tmp_path: Path) -> Iterator[str]:
+    """The registry as one that lists referrers itself, and says so by ``OCI-Subject``.
+
+    Debian has none that does (distribution-spec 1.1, "Pushing Manifests with Subject").
+    """
+    host, _, port = registry.partition(":")
+
+    class Front(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            size = int(self.headers.get("Content-Length") or 0)
+            sent = self.rfile.read(size)
+            back = http.client.HTTPConnection(host, int(port))
+            back.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for key, value in self.headers.items():  # some more than once
+                back.putheader(key, value)
+            back.endheaders(sent)
+            answer = back.getresponse()
+            body = answer.read()
+            self.send_response(answer.status)
+            for key, value in answer.getheaders():
+                self.send_header(key, value)
+            if self.command == "PUT" and "/manifests/" in self.path:
+                subject = json.loads(sent).get("subject")
+                if subject:
+                    self.send_header("OCI-Subject", subject["digest"])
+            self.end_headers()
+            self.wfile.write(body)
+            back.close()
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = answer  # noqa: N815 -- http.server's
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        conf = tmp_path / "home/.config/containers/registries.conf"
+        trusted = f'[[registry]]\nlocation = "{address}"\ninsecure = true\n'
+        conf.write_text(conf.read_text() + trusted)
+        yield address
+        server.shutdown()
+
+
+def test_a_registry_that_lists_referrers_gets_no_index(tmp_path: Path, listing: str) -> None:
+    name = f"docker://{listing}/app"
+    image = pushed(tmp_path, f"{name}:1")
+    (sbom,) = attach(image, f"{name}:1", [SPDX])
+    assert raw(f"{name}@{sbom.attached}")["subject"]["digest"] == image.digest
+    assert json.loads(run("skopeo", "list-tags", name))["Tags"] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("x.org/team/app", "team:1"),
+        ("x.org/other", "x:2"),
+        ("y.org/app", None),
+        ("docker.io/library/app", "hub:3"),
+    ],
+)
+def test_the_nearest_login_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, found: str | None
+) -> None:
+    saved = {"x.org/team": "team:1", "x.org": "x:2", "https://index.docker.io/v1/": "hub:3"}
+    auths = {key: {"auth": base64.b64encode(word.encode()).decode()} for key, word in saved.items()}
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {**auths, "y.org": {}}}))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
+    assert login(name) == found
+
+
+def test_only_what_is_said_to_be_insecure_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "registries.conf"
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
+    conf.write_text(
+        '[[registry]]\nlocation = "x.org"\ninsecure = true\n'
+        '[[registry]]\nprefix = "x.org/safe"\nlocation = "z.org"\n'
+    )
+    names = ("x.org/app", "x.org/safe/app", "x.orgs/app", "y.org/app")
+    assert [is_insecure(name) for name in names] == [True, False, False, False]
+    conf.write_text("[[[")
+    assert not is_insecure("x.org/app")
