@@ -11,6 +11,7 @@ import typer
 
 from builder.model import Keep
 from builder.options import BuildOptions
+from builder.sbom.format import Format  # noqa: TC001 -- typer looks at it
 from builder.sbom.words import sbom_words
 from builder.sizes import human
 from tracer.console import say, warn
@@ -165,6 +166,13 @@ def build(
             "docker://NAME it is also attached to the image in the registry.",
         ),
     ] = None,
+    embed_sbom: Annotated[
+        list[Format] | None,
+        typer.Option(
+            help="Put an SBOM into the image too, at /usr/share/sbom: scanners then report what "
+            "is in it twice."
+        ),
+    ] = None,
     tag: Annotated[
         str | None, typer.Option("-t", "--tag", metavar="NAME[:TAG]", help="Name the image.")
     ] = None,
@@ -213,6 +221,7 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         healthcheck=not given["no_healthcheck"],
         package_metadata=not given["no_package_metadata"],
         sbom=sbom_words(given["sbom"] or ()),
+        embed_sbom=tuple(each.value for each in given["embed_sbom"] or ()),
         source_date_epoch=source_date_epoch(),
     )
 

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     PACKAGE = "package"
 
     PACKAGE_METADATA = "package-metadata"
+    SBOM = "sbom"
     SYMLINK = "symlink"
     PARENT_OF_CREATED = "parent-of-created"
     DIRECTORY = "directory"

@@ -33,7 +33,8 @@ class BuildOptions:
         ones whose do.
     :ivar image: where the full image lies now, as ``run --image`` takes it; None for where the
         runs saw it.
-    :ivar sbom: formats and files of the SBOMs that are written beside the image.
+    :ivar sbom: formats and files of the SBOMs that are written beside the image; ``embed_sbom``
+        formats of those in it.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 
@@ -63,3 +64,4 @@ class BuildOptions:
     only_process: tuple[str, ...] = ()
     image: str | None = None
     sbom: tuple[tuple[str, str], ...] = ()
+    embed_sbom: tuple[str, ...] = ()

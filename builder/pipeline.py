@@ -26,6 +26,7 @@ from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user
+from builder.sbom.embed import embed_sboms
 from builder.sbom.referrer import attach, is_registry
 from builder.sbom.sums import Sums
 from builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
@@ -97,7 +98,9 @@ def plan(trace: Trace, options: BuildOptions) -> Plan:
     selection = select(trace, root, options)
     user = image_user(root, run, options.user)
     config = image_config(trace, selection, user, options, base)
-    return Plan(warn_of_healthcheck(selection, root, config), config, root, warnings)
+    selection = warn_of_healthcheck(selection, root, config)
+    selection = embed_sboms(selection, options.embed_sbom, root, config, Sums())
+    return Plan(selection, config, root, warnings)
 
 
 def make(traces: list[str], destination: str, options: BuildOptions) -> Made:

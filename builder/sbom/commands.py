@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from builder.sbom.document import Format
+from builder.sbom.format import Format
 from tracer.console import say
 from tracer.errors import UsageError
 

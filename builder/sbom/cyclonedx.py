@@ -9,7 +9,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from builder.report import printable
-from builder.sbom.document import LEFT_OUT, LEFT_OUT_COUNT, TOOL, Format, identity
+from builder.sbom.document import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
+from builder.sbom.format import Format
 from tracer.version import VERSION
 
 if TYPE_CHECKING:

@@ -1,13 +1,13 @@
-"""What both formats share: the choice of one, identities, and the document's one form."""
+"""What both formats share: identities, and the document's one form."""
 
 from __future__ import annotations
 
 import uuid
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import orjson
 
+from builder.sbom.format import Format
 from tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -17,30 +17,6 @@ TOOL = "slimtrace"
 LEFT_OUT = "slimtrace:left-out"
 """Names what a package has in the full image and not in this one."""
 LEFT_OUT_COUNT = "slimtrace:left-out:count"
-
-
-class Format(StrEnum):
-    """A format of SBOMs, as users name it."""
-
-    SPDX = "spdx"
-    CYCLONEDX = "cyclonedx"
-
-    @property
-    def media_type(self) -> str:
-        """Of the document, and the artifact's type in a registry (IANA, media types)."""
-        return _MEDIA_TYPES[self]
-
-    @property
-    def ending(self) -> str:
-        """Of a file's name, by which tools know the format."""
-        return _ENDINGS[self]
-
-
-_MEDIA_TYPES = {
-    Format.SPDX: "application/spdx+json",
-    Format.CYCLONEDX: "application/vnd.cyclonedx+json",
-}
-_ENDINGS = {Format.SPDX: ".spdx.json", Format.CYCLONEDX: ".cdx.json"}
 
 
 def render(facts: Facts, chosen: Format) -> bytes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class KeptFile:
     """A regular file in the image; sums are of its bytes, in hexadecimal.
 
-    :ivar path: absolute; bytes that are not UTF-8 are replaced, as JSON needs it.
+    :ivar path: absolute, as :func:`spelled`.
     """
 
     path: str
@@ -74,3 +74,11 @@ class Facts:
     distribution: Distribution | None
     components: tuple[Component, ...]
     files: tuple[KeptFile, ...]
+
+
+def spelled(path: str) -> str:
+    """The path as JSON can hold it: bytes that are not UTF-8 escaped by a backslash and ``xff``.
+
+    So that paths which differ stay different.
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ from builder.model import Kind
 from builder.packages.database import read_database
 from builder.packages.index import PackageIndex
 from builder.report import printable
-from builder.sbom.facts import Component, Distribution, Facts, KeptFile
+from builder.sbom.facts import Component, Distribution, Facts, KeptFile, spelled
 from builder.sbom.purl import package_purl
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def gather(
     for path, entry in entries.items():
         if entry.kind is Kind.DIRECTORY:
             continue
-        owner = next(iter(index.owners(path)), None)
+        owner = next((package for package in index.owners(path) if package.name), None)
         if owner is not None:
             packages[id(owner)] = owner
         if entry.kind is Kind.FILE:
@@ -53,7 +53,7 @@ def gather(
             package,
             package_purl(package, distribution),
             tuple(sorted(files.get(key, ()))),
-            _left_out(package, entries, root) if is_full else None,
+            _left_out(package, entries, root, index) if is_full else None,
         )
         for key, package in packages.items()
     ]
@@ -61,12 +61,13 @@ def gather(
     return Facts(subject, distribution, tuple(components), tuple(sorted(of_none)))
 
 
-def _left_out(package: Package, entries: Collection[str], root: Root) -> tuple[str, ...]:
+def _left_out(
+    package: Package, entries: Collection[str], root: Root, index: PackageIndex
+) -> tuple[str, ...]:
     """What the package has in the full image and not in the slim one; no directories."""
     found = (root.resolve(listed, follow=False) for listed in package.files)
     gone = {each.path for each in found if each.exists and each.path not in entries}
-    kept_out = (path for path in gone if root.kind(path) is not Kind.DIRECTORY)
-    return tuple(sorted(map(printable, kept_out)))
+    return tuple(sorted(spelled(path) for path in gone if not index.is_folder(path)))
 
 
 def distribution_of(root: Root) -> Distribution | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packageurl import PackageURL
+
+from builder.report import printable
 
 if TYPE_CHECKING:
     from builder.packages.package import Package
@@ -19,14 +22,22 @@ def package_purl(package: Package, distribution: Distribution | None) -> str:
     An OS package's says of which distribution it is (``distro``), and from which source package it
     was built (``upstream``, as syft writes it), since advisories name that one.
     """
-    name, version = package.name, package.version
+    package = replace(
+        package,
+        name=printable(package.name),
+        version=printable(package.version),
+        architecture=printable(package.architecture),
+        source=printable(package.source),
+        source_version=printable(package.source_version),
+    )
     if package.kind in _OF_SYSTEMS:
         return _of_system(package, distribution)
-    namespace = None
-    if package.kind == "npm" and name.startswith("@"):
-        namespace, _, name = name.partition("/")
+    namespace, _, name = package.name.rpartition("/")  # @scope/name, of npm
+    if not name:
+        namespace, name = "", package.name
     qualifiers = {"platform": package.architecture} if package.architecture else {}
-    return PackageURL(package.kind, namespace, name, version or None, qualifiers).to_string()
+    version = package.version or None
+    return PackageURL(package.kind, namespace or None, name, version, qualifiers).to_string()
 
 
 def _of_system(package: Package, distribution: Distribution | None) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from builder.report import printable
-from builder.sbom.document import LEFT_OUT, TOOL, Format, all_files, identity
+from builder.sbom.document import LEFT_OUT, TOOL, all_files, identity
+from builder.sbom.format import Format
 from tracer.version import VERSION
 
 if TYPE_CHECKING:

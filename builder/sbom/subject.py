@@ -12,7 +12,8 @@ from builder.sbom.purl import image_purl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMELESS = "image"
+NAMELESS = "image"
+"""What an image is called that has no name."""
 _HAVE_A_PLACE = ("docker-archive:", "oci-archive:", "oci:")
 
 
@@ -24,7 +25,7 @@ class Named(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.repository.rpartition("/")[2] or _NAMELESS
+        return self.repository.rpartition("/")[2] or NAMELESS
 
 
 def named(text: str, tag: str | None = None) -> Named:

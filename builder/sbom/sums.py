@@ -6,8 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from builder.images.contents import contents
-from builder.report import printable
-from builder.sbom.facts import KeptFile
+from builder.sbom.facts import KeptFile, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ class Sums:
         if _key(entry) not in self._known:
             for _ in self.reading(entry):
                 pass
-        return KeptFile(printable(entry.path), *self._known[_key(entry)])
+        return KeptFile(spelled(entry.path), *self._known[_key(entry)])
 
 
 def _key(entry: Entry) -> _Key:

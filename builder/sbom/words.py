@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
-from builder.sbom.document import Format
+from builder.sbom.format import Format
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import orjson
 
 from builder.images.outputs import check_file, replacing
 from builder.model import Kind
-from builder.sbom.document import Format, render
+from builder.sbom.document import render
+from builder.sbom.format import Format
 from builder.sbom.gather import gather
 from builder.sbom.subject import named, subject
 from tracer.errors import UsageError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.parser.json.json_parser import parse_from_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def read_spdx(path: Path | str) -> dict[str, Any]:
     """The document, valid by spdx-tools."""
-    found = validate_full_spdx_document(parse_file(str(path)))
+    found = validate_full_spdx_document(parse_from_file(str(path)))
     assert [message.validation_message for message in found] == []
     return _read(path)
 
@@ -54,7 +54,8 @@ def in_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
             assert what == "slimtrace:left-out"
             told = orjson.loads(text)
             assert told["count"] == len(told["files"])
-        found["image" if is_image else package["name"]] = {
+        name = "image" if is_image else package["name"]
+        found[name] = {
             "purl": package["externalRefs"][0]["referenceLocator"],
             "files": contained.get(package["SPDXID"], {}),
             "left out": told and told["files"],

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from engine import compile_static
 from sboms import in_cyclonedx, in_spdx, read_cyclonedx, read_spdx
+from traces import run_slimtrace
 from worlds import TIME, plant, trace
 
 from builder.images.root import Root
 from builder.options import BuildOptions
 from builder.packages.package import Package
 from builder.pipeline import select
-from builder.sbom.document import Format, render
+from builder.sbom.document import render
 from builder.sbom.facts import Distribution, KeptFile, Subject
+from builder.sbom.format import Format
 from builder.sbom.gather import gather
 from builder.sbom.purl import package_purl
 from builder.sbom.subject import Named, named, subject
@@ -190,7 +194,7 @@ def test_what_json_cannot_hold(tmp_path: Path) -> None:
     told = gather(nameless, selection.entries, Sums(), root, is_full=True)
     assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
     document = read(tmp_path, told, Format.SPDX)
-    assert [file["fileName"] for file in document["files"]] == ["./srv/\ufffd"]
+    assert [file["fileName"] for file in document["files"]] == ["./srv/\\xff"]
     assert "purl" not in read(tmp_path, told, Format.CYCLONEDX)["metadata"]["component"]
 
 
@@ -233,6 +237,8 @@ DEBIAN = Distribution("debian", "12", "Debian")
         (Package("deb", "x", "1"), None, "pkg:deb/x@1"),
         (Package("pypi", "Flask_Thing", "1.0"), DEBIAN, "pkg:pypi/flask-thing@1.0"),
         (Package("npm", "@a/b", "1.0"), DEBIAN, "pkg:npm/%40a/b@1.0"),
+        (Package("npm", "@a/", "1.0"), DEBIAN, "pkg:npm/%40a@1.0"),
+        (Package("deb", "a\udcff", "1"), None, "pkg:deb/a%EF%BF%BD@1"),
         (Package("npm", "plain", ""), DEBIAN, "pkg:npm/plain"),
         (Package("gem", "rack", "3", "java"), DEBIAN, "pkg:gem/rack@3?platform=java"),
     ],
@@ -257,3 +263,53 @@ def test_purls(package: Package, distribution: Distribution | None, purl: str) -
 )
 def test_what_an_image_is_called(text: str, tag: str | None, name: Named) -> None:
     assert named(text, tag) == name
+
+
+BUILD = ("build", "x.trace", "-o", "x.tar")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("--sbom", "spd", "x"), 2, "cannot write an SBOM as spd: there are spdx and cyclonedx"),
+        (("--sbom", "spdx"), 2, "Option '--sbom' requires 2 arguments"),
+        (
+            ("--sbom", "spdx", "x", "--sbom", "cyclonedx", "x"),
+            2,
+            "cannot write two SBOMs to x",
+        ),
+        (("--sbom", "spdx", "none/x"), 125, "cannot write none/x: "),
+        (("--embed-sbom", "spd"), 2, "Invalid value for '--embed-sbom'"),
+    ],
+)
+def test_words_that_make_no_sense(
+    tmp_path: Path, words: tuple[str, ...], status: int, message: str
+) -> None:
+    done = run_slimtrace(*BUILD, *words, cwd=str(tmp_path))
+    assert done.returncode == status
+    assert message in done.stderr
+
+
+def test_of_what_is_neither_trace_nor_image(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text")
+    for word, message in {
+        "none": "cannot read none: No such file or directory",
+        "text": "cannot read text: it is not a slimtrace trace",
+        "oci:none": "cannot read oci:none: none is not a directory",
+    }.items():
+        done = run_slimtrace("sbom", word, cwd=str(tmp_path))
+        assert (done.returncode, done.stdout) == (125, "")
+        assert message in done.stderr
+
+
+def test_slim_writes_it_once_of_what_it_gives(tmp_path: Path) -> None:
+    compile_static(str(plant(tmp_path / "full", {})), "int main(void) { return 0; }")
+    image = ("--image", f"rootfs:{tmp_path}/full")
+    words = ("slim", *image, "-o", f"{tmp_path}/x.tar", "--trace", f"{tmp_path}/x.trace", "--json")
+    sbom = ("--sbom", "spdx", f"{tmp_path}/x.spdx.json")
+    done = run_slimtrace(*words, *sbom, "--", "/program", cwd=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    document = read_spdx(tmp_path / "x.spdx.json")
+    assert document["packages"][0]["versionInfo"] == told["image"]["digest"]
+    assert [each["file"] for each in told["sboms"]] == [f"{tmp_path}/x.spdx.json"]

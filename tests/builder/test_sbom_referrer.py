@@ -17,7 +17,7 @@ from specimens import file_of, image_of
 
 from builder.images.destination import parse_destination
 from builder.images.logins import is_insecure, login
-from builder.sbom.document import Format
+from builder.sbom.format import Format
 from builder.sbom.referrer import attach
 from builder.sbom.write import Sbom
 from tracer.errors import SlimtraceError
