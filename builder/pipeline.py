@@ -18,6 +18,7 @@ from builder.images.config import make_image
 from builder.images.contents import contents
 from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
+from builder.images.skopeo import REGISTRY
 from builder.metadata.add import add_package_metadata
 from builder.model import Kind, Reason
 from builder.policy.access import check_access, grant_read
@@ -27,7 +28,6 @@ from builder.policy.skeleton import add_skeleton
 from builder.report import BuildReport, kept_totals
 from builder.runconfig import image_config, image_user
 from builder.sbom.embed import embed_sboms
-from builder.sbom.referrer import attach, is_registry
 from builder.sbom.sums import Sums
 from builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
 from builder.selection import pick, settle
@@ -124,7 +124,9 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
             sboms = sboms_of(facts, options)
         to.write(image, selection.entries.values())
     write_sboms(sboms)
-    if sboms and is_registry(destination):
+    if sboms and destination.startswith(REGISTRY):
+        from builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
+
         sboms = attach(image, destination, sboms)
     warnings = (*planned.warnings, *selection.warnings, *to.warnings)
     return Made(image, str(to), replace(selection, warnings=warnings), root, (*sboms,))

@@ -9,7 +9,6 @@ import orjson
 from builder.images.config import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
 from builder.images.oci import index
 from builder.images.registry import Repository
-from builder.images.skopeo import REGISTRY
 from builder.sbom.subject import named
 from tracer.errors import SlimtraceError
 
@@ -47,11 +46,6 @@ def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
             _list(repository, image, _descriptor(manifest), failure)
         attached.append(sbom._replace(attached=name))
     return attached
-
-
-def is_registry(destination: str) -> bool:
-    """Whether ``-o DEST`` is a place that SBOMs are attached in."""
-    return destination.startswith(REGISTRY)
 
 
 def artifact(image: Image, sbom: Sbom) -> bytes:
