@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from builder.model import Keep
+from builder.model import Keep, Zones
 from builder.options import BuildOptions
 from builder.sbom.format import Format  # noqa: TC001 -- typer looks at it
 from builder.sbom.words import sbom_words
@@ -20,7 +20,7 @@ from tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.report import BuildReport
+    from builder.report import BuildReport, Written
     from builder.sbom.write import Sbom
 
 _BUILD_HELP = """
@@ -87,14 +87,18 @@ def build(
     ] = Keep.CLOSURE,
     without_rule: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Switch a rule off: a reason that --json counts."),
+        typer.Option(metavar="NAME", help="Switch off a rule or part: a reason in --json."),
     ] = None,
     allow_secret: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Let these secrets in.")
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option(metavar="UID[:GID]", help="The image's user; without it, the run's."),
+        typer.Option(
+            metavar="UID[:GID]",
+            help="The image's user; without it that of the full image, or 65532:65532 where the "
+            "runs did nothing that needs root.",
+        ),
     ] = None,
     grant_read: Annotated[
         bool, typer.Option("--grant-read", help="Open the copies that the user could not read.")
@@ -150,12 +154,31 @@ def build(
     no_healthcheck: Annotated[
         bool, typer.Option("--no-healthcheck", help="Leave the full image's healthcheck out.")
     ] = False,
+    no_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--no-baseline",
+            help="Leave out what any image is expected to have: the distribution's name, accounts, "
+            "root certificates, time zone, nsswitch.conf. --without-rule takes one of them.",
+        ),
+    ] = False,
+    tzdata: Annotated[
+        Zones, typer.Option(help="Time zones to keep: those in use, or all there are.")
+    ] = Zones.IN_USE,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Build a second image too that has busybox beside the app: TAG-debug, or "
+            "FILE-debug.tar.",
+        ),
+    ] = False,
     no_package_metadata: Annotated[
         bool,
         typer.Option(
             "--no-package-metadata",
-            help="Leave out what scanners read: the distribution's name, and the part of the "
-            "package database that tells of the kept files.",
+            help="Leave out what scanners read: the part of the package database that tells of "
+            "the kept files.",
         ),
     ] = False,
     sbom: Annotated[
@@ -210,7 +233,7 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
     }
     plain = (
         *("keep", "user", "grant_read", "grant_write", "allow_changed"),
-        *("workdir", "stop_signal", "tag", "default_run", "image"),
+        *("workdir", "stop_signal", "tag", "default_run", "image", "debug"),
     )
     said: dict[str, Any] = {name: tuple(given[option] or ()) for name, option in many.items()}
     return BuildOptions(
@@ -219,6 +242,8 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         entrypoint=_words("--entrypoint", given["entrypoint"]),
         cmd=_words("--cmd", given["cmd"]),
         healthcheck=not given["no_healthcheck"],
+        baseline=not given["no_baseline"],
+        all_zones=given["tzdata"] is Zones.ALL,
         package_metadata=not given["no_package_metadata"],
         sbom=sbom_words(given["sbom"] or ()),
         embed_sbom=tuple(each.value for each in given["embed_sbom"] or ()),
@@ -272,6 +297,7 @@ def _summary(report: BuildReport) -> list[str]:
         f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",
         *map(_of_sbom, report.sboms),
+        *_of_debug(report.debug),
         *_next_step(report.destination),
     ]
 
@@ -279,6 +305,12 @@ def _summary(report: BuildReport) -> list[str]:
 def _of_sbom(sbom: Sbom) -> str:
     attached = f", attached to the image as {sbom.attached}" if sbom.attached else ""
     return f"wrote {sbom.path}{attached}"
+
+
+def _of_debug(written: Written | None) -> list[str]:
+    if written is None:
+        return []
+    return [f"wrote {written.destination}, with busybox: podman run -it --entrypoint sh IMAGE"]
 
 
 def _next_step(destination: str) -> list[str]:

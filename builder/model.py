@@ -22,8 +22,8 @@ class Kind(StrEnum):
 class Reason(StrEnum):
     """Why an entry is in the image, the strongest first. Users read these words in ``--json``.
 
-    Asked for; needed to load; implied by a rule that can be switched off by this name
-    (builder/closure/rules); on the way.
+    Asked for; needed to load; implied by a rule (builder/closure/rules), or expected of any image
+    (builder/baseline), which can be switched off by this name; on the way.
     """
 
     TOUCHED = "touched"
@@ -57,12 +57,21 @@ class Reason(StrEnum):
     PERL_LIBRARY = "perl-library"
     PACKAGE = "package"
 
+    RELEASE = "release"
+    ACCOUNTS = "accounts"
+    NONROOT_HOME = "nonroot-home"
+    NSSWITCH = "nsswitch"
+    CA_CERTIFICATES = "ca-certificates"
+    TIME_ZONE = "time-zone"
+    NETWORK_NAMES = "network-names"
+
     PACKAGE_METADATA = "package-metadata"
     SBOM = "sbom"
     SYMLINK = "symlink"
     PARENT_OF_CREATED = "parent-of-created"
     DIRECTORY = "directory"
     SKELETON = "skeleton"
+    DEBUG = "debug"
 
 
 class Keep(StrEnum):
@@ -74,6 +83,13 @@ class Keep(StrEnum):
     """And what the touched files imply, by rules."""
     PACKAGE = "package"
     """And the rest of every package that something was touched of."""
+
+
+class Zones(StrEnum):
+    """Which time zones an image has beside those that were touched."""
+
+    IN_USE = "in-use"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

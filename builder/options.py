@@ -15,7 +15,7 @@ class BuildOptions:
     :ivar keep: how much is kept beside what was touched; ``without_rules`` names of rules that
         are switched off.
     :ivar allow_secret: globs of secrets that are let in.
-    :ivar user: the image's user, None for the run's.
+    :ivar user: the image's user, None for nobody in particular where the runs needed no root.
     :ivar grant_read: open the copies where the image's user could not read them.
     :ivar grant_write: give the folders in which the run made things to the image's user.
     :ivar allow_changed: build from files that are no longer as the run saw them.
@@ -25,6 +25,9 @@ class BuildOptions:
     :ivar expose: ``PORT`` or ``PORT/PROTOCOL`` beside those that the app listened on.
     :ivar volumes: paths beside the full image's.
     :ivar healthcheck: whether the full image's is taken over.
+    :ivar baseline: whether it has what any minimal image is expected to have.
+    :ivar all_zones: whether that is all time zones, or those in use.
+    :ivar debug: whether a second image is built that has a shell besides.
     :ivar package_metadata: whether what scanners read is added.
     :ivar tag: the image's name in its destination, None for the destination's own.
     :ivar labels: ``NAME=VALUE`` words over the full image's.
@@ -57,6 +60,9 @@ class BuildOptions:
     expose: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     healthcheck: bool = True
+    baseline: bool = True
+    all_zones: bool = False
+    debug: bool = False
     package_metadata: bool = True
     source_date_epoch: int | None = None
     default_run: int = 1

@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.attribution import attribute
+from builder.baseline.add import add_baseline
+from builder.baseline.files import Case, baseline_files
+from builder.baseline.parts import parts_of
 from builder.closure.expand import Wanted, expand
 from builder.closure.need import Surroundings
 from builder.closure.rules import rules_of
-from builder.defaultrun import default_run
+from builder.debug import debug_destination, find_busybox, with_busybox
 from builder.folders import as_traced
 from builder.full import full_image
 from builder.globs import compile_glob, exclude, include
@@ -19,14 +22,15 @@ from builder.images.contents import contents
 from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
 from builder.images.skopeo import REGISTRY
+from builder.imageuser import choose_user
 from builder.metadata.add import add_package_metadata
 from builder.model import Kind, Reason
 from builder.policy.access import check_access, grant_read
 from builder.policy.healthcheck import warn_of_healthcheck
 from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
-from builder.report import BuildReport, kept_totals
-from builder.runconfig import image_config, image_user
+from builder.report import BuildReport, Written, kept_totals
+from builder.runconfig import image_config
 from builder.sbom.embed import embed_sboms
 from builder.sbom.sums import Sums
 from builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
@@ -38,11 +42,13 @@ from tracer.tracefile.reader import read_trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from builder.images.destination import Destination
     from builder.images.root import Root
+    from builder.imageuser import ImageUser
     from builder.model import Entry, Image, ImageConfig, Selection
     from builder.options import BuildOptions
     from builder.sbom.write import Sbom
-    from tracer.model import Run, Trace
+    from tracer.model import Trace
 
 
 def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:
@@ -54,20 +60,22 @@ def build(traces: list[str], destination: str, options: BuildOptions) -> BuildRe
 
 
 class Made(NamedTuple):
-    """What was built, and of which full image."""
+    """What was built, and of which full image; ``debug`` is the second image."""
 
     image: Image
     destination: str
     selection: Selection
     root: Root
     sboms: tuple[Sbom, ...] = ()
+    debug: Written | None = None
 
 
 def reported(made: Made) -> BuildReport:
     """What was built beside what there was, which is counted now."""
     kept = kept_totals(made.selection)
     return BuildReport(
-        made.image, made.destination, made.selection, kept, made.root.totals(), made.sboms
+        *(made.image, made.destination, made.selection, kept, made.root.totals()),
+        *(made.sboms, made.debug),
     )
 
 
@@ -87,17 +95,25 @@ class Plan(NamedTuple):
         """
         return make_image(write_layer(self.selection.entries.values(), folder, read), self.config)
 
+    def with_busybox(self) -> Plan:
+        """The same for debugging.
+
+        :raises SlimtraceError: there is no busybox for it.
+        """
+        program = find_busybox(self.config.architecture)
+        selection, config = with_busybox(self.selection, self.config, program)
+        return self._replace(selection=selection, config=config)
+
 
 def plan(trace: Trace, options: BuildOptions) -> Plan:
     """What ``build`` makes of a trace.
 
     :raises SlimtraceError: the full image cannot be read, or files changed since the run.
     """
-    run = default_run(trace, options.default_run)
     root, base, warnings = full_image(trace, options.image)
-    selection = select(trace, root, options)
-    user = image_user(root, run, options.user)
-    config = image_config(trace, selection, user, options, base)
+    user = choose_user(trace, root, options)
+    selection = select(trace, root, options, user)
+    config = image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
     selection = embed_sboms(selection, options.embed_sbom, root, config, Sums())
     return Plan(selection, config, root, warnings)
@@ -112,9 +128,11 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
     check_options(options)
     to = parse_destination(destination, options.tag)
     to.prepare()
+    aside = _aside(destination, options.tag) if options.debug else None
     check_sboms(options)
     planned = plan(read_trace(traces), options)
     selection, root = planned.selection, planned.root
+    inspected = None if aside is None else planned.with_busybox()
     sums = Sums()
     with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
         image = planned.image(folder, sums.reading if options.sbom else contents)
@@ -123,21 +141,38 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
             facts = facts_of(image, destination, options.tag, selection.entries, root, sums)
             sboms = sboms_of(facts, options)
         to.write(image, selection.entries.values())
+    debug = None if aside is None or inspected is None else _write(inspected, aside)
     write_sboms(sboms)
     if sboms and destination.startswith(REGISTRY):
         from builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
 
         sboms = attach(image, destination, sboms)
     warnings = (*planned.warnings, *selection.warnings, *to.warnings)
-    return Made(image, str(to), replace(selection, warnings=warnings), root, (*sboms,))
+    return Made(image, str(to), replace(selection, warnings=warnings), root, (*sboms,), debug)
 
 
-def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
+def _aside(destination: str, tag: str | None) -> Destination:
+    to = parse_destination(*debug_destination(destination, tag))
+    to.prepare()
+    return to
+
+
+def _write(planned: Plan, to: Destination) -> Written:
+    with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
+        image = planned.image(folder)
+        to.write(image, planned.selection.entries.values())
+    return Written(image, str(to))
+
+
+def select(
+    trace: Trace, root: Root, options: BuildOptions, user: ImageUser | None = None
+) -> Selection:
     """What of the full image goes into the slim one.
 
+    :param user: the image's; None for whom :func:`choose_user` chooses.
     :raises SlimtraceError: files changed since the run, or one cannot be read.
     """
-    run = default_run(trace, options.default_run)
+    user = user or choose_user(trace, root, options)
     included = include(root, options.include)
     globs = tuple(compile_glob(root, pattern) for pattern in options.include)
     attributed = attribute(trace, options.drop_process, options.only_process, options.default_run)
@@ -145,21 +180,28 @@ def select(trace: Trace, root: Root, options: BuildOptions) -> Selection:
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
     written = folders_written(trace, root)
     healed = [Wanted(path, Reason.HEALED, load=True, execute=True) for path in trace.healed]
-    wanted = (*picked.wanted, *written.values(), *included.wanted, *healed)
+    parts = parts_of(options)
+    baseline = baseline_files(Case(trace, root, options.all_zones), parts)
+    wanted = (*picked.wanted, *written.values(), *included.wanted, *healed, *baseline)
     rules = rules_of(options.keep, options.without_rules)
     selection = expand(root, wanted, Surroundings.of(trace.runs), rules)
     picked = replace(picked, dropped=(*attributed.dropped, *picked.dropped))
     selection = settle(selection, picked, (*attributed.warnings, *included.warnings))
     selection = as_traced(selection, picked.directories, live=root.root == "/")
-    for step in _policies(trace, run, root, options, written):
+    selection = add_baseline(selection, root, parts, user.ids)
+    for step in _policies(trace, user.ids, root, options, written):
         selection = step(selection)
-    return selection
+    warnings = () if user.warning is None else (user.warning,)
+    return replace(selection, warnings=(*selection.warnings, *warnings))
 
 
 def _policies(
-    trace: Trace, run: Run, root: Root, options: BuildOptions, written: Collection[str]
+    trace: Trace,
+    user: tuple[int, int],
+    root: Root,
+    options: BuildOptions,
+    written: Collection[str],
 ) -> list[Callable[[Selection], Selection]]:
-    user = image_user(root, run, options.user)
     unwanted = tuple(compile_glob(root, pattern) for pattern in options.exclude)
     allowed = [compile_glob(root, pattern) for pattern in options.allow_secret]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tracer.model import Run
 
-_PLACES = frozenset({"tag", "image", "sbom"})
+_PLACES = frozenset({"tag", "image", "sbom", "debug"})
 """Options that say where something lies, not what is in the image."""
 
 

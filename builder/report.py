@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builder.images.live import Totals
 from builder.model import Kind
@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from builder.sbom.write import Sbom
 
 
+class Written(NamedTuple):
+    """An image, and where it went."""
+
+    image: Image
+    destination: str
+
+
 @dataclass(frozen=True, slots=True)
 class BuildReport:
     """One build.
 
+    :ivar debug: the second image, which has busybox besides.
     :ivar kept: the image's regular files; ``full`` those of the full image.
     """
 
@@ -27,6 +35,7 @@ class BuildReport:
     kept: Totals
     full: Totals
     sboms: tuple[Sbom, ...] = ()
+    debug: Written | None = None
 
     @property
     def dropped(self) -> Totals:
@@ -34,23 +43,18 @@ class BuildReport:
 
         Never less than none: a file that was put aside may be gone from the full image.
         """
-        return Totals(
-            max(0, self.full.files - self.kept.files), max(0, self.full.size - self.kept.size)
-        )
+        taken = kept_totals(self.selection, but_written=True)
+        return Totals(max(0, self.full.files - taken.files), max(0, self.full.size - taken.size))
 
     def document(self) -> dict[str, Any]:
         """The document that ``build --json`` prints."""
-        layer = self.image.layer
-        told = {"sboms": [_sbom(sbom) for sbom in self.sboms]} if self.sboms else {}
+        told: dict[str, Any] = {}
+        if self.sboms:
+            told["sboms"] = [_sbom(sbom) for sbom in self.sboms]
+        if self.debug is not None:
+            told["debug"] = _image(self.debug)
         return {
-            "image": {
-                "digest": self.image.digest,
-                "config_digest": self.image.config_digest,
-                "destination": printable(self.destination),
-                "size": layer.size,
-                "uncompressed": layer.uncompressed,
-                "layers": [{"digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size}],
-            },
+            "image": _image(Written(self.image, self.destination)),
             "kept": {"files": self.kept.files, "bytes": self.kept.size},
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "reasons": reason_counts(self.selection),
@@ -59,17 +63,32 @@ class BuildReport:
         }
 
 
+def _image(written: Written) -> dict[str, Any]:
+    image, layer = written.image, written.image.layer
+    return {
+        "digest": image.digest,
+        "config_digest": image.config_digest,
+        "destination": printable(written.destination),
+        "size": layer.size,
+        "uncompressed": layer.uncompressed,
+        "layers": [{"digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size}],
+    }
+
+
 def _sbom(sbom: Sbom) -> dict[str, Any]:
     file = printable(sbom.path)
     return {"format": sbom.format, "file": file, "attached": sbom.attached}
 
 
-def kept_totals(selection: Selection) -> Totals:
-    """The selection's regular files; ``size`` in bytes, each inode once."""
+def kept_totals(selection: Selection, *, but_written: bool = False) -> Totals:
+    """The selection's regular files; ``size`` in bytes, each inode once.
+
+    :param but_written: without those that the build wrote.
+    """
     files = size = 0
     linked: set[tuple[int, int]] = set()
     for entry in selection.entries.values():
-        if entry.kind is not Kind.FILE:
+        if entry.kind is not Kind.FILE or (but_written and entry.content is not None):
             continue
         files += 1
         if entry.hardlink is None or entry.hardlink not in linked:

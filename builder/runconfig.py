@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from builder.images.base import BaseConfig
-    from builder.images.root import Root
     from builder.model import Selection
     from builder.options import BuildOptions
     from tracer.model import Run, Trace
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""uname(2)'s machine → GOARCH."""
 _NANO = 1_000_000_000
-_MOST = 1 << 24  # bytes of a table of users or groups, as a run in an image reads them
-_LAST_ID = (1 << 32) - 2  # the one after it means none (chown(2))
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # years 1 to 9999 (RFC 3339)
 
 
@@ -37,7 +35,7 @@ def image_config(
 ) -> ImageConfig:
     """The configuration for the selection: the full image's, what ran, what the user says.
 
-    :param user: uid and gid, from :func:`image_user`.
+    :param user: uid and gid.
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
     run = default_run(trace, options.default_run)
@@ -45,7 +43,7 @@ def image_config(
     listening = [f"{heard.port}/{heard.protocol}" for heard in trace.listening]
     return ImageConfig(
         created=_created(selection, options.source_date_epoch),
-        architecture=base.architecture or _ARCHITECTURES.get(run.machine, run.machine),
+        architecture=base.architecture or ARCHITECTURES.get(run.machine, run.machine),
         entrypoint=entrypoint,
         cmd=cmd,
         working_dir=options.workdir or run.cwd,
@@ -61,41 +59,6 @@ def image_config(
     )
 
 
-def image_user(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
-    """The uid and gid of ``--user`` (numbers, or names of the full image), or the run's.
-
-    The image gets numbers: Kubernetes cannot tell of a name whether it is root.
-
-    :raises UsageError: the full image has no such user or group, or a number is too large.
-    """
-    uid, gid = _ids(root, run, wanted)
-    if max(uid, gid) > _LAST_ID:
-        raise UsageError(f"cannot use --user {uid}:{gid}: ids end at {_LAST_ID}")
-    return uid, gid
-
-
-def _ids(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
-    user, _, group = (run.user if wanted is None else wanted).partition(":")
-    fields = _account(root, "/etc/passwd", user)
-    if not user.isdecimal() and fields is None:
-        raise UsageError(
-            f"cannot use --user {user}: the full image's /etc/passwd has no such user",
-            "give numbers, as --user 65532:65532",
-        )
-    uid = int(user) if user.isdecimal() or fields is None else int(fields[2])
-    if not group:
-        return uid, 0 if fields is None else int(fields[3])
-    if group.isdecimal():
-        return uid, int(group)
-    fields = _account(root, "/etc/group", group)
-    if fields is None:
-        raise UsageError(
-            f"cannot use --user {wanted}: the full image's /etc/group has no group {group}",
-            "give numbers, as --user 65532:65532",
-        )
-    return uid, int(fields[2])
-
-
 def _start(
     command: tuple[str, ...], options: BuildOptions
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -103,22 +66,6 @@ def _start(
     entrypoint = command[:1] if options.entrypoint is None else options.entrypoint
     rest = command[1:] if entrypoint else command
     return entrypoint, rest if options.cmd is None else options.cmd
-
-
-def _account(root: Root, table: str, name: str) -> list[str] | None:
-    """The line of passwd(5) or group(5) for a name or number."""
-    found = root.resolve(table)
-    if not found.exists or not name:
-        return None
-    lines = root.head(found.path, _MOST).decode("utf-8", "surrogateescape").splitlines()
-    number = name.isdecimal()
-    width = 4 if table.endswith("passwd") else 3
-    for line in lines:
-        fields = line.split(":")
-        whole = len(fields) >= width and all(map(str.isdecimal, fields[2:width]))
-        if whole and fields[2 if number else 0] == name:
-            return fields
-    return None
 
 
 def _united(*groups: Iterable[str]) -> tuple[str, ...]:

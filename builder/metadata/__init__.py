@@ -1,1 +1,1 @@
-"""What scanners read in an image: which distribution it is of, and the packages of what is kept."""
+"""What scanners read in an image: the packages of what is kept."""

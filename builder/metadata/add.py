@@ -1,4 +1,4 @@
-"""Adds to a selection what scanners need to know it by: whose its files are, and of which release.
+"""Adds to a selection what scanners need to know it by: whose its files are.
 
 Packages that own nothing in the image are not named: what they could be vulnerable by is not there.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.folders import as_traced
-from builder.images.root import parents
+from builder.adding import add_entries, written
 from builder.metadata.apk import installed
 from builder.metadata.dpkg import STATUS, copyright_of, status_d, sums_of
-from builder.metadata.release import release_files
 from builder.metadata.rpm import rpmdb
-from builder.model import Entry, Kind, Reason
+from builder.model import Kind, Reason
 from builder.outside import why_outside
 from builder.packages.apk import apk_stanzas
 from builder.packages.index import PackageIndex
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from builder.images.root import Root
     from builder.metadata.document import Document
-    from builder.model import Selection
+    from builder.model import Entry, Selection
     from builder.packages.package import Package
 
 _REASONS = (Reason.PACKAGE_METADATA,)
@@ -35,7 +33,7 @@ _REASONS = (Reason.PACKAGE_METADATA,)
 def add_package_metadata(
     selection: Selection, root: Root, unwanted: Callable[[str], bool]
 ) -> Selection:
-    """The selection with the release files, the packages' copyrights and their database's part.
+    """The selection with the packages' copyrights and their database's part.
 
     Nothing where the full image has no package database. A database that is in the selection
     already, because the app reads it, stays whole, and nothing is put beside it: scanners would
@@ -73,8 +71,6 @@ class _Addition:
             for path, entry in self._before.entries.items()
             if entry.kind is not Kind.DIRECTORY and not self._unwanted(path)
         ]
-        for path in release_files(self._root):
-            pending += self._keep(path)
         while pending:
             package = self.index.system_owner(pending.pop())
             if package is None or id(package) in self._owners:
@@ -102,12 +98,8 @@ class _Addition:
             self._write(rpmdb(root, rpms))
 
     def selection(self) -> Selection:
-        # The folders of a live system change whenever something is made in them.
-        added = replace(self._before, entries=self._new)
-        new = as_traced(added, {}, live=self._root.root == "/").entries
-        entries = {**new, **self._before.entries}
-        warnings = (*self._before.warnings, *self._warnings)
-        return replace(self._before, entries=dict(sorted(entries.items())), warnings=warnings)
+        added = add_entries(self._before, self._root, self._new.values())
+        return replace(added, warnings=(*added.warnings, *self._warnings))
 
     def _of_kind(self, kind: str) -> list[Package]:
         found = [package for package in self._owners.values() if package.kind == kind]
@@ -138,28 +130,15 @@ class _Addition:
         fresh = [each for each in paths if each not in self._before.entries]
         fresh = [each for each in fresh if each not in self._new]
         for each in fresh:
-            self._add(self._root.entry(each, _REASONS))
+            self._new[each] = self._root.entry(each, _REASONS)
         return [each for each in fresh if not self._unwanted(each)]
 
     def _write(self, documents: Iterable[Document]) -> None:
         for document in documents:
-            found = self._root.resolve(document.path)
-            for link in found.links:
-                self._add(self._root.entry(link, _REASONS))
             content, mtime_ns = document.content, document.mtime_ns
-            entry = Entry(found.path, Kind.FILE, 0o644, 0, 0, mtime_ns, size=len(content))
-            self._add(replace(entry, content=content, reasons=_REASONS))
-
-    def _add(self, entry: Entry) -> None:
-        self._new.setdefault(entry.path, entry)
-        for parent in parents(entry.path):
-            if parent not in self._new:
-                self._new[parent] = self._folder(parent, entry.mtime_ns)
-
-    def _folder(self, path: str, mtime_ns: int) -> Entry:
-        if self._root.kind(path) is Kind.DIRECTORY:
-            return self._root.entry(path, (Reason.DIRECTORY,))
-        return Entry(path, Kind.DIRECTORY, 0o755, 0, 0, mtime_ns, reasons=(Reason.DIRECTORY,))
+            for entry in written(self._root, document.path, content, _REASONS, mtime_ns):
+                if entry.path not in self._before.entries:
+                    self._new.setdefault(entry.path, entry)
 
     def _is_of(self, package: Package, path: str) -> bool:
         return any(name in package.files for name in self.index.spellings(path))

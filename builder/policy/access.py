@@ -25,16 +25,16 @@ def check_access(selection: Selection, uid: int, gid: int) -> Selection:
     blocked: dict[str, list[str]] = {}
     for path, entry in selection.entries.items():
         if entry.kind is Kind.FILE:
-            barrier = next(iter(_barriers(selection.entries, entry, uid, gid)), None)
+            barrier = next(iter(barriers(selection.entries, entry, uid, gid)), None)
             if barrier is not None:
                 blocked.setdefault(barrier, []).append(path)
     if not blocked:
         return selection
     count = sum(map(len, blocked.values()))
-    barriers = sorted(blocked, key=lambda path: (-len(blocked[path]), path))
-    words = [_bars(selection.entries[path], blocked[path]) for path in barriers[:_NAMED]]
-    if len(barriers) > _NAMED:
-        words.append(f"and {len(barriers) - _NAMED} more")
+    named = sorted(blocked, key=lambda path: (-len(blocked[path]), path))
+    words = [_bars(selection.entries[path], blocked[path]) for path in named[:_NAMED]]
+    if len(named) > _NAMED:
+        words.append(f"and {len(named) - _NAMED} more")
     files = "1 file" if count == 1 else f"{count} files"
     warning = (
         f"the image's user {uid}:{gid} cannot read {files}: {', '.join(words)}; "
@@ -50,15 +50,18 @@ def grant_read(selection: Selection, uid: int, gid: int, secrets: Collection[str
         touched_directory = entry.kind is Kind.DIRECTORY and Reason.TOUCHED in entry.reasons
         if path in secrets or not (entry.kind is Kind.FILE or touched_directory):
             continue
-        for barrier in _barriers(selection.entries, entry, uid, gid):
+        for barrier in barriers(selection.entries, entry, uid, gid):
             before = entries[barrier]
             bits = _needed(before) << _shift(before, uid, gid)
             entries[barrier] = replace(before, mode=before.mode | bits)
     return replace(selection, entries=entries)
 
 
-def _barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) -> list[str]:
-    """The paths whose bits keep the user from the entry, the topmost first."""
+def barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) -> list[str]:
+    """The paths whose bits keep the user from the entry, the topmost first.
+
+    :param entries: the entry and the directories above it, by path.
+    """
     if uid == 0:
         return []
     above = [entries[parent] for parent in parents(entry.path) if parent in entries]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from builder.folders import as_traced
-from builder.images.root import parents
-from builder.model import Entry, Kind, Reason
+from builder.adding import add_entries, written
+from builder.model import Reason
 from builder.sbom.document import render
 from builder.sbom.facts import Subject
 from builder.sbom.format import Format
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from builder.images.root import Root
-    from builder.model import ImageConfig, Selection
+    from builder.model import Entry, ImageConfig, Selection
     from builder.sbom.sums import Sums
 
 FOLDER = "/usr/share/sbom"
@@ -42,22 +40,10 @@ def embed_sboms(
     about = Subject(NAMELESS, None, None, config.created)
     facts = gather(about, selection.entries, sums, root, is_full=True)
     mtime_ns = int(datetime.fromisoformat(config.created).timestamp()) * 10**9
-    added: dict[str, Entry] = {}
-    files: set[str] = set()
     place = root.resolve(FOLDER).path
+    added: list[Entry] = []
     for each in chosen:
-        path, data = f"{place}/{NAMELESS}{each.ending}", render(facts, each)
-        entry = Entry(path, Kind.FILE, 0o644, 0, 0, mtime_ns, len(data), content=data)
-        added[path] = replace(entry, reasons=(Reason.SBOM,))
-        files.add(path)
-        for parent in parents(path):
-            added.setdefault(parent, _folder(root, parent, mtime_ns))
-    new = as_traced(replace(selection, entries=added), {}, live=root.root == "/").entries
-    old = {path: entry for path, entry in selection.entries.items() if path not in files}
-    return replace(selection, entries=dict(sorted({**new, **old}.items())))
-
-
-def _folder(root: Root, path: str, mtime_ns: int) -> Entry:
-    if root.kind(path) is Kind.DIRECTORY:
-        return root.entry(path, (Reason.DIRECTORY,))
-    return Entry(path, Kind.DIRECTORY, 0o755, 0, 0, mtime_ns, reasons=(Reason.DIRECTORY,))
+        data = render(facts, each)
+        path = f"{place}/{NAMELESS}{each.ending}"
+        added += written(root, path, data, (Reason.SBOM,), mtime_ns)
+    return add_entries(selection, root, added)

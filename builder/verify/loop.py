@@ -158,7 +158,7 @@ class _Verification:
         """Build an image for oneself and repeat all runs in it."""
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             image = f"oci:{folder}/slim:latest"
-            built = make([*self.traces], image, replace(self.made, tag=None, sbom=()))
+            built = make([*self.traces], image, replace(self.made, tag=None, sbom=(), debug=False))
             opened = open_image(image)
             try:
                 return self.examine(opened, read_trace(self.traces), built.selection)

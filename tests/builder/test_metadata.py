@@ -37,7 +37,7 @@ def added(selection: Selection) -> dict[str, str]:
         path: entry.content.decode() if entry.content is not None
         else f"-> {entry.target}" if entry.target else "kept"
         for path, entry in selection.entries.items()
-        if entry.reasons[0] is Reason.PACKAGE_METADATA
+        if Reason.PACKAGE_METADATA in entry.reasons or path.endswith(("-release", "_version"))
     }  # fmt: skip
 
 
@@ -252,7 +252,8 @@ def test_what_the_user_excludes_is_not_added(tmp_path: Path) -> None:
         *(f"{STATUS_D}/{name}" for name in ("b", "b.md5sums", "release")),
     }
     assert selection.warnings == ()
-    assert added(selected(tmp_path, "/usr/bin/b", package_metadata=False)) == {}
+    bare = selected(tmp_path, "/usr/bin/b", package_metadata=False, baseline=False)
+    assert added(bare) == {}
 
 
 def test_what_is_excluded_has_no_package(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_a_database_of_strange_names_leads_nowhere(tmp_path: Path) -> None:
 
 def test_there_is_none_without_a_package_database(tmp_path: Path) -> None:
     plant(tmp_path, {"/etc/os-release": "ID=none", "/app": "", "/usr/share/doc/app/copyright": ""})
-    assert added(selected(tmp_path, "/app")) == {}
+    assert added(selected(tmp_path, "/app")) == {"/etc/os-release": "kept"}
 
 
 def test_a_database_that_cannot_be_read_is_warned_of(tmp_path: Path) -> None:
@@ -434,7 +435,7 @@ def test_the_part_of_rpm(tmp_path: Path, fedora: Path) -> None:
     assert {
         path
         for path, entry in selection.entries.items()
-        if entry.reasons[0] is Reason.PACKAGE_METADATA
+        if Reason.PACKAGE_METADATA in entry.reasons or path.endswith(("-release", "_version"))
     } == {*kept, f"{RPM}/rpmdb.sqlite"}
     slim = built(tmp_path, fedora, "/usr/bin/tiny")
     assert run(*rpm(fedora), "-qa").split() != run(*rpm(slim), "-qa").split()

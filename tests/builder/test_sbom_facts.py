@@ -75,7 +75,9 @@ IMAGE = subject(
 
 def facts(top: Path, *touched: str, is_full: bool = True) -> Facts:
     root = Root(str(top))
-    options = BuildOptions(package_metadata=False, without_rules=("python-metadata",))
+    options = BuildOptions(
+        package_metadata=False, baseline=False, without_rules=("python-metadata",)
+    )
     selection = select(trace(top, touched), root, options)
     return gather(IMAGE, selection.entries, Sums(), root, is_full=is_full)
 
@@ -190,7 +192,7 @@ def test_what_json_cannot_hold(tmp_path: Path) -> None:
     told = facts(top, "/srv/\udcff")
     nameless = subject(named(f"rootfs:{top}"), None, {}, TIME * 10**9)
     root = Root(str(top))
-    selection = select(trace(top, ("/srv/\udcff",)), root, BuildOptions())
+    selection = select(trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
     told = gather(nameless, selection.entries, Sums(), root, is_full=True)
     assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
     document = read(tmp_path, told, Format.SPDX)

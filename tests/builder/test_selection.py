@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from builder.model import Selection
 
-PLAIN = BuildOptions()
+PLAIN = BuildOptions(baseline=False)
 
 TREE = {
     "/lib": "-> usr/lib",
@@ -135,7 +135,7 @@ def test_files_that_changed_since_the_run_are_an_error(tmp_path: Path) -> None:
 
 def test_allow_changed_takes_what_is_there(tmp_path: Path) -> None:
     top, the_trace = changed_world(tmp_path)
-    selection = chosen(top, the_trace, BuildOptions(allow_changed=True))
+    selection = chosen(top, the_trace, BuildOptions(allow_changed=True, user="0:0"))
     assert why(selection) == {"/gone": "it was gone when the image was built"}
     assert {"/content", "/link", "/mode", "/type", "/same"} <= set(selection.entries)
     (warning,) = selection.warnings

@@ -87,12 +87,15 @@ def trace(
     return Trace((run(root, **changes),), (), paths, dict(saved or {}))
 
 
+_EVERYWHERE = {Reason.SKELETON, Reason.DIRECTORY, Reason.ACCOUNTS, Reason.NONROOT_HOME}
+
+
 def dump(selection: Selection) -> dict[str, str]:
-    """``{"/etc/x": "file 0644 touched"}``; without the skeleton and the bare directories."""
+    """``{"/etc/x": "file 0644 touched"}``; without what all have, and the bare directories."""
     return {
         path: summary(entry)
         for path, entry in selection.entries.items()
-        if path != "/" and entry.reasons[0] not in {Reason.SKELETON, Reason.DIRECTORY}
+        if path != "/" and entry.reasons[0] not in _EVERYWHERE
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from engine import need_engine, podman, podman_run
 from entries import difference, entries
 from fullimages import run, unpacked
-from parts import need_root
+from parts import need, need_root
 from traces import run_slimtrace
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 FIXED = (b"dev", b"proc", b"run", b"sys", b"tmp")
 """Directories that have one form in every slim image, whatever they hold in the full one."""
-GENERATED = (b"var/lib/dpkg/status.d", b"var/lib/dpkg/info/")
-"""What the build makes for scanners (tests/slim/test_scanners.py)."""
+GENERATED = (
+    *(b"var/lib/dpkg/status.d", b"var/lib/dpkg/info/"),
+    *(b"etc/passwd", b"etc/group", b"home/nonroot"),
+)
+"""What the build makes for scanners (tests/slim/test_scanners.py), and of accounts."""
 
 
 RETRY = ("-fsS", "--retry", "20", "--retry-connrefused", "--retry-delay", "1")
@@ -68,9 +71,30 @@ def test_a_jobs_slim_image(
     kept = built(tmp_path, trace, name, cached, whole)
     assert kept < app.most * 10**6
     with loaded(tmp_path, name) as image:
+        user = podman("inspect", "--format", "{{.Config.User}}", image).stdout.strip()
+        assert user == "65532:65532"
         for confined in ((), *ways_to_confine(trace, cached)):
             ran = podman_run("--read-only", *confined, image)
             assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
+
+
+def test_the_image_for_debugging(tmp_path: Path, full: str, cached: dict[str, str]) -> None:
+    """A shell and its tools beside the app; none in the image that is shipped."""
+    need("busybox")
+    trace = f"{tmp_path}/trace"
+    words = ("-q", "run", "--image", full, "-o", trace, "--", "python3", "-c", "print(1)")
+    assert run_slimtrace(*words, env=cached).returncode == 0
+    archive = ("-o", f"{tmp_path}/slim.tar", "-t", "localhost/slim-debugged:v1")
+    done = run_slimtrace("build", trace, *archive, "--debug", "--json", env=cached)
+    told = json.loads(done.stdout)
+    assert told["debug"]["destination"] == f"{tmp_path}/slim-debug.tar"
+    look = ("-c", "id -un; ls /busybox/busybox; python3 -c 'print(2)'")
+    with loaded(tmp_path, "debugged", "v1") as image:
+        assert podman_run("--entrypoint", "sh", image, *look).returncode == 127
+    with loaded(tmp_path, "debugged", "v1-debug", "slim-debug.tar") as image:
+        ran = podman_run("--entrypoint", "sh", image, *look)
+        assert ran.stdout.split() == ["nonroot", "/busybox/busybox", "2"], ran.stderr
+        assert podman_run(image).stdout == "1\n"
 
 
 def test_a_servers_slim_image(
@@ -122,11 +146,13 @@ def ways_to_confine(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]
 
 
 @contextmanager
-def loaded(folder: Path, name: str) -> Iterator[str]:
+def loaded(
+    folder: Path, name: str, tag: str = "latest", archive: str = "slim.tar"
+) -> Iterator[str]:
     """The archive in podman's store, for as long as the block lasts."""
     need_engine()
-    image = f"localhost/slim-{name}:latest"
-    done = podman("load", "-q", "-i", f"{folder}/slim.tar")
+    image = f"localhost/slim-{name}:{tag}"
+    done = podman("load", "-q", "-i", f"{folder}/{archive}")
     assert done.returncode == 0, done.stderr
     try:
         yield image

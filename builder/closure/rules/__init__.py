@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builder.baseline.parts import PARTS
 from builder.closure.rules import (
     certificates,
     dlopened,
@@ -51,7 +52,7 @@ def rules_of(keep: Keep, without: Iterable[str] = ()) -> tuple[Rule, ...]:
 
     :raises UsageError: there is no rule of a name.
     """
-    names = {rule.reason.value for rule in RULES}
+    names = {rule.reason.value for rule in RULES} | {part.value for part in PARTS}
     off = frozenset(without)
     for name in sorted(off - names):
         raise UsageError(

@@ -1,0 +1,139 @@
+"""What the runs did that a user without privilege could not do, in the image that is built."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.images.root import parents
+from builder.model import Kind
+from builder.outside import RUNTIME, is_in_volume, is_kernels, volumes_of
+from builder.policy.access import barriers, may_write
+from tracer.model import State, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from builder.images.root import Root
+    from builder.model import Entry
+    from tracer.model import Trace, TracedPath
+
+_NAMED = 3
+_LAST_PRIVILEGED = 1023
+"""net.ipv4.ip_unprivileged_port_start is 1024 unless an engine lowers it (ip(7))."""
+_READING = {Use.READ, Use.EXEC, Use.LIST, Use.CHDIR}
+_CALLS = re.compile(
+    r"(?:set(?:re|res|fs)?[ug]id|setgroups)(?:32)?|chroot|pivot_root|mount|umount2?|move_mount"
+    r"|set(?:host|domain)name|settimeofday|clock_settime(?:64)?|stime|swapo(?:n|ff)|reboot|acct"
+    r"|(?:init|finit|delete)_module|kexec(?:_file)?_load|iopl|ioperm|vhangup|quotactl(?:_fd)?"
+)
+"""Calls that need a capability for what they are made for (capabilities(7))."""
+_BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
+"""What Python leaves unwritten where it may not write (PEP 3147)."""
+
+
+class Granted(NamedTuple):
+    """What the build gives the user: to read all files, and the folders the runs wrote to."""
+
+    read: bool = False
+    write: bool = False
+
+
+def needs_of_privilege(
+    trace: Trace, root: Root, user: tuple[int, int], granted: Granted
+) -> list[str]:
+    """What these runs did and this user could not, in words that follow "the app"; empty for none.
+
+    :param user: uid and gid.
+    """
+    sight = _Sight(trace, root, user)
+    needs = [
+        _listed("listens on port", [str(port) for port in sight.ports()]),
+        _listed("writes to", [] if granted.write else sight.written()),
+        _listed("changes", sight.changed()),
+        _listed("reads", [] if granted.read else sight.barred()),
+        _listed("calls", sight.calls()),
+    ]
+    return [need for need in needs if need]
+
+
+class _Sight:
+    def __init__(self, trace: Trace, root: Root, user: tuple[int, int]) -> None:
+        self._trace = trace
+        self._root = root
+        self._user = user
+        self._volumes = volumes_of(trace.runs)
+
+    def ports(self) -> list[int]:
+        found = {heard.port for heard in self._trace.listening}
+        return sorted(port for port in found if 0 < port <= _LAST_PRIVILEGED)
+
+    def calls(self) -> list[str]:
+        found = [name for name in self._trace.observed_syscalls if _CALLS.fullmatch(name)]
+        families = self._trace.arguments.get("socket", ())
+        return [*found, *(["socket(AF_PACKET)"] if socket.AF_PACKET in families else [])]
+
+    def written(self) -> list[str]:
+        """What the runs made in folders of the full image."""
+        created = [path for path in self._trace.with_state(State.CREATED) if self._counts(path)]
+        names = {path.path for path in created}
+        tops = [path for path in created if os.path.dirname(path.path) not in names]
+        return [path.path for path in tops if not self._may_make(os.path.dirname(path.path))]
+
+    def changed(self) -> list[str]:
+        """What the runs changed of the full image: files, and their names and attributes."""
+        return [path.path for path in self._of_the_image() if self._is_barred_change(path)]
+
+    def barred(self) -> list[str]:
+        """What the runs read, by what bars the user from it."""
+        entries: dict[str, Entry] = {}
+        own = []
+        read = (path.path for path in self._of_the_image() if path.uses & _READING)
+        for name in [*read, *(run.cwd for run in self._trace.runs)]:
+            found = self._root.resolve(name)
+            if not found.exists or is_in_volume(self._volumes, found.path):
+                continue
+            for path in (*parents(found.path), found.path):
+                if path not in entries and self._root.kind(path) is not None:
+                    entries[path] = self._root.entry(path, ())
+            own.append(found.path)
+        closed = (barriers(entries, entries[path], *self._user) for path in own if path in entries)
+        return sorted({barrier for above in closed for barrier in above[:1]})
+
+    def _of_the_image(self) -> Iterator[TracedPath]:
+        return (path for path in self._trace.with_state(State.FILE) if self._counts(path))
+
+    def _counts(self, path: TracedPath) -> bool:
+        own = self._root.resolve(path.path).path
+        if any(map(is_kernels, (path.path, own))) or _BYTECODE.fullmatch(path.path):
+            return False
+        return not is_in_volume(self._volumes, path.path, own)
+
+    def _is_barred_change(self, path: TracedPath) -> bool:
+        found = self._root.resolve(path.path, follow=Use.DELETE not in path.uses)
+        kind = self._root.kind(found.path)
+        if not found.exists or kind is None:
+            return False
+        entry = self._root.entry(found.path, ())
+        if Use.ATTR in path.uses and entry.uid != self._user[0]:
+            return True
+        if Use.DELETE in path.uses and not self._may_make(os.path.dirname(found.path)):
+            return True
+        return Use.WRITE in path.uses and kind is Kind.FILE and not may_write(entry, *self._user)
+
+    def _may_make(self, folder: str) -> bool:
+        """Whether the user may make something in a folder as it is in the image."""
+        own = self._root.resolve(folder)
+        if f"{own.path}/".startswith(f"{RUNTIME}/"):
+            return False  # it is empty there, and root's
+        if not own.exists or self._root.kind(own.path) is not Kind.DIRECTORY:
+            return own.path.startswith("/tmp/")  # noqa: S108 -- the image's
+        return may_write(self._root.entry(own.path, ()), *self._user)
+
+
+def _listed(verb: str, things: Iterable[str]) -> str:
+    found = [*things]
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"{verb} {', '.join(found[:_NAMED])}{more}" if found else ""
