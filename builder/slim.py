@@ -30,7 +30,8 @@ Examples:
   slimtrace slim -o oci:app:v1 --image oci:./full --exec 'pytest tests/integration' --read-only
 
 The options are those of run, build and verify. --env holds for the runs and is not in the image;
---user and --workdir are the app's in --image, and without --image those of the slim image.
+--user and --workdir are the app's in --image, and without --image those of the slim image;
+--user is the slim image's in both.
 
 Exit status: 0 built and verified; 1 built and not verified, or a driver failed; that of run where
 COMMAND could not be traced; 125 failure.
@@ -110,7 +111,7 @@ def _checked(given: dict[str, Any]) -> BuildOptions:
 
     words = {**given, **dict.fromkeys((*_OF_THE_RUN, "image"))}  # that is where it runs
     if given["image"] is not None:
-        words |= dict.fromkeys(_OF_THE_APP)
+        words["workdir"] = None
     options = build_options(words)
     check_options(options)
     parse_destination(given["output"], options.tag).prepare()

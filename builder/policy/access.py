@@ -77,6 +77,11 @@ def may_write(entry: Entry, uid: int, gid: int) -> bool:
     return uid == 0 or _may(entry, bits, uid, gid)
 
 
+def may_read(entry: Entry, uid: int, gid: int) -> bool:
+    """Whether the user may read a file, or a directory's names and what they name."""
+    return uid == 0 or _may(entry, _needed(entry), uid, gid)
+
+
 def _may(entry: Entry, bits: int, uid: int, gid: int) -> bool:
     return entry.mode >> _shift(entry, uid, gid) & bits == bits
 

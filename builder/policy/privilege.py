@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.images.root import parents
-from builder.model import Kind
+from builder.model import Entry, Kind
 from builder.outside import RUNTIME, is_in_volume, is_kernels, volumes_of
-from builder.policy.access import barriers, may_write
+from builder.policy.access import barriers, may_read, may_write
 from tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from builder.images.root import Root
-    from builder.model import Entry
-    from tracer.model import Trace, TracedPath
+    from tracer.model import Fingerprint, Trace, TracedPath
 
 _NAMED = 3
 _LAST_PRIVILEGED = 1023
@@ -77,14 +77,15 @@ class _Sight:
 
     def written(self) -> list[str]:
         """What the runs made in folders of the full image."""
-        created = [path for path in self._trace.with_state(State.CREATED) if self._counts(path)]
+        created = [path for path in self._trace.with_state(State.CREATED) if self._is_files(path)]
         names = {path.path for path in created}
         tops = [path for path in created if os.path.dirname(path.path) not in names]
         return [path.path for path in tops if not self._may_make(os.path.dirname(path.path))]
 
     def changed(self) -> list[str]:
         """What the runs changed of the full image: files, and their names and attributes."""
-        return [path.path for path in self._of_the_image() if self._is_barred_change(path)]
+        found = [path.path for path in self._of_the_image() if self._is_barred_change(path)]
+        return [*found, *self._in_volumes({Use.WRITE}, may_write)]
 
     def barred(self) -> list[str]:
         """What the runs read, by what bars the user from it."""
@@ -100,16 +101,31 @@ class _Sight:
                     entries[path] = self._root.entry(path, ())
             own.append(found.path)
         closed = (barriers(entries, entries[path], *self._user) for path in own if path in entries)
-        return sorted({barrier for above in closed for barrier in above[:1]})
+        first = {barrier for above in closed for barrier in above[:1]}
+        return [*sorted(first), *self._in_volumes(_READING, may_read)]
 
     def _of_the_image(self) -> Iterator[TracedPath]:
         return (path for path in self._trace.with_state(State.FILE) if self._counts(path))
 
+    def _in_volumes(self, uses: set[Use], may: Callable[[Entry, int, int], bool]) -> list[str]:
+        """What the runs used in this way of a volume, which shows this user the same file."""
+        return [
+            path.path
+            for path in self._trace.with_state(State.FILE)
+            if path.uses & uses
+            and is_in_volume(self._volumes, path.path)
+            and path.fingerprint is not None
+            and stat.S_ISREG(path.fingerprint.mode)
+            and not may(_entry(path.path, path.fingerprint), *self._user)
+        ]
+
     def _counts(self, path: TracedPath) -> bool:
         own = self._root.resolve(path.path).path
-        if any(map(is_kernels, (path.path, own))) or _BYTECODE.fullmatch(path.path):
-            return False
-        return not is_in_volume(self._volumes, path.path, own)
+        return self._is_files(path) and not is_in_volume(self._volumes, path.path, own)
+
+    def _is_files(self, path: TracedPath) -> bool:
+        own = self._root.resolve(path.path).path
+        return not any(map(is_kernels, (path.path, own))) and not _BYTECODE.fullmatch(path.path)
 
     def _is_barred_change(self, path: TracedPath) -> bool:
         found = self._root.resolve(path.path, follow=Use.DELETE not in path.uses)
@@ -124,13 +140,24 @@ class _Sight:
         return Use.WRITE in path.uses and kind is Kind.FILE and not may_write(entry, *self._user)
 
     def _may_make(self, folder: str) -> bool:
-        """Whether the user may make something in a folder as it is in the image."""
+        """Whether the user may make something in a folder as it is in the image.
+
+        A new volume has the owner and mode of the image's folder, unless the runs saw another one.
+        """
         own = self._root.resolve(folder)
+        seen = self._trace.paths.get(folder)
+        if is_in_volume(self._volumes, folder, own.path) and seen and seen.fingerprint:
+            return may_write(_entry(folder, seen.fingerprint), *self._user)
         if f"{own.path}/".startswith(f"{RUNTIME}/"):
             return False  # it is empty there, and root's
         if not own.exists or self._root.kind(own.path) is not Kind.DIRECTORY:
             return own.path.startswith("/tmp/")  # noqa: S108 -- the image's
         return may_write(self._root.entry(own.path, ()), *self._user)
+
+
+def _entry(path: str, seen: Fingerprint) -> Entry:
+    kind = Kind.DIRECTORY if stat.S_ISDIR(seen.mode) else Kind.FILE
+    return Entry(path, kind, stat.S_IMODE(seen.mode), seen.uid, seen.gid, seen.mtime_ns)
 
 
 def _listed(verb: str, things: Iterable[str]) -> str:

@@ -112,6 +112,12 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for outcome in verdict.outcomes:
         words = " ".join(outcome.before.command)
         yield from (f"{words}: {difference}" for difference in outcome.differences)
+        before, now = outcome.before, outcome.now
+        if outcome.differences and now is not None and now.user != before.user:
+            yield (
+                f"{words}: it ran as {now.user}, and as {before.user} when traced: where it needs "
+                f"that, build with --user {before.user}"
+            )
     for item in verdict.lacking[:_MOST]:
         yield f"missing: {item.path} ({'; '.join(item.processes[:2])})"
     if len(verdict.lacking) > _MOST:

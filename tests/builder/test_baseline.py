@@ -242,14 +242,37 @@ def test_the_user_is_nobody_in_particular_where_it_does_not(
     assert choose_user(traced(top, what), Root(str(top)), BuildOptions()) == ((65532, 65532), None)
 
 
-def test_what_is_granted_or_in_a_volume_needs_no_root(tmp_path: Path) -> None:
+def test_what_is_granted_or_open_in_a_volume_needs_no_root(tmp_path: Path) -> None:
     tree: World = {"/app/x": "", "/etc/key": "", "/srv": None}
     top = plant(tmp_path / "root", tree, **{"/etc/key": 0o600})
     ran = traced(top, {"read": "/etc/key", "created": "/srv/new"})
     chosen = choose_user(ran, Root(str(top)), BuildOptions(grant_read=True, grant_write=True))
     assert chosen == ((65532, 65532), None)
-    ran = traced(top, {"created": "/srv/new"}, volumes=("/srv",))
+    (top / "etc/key").chmod(0o644)
+    ran = traced(top, {"read": "/etc/key"}, volumes=("/etc",))
     assert choose_user(ran, Root(str(top)), BuildOptions()) == ((65532, 65532), None)
+
+
+def test_what_a_run_makes_in_a_volume(tmp_path: Path) -> None:
+    """A new volume has the mode of the image's folder; or as the run saw it."""
+    top = plant(tmp_path / "root", {"/app/x": "", "/srv": None, "/open": None}, **{"/open": 0o777})
+    for folder, has_need in (("/srv", True), ("/open", False), ("/none", True)):
+        ran = traced(top, {"created": f"{folder}/new"}, volumes=(folder,))
+        user = choose_user(ran, Root(str(top)), BuildOptions())
+        assert (f"{folder}/new" in (user.warning or "")) is has_need
+    (top / "srv").chmod(0o777)
+    ran = traced(top, {"read": "/srv", "created": "/srv/new"}, volumes=("/srv",))
+    (top / "srv").chmod(0o755)
+    assert choose_user(ran, Root(str(top)), BuildOptions()) == ((65532, 65532), None)
+
+
+def test_a_file_of_roots_in_a_volume_needs_root(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/app/x": "", "/data/db": ""})
+    for use, mode, named in (("write", 0o644, True), ("read", 0o600, True), ("read", 0o644, False)):
+        (top / "data/db").chmod(mode)
+        ran = traced(top, {use: "/data/db"}, volumes=("/data",))
+        user = choose_user(ran, Root(str(top)), BuildOptions())
+        assert ("/data/db" in (user.warning or "")) is named
 
 
 def test_whom_the_full_image_names_stays(tmp_path: Path) -> None:

@@ -205,9 +205,22 @@ def test_hardened_runs_are_verified_too(
         (place.folder / "full" / name).mkdir(parents=True)
     (place.folder / "full/app/job").write_text(f"#!/bin/sh\n{script}\n")
     place.trace()
-    place.build("app.tar", "--include", "/var/lib")
+    place.build("app.tar", "--include", "/var/lib", "--user", "0:0")
     assert place.verify("app.tar")[0] == 0
     assert place.verify("app.tar", option)[0] == expected
+
+
+def test_a_need_of_root_that_no_trace_tells(place: Place) -> None:
+    """The image is another user's then, and who reads the verdict is told of that."""
+    need_root()
+    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = 0\n")
+    place.trace()
+    place.build("app.tar")
+    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
+    assert done.returncode == 1
+    assert "it ran as 65532:65532, and as 0:0 when traced" in done.stderr
+    assert "build with --user 0:0" in done.stderr
 
 
 def test_an_ordinary_user_verifies_and_heals(
