@@ -68,6 +68,7 @@ things = some.one_of(
         names.map(lambda name: name.replace("/", "_")),
     ),
     some.builds(lambda name: {"healed": name}, names),
+    some.builds(lambda name: {"jvm": name, "modules": ["java.base", name], "of": 0}, names),
     some.builds(lambda port: {"listen": "tcp", "port": port}, idents),
     some.builds(lambda name: {"syscall": name}, some.sampled_from(["open", "stat"])),
     some.just({"gap": "io-uring-refused", "detail": "x"}),

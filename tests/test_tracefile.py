@@ -29,7 +29,7 @@ from tracer.model import (
     Use,
 )
 from tracer.tracefile.document import document
-from tracer.tracefile.healing import append_healed
+from tracer.tracefile.healing import append_healed, append_modules
 from tracer.tracefile.reader import read_trace
 from tracer.tracefile.text import get, get_list, put, put_list
 from tracer.tracefile.writer import TraceWriter
@@ -65,6 +65,7 @@ WHOLE = b"""\
 {"healed":"/late"}
 {"healed_b64":"L27//nQ="}
 {"healed":"/late"}
+{"jvm":"/jdk","modules":["java.sql","java.base"],"of":0}
 """
 names = some.binary(max_size=40).map(os.fsdecode)
 
@@ -91,6 +92,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert run.driven == Driven(0.25, (Answer("GET /", 200), Answer("true", None)), "cannot")
     assert trace.healed == ("/late", NOT_UTF8)
     assert run.gaps == (Gap("io-uring-refused", "why"),)
+    assert run.modules == {"/jdk": ("java.base", "java.sql")}
     assert [(image.id, image.parent, image.argv) for image in trace.processes] == [
         (1, None, ("app",)),
         (2, 1, (NOT_UTF8,)),
@@ -168,6 +170,31 @@ def test_healed_paths_are_added(tmp_path: Path) -> None:
     assert document(trace)["healed_b64"]
     path.write_bytes(WHOLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
     assert document(read_trace(str(path)))["healed"] == ["/late"]
+
+
+def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(WHOLE)
+    two.write_bytes(WHOLE + WHOLE.partition(b"\n")[2])
+    append_modules(str(two), 1, {NOT_UTF8: ["jdk.zipfs"], "/jdk": ["java.xml", "java.sql"]})
+    trace = read_trace([str(one), str(two)])
+    assert [run.modules for run in trace.runs] == [
+        {"/jdk": ("java.base", "java.sql")},
+        {"/jdk": ("java.base", "java.sql")},
+        {"/jdk": ("java.sql", "java.xml"), NOT_UTF8: ("jdk.zipfs",)},
+    ]
+    assert document(trace)["runs"][2]["jvms"] == [
+        {"home": "/jdk", "modules": ["java.sql", "java.xml"]},
+        {"home_b64": "L27//nQ=", "modules": ["jdk.zipfs"]},
+    ]
+
+
+@pytest.mark.parametrize("of", ["1", "-1", "true", '"0"', "null"])
+def test_modules_of_no_run(tmp_path: Path, of: str) -> None:
+    line = f'{{"jvm":"/jdk","modules":[],"of":{of}}}\n'
+    (tmp_path / "x").write_bytes(WHOLE + line.encode())
+    with pytest.raises(TraceFileError, match="line 22 is damaged"):
+        read_trace(str(tmp_path / "x"))
 
 
 def test_what_cannot_be_healed(tmp_path: Path) -> None:

@@ -57,11 +57,14 @@ def merge(
 def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
     header = {"slimtrace": SCHEMA, "version": VERSION}
     file.write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
-    highest = 0
+    highest = runs = 0
     for number, path in enumerate(traces):
-        shift = highest
+        shift, first_run = highest, runs
         for _, line in lines(path):
             highest = max(highest, _renumber(line, shift))
+            if ("jvm" in line or "jvm_b64" in line) and isinstance(line.get("of"), int):
+                line["of"] += first_run
+            runs += "run" in line and "use" not in line
             if "blob" in line:
                 line["blob"] = _copy(path, line["blob"], folder, number)
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

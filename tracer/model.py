@@ -176,6 +176,8 @@ class Run:
     :ivar driving: None where nothing drove the app; ``driven`` how that went.
     :ivar interrupted: the signal, by name, by which the user had slimtrace end the app.
     :ivar machine: uname(2)'s machine, as ``x86_64``.
+    :ivar modules: by JAVA_HOME, the modules of which JVMs loaded classes when the run was repeated
+        to see that; empty where it was not.
     """
 
     command: tuple[str, ...]
@@ -200,6 +202,7 @@ class Run:
     interrupted: str | None = None
     complete: bool = False
     gaps: tuple[Gap, ...] = ()
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

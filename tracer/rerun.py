@@ -86,6 +86,42 @@ def rerun(
         trace_run(command, options)
 
 
+def rerun_here(run: Run, output: str, around: Surroundings) -> None:
+    """Run it as :func:`rerun` does, but on this machine's root, as who and where it ran before.
+
+    :raises SlimtraceError: it cannot be started, or its directory is gone.
+    """
+    driving = _driving(run)
+    number = signal.Signals[driving.stop_signal]
+    with _apart(), _in_directory(run.cwd), _with_variables(around.env):
+        trace_run(run.command, Options(Output(output), driving=driving, stop_signal=number))
+
+
+@contextmanager
+def _in_directory(path: str) -> Iterator[None]:
+    before = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        try:
+            os.chdir(path)
+        except OSError as error:
+            raise SlimtraceError(f"cannot run in {path}: {error.strerror}") from error
+        yield
+        os.fchdir(before)
+    finally:
+        os.close(before)
+
+
+@contextmanager
+def _with_variables(words: Sequence[str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(word.partition("=")[::2] for word in words if "=" in word)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def _driving(run: Run) -> Driving:
     """What drives the run, and ends it: nobody is here to do that, as when it was traced.
 

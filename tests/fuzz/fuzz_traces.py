@@ -48,6 +48,7 @@ _PLAIN = b"""\
 {"driven":{"ready":0.2,"answers":[{"driver":"x","status":null}],"failure":"cannot"}}
 {"end":{"seconds":0.8,"exit_status":9,"signal":null,"complete":true}}
 {"healed":"/work/late"}
+{"jvm":"/jdk","modules":["java.base"],"of":0}
 """
 
 

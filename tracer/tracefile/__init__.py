@@ -18,6 +18,7 @@ gap        something may not have been seen
 driven     the drivers have ended: how that went
 end        the run is over
 healed     a path that a verification missed in the slim image, to be added to the next
+jvm        the modules that JVMs of this JAVA_HOME used in the run ``of``, counted from 0
 =========  ==========================================================================
 """
 

@@ -54,7 +54,12 @@ def _run(run: Run) -> dict[str, Any]:
         **({"driving": put_driving(run.driving)} if run.driving else {}),
         **({"driven": put_driven(run.driven)} if run.driven else {}),
         "gaps": [{"kind": gap.kind, "detail": gap.detail} for gap in run.gaps],
+        **({"jvms": [_jvm(*jvm) for jvm in sorted(run.modules.items())]} if run.modules else {}),
     }
+
+
+def _jvm(home: str, modules: tuple[str, ...]) -> dict[str, Any]:
+    return {**put("home", home), **put_list("modules", modules)}
 
 
 def _process(image: ProcessImage) -> dict[str, Any]:

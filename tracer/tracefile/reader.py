@@ -125,12 +125,14 @@ class _Fold:
         self.arguments: dict[str, set[int]] = {}
         self.is_narrow = False
         self.folder = ""
+        self.first_run = 0
         self.shift = 0
         self.ended = True
 
     def begin_file(self, path: str) -> None:
         self._close_run()
         self.folder = path + ".d"
+        self.first_run = len(self.runs)
         self.shift = max(self.processes, default=0)
 
     def add(self, line: dict[str, Any]) -> None:
@@ -173,6 +175,8 @@ class _Fold:
         if "gap" in line:
             gap = Gap(values.text(line["gap"]), values.text(line["detail"]))
             self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
+        elif "jvm" in line or "jvm_b64" in line:
+            self._modules(line)
         elif "run" in line:
             self._close_run()
             self._run(line["run"])
@@ -209,6 +213,14 @@ class _Fold:
         )
         self.counts.append(None)
         self.ended = False
+
+    def _modules(self, line: dict[str, Any]) -> None:
+        number = self.first_run + values.index(line["of"])
+        run = self.runs[number]
+        home = values.path(line, "jvm")
+        known = {*run.modules.get(home, ()), *get_list(line, "modules")}
+        modules = {**run.modules, home: tuple(sorted(known))}
+        self.runs[number] = replace(run, modules=modules)
 
     def _close_run(self) -> None:
         if not self.ended:

@@ -31,6 +31,14 @@ def word(value: object) -> int:
     return found
 
 
+def index(value: object) -> int:
+    """A place in a list, from 0."""
+    found = integer(value)
+    if found < 0:
+        raise ValueError(f"{found!r:.60} is no place in a list")
+    return found
+
+
 def seconds(value: object) -> float:
     """A time since the run began."""
     if type(value) not in {int, float}:
