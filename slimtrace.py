@@ -113,7 +113,7 @@ def _rerun(
     *,
     read_only: bool,
 ) -> Rerun:
-    from tracer.rerun import Surroundings, rerun  # noqa: PLC0415 -- for verifications alone
+    from tracer.rerun import Surroundings, rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
 
     around = Surroundings((*env,), (*volumes,), user, read_only, (*cap_drop,))
 
@@ -126,8 +126,10 @@ def _rerun(
         user: str | None,
         below: str | None,
     ) -> None:
+        if image.root == "/":
+            return rerun_here(run, trace, around)
         opened = _Image(image.source, image.root, image.digest, _of_image(image.config))
-        rerun(opened, run, trace, around, is_default=is_default, user=user, below=below)
+        return rerun(opened, run, trace, around, is_default=is_default, user=user, below=below)
 
     return repeat
 

@@ -18,7 +18,7 @@ from tracer.console import say, warn
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from builder.report import BuildReport, Written
     from builder.sbom.write import Sbom
@@ -88,6 +88,18 @@ def build(
     without_rule: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Switch off a rule or part: a reason in --json."),
+    ] = None,
+    jlink: Annotated[
+        bool,
+        typer.Option(
+            "--jlink",
+            help="Put a Java runtime of the modules that the app uses, linked by the full image's "
+            "own jlink, in the place of the whole one. Runs the app once more in the full image.",
+        ),
+    ] = False,
+    jlink_modules: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="Link these modules too, as jdk.zipfs,jdk.naming.dns."),
     ] = None,
     allow_secret: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Let these secrets in.")
@@ -207,6 +219,10 @@ def build(
     options = build_options(locals())
     from builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
 
+    if options.jlink:
+        from builder.java.observe import observe  # noqa: PLC0415 -- for Java alone
+
+        observe(traces, options)
     report = build_image(traces, output, options)
     if json:
         print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())
@@ -245,6 +261,8 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         baseline=not given["no_baseline"],
         all_zones=given["tzdata"] is Zones.ALL,
         package_metadata=not given["no_package_metadata"],
+        jlink=given["jlink"] or bool(given["jlink_modules"]),
+        jlink_modules=_names(given["jlink_modules"] or ()),
         sbom=sbom_words(given["sbom"] or ()),
         embed_sbom=tuple(each.value for each in given["embed_sbom"] or ()),
         source_date_epoch=source_date_epoch(),
@@ -273,6 +291,12 @@ def _words(option: str, text: str | None) -> tuple[str, ...] | None:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UsageError(f"cannot use {option} {text}: it is no list of words")
     return tuple(words)
+
+
+def _names(options: Sequence[str]) -> tuple[str, ...]:
+    """Names between commas, in any number of options."""
+    names = (name.strip() for option in options for name in option.split(","))
+    return tuple(sorted({name for name in names if name}))
 
 
 def source_date_epoch() -> int | None:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     TOUCHED = "touched"
     INCLUDED = "included"
     HEALED = "healed"
+    JLINK = "jlink"
 
     SCRIPT_INTERPRETER = "script-interpreter"
     ELF_INTERPRETER = "elf-interpreter"

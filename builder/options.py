@@ -36,6 +36,8 @@ class BuildOptions:
         ones whose do.
     :ivar image: where the full image lies now, as ``run --image`` takes it; None for where the
         runs saw it.
+    :ivar jlink: whether Java runtimes are linked of the modules that are used; ``jlink_modules``
+        names of modules that are linked besides.
     :ivar sbom: formats and files of the SBOMs that are written beside the image; ``embed_sbom``
         formats of those in it.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
@@ -71,3 +73,5 @@ class BuildOptions:
     image: str | None = None
     sbom: tuple[tuple[str, str], ...] = ()
     embed_sbom: tuple[str, ...] = ()
+    jlink: bool = False
+    jlink_modules: tuple[str, ...] = ()

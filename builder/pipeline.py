@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.attribution import attribute
@@ -23,6 +24,7 @@ from builder.images.destination import parse_destination
 from builder.images.layer import write_layer
 from builder.images.skopeo import REGISTRY
 from builder.imageuser import choose_user
+from builder.java.link import link_java
 from builder.metadata.add import add_package_metadata
 from builder.model import Kind, Reason
 from builder.policy.access import check_access, grant_read
@@ -184,7 +186,10 @@ def select(
     baseline = baseline_files(Case(trace, root, options.all_zones), parts)
     wanted = (*picked.wanted, *written.values(), *included.wanted, *healed, *baseline)
     rules = rules_of(options.keep, options.without_rules)
-    selection = expand(root, wanted, Surroundings.of(trace.runs), rules)
+    expanded = partial(expand, root, wanted, Surroundings.of(trace.runs))
+    selection = expanded(rules)
+    if options.jlink:
+        selection = link_java(selection, trace, root, options, lambda fit: expanded(fit(rules)))
     picked = replace(picked, dropped=(*attributed.dropped, *picked.dropped))
     selection = settle(selection, picked, (*attributed.warnings, *included.warnings))
     selection = as_traced(selection, picked.directories, live=root.root == "/")

@@ -130,6 +130,10 @@ def _build(given: dict[str, Any], build_options: BuildOptions) -> None:
         given["cap_drop"] or (),
         read_only=given["read_only"],
     )
+    if build_options.jlink:
+        from builder.java.observe import observe  # noqa: PLC0415 -- for Java alone
+
+        observe([given["trace"]], build_options, given["env"] or (), given["volume"] or ())
     options = VerifyOptions(not given["no_heal"], tuple(given["ignore"] or ()))
     made, verdict = build_verified([given["trace"]], given["output"], build_options, options, rerun)
     if given["json"]:

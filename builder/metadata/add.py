@@ -91,7 +91,7 @@ class _Addition:
                 for path in (sums_of(package), package.records[0]):
                     self._keep(path)
         elif debs:
-            self._write(status_d(root, debs, kept))
+            self._write(status_d(root, debs, kept, self._is_made))
         if apks and not self._has(apk_stanzas(root)[0]):
             self._write(installed(root, apks, kept))
         if rpms and not self._has(rpm_database(root) or ""):
@@ -142,6 +142,10 @@ class _Addition:
 
     def _is_of(self, package: Package, path: str) -> bool:
         return any(name in package.files for name in self.index.spellings(path))
+
+    def _is_made(self, listed: str) -> bool:
+        entry = self._before.entries.get(self.index.own_path(listed))
+        return entry is not None and entry.content is not None
 
     def _is_kept(self, listed: str) -> bool:
         path = self.index.own_path(listed)

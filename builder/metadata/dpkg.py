@@ -44,11 +44,15 @@ def sums_of(package: Package) -> str:
 
 
 def status_d(
-    root: Root, packages: Sequence[Package], is_kept: Callable[[str], bool]
+    root: Root,
+    packages: Sequence[Package],
+    is_kept: Callable[[str], bool],
+    is_made: Callable[[str], bool],
 ) -> Iterator[Document]:
     """The three files of each package.
 
-    :param is_kept: of a path as databases list it.
+    :param is_kept: of a path as databases list it; ``is_made`` of one whose bytes the build made,
+        and not the package.
     :raises SlimtraceError: the database cannot be read.
     """
     texts = _control_texts(root)
@@ -72,7 +76,8 @@ def status_d(
         mtime_ns = mtime_of(root, STATUS) or mtime_of(root, record)
         yield Document(f"{_STATUS_D}/{name}", _bytes(_control_fields(text)), mtime_ns)
         lines = [line for line in read_database(root, sums_of(package)).split("\n") if line]
-        sums = [line for line in lines if is_kept(lies_at(package, _file(line)))]
+        places = [(line, lies_at(package, _file(line))) for line in lines]
+        sums = [line for line, place in places if is_kept(place) and not is_made(place)]
         if lines:
             content = _bytes("".join(f"{line}\n" for line in sums))
             yield Document(f"{_STATUS_D}/{name}.md5sums", content, mtime_ns)

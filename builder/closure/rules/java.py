@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from builder.closure.rule import World
 
-_JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|zero)/libjvm\.so")
+JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|zero)/libjvm\.so")
 """JAVA_HOME (of the JRE in JDK 8), and where its libraries lie: ``lib/amd64`` in JDK 8."""
 
 _MOST_MANIFEST = 1 << 20
@@ -94,7 +94,7 @@ def _of_class(world: World, path: str) -> Iterator[Need]:
 
 def library(world: World, path: str) -> Iterator[Need]:
     """The native libraries beside a JVM that its modules load late, and its spawn helper."""
-    jvm = _JVM.fullmatch(path)
+    jvm = JVM.fullmatch(path)
     if jvm is None:
         return
     folder = f"{jvm['home']}/{jvm['lib']}"
@@ -111,7 +111,7 @@ def security(world: World, path: str) -> Iterator[Need]:
 
     They are read when the first provider or connection is asked for. Debian keeps them in /etc.
     """
-    jvm = _JVM.fullmatch(path)
+    jvm = JVM.fullmatch(path)
     if jvm is None:
         return
     for folder in ("lib/security", "conf/security"):
@@ -125,7 +125,7 @@ def security(world: World, path: str) -> Iterator[Need]:
 def time_zones(world: World, path: str) -> Iterator[Need]:
     """The JVM's own time zones; it does not read the system's."""
     del world
-    if (jvm := _JVM.fullmatch(path)) is not None:
+    if (jvm := JVM.fullmatch(path)) is not None:
         for name in ("tzdb.dat", "tzmappings"):
             yield Need(f"{jvm['home']}/lib/{name}", Reason.JAVA_TIME_ZONES)
 

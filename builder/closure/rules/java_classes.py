@@ -7,10 +7,13 @@ import struct
 
 MAGIC = b"\xca\xfe\xba\xbe"
 
-_UTF8, _LONG, _DOUBLE, _CLASS, _STRING = 1, 5, 6, 7, 8
+_UTF8, _LONG, _DOUBLE, _CLASS, _STRING, _MODULE = 1, 5, 6, 7, 8, 19
 _SIZES = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4}
 _SIZES |= {15: 3, 16: 2, 17: 4, 18: 4, 19: 2, 20: 2}
 """Bytes of a constant after its tag (4.4); of Utf8 they follow its length."""
+
+_STATIC = 0x0040
+"""The flag of ``requires static``: not needed at run time (4.7.25)."""
 
 _DOTTED = re.compile(r"[\w$]+(?:\.[\w$]+)*")
 
@@ -35,13 +38,35 @@ def named_classes(content: bytes) -> tuple[str, list[str]]:
     return own, sorted(set(named) - {own})
 
 
+def required_modules(content: bytes) -> frozenset[str]:
+    """The modules that ``module-info.class`` requires, but for ``requires static`` (4.7.25).
+
+    :raises ValueError: it is no such class.
+    """
+    try:
+        texts, references, end = _constants(content)
+        names = {index: texts[text] for index, text in references[_MODULE]}
+        # Without interfaces, fields and methods (4.1): three words before their counts.
+        at, (attributes,) = end + 14, struct.unpack_from(">12xH", content, end)
+        for _ in range(attributes):
+            name, size = struct.unpack_from(">HI", content, at)
+            if texts[name] == "Module":
+                (count,) = struct.unpack_from(">6xH", content, at + 6)
+                words = struct.iter_unpack(">HH2x", content[at + 14 : at + 14 + 6 * count])
+                return frozenset(names[name] for name, flags in words if not flags & _STATIC)
+            at += 6 + size
+    except (struct.error, KeyError, IndexError) as error:
+        raise ValueError("no module-info.class") from error
+    raise ValueError("no module-info.class")
+
+
 def _constants(content: bytes) -> tuple[dict[int, str], dict[int, list[tuple[int, int]]], int]:
     """Texts by index; of classes and strings (index, index of the text); where the pool ends."""
     magic, count = struct.unpack_from(">4s4xH", content)
     if magic != MAGIC:
         raise KeyError(magic)
     texts: dict[int, str] = {}
-    references: dict[int, list[tuple[int, int]]] = {_CLASS: [], _STRING: []}
+    references: dict[int, list[tuple[int, int]]] = {_CLASS: [], _STRING: [], _MODULE: []}
     at, index = 10, 1
     while index < count:
         tag = content[at]

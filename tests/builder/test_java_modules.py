@@ -1,0 +1,103 @@
+"""What of a Java runtime is read without running it, held to the JDK's own tools."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from jdk import compiled, java_home
+from worlds import plant
+
+from builder.images.root import Root
+from builder.java.jimage import read_jimage
+from builder.java.named import named, required
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def test_modules_and_packages() -> None:
+    """As ``jimage list`` has them."""
+    home = java_home()
+    told = subprocess.run(
+        [f"{home}/bin/jimage", "list", f"{home}/lib/modules"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    packages, module = {}, ""
+    for line in told.splitlines():
+        if line.startswith("Module: "):
+            module = line.removeprefix("Module: ")
+        elif (name := line.strip()).endswith(".class") and "/" in name:
+            packages[name.rpartition("/")[0]] = module
+    jimage = read_jimage(Root("/"), f"{home}/lib/modules")
+    assert jimage.packages == packages
+    assert len(packages) > 500
+    assert jimage.modules == set(re.findall(r"^Module: (\S+)$", told, re.MULTILINE))
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 28, b"\xda\xda\xfe\xca" + b"\xff" * 99])
+def test_no_modules_file(tmp_path: Path, content: bytes) -> None:
+    plant(tmp_path, {"/jdk/lib/modules": content})
+    with pytest.raises(SlimtraceError, match=r"^cannot read /jdk/lib/modules: it does not hold"):
+        read_jimage(Root(str(tmp_path)), "/jdk/lib/modules")
+
+
+SOURCES = {
+    "Sql.java": "class Sql { java.sql.Connection open() { return null; } }",
+    "Beans.java": "class Beans { Object a = java.beans.Introspector.USE_ALL_BEANINFO; "
+    "Object b = new java.beans.PropertyChangeSupport(this); }",
+    "Text.java": 'class Text { String name = "java.rmi.Naming javax/naming/Context "; }',
+    "module-info.java": "module app { requires java.xml; requires static java.desktop; "
+    "requires transitive java.sql; }",
+}
+
+
+def jar(files: Mapping[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return made.getvalue()
+
+
+def test_what_classes_name(tmp_path: Path) -> None:
+    """In a file, in a jar, and in a jar within a jar; broken ones are passed over."""
+    classes = compiled(tmp_path / "classes", SOURCES)
+    inner = jar({"Beans.class": classes["Beans.class"], "x.jar": b"PK", "y.class": b"no class"})
+    info = {"module-info.class": classes["module-info.class"]}
+    plant(
+        tmp_path / "root",
+        {
+            "/Sql.class": classes["Sql.class"],
+            "/boot.jar": jar({"BOOT-INF/lib/inner.jar": inner}),
+            "/modular.jar": jar(info),
+            "/cut.jar": jar(info)[:-20],
+            "/late/Text.class": classes["Text.class"],
+            "/bad/module-info.class": classes["module-info.class"][:90],
+            "/readme": "java/rmi/Naming",
+        },
+    )
+    root = Root(str(tmp_path / "root"))
+    packages = read_jimage(Root("/"), f"{java_home()}/lib/modules").packages
+
+    def told(of: str, *paths: str) -> list[str]:
+        entries = [root.entry(path, ()) for path in paths]
+        found = required(root, entries) if of == "required" else named(root, entries, packages)
+        return sorted(found)
+
+    assert told("named", "/Sql.class") == ["java.base", "java.sql"]
+    assert told("named", "/boot.jar") == ["java.base", "java.desktop"]
+    assert "java.rmi" not in told("named", "/readme", "/late", "/cut.jar", "/bad/module-info.class")
+    assert "java.rmi" not in told("named", "/late/Text.class"), "a string names no module"
+    assert told("required", "/modular.jar") == ["java.base", "java.sql", "java.xml"]
+    assert told("required", "/cut.jar", "/bad/module-info.class", "/Sql.class") == []
+    assert os.path.exists(root.root)
