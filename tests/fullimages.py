@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     *("python3", "python3-flask", "nodejs", "node-ms"),
-    *("default-jre-headless", "nginx-light"),
+    *("default-jdk-headless", "nginx-light"),
 )
 
 
@@ -45,6 +45,47 @@ public class Hello {
     }
 }
 """
+ASKED = """
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.nio.file.FileSystems;
+import java.util.Map;
+
+public class Asked {
+    interface Answer { Object get() throws Exception; }
+
+    public static void main(String[] words) throws Exception {
+        var port = new InetSocketAddress("127.0.0.1", Integer.parseInt(words[0]));
+        var server = HttpServer.create(port, 0);
+        answer(server, "/", () -> "hello from Java");
+        answer(server, "/zip", () -> {
+            var zip = URI.create("jar:file:/app/asked.jar");
+            return FileSystems.newFileSystem(zip, Map.of()).provider().getClass().getModule();
+        });
+        answer(server, "/late", () -> Class.forName("java.rmi.Naming").getModule());
+        server.start();
+    }
+
+    static void answer(HttpServer server, String path, Answer answer) {
+        server.createContext(path, asked -> {
+            int status = 200;
+            String said;
+            try {
+                said = answer.get() + "\\n";
+            } catch (Exception error) {
+                status = 500;
+                said = error + "\\n";
+            }
+            asked.sendResponseHeaders(status, said.length());
+            asked.getResponseBody().write(said.getBytes());
+            asked.close();
+        });
+    }
+}
+"""
+"""A service that finds jdk.zipfs by its services alone, and java.rmi by a name in a string."""
+
 NGINX = """
 daemon off;
 pid /tmp/nginx.pid;
@@ -76,6 +117,10 @@ def _apps(shared: Path) -> Path:
     (top / "app" / "www" / "index.html").write_text("hello from nginx\n")
     (top / "Hello.java").write_text(HELLO)
     run("javac", "-d", str(top / "app"), str(top / "Hello.java"))
+    (top / "Asked.java").write_text(ASKED)
+    run("javac", "-d", str(top / "asked"), str(top / "Asked.java"))
+    jar = ("jar", "--create", "--file", str(top / "app" / "asked.jar"), "--main-class", "Asked")
+    run(*jar, "-C", str(top / "asked"), ".")
     run("tar", "--owner=0", "--group=0", "-C", str(top), "-cf", str(shared / "apps.tar"), "app")
     return shared / "apps.tar"
 

@@ -14,6 +14,8 @@ from jdk import compiled, java_home
 from worlds import plant
 
 from builder.images.root import Root
+from builder.java.classlog import log_option, read_log
+from builder.java.homes import check_homes
 from builder.java.jimage import read_jimage
 from builder.java.named import named, required
 from tracer.errors import SlimtraceError
@@ -101,3 +103,54 @@ def test_what_classes_name(tmp_path: Path) -> None:
     assert told("required", "/modular.jar") == ["java.base", "java.sql", "java.xml"]
     assert told("required", "/cut.jar", "/bad/module-info.class", "/Sql.class") == []
     assert os.path.exists(root.root)
+
+
+REFUSED: dict[str, tuple[dict[str, str | bytes | None], tuple[str, ...], str]] = {
+    "nothing": ({}, (), "no JVM ran in the traced runs"),
+    "Java 8": (
+        {"/jdk/lib/amd64/server/libjvm.so": ""},
+        ("/jdk",),
+        "/jdk has no modules: it is of Java 8 or older",
+    ),
+    "a JRE beside a JDK": (
+        {"/jdk/lib/modules": "", "/jdk/bin/jlink": "", "/jre/lib/modules": ""},
+        ("/jre", "/jdk"),
+        "the full image has no /jre/bin/jlink",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_linked(tmp_path: Path, name: str) -> None:
+    tree, homes, cause = REFUSED[name]
+    root = Root(str(plant(tmp_path, tree)))
+    with pytest.raises(SlimtraceError, match=f"^cannot link a Java runtime: {cause}$"):
+        check_homes(homes, root)
+
+
+def test_what_a_jvm_logs(tmp_path: Path) -> None:
+    """Of a real one; with and without its archive of classes it says the same."""
+    home = java_home()
+    compiled(tmp_path, {"Zip.java": ZIP})
+    packages = read_jimage(Root("/"), f"{home}/lib/modules").packages
+    for sharing in ("auto", "off"):
+        logs = tmp_path / sharing
+        logs.mkdir()
+        words = (log_option(str(logs)), f"-Xshare:{sharing}", "-cp", str(tmp_path), "Zip")
+        subprocess.run([f"{home}/bin/java", *words], check=True)
+        (log,) = logs.iterdir()
+        loaded = read_log(log.read_text().splitlines())
+        assert loaded.home == home
+        assert bool(loaded.shared) == (sharing == "auto")
+        assert loaded.all_modules(packages) == {"java.base", "jdk.zipfs"}
+
+
+ZIP = """
+class Zip {
+    public static void main(String[] words) {
+        if (java.nio.file.spi.FileSystemProvider.installedProviders().size() < 2) System.exit(1);
+        System.out.print(String.format(java.util.Locale.US, "%tB", new java.util.Date()));
+    }
+}
+"""
+"""It asks which locales there are, and needs none of jdk.localedata."""
