@@ -132,7 +132,7 @@ def leave_little_writable() -> None:
     """Make the root read-only, but for the mounts in it and what engines leave writable."""
     for path in _WRITABLE:
         if os.path.isdir(path) and not os.path.islink(path) and not os.path.ismount(path):
-            mount(path, path, flags=MS_BIND)
+            mount(path, path, flags=MS_BIND | MS_REC)  # with the volumes in it
     remount_read_only("/")
 
 
