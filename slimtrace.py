@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
+from builder.check.starting import Starting
 from builder.sbom.words import WithSbom
 from builder.verify.tracing import Tracing
 from tracer.console import fail, verbosity
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from builder.verify.loop import Rerun
     from tracer.imagerun import Opened
     from tracer.model import Run
+    from tracer.trial.tried import Trial, Tried
 
 _FAILURE = 125
 
@@ -48,6 +50,7 @@ _COMMANDS = {
     "suggest": "builder.suggest.commands",
     "profile": "builder.profile.commands",
     "sbom": "builder.sbom.commands",
+    "check": "builder.check.commands",
     "cache": "builder.sources.commands",
 }
 """Where each command lies, in the order of ``--help``."""
@@ -135,6 +138,15 @@ def _rerun(
 
 
 Tracing.rerun = _rerun
+
+
+def _start(image: FullImage, trial: Trial) -> Tried:
+    from tracer.trial.trial import tried  # noqa: PLC0415 -- for checks alone
+
+    return tried(_Image(image.source, image.root, image.digest, _of_image(image.config)), trial)
+
+
+Starting.start = _start
 
 
 def _version(asked: bool) -> None:

@@ -16,7 +16,7 @@ MOST_LINES = 400
 KNOWN_TO_THE_BUILDER = (
     *("tracer.model", "tracer.errors", "tracer.tracefile", "tracer.console", "tracer.gaps"),
     *("tracer.syscalls.classes", "tracer.paths", "tracer.removal", "tracer.rootless"),
-    "tracer.version",
+    *("tracer.version", "tracer.trial.tried"),
 )
 """What the builder may know of the tracer: the saved artefact and how to speak, no live process."""
 

@@ -83,6 +83,20 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
     return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)
 
 
+def stored_size(text: str) -> int | None:
+    """Bytes of an image's layers as they are stored; None in a form that does not say.
+
+    :raises SlimtraceError: as :func:`open_image`.
+    """
+    source = parse_source(text)
+    if source.transport in {"rootfs", "tar", "skopeo"}:
+        return None
+    with _blobs(source) as blobs:
+        sizes = [layer.expected.size for layer in _found(source, blobs, None, None).layers]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
 def _found(source: Source, blobs: Blobs, platform: str | None, digest: str | None) -> Found:
     label = source.path
     if source.transport == "docker-archive" or not blobs.has("index.json"):

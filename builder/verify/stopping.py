@@ -1,4 +1,4 @@
-"""Signals that end a verification, which leaves nothing behind."""
+"""Signals that end what runs images, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class Stopped(BaseException):
 
 
 @contextmanager
-def tidily_stopped(image: str) -> Iterator[None]:
+def tidily_stopped(image: str, verb: str = "verify") -> Iterator[None]:
     """Have signals end the work as failures do; those that a user has ignored stay ignored.
 
+    :param verb: what is being done with the image.
     :raises StoppedError: one arrived, anywhere within.
     """
 
@@ -40,13 +41,13 @@ def tidily_stopped(image: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise _told(image, signal.SIGINT) from None
+        raise _told(verb, image, signal.SIGINT) from None
     except Stopped as stopped:
-        raise _told(image, stopped.number) from None
+        raise _told(verb, image, stopped.number) from None
     finally:
         for number in mine:
             signal.signal(number, before[number])
 
 
-def _told(image: str, number: int) -> StoppedError:
-    return StoppedError(f"cannot verify {image}: {signal.Signals(number).name} ended it", number)
+def _told(verb: str, image: str, number: int) -> StoppedError:
+    return StoppedError(f"cannot {verb} {image}: {signal.Signals(number).name} ended it", number)

@@ -156,12 +156,21 @@ class InsideLaunch:
 
     def under_guard(self, code: bytes) -> tuple[Guard, int]:
         guard = self._set_up(lambda: install(code, NOTIFY))
+        return guard, self._forked()
+
+    def unseen(self) -> Guard:
+        """As :meth:`under_guard`, but without a filter: nobody hears of the app's calls."""
+        guard = self._set_up(None)
+        self._forked()
+        return guard
+
+    def _forked(self) -> int:
+        """Have the app forked; the listener's descriptor, or -1."""
         listener = self._filtered()
         with suppress(ConnectionError):
             self._control.send(b"x")
-        message = receive(self._control)
-        self._began(message.sender)
-        return guard, listener
+        self._began(receive(self._control).sender)
+        return listener
 
     def seized(self, code: bytes | None, options: int) -> int:
         """The first process, which is yet to fork the app."""

@@ -1,0 +1,1 @@
+"""Whether an image is what platforms expect: rules over what it holds and how it starts."""

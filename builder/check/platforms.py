@@ -1,0 +1,65 @@
+"""Where images run, and what these places are known to do.
+
+Sources: the documentation of each, as it was in 2025; numbers that users can set there are the
+defaults.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from tracer.errors import UsageError
+
+
+class Platform(StrEnum):
+    KUBERNETES = "kubernetes"
+    KNATIVE = "knative"
+    CLOUD_RUN = "cloud-run"
+    APP_ENGINE = "app-engine"
+    ISTIO = "istio"
+    DOCKER = "docker"
+    EDGE = "edge"
+
+
+class Habits(NamedTuple):
+    """What a platform does to a container.
+
+    :ivar grace: seconds from the stop signal to SIGKILL.
+    :ivar startup: seconds in which it must be ready; None where nobody waits for that.
+    :ivar sets_port: whether PORT says where it must listen.
+    """
+
+    grace: float
+    startup: float | None = None
+    sets_port: bool = False
+
+
+HABITS = {
+    # terminationGracePeriodSeconds; a livenessProbe kills after failureThreshold 3 times
+    # periodSeconds 10 (kubernetes.io, "Configure Liveness, Readiness and Startup Probes").
+    Platform.KUBERNETES: Habits(30, 30),
+    Platform.ISTIO: Habits(30, 30),
+    # Kubernetes' grace; progress-deadline 600 s (knative.dev, config-deployment).
+    Platform.KNATIVE: Habits(30, 600, sets_port=True),
+    # "Container runtime contract": SIGTERM, 10 s; a startup probe of 240 s.
+    Platform.CLOUD_RUN: Habits(10, 240, sets_port=True),
+    # Flexible environment: 30 s after SIGTERM; readiness_check.app_start_timeout_sec 300.
+    Platform.APP_ENGINE: Habits(30, 300, sets_port=True),
+    # docker stop(1): --time 10.
+    Platform.DOCKER: Habits(10),
+    Platform.EDGE: Habits(10),
+}
+
+
+def parse_platforms(names: list[str]) -> tuple[Platform, ...]:
+    """The platforms of these names, each once; docker without any.
+
+    :raises UsageError: one is unknown.
+    """
+    for name in names:
+        if name not in {*Platform}:
+            raise UsageError(
+                f"cannot check for the platform {name}: choose {', '.join(Platform)}",
+            )
+    return tuple(dict.fromkeys(map(Platform, names))) or (Platform.DOCKER,)

@@ -1,0 +1,100 @@
+"""What the image, and the platform in it, runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from builder.check.platforms import Platform
+from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds, only, skipped
+from builder.check.running import why_not_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.check.facts import Facts
+
+_SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
+_SHELL = "/bin/sh"
+
+
+def _runs(facts: Facts, _: Platform) -> Verdict:
+    if not facts.command:
+        if not facts.config:
+            return skipped("it has no configuration that says what to run")
+        return breaks("it has neither Entrypoint nor Cmd")
+    why = why_not_run(facts, facts.command[0])
+    if why is not None:
+        return breaks(why)
+    return holds(f"{facts.command[0]} and what loads it is there, for its user to execute")
+
+
+def _is_exec_form(facts: Facts, _: Platform) -> Verdict:
+    command = facts.command
+    if not command:
+        return skipped("it names no command")
+    if os.path.basename(command[0]) in _SHELLS and command[1:2] == ("-c",):
+        return breaks(f"process 1 is a shell: {shlex.join(command)[:80]}")
+    return holds("its command is no shell's")
+
+
+def _probes(facts: Facts, _: Platform) -> Verdict:
+    probes = [*_healthcheck(facts), *facts.asked.probes]
+    if not probes:
+        return skipped("it has no health check, and no --probe was named")
+    causes = [why for words in probes if (why := why_not_run(facts, words[0])) is not None]
+    if causes:
+        return breaks("; ".join(causes))
+    return holds("there are " + ", ".join(dict.fromkeys(words[0] for words in probes)))
+
+
+def _healthcheck(facts: Facts) -> Iterator[tuple[str, ...]]:
+    """``Test`` is ``["CMD", PROGRAM, …]`` or ``["CMD-SHELL", COMMAND]`` (moby image/spec v1.3)."""
+    found = facts.run.get("Healthcheck")
+    words = found.get("Test") if isinstance(found, dict) else None
+    if isinstance(words, list) and len(words) > 1 and all(isinstance(word, str) for word in words):
+        if words[0] == "CMD":
+            yield tuple(words[1:])
+        elif words[0] == "CMD-SHELL":
+            yield (_SHELL, "-c", words[1])
+
+
+def _architecture(facts: Facts, _: Platform) -> Verdict:
+    if not facts.config:
+        return skipped("it has no configuration that says for which machine it is")
+    found = f"{facts.config.get('os')}/{facts.config.get('architecture')}"
+    return holds(f"it is for {found}") if found == "linux/amd64" else breaks(f"it is for {found}")
+
+
+RULES = (
+    Rule(
+        "command-runs",
+        everywhere(Level.FAIL),
+        "Its user can execute its command, and all that loads it is there.",
+        "trace the command again and build from that trace; --grant-read opens what is barred",
+        _runs,
+    ),
+    Rule(
+        "exec-form",
+        everywhere(Level.WARN),
+        "Its command is the app itself, not a shell that runs it.",
+        'write ENTRYPOINT ["app", "word"], and leave $VARIABLES to the app',
+        _is_exec_form,
+    ),
+    Rule(
+        "probe-programs",
+        everywhere(Level.FAIL),
+        "The programs of its health check and exec probes run in it.",
+        "trace the probe beside the app: slimtrace run --exec-in COMMAND; or use an httpGet or "
+        "tcpSocket probe, and build with --no-healthcheck",
+        _probes,
+    ),
+    Rule(
+        "amd64",
+        only(Level.FAIL, Platform.CLOUD_RUN, Platform.APP_ENGINE),
+        "It is for linux/amd64.",
+        "trace and build it on that platform: --platform linux/amd64",
+        _architecture,
+    ),
+)

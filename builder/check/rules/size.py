@@ -1,0 +1,43 @@
+"""What has to be fetched before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.check.platforms import Platform
+from builder.check.rule import Level, Rule, Verdict, breaks, holds, only, skipped
+
+if TYPE_CHECKING:
+    from builder.check.facts import Facts
+
+MOST = 50_000_000
+"""Bytes: what AWS takes of a function that runs at its edge, compressed (Lambda@Edge quotas,
+origin events: 50 MB)."""
+
+
+def _size(facts: Facts, _: Platform) -> Verdict:
+    most = MOST if facts.asked.max_size is None else facts.asked.max_size
+    budget = f"the budget is {_mb(most)}"
+    if facts.compressed is not None:
+        found = f"its layers are {_mb(facts.compressed)}, {budget}"
+        return holds(found) if facts.compressed <= most else breaks(found)
+    whole = sum(entry.size for entry in facts.entries.values())
+    if whole <= most:
+        return holds(f"its files are {_mb(whole)}, {budget}")
+    return skipped("the size of its layers is not known in this form: check an archive or layout")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+RULES = (
+    Rule(
+        "size",
+        only(Level.FAIL, Platform.EDGE),
+        "Its layers, compressed, are within the budget.",
+        "see what is kept with slimtrace build --json; leave out with --exclude or "
+        "--without-rule, or allow more with --max-size",
+        _size,
+    ),
+)

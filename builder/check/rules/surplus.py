@@ -1,0 +1,93 @@
+"""What an attacker would be glad of, and an app does without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds
+from builder.model import Kind, Selection
+from builder.policy.secrets import find_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.check.facts import Facts
+    from builder.check.platforms import Platform
+
+_FOLDERS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
+_SHELLS = """
+    sh ash bash csh dash fish ksh mksh tcsh yash zsh busybox toybox
+""".split()  # noqa: SIM905 -- a list of words
+_MANAGERS = """
+    apk apt apt-get aptitude dnf dnf5 dpkg gem microdnf npm opkg pacman pip pip3 rpm tdnf yarn yum
+    zypper
+""".split()  # noqa: SIM905 -- likewise
+_TABLES = {"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-"}
+_MOST = 1 << 20
+
+
+def _shells(facts: Facts, _: Platform) -> Verdict:
+    found = _programs(facts, _SHELLS)
+    return breaks(f"shells: {len(found)}", found) if found else holds("there is no shell")
+
+
+def _managers(facts: Facts, _: Platform) -> Verdict:
+    found = _programs(facts, _MANAGERS)
+    if found:
+        return breaks(f"package managers: {len(found)}", found)
+    return holds("there is no package manager")
+
+
+def _secrets(facts: Facts, _: Platform) -> Verdict:
+    secrets = find_secrets(facts.root, Selection(facts.entries))
+    found = {
+        path: what for path, what in secrets.items() if path not in _TABLES or _opens(facts, path)
+    }
+    if not found:
+        return holds("no file is known to be a secret")
+    return breaks(", ".join(dict.fromkeys(found.values())), tuple(found))
+
+
+def _opens(facts: Facts, table: str) -> bool:
+    """Whether a table of passwords has one: others stand for locked accounts (shadow(5))."""
+    lines = (line.split(":") for line in facts.root.text(table, _MOST).splitlines())
+    return any(len(line) > 1 and line[1].startswith("$") for line in lines)
+
+
+def _programs(facts: Facts, names: Iterable[str]) -> tuple[str, ...]:
+    """Own paths of the programs of these names, wherever a PATH would find them."""
+    folders = dict.fromkeys((*facts.search_path, *_FOLDERS))
+    found: dict[str, None] = {}
+    for name in names:
+        for folder in folders:
+            path = facts.root.resolve(f"{folder}/{name}", follow=False)
+            target = facts.root.resolve(path.path)
+            if target.exists and facts.root.kind(target.path) is Kind.FILE:
+                found[path.path] = None
+    return tuple(sorted(found))
+
+
+RULES = (
+    Rule(
+        "no-shell",
+        everywhere(Level.WARN),
+        "There is no shell in it.",
+        "exec the app itself, and build from a trace in which no shell runs; debug by an ephemeral "
+        "container",
+        _shells,
+    ),
+    Rule(
+        "no-package-manager",
+        everywhere(Level.WARN),
+        "Nothing in it installs software.",
+        "install in the full image, and build the slim one from a trace of the app alone",
+        _managers,
+    ),
+    Rule(
+        "no-secrets",
+        everywhere(Level.FAIL),
+        "It holds no private keys, credentials or passwords.",
+        "leave it out with --exclude, and mount it where the container runs",
+        _secrets,
+    ),
+)

@@ -1,0 +1,208 @@
+"""One start of an image, untraced: wait until it is ready, ask it, stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tracer.app import App
+from tracer.drive.checks import check_not_ready
+from tracer.drive.ready import Line, Port, Url, parse_ready
+from tracer.drive.waiting import in_words
+from tracer.engines.inside import InsideLaunch
+from tracer.errors import SlimtraceError, UsageError
+from tracer.imageconfig import command_of, inside_of, stop_signal_of
+from tracer.inside import parse_volume
+from tracer.sandbox.stage import stage_of
+from tracer.trial.asking import ask
+from tracer.trial.ending import Ending
+from tracer.trial.listening import Listening, sockets
+from tracer.trial.printed import Printed
+from tracer.trial.readiness import Readiness
+from tracer.trial.tried import Stopped, Tried
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracer.drive.ready import Ready
+    from tracer.imagerun import Opened
+    from tracer.inside import Inside
+    from tracer.sandbox.stage import Stage
+    from tracer.trial.tried import Trial
+
+_POLL = 0.01
+_AGAIN = 0.2
+"""Seconds between kills: what is killed while it forks may leave a child."""
+
+
+def tried(opened: Opened, trial: Trial) -> Tried:
+    """Start the image, see how it goes, and end all that it started.
+
+    What the app prints goes nowhere but into the result; its input is empty.
+
+    :raises UsageError: the words of the trial make no sense.
+    :raises StoppedError: a signal that ends slimtrace came meanwhile.
+    :raises SlimtraceError: the sandbox cannot be had.
+    """
+    command = command_of(opened.config, trial.words, None)
+    inside = _inside(opened, trial)
+    ready = None if trial.ready is None else parse_ready(trial.ready, None, inside.workdir)
+    try:
+        stage = stage_of(inside)
+    except UsageError:
+        raise
+    except SlimtraceError as error:  # the image does not know its own user
+        return Tried(command, inside.user, failure=error.message)
+    if ready is not None and not isinstance(ready, Port | Url):
+        check_not_ready(ready, stage)
+    number = stop_signal_of(opened.config) or signal.SIGTERM
+    user = f"{stage.account.uid}:{stage.account.gid}"
+    return _started(Tried(command, user), stage, trial, ready, number)
+
+
+def _inside(opened: Opened, trial: Trial) -> Inside:
+    port = () if trial.port is None else (f"PORT={trial.port}",)
+    inside = inside_of(
+        opened.source,
+        opened.root,
+        opened.digest,
+        opened.config,
+        env=(*port, *trial.env),
+        user=trial.user,
+        volumes=tuple(map(parse_volume, trial.volumes)),
+    )
+    return replace(inside, read_only=trial.read_only, cap_drop=trial.cap_drop)
+
+
+def _started(
+    about: Tried, stage: Stage, trial: Trial, ready: Ready | None, number: signal.Signals
+) -> Tried:
+    ending = Ending()
+    printed = Printed(ready.pattern if isinstance(ready, Line) else None)
+    try:
+        before = sockets("self")
+        launch = InsideLaunch(stage, about.command, ending.mask, printed.places)
+        try:
+            guard = launch.unseen()
+        except SlimtraceError as error:
+            if error.exit_status == SlimtraceError.exit_status:
+                raise
+            return replace(about, failure=error.message)
+        printed.start()
+        app = App(launch.app, guard, launch.inside)
+        listening = Listening(guard.processes, before)
+        with app.running():
+            began = time.monotonic()
+            launch.go()
+            readiness = Readiness(ready, trial, listening, launch.view, printed.lines)
+            watched = _Watched(app, launch.first or 0, trial, began, ending)
+            about = watched.watch(about, readiness, number)
+            guard.join()
+        about = replace(about, lines=printed.finish())
+        try:
+            launch.check_executed()
+        except SlimtraceError as error:
+            about = replace(about, failure=error.message, exit_status=None)
+        ending.over()
+    finally:
+        printed.close()
+        ending.restore()
+    return about
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """An app that was let go.
+
+    :ivar first: process 1 of its sandbox, which ends with it.
+    :ivar began: when it was let go, by time.monotonic().
+    :ivar ending: notes what ends slimtrace.
+    """
+
+    app: App
+    first: int
+    trial: Trial
+    began: float
+    ending: Ending
+
+    def watch(self, about: Tried, readiness: Readiness, number: signal.Signals) -> Tried:
+        """To its end."""
+        try:
+            about = self._until_ready(about, readiness)
+            if about.ready is not None and self._is_alive():
+                about = self._asked(about, readiness)
+            if about.ready is not None and self._is_alive() and self.trial.grace is not None:
+                about = replace(about, stopped=self._stopped(number, self.trial.grace))
+            if about.stopped is None and about.failure is None:
+                about = self._ended(about)
+        finally:
+            self._kill()
+        return about
+
+    def _until_ready(self, about: Tried, readiness: Readiness) -> Tried:
+        deadline = self.began + self.trial.ready_timeout
+        while self._is_alive():
+            listening = readiness.listening(self.app.pid)
+            if readiness.is_ready(listening):
+                seconds = round(time.monotonic() - self.began, 3)
+                return replace(about, ready=seconds, listening=readiness.settled(self.app.pid))
+            if time.monotonic() > deadline:
+                why = readiness.why_not(listening)
+                return replace(about, failure=why, listening=listening)
+            self.ending.wait(_POLL)
+        return about
+
+    def _asked(self, about: Tried, readiness: Readiness) -> Tried:
+        where = readiness.target(about.listening)
+        if self.trial.path is None or where is None:
+            return about
+        return replace(about, answer=ask(where, self.trial.path))
+
+    def _stopped(self, number: signal.Signals, grace: float) -> Stopped:
+        is_handled = _is_handled(self.app.pid, number)
+        began = time.monotonic()
+        self.app.send(number)
+        while self._is_alive() and time.monotonic() < began + grace:
+            self.ending.wait(_POLL)
+        seconds, was_killed = round(time.monotonic() - began, 3), self._is_alive()
+        return Stopped(number.name, seconds, is_handled, was_killed)
+
+    def _ended(self, about: Tried) -> Tried:
+        """It may have ended by itself; who was only to start is killed now."""
+        last = self.app.exit
+        if last is None:
+            return about
+        what = "before it was ready" if about.ready is None else "once it was ready"
+        failure = f"it ended {what}: {in_words(last)}"
+        is_fine = last.status == 0 and about.ready is None
+        return replace(about, exit_status=last.status, failure=None if is_fine else failure)
+
+    def _is_alive(self) -> bool:
+        """Whether its first process is, and nobody ends slimtrace."""
+        if self.ending.number is not None or self.app.exit is not None:
+            return False
+        return os.path.exists(f"/proc/{self.first}")
+
+    def _kill(self) -> None:
+        while self.app.exit is None and os.path.exists(f"/proc/{self.first}"):
+            self.app.kill()
+            deadline = time.monotonic() + _AGAIN
+            while self.app.exit is None and time.monotonic() < deadline:
+                self.ending.wait(_POLL)
+
+
+def _is_handled(pid: int, number: signal.Signals) -> bool:
+    """Whether a process would see the signal if it were process 1 (proc_pid_status(5))."""
+    return any(mask >> (number - 1) & 1 for mask in _masks(pid))
+
+
+def _masks(pid: int) -> Iterator[int]:
+    with suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name in {"SigCgt", "SigBlk"}:
+                yield int(value, 16)
