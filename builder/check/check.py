@@ -10,9 +10,9 @@ from builder.check.facts import Asked, Facts
 from builder.check.finding import Finding, Status
 from builder.check.measure import How, measured
 from builder.check.registry import rules_for
+from builder.images.holds import entries_of
 from builder.images.layered import LayeredTree
 from builder.images.root import Root
-from builder.sbom.images import entries_of
 from builder.sources.full import open_image, stored_size
 from builder.sources.platforms import own_platform
 from builder.verify.stopping import tidily_stopped

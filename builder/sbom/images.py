@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.full import full_image
+from builder.images.holds import entries_of
 from builder.images.layered import LayeredTree
 from builder.images.root import Root
-from builder.model import Kind
 from builder.options import BuildOptions
-from builder.outside import is_kernels
 from builder.pipeline import plan
 from builder.sbom.gather import gather
 from builder.sbom.subject import named, subject
@@ -26,7 +25,6 @@ from tracer.tracefile.reader import read_trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.model import Entry
     from builder.sbom.facts import Facts
 
 _WITHOUT_MANIFEST = {"docker-archive", "tar", "rootfs"}
@@ -80,19 +78,3 @@ def facts_of_image(text: str, traces: Sequence[str], where: Where) -> Facts:
     digest = None if transport in _WITHOUT_MANIFEST else opened.digest
     about = subject(named(text), digest, opened.config, newest(entries.values()))
     return gather(about, entries, Sums(), full or root, is_full=full is not None)
-
-
-def entries_of(root: Root) -> dict[str, Entry]:
-    """All that a root holds, but for what the kernel provides, sockets and devices."""
-    found: dict[str, Entry] = {}
-    pending = ["/"]
-    while pending:
-        folder = pending.pop()
-        for name in root.listdir(folder):
-            path = f"{folder.rstrip('/')}/{name}"
-            kind = root.kind(path)
-            if kind is Kind.DIRECTORY and not is_kernels(path):
-                pending.append(path)
-            elif kind is not None and kind is not Kind.DIRECTORY:
-                found[path] = root.entry(path, ())
-    return dict(sorted(found.items()))

@@ -8,28 +8,31 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tracer.kernel.listeners import listeners
 from tracer.trial.tried import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _LISTEN = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
 _TABLES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}
 
 
-def sockets(process: str) -> dict[int, Listener]:
-    """All listening sockets of the network that a process is in, by inode.
+def sockets() -> dict[int, Listener]:
+    """All listening sockets of this network, by inode."""
+    try:
+        return {bound.inode: Listener(bound.address, bound.port) for bound in listeners()}
+    except OSError:  # a kernel without inet_diag, or a sandbox that has none
+        return dict(_in_tables())
 
-    :param process: its number, or ``self``.
-    """
-    found = {}
+
+def _in_tables() -> Iterator[tuple[int, Listener]]:
     for name, family in _TABLES.items():
-        with suppress(OSError), open(f"/proc/{process}/net/{name}", encoding="ascii") as file:
+        with suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as file:
             for line in file.readlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTEN:
-                    found[int(fields[9])] = _listener(fields[1], family)
-    return found
+                    yield int(fields[9]), _listener(fields[1], family)
 
 
 class Listening:
@@ -44,15 +47,12 @@ class Listening:
         self._others = set(before)
         self._own: set[int] = set()
 
-    def now(self, process: int) -> tuple[Listener, ...]:
-        """Where the app listens now, in no telling order.
-
-        :param process: one of its own.
-        """
-        there = sockets(str(process))
+    def now(self) -> tuple[Listener, ...]:
+        """Where the app listens now, first what listened first."""
+        there = sockets()
         if there.keys() - self._own - self._others:
             held = {inode for pid in self._processes() for inode in _held(pid)}
-            self._own |= held & there.keys()
+            self._own |= (held & there.keys()) - self._others
         found = dict.fromkeys(there[inode] for inode in sorted(self._own & there.keys()))
         return tuple(found)
 

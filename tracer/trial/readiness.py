@@ -43,15 +43,15 @@ class Readiness:
         self._began = time.monotonic()
         self._last = ""
 
-    def listening(self, process: int) -> tuple[Listener, ...]:
+    def listening(self) -> tuple[Listener, ...]:
         """Where it listens now."""
-        return self._listening.now(process)
+        return self._listening.now()
 
-    def settled(self, process: int) -> tuple[Listener, ...]:
+    def settled(self) -> tuple[Listener, ...]:
         """Where it listens once it is ready, PORT among that if it ever will be."""
         deadline = time.monotonic() + _MOMENT
         while True:
-            found = self.listening(process)
+            found = self.listening()
             is_there = self._port is None or any(each.port == self._port for each in found)
             if is_there or not found or time.monotonic() > deadline:
                 return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,11 @@ from tracer.trial.asking import ask
 from tracer.trial.ending import Ending
 from tracer.trial.listening import Listening, sockets
 from tracer.trial.printed import Printed
+from tracer.trial.process_one import would_get
 from tracer.trial.readiness import Readiness
 from tracer.trial.tried import Stopped, Tried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tracer.drive.ready import Ready
     from tracer.imagerun import Opened
     from tracer.inside import Inside
@@ -84,7 +82,7 @@ def _started(
     ending = Ending()
     printed = Printed(ready.pattern if isinstance(ready, Line) else None)
     try:
-        before = sockets("self")
+        before = sockets()
         launch = InsideLaunch(stage, about.command, ending.mask, printed.places)
         try:
             guard = launch.unseen()
@@ -146,10 +144,10 @@ class _Watched:
     def _until_ready(self, about: Tried, readiness: Readiness) -> Tried:
         deadline = self.began + self.trial.ready_timeout
         while self._is_alive():
-            listening = readiness.listening(self.app.pid)
+            listening = readiness.listening()
             if readiness.is_ready(listening):
                 seconds = round(time.monotonic() - self.began, 3)
-                return replace(about, ready=seconds, listening=readiness.settled(self.app.pid))
+                return replace(about, ready=seconds, listening=readiness.settled())
             if time.monotonic() > deadline:
                 why = readiness.why_not(listening)
                 return replace(about, failure=why, listening=listening)
@@ -163,7 +161,7 @@ class _Watched:
         return replace(about, answer=ask(where, self.trial.path))
 
     def _stopped(self, number: signal.Signals, grace: float) -> Stopped:
-        is_handled = _is_handled(self.app.pid, number)
+        is_handled = would_get(self.app.pid, number)
         began = time.monotonic()
         self.app.send(number)
         while self._is_alive() and time.monotonic() < began + grace:
@@ -193,16 +191,3 @@ class _Watched:
             deadline = time.monotonic() + _AGAIN
             while self.app.exit is None and time.monotonic() < deadline:
                 self.ending.wait(_POLL)
-
-
-def _is_handled(pid: int, number: signal.Signals) -> bool:
-    """Whether a process would see the signal if it were process 1 (proc_pid_status(5))."""
-    return any(mask >> (number - 1) & 1 for mask in _masks(pid))
-
-
-def _masks(pid: int) -> Iterator[int]:
-    with suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if name in {"SigCgt", "SigBlk"}:
-                yield int(value, 16)

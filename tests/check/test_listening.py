@@ -1,0 +1,55 @@
+"""Where an app listens: by netlink, and by the tables where that is not to be had."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from tracer.trial.listening import Listening, _in_tables, sockets
+from tracer.trial.tried import Listener
+
+OUTSIDE = {
+    "0.0.0.0": True,  # noqa: S104 -- what is said, not bound
+    "127.0.0.1": False,
+    "127.8.9.10": False,
+    "::": True,
+    "::1": False,
+    "::ffff:127.0.0.1": False,
+    "::ffff:10.0.0.1": True,
+    "10.1.2.3": True,
+}
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_who_reaches_an_address(address: str) -> None:
+    assert Listener(address, 80).is_outside is OUTSIDE[address]
+
+
+def test_netlink_tells_what_the_tables_tell() -> None:
+    with ExitStack() as stack:
+        for address, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+            for _ in range(3):
+                opened = stack.enter_context(socket.socket(family))
+                opened.bind((address, 0))
+                opened.listen()
+        mine = Listening(lambda: [os.getpid()], {})
+        found = {str(each) for each in mine.now()}
+        assert {each.rpartition(":")[0] for each in found} >= {"127.0.0.1", "[::1]"}
+        assert len(found) >= 6
+        mine_in_tables = {str(each) for each in dict(_in_tables()).values()}
+        assert found <= mine_in_tables
+
+
+def test_others_sockets_are_not_the_app_s() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        there = sockets()
+        listening = Listening(lambda: [os.getpid()], there)
+        assert before.getsockname()[1] in {each.port for each in there.values()}
+        assert listening.now() == ()
+        with socket.create_server(("127.0.0.1", 0)) as after:
+            assert listening.now() == (Listener(*after.getsockname()),)
+            assert Listening(list, {}).now() == ()
+        assert listening.now() == ()
