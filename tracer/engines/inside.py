@@ -145,6 +145,7 @@ class InsideLaunch:
         self.inside: Spawner | None = Spawner(self._control)
         self._guard: Guard | None = None
         self._is_seized = False
+        self._lock: int | None = None
         self._view: View | None = None
 
     @property
@@ -159,8 +160,8 @@ class InsideLaunch:
         return guard, self._forked()
 
     def unseen(self) -> Guard:
-        """As :meth:`under_guard`, but without a filter: nobody hears of the app's calls."""
-        guard = self._set_up(None)
+        """As :meth:`under_guard`, but nobody hears of the app's calls, and it is process 1."""
+        guard = self._set_up(None, becomes_app=True)
         self._forked()
         return guard
 
@@ -196,14 +197,14 @@ class InsideLaunch:
         if self.inside is not None:
             self.inside.started.add(app)
 
-    def _set_up(self, installs: Callable[[], int] | None) -> Guard:
+    def _set_up(self, installs: Callable[[], int] | None, *, becomes_app: bool = False) -> Guard:
         """Make the sandbox and its first process, up to its filter."""
         folder = make_folder(self._stage)
         remove = partial(remove_folder, folder.path)
 
         def child(watch: socket.socket) -> Never:
             words = self._stage, folder, self._argv, self._other, watch, self._mask
-            First(*words, self._streams).run(installs)
+            First(*words, self._streams, becomes_app=becomes_app).run(installs)
 
         try:
             guard = Guard.start(child, apart=True, at_end=remove)
@@ -213,7 +214,10 @@ class InsideLaunch:
                 f"cannot enter {self._stage.tree}: {error.strerror}", what_forbids(error)
             ) from error
         finally:
-            os.close(folder.lock)
+            if becomes_app:  # an app may not have it
+                self._lock = folder.lock
+            else:
+                os.close(folder.lock)
         self._other.close()
         self._guard, self.first = guard, guard.child
         message = receive(self._control)
@@ -248,6 +252,12 @@ class InsideLaunch:
             os.waitpid(self.first, ptrace.WAIT_OURS)  # its end is told to its tracer first
         if self._guard is not None:
             self._guard.join()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def check_memory(self) -> None:
         """As of Launch."""
@@ -268,6 +278,7 @@ class InsideLaunch:
         """
         if self._guard is not None:
             self._guard.join()
+        self._unlock()
         with self._control:
             if self.inside is not None:
                 self.inside.check_executed()

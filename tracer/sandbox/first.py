@@ -57,6 +57,7 @@ class First:
     :param watch: to the tracer: ``exit STATUS`` of the app (wait(2)).
     :param mask: the signals that commands are to have blocked.
     :param streams: the app's descriptors to what is to be put there.
+    :param becomes_app: whether it is to become the app, which then is process 1, as in a container.
     """
 
     def __init__(
@@ -68,7 +69,10 @@ class First:
         watch: socket.socket,
         mask: Iterable[int],
         streams: Mapping[int, int],
+        *,
+        becomes_app: bool = False,
     ) -> None:
+        self._becomes_app = becomes_app
         self._stage = stage
         self._folder = folder
         self._argv = argv
@@ -217,8 +221,21 @@ class First:
         if listener:
             os.close(listener)
         if os.read(self._control.fileno(), 16):
+            if self._becomes_app:
+                self._become_app(program)
             self._app = self._start(self._argv, program, is_app=True)
             self._serve()
+
+    def _become_app(self, program: str) -> Never:
+        """All that is open of ours is closed by the exec."""
+        os.write(self._control.fileno(), b"here")
+        if os.read(self._control.fileno(), 16):
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            try:
+                os.execve(program, [*self._argv], self._stage.env)  # noqa: S606 -- the app itself
+            except OSError as error:
+                self._tell(encode_failure(cannot_execute(program, error.errno or 0)))
+        os._exit(127)
 
     # With the filter: no call here may carry a path before the tracer answers
 

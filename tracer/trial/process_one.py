@@ -1,7 +1,7 @@
-"""Whether a process would get a signal if it were process 1 of a PID namespace.
+"""Whether process 1 of a PID namespace gets a signal.
 
-To that the kernel sends no signal which it neither handles nor blocks (pid_namespaces(7);
-kernel/signal.c, sig_task_ignored). In the sandbox the app is not process 1.
+The kernel sends it none that it neither handles nor blocks (pid_namespaces(7); kernel/signal.c,
+sig_task_ignored).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MASKS = ("SigCgt", "SigBlk")
 _RT_SIGTIMEDWAIT = {"x86_64": 128, "aarch64": 137}
 
 
-def would_get(pid: int, number: signal.Signals) -> bool:
+def gets(pid: int, number: signal.Signals) -> bool:
     """Whether it handles, blocks, or just now waits for, the signal."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:

@@ -21,7 +21,7 @@ from tracer.trial.asking import ask
 from tracer.trial.ending import Ending
 from tracer.trial.listening import Listening, sockets
 from tracer.trial.printed import Printed
-from tracer.trial.process_one import would_get
+from tracer.trial.process_one import gets
 from tracer.trial.readiness import Readiness
 from tracer.trial.tried import Stopped, Tried
 
@@ -161,7 +161,7 @@ class _Watched:
         return replace(about, answer=ask(where, self.trial.path))
 
     def _stopped(self, number: signal.Signals, grace: float) -> Stopped:
-        is_handled = would_get(self.app.pid, number)
+        is_handled = gets(self.app.pid, number)
         began = time.monotonic()
         self.app.send(number)
         while self._is_alive() and time.monotonic() < began + grace:

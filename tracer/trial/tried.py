@@ -76,8 +76,8 @@ class Stopped:
 
     :ivar signal: its name.
     :ivar seconds: from the signal to the end of its first process.
-    :ivar is_handled: whether that handled the signal, or blocked it to wait for it: else the
-        kernel drops it where the process is process 1 (pid_namespaces(7)).
+    :ivar is_handled: whether its first process handled the signal, or blocked it to wait for it:
+        else the kernel drops it, for that is process 1 (pid_namespaces(7)).
     :ivar was_killed: whether it took SIGKILL.
     """
 
