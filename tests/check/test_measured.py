@@ -332,13 +332,13 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_what_is_given_to_it(tree: Path, tmp_path: Path) -> None:
-    """A volume, a variable; and a stop that it handles."""
-    script = "trap 'exit 0' TERM; cat /given/file; echo $WORD; while :; do sleep 0.1; done"
+    """A volume, a variable, the number 1; and a stop that it handles."""
+    script = "trap 'exit 0' TERM; cat /given/file; echo $$; echo $WORD; while :; do sleep 0.1; done"
     before = dump(tree)
     options = ("-v", f"{tree}/data:/given:ro", "-e", "WORD=said", "--ready", "log:said")
     found = check(tmp_path, f"rootfs:{tree}", *options, "--", "sh", "-c", script)
     assert found.of("starts")["status"] == "pass"
-    assert found.document["starts"]["usual"]["lines"] == ["given", "said"]
+    assert found.document["starts"]["usual"]["lines"] == ["given", "1", "said"]
     assert found.document["starts"]["usual"]["stopped"]["handled"]
     assert dump(tree) == before
 
