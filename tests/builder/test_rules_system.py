@@ -153,6 +153,17 @@ def test_glibc_opens_libgcc_to_cancel_a_thread() -> None:
     assert implied("/", libc)[expected] == "dlopened-library"
 
 
+def test_glibc_does_not_bring_what_it_opens_on_a_flag_alone(tmp_path: Path) -> None:
+    """libidn2 is for AI_IDN: an app that names it itself means it."""
+    need("gcc")
+    program(tmp_path, f"{LIB}/libc.so.6", "libidn2.so.0", "libgcc_s.so.1")
+    program(tmp_path, "/app.so", "libidn2.so.0")
+    for name in ("libidn2.so.0", "libgcc_s.so.1"):
+        compile_library(tmp_path / f"{LIB}/{name}".lstrip("/"))
+    assert implied(tmp_path, f"{LIB}/libc.so.6") == {f"{LIB}/libgcc_s.so.1": "dlopened-library"}
+    assert implied(tmp_path, "/app.so") == {f"{LIB}/libidn2.so.0": "dlopened-library"}
+
+
 def test_a_large_program_takes_less_than_a_second() -> None:
     need("node")
     started = time.process_time()

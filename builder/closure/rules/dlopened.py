@@ -1,6 +1,7 @@
 """Libraries that a program opens by a name it holds as a constant (dlopen(3)).
 
-glibc itself does: pthread_cancel(3) opens libgcc_s.so.1 when a thread is first cancelled.
+glibc itself does: pthread_cancel(3) opens libgcc_s.so.1 when a thread is first cancelled. What it
+opens only on a flag that hardly a program sets does not follow from its being there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from builder.closure.elf import parsed
 from builder.closure.need import Need
 from builder.closure.rule import Rule
+from builder.closure.rules.clib import is_glibc
 from builder.model import Reason
 from tracer.errors import SlimtraceError
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 _LONGEST = 4096
 """PATH_MAX; a constant that is longer names no file (limits.h)."""
 _NAME = re.compile(rb"(?:lib[\w.+-]+|/[\w./+-]+)\.so(?:\.[0-9]+)*", re.ASCII)
+_ON_A_FLAG = frozenset({"libidn2.so.0"})
+"""What glibc names and does without: it opens libidn2 to look up a name that is not ASCII for a
+caller that sets AI_IDN or NI_IDN (getaddrinfo(3), getnameinfo(3)), as getent and ping do, and
+says EAI_IDN_ENCODE where there is none. It and its tables are 2 MB, which every image would hold:
+distributions' C libraries only recommend it. Who encodes names itself links it, or names it too."""
 
 
 def dlopened(world: World, path: str) -> Iterable[Need]:
@@ -34,7 +41,8 @@ def dlopened(world: World, path: str) -> Iterable[Need]:
     elf = world.loader.elves.read(path) if path in world.kept else None
     if elf is None:
         return
-    for name in sorted(_names(world, path) - {*elf.needed, elf.soname}):
+    left_out = _ON_A_FLAG if is_glibc(path) else frozenset()
+    for name in sorted(_names(world, path) - {*elf.needed, elf.soname} - left_out):
         found = world.loader.find(name, path)
         if found is not None:
             yield Need(found, Reason.DLOPENED_LIBRARY, load=True)
