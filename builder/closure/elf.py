@@ -84,6 +84,15 @@ def parsed(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
         return None
 
 
+def read_only_data(elf: Any) -> list[tuple[int, int]]:
+    """Where the sections ``.rodata*`` lie in the file; none where it has no section headers."""
+    return [
+        (int(section["sh_offset"]), int(section["sh_offset"] + section["sh_size"]))
+        for section in elf.iter_sections()
+        if section.name.startswith(".rodata") and section["sh_type"] != "SHT_NOBITS"
+    ]
+
+
 def _info(elf: Any) -> ElfInfo:
     interpreter: str | None = None
     tags: dict[str, list[str]] = {}

@@ -73,6 +73,7 @@ class _Closure:
         self._rules = rules
         self._loader = Loader(root, around)
         self._touched: set[str] = set()
+        self._read: set[str] = set()
         self._listed: set[str] = set()
         self._reasons: dict[str, set[Reason]] = {}
         self._dropped: dict[str, Dropped] = {}
@@ -95,16 +96,22 @@ class _Closure:
             self._keep(link, Reason.SYMLINK, override=want.override)
         if not found.exists or not self._keep(found.path, want.reason, override=want.override):
             return
-        if want.reason in _ASKED_FOR:
-            self._touched.add(found.path)
-        if want.is_listed:
-            self._listed.add(found.path)
+        self._note(want, found.path)
         if self._root.kind(found.path) is not Kind.FILE:
             return
         if want.load:
             self._to_load.setdefault(found.path, want.path)
         if want.execute and self._may_execute(found):
             self._scripts.append(found.path)
+
+    def _note(self, want: Wanted, path: str) -> None:
+        """For the rules: what was asked for, and how it was used."""
+        if want.reason in _ASKED_FOR:
+            self._touched.add(path)
+        if want.reason is Reason.TOUCHED and want.load:
+            self._read.add(path)
+        if want.is_listed:
+            self._listed.add(path)
 
     def load(self) -> None:
         """Go on until nothing new is needed to load.
@@ -128,8 +135,8 @@ class _Closure:
     def imply(self) -> None:
         """Ask the rules of all that is kept, and of what that brings, until nothing new is."""
         around, loader = self._around, self._loader
-        touched, listed = frozenset(self._touched), frozenset(self._listed)
-        world = World(self._root, around, loader, touched, listed, frozenset(self._reasons))
+        sets = (self._touched, self._listed, self._reasons, self._read)
+        world = World(self._root, around, loader, *map(frozenset, sets))
         asked: set[str] = set()
         while self._rules and (fresh := sorted(self._reasons.keys() - asked)):
             asked.update(fresh)

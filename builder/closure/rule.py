@@ -23,6 +23,7 @@ class World:
     Paths are own paths: every symlink resolved.
 
     :ivar touched: what the runs touched, or the user included.
+    :ivar read: what of that the runs read or executed.
     :ivar listed: the directories whose names the runs read.
     :ivar kept: what was there before any rule: what was asked for, and what that needs to load.
     """
@@ -33,6 +34,7 @@ class World:
     touched: frozenset[str]
     listed: frozenset[str]
     kept: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

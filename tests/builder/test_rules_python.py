@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need_root
+from parts import need, need_root
 from traces import run_slimtrace
 from worlds import compile_library, dump, plant
 
@@ -32,9 +33,14 @@ def implied(
     listed: Iterable[str] = (),
     without: tuple[str, ...] = (),
     env: Mapping[str, str] | None = None,
+    looked_at: Iterable[str] = (),
 ) -> set[str]:
-    """What is kept for this reason, or for any, and was not touched."""
+    """What is kept for this reason, or for any, and was not touched.
+
+    :param touched: was read; ``looked_at`` was found, and no more.
+    """
     wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in touched]
+    wanted += [Wanted(path, Reason.TOUCHED) for path in looked_at]
     wanted += [Wanted(path, Reason.TOUCHED, is_listed=True) for path in listed]
     around = Surroundings(("/usr/bin",), (), "/", env or {})
     selection = expand(Root(str(top)), wanted, around, rules_of(Keep.CLOSURE, without))
@@ -161,6 +167,8 @@ def test_metadata(tmp_path: Path, files: Mapping[str, str], touched: str, brough
 LIB = "/usr/lib/python3.11"
 WORLD = {
     f"{LIB}/os.py": "",
+    f"{LIB}/code.py": "",
+    f"{LIB}/lib-dynload/readline.cpython-311-x86_64.so": "",
     f"{LIB}/lazy.py": "",
     f"{LIB}/doctest.py": "",
     f"{LIB}/encodings/__init__.py": "",
@@ -172,6 +180,7 @@ WORLD = {
     f"{SITE}/pkg/sub/__init__.py": "",
     f"{SITE}/pkg/sub/leaf.py": "",
     f"{SITE}/pkg/tests/__init__.py": "",
+    f"{SITE}/pkg/testing.py": "",
     f"{SITE}/deep/under.py": "",
     f"{SITE}/never.py": "",
     f"{SITE}/abi.abi3.so": "",
@@ -185,7 +194,8 @@ IN_PKG = "pkg/__init__.py deep/under.py"
 # summary, the code of the touched /app/main.py, what it brings, below site-packages where relative
 IMPORTS: list[tuple[str, str, str]] = [
     ("at the top", "import own", "/app/own.py"),
-    ("a module of no package, and its attribute", "import os.path", f"{LIB}/os.py"),
+    ("a module of no package, and its attribute", "import lazy.path", f"{LIB}/lazy.py"),
+    ("one that Python holds in itself", "import os.path", ""),
     ("in a function", "def f():\n    import lazy", f"{LIB}/lazy.py"),
     ("behind a condition, on one line", "if x: import lazy", f"{LIB}/lazy.py"),
     ("after a semicolon", "x = 1; import lazy", f"{LIB}/lazy.py"),
@@ -208,6 +218,9 @@ IMPORTS: list[tuple[str, str, str]] = [
     ("a name that is made", "__import__('la' + x)", ""),
     ("for type checkers", "if TYPE_CHECKING:\n  import lazy\nelse:\n  import own", "/app/own.py"),
     ("for another system", "if sys.platform == 'win32':\n    import lazy", ""),
+    ("for another by its name", "if platform.system() == 'Windows':\n    import lazy", ""),
+    ("for a start of a name", "if osname[:6] == 'darwin':\n    import lazy", ""),
+    ("not for a system", "if word == 'darwin':\n    import lazy", f"{LIB}/lazy.py"),
     ("for this system", "if sys.platform == 'linux':\n    import lazy", f"{LIB}/lazy.py"),
     ("as the main module", "if __name__ == '__main__':\n    import lazy", f"{LIB}/lazy.py"),
     ("in a docstring", 'def f():\n    """\n    import lazy\n    """', ""),
@@ -241,7 +254,9 @@ INSTALLED = [
     ("above all", "from .. import own", ""),
     ("tests", "def f():\n    import pkg.tests", ""),
     ("tools", "def f():\n    import doctest", ""),
-    ("tools that it needs to load", "import doctest", f"{LIB}/doctest.py"),
+    ("a console", "def f():\n    import code, readline", ""),
+    ("helpers for tests", "def f():\n    from . import testing", ""),
+    ("what it ran past", "if x:\n    import lazy", ""),
     ("not the main module", "if __name__ == '__main__':\n    import lazy", ""),
 ]
 
@@ -253,6 +268,107 @@ def test_imports_of_a_library(tmp_path: Path, code: str, brought: str) -> None:
     top, touched = planted(tmp_path, code, f"{SITE}/pkg/mod.py")
     found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
     assert found == {os.path.join(SITE, name) for name in f"{IN_PKG} {brought}".split()}
+
+
+# summary, the code of the implied pkg/late.py in site-packages, what it brings besides
+IMPLIED = [
+    ("tools that it needs to load", "import doctest", f"{LIB}/doctest.py"),
+    ("what is lacking", "import lazy, nowhere", None),
+    ("what may be lacking", "try:\n    import nowhere\nexcept ImportError:\n    pass", ""),
+    ("what is built in", "import sys, _thread", ""),
+    ("in a docstring", '"""\nimport nowhere\n"""', ""),
+    ("instead of what is there", "try:\n import _c\nexcept ImportError:\n import lazy", "_c"),
+    ("of what a name is taken", "try:\n from lazy import x\nexcept ImportError:\n import never",
+     f"{LIB}/lazy.py never.py"),
+    ("for more than what lacks", "try:\n import _c\nexcept Exception:\n import never",
+     "_c never.py"),
+    ("instead of another's", "try:\n import never\nexcept ImportError:\n import lazy",
+     f"never.py {LIB}/lazy.py"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "brought"), [case[1:] for case in IMPLIED], ids=[case[0] for case in IMPLIED]
+)
+def test_imports_of_an_implied_module(tmp_path: Path, code: str, brought: str | None) -> None:
+    """It cannot be loaded at all without what it imports first: then it is left out itself."""
+    top, touched = planted(tmp_path, "def f():\n    import pkg.late")
+    plant(top, {f"{SITE}/pkg/late.py": f"{code}\n"})
+    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    words = (brought or "").replace("_c", EXTENSION).split()
+    late = [] if brought is None else ["pkg/late.py"]
+    assert found == {os.path.join(SITE, name) for name in [*IN_PKG.split(), *late, *words]}
+
+
+EXTENSION = f"{LIB}/lib-dynload/_c.cpython-311-x86_64.so"
+
+
+def test_what_a_library_does_when_it_is_loaded_it_did_in_the_run(tmp_path: Path) -> None:
+    """Its source was found and what was compiled of it read; or only the one, by no interpreter."""
+    top, _ = planted(tmp_path, "")
+    plant(top, {f"{SITE}/pkg/mod.py": "if x:\n    import lazy\ndef f():\n    import never\n"})
+    source, cache = f"{SITE}/pkg/mod.py", f"{SITE}/pkg/__pycache__/mod.cpython-311.pyc"
+    plant(top, {cache: ""})
+    package = {f"{SITE}/{name}" for name in IN_PKG.split()}
+
+    def found(read: list[str], looked_at: list[str]) -> set[str]:
+        brought = implied(
+            top, [RAN, *read], Reason.PYTHON_IMPORT, listed=LISTED, looked_at=looked_at
+        )
+        return brought - package
+
+    assert found([cache], [source]) == {f"{SITE}/never.py"}
+    assert found([], [source]) == {f"{LIB}/lazy.py", f"{SITE}/never.py"}
+    (top / cache.lstrip("/")).unlink()
+    assert found([source], []) == {f"{SITE}/never.py"}
+
+
+# summary, the code of the touched LIB/command.py, whether its functions' import counts
+COMMANDS = [
+    ("for others", "def work():\n    import lazy\n", True),
+    ("a command", "def main():\n    import lazy\nif __name__ == '__main__':\n    main()", False),
+    (
+        "what only a command calls",
+        "def _a():\n    import lazy\ndef main():\n    _a()\nif __name__ == '__main__':\n    main()",
+        False,
+    ),
+    (
+        "what others may call too",
+        "__all__ = ['main']\ndef main():\n    import lazy\nif __name__ == '__main__':\n    main()",
+        True,
+    ),
+    (
+        "what something else calls too",
+        "def a():\n    import lazy\ndef b():\n    a()\nif __name__ == '__main__':\n    a()",
+        True,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "counts"), [case[1:] for case in COMMANDS], ids=[case[0] for case in COMMANDS]
+)
+def test_a_module_of_the_standard_library_as_a_command(
+    tmp_path: Path, code: str, counts: bool
+) -> None:
+    top, touched = planted(tmp_path, code, f"{LIB}/command.py")
+    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    assert found == ({f"{LIB}/lazy.py"} if counts else set())
+
+
+def test_an_extension_of_the_standard_library_imports_by_constants(tmp_path: Path) -> None:
+    """None but its library's modules. Of others' the constants say nothing: they name methods."""
+    need("gcc")
+    top, touched = planted(tmp_path, "def f():\n    import _c, abi")
+    shutil.rmtree(top / f"{LIB}/lib-dynload".lstrip("/"))
+    for path, names in ((EXTENSION, ("lazy", "own")), (f"{SITE}/abi.abi3.so", ("never",))):
+        place = top / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        words = ["gcc", "-shared", "-fPIC", "-nostdlib", "-x", "c", "-", "-o", str(place)]
+        code = "".join(f'const char c_{name}[] = "{name}";' for name in names)
+        subprocess.run(words, input=code.encode(), check=True)
+    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    assert found == {EXTENSION, f"{SITE}/abi.abi3.so", f"{LIB}/lazy.py"}
 
 
 STRINGS: list[tuple[str, str, str]] = [
@@ -287,12 +403,16 @@ def test_pythonpath(tmp_path: Path) -> None:
 
 def test_each_rule_can_be_switched_off(tmp_path: Path) -> None:
     top, touched = planted(tmp_path, "import own\nA = 'pkg.sub'")
-    touched.append(f"{SITE}/pkg/__init__.py")
     found = {"/app/own.py", f"{SITE}/deep/under.py", f"{SITE}/pkg/sub/__init__.py"}
-    assert implied(top, touched, listed=LISTED) == found
-    off = implied(top, touched, listed=LISTED, without=("python-import",))
+
+    def implied_without(*rules: str) -> set[str]:
+        package = [f"{SITE}/pkg/__init__.py"]
+        return implied(top, touched, listed=LISTED, looked_at=package, without=rules)
+
+    assert implied_without() == found
+    off = implied_without("python-import")
     assert off == {f"{SITE}/pkg/sub/__init__.py"}
-    off = implied(top, touched, listed=LISTED, without=("python-string-import",))
+    off = implied_without("python-string-import")
     assert off == {"/app/own.py", f"{SITE}/deep/under.py"}
 
 
@@ -313,7 +433,8 @@ def test_a_rough_look_misses_nothing_of_the_standard_library() -> None:
         text = source.read_text("utf-8", "replace")
         there, roughly = exact(text), rough(text)
         assert there is not None
-        assert there.loads | there.calls <= roughly.loads | roughly.calls, source
+        plain = {what._replace(instead_of=()) for what in there.loads | there.calls}
+        assert plain <= roughly.loads | roughly.calls, source
         quick = exact(text, is_deep=False)
         assert quick is not None
         assert quick.loads == there.loads

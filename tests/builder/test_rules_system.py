@@ -305,7 +305,8 @@ CHARSETS: list[tuple[str, list[str], str, set[str]]] = [
     ("by an alias", [], "de_DE.iso8859-1@x", TABLES | {"ISO8859-1.so"}),
     ("unknown", [], "de_DE.KLINGON", set()),
     ("a module", ["EUC-JP.so"], "C", TABLES),
-    ("a table", ["gconv-modules.cache"], "C", TABLES - {"gconv-modules.cache"}),
+    ("a table", ["gconv-modules"], "C", TABLES - {"gconv-modules"}),
+    ("the cache, which stands for the tables", ["gconv-modules.cache"], "C", set()),
     (
         "a table in gconv-modules.d",
         ["gconv-modules.d/extra.conf"],

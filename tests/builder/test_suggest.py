@@ -56,7 +56,7 @@ def test_strongest_first(tmp_path: Path) -> None:
         "/app/.git/x.py": "",
         "/app/bin": ELF + b"\0/srv/strings.db\0",
         "/srv/strings.db": "123",
-        f"{site}/pkg/__init__.py": "import deep",
+        f"{site}/pkg/__init__.py": "def f():\n    import deep",
         f"{site}/pkg/data.json": "{}",
         f"{site}/deep.py": "def f():\n    import lazy",
         f"{site}/lazy.py": "",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import mmap
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from builder.closure.elf import parsed
+from builder.closure.elf import parsed, read_only_data
 from builder.closure.need import Need
 from builder.closure.rule import Rule
 from builder.closure.rules.clib import is_glibc
@@ -54,7 +54,7 @@ def _names(world: World, path: str) -> set[str]:
             world.root.open(path) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            spans = parsed(file, _constants) or [(0, len(data))]
+            spans = parsed(file, read_only_data) or [(0, len(data))]
             return {name for span in spans for name in _names_in(data, *span)}
     except (SlimtraceError, OSError, ValueError):  # it was shortened meanwhile, or is no mappable
         return set()
@@ -75,15 +75,6 @@ def _names_in(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
             if _NAME.fullmatch(text):
                 yield text.decode("ascii")
         at = data.find(b".so", at + 3 if last < 0 else last, end)
-
-
-def _constants(elf: Any) -> list[tuple[int, int]]:
-    """Where the sections ``.rodata*`` lie in the file; none where it has no section headers."""
-    return [
-        (int(section["sh_offset"]), int(section["sh_offset"] + section["sh_size"]))
-        for section in elf.iter_sections()
-        if section.name.startswith(".rodata") and section["sh_type"] != "SHT_NOBITS"
-    ]
 
 
 RULE = Rule(Reason.DLOPENED_LIBRARY, dlopened)

@@ -26,11 +26,12 @@ _DEEPEST = 8
 def gconv(world: World, path: str) -> Iterable[Need]:
     """The tables beside a touched table or module; and the modules of the runs' charsets.
 
-    UTF-8 and ASCII are built into glibc.
+    The cache stands for the tables (iconvconfig(8)): who reads it reads none of them. UTF-8 and
+    ASCII are built into glibc.
     """
     folder, _, name = path.rpartition("/")
     of_gconv = (
-        name.startswith("gconv-modules")
+        (name.startswith("gconv-modules") and not name.endswith(".cache"))
         or folder.endswith("/gconv-modules.d")
         or (folder.endswith("/gconv") and name.endswith(".so"))
     )

@@ -1,7 +1,9 @@
 """What a module's code imports, or names by a string, and a run did not come to.
 
-Touched modules ran: all that they name may be wanted on another day. What is only implied is
-followed as far as it needs to be loaded.
+Touched modules ran: what their functions import may be wanted on another day. What an installed
+module imports when it is loaded it imported in the run, so what it then did not come to is for
+other systems, or stands for what is lacking there; an app's own module may look at its settings.
+What is only implied is followed as far as it needs to be loaded.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
-from builder.closure.rules.python.modules import modules_of
-from builder.closure.rules.python.source import CALL, CODEC, Import, Names, exact, rough
+from builder.closure.rules.python.extensions import by_extension
+from builder.closure.rules.python.modules import is_installed, modules_of
+from builder.closure.rules.python.source import CALL, CODEC, Import, Names, always, exact, rough
 from builder.model import Kind, Reason
 
 if TYPE_CHECKING:
@@ -24,21 +27,26 @@ if TYPE_CHECKING:
 _MOST = 1 << 23
 """Bytes of a source that are read."""
 _SCRIPT = re.compile(rb"#![^\n]*python")
-_TESTS = re.compile(r"/(?:tests?/|conftest\.py$)")
+_TESTS = re.compile(r"/(?:tests?|testing)/|/(?:conftest|testing)\.py$")
 _TOOLS = re.compile(
     r"/(?:doctest|pdb|pydoc|turtle)\.py$"
+    r"|/(?:python|pypy)[\d.]+/(?:(?:code|codeop|rlcompleter)\.py|lib-dynload/readline\.[^/]+)$"
     r"|/(?:unittest|distutils|setuptools|pip|ensurepip|venv|idlelib|tkinter|lib2to3|pydoc_data)/"
 )
-"""What is there for developers. Libraries have ways into it that no service takes."""
+"""What is there for developers, at a terminal too. Libraries have ways into it that no service
+takes."""
 _PICKLES = "/_compat_pickle.py"
 """A table of Python 2's names, for pickles: it imports none of them."""
 
 
 def imported(world: World, path: str) -> Iterator[Need]:
-    """The modules that the source at an own path imports, and the packages that it lies in."""
+    """The modules that the file at an own path imports, and the packages that it lies in."""
+    modules = modules_of(world)
+    if path.endswith(".so"):
+        files = _for_users(modules, path, by_extension(world, path))
+        yield from (_need(each, Reason.PYTHON_IMPORT) for each in files)
     if not _is_source(world, path):
         return
-    modules = modules_of(world)
     yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
 
     def found(names: Names) -> Iterable[str]:
@@ -49,8 +57,9 @@ def imported(world: World, path: str) -> Iterator[Need]:
 
 def imports(modules: Modules, path: str, names: Names) -> Iterator[str]:
     """The files of what a source names in imports, as far as they count."""
-    for what in names.loads:
-        yield from modules.find(path, what)
+    if modules.is_apps(path) or not modules.has_run(path):
+        for what in names.loads:
+            yield from modules.find(path, what)
     if modules.is_touched(path):
         for what in names.calls:
             yield from _for_users(modules, path, modules.find(path, what))
@@ -96,7 +105,8 @@ def _news(
     """What is found of a source that no other brought: that alone is worth to parse it."""
     known = _known(world, reason)
     text, roughly = _read(world, path)
-    news = {*found(roughly._replace(loads=roughly.loads | roughly.calls))} - known
+    either = roughly.loads | roughly.calls
+    news = {*found(roughly._replace(loads=either, calls=either))} - known
     # What begins a line outside any block needs no closer look.
     sure = Names(roughly.loads, frozenset(), frozenset())
     if not news <= {*found(sure)}:
@@ -106,7 +116,8 @@ def _news(
         news = {*found(names), *found(sure)} - known if names else news
     for each in sorted(news):
         known.add(each)
-        yield _need(each, reason)
+        if _is_loadable(world, each):
+            yield _need(each, reason)
 
 
 @lru_cache(maxsize=16)
@@ -126,7 +137,26 @@ def _parsed(world: World, path: str, text: str, *, is_deep: bool) -> Names | Non
     """An app's own module may be what was started: then what it does as ``__main__`` counts."""
     modules = modules_of(world)
     is_main = modules.is_touched(path) and modules.is_apps(path)
-    return exact(text, is_main=is_main, is_deep=is_deep)
+    is_standard = modules.is_standard(path)
+    return exact(text, is_main=is_main, is_deep=is_deep, is_standard=is_standard)
+
+
+def _is_loadable(world: World, path: str) -> bool:
+    """Whether an installed source finds all that it cannot be loaded without.
+
+    An extra that needs another distribution, which is not installed, ends in ImportError with it
+    as without it.
+    """
+    modules = modules_of(world)
+    if not path.endswith(".py") or not is_installed(path) or modules.is_touched(path):
+        return True
+    text = world.root.head(path, _MOST).decode("utf-8", "replace")
+
+    def lacks(names: Iterable[Import]) -> bool:
+        tops = {what.module.partition(".")[0] for what in names if not what.level}
+        return not all(modules.has(path, top) for top in tops)
+
+    return not (lacks(rough(text).loads) and lacks(always(text)))
 
 
 def _for_users(modules: Modules, path: str, files: Iterable[str]) -> Iterator[str]:

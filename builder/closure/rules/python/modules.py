@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder.closure.rules.python.frozen import is_frozen
 from builder.closure.rules.python.twins import CACHE, compiled, source, tags
 from builder.images.root import parents
 from builder.model import Kind
@@ -40,6 +42,7 @@ class Modules:
     def __init__(self, world: World) -> None:
         self._root = world.root
         self._touched = world.touched
+        self._read = world.read
         self._tags = tags(world)
         self._names: dict[str, frozenset[str]] = {}
         self._loadable: dict[str, dict[str, str]] = {}
@@ -50,18 +53,40 @@ class Modules:
         """Whether a run touched the source, or what was compiled of it."""
         return path in self._touched or not self._touched.isdisjoint(compiled(path, self._tags))
 
+    def has_run(self, path: str) -> bool:
+        """Whether a run loaded the source: it read what was compiled of it, or all there is."""
+        found = compiled(path, self._tags)
+        if any(self._root.kind(each) for each in found):
+            return not self._read.isdisjoint(found)
+        return path in self._read
+
     def is_apps(self, path: str) -> bool:
         """Whether the file is neither installed nor of the standard library."""
-        return not (_SITE.search(path) or any(_STDLIB.search(above) for above in parents(path)))
+        return not (is_installed(path) or self.is_standard(path))
+
+    def is_standard(self, path: str) -> bool:
+        """Whether the file is of the standard library."""
+        return not is_installed(path) and any(map(_STDLIB.search, parents(path)))
+
+    def has(self, importer: str, name: str) -> bool:
+        """Whether there may be a module or package of this name, without dots, for a file."""
+        version = _version(importer)
+        fitting = (root for root in self.roots if _fits(version, _version(root)))
+        return name in sys.stdlib_module_names or any(self._place(root, name) for root in fitting)
 
     def find(self, importer: str, what: Import) -> tuple[str, ...]:
         """The files that the import loads, packages above first; none where there is none.
 
+        None either where it stands for another that is there.
+
         :param importer: own path of the file that imports.
         """
+        if what.instead_of and all(self._is_there(importer, each) for each in what.instead_of):
+            return ()
         key = (importer.rpartition("/")[0] if what.level else _version(importer), what)
         if key not in self._found:
-            self._found[key] = tuple(dict.fromkeys(self._find(importer, what)))
+            found = dict.fromkeys(self._find(importer, what))
+            self._found[key] = tuple(file for file in found if not is_frozen(file))
         return self._found[key]
 
     def packages(self, path: str) -> Iterator[str]:
@@ -80,6 +105,16 @@ class Modules:
         for name in sorted(self._in(folder)):
             if name.endswith((".py", ".so")) or self.is_package(f"{folder}/{name}"):
                 yield name.partition(".")[0]
+
+    def _is_there(self, importer: str, what: Import) -> bool:
+        """Whether it can be imported for sure, with all that it takes.
+
+        The standard library's modules can; which names a source holds is not known. An
+        extension of others may need what stands for it too.
+        """
+        files = self.find(importer, what)
+        is_whole = bool(files) and (not what.names or files[-1].endswith(".so"))
+        return is_whole and self.is_standard(files[-1])
 
     def _find(self, importer: str, what: Import) -> Iterator[str]:
         parts = what.module.split(".") if what.module else []
@@ -174,6 +209,11 @@ class Modules:
         while _INIT in self._in(folder):
             folder = folder.rpartition("/")[0]
         return folder
+
+
+def is_installed(path: str) -> bool:
+    """Whether the file is of an installed distribution."""
+    return _SITE.search(path) is not None
 
 
 def _folder(path: str) -> str | None:

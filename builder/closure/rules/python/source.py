@@ -14,6 +14,8 @@ from encodings import normalize_encoding
 from encodings.aliases import aliases
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder.closure.rules.python.conditions import alive, main_only
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,11 +26,13 @@ class Import(NamedTuple):
     :ivar level: how many dots it begins with; 0 for an absolute one.
     :ivar module: without these dots.
     :ivar names: what ``from`` takes of it, each of which may be a module.
+    :ivar instead_of: what is imported unless it is lacking: this stands in ``except ImportError``.
     """
 
     module: str
     names: tuple[str, ...] = ()
     level: int = 0
+    instead_of: tuple[Import, ...] = ()
 
 
 class Names(NamedTuple):
@@ -99,31 +103,28 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(match.group(1) for match in found if match)
 
 
-def exact(text: str, *, is_main: bool = False, is_deep: bool = True) -> Names | None:
+def exact(
+    text: str, *, is_main: bool = False, is_deep: bool = True, is_standard: bool = False
+) -> Names | None:
     """What the source names; None where it is not in this Python's grammar.
 
     :param is_main: whether it may have been run as the main module.
     :param is_deep: whether expressions are looked into too; else only statements, which is quick.
+    :param is_standard: whether it is the standard library's, whose modules are commands besides.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _tree(text)
+    if tree is None:
         return None
+    dead = main_only(tree) if is_standard else set()
     loads: set[Import] = set()
     calls: set[Import] = set()
     strings: set[str] = set()
-    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
+    pending: list[tuple[ast.AST, bool, tuple[Import, ...]]] = [(tree, True, ())]
     while pending:
-        node, loading = pending.pop()
+        node, loading, tried = pending.pop()
+        found = {each._replace(instead_of=tried) for each in _imported(node)}
+        (loads if loading else calls).update(found)
         match node:
-            case ast.Import():
-                found = {Import(alias.name) for alias in node.names}
-                (loads if loading else calls).update(found)
-            case ast.ImportFrom():
-                taken = tuple(alias.name for alias in node.names if alias.name != "*")
-                (loads if loading else calls).add(Import(node.module or "", taken, node.level))
             case ast.Constant(value=str(value)) if len(value) < 200 and _REFERENCE.fullmatch(value):
                 strings.add(value)
             case ast.Call():
@@ -131,12 +132,52 @@ def exact(text: str, *, is_main: bool = False, is_deep: bool = True) -> Names | 
         inside = loading and not isinstance(node, _FUNCTIONS)
         children = ast.iter_child_nodes(node) if is_deep else _statements(node)
         if isinstance(node, ast.If):
-            children = _alive(node, is_main=is_main, is_deep=is_deep)
-        pending += [(child, inside) for child in children]
+            children = alive(node, is_main=is_main, is_deep=is_deep)
+        handled = _tried(node)
+        for child in children:
+            is_handler = isinstance(child, ast.ExceptHandler) and _is_for_imports(child)
+            if child not in dead:
+                pending.append((child, inside, handled if is_handler else tried))
     return Names(frozenset(loads), frozenset(calls), frozenset(strings))
 
 
+def always(text: str) -> frozenset[Import]:
+    """What the source cannot be loaded without: imports in no block, before any other matters."""
+    tree = _tree(text) or ast.Module([], [])
+    return frozenset(each for node in tree.body for each in _imported(node))
+
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def _tree(text: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _imported(node: ast.AST) -> Iterator[Import]:
+    match node:
+        case ast.Import():
+            yield from (Import(alias.name) for alias in node.names)
+        case ast.ImportFrom():
+            taken = tuple(alias.name for alias in node.names if alias.name != "*")
+            yield Import(node.module or "", taken, node.level)
+
+
+def _tried(node: ast.AST) -> tuple[Import, ...]:
+    """What the body of a ``try`` imports."""
+    if not isinstance(node, ast.Try):
+        return ()
+    return tuple(each for statement in node.body for each in _imported(statement))
+
+
+def _is_for_imports(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type
+    return isinstance(caught, ast.Name) and caught.id in {"ImportError", "ModuleNotFoundError"}
 
 
 def _call(node: ast.Call) -> Iterator[Import]:
@@ -177,41 +218,3 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """The statements directly in a statement."""
     for field in ("body", "orelse", "finalbody", "handlers", "cases"):
         yield from getattr(node, field, ())
-
-
-def _alive(node: ast.If, *, is_main: bool, is_deep: bool) -> Iterator[ast.AST]:
-    """What of it can run here: not what is there for type checkers or other systems."""
-    truth = _truth(node.test, is_main=is_main)
-    if is_deep:
-        yield node.test
-    yield from node.body if truth is not False else ()
-    yield from node.orelse if truth is not True else ()
-
-
-def _truth(test: ast.expr, *, is_main: bool) -> bool | None:
-    """What a condition is known to be on Linux; None where that is open."""
-    match test:
-        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
-            return False
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            truth = _truth(operand, is_main=is_main)
-            return None if truth is None else not truth
-        case ast.BoolOp(op=ast.And(), values=values):
-            truths = [_truth(value, is_main=is_main) for value in values]
-            return False if False in truths else None
-        case ast.Call(
-            func=ast.Attribute(value=ast.Attribute(attr="platform"), attr="startswith"),
-            args=[ast.Constant(value=str(value))],
-        ):
-            return "linux".startswith(value)
-        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=str(value))]):
-            known = {"__name__": None if is_main else "", "platform": "linux", "name": "posix"}
-            is_known = isinstance(left, ast.Name) or ast.unparse(left) in (
-                "sys.platform",
-                "os.name",
-            )
-            word = left.attr if isinstance(left, ast.Attribute) else getattr(left, "id", "")
-            is_known = is_known and (word == "__name__") is isinstance(left, ast.Name)
-            here = known.get(word) if is_known else None
-            return None if here is None else here == value
-    return None

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
+from builder.closure.rules.python.frozen import is_frozen
 from builder.model import Reason
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 def twin(world: World, path: str) -> Iterator[Need]:
     """The other file of the module that this one is a file of."""
     if path.endswith(".py"):
-        yield from (Need(each, Reason.PYTHON_TWIN) for each in compiled(path, tags(world)))
+        found = (each for each in compiled(path, tags(world)) if not is_frozen(each))
+        yield from (Need(each, Reason.PYTHON_TWIN) for each in found)
     elif path.endswith(".pyc"):
         yield Need(source(path), Reason.PYTHON_TWIN)
 

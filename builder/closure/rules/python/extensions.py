@@ -1,0 +1,47 @@
+"""What an extension of the standard library imports: by names that it holds as constants.
+
+As ``_decimal`` does ``numbers``, by PyImport_ImportModule. It imports none but the standard
+library's modules. Others' extensions have the names of methods and modules alike among their
+constants, by the thousand: they are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from builder.closure.elf import parsed, read_only_data
+from builder.closure.rules.python.modules import modules_of
+from builder.closure.rules.python.source import Import
+from tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.closure.rule import World
+
+_MODULE = re.compile(rb"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
+_MOST = 1 << 24
+"""Bytes of an extension that are looked at: none of these has nearly as many."""
+
+
+def by_extension(world: World, path: str) -> Iterator[str]:
+    """The files of the modules that the extension at an own path names."""
+    modules = modules_of(world)
+    if not modules.is_standard(path):
+        return
+    own = path.rpartition("/")[2].partition(".")[0]
+    for name in sorted(_constants(world, path) - {own}):
+        yield from filter(modules.is_standard, modules.find(path, Import(name)))
+
+
+def _constants(world: World, path: str) -> set[str]:
+    try:
+        with world.root.open(path) as file:
+            spans = parsed(file, read_only_data) or []
+            file.seek(0)
+            data = file.read(_MOST)
+    except SlimtraceError:
+        return set()
+    texts = (text for start, end in spans for text in data[start:end].split(b"\0"))
+    return {text.decode() for text in texts if _MODULE.fullmatch(text)}
