@@ -153,15 +153,21 @@ def test_glibc_opens_libgcc_to_cancel_a_thread() -> None:
     assert implied("/", libc)[expected] == "dlopened-library"
 
 
-def test_glibc_does_not_bring_what_it_opens_on_a_flag_alone(tmp_path: Path) -> None:
-    """libidn2 is for AI_IDN: an app that names it itself means it."""
+@pytest.mark.parametrize(
+    ("library", "name"), [("libc.so.6", "libidn2.so.0"), ("libnet.so", "libgio-2.0.so.0")]
+)
+def test_a_library_does_not_bring_what_it_opens_on_a_flag_alone(
+    tmp_path: Path, library: str, name: str
+) -> None:
+    """An app that names it itself means it."""
     need("gcc")
-    program(tmp_path, f"{LIB}/libc.so.6", "libidn2.so.0", "libgcc_s.so.1")
-    program(tmp_path, "/app.so", "libidn2.so.0")
-    for name in ("libidn2.so.0", "libgcc_s.so.1"):
-        compile_library(tmp_path / f"{LIB}/{name}".lstrip("/"))
-    assert implied(tmp_path, f"{LIB}/libc.so.6") == {f"{LIB}/libgcc_s.so.1": "dlopened-library"}
-    assert implied(tmp_path, "/app.so") == {f"{LIB}/libidn2.so.0": "dlopened-library"}
+    soname = (f"-Wl,-soname,{library}",)
+    program(tmp_path, f"{LIB}/{library}", name, "libgcc_s.so.1", flags=soname)
+    program(tmp_path, "/app.so", name)
+    for each in (name, "libgcc_s.so.1"):
+        compile_library(tmp_path / f"{LIB}/{each}".lstrip("/"))
+    assert implied(tmp_path, f"{LIB}/{library}") == {f"{LIB}/libgcc_s.so.1": "dlopened-library"}
+    assert implied(tmp_path, "/app.so") == {f"{LIB}/{name}": "dlopened-library"}
 
 
 def test_a_large_program_takes_less_than_a_second() -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from builder.closure.elf import parsed, read_only_data
 from builder.closure.need import Need
 from builder.closure.rule import Rule
-from builder.closure.rules.clib import is_glibc
 from builder.model import Reason
 from tracer.errors import SlimtraceError
 
@@ -25,11 +24,18 @@ if TYPE_CHECKING:
 _LONGEST = 4096
 """PATH_MAX; a constant that is longer names no file (limits.h)."""
 _NAME = re.compile(rb"(?:lib[\w.+-]+|/[\w./+-]+)\.so(?:\.[0-9]+)*", re.ASCII)
-_ON_A_FLAG = frozenset({"libidn2.so.0"})
-"""What glibc names and does without: it opens libidn2 to look up a name that is not ASCII for a
-caller that sets AI_IDN or NI_IDN (getaddrinfo(3), getnameinfo(3)), as getent and ping do, and
-says EAI_IDN_ENCODE where there is none. It and its tables are 2 MB, which every image would hold:
-distributions' C libraries only recommend it. Who encodes names itself links it, or names it too."""
+_ON_A_FLAG = {
+    "libc.so.6": frozenset({"libidn2.so.0"}),
+    "libnet.so": frozenset({"libgio-2.0.so.0"}),
+}
+"""What a library does without, by its soname.
+
+glibc opens libidn2 to look up a name that is not ASCII for a caller that sets AI_IDN or NI_IDN
+(getaddrinfo(3), getnameinfo(3)), as getent and ping do, and says EAI_IDN_ENCODE where there is
+none; it and its tables are 2 MB, and distributions' C libraries only recommend it. A JVM asks GNOME
+for its proxies, by 5 MB of libraries, under -Djava.net.useSystemProxies=true and takes none where
+they are lacking. Who needs such a library otherwise links it, or names it too.
+"""
 
 
 def dlopened(world: World, path: str) -> Iterable[Need]:
@@ -41,7 +47,7 @@ def dlopened(world: World, path: str) -> Iterable[Need]:
     elf = world.loader.elves.read(path) if path in world.kept else None
     if elf is None:
         return
-    left_out = _ON_A_FLAG if is_glibc(path) else frozenset()
+    left_out = _ON_A_FLAG.get(elf.soname or "", frozenset())
     for name in sorted(_names(world, path) - {*elf.needed, elf.soname} - left_out):
         found = world.loader.find(name, path)
         if found is not None:
