@@ -1,0 +1,154 @@
+"""Distroless' images of Debian 12, made anew of the packages that they are made of, to compare.
+
+They have what the packages install, but no manual pages, translations, lintian's files and no
+documentation beside the copyright, no maintainer scripts; and the certificates as one bundle.
+distroless' own files (users, nsswitch.conf, status.d) are some kB, which are not counted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tarfile
+import zlib
+from dataclasses import asdict, dataclass
+from typing import IO, TYPE_CHECKING, cast
+
+import pytest
+from parts import missing, need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_STATIC = ("base-files", "ca-certificates", "media-types", "netbase", "tzdata")
+_BASE = (*_STATIC, "libc6", "libssl3")
+_CC = (*_BASE, "gcc-12-base", "libgcc-s1", "libgomp1", "libstdc++6")
+SETS: dict[str, tuple[str, ...]] = {
+    "static": _STATIC,
+    "base": _BASE,
+    "cc": _CC,
+    "python3": (
+        *(*_CC, "libbz2-1.0", "libcom-err2", "libcrypt1", "libdb5.3", "libexpat1", "libffi8"),
+        *("libgssapi-krb5-2", "libk5crypto3", "libkeyutils1", "libkrb5-3", "libkrb5support0"),
+        *("liblzma5", "libncursesw6", "libnsl2", "libpython3.11-minimal", "libpython3.11-stdlib"),
+        *("libreadline8", "libsqlite3-0", "libtinfo6", "libtirpc3", "libuuid1"),
+        *("python3.11-minimal", "zlib1g"),
+    ),
+    "nodejs": (
+        *(*_CC, "libbrotli1", "libc-ares2", "libicu72", "libnghttp2-14", "libnode108", "libuv1"),
+        *("nodejs", "zlib1g"),
+    ),
+    "java17": (
+        *(*_CC, "fontconfig-config", "libbrotli1", "libexpat1", "libfontconfig1", "libfreetype6"),
+        *("libglib2.0-0", "libgraphite2-3", "libharfbuzz0b", "libjpeg62-turbo", "liblcms2-2"),
+        *("libpcre2-8-0", "libpng16-16", "libuuid1", "openjdk-17-jre-headless", "zlib1g"),
+    ),
+}
+"""By the images' names. nodejs is Debian's, for nodejs.org's one binary of 94 MB."""
+_LEFT_OUT = re.compile(
+    r"usr/share/(?:bug|info|lintian|locale|man)/|usr/share/doc/(?!.*/copyright$)|lib/systemd/"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of a tree: bytes of its tar, and of that under ``gzip -6``."""
+
+    files: int
+    unpacked: int
+    compressed: int
+
+
+def distroless(shared: Path, name: str, packages: Iterable[str] = ()) -> Sizes:
+    """What an image of distroless, with these packages more, takes.
+
+    Each package is downloaded once for all workers. Skips the test where that cannot be done.
+
+    :param name: of SETS.
+    """
+    need("apt-get", "dpkg-deb")
+    if platform.freedesktop_os_release().get("VERSION_CODENAME") != "bookworm":
+        pytest.skip("missing here: Debian 12's packages")
+    names = sorted({*SETS[name], *packages})
+    top = shared / "distroless"
+    top.mkdir(exist_ok=True)
+    known = top / f"{name}-{zlib.crc32(repr(names).encode()):08x}.json"
+    with open(top / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            sizes = _sizes(_trees(top, names), top / "part.tar")
+            known.write_text(json.dumps(asdict(sizes)))
+    return Sizes(**json.loads(known.read_text()))
+
+
+def _trees(top: Path, packages: Iterable[str]) -> list[Path]:
+    """What each package installs."""
+    trees = {package: top / package for package in packages}
+    absent = [package for package, tree in trees.items() if not tree.exists()]
+    part = top / "part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    if _download(part, absent) is not None:  # one may be installed from elsewhere, which is gone
+        for package in absent:
+            why = _download(part, [package]) and _download(part, [f"{package}/bookworm"])
+            if why is not None:
+                missing(f"the package {package} ({why})")
+    for package in absent:
+        (archive,) = part.glob(f"{package}_*.deb")
+        subprocess.run(["dpkg-deb", "-x", archive, part / "tree"], check=True)
+        _bundle(part / "tree")
+        os.rename(part / "tree", trees[package])
+    return [*trees.values()]
+
+
+def _download(folder: Path, packages: list[str]) -> str | None:
+    """Why the packages cannot be had, None where they are there now."""
+    if not packages:
+        return None
+    words = ["apt-get", "download", "-qq", *packages]
+    done = subprocess.run(words, cwd=folder, check=False, capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode != 0 else None
+
+
+def _bundle(tree: Path) -> None:
+    """As update-ca-certificates(8) does."""
+    folder = tree / "usr/share/ca-certificates"
+    if folder.exists():
+        certificates = sorted(folder.rglob("*.crt"))
+        bundle = tree / "etc/ssl/certs/ca-certificates.crt"
+        bundle.write_bytes(b"".join(each.read_bytes() for each in certificates))
+        shutil.rmtree(folder)
+
+
+def _sizes(trees: Iterable[Path], place: Path) -> Sizes:
+    files = 0
+    with tarfile.open(place, "w") as tar:
+        for tree in trees:
+            for path in sorted(tree.rglob("*")):
+                name = str(path.relative_to(tree))
+                if not _LEFT_OUT.match(name):
+                    tar.add(path, name, recursive=False)
+                    files += not path.is_dir()
+    counter = _Counter()
+    with gzip.GzipFile(fileobj=cast("IO[bytes]", counter), mode="wb", compresslevel=6) as packed:
+        packed.write(place.read_bytes())
+    size = place.stat().st_size
+    place.unlink()
+    return Sizes(files, size, counter.size)
+
+
+class _Counter:
+    """A file of which only the size counts."""
+
+    size = 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        return len(data)

@@ -1,0 +1,121 @@
+"""Samples' slim images at the default level, beside what distroless gives the same apps.
+
+Distroless has the interpreter or the libraries, and no app: the slim image has both.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from distroless import SETS, distroless
+from fullimage import full_image
+from parts import need, need_root
+from sample import load
+from slimming import build, trace_runs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MB = 1_000_000
+PARTS_OF_NODE = ("libnode", "libicu", "libcrypto", "libssl", "libuv", "libnghttp2", "libcares")
+"""With brotli and zlib, what nodejs.org's one binary holds and Debian's node loads."""
+
+
+class Slim(NamedTuple):
+    """A slim image: bytes unpacked and compressed, and the sizes of its files by path."""
+
+    unpacked: int
+    compressed: int
+    files: dict[str, int]
+
+    @property
+    def packages(self) -> set[str]:
+        """Debian's, of which it has files."""
+        told = [os.path.split(path) for path in self.files]
+        names = (name for folder, name in told if folder == "/var/lib/dpkg/status.d")
+        return {name for name in names if not name.endswith(".md5sums")}
+
+    def libraries(self, *names: str) -> int:
+        """Bytes of the shared libraries whose names begin so."""
+        return sum(
+            size
+            for path, size in self.files.items()
+            if ".so" in path and path.rpartition("/")[2].startswith(names)
+        )
+
+
+@pytest.fixture
+def slim(
+    request: pytest.FixtureRequest, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> Slim:
+    """The sample's image as ``build`` makes it."""
+    need_root()
+    need("mmdebstrap", "umoci", "curl", *(("javac",) if request.param == "jvm-late" else ()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+    sample = load(request.param)
+    (tmp_path / "volume").mkdir()
+    volumes = [f"{tmp_path}/volume:{path}" for path in sample.volumes]
+    trace = trace_runs(sample, full_image(sample, shared / "samples"), tmp_path, volumes)
+    image = build(sample, trace, tmp_path, "closure")["image"]
+    layer = tmp_path / "closure/blobs" / image["layers"][0]["digest"].replace(":", "/")
+    with tarfile.open(layer) as tar:
+        files = {f"/{entry.name}": entry.size for entry in tar if entry.isfile()}
+    return Slim(image["uncompressed"], image["size"], files)
+
+
+# sample, distroless' image, whether with the packages of the sample's files, MB at most
+SMALLER = [
+    ("gunicorn-workers", "python3", False, 36.5),
+    ("flask-lazy", "python3", False, 33),
+    ("templates", "python3", False, 27.5),
+    ("home-tmp-passwd", "python3", False, 16),
+    ("nginx-errors", "base", True, 12),
+    ("redis-persistence", "base", True, 18.5),
+    ("node-conditional", "nodejs", True, 99),
+    ("jvm-late", "java17", False, 190),
+]
+
+
+@pytest.mark.parametrize(("slim", "name", "is_with_packages", "most"), SMALLER, indirect=["slim"])
+def test_smaller_than_distroless(
+    slim: Slim, shared: Path, name: str, is_with_packages: bool, most: float
+) -> None:
+    other = distroless(shared, name, slim.packages if is_with_packages else ())
+    assert slim.unpacked < other.unpacked
+    assert slim.compressed < other.compressed
+    assert len(slim.files) < other.files
+    assert slim.unpacked <= most * MB
+
+
+@pytest.mark.parametrize("slim", ["node-conditional"], indirect=True)
+def test_node_is_little_more_than_its_binary(slim: Slim) -> None:
+    binary = slim.files["/usr/bin/node"] + slim.libraries(*PARTS_OF_NODE, "libbrotli", "libz.")
+    assert slim.unpacked - binary <= 8 * MB
+
+
+@pytest.mark.parametrize("slim", ["redis-persistence"], indirect=True)
+def test_redis_is_little_more_than_what_it_needs_to_be_loaded(slim: Slim) -> None:
+    """Debian links it to libsystemd and OpenSSL, and their libraries: it does not start without."""
+    binary = slim.files["/usr/bin/redis-check-rdb"]
+    assert binary + slim.libraries("lib", "ld-") > 17 * MB
+    assert slim.unpacked - binary - slim.libraries("lib", "ld-") < MB / 2
+
+
+# image, MB unpacked as images of distroless were measured to have
+KNOWN = [("static", 3.0), ("base", 22.0), ("cc", 24.8), ("python3", 54.8)]
+
+
+@pytest.mark.parametrize(("name", "size"), KNOWN)
+def test_the_sets_are_those_of_distroless(shared: Path, name: str, size: float) -> None:
+    """Within what newer packages and another order of files make."""
+    assert size * MB - MB < distroless(shared, name).unpacked < size * MB + 2 * MB
+    assert set(SETS["static"]) < set(SETS[name]) or name == "static"
+
+
+def test_a_set_with_packages_has_them_once(shared: Path) -> None:
+    plain = distroless(shared, "base")
+    assert distroless(shared, "base", ["libc6"]) == plain
+    assert distroless(shared, "base", ["zlib1g"]).files > plain.files
