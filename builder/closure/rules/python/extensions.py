@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from builder.closure.rule import World
 
+_STANDARD = re.compile(r"/python3\.\d+t?/lib-dynload/[^/]+\.so$")
+"""CPython's own; libpython, which may lie near them, holds the names of all modules."""
 _MODULE = re.compile(rb"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 _MOST = 1 << 24
 """Bytes of an extension that are looked at: none of these has nearly as many."""
@@ -27,9 +29,9 @@ _MOST = 1 << 24
 
 def by_extension(world: World, path: str) -> Iterator[str]:
     """The files of the modules that the extension at an own path names."""
-    modules = modules_of(world)
-    if not modules.is_standard(path):
+    if not _STANDARD.search(path):
         return
+    modules = modules_of(world)
     own = path.rpartition("/")[2].partition(".")[0]
     for name in sorted(_constants(world, path) - {own}):
         yield from filter(modules.is_standard, modules.find(path, Import(name)))

@@ -41,12 +41,12 @@ _PICKLES = "/_compat_pickle.py"
 
 def imported(world: World, path: str) -> Iterator[Need]:
     """The modules that the file at an own path imports, and the packages that it lies in."""
-    modules = modules_of(world)
     if path.endswith(".so"):
-        files = _for_users(modules, path, by_extension(world, path))
+        files = _for_users(modules_of(world), path, by_extension(world, path))
         yield from (_need(each, Reason.PYTHON_IMPORT) for each in files)
     if not _is_source(world, path):
         return
+    modules = modules_of(world)
     yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
 
     def found(names: Names) -> Iterable[str]:
