@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +21,21 @@ _ASKS_FOR_SYSTEM = re.compile(r"(?:^|[._])(?:os|os_?name|platform|sys|system)(?!
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def alive(node: ast.If, *, is_main: bool, is_deep: bool) -> Iterator[ast.AST]:
-    """What of it can run here: not what is there for type checkers or other systems."""
-    truth = _truth(node.test, is_main=is_main)
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where a source runs.
+
+    :ivar is_main: whether it may have been run as the main module.
+    :ivar version: the language's, as 3 and 11; None where it is not known.
+    """
+
+    is_main: bool = False
+    version: tuple[int, int] | None = None
+
+
+def alive(node: ast.If, here: Here, *, is_deep: bool) -> Iterator[ast.AST]:
+    """What of it can run: not what is there for type checkers, other systems or versions."""
+    truth = _truth(node.test, here)
     if is_deep:
         yield node.test
     yield from node.body if truth is not False else ()
@@ -51,7 +65,7 @@ _MAIN = "__main__"
 
 
 def _owner(node: ast.stmt) -> str:
-    is_main = isinstance(node, ast.If) and _truth(node.test, is_main=False) is False
+    is_main = isinstance(node, ast.If) and _truth(node.test, Here()) is False
     return _MAIN if is_main and "__name__" in _mentioned(node) else ""
 
 
@@ -65,30 +79,37 @@ def _mentioned(node: ast.AST) -> set[str]:
     return found
 
 
-def _truth(test: ast.expr, *, is_main: bool) -> bool | None:
+def _truth(test: ast.expr, here: Here) -> bool | None:
     """What a condition is known to be on Linux; None where that is open."""
     match test:
         case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
             return False
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            truth = _truth(operand, is_main=is_main)
-            return None if truth is None else not truth
+            return {True: False, False: True, None: None}[_truth(operand, here)]
         case ast.BoolOp(op=ast.And(), values=values):
-            truths = [_truth(value, is_main=is_main) for value in values]
-            return False if False in truths else None
+            return False if False in [_truth(value, here) for value in values] else None
         case ast.Call(
             func=ast.Attribute(value=ast.Attribute(attr="platform"), attr="startswith"),
             args=[ast.Constant(value=str(value))],
         ):
             return "linux".startswith(value)
-        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=str(value))]):
-            return _equals(left, value, is_main=is_main)
+        case ast.Compare(left=left, ops=[order], comparators=[right]):
+            return _compared(left, order, right, here)
     return None
 
 
-def _equals(left: ast.expr, value: str, *, is_main: bool) -> bool | None:
+def _compared(left: ast.expr, order: ast.cmpop, right: ast.expr, here: Here) -> bool | None:
+    match order, right:
+        case ast.Eq(), ast.Constant(value=str(value)):
+            return _equals(left, value, here)
+        case _, ast.Tuple(elts=numbers) if ast.unparse(left) == "sys.version_info":
+            return _is_version(order, numbers, here)
+    return None
+
+
+def _equals(left: ast.expr, value: str, here: Here) -> bool | None:
     if isinstance(left, ast.Name) and left.id == "__name__":
-        return None if is_main else value == ""
+        return None if here.is_main else value == ""
     text = ast.unparse(left)
     known = {"sys.platform": "linux", "os.name": "posix"}.get(text)
     if known is not None:
@@ -96,3 +117,16 @@ def _equals(left: ast.expr, value: str, *, is_main: bool) -> bool | None:
     if value.lower() in _FOREIGN and _ASKS_FOR_SYSTEM.search(text):
         return False
     return None
+
+
+_ORDERS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
+
+
+def _is_version(order: ast.cmpop, numbers: list[ast.expr], here: Here) -> bool | None:
+    """As (3, 11, …) compares, which is longer than the two numbers that are known of it."""
+    values = [each.value if isinstance(each, ast.Constant) else None for each in numbers]
+    wanted = tuple(value for value in values if isinstance(value, int))
+    compare = _ORDERS.get(type(order))
+    if compare is None or here.version is None or len(wanted) != len(numbers) or len(wanted) > 2:
+        return None
+    return bool(compare((*here.version, 0), wanted))

@@ -1,9 +1,9 @@
 """What a module's code imports, or names by a string, and a run did not come to.
 
-Touched modules ran: what their functions import may be wanted on another day. What an installed
-module imports when it is loaded it imported in the run, so what it then did not come to is for
-other systems, or stands for what is lacking there; an app's own module may look at its settings.
-What is only implied is followed as far as it needs to be loaded.
+Touched modules ran: what their functions and branches import may be wanted on another day. But what
+one of the standard library imports when it is loaded it imported in the run, and what any installed
+one imports where another is lacking: neither changes with the day. What is only implied is followed
+as far as it needs to be loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from builder.closure.need import Need
+from builder.closure.rules.python.conditions import Here
 from builder.closure.rules.python.extensions import by_extension
 from builder.closure.rules.python.modules import is_installed, modules_of
 from builder.closure.rules.python.source import CALL, CODEC, Import, Names, always, exact, rough
@@ -57,8 +58,9 @@ def imported(world: World, path: str) -> Iterator[Need]:
 
 def imports(modules: Modules, path: str, names: Names) -> Iterator[str]:
     """The files of what a source names in imports, as far as they count."""
-    if modules.is_apps(path) or not modules.has_run(path):
-        for what in names.loads:
+    has_run = modules.has_run(path)
+    for what in () if has_run and modules.is_standard(path) else names.loads:
+        if not (what.instead_of and has_run and is_installed(path)):
             yield from modules.find(path, what)
     if modules.is_touched(path):
         for what in names.calls:
@@ -94,7 +96,7 @@ def deferred(world: World, path: str) -> Iterator[str]:
     if not path.endswith(".py") or modules.is_touched(path) or not _is_source(world, path):
         return
     text = _read(world, path)[0]
-    names = exact(text)
+    names = exact(text, Here(version=modules.version(path)))
     for what in names.calls if names else ():
         yield from _for_users(modules, path, modules.find(path, what))
 
@@ -138,7 +140,8 @@ def _parsed(world: World, path: str, text: str, *, is_deep: bool) -> Names | Non
     modules = modules_of(world)
     is_main = modules.is_touched(path) and modules.is_apps(path)
     is_standard = modules.is_standard(path)
-    return exact(text, is_main=is_main, is_deep=is_deep, is_standard=is_standard)
+    here = Here(is_main, modules.version(path))
+    return exact(text, here, is_deep=is_deep, is_standard=is_standard)
 
 
 def _is_loadable(world: World, path: str) -> bool:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _INIT = "__init__.py"
 _SITE = re.compile(r"/(?:site|dist)-packages(?:/|$)")
 _STDLIB = re.compile(r"/(?:python|pypy)3?\.?\d+$")
-_VERSION = re.compile(r"/(?:python|pypy)(\d\.\d+)(?:/|$)")
+_VERSION = re.compile(r"/(?:python|pypy)(\d)\.(\d+)(?:/|$)")
+_TAG = re.compile(r"(?:cpython-|pypy)(\d)(\d+)")
 _EXTENSION = re.compile(r"(?P<name>[^.]+)(?:\.(?P<tag>abi3|[a-z]+-?\d+\w*(?:-[^.]+)?))?\.so")
 
 
@@ -67,6 +68,13 @@ class Modules:
     def is_standard(self, path: str) -> bool:
         """Whether the file is of the standard library."""
         return not is_installed(path) and any(map(_STDLIB.search, parents(path)))
+
+    def version(self, path: str) -> tuple[int, int] | None:
+        """Of the Python that imports a file, if only one can be meant."""
+        place = _VERSION.search(path)
+        tags = (_TAG.match(tag) for tag in self._tags)
+        found = {(int(each[1]), int(each[2])) for each in ([place] if place else tags) if each}
+        return found.pop() if len(found) == 1 else None
 
     def has(self, importer: str, name: str) -> bool:
         """Whether there may be a module or package of this name, without dots, for a file."""
@@ -231,7 +239,7 @@ def _folder(path: str) -> str | None:
 def _version(path: str) -> str:
     """``3.11`` for what is one interpreter's alone; nothing for what any may import."""
     match = _VERSION.search(path)
-    return match.group(1) if match else ""
+    return f"{match[1]}.{match[2]}" if match else ""
 
 
 def _fits(one: str, other: str) -> bool:

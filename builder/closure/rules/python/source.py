@@ -14,10 +14,13 @@ from encodings import normalize_encoding
 from encodings.aliases import aliases
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.closure.rules.python.conditions import alive, main_only
+from builder.closure.rules.python.conditions import Here, alive, main_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+ANYWHERE = Here()
 
 
 class Import(NamedTuple):
@@ -104,11 +107,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def exact(
-    text: str, *, is_main: bool = False, is_deep: bool = True, is_standard: bool = False
+    text: str, here: Here = ANYWHERE, *, is_deep: bool = True, is_standard: bool = False
 ) -> Names | None:
     """What the source names; None where it is not in this Python's grammar.
 
-    :param is_main: whether it may have been run as the main module.
     :param is_deep: whether expressions are looked into too; else only statements, which is quick.
     :param is_standard: whether it is the standard library's, whose modules are commands besides.
     """
@@ -132,7 +134,7 @@ def exact(
         inside = loading and not isinstance(node, _FUNCTIONS)
         children = ast.iter_child_nodes(node) if is_deep else _statements(node)
         if isinstance(node, ast.If):
-            children = alive(node, is_main=is_main, is_deep=is_deep)
+            children = alive(node, here, is_deep=is_deep)
         handled = _tried(node)
         for child in children:
             is_handler = isinstance(child, ast.ExceptHandler) and _is_for_imports(child)
