@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildfile import BuildError, build
 from sample import load_base
 
 if TYPE_CHECKING:
@@ -88,16 +89,27 @@ def _add_app(sample: Sample, layout: Path) -> None:
         image = f"{layout}:{sample.name}"
         changed = ("--image", f"{layout}:base", "--tag", sample.name)
         call("umoci", "config", *changed, *_config(sample))
-        if sample.app.exists():
-            tree = Path(name) / "app"
-            shutil.copytree(sample.app, tree)
-            for source in sample.compile:
-                call("javac", "-d", str(tree), str(tree / source))
-                (tree / source).unlink()
+        tree = app_tree(sample, Path(name), layout.parent / "caches")
+        if entries := sorted(os.listdir(tree)):
             kept = ("--exclude=__pycache__", "--mode=u+rwX,go+rX,go-w", "--sort=name")
             owner = ("--owner=0", "--group=0", "--mtime=@1700000000")
-            call("tar", *owner, *kept, "-C", name, "-cf", str(tar), "app")
+            call("tar", *owner, *kept, "-C", str(tree), "-cf", str(tar), *entries)
             call("umoci", "raw", "add-layer", "--image", image, str(tar))
+
+
+def app_tree(sample: Sample, folder: Path, caches: Path) -> Path:
+    """What the sample's Dockerfile puts above its base; the port is in its place in *.conf.
+
+    :param folder: for the trees of its stages; ``caches`` as build has it.
+    :raises SampleError: a command of it did not succeed.
+    """
+    try:
+        tree = build(sample.stages, sample.folder, folder, caches.resolve())
+    except BuildError as error:
+        raise SampleError(f"{sample.name}: {error}") from error
+    for path in tree.rglob("*.conf"):
+        path.write_text(sample.with_port(path.read_text()))
+    return tree
 
 
 def _config(sample: Sample) -> Iterator[str]:
@@ -111,6 +123,8 @@ def _config(sample: Sample) -> Iterator[str]:
         yield from ("--config.user", sample.user)
     if sample.workdir is not None:
         yield from ("--config.workingdir", sample.workdir)
+    if sample.exposed is not None:
+        yield from ("--config.exposedports", f"{sample.port}/tcp")
 
 
 @contextmanager

@@ -101,6 +101,7 @@ def build(sample: Sample, trace: str, folder: Path, level: str) -> dict[str, Any
     :raises SampleError: it failed.
     """
     words = ["build", trace, "-o", f"oci:{folder}/{level}:latest", "--keep", level, "--json"]
+    words += sample.build
     for glob in sample.include:
         words += ["--include", glob]
     done = slimtrace(*words)

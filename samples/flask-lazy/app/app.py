@@ -1,6 +1,8 @@
 """A site of two pages and one for all the others."""
 
 import os
+import signal
+import sys
 
 from flask import Flask, render_template, request
 
@@ -21,4 +23,5 @@ def lost(_: Exception) -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    app.run("127.0.0.1", int(os.environ["PORT"]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    app.run(os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080")))

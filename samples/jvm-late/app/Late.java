@@ -2,7 +2,6 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -15,11 +14,14 @@ import javax.net.ssl.SSLContext;
 /** A server whose paths need parts of the JDK that its start does not. */
 public class Late {
     public static void main(String[] words) throws Exception {
-        int port = Integer.parseInt(words[0]);
-        InetAddress here = InetAddress.getByAddress(new byte[] {127, 0, 0, 1});
-        HttpServer server = HttpServer.create(new InetSocketAddress(here, port), 0);
+        String port = System.getenv().getOrDefault("PORT", "8080");
+        String here = System.getenv().getOrDefault("HOST", "0.0.0.0");
+        var place = new InetSocketAddress(here, Integer.parseInt(port));
+        HttpServer server = HttpServer.create(place, 0);
         server.createContext("/", Late::answer);
         server.start();
+        // SIGTERM ends a JVM with 143, as if it had failed.
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0)));
     }
 
     private static void answer(HttpExchange exchange) {

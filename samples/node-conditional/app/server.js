@@ -9,6 +9,6 @@ http.createServer((request, response) => {
     render = require('./render/plain');
   }
   response.end(render('hello') + '\n');
-}).listen(Number(process.env.PORT), '127.0.0.1');
+}).listen(Number(process.env.PORT || 8080), process.env.HOST || '0.0.0.0');
 
 process.on('SIGTERM', () => process.exit(0));

@@ -9,6 +9,6 @@ from alembic.config import Config
 HERE = os.path.dirname(os.path.abspath(__file__))
 config = Config()
 config.set_main_option("script_location", f"{HERE}/migrations")
-config.set_main_option("sqlalchemy.url", "postgresql://postgres@127.0.0.1:18109/postgres")
+config.set_main_option("sqlalchemy.url", os.environ["DATABASE_URL"])
 for revision in sys.argv[1:]:
     (command.downgrade if revision == "base" else command.upgrade)(config, revision)

@@ -1,6 +1,8 @@
 """Serves what the entrypoint prepared."""
 
 import os
+import signal
+import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -9,4 +11,6 @@ class Prepared(SimpleHTTPRequestHandler):
         return "/tmp/app/greeting.conf"
 
 
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Prepared).serve_forever()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+PLACE = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))
+ThreadingHTTPServer(PLACE, Prepared).serve_forever()

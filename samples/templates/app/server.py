@@ -1,6 +1,8 @@
 """A site whose sections bring their templates, as Django's apps do."""
 
 import os
+import signal
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, TemplateNotFound
@@ -34,4 +36,6 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Site).serve_forever()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+PLACE = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))
+ThreadingHTTPServer(PLACE, Site).serve_forever()
