@@ -5,38 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import containers
+from containers import FLAGS, Flags
+from fullimage import SampleError
 from parts import missing, need
 
 Builder = Literal["podman", "buildah", "buildah chroot"]
-
-
-@dataclass(frozen=True)
-class _Flags:
-    """What engines are told beside the words of a test.
-
-    :ivar runtime: given to the engine itself where that is podman.
-    :ivar limits: given to its command.
-    """
-
-    runtime: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
-
-
-# Where RLIMITs are capped and cgroups are hybrid, crun and a network of its own fail.
-_FLAGS = (
-    _Flags(),
-    _Flags(
-        ("--runtime", "runc"),
-        (
-            *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"),
-            *("--network", "host"),
-        ),
-    ),
-)
 
 
 def need_engine() -> None:
@@ -48,13 +25,13 @@ def need_engine() -> None:
 def podman(*words: str) -> subprocess.CompletedProcess[str]:
     """Run ``podman WORDS`` to its end."""
     need("podman")
-    return subprocess.run(["podman", *words], check=False, capture_output=True, text=True)
+    return containers.podman(*words)
 
 
 def podman_run(*words: str) -> subprocess.CompletedProcess[str]:
     """Run ``podman run --rm WORDS``; skips the test where podman cannot run containers."""
     need_engine()
-    return _run(_working_flags(), *words)
+    return containers.run_in(_working_flags(), *words)
 
 
 def build_image(builder: Builder, context: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -70,34 +47,25 @@ def build_image(builder: Builder, context: str, *options: str) -> subprocess.Com
 def compile_static(folder: str, source: str, name: str = "program") -> str:
     """A static program from C source; its path."""
     need("gcc")
-    path = os.path.join(folder, name)
-    with open(f"{path}.c", "w") as file:
-        file.write(source)
-    subprocess.run(["gcc", "-static", "-O1", "-o", path, f"{path}.c"], check=True)
-    os.unlink(f"{path}.c")
-    return path
+    return containers.compile_static(folder, source, name)
 
 
 @cache
-def _working_flags() -> _Flags:
+def _working_flags() -> Flags:
     _need_subordinate_uids()
-    errors = ""
-    for flags in _FLAGS:
-        with tempfile.TemporaryDirectory() as root:
-            compile_static(root, "int main(void) { return 42; }")
-            done = _run(flags, "--rootfs", root, "/program")
-        if done.returncode == 42:
-            return flags
-        errors = done.stderr.strip().rpartition("\n")[2]
-    return missing(f"a podman that can run containers ({errors})")
+    need("gcc")
+    try:
+        return containers.working_flags()
+    except SampleError as error:
+        missing(str(error))
 
 
 @cache
-def _working_build_flags(builder: Builder) -> _Flags:
+def _working_build_flags(builder: Builder) -> Flags:
     need(builder.split()[0])
     _need_subordinate_uids()
     errors = ""
-    for flags in _FLAGS:
+    for flags in FLAGS:
         with tempfile.TemporaryDirectory() as context:
             compile_static(context, "int main(void) { return 0; }")
             with open(os.path.join(context, "Dockerfile"), "w") as file:
@@ -119,17 +87,8 @@ def _need_subordinate_uids() -> None:
         missing("subordinate uids, which rootless podman needs to load images")
 
 
-def _run(flags: _Flags, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["podman", *flags.runtime, "run", "--rm", *flags.limits, *words],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-
-
 def _build(
-    builder: Builder, flags: _Flags, context: str, *options: str
+    builder: Builder, flags: Flags, context: str, *options: str
 ) -> subprocess.CompletedProcess[str]:
     program, *isolation = builder.split()
     if program == "podman":
