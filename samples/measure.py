@@ -1,6 +1,7 @@
-"""``make samples``: slims every sample, and writes samples/results.json and the table from it.
+"""``make samples``: slims and measures every sample, and says what came of it in a table.
 
-With names of samples, only those: nothing is written then, and what failed is shown.
+It writes samples/results.json and README.md's tables from that. With names of samples, it does
+only those and writes nothing. What is not as it is to be is shown in any case.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import results
 from fullimage import SampleError, full_image
+from measuring import measure
 from sample import HERE, load, names
-from slimming import slim
+from slimming import examine, slim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from measuring import Measured
     from sample import Sample
     from slimming import Slimmed
 
@@ -30,12 +33,13 @@ def main(chosen: Sequence[str]) -> int:
     try:
         for sample in map(load, chosen or names()):
             began = time.monotonic()
-            found.append((sample, one(sample)))
+            found.append((sample, *one(sample)))
             print(f"samples: {sample.name}: {time.monotonic() - began:.0f} s", flush=True)
     except SampleError as error:
         print(f"samples: {error}", file=sys.stderr)
         return 1
-    wrong = [text for sample, slimmed in found for text in results.surprises(sample, slimmed)]
+    print(results.table(found))
+    wrong = [text for each in found for text in results.faults(*each)]
     for text in wrong:
         print(f"samples: {text}", file=sys.stderr)
     if not chosen:
@@ -43,13 +47,13 @@ def main(chosen: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def one(sample: Sample) -> Slimmed:
+def one(sample: Sample) -> tuple[Slimmed, Measured]:
     """A sample, slimmed in samples/.work, which keeps the full images for the next time."""
     image = full_image(sample, WORK / "full")
     folder = WORK / "slim" / sample.name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return slim(sample, image, folder)
+    built = slim(sample, image, folder)
+    return examine(sample, built), measure(sample, built, WORK / "tools")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import contextmanager
+import shutil
+import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,17 @@ from asking import ask
 from commands import slimtrace
 from fullimage import SampleError
 from sample import LEVELS
+from volumes import empty_volumes, make_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from asking import Answer
     from sample import Sample
+
+DEFAULT = "closure"
+"""What ``build`` keeps unless it is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +44,70 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Slimmed:
-    """What became of a sample; the sizes are the full image's."""
+    """What became of a sample; the sizes are the full image's.
+
+    :ivar binary: bytes of the program that the first run executes first.
+    """
 
     files: int
     unpacked: int
     compressed: int
     levels: Mapping[str, Level]
+    binary: int
 
 
-def slim(sample: Sample, image: str, folder: Path) -> Slimmed:
-    """Trace the sample's runs and build, verify and ask its image at each level.
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A sample's trace and slim images, in a folder.
+
+    :ivar full: the full image, ``oci:DIR:TAG``.
+    :ivar told: what ``build --json`` said of each level.
+    """
+
+    folder: Path
+    full: str
+    told: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def trace(self) -> str:
+        """Of all runs."""
+        return str(self.folder / "trace")
+
+    def image(self, level: str = DEFAULT) -> str:
+        """The slim image, ``oci:DIR:TAG``."""
+        return f"oci:{self.folder}/{level}:latest"
+
+
+def slim(sample: Sample, image: str, folder: Path) -> Built:
+    """Trace the sample's runs and build its image at each level, or find that done.
 
     :param image: its full image, ``oci:DIR:TAG``.
-    :param folder: empty; the trace and the slim images are left there.
+    :param folder: new, or what was built there before.
     :raises SampleError: a run or a build failed.
     """
-    with _volumes(sample) as volumes:
+    told = folder / "told.json"
+    if not told.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # of a slimming that failed
+        folder.mkdir(parents=True)
+        volumes = make_volumes(sample, f"{folder}/volumes")  # verify mounts them again
         trace = trace_runs(sample, image, folder, volumes)
         built = {level: build(sample, trace, folder, level) for level in LEVELS}
-        levels = {level: _examined(sample, trace, folder, level, built[level]) for level in LEVELS}
-    most = built[LEVELS[-1]]
+        told.write_text(json.dumps(built))
+    return Built(folder, image, json.loads(told.read_text()))
+
+
+def examine(sample: Sample, built: Built) -> Slimmed:
+    """Verify and ask the image of each level.
+
+    :raises SampleError: what has to work everywhere did not.
+    """
+    most = built.told[LEVELS[-1]]
     return Slimmed(
         most["kept"]["files"] + most["dropped"]["files"],
         most["kept"]["bytes"] + most["dropped"]["bytes"],
-        compressed_size(image),
-        levels,
+        compressed_size(built.full),
+        {level: _examined(sample, built, level) for level in LEVELS},
+        binary_size(built),
     )
 
 
@@ -111,17 +153,15 @@ def build(sample: Sample, trace: str, folder: Path, level: str) -> dict[str, Any
     return told
 
 
-def _examined(
-    sample: Sample, trace: str, folder: Path, level: str, told: Mapping[str, Any]
-) -> Level:
-    image = f"oci:{folder}/{level}:latest"
-    done = slimtrace("verify", image, "--trace", trace, "--json")
+def _examined(sample: Sample, built: Built, level: str) -> Level:
+    image, told = built.image(level), built.told[level]
+    done = slimtrace("verify", image, "--trace", built.trace, "--json")
     if not done.stdout:
         raise SampleError(f"{sample.name}: cannot verify {level}: {done.stderr}")
     verdict = json.loads(done.stdout)
     lacking = [item["path"] for item in verdict["missing"]]
     lacking += [text for run in verdict["runs"] for text in run["differences"]]
-    with _volumes(sample) as volumes:
+    with empty_volumes(sample) as volumes:
         answers = {probe.name: ask(sample, probe, image, volumes) for probe in sample.probes}
     return Level(
         told["kept"]["files"],
@@ -134,24 +174,34 @@ def _examined(
     )
 
 
-@contextmanager
-def _volumes(sample: Sample) -> Iterator[list[str]]:
-    """Words for ``--volume``, each with an empty folder that anybody may write."""
-    with tempfile.TemporaryDirectory() as top:
-        words = []
-        for number, path in enumerate(sample.volumes):
-            os.mkdir(f"{top}/{number}")
-            os.chmod(f"{top}/{number}", 0o777)  # noqa: S103 -- as a new volume of an engine
-            words.append(f"{top}/{number}:{path}")
-        yield words
+def binary_size(built: Built) -> int:
+    """Bytes of the program that the first run executes first, as it is in the slim image."""
+    done = slimtrace("show", built.trace, "--json")
+    path = json.loads(done.stdout)["processes"][0]["exe"].lstrip("/")
+    for layer in _layers(built.image()):
+        with tarfile.open(layer["blob"]) as tar:
+            for entry in tar:
+                if entry.name.removeprefix("./") == path:
+                    return entry.size
+    raise SampleError(f"cannot measure {path}: the slim image has no such file")
 
 
 def compressed_size(image: str) -> int:
     """Bytes of the layers of ``oci:DIR:TAG`` as they are stored (OCI image-spec)."""
+    return sum(layer["size"] for layer in _layers(image))
+
+
+def _layers(image: str) -> list[dict[str, Any]]:
+    """What the manifest says of each layer, and the path of its ``blob``."""
     layout, _, tag = image.removeprefix("oci:").rpartition(":")
     with open(f"{layout}/index.json") as file:
         manifests = json.load(file)["manifests"]
     name = "org.opencontainers.image.ref.name"
     (digest,) = (item["digest"] for item in manifests if item["annotations"].get(name) == tag)
-    with open(f"{layout}/blobs/{digest.replace(':', '/')}") as file:
-        return sum(layer["size"] for layer in json.load(file)["layers"])
+    with open(_blob(layout, digest)) as file:
+        layers = json.load(file)["layers"]
+    return [{**layer, "blob": _blob(layout, layer["digest"])} for layer in layers]
+
+
+def _blob(layout: str, digest: str) -> str:
+    return f"{layout}/blobs/{digest.replace(':', '/')}"

@@ -1,0 +1,143 @@
+"""Every sample in podman as security people want it, and what is said where that fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import timing
+from engine import compile_static, need_engine
+from fullimage import SampleError, call, layout_of
+from hardened import confine
+from measuring import Measured
+from parts import need, need_root
+from results import faults, table, unconfined
+from sample import Sample, TracedRun, names
+from slimmed import slimmed
+from slimming import examine, slim
+from timing import times
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slimming import Built
+
+PROGRAM = r"""
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(int count, char **words)
+{
+    const char *does = words[1];
+
+    if (!strcmp(does, "write") && open("/state", O_CREAT | O_WRONLY, 0666) < 0)
+        err(1, "cannot write /state");
+    if (!strcmp(does, "unshare") && unshare(CLONE_NEWUTS) < 0)
+        err(1, "cannot unshare");
+    usleep(200000);
+    return 0;
+}
+"""
+"""Does what its word says, then takes its time."""
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_sample_serves_hardened(shared: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Read-only, without capabilities, as 65532 and under its own seccomp profile."""
+    need_root()
+    need_engine()
+    need("skopeo")
+    with slimmed(name, shared, monkeypatch) as (sample, built):
+        assert list(unconfined(sample, confine(sample, built.trace, built.image()))) == []
+
+
+@pytest.fixture
+def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, Built]:
+    """A sample that writes to its root."""
+    need_root()
+    need_engine()
+    need("umoci", "skopeo")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "root"
+    root.mkdir()
+    compile_static(str(root), PROGRAM)
+    tar = tmp_path / "root.tar"
+    call("tar", "-C", str(root), "-cf", str(tar), "program")
+    layout = str(tmp_path / "full")
+    words = ("--config.entrypoint", "/program", "--config.cmd", "write", "--config.user", "0:0")
+    layout_of([tar], layout, "latest", *words)
+    sample = Sample(
+        "writer", "", "", ("write",), entrypoint=("/program",), target="5", runs=(TracedRun(),)
+    )
+    return sample, slim(sample, f"oci:{layout}:latest", tmp_path / "slim")
+
+
+def test_where_a_root_must_be_written_the_reason_is_shown(writer: tuple[Sample, Built]) -> None:
+    sample, built = writer
+    confined = confine(sample, built.trace, built.image())
+    reason = "it ended with 1: program: cannot write /state: Read-only file system"
+    assert (confined.privileges, confined.no_new_privileges) == (None, None)
+    assert confined.hardened == reason
+    found = examine(sample, built), Measured(None, None, None, confined)
+    assert list(faults(sample, *found)) == [f"writer: hardened: {reason}"]
+    assert table([(sample, *found)]).endswith("| yes | - | yes | **no** |\n")
+    excused = replace(sample, needs="it writes to /")
+    assert list(faults(excused, *found)) == []
+    assert table([(excused, *found)]).endswith("| yes | - | yes | no: it writes to / |\n")
+
+
+def test_a_target_that_is_missed_is_told(writer: tuple[Sample, Built]) -> None:
+    sample, built = writer
+    found, unmeasured = examine(sample, built), Measured(None, None, None, None)
+    size = found.levels["closure"].unpacked
+    assert list(faults(sample, found, unmeasured)) == []
+    assert "| 5.0: yes |" in table([(sample, found, unmeasured)])
+    low = replace(sample, target="binary + 0")
+    assert found.binary < size
+    told = f"writer: it has {size / 1e6:.1f} MB unpacked, and is to have {found.binary / 1e6:.1f}"
+    assert list(faults(low, found, unmeasured)) == [f"{told} at most"]
+    assert f"| {found.binary / 1e6:.1f}: **no** |" in table([(low, found, unmeasured)])
+
+
+def test_a_profile_that_is_too_narrow_is_told(writer: tuple[Sample, Built]) -> None:
+    sample, built = writer
+    other = replace(sample, runs=(TracedRun(("unshare",)),))
+    confined = confine(other, built.trace, built.image())
+    refused = "it ended with 1: program: cannot unshare: Operation not permitted"
+    assert list(unconfined(other, confined)) == [
+        f"writer: its seccomp profile is too narrow without no_new_privs: {refused}",
+        f"writer: its seccomp profile is too narrow with no_new_privs: {refused}",
+        f"writer: hardened: {refused}",
+    ]
+
+
+def test_an_excuse_for_nothing_is_told(writer: tuple[Sample, Built]) -> None:
+    sample, built = writer
+    quiet = replace(sample, runs=(TracedRun(("nothing",)),), needs="it writes to /")
+    confined = confine(quiet, built.trace, built.image())
+    assert list(unconfined(quiet, confined)) == [
+        "writer: hardened: it serves, so it needs no excuse"
+    ]
+
+
+def test_times_are_of_both_images(
+    writer: tuple[Sample, Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, built = writer
+    found = [times(sample, built.full, built.image(), starts=1)]
+
+    def refuse() -> None:
+        raise SampleError("there is no podman")
+
+    monkeypatch.setattr(timing, "working_flags", refuse)
+    found.append(times(sample, built.full, built.image(), starts=1))
+    assert [each and each.where for each in found] == ["podman", "sandbox"]
+    for each in found:
+        assert each is not None
+        assert 0.2 <= each.full < 10
+        assert 0.2 <= each.slim < 10
