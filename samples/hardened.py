@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from beside import beside
 from commands import slimtrace
 from containers import loaded
 from fullimage import SampleError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sample import Sample
+    from slimming import Built
 
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
 HARDENED = ("--read-only", "--cap-drop", "all", *NO_NEW_PRIVILEGES, "--user", "65532:65532")
@@ -37,18 +39,20 @@ class Confined:
     hardened: str | None
 
 
-def confine(sample: Sample, trace: str, image: str) -> Confined:
-    """Start a slim image in podman under its own profile, in each way.
+def confine(sample: Sample, built: Built) -> Confined:
+    """Start the image that ``build`` makes by default under its own profile, in each way.
 
-    :param image: the slim image, ``oci:DIR:TAG``; the profile is written beside its trace.
     :raises SampleError: podman cannot run containers here, or there is no profile.
     """
-    options = ("--security-opt", f"seccomp={write_profile(trace)}")
-    with loaded(image) as name:
-        privileges = why_not(sample, name, options)
-        no_new, hardened = None, why_not(sample, name, (*options, *HARDENED))
+    options = ("--security-opt", f"seccomp={write_profile(built.trace)}")
+    with loaded(built.image()) as name:
+
+        def why(*more: str) -> str | None:
+            return _why_not(sample, built.full, name, (*options, *more))
+
+        privileges, no_new, hardened = why(), None, why(*HARDENED)
         if hardened is not None:  # else it serves with no_new_privs too
-            no_new = why_not(sample, name, (*options, *NO_NEW_PRIVILEGES))
+            no_new = why(*NO_NEW_PRIVILEGES)
         return Confined(privileges, no_new, hardened)
 
 
@@ -64,9 +68,9 @@ def write_profile(trace: str) -> str:
     return path
 
 
-def why_not(sample: Sample, name: str, options: Sequence[str]) -> str | None:
+def _why_not(sample: Sample, full: str, name: str, options: Sequence[str]) -> str | None:
     """Why a run of a sample that was traced fails in a container; None where all do well."""
-    with empty_volumes(sample) as volumes:
+    with beside(sample, full), empty_volumes(sample) as volumes:
         for run in sample.runs:
             start = serve(run, in_podman(sample, run, name, *options, volumes=volumes))
             if start.fault is not None:

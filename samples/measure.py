@@ -29,22 +29,22 @@ WORK = HERE / ".work"
 
 def main(chosen: Sequence[str]) -> int:
     """The exit status: 1 where a sample is not as it is expected to be."""
-    found = []
-    try:
-        for sample in map(load, chosen or names()):
-            began = time.monotonic()
+    found, is_well = [], True
+    for sample in map(load, chosen or names()):
+        began = time.monotonic()
+        try:
             found.append((sample, *one(sample)))
-            print(f"samples: {sample.name}: {time.monotonic() - began:.0f} s", flush=True)
-    except SampleError as error:
-        print(f"samples: {error}", file=sys.stderr)
-        return 1
+            wrong = [*results.faults(*found[-1])]
+        except SampleError as error:
+            wrong = [str(error)]
+        print(f"samples: {sample.name}: {time.monotonic() - began:.0f} s", flush=True)
+        for text in wrong:
+            print(f"samples: {text}", file=sys.stderr, flush=True)
+        is_well = is_well and not wrong
     print(results.table(found))
-    wrong = [text for each in found for text in results.faults(*each)]
-    for text in wrong:
-        print(f"samples: {text}", file=sys.stderr)
-    if not chosen:
+    if not chosen and len(found) == len(names()):
         results.write(found)
-    return 1 if wrong else 0
+    return 0 if is_well else 1
 
 
 def one(sample: Sample) -> tuple[Slimmed, Measured]:

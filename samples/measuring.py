@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import scanner
+from beside import beside
 from commands import slimtrace
 from containers import working_flags
 from fullimage import SampleError, call
 from hardened import confine
 from timing import times
+from volumes import empty_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,16 +27,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What ``check`` says of an image for a platform.
+
+    :ivar counts: how many rules came to pass, warn and fail.
+    :ivar broken: what was found by those that did not pass.
+    """
+
+    platform: str
+    counts: Mapping[str, int]
+    broken: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """Each None where it cannot be measured here.
 
     :ivar packages: how many a scanner knows, by the type of their purls.
-    :ivar checked: how many rules of ``check`` gave which answer.
     """
 
     times: Times | None
     packages: Mapping[str, int] | None
-    checked: Mapping[str, int] | None
+    checked: Checked | None
     confined: Confined | None
 
 
@@ -48,7 +61,7 @@ def measure(sample: Sample, built: Built, tools: Path) -> Measured:
     return Measured(
         times(sample, built.full, built.image()),
         _packages(built.image(), tools),
-        _checked(sample, built.image()),
+        _checked(sample, built),
         _confined(sample, built),
     )
 
@@ -68,13 +81,27 @@ def _confined(sample: Sample, built: Built) -> Confined | None:
         working_flags()
     except SampleError:
         return None
-    return confine(sample, built.trace, built.image())
+    return confine(sample, built)
 
 
-def _checked(sample: Sample, image: str) -> Mapping[str, int] | None:
+def _checked(sample: Sample, built: Built) -> Checked | None:
     """None as long as there is no such command."""
-    platform = "docker" if sample.runs[0].ready is None else "kubernetes"
-    done = slimtrace("check", image, "--platform", platform, "--json")
+    run = sample.runs[0]
+    platform = "docker" if run.ready is None else "kubernetes"
+    words = ["check", built.image(), "--platform", platform, "--json"]
+    if run.ready is not None:
+        words += ["--ready", run.ready]
+    with beside(sample, built.full), empty_volumes(sample) as volumes:
+        for volume in volumes:
+            words += ["--volume", volume]
+        done = slimtrace(*words, "--", *run.command)
     if not done.stdout:
         return None
-    return Counter(rule["outcome"] for rule in json.loads(done.stdout)["rules"])
+    document = json.loads(done.stdout)
+    counts = {status: document["counts"][status] for status in ("pass", "warn", "fail")}
+    broken = {
+        rule["rule"]: rule["detail"]
+        for rule in document["rules"]
+        if rule["status"] in {"warn", "fail"}
+    }
+    return Checked(platform, counts, broken)

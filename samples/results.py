@@ -106,7 +106,7 @@ def _row(sample: Sample, slimmed: Slimmed, measured: Measured) -> tuple[str, ...
         _times(measured.times),
         _counts(measured.packages),
         _yes(slim.verified),
-        _counts(measured.checked),
+        _counts(None if measured.checked is None else measured.checked.counts),
         *_confined(sample, measured.confined),
     )
 
@@ -127,7 +127,7 @@ def _times(times: Times | None) -> str:
 def _counts(counts: Mapping[str, int] | None) -> str:
     if counts is None:
         return NONE
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def _confined(sample: Sample, confined: Confined | None) -> tuple[str, str]:

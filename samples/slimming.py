@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asking import ask
+from beside import beside
 from commands import slimtrace
 from fullimage import SampleError
 from sample import LEVELS
@@ -82,7 +83,7 @@ def slim(sample: Sample, image: str, folder: Path) -> Built:
     """Trace the sample's runs and build its image at each level, or find that done.
 
     :param image: its full image, ``oci:DIR:TAG``.
-    :param folder: new, or what was built there before.
+    :param folder: new, or what was built there before, with the same ports.
     :raises SampleError: a run or a build failed.
     """
     told = folder / "told.json"
@@ -90,7 +91,8 @@ def slim(sample: Sample, image: str, folder: Path) -> Built:
         shutil.rmtree(folder, ignore_errors=True)  # of a slimming that failed
         folder.mkdir(parents=True)
         volumes = make_volumes(sample, f"{folder}/volumes")  # verify mounts them again
-        trace = trace_runs(sample, image, folder, volumes)
+        with beside(sample, image):
+            trace = trace_runs(sample, image, folder, volumes)
         built = {level: build(sample, trace, folder, level) for level in LEVELS}
         told.write_text(json.dumps(built))
     return Built(folder, image, json.loads(told.read_text()))
@@ -155,13 +157,14 @@ def build(sample: Sample, trace: str, folder: Path, level: str) -> dict[str, Any
 
 def _examined(sample: Sample, built: Built, level: str) -> Level:
     image, told = built.image(level), built.told[level]
-    done = slimtrace("verify", image, "--trace", built.trace, "--json")
+    with beside(sample, built.full):
+        done = slimtrace("verify", image, "--trace", built.trace, "--json")
     if not done.stdout:
         raise SampleError(f"{sample.name}: cannot verify {level}: {done.stderr}")
     verdict = json.loads(done.stdout)
     lacking = [item["path"] for item in verdict["missing"]]
     lacking += [text for run in verdict["runs"] for text in run["differences"]]
-    with empty_volumes(sample) as volumes:
+    with beside(sample, built.full), empty_volumes(sample) as volumes:
         answers = {probe.name: ask(sample, probe, image, volumes) for probe in sample.probes}
     return Level(
         told["kept"]["files"],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from beside import beside
 from containers import loaded, working_flags
 from fullimage import SampleError, call
 from starting import PATIENCE, Started, in_podman, serve
@@ -60,13 +61,14 @@ def times(sample: Sample, full: str, slim: str, starts: int = STARTS) -> Times |
         else:
             where, starter = "podman", _in_podman
         both = [stack.enter_context(starter(sample, image)) for image in (full, slim)]
-        seconds = [[_seconds(sample, start) for start in both] for _ in range(starts)]
+        seconds = [[_seconds(sample, full, start) for start in both] for _ in range(starts)]
     medians = map(statistics.median, zip(*seconds, strict=True))
     return Times(where, *medians)
 
 
-def _seconds(sample: Sample, start: Starter) -> float:
-    started = serve(sample.runs[0], start(), drive=False)
+def _seconds(sample: Sample, full: str, start: Starter) -> float:
+    with beside(sample, full):
+        started = serve(sample.runs[0], start(), drive=False)
     if started.fault is not None:
         raise SampleError(f"{sample.name}: cannot take its time: {started.fault}")
     return started.seconds

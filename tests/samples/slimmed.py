@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import fcntl
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fullimage import full_image
 from parts import need, need_root
-from sample import load
+from sample import free_port, load
 from slimming import slim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pytest
     from sample import Sample
@@ -27,16 +27,21 @@ HOST = {"jvm-late": ("javac",), "redis-persistence": ("redis-cli",), "postgres-a
 def slimmed(
     name: str, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Sample, Built]]:
-    """A sample and what was built of it; until the block ends, no other test starts it.
-
-    Its port is one for all.
-    """
+    """A sample and what was built of it; no other test starts it until the block ends."""
     need_root()
     need("mmdebstrap", "umoci", "curl", *HOST.get(name, ()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
-    sample = load(name)
     folder = shared / "samples" / "slim" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w") as lock:
+    with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        sample = load(name, *_ports(Path(f"{folder}.ports")))
         yield sample, slim(sample, full_image(sample, shared / "samples"), folder)
+
+
+def _ports(file: Path) -> tuple[int, int]:
+    """The ports that are in the image of a sample and its trace."""
+    if not file.exists():
+        file.write_text(f"{free_port()} {free_port()}")
+    port, beside = map(int, file.read_text().split())
+    return port, beside

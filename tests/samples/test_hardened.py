@@ -53,7 +53,7 @@ def test_a_sample_serves_hardened(shared: Path, monkeypatch: pytest.MonkeyPatch,
     need_engine()
     need("skopeo")
     with slimmed(name, shared, monkeypatch) as (sample, built):
-        assert list(unconfined(sample, confine(sample, built.trace, built.image()))) == []
+        assert list(unconfined(sample, confine(sample, built))) == []
 
 
 @pytest.fixture
@@ -72,14 +72,23 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, Bui
     words = ("--config.entrypoint", "/program", "--config.cmd", "write", "--config.user", "0:0")
     layout_of([tar], layout, "latest", *words)
     sample = Sample(
-        "writer", "", "", ("write",), entrypoint=("/program",), target="5", runs=(TracedRun(),)
+        name="writer",
+        about="",
+        image="",
+        stages=(),
+        port=0,
+        beside_port=0,
+        entrypoint=("/program",),
+        command=("write",),
+        target="5",
+        runs=(TracedRun(),),
     )
     return sample, slim(sample, f"oci:{layout}:latest", tmp_path / "slim")
 
 
 def test_where_a_root_must_be_written_the_reason_is_shown(writer: tuple[Sample, Built]) -> None:
     sample, built = writer
-    confined = confine(sample, built.trace, built.image())
+    confined = confine(sample, built)
     reason = "it ended with 1: program: cannot write /state: Read-only file system"
     assert (confined.privileges, confined.no_new_privileges) == (None, None)
     assert confined.hardened == reason
@@ -107,7 +116,7 @@ def test_a_target_that_is_missed_is_told(writer: tuple[Sample, Built]) -> None:
 def test_a_profile_that_is_too_narrow_is_told(writer: tuple[Sample, Built]) -> None:
     sample, built = writer
     other = replace(sample, runs=(TracedRun(("unshare",)),))
-    confined = confine(other, built.trace, built.image())
+    confined = confine(other, built)
     refused = "it ended with 1: program: cannot unshare: Operation not permitted"
     assert list(unconfined(other, confined)) == [
         f"writer: its seccomp profile is too narrow without no_new_privs: {refused}",
@@ -119,7 +128,7 @@ def test_a_profile_that_is_too_narrow_is_told(writer: tuple[Sample, Built]) -> N
 def test_an_excuse_for_nothing_is_told(writer: tuple[Sample, Built]) -> None:
     sample, built = writer
     quiet = replace(sample, runs=(TracedRun(("nothing",)),), needs="it writes to /")
-    confined = confine(quiet, built.trace, built.image())
+    confined = confine(quiet, built)
     assert list(unconfined(quiet, confined)) == [
         "writer: hardened: it serves, so it needs no excuse"
     ]
