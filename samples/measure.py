@@ -7,6 +7,7 @@ only those and writes nothing. What is not as it is to be is shown in any case.
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ WORK = HERE / ".work"
 
 def main(chosen: Sequence[str]) -> int:
     """The exit status: 1 where a sample is not as it is expected to be."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
     found, is_well = [], True
     for sample in map(load, chosen or names()):
         began = time.monotonic()
