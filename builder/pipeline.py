@@ -26,7 +26,7 @@ from builder.images.skopeo import REGISTRY
 from builder.imageuser import choose_user
 from builder.java.link import link_java
 from builder.metadata.add import add_package_metadata
-from builder.model import Kind, Reason
+from builder.model import Reason
 from builder.policy.access import check_access, grant_read
 from builder.policy.healthcheck import warn_of_healthcheck
 from builder.policy.secrets import find_secrets, leave_out_secrets
@@ -232,11 +232,10 @@ def _policies(
             selection, root, lambda path: any(glob.matches(path) for glob in unwanted)
         )
 
-    full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     return [
         with_metadata,
         lambda selection: exclude(selection, unwanted),
         without_secrets,
-        lambda selection: add_skeleton(selection, full),
+        lambda selection: add_skeleton(selection, root),
         opened,
     ]

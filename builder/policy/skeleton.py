@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from builder.adding import add_entries
 from builder.model import Entry, Kind, Reason, Selection
 from builder.outside import OWN_TOP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from builder.images.root import Root
 
 _MODES: Mapping[str, int] = {
     "/": 0o755,
@@ -21,14 +24,23 @@ _MODES: Mapping[str, int] = {
 }
 
 
-def add_skeleton(selection: Selection, full: Mapping[str, Entry]) -> Selection:
+_LINK = "/var/run"
+"""As most systems have it. C libraries follow it whenever they look for a user by name or number
+(glibc for nscd's socket), which an app may come to as another user alone."""
+
+
+def add_skeleton(selection: Selection, root: Root) -> Selection:
     """The selection with ``/``, ``/proc``, ``/sys``, ``/dev``, ``/run`` and ``/tmp`` in it.
 
-    :param full: these directories as they are in the full image, where they are.
+    And the link /var/run, where it is one in the full image.
 
     All but ``/`` get fixed metadata: on a live root they are mounts and change by the second,
     and the digest must not.
     """
+    full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
+    is_link = root.kind(_LINK) is Kind.SYMLINK and root.kind("/var") is Kind.DIRECTORY
+    if is_link and _LINK not in selection.entries:
+        selection = add_entries(selection, root, [root.entry(_LINK, (Reason.SKELETON,))])
     entries = dict(selection.entries)
     for path, mode in _MODES.items():
         there = entries.get(path)

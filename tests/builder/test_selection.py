@@ -97,6 +97,24 @@ def test_the_skeleton_is_there(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("summary", "tree", "expected"),
+    [
+        ("a link", {"/var/run": "-> /run"}, "/run"),
+        ("a relative one", {"/var/run": "-> ../run"}, "../run"),
+        ("a folder", {"/var/run/x": "x"}, None),
+        ("below a link", {"/var": "-> v", "/v/run": "-> /run"}, None),
+        ("nothing", {"/var/x": "x"}, None),
+    ],
+)
+def test_var_run_is_a_link_where_it_is_one(
+    tmp_path: Path, summary: str, tree: dict[str, str], expected: str | None
+) -> None:
+    top = plant(tmp_path / "root", {"/a": "a", **tree})
+    link = chosen(top, trace(top, ["/a"])).entries.get("/var/run")
+    assert (link and link.target) == expected, summary
+
+
 CHANGES = {
     "/content": "its content",
     "/mode": "its mode",
