@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from sample import Sample
     from slimming import Built
 
-HOST = {"jvm-late": ("javac",), "redis-persistence": ("redis-cli",), "postgres-alembic": ("psql",)}
+HOST = {
+    "go-cgo": ("go", "gcc"),
+    "go-static": ("go",),
+    "java-jar": ("javac", "jar"),
+    "jvm-late": ("javac",),
+    "node-express": ("npm",),
+    "postgres-alembic": ("psql",),
+    "redis-persistence": ("redis-cli",),
+}
 """What a sample's build and drivers need of this machine."""
 
 
