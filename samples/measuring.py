@@ -84,8 +84,8 @@ def _confined(sample: Sample, built: Built) -> Confined | None:
     return confine(sample, built)
 
 
-def _checked(sample: Sample, built: Built) -> Checked | None:
-    """None as long as there is no such command."""
+def _checked(sample: Sample, built: Built) -> Checked:
+    """:raises SampleError: there is no answer."""
     run = sample.runs[0]
     platform = "docker" if run.ready is None else "kubernetes"
     words = ["check", built.image(), "--platform", platform, "--json"]
@@ -96,7 +96,7 @@ def _checked(sample: Sample, built: Built) -> Checked | None:
             words += ["--volume", volume]
         done = slimtrace(*words, "--", *run.command)
     if not done.stdout:
-        return None
+        raise SampleError(f"{sample.name}: cannot check: {done.stderr}")
     document = json.loads(done.stdout)
     counts = {status: document["counts"][status] for status in ("pass", "warn", "fail")}
     broken = {
