@@ -182,11 +182,6 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     "no probe": ("", {"Healthcheck": {"Test": ["NONE"]}}, {}),
     "another machine": ("linux/arm64", {"architecture": "arm64"}, {"amd64": "fail"}),
     "no port": ("exposes no port", {"ExposedPorts": None}, {"exposed-port": "warn"}),
-    "a large file": (
-        " MB, the budget is 50.0 MB",
-        {"tree": {"app/model": File(b"\0" * 60_000_000)}},
-        {"size": "fail"},
-    ),
 }
 
 
