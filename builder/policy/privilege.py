@@ -132,6 +132,8 @@ class _Sight:
         kind = self._root.kind(found.path)
         if not found.exists or kind is None:
             return False
+        if _is_temporary(os.path.dirname(found.path)):
+            return False  # as of a JVM, which tidies up after others
         entry = self._root.entry(found.path, ())
         if Use.ATTR in path.uses and entry.uid != self._user[0]:
             return True
@@ -150,9 +152,15 @@ class _Sight:
             return may_write(_entry(folder, seen.fingerprint), *self._user)
         if f"{own.path}/".startswith(f"{RUNTIME}/"):
             return False  # it is empty there, and root's
+        if _is_temporary(own.path):
+            return True  # it is empty there, and everybody's
         if not own.exists or self._root.kind(own.path) is not Kind.DIRECTORY:
-            return own.path.startswith("/tmp/")  # noqa: S108 -- the image's
+            return False
         return may_write(self._root.entry(own.path, ()), *self._user)
+
+
+def _is_temporary(folder: str) -> bool:
+    return f"{folder}/".startswith("/tmp/")  # noqa: S108 -- the image's
 
 
 def _entry(path: str, seen: Fingerprint) -> Entry:

@@ -201,6 +201,12 @@ FREE: list[tuple[str, dict[str, object], World, dict[str, int]]] = [
     ("a high port", {"listening": (Listening("tcp", 8080),)}, {}, {}),
     ("a harmless call", {"observed_syscalls": ("setsid", "capget", "mountx")}, {}, {}),
     ("temporary files", {"created": "/tmp/a/b"}, {"/tmp": None}, {"/tmp": 0o1777}),
+    (
+        "what a JVM tidies up",
+        {"created": "/tmp/hs/9", "delete": "/tmp/hs/8", "read": "/tmp/hs"},
+        {"/tmp/hs/8": ""},
+        {"/tmp/hs": 0o755},
+    ),
     ("bytecode", {"created": "/app/__pycache__/m.cpython-311.pyc"}, {"/app": None}, {}),
     ("the kernel's", {"created": "/dev/shm/x", "write": "/proc/self/x"}, {}, {}),
     ("an open folder", {"created": "/srv/new"}, {"/srv": None}, {"/srv": 0o777}),
