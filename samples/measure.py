@@ -6,9 +6,11 @@ only those and writes nothing. What is not as it is to be is shown in any case.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -50,12 +52,18 @@ def main(chosen: Sequence[str]) -> int:
 
 
 def one(sample: Sample) -> tuple[Slimmed, Measured]:
-    """A sample, slimmed in samples/.work, which keeps the full images for the next time."""
+    """A sample, slimmed in samples/.work, which keeps the full images for the next time.
+
+    Not so slimtrace's cache of them: with another port each is another image.
+    """
     image = full_image(sample, WORK / "full")
     folder = WORK / "slim" / sample.name
     shutil.rmtree(folder, ignore_errors=True)
-    built = slim(sample, image, folder)
-    return examine(sample, built), measure(sample, built, WORK / "tools")
+    with tempfile.TemporaryDirectory(dir=WORK) as cache:
+        os.chmod(cache, 0o755)  # noqa: S103 -- the app may be another user
+        os.environ["XDG_CACHE_HOME"] = cache
+        built = slim(sample, image, folder)
+        return examine(sample, built), measure(sample, built, WORK / "tools")
 
 
 if __name__ == "__main__":
