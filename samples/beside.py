@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,13 @@ def beside(sample: Sample, full: str) -> Iterator[None]:
     if other is None:
         yield
         return
-    image = full_image(other, Path(full.removeprefix("oci:")).parent)
+    image = _full_image(other, Path(full.removeprefix("oci:")).parent)
     with at_work(other, image):
         yield
+
+
+_full_image = cache(full_image)
+"""Made once: an image made anew would be unpacked anew."""
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """A guest book, kept by redis."""
 
+import csv
+import io
 import os
 
 from flask import Flask, Response, redirect, request
@@ -27,9 +29,6 @@ def sign() -> Response:
 
 @app.get("/guests.csv")
 def table() -> Response:
-    import csv
-    import io
-
     text = io.StringIO()
     csv.writer(text).writerows(enumerate(store.lrange("guests", 0, -1), 1))
     return Response(text.getvalue(), mimetype="text/csv")

@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    table = sa.table("country", sa.column("code"), sa.column("name"))
+    table = sa.table("country", sa.column("code", sa.String), sa.column("name", sa.Text))
     op.bulk_insert(table, [{"code": "de", "name": "Germany"}, {"code": "jp", "name": "Japan"}])
 
 

@@ -1,0 +1,74 @@
+"""Two services of a compose file: traced while they run together, slimmed, together again."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import yaml  # type: ignore[import-untyped]
+from beside import at_work
+from commands import slimtrace
+from fullimage import full_image
+from parts import need, need_root
+from sample import Sample, load, load_beside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+WEB = "guestbook-web"
+
+
+def test_the_compose_file_is_of_the_two_samples() -> None:
+    web = load(WEB)
+    store = load_beside(web)
+    assert store is not None
+    services = yaml.safe_load((web.folder / "compose.yaml").read_text())["services"]
+    for service, sample in (("web", web), ("store", store)):
+        assert (web.folder / services[service]["build"]).resolve() == sample.folder
+    assert services["web"]["ports"] == [f"{web.exposed}:{web.exposed}"]
+    assert services["web"]["depends_on"] == ["store"]
+    # Where the samples have ports of one machine, the compose file has the services' names.
+    variables = dict(pair.split("=", 1) for pair in web.env)
+    here = f"127.0.0.1:{store.port}"
+    assert services["web"]["environment"] == {
+        "STORE": variables["STORE"].replace(here, f"store:{store.exposed}")
+    }
+
+
+def test_services_are_traced_together_and_their_slim_images_serve_together(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_root()
+    need("mmdebstrap", "umoci", "curl")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+    web = load(WEB)
+    store = load_beside(web)
+    assert store is not None
+    services = (store, web)
+    full = [full_image(sample, shared / "samples") for sample in services]
+    traces = [str(tmp_path / f"{sample.name}.trace") for sample in services]
+    with at_work(store, full[0], traces[0]), at_work(web, full[1], traces[1]):
+        assert guests(web, "anna") == "anna\n"
+    slim = [built(tmp_path, sample, trace) for sample, trace in zip(services, traces, strict=True)]
+    with at_work(store, slim[0]), at_work(web, slim[1]):
+        assert guests(web, "berta") == "berta\n"
+        assert guests(web, "carla") == "berta\ncarla\n"
+
+
+def guests(web: Sample, name: str) -> str:
+    """Sign the guest book of the web service, and read it."""
+    words = ("curl", "-fsS", "-L", "-m", "30", "-d", f"name={name}")
+    url = f"http://127.0.0.1:{web.port}/"
+    done = subprocess.run([*words, url], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def built(folder: Path, sample: Sample, trace: str) -> str:
+    """Its slim image, ``oci:DIR:TAG``."""
+    image = f"oci:{folder}/{sample.name}:slim"
+    done = slimtrace("build", trace, "-o", image)
+    assert done.returncode == 0, done.stderr
+    return image
