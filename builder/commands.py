@@ -185,6 +185,14 @@ def build(
             "FILE-debug.tar.",
         ),
     ] = False,
+    no_python_sources: Annotated[
+        bool,
+        typer.Option(
+            "--no-python-sources",
+            help="Leave out Python sources that no run read: what was compiled of them takes their "
+            "place. Tracebacks then have no lines of code.",
+        ),
+    ] = False,
     no_package_metadata: Annotated[
         bool,
         typer.Option(
@@ -260,6 +268,7 @@ def build_options(given: Mapping[str, Any]) -> BuildOptions:
         healthcheck=not given["no_healthcheck"],
         baseline=not given["no_baseline"],
         all_zones=given["tzdata"] is Zones.ALL,
+        python_sources=not given["no_python_sources"],
         package_metadata=not given["no_package_metadata"],
         jlink=given["jlink"] or bool(given["jlink_modules"]),
         jlink_modules=_names(given["jlink_modules"] or ()),

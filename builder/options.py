@@ -28,6 +28,7 @@ class BuildOptions:
     :ivar baseline: whether it has what any minimal image is expected to have.
     :ivar all_zones: whether that is all time zones, or those in use.
     :ivar debug: whether a second image is built that has a shell besides.
+    :ivar python_sources: whether sources are kept that no run read.
     :ivar package_metadata: whether what scanners read is added.
     :ivar tag: the image's name in its destination, None for the destination's own.
     :ivar labels: ``NAME=VALUE`` words over the full image's.
@@ -65,6 +66,7 @@ class BuildOptions:
     baseline: bool = True
     all_zones: bool = False
     debug: bool = False
+    python_sources: bool = True
     package_metadata: bool = True
     source_date_epoch: int | None = None
     default_run: int = 1

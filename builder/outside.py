@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,9 +18,18 @@ OWN_TOP = frozenset({*KERNEL, RUNTIME, "/tmp"})  # noqa: S108 -- the image's, no
 """Directories that every container finds, mounted over or empty: their metadata is fixed."""
 
 
+_BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
+"""PEP 3147."""
+
+
 def is_kernels(path: str) -> bool:
     """Whether the path lies in a file system that the kernel provides."""
     return path.startswith(tuple(f"{top}/" for top in KERNEL)) or path in KERNEL
+
+
+def is_bytecode(path: str) -> bool:
+    """Whether Python may have compiled it there for itself; where it may not, it does without."""
+    return _BYTECODE.fullmatch(path) is not None
 
 
 def volumes_of(runs: Iterable[Run]) -> frozenset[str]:

@@ -28,6 +28,7 @@ from builder.java.link import link_java
 from builder.metadata.add import add_package_metadata
 from builder.model import Reason
 from builder.policy.access import check_access, grant_read
+from builder.policy.bytecode import in_place_of_sources, without_sources
 from builder.policy.healthcheck import warn_of_healthcheck
 from builder.policy.secrets import find_secrets, leave_out_secrets
 from builder.policy.skeleton import add_skeleton
@@ -225,17 +226,25 @@ def _policies(
             selection = give_folders(selection, written, user)
         return warn_of_writes(check_access(selection, *user), changed, user)
 
+    def is_unwanted(path: str) -> bool:
+        return any(glob.matches(path) for glob in unwanted)
+
     def with_metadata(selection: Selection) -> Selection:
         if not options.package_metadata:
             return selection
-        return add_package_metadata(
-            selection, root, lambda path: any(glob.matches(path) for glob in unwanted)
-        )
+        return add_package_metadata(selection, root, is_unwanted)
+
+    def compiled(selection: Selection) -> Selection:
+        if options.python_sources:
+            return selection
+        return without_sources(selection, trace, root, is_unwanted)
 
     return [
+        compiled,
         with_metadata,
         lambda selection: exclude(selection, unwanted),
         without_secrets,
         lambda selection: add_skeleton(selection, root),
         opened,
+        lambda selection: selection if options.python_sources else in_place_of_sources(selection),
     ]

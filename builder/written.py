@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from builder.closure.expand import Wanted
 from builder.model import Kind, Reason
-from builder.outside import why_outside
+from builder.outside import is_bytecode, why_outside
 from builder.policy.access import may_write
 from tracer.model import State, Use
 
@@ -30,6 +30,8 @@ def folders_written(trace: Trace, root: Root) -> dict[str, Wanted]:
     """
     found = {}
     for path in trace.with_state(State.CREATED):
+        if is_bytecode(path.path):
+            continue
         folder = os.path.dirname(path.path)
         # "//" is its own dirname, as "/" is (POSIX leaves it a meaning of its own).
         while folder.strip("/") and _is_created(trace, folder):

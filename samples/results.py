@@ -45,10 +45,11 @@ def surprises(sample: Sample, slimmed: Slimmed) -> Iterator[str]:
             if answer.worked != probe.works_at(name):
                 how = "works at" if answer.worked else "fails at"
                 yield f"{sample.name}: {probe.name} {how} {name}: {answer.said[-500:]}"
-    if targets.is_met(sample, slimmed) is False:
+    met = targets.is_met(sample, slimmed)
+    if met is not None and met != (sample.over is None):
         size = slimmed.levels[DEFAULT].unpacked / targets.MB
-        wanted = _target(sample, slimmed)
-        yield f"{sample.name}: it has {size:.1f} MB unpacked, and is to have {wanted} at most"
+        wanted = f"{_target(sample, slimmed)} at most{', and needs no excuse' * met}"
+        yield f"{sample.name}: it has {size:.1f} MB unpacked, and is to have {wanted}"
 
 
 def unconfined(sample: Sample, confined: Confined) -> Iterator[str]:
@@ -113,7 +114,7 @@ def _row(sample: Sample, slimmed: Slimmed, measured: Measured) -> tuple[str, ...
 
 def _target_met(sample: Sample, slimmed: Slimmed) -> str:
     met = targets.is_met(sample, slimmed)
-    return NONE if met is None else f"{_target(sample, slimmed)}: {_yes(met)}"
+    return NONE if met is None else f"{_target(sample, slimmed)}: {_yes(met, sample.over)}"
 
 
 def _target(sample: Sample, slimmed: Slimmed) -> str:
@@ -183,7 +184,9 @@ def _document(sample: Sample, slimmed: Slimmed, measured: Measured) -> dict[str,
     met = targets.is_met(sample, slimmed)
     return {
         "about": sample.about,
-        "target": None if met is None else {"limit": sample.target, "met": met},
+        "target": None
+        if met is None
+        else {"limit": sample.target, "met": met, "over": sample.over},
         **asdict(measured),
         "needs": sample.needs,
         "full": {

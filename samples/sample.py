@@ -86,6 +86,7 @@ class Sample:
     :ivar include: globs for ``build --include``.
     :ivar build: words more for ``build``.
     :ivar target: the MB that its slim image is to have at most, as targets.py has them.
+    :ivar over: why it has more than that; None where it has not, and so must not.
     :ivar needs: why it cannot run hardened; None where it can, and so must.
     """
 
@@ -106,6 +107,7 @@ class Sample:
     include: tuple[str, ...] = ()
     build: tuple[str, ...] = ()
     target: str | None = None
+    over: str | None = None
     needs: str | None = None
     runs: tuple[TracedRun, ...] = ()
     probes: tuple[Probe, ...] = ()

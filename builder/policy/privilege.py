@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from builder.images.root import parents
 from builder.model import Entry, Kind
-from builder.outside import RUNTIME, is_in_volume, is_kernels, volumes_of
+from builder.outside import RUNTIME, is_bytecode, is_in_volume, is_kernels, volumes_of
 from builder.policy.access import barriers, may_read, may_write
 from tracer.model import State, Use
 
@@ -30,8 +30,6 @@ _CALLS = re.compile(
     r"|(?:init|finit|delete)_module|kexec(?:_file)?_load|iopl|ioperm|vhangup|quotactl(?:_fd)?"
 )
 """Calls that need a capability for what they are made for (capabilities(7))."""
-_BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
-"""What Python leaves unwritten where it may not write (PEP 3147)."""
 
 
 class Granted(NamedTuple):
@@ -125,7 +123,7 @@ class _Sight:
 
     def _is_files(self, path: TracedPath) -> bool:
         own = self._root.resolve(path.path).path
-        return not any(map(is_kernels, (path.path, own))) and not _BYTECODE.fullmatch(path.path)
+        return not any(map(is_kernels, (path.path, own))) and not is_bytecode(path.path)
 
     def _is_barred_change(self, path: TracedPath) -> bool:
         found = self._root.resolve(path.path, follow=Use.DELETE not in path.uses)

@@ -54,8 +54,8 @@ def _absent(directory: str, full: Root, slim: Root) -> Iterator[str]:
         return
     there = set(slim.listdir(directory))
     for name in full.listdir(directory):
-        if name in there or name == "__pycache__":
-            continue
+        if name in there or name == "__pycache__" or f"{name}c" in there:
+            continue  # a module is there that is compiled alone
         if name.endswith(_SHOWN) or _is_searched(full, f"{directory.rstrip('/')}/{name}"):
             yield name
 

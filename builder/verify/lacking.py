@@ -94,6 +94,8 @@ def _own(root: Root, slim: Root, missing: TracedPath, volumes: Collection[str]) 
     there = root.resolve(missing.path)
     leads_out = _is_outside(there.path, volumes)
     if there.exists and not leads_out:
+        if there.path.endswith(".py") and slim.kind(f"{there.path}c") is not None:
+            return None  # the module is there, compiled alone
         return None if root.kind(there.path) is None else there.path
     if not leads_out and Use.READLINK not in missing.uses:
         return None

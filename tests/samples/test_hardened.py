@@ -111,6 +111,11 @@ def test_a_target_that_is_missed_is_told(writer: tuple[Sample, Built]) -> None:
     told = f"writer: it has {size / 1e6:.1f} MB unpacked, and is to have {found.binary / 1e6:.1f}"
     assert list(faults(low, found, unmeasured)) == [f"{told} at most"]
     assert f"| {found.binary / 1e6:.1f}: **no** |" in table([(low, found, unmeasured)])
+    excused = replace(low, over="it writes")
+    assert list(faults(excused, found, unmeasured)) == []
+    assert f"{found.binary / 1e6:.1f}: no: it writes |" in table([(excused, found, unmeasured)])
+    (told,) = faults(replace(sample, over="it writes"), found, unmeasured)
+    assert told.endswith("5.0 at most, and needs no excuse")
 
 
 def test_a_profile_that_is_too_narrow_is_told(writer: tuple[Sample, Built]) -> None:

@@ -1,0 +1,93 @@
+"""Python without its sources: what was compiled of them takes their place.
+
+CPython loads ``__pycache__/m.cpython-311.pyc`` only beside ``m.py``, of which it then reads nothing
+but size and time; ``m.pyc`` it loads without (importlib's SourcelessFileLoader, PEP 3147).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from builder.model import Dropped, Kind, Reason
+from builder.prune import without
+from tracer.model import State, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from builder.images.root import Root
+    from builder.model import Entry, Selection
+    from tracer.model import Trace
+
+_COMPILED = re.compile(r"(?P<folder>.*)/__pycache__/(?P<name>[^/]+)\.[a-z]+-?\d+\w*\.pyc")
+_ASKED_FOR = {Reason.INCLUDED, Reason.HEALED}
+_READING = {Use.READ, Use.EXEC}
+
+
+def without_sources(
+    selection: Selection, trace: Trace, root: Root, unwanted: Callable[[str], bool]
+) -> Selection:
+    """The selection without the sources of modules that one compiled file is kept of.
+
+    Those that a run read or executed stay, as do those that were asked for or that a link leads to:
+    they are more than sources.
+
+    :param unwanted: whether the user excludes a path.
+    """
+    entries = selection.entries
+    stay = {
+        *(_own(root, path) for path in _read(trace)),
+        *(_own(root, path) for path, entry in entries.items() if entry.kind is Kind.SYMLINK),
+    }
+    gone = []
+    for source, compiled in _compiled(entries).items():
+        entry = entries.get(source)
+        if unwanted(compiled) or entry is None or entry.kind is not Kind.FILE or source in stay:
+            continue
+        if not _ASKED_FOR & {*entry.reasons}:
+            gone.append(Dropped(source, "what was compiled of it stands for it"))
+    return without(selection, gone)
+
+
+def in_place_of_sources(selection: Selection) -> Selection:
+    """The selection with what was compiled of sources that are not in it in their places.
+
+    After all that reads the full image, which has nothing there.
+    """
+    entries = selection.entries
+    moved = {
+        f"{source}c": compiled
+        for source, compiled in _compiled(entries).items()
+        if source not in entries
+    }
+    there = {place: replace(entries[path], path=place) for place, path in moved.items()}
+    gone = [Dropped(path, f"it is at {place}") for place, path in moved.items()]
+    both = dict(sorted({**entries, **there}.items()))
+    return without(replace(selection, entries=both), gone)
+
+
+def _compiled(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Own paths of sources, and of the one kept file that was compiled of each.
+
+    None whose place is taken.
+    """
+    found: dict[str, list[str]] = {}
+    for path, entry in entries.items():
+        match = _COMPILED.fullmatch(path)
+        if match is not None and entry.kind is Kind.FILE:
+            found.setdefault(f"{match['folder']}/{match['name']}.py", []).append(path)
+    return {
+        source: paths[0]
+        for source, paths in found.items()
+        if len(paths) == 1 and f"{source}c" not in entries
+    }
+
+
+def _read(trace: Trace) -> list[str]:
+    return [path.path for path in trace.with_state(State.FILE) if path.uses & _READING]
+
+
+def _own(root: Root, path: str) -> str:
+    return root.resolve(path).path

@@ -1,0 +1,112 @@
+"""Python images without sources: the compiled files in their places, loaded by a real Python."""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from worlds import plant, trace
+
+from builder.images.root import Root
+from builder.images.tree import Tree
+from builder.model import Reason
+from builder.options import BuildOptions
+from builder.pipeline import select
+from tracer.model import Use
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from builder.model import Selection
+
+TAG = sys.implementation.cache_tag
+STAT = (Use.STAT,)
+READ = (Use.READ,)
+
+
+def world(top: Path, *more: str) -> Path:
+    """Modules, each with what was compiled of it."""
+    tree = {"/lib/m.py": "import pkg\nVALUE = pkg.VALUE\n", "/lib/pkg/__init__.py": "VALUE = 7\n"}
+    plant(top, {**tree, **dict.fromkeys(more, "VALUE = 1\n")})
+    for path in (*tree, *more):
+        py_compile.compile(str(top) + path, dfile=path, doraise=True)
+    return top
+
+
+def compiled(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/__pycache__/{name.removesuffix('.py')}.{TAG}.pyc"
+
+
+def built(top: Path, uses: dict[str, tuple[Use, ...]], **options: object) -> Selection:
+    there = [compiled(path) for path in uses if os.path.exists(f"{top}{compiled(path)}")]
+    ran = trace(top, {**uses, **dict.fromkeys(there, READ)})
+    chosen = BuildOptions(baseline=False, python_sources=False, **options)  # type: ignore[arg-type]
+    return select(ran, Root(str(top)), chosen)
+
+
+def python(selection: Selection) -> set[str]:
+    return {path for path in selection.entries if path.endswith((".py", ".pyc"))}
+
+
+def test_a_real_python_loads_it(tmp_path: Path) -> None:
+    top = world(tmp_path / "root")
+    selection = built(top, {"/lib/m.py": STAT, "/lib/pkg/__init__.py": STAT})
+    assert python(selection) == {"/lib/m.pyc", "/lib/pkg/__init__.pyc"}
+    assert selection.entries["/lib/m.pyc"].reasons[0] is Reason.TOUCHED
+    why = {item.path: item.why for item in selection.dropped}
+    assert why["/lib/m.py"] == "what was compiled of it stands for it"
+    assert why[compiled("/lib/m.py")] == "it is at /lib/m.pyc"
+    slim = tmp_path / "slim"
+    Tree(str(slim)).write(None, selection.entries.values())  # type: ignore[arg-type]
+    words = (sys.executable, "-S", "-c", "import m; print(m.VALUE)")
+    env = {"PYTHONPATH": str(slim / "lib")}
+    assert subprocess.run(words, check=True, capture_output=True, env=env).stdout == b"7\n"
+
+
+# summary, uses of /lib/x.py, options, what is kept of it
+KEPT = [
+    ("what was read", READ, {}, {"/lib/x.py", compiled("/lib/x.py")}),
+    ("what is asked for", STAT, {"include": ("/lib/x.py",)}, {"/lib/x.py", compiled("/lib/x.py")}),
+    (
+        "a source whose compiled file is excluded",
+        STAT,
+        {"exclude": ("/lib/__pycache__",)},
+        {"/lib/x.py"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("uses", "options", "kept"), [case[1:] for case in KEPT],
+                         ids=[case[0] for case in KEPT])  # fmt: skip
+def test_what_stays(
+    tmp_path: Path, uses: tuple[Use, ...], options: dict[str, object], kept: set[str]
+) -> None:
+    top = world(tmp_path / "root", "/lib/x.py")
+    assert python(built(top, {"/lib/x.py": uses}, **options)) == kept
+
+
+def test_a_source_that_a_link_leads_to_stays(tmp_path: Path) -> None:
+    top = world(tmp_path / "root", "/lib/x.py")
+    os.symlink("/lib/x.py", top / "lib/y.py")
+    assert "/lib/x.py" in python(built(top, {"/lib/x.py": STAT, "/lib/y.py": STAT}))
+
+
+def test_a_source_of_several_interpreters_stays(tmp_path: Path) -> None:
+    top = world(tmp_path / "root", "/lib/x.py")
+    other = top / "lib/__pycache__/x.cpython-39.pyc"
+    other.write_bytes(b"")
+    os.utime(other, (0, 0))
+    kept = python(built(top, {"/lib/x.py": STAT, "/lib/__pycache__/x.cpython-39.pyc": READ}))
+    assert {"/lib/x.py", compiled("/lib/x.py")} < kept
+
+
+def test_a_source_without_a_compiled_file_stays(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/lib/x.py": ""})
+    ran = trace(top, {"/lib/x.py": STAT})
+    options = BuildOptions(baseline=False, python_sources=False)
+    assert python(select(ran, Root(str(top)), options)) == {"/lib/x.py"}
