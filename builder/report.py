@@ -57,6 +57,7 @@ class BuildReport:
             "image": _image(Written(self.image, self.destination)),
             "kept": {"files": self.kept.files, "bytes": self.kept.size},
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
+            "full": {"files": self.full.files, "bytes": self.full.size},
             "reasons": reason_counts(self.selection),
             "warnings": [printable(warning) for warning in self.selection.warnings],
             **told,

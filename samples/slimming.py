@@ -105,10 +105,9 @@ def examine(sample: Sample, built: Built) -> Slimmed:
 
     :raises SampleError: what has to work everywhere did not.
     """
-    most = built.told[LEVELS[-1]]
+    full = built.told[DEFAULT]["full"]
     return Slimmed(
-        most["kept"]["files"] + most["dropped"]["files"],
-        most["kept"]["bytes"] + most["dropped"]["bytes"],
+        *(full["files"], full["bytes"]),
         compressed_size(built.full),
         {level: _examined(sample, built, level) for level in LEVELS},
         binary_size(built),

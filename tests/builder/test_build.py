@@ -268,6 +268,7 @@ def test_build_json_and_the_image(tmp_path: Path, slimtrace: Command) -> None:
     assert document == {
         "kept": {"files": 2, "bytes": 5},
         "dropped": {"files": 2, "bytes": 4},
+        "full": {"files": 4, "bytes": 9},
         "reasons": {"skeleton": 5, "touched": 3},
         "warnings": [
             "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB lets one in",
