@@ -198,12 +198,12 @@ def run_slim(image: SlimImage, port: int) -> str:
 
 def show(built: Mapping[str, Any], untraced: float, traced: float, answer: str, port: int) -> None:
     """The outcome, for people."""
-    image, kept, dropped = built["image"], built["kept"], built["dropped"]
-    files, size = kept["files"] + dropped["files"], kept["bytes"] + dropped["bytes"]
+    image, kept, full = built["image"], built["kept"], built["full"]
     rows = (
         (
             "kept",
-            f"{kept['files']:,} of {files:,} files, {amount(kept['bytes'])} of {amount(size)}",
+            f"{kept['files']:,} of {full['files']:,} files, "
+            f"{amount(kept['bytes'])} of {amount(full['bytes'])}",
         ),
         ("time", f"{traced:.2f} s traced, {untraced:.2f} s untraced: start to stop"),
         (
