@@ -199,12 +199,9 @@ def run_slim(image: SlimImage, port: int) -> str:
 def show(built: Mapping[str, Any], untraced: float, traced: float, answer: str, port: int) -> None:
     """The outcome, for people."""
     image, kept, full = built["image"], built["kept"], built["full"]
+    files = f"{kept['files']:,} of {full['files']:,} files"
     rows = (
-        (
-            "kept",
-            f"{kept['files']:,} of {full['files']:,} files, "
-            f"{amount(kept['bytes'])} of {amount(full['bytes'])}",
-        ),
+        ("kept", f"{files}, {amount(kept['bytes'])} of {amount(full['bytes'])}"),
         ("time", f"{traced:.2f} s traced, {untraced:.2f} s untraced: start to stop"),
         (
             "image",

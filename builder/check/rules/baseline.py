@@ -88,7 +88,7 @@ RULES = (
         "ca-certificates",
         everywhere(Level.WARN),
         "It trusts the usual certificate authorities.",
-        "install ca-certificates in the full image, and --include the bundle",
+        "install ca-certificates in the full image",
         _certificates,
     ),
     Rule(
