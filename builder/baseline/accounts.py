@@ -56,7 +56,7 @@ def accounts(selection: Selection, root: Root, user: tuple[int, int]) -> list[En
     uids = {0, 65534, *NONROOT, user[0], *(entry.uid for entry in entries)}
     gids = {0, 65534, *NONROOT, user[1], *(entry.gid for entry in entries)}
     users = _lines(root, _USERS, uids)
-    gids.update(int(fields[3]) for fields in map(_fields, users) if fields[3:4])
+    gids.update(int(fields[3]) for fields in map(_fields, users))
     groups = _lines(root, _GROUPS, gids)
     users = [_with_shell(line, root, selection) for line in users]
     return [*_entries(selection, root, _USERS, users), *_entries(selection, root, _GROUPS, groups)]
@@ -89,7 +89,8 @@ def _lines(root: Root, table: _Table, ids: Collection[int]) -> list[str]:
     names: set[str] = set()
     for line in [*root.text(table.path, _MOST).splitlines(), *table.own]:
         fields = _fields(line)
-        if len(fields) < 4 or not fields[2].isdecimal() or not fields[0]:
+        numbers = fields[2:4] if table is _USERS else fields[2:3]
+        if len(fields) < 4 or not all(map(str.isdecimal, numbers)) or not fields[0]:
             continue
         number = int(fields[2])
         if number in ids and number not in found and fields[0] not in names:

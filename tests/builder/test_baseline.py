@@ -146,7 +146,7 @@ def test_accounts_where_the_full_image_has_none(tmp_path: Path) -> None:
 
 
 def test_a_line_that_makes_no_sense_is_no_account(tmp_path: Path) -> None:
-    table = b"root\n:x:0:0:::\nroot:x:zero:0::/:\n\xff:x:65534:1::/:/bin/sh\n"
+    table = b"root\n:x:0:0:::\nroot:x:zero:0::/:\nroot:x:0::::/:\n\xff:x:65534:1::/:/bin/sh\n"
     there = selected(plant(tmp_path / "root", {"/app": "", "/etc/passwd": table}), "/app")
     written = b"".join(contents(there.entries["/etc/passwd"]))
     assert written.startswith(b"root:x:0:0:root:/root:/sbin/nologin\n")
