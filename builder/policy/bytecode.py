@@ -7,9 +7,11 @@ but size and time; ``m.pyc`` it loads without (importlib's SourcelessFileLoader,
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from builder.images.contents import contents
 from builder.model import Dropped, Kind, Reason
 from builder.prune import without
 from tracer.model import State, Use
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _COMPILED = re.compile(r"(?P<folder>.*)/__pycache__/(?P<name>[^/]+)\.[a-z]+-?\d+\w*\.pyc")
 _ASKED_FOR = {Reason.INCLUDED, Reason.HEALED}
+_HEADER = struct.Struct("<4x3I")  # magic number, flags, the source's time and size
+_UNCHECKED = 1
+_WORD = 0xFFFFFFFF
 _READING = {Use.READ, Use.EXEC}
 
 
@@ -46,7 +51,7 @@ def without_sources(
         entry = entries.get(source)
         if unwanted(compiled) or entry is None or entry.kind is not Kind.FILE or source in stay:
             continue
-        if not _ASKED_FOR & {*entry.reasons}:
+        if not _ASKED_FOR & {*entry.reasons} and _is_of(entries[compiled], entry):
             gone.append(Dropped(source, "what was compiled of it stands for it"))
     return without(selection, gone)
 
@@ -83,6 +88,21 @@ def _compiled(entries: Mapping[str, Entry]) -> dict[str, str]:
         for source, paths in found.items()
         if len(paths) == 1 and f"{source}c" not in entries
     }
+
+
+def _is_of(compiled: Entry, source: Entry) -> bool:
+    """Whether CPython would load this in the place of that source (PEP 552).
+
+    Of what is to be checked by its hash that is not asked: no.
+    """
+    head = next(iter(contents(compiled)), b"")[: _HEADER.size]
+    if len(head) < _HEADER.size:
+        return False
+    flags, seconds, size = _HEADER.unpack(head)
+    if flags:
+        return bool(flags == _UNCHECKED)
+    own = (source.mtime_ns // 1_000_000_000 & _WORD, source.size & _WORD)
+    return own == (seconds, size)
 
 
 def _read(trace: Trace) -> list[str]:

@@ -68,6 +68,17 @@ def test_a_real_python_loads_it(tmp_path: Path) -> None:
     assert subprocess.run(words, check=True, capture_output=True, env=env).stdout == b"7\n"
 
 
+def test_a_source_that_changed_since_stays(tmp_path: Path) -> None:
+    """What was compiled of another state of it would never be loaded beside it."""
+    top = world(tmp_path / "root", "/lib/x.py", "/lib/y.py")
+    (top / "lib/x.py").write_text("VALUE = 2  # of another size\n")
+    os.utime(top / "lib/y.py", (1, 1))
+    assert python(built(top, {"/lib/x.py": STAT, "/lib/y.py": STAT})) == {
+        *("/lib/x.py", compiled("/lib/x.py")),
+        *("/lib/y.py", compiled("/lib/y.py")),
+    }
+
+
 # summary, uses of /lib/x.py, options, what is kept of it
 KEPT = [
     ("what was read", READ, {}, {"/lib/x.py", compiled("/lib/x.py")}),
