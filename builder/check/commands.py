@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,8 @@ from tracer.console import say
 from tracer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from builder.check.check import Checked
 
 _CHECK_HELP = """
@@ -106,6 +109,8 @@ def check(
 
     platforms = parse_platforms(platform or [])
     _check_output(sarif, json=json)
+    numbers = {"--startup": startup, "--grace": grace, "--max-size": max_size}
+    _check_finite({"--ready-timeout": ready_timeout, **numbers})
     asked = Asked(
         tuple(words or ()),
         tuple(map(_words, probe or ())),
@@ -127,6 +132,13 @@ def _check_output(sarif: str | None, *, json: bool) -> None:
         raise UsageError("cannot write two documents to stdout", "name a FILE for --sarif")
     if sarif not in {None, "-"}:
         check_file(str(sarif))
+
+
+def _check_finite(numbers: Mapping[str, float | None]) -> None:
+    """:raises UsageError: one is infinite or not a number, which ``float`` reads too."""
+    for option, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise UsageError(f"cannot use {option} {number:g}: it is no finite number")
 
 
 def _words(command: str) -> tuple[str, ...]:
