@@ -190,7 +190,8 @@ def build(
         typer.Option(
             "--no-python-sources",
             help="Leave out Python sources that no run read: what was compiled of them takes their "
-            "place. Tracebacks then have no lines of code.",
+            "place. Tracebacks then have no lines of code; what is loaded by its path takes "
+            "--include.",
         ),
     ] = False,
     no_package_metadata: Annotated[

@@ -34,7 +34,13 @@ def with_busybox(
     The app starts as before; a shell is had by ``podman run --entrypoint sh``.
 
     :param program: the busybox of this machine.
+    :raises SlimtraceError: the app has something there.
     """
+    if FOLDER in selection.entries:
+        raise SlimtraceError(
+            f"cannot build the image for debugging: the app has a {FOLDER} of its own",
+            "build without --debug",
+        )
     status = os.stat(program)
     folder = Entry(FOLDER, Kind.DIRECTORY, 0o755, 0, 0, status.st_mtime_ns, reasons=(Reason.DEBUG,))
     binary = replace(folder, path=f"{FOLDER}/busybox", kind=Kind.FILE, size=status.st_size)

@@ -25,11 +25,16 @@ _LAST_PRIVILEGED = 1023
 """net.ipv4.ip_unprivileged_port_start is 1024 unless an engine lowers it (ip(7))."""
 _READING = {Use.READ, Use.EXEC, Use.LIST, Use.CHDIR}
 _CALLS = re.compile(
-    r"(?:set(?:re|res|fs)?[ug]id|setgroups)(?:32)?|chroot|pivot_root|mount|umount2?|move_mount"
+    r"(?:set(?:re|res|fs)?[ug]id|setgroups|l?chown)(?:32)?|fchownat|chroot|pivot_root|mount|umount2?|move_mount"
     r"|set(?:host|domain)name|settimeofday|clock_settime(?:64)?|stime|swapo(?:n|ff)|reboot|acct"
     r"|(?:init|finit|delete)_module|kexec(?:_file)?_load|iopl|ioperm|vhangup|quotactl(?:_fd)?"
 )
-"""Calls that need a capability for what they are made for (capabilities(7))."""
+"""Calls that need a capability for what they are made for (capabilities(7)).
+
+Not fchown, by which SQLite, as root alone, gives its journals the database's owner.
+"""
+_OF_JVMS = re.compile(r"/tmp/hsperfdata_[^/]*")  # noqa: S108 -- the image's
+"""Where each JVM tells of itself, and tidies up after others of its user."""
 
 
 class Granted(NamedTuple):
@@ -130,8 +135,8 @@ class _Sight:
         kind = self._root.kind(found.path)
         if not found.exists or kind is None:
             return False
-        if _is_temporary(os.path.dirname(found.path)):
-            return False  # as of a JVM, which tidies up after others
+        if _OF_JVMS.fullmatch(os.path.dirname(found.path)):
+            return False
         entry = self._root.entry(found.path, ())
         if Use.ATTR in path.uses and entry.uid != self._user[0]:
             return True
@@ -150,15 +155,11 @@ class _Sight:
             return may_write(_entry(folder, seen.fingerprint), *self._user)
         if f"{own.path}/".startswith(f"{RUNTIME}/"):
             return False  # it is empty there, and root's
-        if _is_temporary(own.path):
-            return True  # it is empty there, and everybody's
+        if own.path == "/tmp" or _OF_JVMS.fullmatch(own.path):  # noqa: S108 -- the image's
+            return True  # which is everybody's
         if not own.exists or self._root.kind(own.path) is not Kind.DIRECTORY:
-            return False
+            return own.path.startswith("/tmp/")  # noqa: S108 -- the image's
         return may_write(self._root.entry(own.path, ()), *self._user)
-
-
-def _is_temporary(folder: str) -> bool:
-    return f"{folder}/".startswith("/tmp/")  # noqa: S108 -- the image's
 
 
 def _entry(path: str, seen: Fingerprint) -> Entry:

@@ -62,6 +62,16 @@ def test_what_it_has_besides(tmp_path: Path) -> None:
     )
 
 
+def test_an_app_with_a_busybox_of_its_own(tmp_path: Path) -> None:
+    need("busybox")
+    top = plant(tmp_path / "root", {"/busybox": ""})
+    ran, root, options = trace(top, ["/busybox"]), Root(str(top)), BuildOptions()
+    selection = select(ran, root, options)
+    config = image_config(ran, selection, (0, 0), options, BaseConfig())
+    with pytest.raises(SlimtraceError, match="the app has a /busybox of its own"):
+        with_busybox(selection, config, find_busybox(config.architecture))
+
+
 def test_a_busybox_that_will_not_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SlimtraceError, match="there is no busybox"):

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from distroless import SETS, distroless
-from fullimage import full_image
-from parts import need, need_root
-from sample import load
-from slimming import build, trace_runs
+from slimmed import slimmed
+from slimming import DEFAULT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,19 +46,11 @@ class Slim(NamedTuple):
 
 
 @pytest.fixture
-def slim(
-    request: pytest.FixtureRequest, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> Slim:
+def slim(request: pytest.FixtureRequest, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Slim:
     """The sample's image as ``build`` makes it."""
-    need_root()
-    need("mmdebstrap", "umoci", "curl", *(("javac",) if request.param == "jvm-late" else ()))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
-    sample = load(request.param)
-    (tmp_path / "volume").mkdir()
-    volumes = [f"{tmp_path}/volume:{path}" for path in sample.volumes]
-    trace = trace_runs(sample, full_image(sample, shared / "samples"), tmp_path, volumes)
-    image = build(sample, trace, tmp_path, "closure")["image"]
-    layer = tmp_path / "closure/blobs" / image["layers"][0]["digest"].replace(":", "/")
+    with slimmed(request.param, shared, monkeypatch) as (_, built):
+        image = built.told[DEFAULT]["image"]
+    layer = built.folder / DEFAULT / "blobs" / image["layers"][0]["digest"].replace(":", "/")
     with tarfile.open(layer) as tar:
         files = {f"/{entry.name}": entry.size for entry in tar if entry.isfile()}
     return Slim(image["uncompressed"], image["size"], files)
@@ -68,7 +58,7 @@ def slim(
 
 # sample, distroless' image, whether with the packages of the sample's files, MB at most
 SMALLER = [
-    ("gunicorn-workers", "python3", False, 36.5),
+    ("gunicorn-workers", "python3", False, 30),
     ("flask-lazy", "python3", False, 33),
     ("templates", "python3", False, 27.5),
     ("home-tmp-passwd", "python3", False, 16),

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, TemplateNotFound
@@ -36,6 +35,6 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # whatever threads are at
 PLACE = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))
 ThreadingHTTPServer(PLACE, Site).serve_forever()
