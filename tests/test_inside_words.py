@@ -100,6 +100,11 @@ def test_an_image_that_says_nonsense(name: str, value: object) -> None:
         command_of(config, [], None), inside_of("oci:x", "/tree", None, config)
 
 
+def test_an_image_whose_directory_is_relative() -> None:
+    with pytest.raises(SlimtraceError, match="cannot run oci:x: its WorkingDir rel is not"):
+        inside_of("oci:x", "/tree", None, {"WorkingDir": "rel"})
+
+
 @pytest.mark.parametrize("given", [{"env": ["=x"]}, {"workdir": "here"}])
 def test_bad_words(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

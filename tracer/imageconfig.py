@@ -57,11 +57,14 @@ def inside_of(
     """The image as it is to be run: its own words, where the user says nothing else.
 
     :param env: ``NAME=VALUE``, or ``NAME`` for this machine's value, if it has one.
-    :raises UsageError: one of these is something else, or the directory is relative.
-    :raises SlimtraceError: what the image says is no string where one belongs.
+    :raises UsageError: one of these is something else, or ``workdir`` is relative.
+    :raises SlimtraceError: what the image says is no string where one belongs, or its directory is
+        relative.
     """
     place = workdir or _string(config, "WorkingDir") or "/"
     if not place.startswith("/"):
+        if not workdir:
+            raise SlimtraceError(f"cannot run {image}: its WorkingDir {place} is not absolute")
         raise UsageError(f"cannot use --workdir {place}: it is not absolute")
     return Inside(
         root=root,
