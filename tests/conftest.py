@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What starts us in the background may ignore these, and what we start would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        is_pythons = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_pythons else signal.SIG_DFL)
 
 TRACEES = os.path.join(os.path.dirname(__file__), "tracees")
 
