@@ -113,7 +113,8 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         words = " ".join(outcome.before.command)
         yield from (f"{words}: {difference}" for difference in outcome.differences)
         before, now = outcome.before, outcome.now
-        if outcome.differences and now is not None and now.user != before.user:
+        is_unexplained = bool(outcome.differences) and not verdict.lacking
+        if is_unexplained and now is not None and now.user != before.user:
             yield (
                 f"{words}: it ran as {now.user}, and as {before.user} when traced: where it needs "
                 f"that, build with --user {before.user}"
