@@ -40,7 +40,7 @@ def full_image(sample: Sample, folder: Path) -> str:
         if not layout.exists():
             _make_base(base, layout)
         _add_app(sample, layout)
-    return f"oci:{layout}:{sample.name}"
+    return f"oci:{layout}:{_tag(sample)}"
 
 
 def debian(packages: Sequence[str], tar: Path, setup: Sequence[str] = ()) -> None:
@@ -86,8 +86,8 @@ def _make_base(base: Base, layout: Path) -> None:
 def _add_app(sample: Sample, layout: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         tar = Path(name) / "app.tar"
-        image = f"{layout}:{sample.name}"
-        changed = ("--image", f"{layout}:base", "--tag", sample.name)
+        image = f"{layout}:{_tag(sample)}"
+        changed = ("--image", f"{layout}:base", "--tag", _tag(sample))
         call("umoci", "config", *changed, *_config(sample))
         tree = app_tree(sample, Path(name), layout.parent / "caches")
         if entries := sorted(os.listdir(tree)):
@@ -110,6 +110,11 @@ def app_tree(sample: Sample, folder: Path, caches: Path) -> Path:
     for path in tree.rglob("*.conf"):
         path.write_text(sample.with_port(path.read_text()))
     return tree
+
+
+def _tag(sample: Sample) -> str:
+    """Its own for each choice of ports: another process may have chosen others."""
+    return f"{sample.name}-{zlib.crc32(repr(sample).encode()):08x}"
 
 
 def _config(sample: Sample) -> Iterator[str]:
