@@ -8,9 +8,7 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
+from builder.closure.elf import elf_info, parsed
 from builder.closure.need import DEFAULT_PATH
 from builder.images.skopeo import TRANSPORTS
 from builder.model import Entry, Kind, Reason
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 FOLDER = "/busybox"
 _HINT = "install a static one for the image's architecture: Debian's busybox-static, for one"
-_MACHINES = {"x64": "x86_64", "AArch64": "aarch64"}
 _LATEST = "latest"
 
 
@@ -69,12 +66,13 @@ def find_busybox(architecture: str) -> str:
     program = os.path.realpath(found)
     try:
         with open(program, "rb") as file:
-            elf = ELFFile(file)
-            machine = _MACHINES.get(elf.get_machine_arch(), elf.get_machine_arch())
-            is_static = not any(part["p_type"] == "PT_INTERP" for part in elf.iter_segments())
-    except (OSError, ELFError) as error:
-        raise SlimtraceError(f"cannot read {program}: {error}", _HINT) from error
-    if not is_static:
+            elf = parsed(file, elf_info)
+    except OSError as error:
+        raise SlimtraceError(f"cannot read {program}: {error.strerror}", _HINT) from error
+    if elf is None:
+        raise SlimtraceError(f"cannot read {program}: it is no ELF program", _HINT)
+    machine = elf.machine.lower()
+    if elf.interpreter is not None:
         raise SlimtraceError(
             f"cannot build the image for debugging: {program} is not static", _HINT
         )

@@ -103,6 +103,11 @@ def _layered(run: Run) -> Full:
     return _of(image)
 
 
-def _of(image: FullImage) -> Full:
+def root_of(image: FullImage) -> Root:
+    """An image's root: as its layers have it, where it has layers."""
     tree = None if image.index is None else LayeredTree(image.index)
-    return Full(Root(image.root, tree=tree), BaseConfig.of(image.config))
+    return Root(image.root, tree=tree)
+
+
+def _of(image: FullImage) -> Full:
+    return Full(root_of(image), BaseConfig.of(image.config))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from builder.images.base import BaseConfig
-    from builder.model import Selection
+    from builder.model import Entry, Selection
     from builder.options import BuildOptions
     from tracer.model import Run, Trace
 
@@ -82,11 +82,16 @@ def _env(run: Run, base: Mapping[str, str], overrides: tuple[str, ...]) -> tuple
     return tuple(f"{name}={env[name]}" for name in sorted(env))
 
 
+def newest(entries: Iterable[Entry]) -> int:
+    """When the newest file was written, in nanoseconds since the epoch; 0 for none."""
+    return max((entry.mtime_ns for entry in entries if entry.kind is Kind.FILE), default=0)
+
+
 def _created(selection: Selection, source_date_epoch: int | None) -> str:
     """SOURCE_DATE_EPOCH, or the newest kept file: never the clock, which no digest survives."""
-    files = (item for item in selection.entries.values() if item.kind is Kind.FILE)
-    newest = max((item.mtime_ns // _NANO for item in files), default=0)
-    seconds = newest if source_date_epoch is None else source_date_epoch
+    seconds = source_date_epoch
+    if seconds is None:
+        seconds = newest(selection.entries.values()) // _NANO
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
         raise UsageError(f"cannot make an image of {seconds} seconds since 1970: no date has them")
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,9 +10,8 @@ from builder.check.facts import Asked, Facts
 from builder.check.finding import Finding, Status
 from builder.check.measure import How, measured
 from builder.check.registry import rules_for
+from builder.full import root_of
 from builder.images.holds import entries_of
-from builder.images.layered import LayeredTree
-from builder.images.root import Root
 from builder.sources.full import open_image, stored_size
 from builder.sources.platforms import own_platform
 from builder.verify.stopping import tidily_stopped
@@ -78,8 +77,7 @@ def check(
 
 
 def _facts(text: str, image: FullImage, asked: Asked) -> Facts:
-    tree = None if image.index is None else LayeredTree(image.index)
-    root = Root(image.root, tree=tree)
+    root = root_of(image)
     entries = entries_of(root)
     if not entries:
         raise SlimtraceError(f"cannot check {text}: there is nothing in it")

@@ -65,7 +65,7 @@ class ElfFiles:
                 if file.read(len(MAGIC)) != MAGIC:
                     return None
                 file.seek(0)
-                return parsed(file, _info)
+                return parsed(file, elf_info)
         except SlimtraceError:
             return None
 
@@ -93,7 +93,8 @@ def read_only_data(elf: Any) -> list[tuple[int, int]]:
     ]
 
 
-def _info(elf: Any) -> ElfInfo:
+def elf_info(elf: Any) -> ElfInfo:
+    """What an ELFFile says."""
     interpreter: str | None = None
     tags: dict[str, list[str]] = {}
     segments: Iterable[Any] = elf.iter_segments()

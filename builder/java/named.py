@@ -6,10 +6,9 @@ import io
 import re
 import struct
 import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
-from builder.closure.rules.java_classes import required_modules
+from builder.closure.rules.java_classes import BROKEN_JAR, required_modules
 from builder.model import Kind
 from tracer.errors import SlimtraceError
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _JARS = (".jar", ".war", ".ear")
 _MOST = 64 << 20
 """Bytes of one class or of a jar within a jar."""
-
-_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 def required(root: Root, entries: Iterable[Entry]) -> frozenset[str]:
@@ -65,7 +62,7 @@ def _classes(root: Root, entries: Iterable[Entry]) -> Iterator[tuple[str, bytes]
             try:
                 with root.open(entry.path) as file, zipfile.ZipFile(file) as jar:
                     yield from _of_jar(jar, inner=True)
-            except (SlimtraceError, OSError, struct.error, *_BROKEN):
+            except (SlimtraceError, OSError, struct.error, *BROKEN_JAR):
                 continue
 
 
@@ -81,5 +78,5 @@ def _of_jar(jar: zipfile.ZipFile, *, inner: bool) -> Iterator[tuple[str, bytes]]
             elif inner:
                 with zipfile.ZipFile(io.BytesIO(content)) as below:
                     yield from _of_jar(below, inner=False)
-        except _BROKEN:
+        except BROKEN_JAR:
             continue

@@ -6,11 +6,12 @@ but size and time; ``m.pyc`` it loads without (importlib's SourcelessFileLoader,
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from builder.closure.rules.python.twins import CACHE
+from builder.closure.rules.python.twins import source as source_of
 from builder.images.contents import contents
 from builder.model import Dropped, Kind, Reason
 from builder.prune import without
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from builder.model import Entry, Selection
     from tracer.model import Trace
 
-_COMPILED = re.compile(r"(?P<folder>.*)/__pycache__/(?P<name>[^/]+)\.[a-z]+-?\d+\w*\.pyc")
+_WHY = "what was compiled of it stands for it"
 _ASKED_FOR = {Reason.INCLUDED, Reason.HEALED}
 _HEADER = struct.Struct("<4x3I")  # magic number, flags, the source's time and size
 _UNCHECKED = 1
@@ -52,20 +53,21 @@ def without_sources(
         if unwanted(compiled) or entry is None or entry.kind is not Kind.FILE or source in stay:
             continue
         if not _ASKED_FOR & {*entry.reasons} and _is_of(entries[compiled], entry):
-            gone.append(Dropped(source, "what was compiled of it stands for it"))
+            gone.append(Dropped(source, _WHY))
     return without(selection, gone)
 
 
 def in_place_of_sources(selection: Selection) -> Selection:
-    """The selection with what was compiled of sources that are not in it in their places.
+    """The selection with what was compiled of the sources that were left out in their places.
 
     After all that reads the full image, which has nothing there.
     """
     entries = selection.entries
+    left_out = {item.path for item in selection.dropped if item.why == _WHY}
     moved = {
         f"{source}c": compiled
         for source, compiled in _compiled(entries).items()
-        if source not in entries
+        if source in left_out
     }
     there = {place: replace(entries[path], path=place) for place, path in moved.items()}
     gone = [Dropped(path, f"it is at {place}") for place, path in moved.items()]
@@ -80,9 +82,8 @@ def _compiled(entries: Mapping[str, Entry]) -> dict[str, str]:
     """
     found: dict[str, list[str]] = {}
     for path, entry in entries.items():
-        match = _COMPILED.fullmatch(path)
-        if match is not None and entry.kind is Kind.FILE:
-            found.setdefault(f"{match['folder']}/{match['name']}.py", []).append(path)
+        if entry.kind is Kind.FILE and path.endswith(".pyc") and f"/{CACHE}/" in path:
+            found.setdefault(source_of(path), []).append(path)
     return {
         source: paths[0]
         for source, paths in found.items()

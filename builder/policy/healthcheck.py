@@ -16,23 +16,27 @@ _SHELL = "/bin/sh"
 
 
 def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -> Selection:
-    """The selection with a warning where its healthcheck's program is not in it.
+    """The selection with a warning where its healthcheck's program is not in it."""
+    words = healthcheck_command(config.healthcheck)
+    env = dict(word.split("=", 1) for word in config.env)
+    if not words or _holds(selection, root, words[0], env.get("PATH", DEFAULT_PATH)):
+        return selection
+    warning = (
+        f"the healthcheck runs {words[0]}, which is not in the image: trace it, as in slimtrace "
+        f"run --exec-in {shlex.quote(shlex.join(words))}; or build with --no-healthcheck"
+    )
+    return replace(selection, warnings=(*selection.warnings, warning))
+
+
+def healthcheck_command(healthcheck: object) -> tuple[str, ...]:
+    """What a Healthcheck runs; nothing where it says nothing.
 
     ``Test`` is ``["CMD", PROGRAM, …]`` or ``["CMD-SHELL", COMMAND]`` (moby image/spec v1.3).
     """
-    words = config.healthcheck.get("Test") if config.healthcheck else None
+    words = healthcheck.get("Test") if isinstance(healthcheck, dict) else None
     if not isinstance(words, list) or len(words) < 2 or not all(isinstance(w, str) for w in words):
-        return selection
-    program = words[1] if words[0] == "CMD" else _SHELL
-    env = dict(word.split("=", 1) for word in config.env)
-    if _holds(selection, root, program, env.get("PATH", DEFAULT_PATH)):
-        return selection
-    command = shlex.join(words[1:]) if words[0] == "CMD" else shlex.join([_SHELL, "-c", words[1]])
-    warning = (
-        f"the healthcheck runs {program}, which is not in the image: trace it, as in slimtrace run "
-        f"--exec-in {shlex.quote(command)}; or build with --no-healthcheck"
-    )
-    return replace(selection, warnings=(*selection.warnings, warning))
+        return ()
+    return tuple(words[1:]) if words[0] == "CMD" else (_SHELL, "-c", words[1])
 
 
 def _holds(selection: Selection, root: Root, program: str, path: str) -> bool:

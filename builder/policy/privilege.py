@@ -25,7 +25,8 @@ _LAST_PRIVILEGED = 1023
 """net.ipv4.ip_unprivileged_port_start is 1024 unless an engine lowers it (ip(7))."""
 _READING = {Use.READ, Use.EXEC, Use.LIST, Use.CHDIR}
 _CALLS = re.compile(
-    r"(?:set(?:re|res|fs)?[ug]id|setgroups|l?chown)(?:32)?|fchownat|chroot|pivot_root|mount|umount2?|move_mount"
+    r"(?:set(?:re|res|fs)?[ug]id|setgroups|l?chown)(?:32)?|fchownat"
+    r"|chroot|pivot_root|mount|umount2?|move_mount"
     r"|set(?:host|domain)name|settimeofday|clock_settime(?:64)?|stime|swapo(?:n|ff)|reboot|acct"
     r"|(?:init|finit|delete)_module|kexec(?:_file)?_load|iopl|ioperm|vhangup|quotactl(?:_fd)?"
 )

@@ -6,16 +6,15 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder.full import full_image
+from builder.full import full_image, root_of
 from builder.images.holds import entries_of
-from builder.images.layered import LayeredTree
-from builder.images.root import Root
 from builder.options import BuildOptions
 from builder.pipeline import plan
+from builder.runconfig import newest
 from builder.sbom.gather import gather
 from builder.sbom.subject import named, subject
 from builder.sbom.sums import Sums
-from builder.sbom.write import facts_of, newest
+from builder.sbom.write import facts_of
 from builder.sources.full import open_image
 from builder.sources.references import parse_source
 from tracer.errors import SlimtraceError
@@ -69,8 +68,7 @@ def facts_of_image(text: str, traces: Sequence[str], where: Where) -> Facts:
     full = full_image(read_trace(traces), where.image).root if traces else None
     become_root()
     opened = open_image(text)
-    tree = None if opened.index is None else LayeredTree(opened.index)
-    root = Root(opened.root, tree=tree)
+    root = root_of(opened)
     entries = entries_of(root)
     if not entries:
         raise SlimtraceError(f"cannot describe {text}: there is nothing in it")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from builder.images.outputs import check_file, replacing
-from builder.model import Kind
+from builder.runconfig import newest
 from builder.sbom.document import render
 from builder.sbom.format import Format
 from builder.sbom.gather import gather
@@ -83,8 +83,3 @@ def write_sboms(sboms: Iterable[Sbom]) -> None:
     for sbom in sboms:
         with replacing(sbom.path) as file:
             file.write(sbom.data)
-
-
-def newest(entries: Iterable[Entry]) -> int:
-    """When the newest file was written, in nanoseconds since the epoch; 0 for none."""
-    return max((entry.mtime_ns for entry in entries if entry.kind is Kind.FILE), default=0)

@@ -116,6 +116,24 @@ def test_a_source_of_several_interpreters_stays(tmp_path: Path) -> None:
     assert {"/lib/x.py", compiled("/lib/x.py")} < kept
 
 
+def test_an_optimized_twin_is_the_modules_too(tmp_path: Path) -> None:
+    """One of two that were compiled of a source cannot stand for it; alone it can."""
+    top = world(tmp_path / "root", "/lib/x.py")
+    plain = compiled("/lib/x.py")
+    optimized = plain.replace(".pyc", ".opt-1.pyc")
+    py_compile.compile(f"{top}/lib/x.py", f"{top}{optimized}", "/lib/x.py", doraise=True)
+    both = {"/lib/x.py", plain, optimized}
+    assert python(built(top, {"/lib/x.py": STAT, optimized: READ})) == both
+    (top / plain[1:]).unlink()
+    assert python(built(top, {"/lib/x.py": STAT, optimized: READ})) == {"/lib/x.pyc"}
+
+
+def test_what_was_compiled_of_no_source_stays_where_nothing_loads_it(tmp_path: Path) -> None:
+    top = world(tmp_path / "root", "/lib/x.py")
+    (top / "lib/x.py").unlink()
+    assert python(built(top, {compiled("/lib/x.py"): READ})) == {compiled("/lib/x.py")}
+
+
 def test_a_source_without_a_compiled_file_stays(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/lib/x.py": ""})
     ran = trace(top, {"/lib/x.py": STAT})

@@ -49,11 +49,11 @@ class Listener:
         return not inner.is_loopback
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else self.where
-
-    @property
-    def where(self) -> str:
-        return f"{self.address}:{self.port}"
+        return (
+            f"[{self.address}]:{self.port}"
+            if ":" in self.address
+            else f"{self.address}:{self.port}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

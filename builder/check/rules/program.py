@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from builder.check.platforms import Platform
 from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds, only, skipped
 from builder.check.running import why_not_run
+from builder.policy.healthcheck import healthcheck_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from builder.check.facts import Facts
 
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
-_SHELL = "/bin/sh"
 
 
 def _runs(facts: Facts, _: Platform) -> Verdict:
@@ -40,24 +38,14 @@ def _is_exec_form(facts: Facts, _: Platform) -> Verdict:
 
 
 def _probes(facts: Facts, _: Platform) -> Verdict:
-    probes = [*_healthcheck(facts), *facts.asked.probes]
+    healthcheck = healthcheck_command(facts.run.get("Healthcheck"))
+    probes = [*([healthcheck] if healthcheck else []), *facts.asked.probes]
     if not probes:
         return skipped("it has no health check, and no --probe was named")
     causes = [why for words in probes if (why := why_not_run(facts, words[0])) is not None]
     if causes:
         return breaks("; ".join(causes))
     return holds("there are " + ", ".join(dict.fromkeys(words[0] for words in probes)))
-
-
-def _healthcheck(facts: Facts) -> Iterator[tuple[str, ...]]:
-    """``Test`` is ``["CMD", PROGRAM, …]`` or ``["CMD-SHELL", COMMAND]`` (moby image/spec v1.3)."""
-    found = facts.run.get("Healthcheck")
-    words = found.get("Test") if isinstance(found, dict) else None
-    if isinstance(words, list) and len(words) > 1 and all(isinstance(word, str) for word in words):
-        if words[0] == "CMD":
-            yield tuple(words[1:])
-        elif words[0] == "CMD-SHELL":
-            yield (_SHELL, "-c", words[1])
 
 
 def _architecture(facts: Facts, _: Platform) -> Verdict:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from builder.closure.need import Need
 from builder.closure.rule import Rule
-from builder.closure.rules.java_classes import named_classes
+from builder.closure.rules.java_classes import BROKEN_JAR, named_classes
 from builder.images.walk import files_below
 from builder.model import Kind, Reason
 from tracer.errors import SlimtraceError
@@ -140,9 +139,7 @@ def _manifest(world: World, path: str) -> str:
             names = (name for name in jar.namelist() if name.upper() == "META-INF/MANIFEST.MF")
             with jar.open(next(names)) as manifest:
                 content = manifest.read(_MOST_MANIFEST)
-    except (SlimtraceError, OSError, EOFError, StopIteration):
-        return ""
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError):
+    except (SlimtraceError, OSError, StopIteration, *BROKEN_JAR):
         return ""
     lines = content.decode("utf-8", "surrogateescape")
     return re.sub(r"(?:\r\n|\r|\n) ", "", lines)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
+import zipfile
+import zlib
 
 MAGIC = b"\xca\xfe\xba\xbe"
+BROKEN_JAR = (
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError),
+)
+"""What zipfile raises of a jar that is damaged, encrypted or packed in an unknown way."""
 
 _UTF8, _LONG, _DOUBLE, _CLASS, _STRING, _MODULE = 1, 5, 6, 7, 8, 19
 _SIZES = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4}

@@ -14,7 +14,7 @@ _FROZEN = (
 _FILE = re.compile(
     rf"/python3\.(?P<minor>\d+)t?/(?:{'|'.join(_FROZEN)})\.py$"
     rf"|/python3\.(?P<cached>\d+)t?/(?:importlib/)?__pycache__"
-    rf"/(?P<name>{'|'.join(name.rpartition('/')[2] for name in _FROZEN)})\.cpython-[^/]*\.pyc$"
+    rf"/(?:{'|'.join(name.rpartition('/')[2] for name in _FROZEN)})\.cpython-[^/]*\.pyc$"
 )
 _FIRST = 11
 
