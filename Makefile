@@ -19,7 +19,7 @@ demo: $(READY)  ## trace the sample app, build its slim image, run it
 test: $(READY)  ## lint and run all tests, with the real programs they use
 	@tests/install-parts
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m compileall -q slimtrace.py tracer builder  # else each of a thousand starts may
+	@$(BIN)/python -m compileall -q slimtrace tracer builder  # else each of a thousand starts may
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-aarch64: $(READY)  ## a real run on aarch64, emulated: downloads 60 MB, takes minutes
@@ -28,7 +28,8 @@ test-aarch64: $(READY)  ## a real run on aarch64, emulated: downloads 60 MB, tak
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check . $(SCRIPTS)
 	$(BIN)/ruff format --check . $(SCRIPTS)
-	$(BIN)/mypy
+	$(BIN)/mypy  # the package, by its links to tracer/ and builder/
+	$(BIN)/mypy tests samples benchmarks
 	$(BIN)/mypy --scripts-are-modules $(SCRIPTS)
 
 bench: $(READY)  ## what tracing costs, beside strace

@@ -31,8 +31,8 @@ compileall.compile_file(slimtrace.__file__, quiet=1)
 every start where PYTHONDONTWRITEBYTECODE is set."""
 _FILTER = """
 import platform
-from tracer.kernel import bpf
-from tracer.syscalls import tables
+from slimtrace.tracer.kernel import bpf
+from slimtrace.tracer.syscalls import tables
 code = bpf.program(tables.verdicts(tables.stopped_calls(platform.machine())))
 """
 
@@ -76,9 +76,9 @@ class Slimtrace:
             "its site-packages": ["-I", "-c", "pass"],
             "its environment": ["-c", "pass"],
             "import typer": ["-c", "import typer"],
-            "import slimtrace": ["-c", "import slimtrace"],
-            "import what run needs": ["-c", "import slimtrace, tracer.run"],
-            "make the filter": ["-c", f"import slimtrace, tracer.run\n{_FILTER}"],
+            "import slimtrace": ["-c", "import slimtrace.main"],
+            "import what run needs": ["-c", "import slimtrace.main, slimtrace.tracer.run"],
+            "make the filter": ["-c", f"import slimtrace.main, slimtrace.tracer.run\n{_FILTER}"],
         }
         return {name: [self.python, *arguments] for name, arguments in steps.items()}
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.folders import as_traced
-from builder.images.root import parents
-from builder.model import Entry, Kind, Reason
+from slimtrace.builder.folders import as_traced
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Entry, Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.images.root import Root
-    from builder.model import Selection
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
 
 
 def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> Selection:

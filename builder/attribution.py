@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from builder.model import Dropped
-from tracer.model import State, Use
+from slimtrace.builder.model import Dropped
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tracer.model import ProcessImage, Run, Trace, TracedPath
+    from slimtrace.tracer.model import ProcessImage, Run, Trace, TracedPath
 
 _NAMED = 3
 

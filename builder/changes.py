@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from tracer.model import Use
+from slimtrace.tracer.model import Use
 
 if TYPE_CHECKING:
-    from builder.images.root import Resolved, Root
-    from tracer.model import Fingerprint, TracedPath
+    from slimtrace.builder.images.root import Resolved, Root
+    from slimtrace.tracer.model import Fingerprint, TracedPath
 
 
 def follows(traced: TracedPath) -> bool:

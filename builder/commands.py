@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from builder.model import Keep, Zones
-from builder.options import BuildOptions
-from builder.sbom.format import Format  # noqa: TC001 -- typer looks at it
-from builder.sbom.words import sbom_words
-from builder.sizes import human
-from tracer.console import say, warn
-from tracer.errors import UsageError
+from slimtrace.builder.model import Keep, Zones
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.sbom.format import Format  # noqa: TC001 -- typer looks at it
+from slimtrace.builder.sbom.words import sbom_words
+from slimtrace.builder.sizes import human
+from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from builder.report import BuildReport, Written
-    from builder.sbom.write import Sbom
+    from slimtrace.builder.report import BuildReport, Written
+    from slimtrace.builder.sbom.write import Sbom
 
 _BUILD_HELP = """
 Examples:
@@ -226,10 +226,10 @@ def build(
 ) -> None:
     """Build the image that holds what the traces saw, what that needs to load, and no more."""
     options = build_options(locals())
-    from builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
 
     if options.jlink:
-        from builder.java.observe import observe  # noqa: PLC0415 -- for Java alone
+        from slimtrace.builder.java.observe import observe  # noqa: PLC0415 -- for Java alone
 
         observe(traces, options)
     report = build_image(traces, output, options)

@@ -8,15 +8,15 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.closure.elf import elf_info, parsed
-from builder.closure.need import DEFAULT_PATH
-from builder.images.skopeo import TRANSPORTS
-from builder.model import Entry, Kind, Reason
-from builder.runconfig import ARCHITECTURES
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.elf import elf_info, parsed
+from slimtrace.builder.closure.need import DEFAULT_PATH
+from slimtrace.builder.images.skopeo import TRANSPORTS
+from slimtrace.builder.model import Entry, Kind, Reason
+from slimtrace.builder.runconfig import ARCHITECTURES
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from builder.model import ImageConfig, Selection
+    from slimtrace.builder.model import ImageConfig, Selection
 
 FOLDER = "/busybox"
 _HINT = "install a static one for the image's architecture: Debian's busybox-static, for one"

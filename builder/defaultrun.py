@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
-    from tracer.model import Run, Trace
+    from slimtrace.tracer.model import Run, Trace
 
 
 def default_run(trace: Trace, number: int) -> Run:

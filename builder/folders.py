@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.images.root import parents
-from builder.model import Kind
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.model import Selection
-    from tracer.model import Fingerprint
+    from slimtrace.builder.model import Selection
+    from slimtrace.tracer.model import Fingerprint
 
 
 def as_traced(selection: Selection, traced: Mapping[str, Fingerprint], *, live: bool) -> Selection:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.defaultrun import no_run
-from builder.images.base import BaseConfig
-from builder.images.layered import LayeredTree
-from builder.images.root import Root
-from builder.sources.full import open_image
-from tracer.errors import SlimtraceError
-from tracer.rootless import become_root
+from slimtrace.builder.defaultrun import no_run
+from slimtrace.builder.images.base import BaseConfig
+from slimtrace.builder.images.layered import LayeredTree
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.sources.full import open_image
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rootless import become_root
 
 if TYPE_CHECKING:
-    from builder.sources.full import FullImage
-    from tracer.model import Run, Trace
+    from slimtrace.builder.sources.full import FullImage
+    from slimtrace.tracer.model import Run, Trace
 
 
 _ELSEWHERE = "if it lies elsewhere now, name it with --image"

@@ -10,16 +10,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder.closure.expand import Wanted
-from builder.model import Dropped, Kind, Reason
-from builder.outside import KERNEL, is_kernels
-from builder.prune import without
+from slimtrace.builder.closure.expand import Wanted
+from slimtrace.builder.model import Dropped, Kind, Reason
+from slimtrace.builder.outside import KERNEL, is_kernels
+from slimtrace.builder.prune import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.images.root import Root
-    from builder.model import Selection
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
 
 _WILD = re.compile(r"[*?\[]")
 

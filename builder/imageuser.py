@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.attribution import attribute
-from builder.baseline.accounts import NONROOT
-from builder.defaultrun import default_run
-from builder.policy.privilege import Granted, needs_of_privilege
-from tracer.errors import UsageError
+from slimtrace.builder.attribution import attribute
+from slimtrace.builder.baseline.accounts import NONROOT
+from slimtrace.builder.defaultrun import default_run
+from slimtrace.builder.policy.privilege import Granted, needs_of_privilege
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
-    from builder.options import BuildOptions
-    from tracer.model import Run, Trace
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.options import BuildOptions
+    from slimtrace.tracer.model import Run, Trace
 
 _MOST = 1 << 24  # bytes of a table of users or groups, as a run in an image reads them
 _LAST_ID = (1 << 32) - 2  # the one after it means none (chown(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from builder.model import Keep
+from slimtrace.builder.model import Keep
 
 
 @dataclass(frozen=True, slots=True)

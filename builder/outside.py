@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.model import Run
+    from slimtrace.tracer.model import Run
 
 KERNEL = ("/proc", "/sys", "/dev")
 RUNTIME = "/run"

@@ -7,51 +7,51 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.attribution import attribute
-from builder.baseline.add import add_baseline
-from builder.baseline.files import Case, baseline_files
-from builder.baseline.parts import parts_of
-from builder.closure.expand import Wanted, expand
-from builder.closure.need import Surroundings
-from builder.closure.rules import rules_of
-from builder.debug import debug_destination, find_busybox, with_busybox
-from builder.folders import as_traced
-from builder.full import full_image
-from builder.globs import compile_glob, exclude, include
-from builder.images.config import make_image
-from builder.images.contents import contents
-from builder.images.destination import parse_destination
-from builder.images.layer import write_layer
-from builder.images.skopeo import REGISTRY
-from builder.imageuser import choose_user
-from builder.java.link import link_java
-from builder.metadata.add import add_package_metadata
-from builder.model import Reason
-from builder.policy.access import check_access, grant_read
-from builder.policy.bytecode import in_place_of_sources, without_sources
-from builder.policy.healthcheck import warn_of_healthcheck
-from builder.policy.secrets import find_secrets, leave_out_secrets
-from builder.policy.skeleton import add_skeleton
-from builder.report import BuildReport, Written, kept_totals
-from builder.runconfig import image_config
-from builder.sbom.embed import embed_sboms
-from builder.sbom.sums import Sums
-from builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
-from builder.selection import pick, settle
-from builder.words import check_options
-from builder.written import files_changed, folders_written, give_folders, warn_of_writes
-from tracer.tracefile.reader import read_trace
+from slimtrace.builder.attribution import attribute
+from slimtrace.builder.baseline.add import add_baseline
+from slimtrace.builder.baseline.files import Case, baseline_files
+from slimtrace.builder.baseline.parts import parts_of
+from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.rules import rules_of
+from slimtrace.builder.debug import debug_destination, find_busybox, with_busybox
+from slimtrace.builder.folders import as_traced
+from slimtrace.builder.full import full_image
+from slimtrace.builder.globs import compile_glob, exclude, include
+from slimtrace.builder.images.config import make_image
+from slimtrace.builder.images.contents import contents
+from slimtrace.builder.images.destination import parse_destination
+from slimtrace.builder.images.layer import write_layer
+from slimtrace.builder.images.skopeo import REGISTRY
+from slimtrace.builder.imageuser import choose_user
+from slimtrace.builder.java.link import link_java
+from slimtrace.builder.metadata.add import add_package_metadata
+from slimtrace.builder.model import Reason
+from slimtrace.builder.policy.access import check_access, grant_read
+from slimtrace.builder.policy.bytecode import in_place_of_sources, without_sources
+from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
+from slimtrace.builder.policy.secrets import find_secrets, leave_out_secrets
+from slimtrace.builder.policy.skeleton import add_skeleton
+from slimtrace.builder.report import BuildReport, Written, kept_totals
+from slimtrace.builder.runconfig import image_config
+from slimtrace.builder.sbom.embed import embed_sboms
+from slimtrace.builder.sbom.sums import Sums
+from slimtrace.builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
+from slimtrace.builder.selection import pick, settle
+from slimtrace.builder.words import check_options
+from slimtrace.builder.written import files_changed, folders_written, give_folders, warn_of_writes
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from builder.images.destination import Destination
-    from builder.images.root import Root
-    from builder.imageuser import ImageUser
-    from builder.model import Entry, Image, ImageConfig, Selection
-    from builder.options import BuildOptions
-    from builder.sbom.write import Sbom
-    from tracer.model import Trace
+    from slimtrace.builder.images.destination import Destination
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.imageuser import ImageUser
+    from slimtrace.builder.model import Entry, Image, ImageConfig, Selection
+    from slimtrace.builder.options import BuildOptions
+    from slimtrace.builder.sbom.write import Sbom
+    from slimtrace.tracer.model import Trace
 
 
 def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:
@@ -147,7 +147,7 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
     debug = None if aside is None or inspected is None else _write(inspected, aside)
     write_sboms(sboms)
     if sboms and destination.startswith(REGISTRY):
-        from builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
+        from slimtrace.builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
 
         sboms = attach(image, destination, sboms)
     warnings = (*planned.warnings, *selection.warnings, *to.warnings)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.images.root import parents
-from builder.model import Reason
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.model import Dropped, Selection
+    from slimtrace.builder.model import Dropped, Selection
 
 
 def without(

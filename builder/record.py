@@ -10,14 +10,14 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from builder.model import Keep
-from builder.options import BuildOptions
-from tracer.errors import SlimtraceError
+from slimtrace.builder.model import Keep
+from slimtrace.builder.options import BuildOptions
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.model import Run
+    from slimtrace.tracer.model import Run
 
 _PLACES = frozenset({"tag", "image", "sbom", "debug"})
 """Options that say where something lies, not what is in the image."""

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from builder.images.live import Totals
-from builder.model import Kind
+from slimtrace.builder.images.live import Totals
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from builder.model import Image, Selection
-    from builder.sbom.write import Sbom
+    from slimtrace.builder.model import Image, Selection
+    from slimtrace.builder.sbom.write import Sbom
 
 
 class Written(NamedTuple):

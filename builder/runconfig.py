@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from builder.closure.need import DEFAULT_PATH
-from builder.defaultrun import default_run
-from builder.model import ImageConfig, Kind
-from builder.record import write_record
-from builder.words import pairs, port
-from tracer.errors import UsageError
+from slimtrace.builder.closure.need import DEFAULT_PATH
+from slimtrace.builder.defaultrun import default_run
+from slimtrace.builder.model import ImageConfig, Kind
+from slimtrace.builder.record import write_record
+from slimtrace.builder.words import pairs, port
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from builder.images.base import BaseConfig
-    from builder.model import Entry, Selection
-    from builder.options import BuildOptions
-    from tracer.model import Run, Trace
+    from slimtrace.builder.images.base import BaseConfig
+    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.builder.options import BuildOptions
+    from slimtrace.tracer.model import Run, Trace
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """uname(2)'s machine → GOARCH."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from builder.changes import difference, follows
-from builder.closure.expand import Wanted
-from builder.model import Dropped, Kind, Reason
-from builder.outside import is_in_volume, is_kernels, volumes_of, why_outside
-from tracer.errors import SlimtraceError
-from tracer.model import State, Use
+from slimtrace.builder.changes import difference, follows
+from slimtrace.builder.closure.expand import Wanted
+from slimtrace.builder.model import Dropped, Kind, Reason
+from slimtrace.builder.outside import is_in_volume, is_kernels, volumes_of, why_outside
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from builder.globs import Glob
-    from builder.images.root import Resolved, Root
-    from builder.model import Selection
-    from tracer.model import Fingerprint, Trace, TracedPath
+    from slimtrace.builder.globs import Glob
+    from slimtrace.builder.images.root import Resolved, Root
+    from slimtrace.builder.model import Selection
+    from slimtrace.tracer.model import Fingerprint, Trace, TracedPath
 
 _NAMED = 5
 """How many paths a message names before it only counts."""

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from builder.commands import build, build_options, tell_build
-from builder.verify.commands import tell, verify
-from builder.verify.tracing import tracing
-from tracer.console import warn
-from tracer.errors import SlimtraceError
-from tracer.tracefile.reader import read_trace
+from slimtrace.builder.commands import build, build_options, tell_build
+from slimtrace.builder.verify.commands import tell, verify
+from slimtrace.builder.verify.tracing import tracing
+from slimtrace.tracer.console import warn
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.options import BuildOptions
+    from slimtrace.builder.options import BuildOptions
 
 _HELP = """Trace COMMAND, build its slim image, verify it there, and add what is missing.
 
@@ -106,8 +106,8 @@ def _checked(given: dict[str, Any]) -> BuildOptions:
 
     :raises UsageError: it makes no sense.
     """
-    from builder.images.destination import parse_destination  # noqa: PLC0415 -- as below
-    from builder.words import check_options  # noqa: PLC0415
+    from slimtrace.builder.images.destination import parse_destination  # noqa: PLC0415 -- as below
+    from slimtrace.builder.words import check_options  # noqa: PLC0415
 
     words = {**given, **dict.fromkeys((*_OF_THE_RUN, "image"))}  # that is where it runs
     if given["image"] is not None:
@@ -120,8 +120,8 @@ def _checked(given: dict[str, Any]) -> BuildOptions:
 
 def _build(given: dict[str, Any], build_options: BuildOptions) -> None:
     """:raises typer.Exit: with 1 where the image is not verified."""
-    from builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
-    from builder.verify.loop import VerifyOptions, build_verified  # noqa: PLC0415
+    from slimtrace.builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.verify.loop import VerifyOptions, build_verified  # noqa: PLC0415
 
     rerun = tracing(
         given["env"] or (),
@@ -131,7 +131,7 @@ def _build(given: dict[str, Any], build_options: BuildOptions) -> None:
         read_only=given["read_only"],
     )
     if build_options.jlink:
-        from builder.java.observe import observe  # noqa: PLC0415 -- for Java alone
+        from slimtrace.builder.java.observe import observe  # noqa: PLC0415 -- for Java alone
 
         observe([given["trace"]], build_options, given["env"] or (), given["volume"] or ())
     options = VerifyOptions(not given["no_heal"], tuple(given["ignore"] or ()))

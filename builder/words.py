@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from builder.closure.rules import rules_of
-from tracer.errors import UsageError
+from slimtrace.builder.closure.rules import rules_of
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.options import BuildOptions
+    from slimtrace.builder.options import BuildOptions
 
 _SIGNALS = frozenset(
     {

@@ -6,18 +6,18 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.closure.expand import Wanted
-from builder.model import Kind, Reason
-from builder.outside import is_bytecode, why_outside
-from builder.policy.access import may_write
-from tracer.model import State, Use
+from slimtrace.builder.closure.expand import Wanted
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.outside import is_bytecode, why_outside
+from slimtrace.builder.policy.access import may_write
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.images.root import Root
-    from builder.model import Entry, Selection
-    from tracer.model import Trace
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.tracer.model import Trace
 
 _NAMED = 5
 _CHANGES = {Use.WRITE, Use.CREATE, Use.DELETE}

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tracer.errors import SlimtraceError
-from tracer.sandbox import Sandbox
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

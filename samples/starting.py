@@ -16,11 +16,11 @@ from urllib.parse import urljoin
 from containers import podman, working_flags
 from fullimage import SampleError
 
-from tracer.drive.checks import check_not_ready, why_not
-from tracer.drive.ready import Delay, Line, parse_ready
-from tracer.drive.requests import address_of, get, target_of
-from tracer.errors import SlimtraceError
-from tracer.view import HERE
+from slimtrace.tracer.drive.checks import check_not_ready, why_not
+from slimtrace.tracer.drive.ready import Delay, Line, parse_ready
+from slimtrace.tracer.drive.requests import address_of, get, target_of
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.view import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sample import Sample, TracedRun
 
-    from tracer.drive.ready import Ready
+    from slimtrace.tracer.drive.ready import Ready
 
     Inside = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 

@@ -17,8 +17,8 @@ from fullimage import SampleError, call
 from starting import PATIENCE, Started, in_podman, serve
 from volumes import empty_volumes
 
-from tracer.drive.ready import Delay, parse_ready
-from tracer.sandbox import Sandbox
+from slimtrace.tracer.drive.ready import Delay, parse_ready
+from slimtrace.tracer.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,7 +17,7 @@ from parts import missing, need  # noqa: E402
 from registry import serving  # noqa: E402
 from traces import Traced, environment, grow, run_slimtrace, show  # noqa: E402
 
-from tracer.engines.choose import AUTO, ENGINES  # noqa: E402
+from slimtrace.tracer.engines.choose import AUTO, ENGINES  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,7 +123,7 @@ def unprivileged() -> tuple[str, ...]:
     bare = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     reading = (*bare, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for words in (bare, reading):
-        tried = [*words, sys.executable, "-c", "import slimtrace, ssl"]
+        tried = [*words, sys.executable, "-c", "import slimtrace.main, ssl"]
         if subprocess.run(tried, check=False, cwd="/", capture_output=True).returncode == 0:
             return words
     return missing("an interpreter that other users may run")

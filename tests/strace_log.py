@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
-from tracer.paths import join
+from slimtrace.tracer.paths import join
 
 TRACED = "%file,bind,connect,fchdir,fork,vfork,clone,clone3"
 

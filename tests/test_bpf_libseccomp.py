@@ -13,8 +13,8 @@ import pytest
 from bpf_machine import run
 from parts import missing
 
-from tracer.kernel import bpf
-from tracer.syscalls import tables
+from slimtrace.tracer.kernel import bpf
+from slimtrace.tracer.syscalls import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,12 +10,12 @@ import pytest
 from roots import ACCOUNTS
 from traces import fails, run_slimtrace
 
-from tracer import tracee
-from tracer.errors import SlimtraceError, UsageError
-from tracer.imageconfig import command_of, inside_of, stop_signal_of
-from tracer.inside import Volume, parse_volume
-from tracer.sandbox.accounts import Account, account
-from tracer.view import HERE, There, own_name
+from slimtrace.tracer import tracee
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.imageconfig import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.inside import Volume, parse_volume
+from slimtrace.tracer.sandbox.accounts import Account, account
+from slimtrace.tracer.view import HERE, There, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

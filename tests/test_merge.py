@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from traces import fails, grow, run_slimtrace
 
-from tracer.errors import TraceFileError
-from tracer.merge import merge
-from tracer.tracefile.reader import read_trace
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.merge import merge
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 HEADER = {"slimtrace": 1, "version": "0"}
 STAT = [33188, 0, 0, 3, 4]

@@ -18,13 +18,13 @@ from engine import Builder, build_image, podman_run
 from parts import missing, need, need_root
 from traces import SECONDS, environment, grow, open_the_way, run_slimtrace
 
-from tracer.place import PTRACE_SCOPE, Place, how_to_allow, place, ptrace_scope
+from slimtrace.tracer.place import PTRACE_SCOPE, Place, how_to_allow, place, ptrace_scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tracer.errors import Refused
+    from slimtrace.tracer.errors import Refused
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 USER = 1000

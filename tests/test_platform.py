@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from tracer.errors import SlimtraceError
-from tracer.platform import check_platform
-from tracer.syscalls.tables import MACHINES
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.platform import check_platform
+from slimtrace.tracer.syscalls.tables import MACHINES
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ import importlib, os, pkgutil
 machine = "{machine}"
 own = os.uname()
 os.uname = lambda: os.uname_result((*own[:4], machine))
-import tracer
-for module in pkgutil.walk_packages(tracer.__path__, "tracer."):
+import slimtrace.tracer
+for module in pkgutil.walk_packages(slimtrace.tracer.__path__, "slimtrace.tracer."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """

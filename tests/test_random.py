@@ -21,30 +21,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from test_tracefile import WHOLE
 
-from tracer import tracee
-from tracer.binfmt import interpreters
-from tracer.decode.call import Stop
-from tracer.decode.decoder import Decoder
-from tracer.engines.lifecycle import Lifecycle
-from tracer.engines.notifications import Notifications
-from tracer.engines.stops import Event, SignalDelivery, decode_status
-from tracer.errors import TraceFileError
-from tracer.exits import Exited
-from tracer.kernel.seccomp import Listener
-from tracer.model import Run
-from tracer.paths import join
-from tracer.recorder import Recorder
-from tracer.syscalls import tables
-from tracer.syscalls.signatures import AT_FDCWD, SIGNATURES, Meaning
-from tracer.tracefile.reader import read_trace
-from tracer.tracefile.writer import TraceWriter
-from tracer.view import HERE, own_name
+from slimtrace.tracer import tracee
+from slimtrace.tracer.binfmt import interpreters
+from slimtrace.tracer.decode.call import Stop
+from slimtrace.tracer.decode.decoder import Decoder
+from slimtrace.tracer.engines.lifecycle import Lifecycle
+from slimtrace.tracer.engines.notifications import Notifications
+from slimtrace.tracer.engines.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.exits import Exited
+from slimtrace.tracer.kernel.seccomp import Listener
+from slimtrace.tracer.model import Run
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.recorder import Recorder
+from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD, SIGNATURES, Meaning
+from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.tracefile.writer import TraceWriter
+from slimtrace.tracer.view import HERE, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 STEADY = settings(deadline=None, database=None, derandomize=os.environ.get("CI") == "true")
 NOBODY = 1 << 22  # PID_MAX_LIMIT (linux/threads.h): no thread has this number or a higher one

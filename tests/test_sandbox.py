@@ -21,9 +21,14 @@ import pytest
 from parts import missing, need_root
 from roots import copy_program
 
-from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
-from tracer.sandbox import Sandbox
-from tracer.sandbox.userns import what_forbids
+from slimtrace.tracer.errors import (
+    CannotExecuteError,
+    CommandNotFoundError,
+    SlimtraceError,
+    UsageError,
+)
+from slimtrace.tracer.sandbox import Sandbox
+from slimtrace.tracer.sandbox.userns import what_forbids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +41,8 @@ POINTS = ("proc", "sys", "dev", "run", "tmp", "etc", "work")
 
 DRIVER = """
 import json, subprocess, sys
-from tracer.errors import SlimtraceError
-from tracer.sandbox import Sandbox
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.sandbox import Sandbox
 given = json.loads(sys.argv[1])
 argv = given.pop("argv")
 try:
@@ -357,7 +362,7 @@ def test_terminal_interrupts_once(site: Site) -> None:
     )
     given = {"root": str(site.root), "env": {}}
     driver = (
-        "import json, sys; from tracer.sandbox import Sandbox; import signal;"
+        "import json, sys; from slimtrace.tracer.sandbox import Sandbox; import signal;"
         "signal.signal(signal.SIGINT, lambda *_: None);"
         f"sys.exit(Sandbox(**{given!r}).popen(['sh', '-c', {script!r}]).wait())"
     )

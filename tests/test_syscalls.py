@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tracer.syscalls import tables
-from tracer.syscalls.classes import HOT, PATH, PROCESS, RARE, class_of
-from tracer.syscalls.signatures import SIGNATURES, Follow
+from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.syscalls.classes import HOT, PATH, PROCESS, RARE, class_of
+from slimtrace.tracer.syscalls.signatures import SIGNATURES, Follow
 
 if TYPE_CHECKING:
     from collections.abc import Collection

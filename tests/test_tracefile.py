@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tracer.errors import TraceFileError
-from tracer.model import (
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.model import (
     Answer,
     Driven,
     Driving,
@@ -28,11 +28,11 @@ from tracer.model import (
     State,
     Use,
 )
-from tracer.tracefile.document import document
-from tracer.tracefile.healing import append_healed, append_modules
-from tracer.tracefile.reader import read_trace
-from tracer.tracefile.text import get, get_list, put, put_list
-from tracer.tracefile.writer import TraceWriter
+from slimtrace.tracer.tracefile.document import document
+from slimtrace.tracer.tracefile.healing import append_healed, append_modules
+from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.tracefile.text import get, get_list, put, put_list
+from slimtrace.tracer.tracefile.writer import TraceWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tracer.engines.inside import Spawner
-    from tracer.exits import Exited
+    from slimtrace.tracer.engines.inside import Spawner
+    from slimtrace.tracer.exits import Exited
 
 
 class Keeper(Protocol):

@@ -8,18 +8,18 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tracer import environment, tracee
-from tracer.engines.attach import ENDING, Attachment
-from tracer.errors import CannotTraceError, SlimtraceError
-from tracer.model import Run
-from tracer.output import timestamp
-from tracer.place import how_to_allow, place, ptrace_scope
-from tracer.platform import check_platform
-from tracer.recorder import Recorder
-from tracer.result import Result
+from slimtrace.tracer import environment, tracee
+from slimtrace.tracer.engines.attach import ENDING, Attachment
+from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
+from slimtrace.tracer.model import Run
+from slimtrace.tracer.output import timestamp
+from slimtrace.tracer.place import how_to_allow, place, ptrace_scope
+from slimtrace.tracer.platform import check_platform
+from slimtrace.tracer.recorder import Recorder
+from slimtrace.tracer.result import Result
 
 if TYPE_CHECKING:
-    from tracer.output import Output
+    from slimtrace.tracer.output import Output
 
 
 def attach(pid: int, output: Output, stop_after: float | None) -> Result:

@@ -12,8 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-from tracer.model import Place, Use
-from tracer.view import HERE, View
+from slimtrace.tracer.model import Place, Use
+from slimtrace.tracer.view import HERE, View
 
 Locate = Callable[[bytes], bytes | None]
 

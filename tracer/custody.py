@@ -12,7 +12,7 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tracer.model import Fingerprint, SavedFile
+from slimtrace.tracer.model import Fingerprint, SavedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

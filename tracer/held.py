@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.model import Place, Use
+from slimtrace.tracer import tracee
+from slimtrace.tracer.model import Place, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracer.decode.decoder import Decoder
+    from slimtrace.tracer.decode.decoder import Decoder
 
 _FILE_FIELD = 5  # of a line of /proc/PID/maps (proc(5)): address perms offset dev inode pathname
 

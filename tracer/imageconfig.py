@@ -10,13 +10,13 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from tracer.errors import SlimtraceError, UsageError
-from tracer.inside import Inside
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.inside import Inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.inside import Volume
+    from slimtrace.tracer.inside import Volume
 
 
 def command_of(

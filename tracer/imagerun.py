@@ -6,16 +6,16 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracer.errors import UsageError
-from tracer.imageconfig import command_of, inside_of, stop_signal_of
-from tracer.inside import NETWORKS, parse_volume
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.imageconfig import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.inside import NETWORKS, parse_volume
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from tracer.inside import Inside
+    from slimtrace.tracer.inside import Inside
 
     Opener = Callable[[str, str | None], AbstractContextManager["Opened"]]
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

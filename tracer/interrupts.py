@@ -11,10 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tracer.engines.restart import WAKE
+from slimtrace.tracer.engines.restart import WAKE
 
 if TYPE_CHECKING:
-    from tracer.app import App
+    from slimtrace.tracer.app import App
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
 """A second one of these, soon after, means: end it now."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from tracer.errors import TraceFileError
-from tracer.sameimage import check_same_image
-from tracer.tracefile import SCHEMA
-from tracer.tracefile.appending import open_locked
-from tracer.tracefile.reader import lines, read_trace
-from tracer.version import VERSION
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.sameimage import check_same_image
+from slimtrace.tracer.tracefile import SCHEMA
+from slimtrace.tracer.tracefile.appending import open_locked
+from slimtrace.tracer.tracefile.reader import lines, read_trace
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracer.imagerun import Opener
+    from slimtrace.tracer.imagerun import Opener
 
 
 class Images:

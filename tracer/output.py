@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tracer.errors import TraceFileError
-from tracer.tracefile.writer import TraceWriter
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.tracefile.writer import TraceWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Output:
         """The number of this run and the id of its first process image in the trace."""
         if not self.append or not os.path.exists(self.path):
             return 0, 1
-        from tracer.tracefile.reader import read_trace  # noqa: PLC0415 -- for --append alone
+        from slimtrace.tracer.tracefile.reader import read_trace  # noqa: PLC0415 -- for --append alone
 
         trace = read_trace(self.path)
         return len(trace.runs), 1 + max((image.id for image in trace.processes), default=0)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracer.errors import Refused
+    from slimtrace.tracer.errors import Refused
 
 PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 

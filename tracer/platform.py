@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from tracer.errors import SlimtraceError
-from tracer.syscalls.tables import MACHINES
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.syscalls.tables import MACHINES
 
 NOTIFY_SINCE = (5, 5)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _OLDEST_KERNEL = (5, 3)  # PTRACE_GET_SYSCALL_INFO

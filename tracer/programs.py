@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 
-from tracer.errors import CannotExecuteError, CommandNotFoundError
+from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError
 
 
 def find_program(name: str, path: str | None = None) -> str:

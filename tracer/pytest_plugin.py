@@ -14,9 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from tracer.errors import SlimtraceError
-    from tracer.services.running import Running, Service
-    from tracer.services.wanted import Wanted
+    from slimtrace.tracer.errors import SlimtraceError
+    from slimtrace.tracer.services.running import Running, Service
+    from slimtrace.tracer.services.wanted import Wanted
 
 _LOCK = pytest.StashKey[int]()
 _SUMMARY = pytest.StashKey[str]()
@@ -86,8 +86,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if not _gathers(config):
         return
-    from tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
-    from tracer.services.traces import begin  # noqa: PLC0415
+    from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.services.traces import begin  # noqa: PLC0415
 
     try:
         lock = begin(config.option.slimtrace, append=config.option.slimtrace_append)
@@ -110,8 +110,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 
 def _finish(session: pytest.Session) -> None:
-    from tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
-    from tracer.services.traces import finish  # noqa: PLC0415
+    from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.services.traces import finish  # noqa: PLC0415
 
     config = session.config
     try:
@@ -154,9 +154,9 @@ def slimtrace_service(
 
     ``slimtrace_service("python app.py", ready="http://127.0.0.1:8080/").url``
     """
-    from tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
-    from tracer.services.running import stop  # noqa: PLC0415
-    from tracer.services.wanted import wanted_of  # noqa: PLC0415
+    from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.services.running import stop  # noqa: PLC0415
+    from slimtrace.tracer.services.wanted import wanted_of  # noqa: PLC0415
 
     running: list[Running] = []
 
@@ -196,8 +196,8 @@ def _start(
     folders: pytest.TempPathFactory,
     running: list[Running],
 ) -> Service:
-    from tracer.services.running import start  # noqa: PLC0415
-    from tracer.services.traces import part_of  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.services.running import start  # noqa: PLC0415
+    from slimtrace.tracer.services.traces import part_of  # noqa: PLC0415 -- where it is used alone
 
     folder = str(folders.mktemp("slimtrace"))
     trace = None

@@ -9,17 +9,17 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tracer.custody import Custody
-from tracer.gaps import loses_files
-from tracer.model import Gap, Listening, Place, ProcessImage, State, Use
-from tracer.paths import KERNELS, is_below
-from tracer.view import HERE, own_name
+from slimtrace.tracer.custody import Custody
+from slimtrace.tracer.gaps import loses_files
+from slimtrace.tracer.model import Gap, Listening, Place, ProcessImage, State, Use
+from slimtrace.tracer.paths import KERNELS, is_below
+from slimtrace.tracer.view import HERE, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tracer.tracefile.writer import TraceWriter
-    from tracer.view import View
+    from slimtrace.tracer.tracefile.writer import TraceWriter
+    from slimtrace.tracer.view import View
 
 _CLOCK_SLACK_NS = 50_000_000
 """File times come from the kernel's coarse clock, up to a tick behind; doubled and more."""

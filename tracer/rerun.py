@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
-from tracer.imageconfig import command_of, inside_of
-from tracer.inside import parse_volume
-from tracer.model import Driving
-from tracer.output import Output
-from tracer.run import Options
-from tracer.run import run as trace_run
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.imageconfig import command_of, inside_of
+from slimtrace.tracer.inside import parse_volume
+from slimtrace.tracer.model import Driving
+from slimtrace.tracer.output import Output
+from slimtrace.tracer.run import Options
+from slimtrace.tracer.run import run as trace_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tracer.imagerun import Opened
-    from tracer.inside import Volume
-    from tracer.model import Run
+    from slimtrace.tracer.imagerun import Opened
+    from slimtrace.tracer.inside import Volume
+    from slimtrace.tracer.model import Run
 
 _SERVICE = 5.0
 _JOB, _TIMES = 60.0, 10.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracer.errors import DriverError
-    from tracer.model import Driven, Run
+    from slimtrace.tracer.errors import DriverError
+    from slimtrace.tracer.model import Driven, Run
 
 
 @dataclass(frozen=True, slots=True)

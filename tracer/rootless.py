@@ -12,9 +12,9 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.errors import SlimtraceError
-from tracer.kernel.namespaces import CLONE_NEWUSER, unshare
-from tracer.sandbox.userns import may_make_namespaces, only_mapping, what_forbids
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.kernel.namespaces import CLONE_NEWUSER, unshare
+from slimtrace.tracer.sandbox.userns import may_make_namespaces, only_mapping, what_forbids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,30 +7,30 @@ import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracer import environment, interrupts
-from tracer.console import say
-from tracer.engines.choose import AUTO, Command, start
-from tracer.errors import SlimtraceError
-from tracer.model import Run
-from tracer.output import timestamp
-from tracer.platform import check_platform
-from tracer.programs import find_program
-from tracer.recorder import Recorder
-from tracer.result import Result
-from tracer.session import trace
+from slimtrace.tracer import environment, interrupts
+from slimtrace.tracer.console import say
+from slimtrace.tracer.engines.choose import AUTO, Command, start
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.model import Run
+from slimtrace.tracer.output import timestamp
+from slimtrace.tracer.platform import check_platform
+from slimtrace.tracer.programs import find_program
+from slimtrace.tracer.recorder import Recorder
+from slimtrace.tracer.result import Result
+from slimtrace.tracer.session import trace
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Iterable, Sequence
 
-    from tracer.drive.driver import Driver
-    from tracer.drive.plan import Plan
-    from tracer.engines.engine import Engine
-    from tracer.inside import Inside, Volume
-    from tracer.model import Driving
-    from tracer.output import Output
-    from tracer.sandbox.stage import Stage
-    from tracer.view import View
+    from slimtrace.tracer.drive.driver import Driver
+    from slimtrace.tracer.drive.plan import Plan
+    from slimtrace.tracer.engines.engine import Engine
+    from slimtrace.tracer.inside import Inside, Volume
+    from slimtrace.tracer.model import Driving
+    from slimtrace.tracer.output import Output
+    from slimtrace.tracer.sandbox.stage import Stage
+    from slimtrace.tracer.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         check_directory()
         program = find_program(command[0])
     else:
-        from tracer.sandbox.stage import stage_of  # noqa: PLC0415 -- for images alone
+        from slimtrace.tracer.sandbox.stage import stage_of  # noqa: PLC0415 -- for images alone
 
         stage, program = stage_of(options.inside), command[0]
     number, first_process = options.output.continued()
@@ -110,7 +110,7 @@ def run(command: Sequence[str], options: Options) -> Result:
 def _plan(driving: Driving | None, stage: Stage | None) -> Plan | None:
     if driving is None:
         return None
-    from tracer.drive.plan import plan  # noqa: PLC0415 -- not needed where nothing drives the app
+    from slimtrace.tracer.drive.plan import plan  # noqa: PLC0415 -- not needed where nothing drives the app
 
     return plan(driving, stage)
 

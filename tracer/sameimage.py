@@ -7,13 +7,13 @@ import stat
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tracer.errors import TraceFileError
-from tracer.model import State, Use
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 _HINT = "say --different-images to merge them all the same; build may then need --image"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
-from tracer.interrupts import Interrupts
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.drive.driver import Driver
-    from tracer.drive.plan import Plan
-    from tracer.engines.engine import Engine
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.drive.driver import Driver
+    from slimtrace.tracer.drive.plan import Plan
+    from slimtrace.tracer.engines.engine import Engine
+    from slimtrace.tracer.recorder import Recorder
 
 
 def trace(

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tracer.model import Driven, ProcessImage, Run, State, Trace, TracedPath, Use
+from slimtrace.tracer.model import Driven, ProcessImage, Run, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

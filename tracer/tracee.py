@@ -8,9 +8,9 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.kernel.openat2 import open_in_root
-from tracer.paths import join
-from tracer.syscalls.signatures import AT_FDCWD
+from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from tracer import tracee
-from tracer.kernel.openat2 import open_in_root
-from tracer.paths import join, parent
+from slimtrace.tracer import tracee
+from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.paths import join, parent
 
 _MOST_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
 _CAP_DAC_OVERRIDE = 1 << 1  # linux/capability.h

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.adding import written
-from builder.images.contents import contents
-from builder.model import Kind, Reason
+from slimtrace.builder.adding import written
+from slimtrace.builder.images.contents import contents
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from builder.images.root import Root
-    from builder.model import Entry, Selection
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry, Selection
 
 NONROOT = (65532, 65532)
 """uid and gid that no distribution gives to anybody, and minimal images to their apps."""

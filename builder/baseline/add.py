@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.adding import add_entries, written
-from builder.baseline.accounts import NONROOT, accounts
-from builder.closure.rules.clib import is_glibc
-from builder.closure.rules.nss import CONFIGURATION
-from builder.model import Entry, Kind, Reason
+from slimtrace.builder.adding import add_entries, written
+from slimtrace.builder.baseline.accounts import NONROOT, accounts
+from slimtrace.builder.closure.rules.clib import is_glibc
+from slimtrace.builder.closure.rules.nss import CONFIGURATION
+from slimtrace.builder.model import Entry, Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from builder.images.root import Root
-    from builder.model import Selection
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
 
 _HOME = "/home/nonroot"
 _SWITCH = b"hosts: files dns\n"

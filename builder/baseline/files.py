@@ -9,16 +9,16 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.baseline.release import release_files
-from builder.closure.expand import Wanted
-from builder.images.walk import files_below
-from builder.model import Reason
+from slimtrace.builder.baseline.release import release_files
+from slimtrace.builder.closure.expand import Wanted
+from slimtrace.builder.images.walk import files_below
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from builder.images.root import Root
-    from tracer.model import Trace
+    from slimtrace.builder.images.root import Root
+    from slimtrace.tracer.model import Trace
 
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.model import Reason
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
-    from builder.options import BuildOptions
+    from slimtrace.builder.options import BuildOptions
 
 PARTS = frozenset(
     {

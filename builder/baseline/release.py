@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _ENDING = "-release"
 

@@ -6,25 +6,25 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from builder.check.facts import Asked, Facts
-from builder.check.finding import Finding, Status
-from builder.check.measure import How, measured
-from builder.check.registry import rules_for
-from builder.full import root_of
-from builder.images.holds import entries_of
-from builder.sources.full import open_image, stored_size
-from builder.sources.platforms import own_platform
-from builder.verify.stopping import tidily_stopped
-from tracer.errors import SlimtraceError
-from tracer.rootless import become_root
+from slimtrace.builder.check.facts import Asked, Facts
+from slimtrace.builder.check.finding import Finding, Status
+from slimtrace.builder.check.measure import How, measured
+from slimtrace.builder.check.registry import rules_for
+from slimtrace.builder.full import root_of
+from slimtrace.builder.images.holds import entries_of
+from slimtrace.builder.sources.full import open_image, stored_size
+from slimtrace.builder.sources.platforms import own_platform
+from slimtrace.builder.verify.stopping import tidily_stopped
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rootless import become_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from builder.check.platforms import Platform
-    from builder.check.rule import Rule, Start
-    from builder.sources.full import FullImage
-    from tracer.trial.tried import Tried
+    from slimtrace.builder.check.platforms import Platform
+    from slimtrace.builder.check.rule import Rule, Start
+    from slimtrace.builder.sources.full import FullImage
+    from slimtrace.tracer.trial.tried import Tried
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from tracer.console import say
-from tracer.errors import UsageError
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.check.check import Checked
+    from slimtrace.builder.check.check import Checked
 
 _CHECK_HELP = """
 Examples:
@@ -102,10 +102,10 @@ def check(
     ] = None,
 ) -> None:
     """Check that an image is what platforms expect, by what it holds and how it starts."""
-    from builder.check.check import check as check_image  # noqa: PLC0415 -- --help pays nothing
-    from builder.check.facts import Asked  # noqa: PLC0415
-    from builder.check.measure import How  # noqa: PLC0415
-    from builder.check.platforms import parse_platforms  # noqa: PLC0415
+    from slimtrace.builder.check.check import check as check_image  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.check.facts import Asked  # noqa: PLC0415
+    from slimtrace.builder.check.measure import How  # noqa: PLC0415
+    from slimtrace.builder.check.platforms import parse_platforms  # noqa: PLC0415
 
     platforms = parse_platforms(platform or [])
     _check_output(sarif, json=json)
@@ -126,7 +126,7 @@ def check(
 
 def _check_output(sarif: str | None, *, json: bool) -> None:
     """:raises UsageError: two documents are to go to stdout."""
-    from builder.images.outputs import check_file  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.outputs import check_file  # noqa: PLC0415 -- --help pays nothing
 
     if sarif == "-" and json:
         raise UsageError("cannot write two documents to stdout", "name a FILE for --sarif")
@@ -153,9 +153,9 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def _tell(checked: Checked, sarif: str | None, *, json: bool) -> None:
-    from builder.check import finding  # noqa: PLC0415 -- --help pays nothing
-    from builder.check import sarif as sarif_format  # noqa: PLC0415
-    from builder.check.table import lines_of  # noqa: PLC0415
+    from slimtrace.builder.check import finding  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.check import sarif as sarif_format  # noqa: PLC0415
+    from slimtrace.builder.check.table import lines_of  # noqa: PLC0415
 
     if sarif is not None:
         _write(sarif, sarif_format.document(checked))
@@ -167,7 +167,7 @@ def _tell(checked: Checked, sarif: str | None, *, json: bool) -> None:
 
 
 def _write(path: str, document: dict[str, Any]) -> None:
-    from builder.images.outputs import replacing  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.outputs import replacing  # noqa: PLC0415 -- --help pays nothing
 
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if path == "-":

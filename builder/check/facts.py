@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from builder.check.user import who
-from builder.closure.need import DEFAULT_PATH
-from builder.model import Kind
+from slimtrace.builder.check.user import who
+from slimtrace.builder.closure.need import DEFAULT_PATH
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.check.rule import Start
-    from builder.check.user import Who
-    from builder.images.root import Root
-    from builder.model import Entry
-    from tracer.trial.tried import Tried
+    from slimtrace.builder.check.rule import Start
+    from slimtrace.builder.check.user import Who
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry
+    from slimtrace.tracer.trial.tried import Tried
 
 
 @dataclass(frozen=True, slots=True)

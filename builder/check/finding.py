@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from builder.check.check import Checked
-    from builder.check.platforms import Platform
-    from builder.check.rule import Level, Rule, Verdict
-    from tracer.trial.tried import Tried
+    from slimtrace.builder.check.check import Checked
+    from slimtrace.builder.check.platforms import Platform
+    from slimtrace.builder.check.rule import Level, Rule, Verdict
+    from slimtrace.tracer.trial.tried import Tried
 
 
 class Status(StrEnum):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.platforms import HABITS
+from slimtrace.builder.check.platforms import HABITS
 
 if TYPE_CHECKING:
-    from builder.check.platforms import Platform
+    from slimtrace.builder.check.platforms import Platform
 
 
 def grace_of(platform: Platform, asked: float | None) -> float:

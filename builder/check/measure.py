@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from builder.check.grace import grace_of
-from builder.check.platforms import HABITS
-from builder.check.rule import Start
-from builder.check.starting import start
-from tracer.console import say
-from tracer.trial.tried import Trial
+from slimtrace.builder.check.grace import grace_of
+from slimtrace.builder.check.platforms import HABITS
+from slimtrace.builder.check.rule import Start
+from slimtrace.builder.check.starting import start
+from slimtrace.tracer.console import say
+from slimtrace.tracer.trial.tried import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from builder.check.facts import Facts
-    from builder.check.platforms import Platform
-    from builder.sources.full import FullImage
-    from tracer.trial.tried import Tried
+    from slimtrace.builder.check.facts import Facts
+    from slimtrace.builder.check.platforms import Platform
+    from slimtrace.builder.sources.full import FullImage
+    from slimtrace.tracer.trial.tried import Tried
 
 _NOT_ROOT = "65532:65532"
 _ANY_USER = "1000650000:0"

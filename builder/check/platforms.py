@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from tracer.errors import UsageError
+from slimtrace.tracer.errors import UsageError
 
 
 class Platform(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.rules import (
+from slimtrace.builder.check.rules import (
     baseline,
     network,
     privilege,
@@ -19,8 +19,8 @@ from builder.check.rules import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.check.platforms import Platform
-    from builder.check.rule import Rule
+    from slimtrace.builder.check.platforms import Platform
+    from slimtrace.builder.check.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     *user.RULES,

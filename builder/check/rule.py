@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.check.platforms import Platform
+from slimtrace.builder.check.platforms import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from builder.check.facts import Facts
+    from slimtrace.builder.check.facts import Facts
 
 
 class Level(StrEnum):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.closure.loader import Loader
-from builder.closure.need import Surroundings
-from builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
-from builder.images.root import parents
-from builder.model import Kind
+from slimtrace.builder.closure.loader import Loader
+from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
+    from slimtrace.builder.check.facts import Facts
 
 _EXECUTE = 1
 _MOST_SCRIPTS = 5  # fs/exec.c, exec_binprm: the depth of interpreters that are scripts

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from builder.check.finding import Status
-from builder.check.rule import Level
-from tracer.version import VERSION
+from slimtrace.builder.check.finding import Status
+from slimtrace.builder.check.rule import Level
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from builder.check.check import Checked
-    from builder.check.finding import Finding
-    from builder.check.rule import Rule
+    from slimtrace.builder.check.check import Checked
+    from slimtrace.builder.check.finding import Finding
+    from slimtrace.builder.check.rule import Rule
 
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

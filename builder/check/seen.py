@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.rule import Start, Verdict, skipped
+from slimtrace.builder.check.rule import Start, Verdict, skipped
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
+    from slimtrace.builder.check.facts import Facts
 
 
 def not_seen(facts: Facts) -> Verdict:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.sources.full import FullImage
-    from tracer.trial.tried import Trial, Tried
+    from slimtrace.builder.sources.full import FullImage
+    from slimtrace.tracer.trial.tried import Trial, Tried
 
 
 class Starting:

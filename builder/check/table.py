@@ -7,13 +7,13 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from builder.check.finding import Status
+from slimtrace.builder.check.finding import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.check.check import Checked
-    from builder.check.finding import Finding
+    from slimtrace.builder.check.check import Checked
+    from slimtrace.builder.check.finding import Finding
 
 _COLOURS = {Status.PASS: 32, Status.WARN: 33, Status.FAIL: 31, Status.SKIP: 2}
 """ECMA-48, select graphic rendition."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _MOST = 1 << 20
 

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.closure.elf import ElfInfo
-    from builder.images.root import Root
+    from slimtrace.builder.closure.elf import ElfInfo
+    from slimtrace.builder.images.root import Root
 
 _TRIPLETS = {
     (64, "X86_64"): ("x86_64-linux-gnu", "lib64", "x86_64"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from builder.model import Kind
-from tracer.errors import SlimtraceError
+from slimtrace.builder.model import Kind
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 MAGIC = b"\x7fELF"
 _Read = TypeVar("_Read")

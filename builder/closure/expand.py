@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from builder.closure.hwcaps import baseline
-from builder.closure.loader import Loader
-from builder.closure.rule import World
-from builder.closure.shebang import script_needs
-from builder.images.root import parents
-from builder.model import Dropped, Kind, Reason, Selection
-from builder.outside import is_kernels, why_outside
+from slimtrace.builder.closure.hwcaps import baseline
+from slimtrace.builder.closure.loader import Loader
+from slimtrace.builder.closure.rule import World
+from slimtrace.builder.closure.shebang import script_needs
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Dropped, Kind, Reason, Selection
+from slimtrace.builder.outside import is_kernels, why_outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from builder.closure.loader import Missing
-    from builder.closure.need import Need, Surroundings
-    from builder.closure.rule import Rule
-    from builder.images.root import Resolved, Root
-    from builder.model import Entry
+    from slimtrace.builder.closure.loader import Missing
+    from slimtrace.builder.closure.need import Need, Surroundings
+    from slimtrace.builder.closure.rule import Rule
+    from slimtrace.builder.images.root import Resolved, Root
+    from slimtrace.builder.model import Entry
 
 _RANK = {reason: rank for rank, reason in enumerate(Reason)}
 _ASKED_FOR = frozenset({Reason.TOUCHED, Reason.INCLUDED, Reason.HEALED})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _LEGACY = frozenset({"tls", "haswell", "xeon_phi", "avx512_1", "x86_64", "i586", "i686", "sse2"})
 """Subdirectories that loaders before glibc 2.37 searched too (ld.so(8), hardware capabilities)."""

@@ -9,23 +9,23 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
-from builder.closure.directories import (
+from slimtrace.builder.closure.directories import (
     configured_directories,
     default_directories,
     musl_directories,
     tokens,
 )
-from builder.closure.elf import ElfFiles
-from builder.closure.ldcache import parse_ld_cache
-from builder.closure.need import Need
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.elf import ElfFiles
+from slimtrace.builder.closure.ldcache import parse_ld_cache
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.elf import ElfInfo
-    from builder.closure.need import Surroundings
-    from builder.images.root import Root
+    from slimtrace.builder.closure.elf import ElfInfo
+    from slimtrace.builder.closure.need import Surroundings
+    from slimtrace.builder.images.root import Root
 
 LD_CACHE = "/etc/ld.so.cache"
 _MOST_CACHE = 1 << 26  # bytes: a large system's has a few hundred thousand

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder.model import Keep
+from slimtrace.builder.model import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from builder.closure.loader import Loader
-    from builder.closure.need import Need, Surroundings
-    from builder.images.root import Root
-    from builder.model import Reason
+    from slimtrace.builder.closure.loader import Loader
+    from slimtrace.builder.closure.need import Need, Surroundings
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,12 +11,12 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
-    from builder.closure.need import Surroundings
-    from builder.images.root import Root
+    from slimtrace.builder.closure.need import Surroundings
+    from slimtrace.builder.images.root import Root
 
 BINPRM_BUF_SIZE = 256
 """How much of the file the kernel reads for the first line (linux/binfmts.h)."""

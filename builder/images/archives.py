@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builder.images import oci
-from builder.images.config import to_json
-from builder.images.outputs import check_file, replacing
-from builder.images.references import canonical_name
-from builder.images.tar import END, Member, Type, header, padding
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images import oci
+from slimtrace.builder.images.config import to_json
+from slimtrace.builder.images.outputs import check_file, replacing
+from slimtrace.builder.images.references import canonical_name
+from slimtrace.builder.images.tar import END, Member, Type, header, padding
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.model import Entry, Image
+    from slimtrace.builder.model import Entry, Image
 
 _PIECE = 1 << 20
 

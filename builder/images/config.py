@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from builder.model import Image
-from tracer.errors import SlimtraceError
+from slimtrace.builder.model import Image
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from builder.model import ImageConfig, Layer
+    from slimtrace.builder.model import ImageConfig, Layer
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"

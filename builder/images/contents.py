@@ -6,12 +6,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.model import Entry
+    from slimtrace.builder.model import Entry
 
 _CHUNK = 1 << 17
 

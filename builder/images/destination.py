@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from builder.images.archives import Archive, Form
-from builder.images.oci import OciLayout
-from builder.images.references import image_name, ref_name
-from builder.images.skopeo import TRANSPORTS, Copied
-from builder.images.tree import Tree
-from tracer.errors import UsageError
+from slimtrace.builder.images.archives import Archive, Form
+from slimtrace.builder.images.oci import OciLayout
+from slimtrace.builder.images.references import image_name, ref_name
+from slimtrace.builder.images.skopeo import TRANSPORTS, Copied
+from slimtrace.builder.images.tree import Tree
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.model import Entry, Image
+    from slimtrace.builder.model import Entry, Image
 
 FORMS = """\
 FILE.tar                     an archive that docker, podman, skopeo and containerd load

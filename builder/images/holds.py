@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
-from builder.outside import is_kernels
+from slimtrace.builder.model import Kind
+from slimtrace.builder.outside import is_kernels
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
-    from builder.model import Entry
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry
 
 
 def entries_of(root: Root) -> dict[str, Entry]:

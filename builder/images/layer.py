@@ -7,13 +7,13 @@ import os
 import secrets
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from builder.failing import writing
-from builder.images.contents import contents
-from builder.images.deflate import Gzip
-from builder.images.outputs import removing
-from builder.images.tar import END, Member, Type, header, padding
-from builder.model import Entry, Kind, Layer
-from tracer.errors import SlimtraceError
+from slimtrace.builder.failing import writing
+from slimtrace.builder.images.contents import contents
+from slimtrace.builder.images.deflate import Gzip
+from slimtrace.builder.images.outputs import removing
+from slimtrace.builder.images.tar import END, Member, Type, header, padding
+from slimtrace.builder.model import Entry, Kind, Layer
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

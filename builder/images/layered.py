@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.images.live import Node, Totals
-from tracer.model import Fingerprint
+from slimtrace.builder.images.live import Node, Totals
+from slimtrace.tracer.model import Fingerprint
 
 if TYPE_CHECKING:
-    from builder.sources.index import Index
+    from slimtrace.builder.sources.index import Index
 
 
 class LayeredTree:
-    """See :class:`builder.images.root.Tree`."""
+    """See :class:`slimtrace.builder.images.root.Tree`."""
 
     def __init__(self, index: Index) -> None:
         self._index = index

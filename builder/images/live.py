@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.images.xattrs import read_xattrs
-from tracer.model import Fingerprint
+from slimtrace.builder.images.xattrs import read_xattrs
+from slimtrace.tracer.model import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from builder.failing import writing
-from builder.images.config import INDEX_TYPE, MANIFEST_TYPE, to_json
-from builder.images.outputs import (
+from slimtrace.builder.failing import writing
+from slimtrace.builder.images.config import INDEX_TYPE, MANIFEST_TYPE, to_json
+from slimtrace.builder.images.outputs import (
     check_folder,
     discard,
     removing,
@@ -22,12 +22,12 @@ from builder.images.outputs import (
     sync_folder,
     temporary_name,
 )
-from tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.model import Entry, Image
+    from slimtrace.builder.model import Entry, Image
 
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"

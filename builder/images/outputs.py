@@ -10,8 +10,8 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.failing import writing
-from tracer.errors import SlimtraceError
+from slimtrace.builder.failing import writing
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

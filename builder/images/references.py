@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tracer.errors import UsageError
+from slimtrace.tracer.errors import UsageError
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"

@@ -17,10 +17,10 @@ from urllib.request import HTTPSHandler, Request, build_opener
 
 import orjson
 
-from builder.images.config import digest
-from builder.images.logins import is_insecure, login
-from builder.images.references import canonical_name
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.config import digest
+from slimtrace.builder.images.logins import is_insecure, login
+from slimtrace.builder.images.references import canonical_name
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

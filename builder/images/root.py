@@ -10,17 +10,17 @@ import os
 import stat
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
-from builder.images.live import LiveTree, Node, Totals
-from builder.images.xattrs import read_xattrs
-from builder.model import Entry, Kind
-from tracer.errors import SlimtraceError
-from tracer.model import Fingerprint
+from slimtrace.builder.images.live import LiveTree, Node, Totals
+from slimtrace.builder.images.xattrs import read_xattrs
+from slimtrace.builder.model import Entry, Kind
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.model import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from builder.model import Reason
-    from tracer.model import SavedFile
+    from slimtrace.builder.model import Reason
+    from slimtrace.tracer.model import SavedFile
 
 MAX_LINKS = 40
 """MAXSYMLINKS of the kernel: a walk that passes more gets ELOOP (path_resolution(7))."""

@@ -8,13 +8,13 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder.images.oci import OciLayout
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.oci import OciLayout
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.model import Entry, Image
+    from slimtrace.builder.model import Entry, Image
 
 REGISTRY = "docker://"
 TRANSPORTS = ("containers-storage:", "docker-daemon:", REGISTRY)

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from builder.failing import reading
-from builder.images.oci import REF_NAME
+from slimtrace.builder.failing import reading
+from slimtrace.builder.images.oci import REF_NAME
 
 
 def tag_of(text: str) -> str | None:
@@ -17,7 +17,7 @@ def tag_of(text: str) -> str | None:
 
     None where ``text`` names it, the image has no name, or there is no place for one.
 
-    :param text: as :func:`builder.images.destination.parse_destination` takes it.
+    :param text: as :func:`slimtrace.builder.images.destination.parse_destination` takes it.
     :raises SlimtraceError: it cannot be read.
     """
     transport, colon, rest = text.partition(":")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 MOST = 1 << 20
 """Bytes: more than any table has that people write."""

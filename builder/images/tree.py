@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from builder.failing import writing
-from builder.images.contents import contents
-from builder.images.layer import in_order
-from builder.images.outputs import (
+from slimtrace.builder.failing import writing
+from slimtrace.builder.images.contents import contents
+from slimtrace.builder.images.layer import in_order
+from slimtrace.builder.images.outputs import (
     check_folder,
     emptying,
     removing,
@@ -18,13 +18,13 @@ from builder.images.outputs import (
     temporary_name,
     work_beside,
 )
-from builder.model import Entry, Kind
-from tracer.errors import SlimtraceError
+from slimtrace.builder.model import Entry, Kind
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.model import Image
+    from slimtrace.builder.model import Image
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

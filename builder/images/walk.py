@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 
 def files_below(root: Root, folder: str, but: str = "") -> Iterator[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.closure.rules.java import JVM
-from tracer.errors import SlimtraceError
-from tracer.model import State
+from slimtrace.builder.closure.rules.java import JVM
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.model import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.images.root import Root
-    from tracer.model import Trace
+    from slimtrace.builder.images.root import Root
+    from slimtrace.tracer.model import Trace
 
 _MODULES = re.compile(r"(.+)/lib/modules")
 

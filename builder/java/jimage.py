@@ -9,12 +9,12 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _HEADER = struct.Struct("=7I")
 _MAGIC = 0xCAFEDADA

@@ -6,25 +6,25 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.java.homes import check_homes, home_of
-from builder.java.jimage import read_jimage
-from builder.java.named import named, required
-from builder.java.runtime import link
-from builder.model import Dropped, Keep, Kind, Reason
-from builder.prune import without
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.builder.java.homes import check_homes, home_of
+from slimtrace.builder.java.jimage import read_jimage
+from slimtrace.builder.java.named import named, required
+from slimtrace.builder.java.runtime import link
+from slimtrace.builder.model import Dropped, Keep, Kind, Reason
+from slimtrace.builder.prune import without
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from builder.closure.need import Need
-    from builder.closure.rule import Rule, World
-    from builder.images.root import Root
-    from builder.java.jimage import Jimage
-    from builder.java.runtime import Runtime
-    from builder.model import Entry, Selection
-    from builder.options import BuildOptions
-    from tracer.model import Trace
+    from slimtrace.builder.closure.need import Need
+    from slimtrace.builder.closure.rule import Rule, World
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.java.jimage import Jimage
+    from slimtrace.builder.java.runtime import Runtime
+    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.builder.options import BuildOptions
+    from slimtrace.tracer.model import Trace
 
 _ASKED_LATE = "jdk.crypto.ec"
 """What most TLS servers want, by a name in java.security: small, and missed when it is needed."""

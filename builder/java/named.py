@@ -8,15 +8,15 @@ import struct
 import zipfile
 from typing import TYPE_CHECKING
 
-from builder.closure.rules.java_classes import BROKEN_JAR, required_modules
-from builder.model import Kind
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.rules.java_classes import BROKEN_JAR, required_modules
+from slimtrace.builder.model import Kind
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.images.root import Root
-    from builder.model import Entry
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry
 
 _JARS = (".jar", ".war", ".ear")
 _MOST = 64 << 20

@@ -10,26 +10,26 @@ import signal
 import tempfile
 from typing import TYPE_CHECKING
 
-from builder.full import full_image
-from builder.java.classlog import log_option, read_log
-from builder.java.homes import check_homes, jvms_of
-from builder.java.jimage import read_jimage
-from builder.sources.full import FullImage, open_image
-from builder.verify.outcome import compare
-from builder.verify.stopping import Stopped, tidily_stopped
-from builder.verify.tracing import tracing
-from tracer.console import say, warn
-from tracer.errors import SlimtraceError
-from tracer.tracefile.healing import append_modules
-from tracer.tracefile.reader import read_trace
+from slimtrace.builder.full import full_image
+from slimtrace.builder.java.classlog import log_option, read_log
+from slimtrace.builder.java.homes import check_homes, jvms_of
+from slimtrace.builder.java.jimage import read_jimage
+from slimtrace.builder.sources.full import FullImage, open_image
+from slimtrace.builder.verify.outcome import compare
+from slimtrace.builder.verify.stopping import Stopped, tidily_stopped
+from slimtrace.builder.verify.tracing import tracing
+from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.tracefile.healing import append_modules
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from builder.images.root import Root
-    from builder.java.classlog import Loaded
-    from builder.options import BuildOptions
-    from tracer.model import Run
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.java.classlog import Loaded
+    from slimtrace.builder.options import BuildOptions
+    from slimtrace.tracer.model import Run
 
 _PLACE = "/slimtrace-classes"
 _VARIABLE = "JAVA_TOOL_OPTIONS"

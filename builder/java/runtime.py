@@ -8,12 +8,12 @@ import tempfile
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.sources.full import FullImage
-from builder.verify.tracing import tracing
-from tracer.console import say
-from tracer.errors import SlimtraceError
-from tracer.model import Run
-from tracer.tracefile.reader import read_trace
+from slimtrace.builder.sources.full import FullImage
+from slimtrace.builder.verify.tracing import tracing
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.model import Run
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,24 +8,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.adding import add_entries, written
-from builder.metadata.apk import installed
-from builder.metadata.dpkg import STATUS, copyright_of, status_d, sums_of
-from builder.metadata.rpm import rpmdb
-from builder.model import Kind, Reason
-from builder.outside import why_outside
-from builder.packages.apk import apk_stanzas
-from builder.packages.index import PackageIndex
-from builder.packages.rpm import rpm_database
-from tracer.errors import SlimtraceError
+from slimtrace.builder.adding import add_entries, written
+from slimtrace.builder.metadata.apk import installed
+from slimtrace.builder.metadata.dpkg import STATUS, copyright_of, status_d, sums_of
+from slimtrace.builder.metadata.rpm import rpmdb
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.outside import why_outside
+from slimtrace.builder.packages.apk import apk_stanzas
+from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.rpm import rpm_database
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from builder.images.root import Root
-    from builder.metadata.document import Document
-    from builder.model import Entry, Selection
-    from builder.packages.package import Package
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.metadata.document import Document
+    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.builder.packages.package import Package
 
 _REASONS = (Reason.PACKAGE_METADATA,)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.metadata.document import Document, mtime_of
-from builder.packages.apk import apk_stanzas
+from slimtrace.builder.metadata.document import Document, mtime_of
+from slimtrace.builder.packages.apk import apk_stanzas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from builder.images.root import Root
-    from builder.packages.package import Package
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.packages.package import Package
 
 
 def installed(

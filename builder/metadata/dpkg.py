@@ -11,16 +11,16 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from builder.metadata.document import Document, mtime_of
-from builder.packages.database import read_database
-from builder.packages.dpkg import ADMIN, diversions
-from builder.packages.stanzas import stanzas
+from slimtrace.builder.metadata.document import Document, mtime_of
+from slimtrace.builder.packages.database import read_database
+from slimtrace.builder.packages.dpkg import ADMIN, diversions
+from slimtrace.builder.packages.stanzas import stanzas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from builder.images.root import Root
-    from builder.packages.package import Package
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.packages.package import Package
 
 STATUS = f"{ADMIN}/status"
 _STATUS_D = f"{ADMIN}/status.d"

@@ -12,14 +12,14 @@ import tempfile
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from builder.metadata.document import Document, mtime_of
-from builder.packages.rpm import opened, rpm_database, rpm_package
+from slimtrace.builder.metadata.document import Document, mtime_of
+from slimtrace.builder.packages.rpm import opened, rpm_database, rpm_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from builder.images.root import Root
-    from builder.packages.package import Package
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.packages.package import Package
 
 _CHANGES, _VALID_FOR, _WRITTEN_BY = slice(24, 28), slice(92, 96), slice(96, 100)
 """Where a database's header counts changes, and says which SQLite wrote it (sqlite.org,

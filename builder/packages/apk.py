@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.packages.database import read_database
-from builder.packages.package import Package
+from slimtrace.builder.packages.database import read_database
+from slimtrace.builder.packages.package import Package
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.packages.database import read_database
-from builder.packages.package import Package
-from builder.packages.stanzas import stanzas
+from slimtrace.builder.packages.database import read_database
+from slimtrace.builder.packages.package import Package
+from slimtrace.builder.packages.stanzas import stanzas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 ADMIN = "/var/lib/dpkg"
 _THERE = ("installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
-from builder.packages.apk import apk_packages
-from builder.packages.dpkg import dpkg_packages
-from builder.packages.languages import Languages
-from builder.packages.rpm import rpm_packages
+from slimtrace.builder.model import Kind
+from slimtrace.builder.packages.apk import apk_packages
+from slimtrace.builder.packages.dpkg import dpkg_packages
+from slimtrace.builder.packages.languages import Languages
+from slimtrace.builder.packages.rpm import rpm_packages
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
-    from builder.packages.package import Package
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.packages.package import Package
 
 
 class PackageIndex:

@@ -14,14 +14,14 @@ import tempfile
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
-from builder.packages.package import Package
-from tracer.errors import SlimtraceError
+from slimtrace.builder.model import Kind
+from slimtrace.builder.packages.package import Package
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
 _OLD = {"Packages": "a Berkeley database", "Packages.db": "an ndb database"}

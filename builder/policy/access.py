@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.images.root import parents
-from builder.model import Kind, Reason
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from builder.model import Entry, Selection
+    from slimtrace.builder.model import Entry, Selection
 
 _NAMED = 5
 _READ, _WRITE, _SEARCH = 4, 2, 1

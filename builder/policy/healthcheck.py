@@ -6,11 +6,11 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from builder.closure.need import DEFAULT_PATH
+from slimtrace.builder.closure.need import DEFAULT_PATH
 
 if TYPE_CHECKING:
-    from builder.images.root import Root
-    from builder.model import ImageConfig, Selection
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import ImageConfig, Selection
 
 _SHELL = "/bin/sh"
 

@@ -7,19 +7,19 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from builder.profile.kernels import kernels
-from builder.profile.quoting import quoted
-from builder.profile.rules import families_of
-from builder.profile.touched import MAP, WRITE, made, permissions, volumes
-from tracer.errors import UsageError
+from slimtrace.builder.profile.kernels import kernels
+from slimtrace.builder.profile.quoting import quoted
+from slimtrace.builder.profile.rules import families_of
+from slimtrace.builder.profile.touched import MAP, WRITE, made, permissions, volumes
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.images.root import Root
-    from builder.model import Selection
-    from builder.profile.touched import Permissions
-    from tracer.model import Trace
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
+    from slimtrace.builder.profile.touched import Permissions
+    from slimtrace.tracer.model import Trace
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FAMILIES = {

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from tracer.console import say, warn
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.profile.rules import Rule
-    from tracer.model import Trace
+    from slimtrace.builder.profile.rules import Rule
+    from slimtrace.tracer.model import Trace
 
 _PROFILE_HELP = """
 Examples:
@@ -71,7 +71,7 @@ def profile(
     json: Annotated[bool, typer.Option("--json", help="Print what they allow, as JSON.")] = False,
 ) -> None:
     """Write profiles that confine a container to what the app was seen to do."""
-    from tracer.tracefile.reader import read_trace  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.tracer.tracefile.reader import read_trace  # noqa: PLC0415 -- --help pays nothing
 
     _check(seccomp, apparmor, json=json)
     trace = read_trace(traces)
@@ -99,10 +99,10 @@ def _check(seccomp: str | None, apparmor: str | None, *, json: bool) -> None:
 def _seccomp(
     trace: Trace, path: str, allow: Sequence[str], *, no_new_privileges: bool
 ) -> dict[str, Any]:
-    from builder.profile.machines import machines_of  # noqa: PLC0415 -- --help pays nothing
-    from builder.profile.needs import TELLING  # noqa: PLC0415
-    from builder.profile.rules import families_of, family_name, rules_of  # noqa: PLC0415
-    from builder.profile.seccomp import document  # noqa: PLC0415
+    from slimtrace.builder.profile.machines import machines_of  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.profile.needs import TELLING  # noqa: PLC0415
+    from slimtrace.builder.profile.rules import families_of, family_name, rules_of  # noqa: PLC0415
+    from slimtrace.builder.profile.seccomp import document  # noqa: PLC0415
 
     machines = machines_of(trace)
     if unknown := [call for call in allow if call not in machines.calls]:
@@ -137,10 +137,10 @@ def _allowed(rules: Sequence[Rule]) -> set[str]:
 def _apparmor(
     trace: Trace, path: str, name: str, image: str | None, *, allow_changed: bool
 ) -> dict[str, Any]:
-    from builder.full import full_image  # noqa: PLC0415 -- --help pays nothing
-    from builder.options import BuildOptions  # noqa: PLC0415
-    from builder.pipeline import select  # noqa: PLC0415
-    from builder.profile.apparmor import check_name, text  # noqa: PLC0415
+    from slimtrace.builder.full import full_image  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.options import BuildOptions  # noqa: PLC0415
+    from slimtrace.builder.pipeline import select  # noqa: PLC0415
+    from slimtrace.builder.profile.apparmor import check_name, text  # noqa: PLC0415
 
     check_name(name)
     root = full_image(trace, image).root

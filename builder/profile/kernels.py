@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.outside import is_kernels
-from builder.profile.quoting import escaped
-from tracer.model import State, Use
+from slimtrace.builder.outside import is_kernels
+from slimtrace.builder.profile.quoting import escaped
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 _CHANGES = frozenset({Use.WRITE, Use.CREATE, Use.DELETE, Use.ATTR})
 _DEVICES = {

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 _MACHINES = {
     "x86_64": (("SCMP_ARCH_X86_64", "x86_64"), ("SCMP_ARCH_X86", "i386")),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from errno import ENOSYS
 from typing import TYPE_CHECKING
 
-from builder.profile.needs import EVERYDAY, RUNTIMES, RUNTIMES_WITH_PRIVILEGES
+from slimtrace.builder.profile.needs import EVERYDAY, RUNTIMES, RUNTIMES_WITH_PRIVILEGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 CLONE_NEW = 0x7E020000
 """Every flag by which clone(2) makes a namespace (sched.h); it is clone's first argument on all

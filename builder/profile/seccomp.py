@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.profile.machines import Machines
-    from builder.profile.rules import Rule, Test
+    from slimtrace.builder.profile.machines import Machines
+    from slimtrace.builder.profile.rules import Rule, Test
 
 
 def document(machines: Machines, rules: Iterable[Rule]) -> dict[str, Any]:

@@ -6,17 +6,17 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from builder.changes import follows
-from builder.model import Kind, Reason
-from builder.outside import is_kernels
-from tracer.model import State, Use
+from slimtrace.builder.changes import follows
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.outside import is_kernels
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.images.root import Root
-    from builder.model import Selection
-    from tracer.model import Trace, TracedPath
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
+    from slimtrace.tracer.model import Trace, TracedPath
 
 _CHANGES = frozenset({Use.WRITE, Use.CREATE, Use.DELETE, Use.ATTR, Use.CONNECT})
 _PROGRAMS = ("/usr/", "/bin/", "/lib/", "/etc/")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from builder.sbom.format import Format
-from tracer.console import say
-from tracer.errors import UsageError
+from slimtrace.builder.sbom.format import Format
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
-    from builder.sbom.facts import Facts
-    from builder.sbom.images import Where
+    from slimtrace.builder.sbom.facts import Facts
+    from slimtrace.builder.sbom.images import Where
 
 _SBOM_HELP = """
 Examples:
@@ -59,10 +59,10 @@ def sbom(
     ] = False,
 ) -> None:
     """Write an image's SBOM: its packages, their files in it with sums, and what was left out."""
-    from builder.commands import source_date_epoch  # noqa: PLC0415 -- --help pays nothing
-    from builder.images.outputs import check_file, replacing  # noqa: PLC0415
-    from builder.sbom.document import render  # noqa: PLC0415
-    from builder.sbom.images import Where  # noqa: PLC0415
+    from slimtrace.builder.commands import source_date_epoch  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.outputs import check_file, replacing  # noqa: PLC0415
+    from slimtrace.builder.sbom.document import render  # noqa: PLC0415
+    from slimtrace.builder.sbom.images import Where  # noqa: PLC0415
 
     if output != "-":
         check_file(output)
@@ -80,8 +80,8 @@ def sbom(
 
 
 def _facts(subject: str, traces: list[str], where: Where) -> Facts:
-    from builder.sbom.images import facts_of_image, facts_of_trace  # noqa: PLC0415
-    from builder.sources.references import parse_source  # noqa: PLC0415
+    from slimtrace.builder.sbom.images import facts_of_image, facts_of_trace  # noqa: PLC0415
+    from slimtrace.builder.sources.references import parse_source  # noqa: PLC0415
 
     try:
         parse_source(subject)

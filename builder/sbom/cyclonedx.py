@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from builder.report import printable
-from builder.sbom.document import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
-from builder.sbom.format import Format
-from tracer.version import VERSION
+from slimtrace.builder.report import printable
+from slimtrace.builder.sbom.document import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
+from slimtrace.builder.sbom.format import Format
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from builder.sbom.facts import Component, Distribution, Facts, KeptFile, Subject
+    from slimtrace.builder.sbom.facts import Component, Distribution, Facts, KeptFile, Subject
 
 _IMAGE = "image"
 _SYSTEM = "operating-system"

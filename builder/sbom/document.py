@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from builder.sbom.format import Format
-from tracer.version import VERSION
+from slimtrace.builder.sbom.format import Format
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from builder.sbom.facts import Facts, KeptFile
+    from slimtrace.builder.sbom.facts import Facts, KeptFile
 
 TOOL = "slimtrace"
 LEFT_OUT = "slimtrace:left-out"
@@ -21,7 +21,7 @@ LEFT_OUT_COUNT = "slimtrace:left-out:count"
 
 def render(facts: Facts, chosen: Format) -> bytes:
     """The document: the same facts give the same bytes."""
-    from builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
+    from slimtrace.builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
 
     make = spdx.document if chosen is Format.SPDX else cyclonedx.document
     return to_bytes(make(facts))

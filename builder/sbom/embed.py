@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from builder.adding import add_entries, written
-from builder.model import Reason
-from builder.sbom.document import render
-from builder.sbom.facts import Subject
-from builder.sbom.format import Format
-from builder.sbom.gather import gather
-from builder.sbom.subject import NAMELESS
+from slimtrace.builder.adding import add_entries, written
+from slimtrace.builder.model import Reason
+from slimtrace.builder.sbom.document import render
+from slimtrace.builder.sbom.facts import Subject
+from slimtrace.builder.sbom.format import Format
+from slimtrace.builder.sbom.gather import gather
+from slimtrace.builder.sbom.subject import NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.images.root import Root
-    from builder.model import Entry, ImageConfig, Selection
-    from builder.sbom.sums import Sums
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry, ImageConfig, Selection
+    from slimtrace.builder.sbom.sums import Sums
 
 FOLDER = "/usr/share/sbom"
 """Scanners know SBOMs by the endings of their names, wherever they lie."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.packages.package import Package
+    from slimtrace.builder.packages.package import Package
 
 
 @dataclass(frozen=True, slots=True, order=True)

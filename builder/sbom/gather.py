@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
-from builder.packages.database import read_database
-from builder.packages.index import PackageIndex
-from builder.report import printable
-from builder.sbom.facts import Component, Distribution, Facts, KeptFile, spelled
-from builder.sbom.purl import package_purl
+from slimtrace.builder.model import Kind
+from slimtrace.builder.packages.database import read_database
+from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.report import printable
+from slimtrace.builder.sbom.facts import Component, Distribution, Facts, KeptFile, spelled
+from slimtrace.builder.sbom.purl import package_purl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from builder.images.root import Root
-    from builder.model import Entry
-    from builder.packages.package import Package
-    from builder.sbom.facts import Subject
-    from builder.sbom.sums import Sums
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry
+    from slimtrace.builder.packages.package import Package
+    from slimtrace.builder.sbom.facts import Subject
+    from slimtrace.builder.sbom.sums import Sums
 
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 

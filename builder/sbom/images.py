@@ -6,25 +6,25 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder.full import full_image, root_of
-from builder.images.holds import entries_of
-from builder.options import BuildOptions
-from builder.pipeline import plan
-from builder.runconfig import newest
-from builder.sbom.gather import gather
-from builder.sbom.subject import named, subject
-from builder.sbom.sums import Sums
-from builder.sbom.write import facts_of
-from builder.sources.full import open_image
-from builder.sources.references import parse_source
-from tracer.errors import SlimtraceError
-from tracer.rootless import become_root
-from tracer.tracefile.reader import read_trace
+from slimtrace.builder.full import full_image, root_of
+from slimtrace.builder.images.holds import entries_of
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import plan
+from slimtrace.builder.runconfig import newest
+from slimtrace.builder.sbom.gather import gather
+from slimtrace.builder.sbom.subject import named, subject
+from slimtrace.builder.sbom.sums import Sums
+from slimtrace.builder.sbom.write import facts_of
+from slimtrace.builder.sources.full import open_image
+from slimtrace.builder.sources.references import parse_source
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rootless import become_root
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from builder.sbom.facts import Facts
+    from slimtrace.builder.sbom.facts import Facts
 
 _WITHOUT_MANIFEST = {"docker-archive", "tar", "rootfs"}
 

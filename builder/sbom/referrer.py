@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from builder.images.config import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
-from builder.images.oci import index
-from builder.images.registry import Repository
-from builder.sbom.subject import named
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.config import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
+from slimtrace.builder.images.oci import index
+from slimtrace.builder.images.registry import Repository
+from slimtrace.builder.sbom.subject import named
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.model import Image
-    from builder.sbom.write import Sbom
+    from slimtrace.builder.model import Image
+    from slimtrace.builder.sbom.write import Sbom
 
 _EMPTY = b"{}"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"

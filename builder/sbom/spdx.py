@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from builder.report import printable
-from builder.sbom.document import LEFT_OUT, TOOL, all_files, identity
-from builder.sbom.format import Format
-from tracer.version import VERSION
+from slimtrace.builder.report import printable
+from slimtrace.builder.sbom.document import LEFT_OUT, TOOL, all_files, identity
+from slimtrace.builder.sbom.format import Format
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from builder.sbom.facts import Component, Facts, KeptFile, Subject
+    from slimtrace.builder.sbom.facts import Component, Facts, KeptFile, Subject
 
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from builder.images.skopeo import TRANSPORTS
-from builder.sbom.facts import Subject
-from builder.sbom.purl import image_purl
+from slimtrace.builder.images.skopeo import TRANSPORTS
+from slimtrace.builder.sbom.facts import Subject
+from slimtrace.builder.sbom.purl import image_purl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from builder.images.contents import contents
-from builder.sbom.facts import KeptFile, spelled
+from slimtrace.builder.images.contents import contents
+from slimtrace.builder.sbom.facts import KeptFile, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.model import Entry
+    from slimtrace.builder.model import Entry
 
 _Key = str | tuple[int, int]
 
@@ -23,7 +23,7 @@ class Sums:
         self._known: dict[_Key, tuple[str, str]] = {}
 
     def reading(self, entry: Entry) -> Iterator[bytes]:
-        """The entry's bytes, as :func:`builder.images.contents.contents`, and remember the sums.
+        """The entry's bytes, as ``contents`` gives them, and remember the sums.
 
         :raises SlimtraceError: as that does.
         """

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
-from builder.sbom.format import Format
-from tracer.errors import UsageError
+from slimtrace.builder.sbom.format import Format
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from builder.images.outputs import check_file, replacing
-from builder.runconfig import newest
-from builder.sbom.document import render
-from builder.sbom.format import Format
-from builder.sbom.gather import gather
-from builder.sbom.subject import named, subject
-from tracer.errors import UsageError
+from slimtrace.builder.images.outputs import check_file, replacing
+from slimtrace.builder.runconfig import newest
+from slimtrace.builder.sbom.document import render
+from slimtrace.builder.sbom.format import Format
+from slimtrace.builder.sbom.gather import gather
+from slimtrace.builder.sbom.subject import named, subject
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from builder.images.root import Root
-    from builder.model import Entry, Image
-    from builder.options import BuildOptions
-    from builder.sbom.facts import Facts
-    from builder.sbom.sums import Sums
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Entry, Image
+    from slimtrace.builder.options import BuildOptions
+    from slimtrace.builder.sbom.facts import Facts
+    from slimtrace.builder.sbom.sums import Sums
 
 
 class Sbom(NamedTuple):

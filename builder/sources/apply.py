@@ -8,19 +8,19 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from builder.images.xattrs import is_of_the_system
-from builder.sources import tarstream
-from builder.sources.disk import Disk
-from builder.sources.names import Folder, Inode, Names, split
-from builder.sources.pax import Malformed
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.xattrs import is_of_the_system
+from slimtrace.builder.sources import tarstream
+from slimtrace.builder.sources.disk import Disk
+from slimtrace.builder.sources.names import Folder, Inode, Names, split
+from slimtrace.builder.sources.pax import Malformed
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from builder.sources.index import Index
-    from builder.sources.limits import Budget
-    from builder.sources.tarstream import Member, TarReader
+    from slimtrace.builder.sources.index import Index
+    from slimtrace.builder.sources.limits import Budget
+    from slimtrace.builder.sources.tarstream import Member, TarReader
 
 _HIDES = ".wh."
 _HIDES_ALL = ".wh..wh..opq"

@@ -8,10 +8,10 @@ import posixpath
 import stat
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from builder.sources.bytestream import FileStream
-from builder.sources.documents import MOST_BYTES
-from builder.sources.tarstream import FILE, HARDLINK, SYMLINK, TarReader
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources.bytestream import FileStream
+from slimtrace.builder.sources.documents import MOST_BYTES
+from slimtrace.builder.sources.tarstream import FILE, HARDLINK, SYMLINK, TarReader
+from slimtrace.tracer.errors import SlimtraceError
 
 _MOST_MEMBERS = 100_000
 _MOST_LINKS = 8

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from builder.failing import failing, reading, writing
-from builder.images.outputs import removing, temporary_name
-from builder.sources.index import Index, load_index
-from builder.sources.locks import alone, holding, take, take_now
-from builder.sources.owners import Owners, owners
-from tracer.console import say
-from tracer.errors import SlimtraceError
-from tracer.removal import remove_tree
+from slimtrace.builder.failing import failing, reading, writing
+from slimtrace.builder.images.outputs import removing, temporary_name
+from slimtrace.builder.sources.index import Index, load_index
+from slimtrace.builder.sources.locks import alone, holding, take, take_now
+from slimtrace.builder.sources.owners import Owners, owners
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from builder.sizes import human
-from tracer.console import say
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sizes import human
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from builder.sources.cache import Listed, Pruned
+    from slimtrace.builder.sources.cache import Listed, Pruned
 
 _HELP = """
 Examples:
@@ -32,10 +32,10 @@ def cache(
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """List the full images that are kept unpacked in $XDG_CACHE_HOME/slimtrace, or remove them."""
-    from builder.sources import cache as kept  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.sources import cache as kept  # noqa: PLC0415 -- --help pays nothing
 
     if prune:
-        from tracer.rootless import become_root  # noqa: PLC0415
+        from slimtrace.tracer.rootless import become_root  # noqa: PLC0415
 
         with suppress(SlimtraceError):  # then only the images of subordinate users stay
             become_root()

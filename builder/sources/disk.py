@@ -14,14 +14,14 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from builder.sources.names import Folder
-from builder.sources.owners import Owners, owners
+from slimtrace.builder.sources.names import Folder
+from slimtrace.builder.sources.owners import Owners, owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.sources.names import Inode
-    from builder.sources.sparse import Sparse
+    from slimtrace.builder.sources.names import Inode
+    from slimtrace.builder.sources.sparse import Sparse
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
 
-from builder.images.config import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE
-from builder.sources.platforms import Platform
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.config import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE
+from slimtrace.builder.sources.platforms import Platform
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

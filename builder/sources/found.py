@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from builder.images.oci import REF_NAME, blob_path
-from builder.images.references import canonical_name, image_name
-from builder.sources import documents
-from builder.sources.blobs import read_document
-from builder.sources.platforms import Platform, best, parse_platform
-from builder.sources.stream import Expected
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.builder.images.oci import REF_NAME, blob_path
+from slimtrace.builder.images.references import canonical_name, image_name
+from slimtrace.builder.sources import documents
+from slimtrace.builder.sources.blobs import read_document
+from slimtrace.builder.sources.platforms import Platform, best, parse_platform
+from slimtrace.builder.sources.stream import Expected
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from builder.sources.blobs import Blobs
-    from builder.sources.documents import Descriptor
+    from slimtrace.builder.sources.blobs import Blobs
+    from slimtrace.builder.sources.documents import Descriptor
 
 _MOST_NESTED = 4
 _REFERENCE_TYPE = "vnd.docker.reference.type"  # BuildKit's attestations, listed like images

@@ -7,27 +7,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builder.failing import reading
-from builder.sources import cache
-from builder.sources.apply import Unpacker
-from builder.sources.blobs import ArchiveBlobs, FolderBlobs, open_regular
-from builder.sources.found import in_docker_archive, in_layout
-from builder.sources.limits import budget
-from builder.sources.packed import plain_archive
-from builder.sources.references import parse_source
-from builder.sources.stream import Expected, Hashed, layer_stream
-from builder.sources.tarstream import TarReader
-from builder.sources.transported import copied
-from tracer.console import say
-from tracer.errors import SlimtraceError
+from slimtrace.builder.failing import reading
+from slimtrace.builder.sources import cache
+from slimtrace.builder.sources.apply import Unpacker
+from slimtrace.builder.sources.blobs import ArchiveBlobs, FolderBlobs, open_regular
+from slimtrace.builder.sources.found import in_docker_archive, in_layout
+from slimtrace.builder.sources.limits import budget
+from slimtrace.builder.sources.packed import plain_archive
+from slimtrace.builder.sources.references import parse_source
+from slimtrace.builder.sources.stream import Expected, Hashed, layer_stream
+from slimtrace.builder.sources.tarstream import TarReader
+from slimtrace.builder.sources.transported import copied
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from builder.sources.blobs import Blobs
-    from builder.sources.found import Found
-    from builder.sources.index import Index
-    from builder.sources.references import Source
+    from slimtrace.builder.sources.blobs import Blobs
+    from slimtrace.builder.sources.found import Found
+    from slimtrace.builder.sources.index import Index
+    from slimtrace.builder.sources.references import Source
 
 
 @dataclass(frozen=True, slots=True)

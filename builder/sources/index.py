@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from builder.failing import writing
-from builder.images.live import Totals
-from tracer.errors import SlimtraceError
+from slimtrace.builder.failing import writing
+from slimtrace.builder.images.live import Totals
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 SIZE = "SLIMTRACE_MAX_IMAGE_SIZE"
 ENTRIES = "SLIMTRACE_MAX_IMAGE_ENTRIES"

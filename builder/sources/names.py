@@ -11,15 +11,15 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING
 
-from builder.images.root import MAX_LINKS
-from builder.sources.index import Index, Node
-from builder.sources.pax import Malformed
-from builder.sources.tarstream import PATH_MAX
+from slimtrace.builder.images.root import MAX_LINKS
+from slimtrace.builder.sources.index import Index, Node
+from slimtrace.builder.sources.pax import Malformed
+from slimtrace.builder.sources.tarstream import PATH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from builder.sources.limits import Budget
+    from slimtrace.builder.sources.limits import Budget
 
 Xattrs = tuple[tuple[str, bytes], ...]
 

@@ -6,11 +6,11 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.failing import writing
-from builder.sources import cache
-from builder.sources.bytestream import PIECE
-from builder.sources.limits import budget
-from builder.sources.stream import Expected, is_packed, layer_stream
+from slimtrace.builder.failing import writing
+from slimtrace.builder.sources import cache
+from slimtrace.builder.sources.bytestream import PIECE
+from slimtrace.builder.sources.limits import budget
+from slimtrace.builder.sources.stream import Expected, is_packed, layer_stream
 
 if TYPE_CHECKING:
     from collections.abc import Generator

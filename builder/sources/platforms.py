@@ -6,7 +6,7 @@ import platform
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.errors import UsageError
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Literal, NamedTuple, get_args
 
-from builder.images.references import image_name, ref_name
-from builder.images.skopeo import TRANSPORTS
-from tracer.errors import UsageError
+from slimtrace.builder.images.references import image_name, ref_name
+from slimtrace.builder.images.skopeo import TRANSPORTS
+from slimtrace.tracer.errors import UsageError
 
 FORMS = """\
 FILE.tar                     an archive as docker, podman or slimtrace wrote it

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.sources.pax import Malformed, Records, decimal, field_number
+from slimtrace.builder.sources.pax import Malformed, Records, decimal, field_number
 
 if TYPE_CHECKING:
-    from builder.sources.bytestream import ByteStream
+    from slimtrace.builder.sources.bytestream import ByteStream
 
 BLOCK = 512
 _MOST_PIECES = 1 << 18

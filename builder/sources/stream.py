@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zlib_ng import zlib_ng
 from zstandard import ZstdError
 
-from builder.sources.bytestream import PIECE, Pieces
-from builder.sources.zstd import MAGIC as ZSTD_MAGIC
-from builder.sources.zstd import CutOff, unzstd
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources.bytestream import PIECE, Pieces
+from slimtrace.builder.sources.zstd import MAGIC as ZSTD_MAGIC
+from slimtrace.builder.sources.zstd import CutOff, unzstd
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from builder.sources.limits import Budget
+    from slimtrace.builder.sources.limits import Budget
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _READ = 1 << 18

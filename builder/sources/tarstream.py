@@ -13,14 +13,21 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from builder.sources.pax import Malformed, Records, decimal, field_number, parse_records, time_ns
-from builder.sources.sparse import BLOCK, Sparse, leading_map, old_map, recorded_map
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources.pax import (
+    Malformed,
+    Records,
+    decimal,
+    field_number,
+    parse_records,
+    time_ns,
+)
+from slimtrace.builder.sources.sparse import BLOCK, Sparse, leading_map, old_map, recorded_map
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.sources.bytestream import ByteStream
+    from slimtrace.builder.sources.bytestream import ByteStream
 
 PATH_MAX = 4096
 """limits.h: bytes of a path with the NUL that ends it."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.images.skopeo import REGISTRY, need_skopeo, run_skopeo
-from builder.sources import cache, documents
-from builder.sources.blobs import FolderBlobs
-from builder.sources.found import check_platform, choose, in_folder_of_skopeo
-from builder.sources.platforms import parse_platform
-from tracer.console import say
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.skopeo import REGISTRY, need_skopeo, run_skopeo
+from slimtrace.builder.sources import cache, documents
+from slimtrace.builder.sources.blobs import FolderBlobs
+from slimtrace.builder.sources.found import check_platform, choose, in_folder_of_skopeo
+from slimtrace.builder.sources.platforms import parse_platform
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.sources.blobs import Blobs
-    from builder.sources.found import Found
+    from slimtrace.builder.sources.blobs import Blobs
+    from slimtrace.builder.sources.found import Found
 
 _DAEMON = "docker-daemon:"
 _HINT = "install skopeo, or save the image: podman save -o image.tar NAME"

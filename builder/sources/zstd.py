@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from zstandard import ZstdDecompressor
 
-from builder.sources.bytestream import Pieces
+from slimtrace.builder.sources.bytestream import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

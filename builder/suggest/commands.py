@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from builder.model import Keep
-from builder.sizes import human
-from tracer.console import say
+from slimtrace.builder.model import Keep
+from slimtrace.builder.sizes import human
+from slimtrace.tracer.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.suggest.rank import Suggestion
+    from slimtrace.builder.suggest.rank import Suggestion
 
 _SUGGEST_HELP = """
 Examples:
@@ -47,11 +47,11 @@ def suggest(
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON on stdout.")] = False,
 ) -> None:
     """Print what is likely to be needed but was neither touched nor implied, likeliest first."""
-    from builder.full import full_image  # noqa: PLC0415 -- --help pays nothing
-    from builder.options import BuildOptions  # noqa: PLC0415
-    from builder.pipeline import select  # noqa: PLC0415
-    from builder.suggest.rank import suggest as suggestions  # noqa: PLC0415
-    from tracer.tracefile.reader import read_trace  # noqa: PLC0415
+    from slimtrace.builder.full import full_image  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.options import BuildOptions  # noqa: PLC0415
+    from slimtrace.builder.pipeline import select  # noqa: PLC0415
+    from slimtrace.builder.suggest.rank import suggest as suggestions  # noqa: PLC0415
+    from slimtrace.tracer.tracefile.reader import read_trace  # noqa: PLC0415
 
     trace = read_trace(traces)
     root = full_image(trace, image).root
@@ -72,7 +72,7 @@ _INDENT = orjson.OPT_INDENT_2
 
 
 def _document(each: Suggestion) -> dict[str, object]:
-    from builder.report import printable  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.report import printable  # noqa: PLC0415 -- --help pays nothing
 
     path, why = printable(each.path), printable(each.why)
     return {"path": path, "why": why, "files": each.files, "bytes": each.size}

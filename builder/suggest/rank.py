@@ -7,16 +7,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from builder.model import Kind, Selection
-from builder.outside import why_outside
-from builder.policy.secrets import find_secrets
-from builder.suggest.clues import CLUES, Clue, case_of
+from slimtrace.builder.model import Kind, Selection
+from slimtrace.builder.outside import why_outside
+from slimtrace.builder.policy.secrets import find_secrets
+from slimtrace.builder.suggest.clues import CLUES, Clue, case_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.images.root import Root
-    from tracer.model import Trace
+    from slimtrace.builder.images.root import Root
+    from slimtrace.tracer.model import Trace
 
 _SIBLINGS = 4
 """So many of one folder, kind and rank make one line."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.model import Kind
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.images.root import Root
+    from slimtrace.builder.images.root import Root
 
 _NOWHERE = "absent from the slim image"
 _PACKAGE = "__init__.py"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from tracer.console import say, warn
+from slimtrace.tracer.console import say, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.verify.verdict import Verdict
+    from slimtrace.builder.verify.verdict import Verdict
 
 _VERIFY_HELP = """
 Examples:
@@ -81,9 +81,9 @@ def verify(
     ] = False,
 ) -> None:
     """Repeat in the image what was traced, and tell what it lacks."""
-    from builder.verify.loop import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
-    from builder.verify.loop import verify as verify_image  # noqa: PLC0415
-    from builder.verify.tracing import tracing  # noqa: PLC0415
+    from slimtrace.builder.verify.loop import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.verify.loop import verify as verify_image  # noqa: PLC0415
+    from slimtrace.builder.verify.tracing import tracing  # noqa: PLC0415
 
     rerun = tracing(env or (), volume or (), user, cap_drop or (), read_only=read_only)
     options = VerifyOptions(heal, tuple(ignore or ()), full_image)

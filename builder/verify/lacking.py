@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from builder.outside import OWN_TOP, is_in_volume, volumes_of, why_outside
-from tracer.model import State, Use
+from slimtrace.builder.outside import OWN_TOP, is_in_volume, volumes_of, why_outside
+from slimtrace.tracer.model import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from builder.globs import Glob
-    from builder.images.root import Root
-    from builder.model import Selection
-    from tracer.model import ProcessImage, Trace, TracedPath
+    from slimtrace.builder.globs import Glob
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
+    from slimtrace.tracer.model import ProcessImage, Trace, TracedPath
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,37 +9,42 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from builder.defaultrun import default_run
-from builder.full import full_image
-from builder.globs import compile_glob
-from builder.images.destination import parse_destination
-from builder.images.root import Root
-from builder.images.tagged import tag_of
-from builder.options import BuildOptions
-from builder.pipeline import Made, make, select
-from builder.record import identity, read_record
-from builder.sources import cache
-from builder.sources.full import open_image
-from builder.verify.absent import show_absent
-from builder.verify.lacking import lacking, purposes
-from builder.verify.outcome import compare, failed
-from builder.verify.stopping import Stopped, tidily_stopped
-from builder.verify.verdict import Verdict
-from tracer.console import detail, say
-from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
-from tracer.model import Trace, Use
-from tracer.rootless import become_root
-from tracer.tracefile.healing import append_healed
-from tracer.tracefile.reader import read_trace
+from slimtrace.builder.defaultrun import default_run
+from slimtrace.builder.full import full_image
+from slimtrace.builder.globs import compile_glob
+from slimtrace.builder.images.destination import parse_destination
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.images.tagged import tag_of
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import Made, make, select
+from slimtrace.builder.record import identity, read_record
+from slimtrace.builder.sources import cache
+from slimtrace.builder.sources.full import open_image
+from slimtrace.builder.verify.absent import show_absent
+from slimtrace.builder.verify.lacking import lacking, purposes
+from slimtrace.builder.verify.outcome import compare, failed
+from slimtrace.builder.verify.stopping import Stopped, tidily_stopped
+from slimtrace.builder.verify.verdict import Verdict
+from slimtrace.tracer.console import detail, say
+from slimtrace.tracer.errors import (
+    CannotExecuteError,
+    CommandNotFoundError,
+    SlimtraceError,
+    UsageError,
+)
+from slimtrace.tracer.model import Trace, Use
+from slimtrace.tracer.rootless import become_root
+from slimtrace.tracer.tracefile.healing import append_healed
+from slimtrace.tracer.tracefile.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from builder.globs import Glob
-    from builder.model import Selection
-    from builder.sources.full import FullImage
-    from builder.verify.outcome import Outcome
-    from tracer.model import Run
+    from slimtrace.builder.globs import Glob
+    from slimtrace.builder.model import Selection
+    from slimtrace.builder.sources.full import FullImage
+    from slimtrace.builder.verify.outcome import Outcome
+    from slimtrace.tracer.model import Run
 
 _MOST_ROUNDS = 10
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracer.model import Answer, Driven, Run
+    from slimtrace.tracer.model import Answer, Driven, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Never
 
-from tracer.errors import StoppedError
+from slimtrace.tracer.errors import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.verify.loop import Rerun
+    from slimtrace.builder.verify.loop import Rerun
 
 
 class Tracing:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from builder.report import printable
+from slimtrace.builder.report import printable
 
 if TYPE_CHECKING:
-    from builder.verify.lacking import Lacking
-    from builder.verify.outcome import Outcome
+    from slimtrace.builder.verify.lacking import Lacking
+    from slimtrace.builder.verify.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from tracer.kernel import bpf
-from tracer.syscalls import tables
+from slimtrace.tracer.kernel import bpf
+from slimtrace.tracer.syscalls import tables
 
 if TYPE_CHECKING:
     from typing import BinaryIO

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import pytest
 from traces import grow
 
-from tracer.decode.call import Stop
-from tracer.decode.decoder import Decoder
-from tracer.model import Run, Use
-from tracer.recorder import Recorder
-from tracer.syscalls import tables
-from tracer.syscalls.classes import PATH
-from tracer.tracefile.reader import read_trace
-from tracer.tracefile.writer import TraceWriter
+from slimtrace.tracer.decode.call import Stop
+from slimtrace.tracer.decode.decoder import Decoder
+from slimtrace.tracer.model import Run, Use
+from slimtrace.tracer.recorder import Recorder
+from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.syscalls.classes import PATH
+from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.tracefile.writer import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tracer.model import Trace
+    from slimtrace.tracer.model import Trace
 
 HERE = os.path.dirname(__file__)
 FD = 200  # record.py's name for the folder

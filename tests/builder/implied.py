@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from traces import environment, run_slimtrace
 
-from builder.closure.expand import Wanted, expand
-from builder.closure.need import Surroundings
-from builder.images.root import Root
-from builder.model import Reason
-from tracer.sandbox import Sandbox
+from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.model import Reason
+from slimtrace.tracer.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import Rule
 
 ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 

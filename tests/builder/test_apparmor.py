@@ -12,19 +12,19 @@ from parts import need
 from traces import grow, run_slimtrace
 from worlds import plant, run, trace
 
-from builder.full import full_image
-from builder.options import BuildOptions
-from builder.pipeline import select
-from builder.profile.apparmor import text
-from builder.profile.kernels import kernels
-from builder.profile.quoting import quoted
-from tracer.model import State, Trace, TracedPath, Use
+from slimtrace.builder.full import full_image
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import select
+from slimtrace.builder.profile.apparmor import text
+from slimtrace.builder.profile.kernels import kernels
+from slimtrace.builder.profile.quoting import quoted
+from slimtrace.tracer.model import State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.images.root import Root
-    from builder.model import Selection
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.model import Selection
 
 PID = "@{PROC}/@{pid}"
 RULE = re.compile(rb"^rule: (.*?)  ->  .*?\(0x[0-9a-f]+/", re.MULTILINE | re.DOTALL)

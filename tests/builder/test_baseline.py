@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import plant, trace
 
-from builder.images.contents import contents
-from builder.images.root import Root
-from builder.imageuser import choose_user
-from builder.model import Reason
-from builder.options import BuildOptions
-from builder.pipeline import select
-from tracer.errors import UsageError
-from tracer.model import Listening, Use
+from slimtrace.builder.images.contents import contents
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.imageuser import choose_user
+from slimtrace.builder.model import Reason
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import select
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.model import Listening, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from builder.model import Selection
-    from tracer.model import Trace
+    from slimtrace.builder.model import Selection
+    from slimtrace.tracer.model import Trace
 
 World = dict[str, "str | bytes | None"]
 

@@ -11,24 +11,24 @@ import orjson
 import pytest
 from worlds import TIME, plant, run, trace
 
-from builder.images.base import BaseConfig
-from builder.images.root import Root
-from builder.imageuser import image_user
-from builder.options import BuildOptions
-from builder.pipeline import build, select
-from builder.policy.healthcheck import warn_of_healthcheck
-from builder.runconfig import image_config
-from builder.words import check_options
-from tracer.errors import SlimtraceError, UsageError
-from tracer.model import Listening
+from slimtrace.builder.images.base import BaseConfig
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.imageuser import image_user
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import build, select
+from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
+from slimtrace.builder.runconfig import image_config
+from slimtrace.builder.words import check_options
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.model import Listening
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from builder.model import ImageConfig
-    from tracer.model import Trace
+    from slimtrace.builder.model import ImageConfig
+    from slimtrace.tracer.model import Trace
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import plant, trace
 
-from builder.images.root import Root
-from builder.images.tree import Tree
-from builder.model import Reason
-from builder.options import BuildOptions
-from builder.pipeline import select
-from tracer.model import Use
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.model import Reason
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import select
+from slimtrace.tracer.model import Use
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.model import Selection
+    from slimtrace.builder.model import Selection
 
 TAG = sys.implementation.cache_tag
 STAT = (Use.STAT,)

@@ -10,14 +10,14 @@ import pytest
 from parts import need
 from worlds import compile_library, plant, trace
 
-from builder.debug import debug_destination, find_busybox, with_busybox
-from builder.images.base import BaseConfig
-from builder.images.root import Root
-from builder.model import Reason
-from builder.options import BuildOptions
-from builder.pipeline import select
-from builder.runconfig import image_config
-from tracer.errors import SlimtraceError
+from slimtrace.builder.debug import debug_destination, find_busybox, with_busybox
+from slimtrace.builder.images.base import BaseConfig
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.model import Reason
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import select
+from slimtrace.builder.runconfig import image_config
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path

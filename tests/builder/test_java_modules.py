@@ -13,12 +13,12 @@ import pytest
 from jdk import compiled, java_home
 from worlds import plant
 
-from builder.images.root import Root
-from builder.java.classlog import log_option, read_log
-from builder.java.homes import check_homes
-from builder.java.jimage import read_jimage
-from builder.java.named import named, required
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.java.classlog import log_option, read_log
+from slimtrace.builder.java.homes import check_homes
+from slimtrace.builder.java.jimage import read_jimage
+from slimtrace.builder.java.named import named, required
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

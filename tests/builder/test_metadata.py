@@ -13,16 +13,16 @@ from test_packages import SPEC
 from trivy import scan
 from worlds import TIME, plant, trace
 
-from builder.images.root import Root
-from builder.images.tree import Tree
-from builder.model import Reason
-from builder.options import BuildOptions
-from builder.pipeline import select
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.model import Reason
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import select
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.model import Selection
+    from slimtrace.builder.model import Selection
 
 World = dict[str, str | bytes | None]
 

@@ -17,18 +17,18 @@ from parts import missing, need, need_root
 from traces import open_the_way
 from worlds import dump, plant
 
-from builder.closure.expand import Wanted, expand
-from builder.closure.need import Surroundings
-from builder.closure.rules import rules_of
-from builder.images.root import Root
-from builder.model import Keep, Reason
-from builder.packages.index import PackageIndex
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.rules import rules_of
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.model import Keep, Reason
+from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.packages.package import Package
+    from slimtrace.builder.packages.package import Package
 
 Tree = dict[str, str | bytes | None]
 

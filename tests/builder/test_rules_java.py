@@ -13,8 +13,8 @@ from implied import built_images, implied
 from parts import need
 from worlds import plant
 
-from builder.closure.rules import java
-from builder.closure.rules.java_classes import MAGIC, named_classes
+from slimtrace.builder.closure.rules import java
+from slimtrace.builder.closure.rules.java_classes import MAGIC, named_classes
 
 if TYPE_CHECKING:
     from pathlib import Path

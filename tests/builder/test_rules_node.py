@@ -11,15 +11,15 @@ from implied import ENV, built_images, implied
 from parts import need
 from worlds import compile_library, plant
 
-from builder.closure.rules import node
-from builder.closure.rules.node.specifiers import specifiers
-from builder.model import Reason
+from slimtrace.builder.closure.rules import node
+from slimtrace.builder.closure.rules.node.specifiers import specifiers
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import Rule
 
 Tree = dict[str, str | bytes | None]
 

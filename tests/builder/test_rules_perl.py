@@ -9,7 +9,7 @@ from implied import built_images, implied
 from parts import need
 from worlds import compile_library, plant
 
-from builder.closure.rules import perl
+from slimtrace.builder.closure.rules import perl
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from implied import ENV, built_images, implied
 from parts import need
 from worlds import plant
 
-from builder.closure.rules import ruby
+from slimtrace.builder.closure.rules import ruby
 
 if TYPE_CHECKING:
     from pathlib import Path

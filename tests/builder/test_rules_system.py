@@ -11,17 +11,17 @@ import pytest
 from parts import missing, need
 from worlds import compile_library, dump, plant
 
-from builder.closure.expand import Wanted, expand
-from builder.closure.need import Surroundings
-from builder.closure.rules import RULES, dlopened, listed, locale, nss, rules_of
-from builder.images.root import Root
-from builder.model import Keep, Reason
+from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.rules import RULES, dlopened, listed, locale, nss, rules_of
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.model import Keep, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import Rule
 
 LIB = "/usr/lib/x86_64-linux-gnu"
 

@@ -15,18 +15,18 @@ from fullimages import run
 from registry import serving
 from specimens import file_of, image_of
 
-from builder.images.destination import parse_destination
-from builder.images.logins import is_insecure, login
-from builder.sbom.format import Format
-from builder.sbom.referrer import attach
-from builder.sbom.write import Sbom
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.destination import parse_destination
+from slimtrace.builder.images.logins import is_insecure, login
+from slimtrace.builder.sbom.format import Format
+from slimtrace.builder.sbom.referrer import attach
+from slimtrace.builder.sbom.write import Sbom
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from builder.model import Image
+    from slimtrace.builder.model import Image
 
 SPDX = Sbom(Format.SPDX, "app.spdx.json", b'{"spdxVersion":"SPDX-2.3"}')
 CYCLONEDX = Sbom(Format.CYCLONEDX, "app.cdx.json", b'{"bomFormat":"CycloneDX"}')

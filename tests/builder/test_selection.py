@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import TIME, dump, plant, trace
 
-from builder.full import full_image
-from builder.images.root import Root
-from builder.options import BuildOptions
-from builder.pipeline import select
-from tracer.errors import SlimtraceError
-from tracer.model import Fingerprint, Gap, SavedFile, State, Trace, TracedPath, Use
+from slimtrace.builder.full import full_image
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.pipeline import select
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.model import Fingerprint, Gap, SavedFile, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.model import Selection
+    from slimtrace.builder.model import Selection
 
 PLAIN = BuildOptions(baseline=False)
 

@@ -9,8 +9,8 @@ import pytest
 from made import CAPABILITY, File, check, layer, layout
 from parts import need
 
-from builder.check.platforms import Platform
-from builder.check.registry import RULES
+from slimtrace.builder.check.platforms import Platform
+from slimtrace.builder.check.registry import RULES
 
 if TYPE_CHECKING:
     from pathlib import Path

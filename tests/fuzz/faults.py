@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from builder.images.root import Root
-from builder.sources import apply, documents
-from builder.sources.disk import Disk
-from builder.sources.names import Folder
+from slimtrace.builder.images.root import Root
+from slimtrace.builder.sources import apply, documents
+from slimtrace.builder.sources.disk import Disk
+from slimtrace.builder.sources.names import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from builder.sources.names import Inode
+    from slimtrace.builder.sources.names import Inode
 
 
 def _an_exception() -> None:

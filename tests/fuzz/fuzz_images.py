@@ -21,14 +21,14 @@ from fuzz_layers import layers, mended, mutated_tar
 from unpacked import check_tree
 from watch import Watch
 
-from builder.images.base import BaseConfig
-from builder.sources import cache
-from builder.sources.blobs import FolderBlobs
-from builder.sources.found import in_folder_of_skopeo
-from builder.sources.full import open_image
-from tracer.console import verbosity
-from tracer.errors import SlimtraceError
-from tracer.removal import remove_tree
+from slimtrace.builder.images.base import BaseConfig
+from slimtrace.builder.sources import cache
+from slimtrace.builder.sources.blobs import FolderBlobs
+from slimtrace.builder.sources.found import in_folder_of_skopeo
+from slimtrace.builder.sources.full import open_image
+from slimtrace.tracer.console import verbosity
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     import random

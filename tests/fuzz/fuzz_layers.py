@@ -17,17 +17,17 @@ import zstandard
 from unpacked import check_tree
 from watch import Watch
 
-from builder.sources.apply import Unpacker
-from builder.sources.limits import Budget
-from builder.sources.stream import Expected, layer_stream
-from builder.sources.tarstream import TarReader
-from tracer.errors import SlimtraceError
-from tracer.removal import remove_tree
+from slimtrace.builder.sources.apply import Unpacker
+from slimtrace.builder.sources.limits import Budget
+from slimtrace.builder.sources.stream import Expected, layer_stream
+from slimtrace.builder.sources.tarstream import TarReader
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.removal import remove_tree
 
 if TYPE_CHECKING:
     import random
 
-    from builder.sources.index import Index
+    from slimtrace.builder.sources.index import Index
 
 BETWEEN = b"\n--layer--\n"
 BLOCK = 512

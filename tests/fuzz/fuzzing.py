@@ -27,9 +27,11 @@ def main() -> None:
     """:raises SystemExit: always."""
     name, folder, *options = sys.argv[1:]
     module, _, fault = name.partition(":")
-    with atheris.instrument_imports(include=["builder.sources", "tracer.tracefile"]):
-        importlib.import_module("builder.sources.full")
-        importlib.import_module("tracer.tracefile.reader")
+    with atheris.instrument_imports(
+        include=["slimtrace.builder.sources", "slimtrace.tracer.tracefile"]
+    ):
+        importlib.import_module("slimtrace.builder.sources.full")
+        importlib.import_module("slimtrace.tracer.tracefile.reader")
         harness = importlib.import_module(module)
     if fault:
         importlib.import_module("faults").FAULTS[fault]()

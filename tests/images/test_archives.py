@@ -14,13 +14,13 @@ from engine import compile_static, need_engine, podman, podman_run
 from parts import need
 from specimens import entries_of, file_of, grow, image_of
 
-from builder.images.destination import parse_destination
-from builder.model import Entry, Kind
+from slimtrace.builder.images.destination import parse_destination
+from slimtrace.builder.model import Entry, Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from builder.model import Image
+    from slimtrace.builder.model import Image
 
 PROGRAM = """
 #include <stdio.h>

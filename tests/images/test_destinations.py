@@ -12,13 +12,13 @@ import pytest
 from parts import need
 from specimens import CONFIG, file_of, image_of, interrupted_after, shared_folder, small_disk
 
-from builder.images.archives import Archive, Form
-from builder.images.config import make_image
-from builder.images.destination import FORMS, parse_destination
-from builder.images.oci import OciLayout
-from builder.images.skopeo import Copied
-from builder.images.tree import Tree
-from tracer.errors import SlimtraceError, UsageError
+from slimtrace.builder.images.archives import Archive, Form
+from slimtrace.builder.images.config import make_image
+from slimtrace.builder.images.destination import FORMS, parse_destination
+from slimtrace.builder.images.oci import OciLayout
+from slimtrace.builder.images.skopeo import Copied
+from slimtrace.builder.images.tree import Tree
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,8 +127,8 @@ def test_a_place_where_nothing_can_be_written_is_refused_early(
 NOT_WRITABLE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from builder.images.destination import parse_destination
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.destination import parse_destination
+from slimtrace.tracer.errors import SlimtraceError
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)

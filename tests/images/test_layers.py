@@ -17,11 +17,11 @@ import pytest
 from parts import need
 from specimens import dump, entries_of, file_of, grow, image_of, interrupted_after, small_disk
 
-from builder.images.archives import Archive, Form
-from builder.images.layer import write_layer
-from builder.images.oci import OciLayout
-from builder.model import Entry, Kind
-from tracer.errors import SlimtraceError
+from slimtrace.builder.images.archives import Archive, Form
+from slimtrace.builder.images.layer import write_layer
+from slimtrace.builder.images.oci import OciLayout
+from slimtrace.builder.model import Entry, Kind
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from traces import fails, run_slimtrace
 
-from builder.profile.machines import machines_of
-from builder.profile.needs import EVERYDAY, RUNTIMES, RUNTIMES_WITH_PRIVILEGES, TELLING
-from builder.profile.rules import families_of, rules_of
-from builder.profile.seccomp import document
-from tracer.model import Gap, Run, Trace
-from tracer.syscalls.classes import HOT, class_of
+from slimtrace.builder.profile.machines import machines_of
+from slimtrace.builder.profile.needs import EVERYDAY, RUNTIMES, RUNTIMES_WITH_PRIVILEGES, TELLING
+from slimtrace.builder.profile.rules import families_of, rules_of
+from slimtrace.builder.profile.seccomp import document
+from slimtrace.tracer.model import Gap, Run, Trace
+from slimtrace.tracer.syscalls.classes import HOT, class_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,10 +17,10 @@ from parts import need, need_root
 from specimens import shared_folder
 from traces import run_slimtrace
 
-from builder.sources import cache
-from builder.sources.full import open_image
-from builder.sources.index import Index, Node, load_index
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources import cache
+from slimtrace.builder.sources.full import open_image
+from slimtrace.builder.sources.index import Index, Node, load_index
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OPEN = """
 import sys
-from builder.sources.full import open_image
+from slimtrace.builder.sources.full import open_image
 image = open_image(sys.argv[1])
 print(image.root, flush=True)
 sys.stdin.read()
@@ -251,7 +251,7 @@ def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatc
         }
         found = {path: words.split()[0] for path, words in in_words(root).items() if path}
         assert found == {"shut": "40711", "shut/secret": "100400", "su": "100755"}
-        code = "from builder.sources.cache import prune; print(len(prune().removed))"
+        code = "from slimtrace.builder.sources.cache import prune; print(len(prune().removed))"
         words = [*unprivileged, sys.executable, "-c", code]
         done = subprocess.run(words, check=True, capture_output=True, text=True)
         assert done.stdout == "1\n"

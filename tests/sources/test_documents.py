@@ -8,9 +8,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.sources import documents
-from builder.sources.platforms import Platform, best
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources import documents
+from slimtrace.builder.sources.platforms import Platform, best
+from slimtrace.tracer.errors import SlimtraceError
 
 HEX = "0" * 64
 words = st.one_of(

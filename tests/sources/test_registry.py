@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from layouts import Layout, entry, paths, tar
 
-from builder.sources.full import open_image
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources.full import open_image
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,10 +17,10 @@ from layouts import entry, tar
 from parts import need
 from specimens import grow
 
-from builder.sources import pax
-from builder.sources.bytestream import FileStream, Pieces
-from builder.sources.tarstream import Member, TarReader
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources import pax
+from slimtrace.builder.sources.bytestream import FileStream, Pieces
+from slimtrace.builder.sources.tarstream import Member, TarReader
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,8 +25,8 @@ from layouts import (
 from parts import need, need_root
 from specimens import grow
 
-from builder.sources.full import FullImage, open_image
-from tracer.errors import SlimtraceError
+from slimtrace.builder.sources.full import FullImage, open_image
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from tracer.commands.common import DEFAULT_TRACE, Append, Force, TraceFile, check_output, tell
+from slimtrace.tracer.commands.common import (
+    DEFAULT_TRACE,
+    Append,
+    Force,
+    TraceFile,
+    check_output,
+    tell,
+)
 
 _ATTACH_HELP = """
 Examples:
@@ -32,8 +39,8 @@ def attach(
     ] = None,
 ) -> None:
     """Trace the process PID, its threads and its descendants until Ctrl-C, then let them go."""
-    from tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
-    from tracer.output import Output  # noqa: PLC0415
+    from slimtrace.tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
+    from slimtrace.tracer.output import Output  # noqa: PLC0415
 
     check_output(append=append, force=force)
     tell(trace_process(pid, Output(output, append, force), stop_after), output)

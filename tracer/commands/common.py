@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracer.console import detail, fail, quote, say, warn
-from tracer.errors import UsageError
-from tracer.gaps import loses_files
+from slimtrace.tracer.console import detail, fail, quote, say, warn
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.gaps import loses_files
 
 if TYPE_CHECKING:
-    from tracer.result import Result
+    from slimtrace.tracer.result import Result
 
 DEFAULT_TRACE = "slimtrace.trace"
 

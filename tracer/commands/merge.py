@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tracer.console import say
+from slimtrace.tracer.console import say
 
 _MERGE_HELP = """
 Examples:
@@ -34,7 +34,7 @@ def merge(
     ] = False,
 ) -> None:
     """Unite traces of one image, from this machine or others, in one, with the files put aside."""
-    from tracer.merge import merge as unite  # noqa: PLC0415 -- not needed for --help
+    from slimtrace.tracer.merge import merge as unite  # noqa: PLC0415 -- not needed for --help
 
     unite(traces, output, force=force, different_images=different_images)
     say(f"wrote {output}: {len(traces)} traces")

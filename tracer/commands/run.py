@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracer.commands.common import (
+from slimtrace.tracer.commands.common import (
     DEFAULT_TRACE,
     Append,
     Force,
@@ -16,14 +16,14 @@ from tracer.commands.common import (
     check_output,
     tell,
 )
-from tracer.errors import UsageError
-from tracer.model import Driving
-from tracer.opening import Images
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.model import Driving
+from slimtrace.tracer.opening import Images
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from tracer.imagerun import Opened
+    from slimtrace.tracer.imagerun import Opened
 
 _RUN_HELP = """
 Examples:
@@ -198,16 +198,16 @@ def run(
     ] = None,
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
-    from tracer.output import Output  # noqa: PLC0415 -- not needed for --help
-    from tracer.run import Options  # noqa: PLC0415
-    from tracer.run import run as trace_run  # noqa: PLC0415
+    from slimtrace.tracer.output import Output  # noqa: PLC0415 -- not needed for --help
+    from slimtrace.tracer.run import Options  # noqa: PLC0415
+    from slimtrace.tracer.run import run as trace_run  # noqa: PLC0415
 
     check_output(append=append, force=force)
     about = None
     lists = volume or (), env or (), exec_in or ()
     texts = image, platform, workdir, user, entrypoint, network, hostname
     if any(lists) or any(text is not None for text in texts):
-        from tracer.imagerun import ImageOptions  # noqa: PLC0415 -- for images alone
+        from slimtrace.tracer.imagerun import ImageOptions  # noqa: PLC0415 -- for images alone
 
         about = ImageOptions(*texts, *lists)
         about.check(ready[0] if ready else None, http_get)
@@ -259,7 +259,7 @@ def _open(image: str, platform: str | None) -> AbstractContextManager[Opened]:
 
 def _engine(asked: str, syscalls: str) -> str:
     """:raises UsageError: there is no such engine or choice of calls, or they conflict."""
-    from tracer.engines.choose import AUTO, ENGINES  # noqa: PLC0415 -- not needed for --help
+    from slimtrace.tracer.engines.choose import AUTO, ENGINES  # noqa: PLC0415 -- not needed for --help
 
     if asked not in (AUTO, *ENGINES):
         raise UsageError(f"cannot use --engine {asked}: choose {AUTO}, {', '.join(ENGINES)}")

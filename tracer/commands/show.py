@@ -23,19 +23,19 @@ def show(
     ] = False,
 ) -> None:
     """Show what a trace holds."""
-    from tracer.tracefile.reader import read_trace  # noqa: PLC0415
+    from slimtrace.tracer.tracefile.reader import read_trace  # noqa: PLC0415
 
     content = read_trace(trace)
     if as_json:
         import orjson  # noqa: PLC0415
 
-        from tracer.tracefile.document import document  # noqa: PLC0415
+        from slimtrace.tracer.tracefile.document import document  # noqa: PLC0415
 
         sys.stdout.buffer.write(
             orjson.dumps(document(content), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         )
         return
-    from tracer.summary import summary  # noqa: PLC0415
+    from slimtrace.tracer.summary import summary  # noqa: PLC0415
 
     for line in summary(content):
         print(line)

@@ -7,22 +7,22 @@ import os
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.decode.call import ONCE, Outcome
-from tracer.decode.execs import Execs
-from tracer.decode.files import Files
-from tracer.decode.glances import Glances
-from tracer.decode.places import Places
-from tracer.decode.sockets import Sockets
-from tracer.decode.touching import Touching
-from tracer.model import State
-from tracer.syscalls.signatures import CLONE_NEW, Meaning
+from slimtrace.tracer import tracee
+from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.decode.execs import Execs
+from slimtrace.tracer.decode.files import Files
+from slimtrace.tracer.decode.glances import Glances
+from slimtrace.tracer.decode.places import Places
+from slimtrace.tracer.decode.sockets import Sockets
+from slimtrace.tracer.decode.touching import Touching
+from slimtrace.tracer.model import State
+from slimtrace.tracer.syscalls.signatures import CLONE_NEW, Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.decode.call import Stop
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.recorder import Recorder
 
 _MOUNTS = ("mount", "move_mount")
 _TRACEME, _ATTACH, _SEIZE = 0, 16, 0x4206  # ptrace(2): the requests that begin to trace

@@ -6,19 +6,19 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.binfmt import Interpreters
-from tracer.decode.call import ONCE, Outcome
-from tracer.model import Place, Use
-from tracer.syscalls.signatures import AT_FDCWD
+from slimtrace.tracer import tracee
+from slimtrace.tracer.binfmt import Interpreters
+from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.model import Place, Use
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.decode.call import Stop
-    from tracer.decode.places import Places
-    from tracer.recorder import Recorder
-    from tracer.view import View
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.places import Places
+    from slimtrace.tracer.recorder import Recorder
+    from slimtrace.tracer.view import View
 
 _SETUID_OR_SETGID = 0o6000
 

@@ -6,12 +6,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.decode.call import ONCE, Outcome
-from tracer.decode.places import follows
-from tracer.model import Place, State, Use
-from tracer.paths import KERNELS, join
-from tracer.syscalls.signatures import (
+from slimtrace.tracer import tracee
+from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.decode.places import follows
+from slimtrace.tracer.model import Place, State, Use
+from slimtrace.tracer.paths import KERNELS, join
+from slimtrace.tracer.syscalls.signatures import (
     AT_FDCWD,
     O_ACCMODE,
     O_CREAT,
@@ -22,9 +22,9 @@ from tracer.syscalls.signatures import (
 )
 
 if TYPE_CHECKING:
-    from tracer.decode.call import Stop
-    from tracer.decode.places import Places
-    from tracer.decode.touching import Touching
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.places import Places
+    from slimtrace.tracer.decode.touching import Touching
 
 _RESOLVE_IN_ROOT = 0x10
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2

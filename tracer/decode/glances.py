@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.decode.call import Outcome
-from tracer.decode.places import LOOKS
-from tracer.model import Place, State, Use
-from tracer.paths import KERNELS
-from tracer.syscalls.signatures import (
+from slimtrace.tracer.decode.call import Outcome
+from slimtrace.tracer.decode.places import LOOKS
+from slimtrace.tracer.model import Place, State, Use
+from slimtrace.tracer.paths import KERNELS
+from slimtrace.tracer.syscalls.signatures import (
     AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
     O_ACCMODE,
@@ -23,13 +23,13 @@ from tracer.syscalls.signatures import (
     Follow,
     Meaning,
 )
-from tracer.tracee import is_directory
+from slimtrace.tracer.tracee import is_directory
 
 if TYPE_CHECKING:
-    from tracer.decode.places import Places
-    from tracer.decode.touching import Touching
-    from tracer.recorder import Recorder
-    from tracer.syscalls.signatures import Signature
+    from slimtrace.tracer.decode.places import Places
+    from slimtrace.tracer.decode.touching import Touching
+    from slimtrace.tracer.recorder import Recorder
+    from slimtrace.tracer.syscalls.signatures import Signature
 
 _FOLLOWS = {
     Follow.YES: (True, 0),

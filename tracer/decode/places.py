@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.kernel.memory import PATH_MAX, MemoryReader
-from tracer.kernel.openat2 import open_in_root
-from tracer.model import Place, State, Use
-from tracer.paths import join
-from tracer.syscalls.signatures import (
+from slimtrace.tracer import tracee
+from slimtrace.tracer.kernel.memory import PATH_MAX, MemoryReader
+from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.model import Place, State, Use
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.syscalls.signatures import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_FOLLOW,
@@ -20,8 +20,8 @@ from tracer.syscalls.signatures import (
 )
 
 if TYPE_CHECKING:
-    from tracer.decode.call import Stop
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.recorder import Recorder
 
 LOOKS = (Use.STAT, Use.READLINK)
 """Uses that leave the file and its descriptors as they are."""

@@ -6,17 +6,17 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.decode.call import ONCE, Outcome
-from tracer.kernel.pidfd import borrow
-from tracer.model import Listening, Use
-from tracer.syscalls.signatures import AT_FDCWD, PathArgument
+from slimtrace.tracer import tracee
+from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.kernel.pidfd import borrow
+from slimtrace.tracer.model import Listening, Use
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD, PathArgument
 
 if TYPE_CHECKING:
-    from tracer.decode.call import Stop
-    from tracer.decode.files import Files
-    from tracer.decode.places import Places
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.files import Files
+    from slimtrace.tracer.decode.places import Places
+    from slimtrace.tracer.recorder import Recorder
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _ADDRESS_MOST = 128  # struct sockaddr_storage

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.model import Place, State, Use
-from tracer.paths import KERNELS, parent
-from tracer.view import own_name
+from slimtrace.tracer import tracee
+from slimtrace.tracer.model import Place, State, Use
+from slimtrace.tracer.paths import KERNELS, parent
+from slimtrace.tracer.view import own_name
 
 if TYPE_CHECKING:
-    from tracer.decode.call import Stop
-    from tracer.decode.places import Places
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.places import Places
+    from slimtrace.tracer.recorder import Recorder
 
 
 class Touching:

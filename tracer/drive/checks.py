@@ -8,16 +8,16 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
-from tracer.drive.ready import Delay, File, Line, Port, Ready, Socket, Url
-from tracer.errors import SlimtraceError
-from tracer.kernel.openat2 import open_in_root
-from tracer.paths import is_below
-from tracer.view import HERE
+from slimtrace.tracer.drive.ready import Delay, File, Line, Port, Ready, Socket, Url
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.paths import is_below
+from slimtrace.tracer.view import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tracer.sandbox.stage import Stage
+    from slimtrace.tracer.sandbox.stage import Stage
 
     Entry = Callable[[bytes], int]
     """Opens an O_PATH descriptor of what lies at the app's path; raises OSError."""
@@ -48,7 +48,7 @@ def why_not(ready: Polled, entry: Entry) -> str | None:
 
 
 def _why_no_status(ready: Url) -> str | None:
-    from tracer.drive.requests import address_of, get, target_of  # noqa: PLC0415 -- slow to import
+    from slimtrace.tracer.drive.requests import address_of, get, target_of  # noqa: PLC0415 -- slow to import
 
     status = get(address_of(ready.url), target_of(ready.url), _ATTEMPT)
     return None if ready.accepts(status) else f"its last answer was {status}"

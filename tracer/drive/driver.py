@@ -10,19 +10,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tracer.console import detail, say
-from tracer.drive.outside import Limits
-from tracer.drive.waiting import sleep_until, wait_until_ready
-from tracer.errors import DriverError
-from tracer.model import Answer, Driven
+from slimtrace.tracer.console import detail, say
+from slimtrace.tracer.drive.outside import Limits
+from slimtrace.tracer.drive.waiting import sleep_until, wait_until_ready
+from slimtrace.tracer.errors import DriverError
+from slimtrace.tracer.model import Answer, Driven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tracer.app import App
-    from tracer.drive.drivers import Drivers, Outcome
-    from tracer.drive.streams import Streams
-    from tracer.model import Driving
+    from slimtrace.tracer.app import App
+    from slimtrace.tracer.drive.drivers import Drivers, Outcome
+    from slimtrace.tracer.drive.streams import Streams
+    from slimtrace.tracer.model import Driving
 
 _POLL = 0.1
 _AGAIN = 1.0

@@ -9,20 +9,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.console import say
-from tracer.drive.checks import reachable
-from tracer.drive.ready import Delay, Port, Ready, Socket, Url
-from tracer.drive.requests import Address, address_of, get
-from tracer.drive.waiting import in_words
-from tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
+from slimtrace.tracer.console import say
+from slimtrace.tracer.drive.checks import reachable
+from slimtrace.tracer.drive.ready import Delay, Port, Ready, Socket, Url
+from slimtrace.tracer.drive.requests import Address, address_of, get
+from slimtrace.tracer.drive.waiting import in_words
+from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tracer.app import App
-    from tracer.drive.outside import Limits, Outside
-    from tracer.exits import Exited
-    from tracer.view import View
+    from slimtrace.tracer.app import App
+    from slimtrace.tracer.drive.outside import Limits, Outside
+    from slimtrace.tracer.exits import Exited
+    from slimtrace.tracer.view import View
 
 _POLL = 0.02
 _PATIENCE = 5.0

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracer.errors import DriverError
-from tracer.exits import Exited
+from slimtrace.tracer.errors import DriverError
+from slimtrace.tracer.exits import Exited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracer.app import App
+    from slimtrace.tracer.app import App
 
 _POLL = 0.02
 _GRACE = 10.0

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tracer.errors import UsageError
+from slimtrace.tracer.errors import UsageError
 
 _BELOW_500 = ((100, 499),)
 _PORTS = range(1, 1 << 16)

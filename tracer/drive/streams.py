@@ -18,16 +18,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracer.console import warn
-from tracer.drive.lines import Lines
-from tracer.errors import SlimtraceError
-from tracer.interrupts import ENDING
+from slimtrace.tracer.console import warn
+from slimtrace.tracer.drive.lines import Lines
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.interrupts import ENDING
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterator, Mapping
 
-    from tracer.app import App
+    from slimtrace.tracer.app import App
 
 _STANDARD = (1, 2)
 _CHUNK = 1 << 16

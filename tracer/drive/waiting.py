@@ -6,15 +6,15 @@ import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from tracer.drive.checks import why_not
-from tracer.drive.ready import Delay, File, Line, Ready
-from tracer.errors import DriverError
+from slimtrace.tracer.drive.checks import why_not
+from slimtrace.tracer.drive.ready import Delay, File, Line, Ready
+from slimtrace.tracer.errors import DriverError
 
 if TYPE_CHECKING:
-    from tracer.app import App
-    from tracer.drive.streams import Streams
-    from tracer.exits import Exited
-    from tracer.view import View
+    from slimtrace.tracer.app import App
+    from slimtrace.tracer.drive.streams import Streams
+    from slimtrace.tracer.exits import Exited
+    from slimtrace.tracer.view import View
 
 _POLL = 0.02
 _MOMENT = 1.0

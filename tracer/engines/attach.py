@@ -14,18 +14,18 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.console import say
-from tracer.decode.decoder import Decoder, Listeners
-from tracer.engines.lifecycle import Lifecycle
-from tracer.engines.ptrace import CallStops
-from tracer.errors import CannotTraceError, SlimtraceError
-from tracer.held import held_files
-from tracer.kernel import ptrace
-from tracer.syscalls import tables
+from slimtrace.tracer import tracee
+from slimtrace.tracer.console import say
+from slimtrace.tracer.decode.decoder import Decoder, Listeners
+from slimtrace.tracer.engines.lifecycle import Lifecycle
+from slimtrace.tracer.engines.ptrace import CallStops
+from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
+from slimtrace.tracer.held import held_files
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.syscalls import tables
 
 if TYPE_CHECKING:
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.recorder import Recorder
 
 _OPTIONS = ptrace.FOLLOW | ptrace.CALLS
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})

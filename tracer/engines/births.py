@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer.kernel.ptrace import poke
-from tracer.kernel.registers import set_first_argument
+from slimtrace.tracer.kernel.ptrace import poke
+from slimtrace.tracer.kernel.registers import set_first_argument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.kernel.memory import MemoryReader
+    from slimtrace.tracer.kernel.memory import MemoryReader
 
 CLONE_UNTRACED = 0x00800000
 

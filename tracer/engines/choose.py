@@ -7,19 +7,19 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer import tracee
-from tracer.engines.launch import Launch, has_listener
-from tracer.engines.notify import NotifyEngine
-from tracer.errors import CannotTraceError, SlimtraceError
-from tracer.place import how_to_allow, place, ptrace_scope
-from tracer.platform import NOTIFY_SINCE, kernel_version
+from slimtrace.tracer import tracee
+from slimtrace.tracer.engines.launch import Launch, has_listener
+from slimtrace.tracer.engines.notify import NotifyEngine
+from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
+from slimtrace.tracer.place import how_to_allow, place, ptrace_scope
+from slimtrace.tracer.platform import NOTIFY_SINCE, kernel_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tracer.engines.engine import Engine
-    from tracer.engines.launches import Launches
-    from tracer.sandbox.stage import Stage
+    from slimtrace.tracer.engines.engine import Engine
+    from slimtrace.tracer.engines.launches import Launches
+    from slimtrace.tracer.sandbox.stage import Stage
 
 AUTO = "auto"
 ENGINES = ("notify", "ptrace", "ptrace-syscall")
@@ -53,7 +53,7 @@ class Command(NamedTuple):
     def launch(self) -> Launches:
         if self.stage is None:
             return Launch(self.program, self.argv, self.mask, self.streams)
-        from tracer.engines.inside import InsideLaunch  # noqa: PLC0415 -- for images alone
+        from slimtrace.tracer.engines.inside import InsideLaunch  # noqa: PLC0415 -- for images alone
 
         return InsideLaunch(self.stage, self.argv, self.mask, self.streams)
 
@@ -83,7 +83,7 @@ def _notify(command: Command) -> Chosen:
 
 
 def _ptrace(command: Command, why: str | None, *, syscall: bool, all_calls: bool) -> Chosen:
-    from tracer.engines.ptrace import PtraceEngine  # noqa: PLC0415 -- rarely needed
+    from slimtrace.tracer.engines.ptrace import PtraceEngine  # noqa: PLC0415 -- rarely needed
 
     try:
         if not syscall and has_listener():

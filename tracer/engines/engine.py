@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from tracer.app import App
-    from tracer.recorder import Recorder
-    from tracer.view import View
+    from slimtrace.tracer.app import App
+    from slimtrace.tracer.recorder import Recorder
+    from slimtrace.tracer.view import View
 
 
 class Engine(Protocol):

@@ -17,14 +17,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
-from tracer.engines.stops import exit_of
-from tracer.kernel import process, ptrace
-from tracer.kernel.namespaces import CLONE_NEWPID, unshare
+from slimtrace.tracer.engines.stops import exit_of
+from slimtrace.tracer.kernel import process, ptrace
+from slimtrace.tracer.kernel.namespaces import CLONE_NEWPID, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tracer.exits import Exited
+    from slimtrace.tracer.exits import Exited
 
 _TITLE = "app guard"
 """Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""

@@ -23,26 +23,26 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Never
 
-from tracer.console import say
-from tracer.engines.guard import Guard
-from tracer.engines.launch import NOTIFY, install
-from tracer.engines.stops import exit_of
-from tracer.errors import CannotTraceError, SlimtraceError
-from tracer.kernel import ptrace
-from tracer.kernel.memory import MemoryReader
-from tracer.sandbox.first import First
-from tracer.sandbox.scratch import remove_folder
-from tracer.sandbox.spec import decode_failure
-from tracer.sandbox.stage import make_folder
-from tracer.sandbox.userns import what_forbids
-from tracer.view import There
+from slimtrace.tracer.console import say
+from slimtrace.tracer.engines.guard import Guard
+from slimtrace.tracer.engines.launch import NOTIFY, install
+from slimtrace.tracer.engines.stops import exit_of
+from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.sandbox.first import First
+from slimtrace.tracer.sandbox.scratch import remove_folder
+from slimtrace.tracer.sandbox.spec import decode_failure
+from slimtrace.tracer.sandbox.stage import make_folder
+from slimtrace.tracer.sandbox.userns import what_forbids
+from slimtrace.tracer.view import There
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tracer.exits import Exited
-    from tracer.sandbox.stage import Stage
-    from tracer.view import View
+    from slimtrace.tracer.exits import Exited
+    from slimtrace.tracer.sandbox.stage import Stage
+    from slimtrace.tracer.view import View
 
 _ENOUGH = 1 << 16
 _ANCILLARY = 256
@@ -125,7 +125,7 @@ class Spawner:
 
 
 class InsideLaunch:
-    """As :class:`tracer.engines.launch.Launch`, in an image.
+    """As :class:`slimtrace.tracer.engines.launch.Launch`, in an image.
 
     :raises SlimtraceError: there is no place for what the app will write.
     """

@@ -13,12 +13,12 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
-from tracer.engines.guard import Guard
-from tracer.errors import CannotTraceError
-from tracer.kernel import ptrace, seccomp
-from tracer.kernel.memory import MemoryReader
-from tracer.programs import cannot_execute
-from tracer.view import HERE, View
+from slimtrace.tracer.engines.guard import Guard
+from slimtrace.tracer.errors import CannotTraceError
+from slimtrace.tracer.kernel import ptrace, seccomp
+from slimtrace.tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.programs import cannot_execute
+from slimtrace.tracer.view import HERE, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from tracer.engines.guard import Guard
-    from tracer.engines.inside import Spawner
-    from tracer.view import View
+    from slimtrace.tracer.engines.guard import Guard
+    from slimtrace.tracer.engines.inside import Spawner
+    from slimtrace.tracer.view import View
 
 
 class Launches(Protocol):

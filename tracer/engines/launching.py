@@ -10,10 +10,10 @@ import os
 from struct import unpack_from
 from typing import TYPE_CHECKING
 
-from tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.kernel.memory import MemoryReader
 
 if TYPE_CHECKING:
-    from tracer.decode.call import Stop
+    from slimtrace.tracer.decode.call import Stop
 
 _MOST_ARGUMENTS = 6
 """With more it is cheaper to ask /proc."""

@@ -6,17 +6,17 @@ import os
 import time
 from typing import TYPE_CHECKING, assert_never
 
-from tracer import tracee
-from tracer.engines.stops import Event, SignalDelivery, decode_status
-from tracer.exits import Exited
-from tracer.kernel import ptrace
-from tracer.kernel.registers import Registers
+from slimtrace.tracer import tracee
+from slimtrace.tracer.engines.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.exits import Exited
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.kernel.registers import Registers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tracer.decode.execs import Execs
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.decode.execs import Execs
+    from slimtrace.tracer.recorder import Recorder
 
 _POLL = 0.001
 _PATIENCE = 0.2

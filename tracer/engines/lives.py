@@ -12,24 +12,24 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.binfmt import is_program
-from tracer.decode.execs import is_script
-from tracer.engines.launching import Callers
-from tracer.engines.order import BirthOrder
-from tracer.engines.pidfds import Pidfds
-from tracer.engines.process_images import Exec, Past, Program
+from slimtrace.tracer import tracee
+from slimtrace.tracer.binfmt import is_program
+from slimtrace.tracer.decode.execs import is_script
+from slimtrace.tracer.engines.launching import Callers
+from slimtrace.tracer.engines.order import BirthOrder
+from slimtrace.tracer.engines.pidfds import Pidfds
+from slimtrace.tracer.engines.process_images import Exec, Past, Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.decode.call import Stop
-    from tracer.decode.execs import Execs
-    from tracer.engines.guard import Guard
-    from tracer.engines.launches import Launches
-    from tracer.engines.process_images import Inode
-    from tracer.model import Place, Use
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.execs import Execs
+    from slimtrace.tracer.engines.guard import Guard
+    from slimtrace.tracer.engines.launches import Launches
+    from slimtrace.tracer.engines.process_images import Inode
+    from slimtrace.tracer.model import Place, Use
+    from slimtrace.tracer.recorder import Recorder
 
 _SWEEP_EVERY = 4096
 """New threads; the ids of dead ones may be given again, but not so soon."""

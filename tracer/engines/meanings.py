@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.decode.call import ONCE, Outcome, Stop
-from tracer.decode.glances import Glance, glance_of
-from tracer.decode.places import LOOKS
-from tracer.kernel.memory import PATH_MAX
-from tracer.paths import join
-from tracer.syscalls.signatures import Meaning
+from slimtrace.tracer.decode.call import ONCE, Outcome, Stop
+from slimtrace.tracer.decode.glances import Glance, glance_of
+from slimtrace.tracer.decode.places import LOOKS
+from slimtrace.tracer.kernel.memory import PATH_MAX
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.syscalls.signatures import Meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracer.decode.decoder import Decoder
-    from tracer.syscalls.tables import Call
+    from slimtrace.tracer.decode.decoder import Decoder
+    from slimtrace.tracer.syscalls.tables import Call
 
 Key = tuple[int, bytes | None, bytes, int]
 """arch and number, base directory (empty for an absolute path), path, telling flags."""

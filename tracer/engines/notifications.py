@@ -15,20 +15,20 @@ import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.decode.call import ONCE, Stop
-from tracer.engines.meanings import Meanings, Plan, path_of, plan_of
-from tracer.kernel.memory import WINDOW, MemoryFiles
-from tracer.platform import kernel_version
-from tracer.syscalls.signatures import AT_FDCWD, Meaning
+from slimtrace.tracer import tracee
+from slimtrace.tracer.decode.call import ONCE, Stop
+from slimtrace.tracer.engines.meanings import Meanings, Plan, path_of, plan_of
+from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
+from slimtrace.tracer.platform import kernel_version
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD, Meaning
 
 if TYPE_CHECKING:
-    from tracer.decode.decoder import Decoder
-    from tracer.engines.lives import Lives
-    from tracer.engines.meanings import Key
-    from tracer.engines.restart import Restarts
-    from tracer.kernel.seccomp import Listener
-    from tracer.syscalls.tables import Call
+    from slimtrace.tracer.decode.decoder import Decoder
+    from slimtrace.tracer.engines.lives import Lives
+    from slimtrace.tracer.engines.meanings import Key
+    from slimtrace.tracer.engines.restart import Restarts
+    from slimtrace.tracer.kernel.seccomp import Listener
+    from slimtrace.tracer.syscalls.tables import Call
 
 _HEARS_OF_THE_END = (6, 11)
 """Linux: since then a receive that waits hears that no task uses the filter any more."""

@@ -10,25 +10,25 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from tracer.app import App
-from tracer.decode.decoder import Decoder
-from tracer.engines.lives import Lives
-from tracer.engines.notifications import Notifications
-from tracer.engines.pidfds import TELLS_EXITS
-from tracer.engines.restart import AVAILABLE, Restarts
-from tracer.errors import CannotTraceError
-from tracer.kernel import bpf
-from tracer.kernel.seccomp import Listener
-from tracer.platform import kernel_version
-from tracer.syscalls import tables
+from slimtrace.tracer.app import App
+from slimtrace.tracer.decode.decoder import Decoder
+from slimtrace.tracer.engines.lives import Lives
+from slimtrace.tracer.engines.notifications import Notifications
+from slimtrace.tracer.engines.pidfds import TELLS_EXITS
+from slimtrace.tracer.engines.restart import AVAILABLE, Restarts
+from slimtrace.tracer.errors import CannotTraceError
+from slimtrace.tracer.kernel import bpf
+from slimtrace.tracer.kernel.seccomp import Listener
+from slimtrace.tracer.platform import kernel_version
+from slimtrace.tracer.syscalls import tables
 
 if TYPE_CHECKING:
-    from tracer.engines.launches import Launches
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.engines.launches import Launches
+    from slimtrace.tracer.recorder import Recorder
 
 
 class NotifyEngine:
-    """One run by notifications. See :class:`tracer.engines.engine.Engine`."""
+    """One run by notifications. See :class:`slimtrace.tracer.engines.engine.Engine`."""
 
     name = "notify"
 

@@ -10,8 +10,8 @@ import resource
 import select
 from typing import TYPE_CHECKING
 
-from tracer.engines.stops import exit_of
-from tracer.kernel import process
+from slimtrace.tracer.engines.stops import exit_of
+from slimtrace.tracer.kernel import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,31 +10,31 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.app import App
-from tracer.decode.call import Stop, descriptor
-from tracer.decode.decoder import Decoder, Listeners
-from tracer.engines.births import trace_child
-from tracer.engines.lifecycle import Lifecycle
-from tracer.engines.meanings import Meanings, Plan, path_of, plan_of
-from tracer.kernel import bpf, ptrace
-from tracer.kernel.memory import MemoryReader
-from tracer.kernel.registers import refuse_call
-from tracer.syscalls import tables
-from tracer.syscalls.classes import HOT
-from tracer.syscalls.signatures import AT_FDCWD, CLONE_NEW, Meaning
+from slimtrace.tracer import tracee
+from slimtrace.tracer.app import App
+from slimtrace.tracer.decode.call import Stop, descriptor
+from slimtrace.tracer.decode.decoder import Decoder, Listeners
+from slimtrace.tracer.engines.births import trace_child
+from slimtrace.tracer.engines.lifecycle import Lifecycle
+from slimtrace.tracer.engines.meanings import Meanings, Plan, path_of, plan_of
+from slimtrace.tracer.kernel import bpf, ptrace
+from slimtrace.tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.kernel.registers import refuse_call
+from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.syscalls.classes import HOT
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD, CLONE_NEW, Meaning
 
 if TYPE_CHECKING:
-    from tracer.engines.launches import Launches
-    from tracer.engines.meanings import Key
-    from tracer.kernel.ptrace import Entry
-    from tracer.recorder import Recorder
+    from slimtrace.tracer.engines.launches import Launches
+    from slimtrace.tracer.engines.meanings import Key
+    from slimtrace.tracer.kernel.ptrace import Entry
+    from slimtrace.tracer.recorder import Recorder
 
 _OPTIONS = ptrace.FOLLOW | ptrace.KILL_WITH_TRACER
 
 
 class PtraceEngine:
-    """One run by ptrace. See :class:`tracer.engines.engine.Engine`."""
+    """One run by ptrace. See :class:`slimtrace.tracer.engines.engine.Engine`."""
 
     def __init__(self, launch: Launches, *, syscall: bool = False, all_calls: bool = False) -> None:
         """Launch the app, which waits to be let go.

@@ -16,24 +16,24 @@ import stat
 import threading
 from typing import TYPE_CHECKING
 
-from tracer import tracee
-from tracer.decode.call import descriptor
-from tracer.engines.stops import Event, SignalDelivery, decode_status
-from tracer.exits import Exited
-from tracer.kernel import ptrace
-from tracer.kernel.memory import MemoryReader
-from tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
-from tracer.paths import join
-from tracer.syscalls.signatures import AT_FDCWD, Meaning
-from tracer.syscalls.tables import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
+from slimtrace.tracer import tracee
+from slimtrace.tracer.decode.call import descriptor
+from slimtrace.tracer.engines.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.exits import Exited
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.syscalls.signatures import AT_FDCWD, Meaning
+from slimtrace.tracer.syscalls.tables import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracer.decode.call import Stop
-    from tracer.decode.decoder import Decoder
-    from tracer.syscalls.tables import Call
-    from tracer.view import View
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.decoder import Decoder
+    from slimtrace.tracer.syscalls.tables import Call
+    from slimtrace.tracer.view import View
 
 __all__ = ["AVAILABLE", "WAKE", "Restarts"]
 

@@ -7,8 +7,8 @@ import signal
 from enum import Enum
 from typing import NamedTuple
 
-from tracer.exits import Exited
-from tracer.kernel import ptrace
+from slimtrace.tracer.exits import Exited
+from slimtrace.tracer.kernel import ptrace
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})

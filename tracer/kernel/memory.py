@@ -8,7 +8,7 @@ import mmap
 import os
 from ctypes import get_errno
 
-from tracer.kernel.libc import keeping, last_error
+from slimtrace.tracer.kernel.libc import keeping, last_error
 
 PATH_MAX = 4096
 WINDOW = 256

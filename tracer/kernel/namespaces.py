@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from ctypes import c_char_p, c_int, c_ulong
 
-from tracer.kernel.libc import last_error, releasing
+from slimtrace.tracer.kernel.libc import last_error, releasing
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 
-from tracer.kernel.libc import keeping, last_error
+from slimtrace.tracer.kernel.libc import keeping, last_error
 
 _SYS_OPENAT2 = 437  # the same on every architecture
 _RESOLVE_IN_ROOT = 0x10

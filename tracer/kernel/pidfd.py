@@ -7,7 +7,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tracer.kernel.libc import keeping
+from slimtrace.tracer.kernel.libc import keeping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 
-from tracer.kernel.libc import last_error, releasing
+from slimtrace.tracer.kernel.libc import last_error, releasing
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4

@@ -25,7 +25,7 @@ from ptrace.binding.func import (
     PTRACE_SYSCALL,
 )
 
-from tracer.kernel.libc import keeping, last_error
+from slimtrace.tracer.kernel.libc import keeping, last_error
 
 __all__ = [
     "CALLS",

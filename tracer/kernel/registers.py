@@ -11,7 +11,7 @@ import errno
 import platform
 from typing import NamedTuple
 
-from tracer.kernel.ptrace import get_register_set, request, set_register_set
+from slimtrace.tracer.kernel.ptrace import get_register_set, request, set_register_set
 
 _GETREGS, _SETREGS = 12, 13  # sys/ptrace.h; python-ptrace has none on aarch64, as the kernel
 _AX, _ORIG_AX, _CS = 10, 15, 17  # places in struct user_regs_struct (sys/user.h)

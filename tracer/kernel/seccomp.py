@@ -10,8 +10,8 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracer.kernel import bpf
-from tracer.kernel.libc import keeping, last_error, releasing
+from slimtrace.tracer.kernel import bpf
+from slimtrace.tracer.kernel.libc import keeping, last_error, releasing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import IO, TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
-from tracer.sandbox.spec import Spec, decode_failure, parse_user
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.sandbox.spec import Spec, decode_failure, parse_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ class Sandbox:
                 process = subprocess.Popen(
                     # The spec goes through the socket: an environment is no one else's to read
                     # in a list of processes.
-                    [sys.executable, "-P", "-m", "tracer.sandbox", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", "slimtrace.tracer.sandbox", str(theirs.fileno())],
                     env={**os.environ, "PYTHONPATH": _import_path()},
                     pass_fds=(theirs.fileno(),),
                     stdin=stdin,

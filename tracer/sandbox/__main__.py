@@ -7,8 +7,8 @@ launcher runs, and a line of JSON if something fails. The program's exec closes 
 import socket
 import sys
 
-from tracer.sandbox.launcher import launch
-from tracer.sandbox.spec import Spec
+from slimtrace.tracer.sandbox.launcher import launch
+from slimtrace.tracer.sandbox.spec import Spec
 
 if __name__ == "__main__":
     channel = socket.socket(fileno=int(sys.argv[1]))

@@ -6,8 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.errors import SlimtraceError
-from tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.kernel.openat2 import open_in_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer.errors import UsageError
-from tracer.kernel.namespaces import drop_from_bounding_set
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.kernel.namespaces import drop_from_bounding_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

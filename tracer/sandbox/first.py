@@ -19,9 +19,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
-from tracer.errors import SlimtraceError
-from tracer.kernel import process, ptrace
-from tracer.kernel.namespaces import (
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.kernel import process, ptrace
+from slimtrace.tracer.kernel.namespaces import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -29,20 +29,26 @@ from tracer.kernel.namespaces import (
     CLONE_NEWUTS,
     unshare,
 )
-from tracer.kernel.network import raise_loopback
-from tracer.kernel.seccomp import set_no_new_privs
-from tracer.programs import cannot_execute, find_program
-from tracer.sandbox.capabilities import keep_at_most
-from tracer.sandbox.mounts import enter_image, leave_little_writable
-from tracer.sandbox.spec import User, encode_failure
-from tracer.sandbox.stage import files
-from tracer.sandbox.userns import become, in_first_namespace, is_mapped, only_mapping, what_forbids
+from slimtrace.tracer.kernel.network import raise_loopback
+from slimtrace.tracer.kernel.seccomp import set_no_new_privs
+from slimtrace.tracer.programs import cannot_execute, find_program
+from slimtrace.tracer.sandbox.capabilities import keep_at_most
+from slimtrace.tracer.sandbox.mounts import enter_image, leave_little_writable
+from slimtrace.tracer.sandbox.spec import User, encode_failure
+from slimtrace.tracer.sandbox.stage import files
+from slimtrace.tracer.sandbox.userns import (
+    become,
+    in_first_namespace,
+    is_mapped,
+    only_mapping,
+    what_forbids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tracer.sandbox.scratch import Folder, Laid
-    from tracer.sandbox.stage import Stage
+    from slimtrace.tracer.sandbox.scratch import Folder, Laid
+    from slimtrace.tracer.sandbox.stage import Stage
 
 _FAILED = 125
 _TITLE = "app init"

@@ -12,26 +12,21 @@ import select
 import signal
 from typing import TYPE_CHECKING, NoReturn
 
-from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError
-from tracer.kernel.namespaces import (
-    CLONE_NEWIPC,
-    CLONE_NEWNS,
-    CLONE_NEWUTS,
-    unshare,
-)
-from tracer.kernel.process import set_parent_death_signal
-from tracer.kernel.seccomp import set_no_new_privs
-from tracer.sandbox import supervise
-from tracer.sandbox.capabilities import keep_at_most, without
-from tracer.sandbox.mounts import enter_root
-from tracer.sandbox.spec import encode_failure
-from tracer.sandbox.userns import become, enter_process_namespace, what_forbids
+from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError
+from slimtrace.tracer.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWUTS, unshare
+from slimtrace.tracer.kernel.process import set_parent_death_signal
+from slimtrace.tracer.kernel.seccomp import set_no_new_privs
+from slimtrace.tracer.sandbox import supervise
+from slimtrace.tracer.sandbox.capabilities import keep_at_most, without
+from slimtrace.tracer.sandbox.mounts import enter_root
+from slimtrace.tracer.sandbox.spec import encode_failure
+from slimtrace.tracer.sandbox.userns import become, enter_process_namespace, what_forbids
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from tracer.sandbox.spec import Spec
+    from slimtrace.tracer.sandbox.spec import Spec
 
 _FAILED = 125
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError
 
 _MOST_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
 

@@ -15,8 +15,8 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from tracer.errors import SlimtraceError
-from tracer.kernel.namespaces import (
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.kernel.namespaces import (
     CLONE_NEWNS,
     MS_BIND,
     MS_NODEV,
@@ -24,7 +24,7 @@ from tracer.kernel.namespaces import (
     remount_without_devices,
     unshare,
 )
-from tracer.removal import remove_tree
+from slimtrace.tracer.removal import remove_tree
 
 _PREFIX = "slimtrace-scratch-"
 _SECONDS = 60.0

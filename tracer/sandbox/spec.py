@@ -6,7 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError, UsageError
+from slimtrace.tracer.errors import (
+    CannotExecuteError,
+    CommandNotFoundError,
+    SlimtraceError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

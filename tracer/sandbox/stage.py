@@ -7,15 +7,15 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracer.errors import SlimtraceError
-from tracer.sandbox import scratch
-from tracer.sandbox.accounts import Account, account
-from tracer.sandbox.capabilities import without
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.sandbox import scratch
+from slimtrace.tracer.sandbox.accounts import Account, account
+from slimtrace.tracer.sandbox.capabilities import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracer.inside import Inside, Volume
+    from slimtrace.tracer.inside import Inside, Volume
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ALONE = "slimtrace"

@@ -6,12 +6,12 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from tracer.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, unshare
+from slimtrace.tracer.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.sandbox.spec import User
+    from slimtrace.tracer.sandbox.spec import User
 
 _SWITCHES = (  # setting, the value that forbids, the value that allows
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu 23.10

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracer.drive.checks import check_not_ready, why_not
-from tracer.drive.ready import Port, Url, parse_ready
-from tracer.errors import DriverError, SlimtraceError, UsageError
-from tracer.services.wanted import environment_of, with_port, words_of
-from tracer.tracefile.reader import read_trace
-from tracer.view import HERE
+from slimtrace.tracer.drive.checks import check_not_ready, why_not
+from slimtrace.tracer.drive.ready import Port, Url, parse_ready
+from slimtrace.tracer.errors import DriverError, SlimtraceError, UsageError
+from slimtrace.tracer.services.wanted import environment_of, with_port, words_of
+from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.view import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.services.wanted import Wanted
+    from slimtrace.tracer.services.wanted import Wanted
 
 _POLL = 0.02
 _LAST_LINES = 20

@@ -1,4 +1,4 @@
-"""Ties a program to whoever starts it: ``python -m tracer.services.tether PID -- COMMAND…``.
+"""Ties a program to whoever starts it: ``python -m MODULE PID -- COMMAND…``.
 
 For the services of tests. COMMAND has a guard, which ends all of its processes when the process
 PID, our parent, is gone. A first SIGTERM or SIGINT is passed on; a second one ends them all.
@@ -12,11 +12,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Never
 
-from tracer.console import fail
-from tracer.engines.guard import Guard
-from tracer.errors import SlimtraceError
-from tracer.kernel.process import set_parent_death_signal
-from tracer.programs import cannot_execute, find_program
+from slimtrace.tracer.console import fail
+from slimtrace.tracer.engines.guard import Guard
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.kernel.process import set_parent_death_signal
+from slimtrace.tracer.programs import cannot_execute, find_program
 
 if TYPE_CHECKING:
     import socket

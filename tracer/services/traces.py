@@ -7,8 +7,8 @@ import os
 import shutil
 from contextlib import suppress
 
-from tracer.errors import TraceFileError
-from tracer.merge import merge
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.merge import merge
 
 _HEADER = b'{"slimtrace":'
 _RUN = b'{"run":'

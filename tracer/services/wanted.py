@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracer.errors import UsageError
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,14 +73,23 @@ def words_of(wanted: Wanted, trace: str | None) -> list[str]:
     is_main = threading.current_thread() is threading.main_thread()
     parent = str(os.getpid()) if is_main else "0"
     if trace is None:
-        return [*python, "tracer.services.tether", parent, "--", *wanted.command]
+        return [*python, "slimtrace.tracer.services.tether", parent, "--", *wanted.command]
     words = ["-q", "run", "--append", "-o", trace, "--ready", wanted.ready]
     words += ["--ready-timeout", f"{wanted.timeout + _LATER:g}"]
     if wanted.image is not None:
         words += ["--image", wanted.image]
         words += [word for name, value in wanted.env for word in ("-e", f"{name}={value}")]
     words += [*wanted.options, "--", *wanted.command]
-    return [*python, "tracer.services.tether", "exec", parent, "--", *python, "slimtrace", *words]
+    return [
+        *python,
+        "slimtrace.tracer.services.tether",
+        "exec",
+        parent,
+        "--",
+        *python,
+        "slimtrace",
+        *words,
+    ]
 
 
 def environment_of(wanted: Wanted) -> dict[str, str]:

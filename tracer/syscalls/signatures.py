@@ -10,7 +10,7 @@ import os
 from enum import Enum, auto
 from typing import NamedTuple
 
-from tracer.model import Use
+from slimtrace.tracer.model import Use
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100

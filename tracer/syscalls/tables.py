@@ -9,9 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracer.kernel.bpf import Condition, FirstHasAnyOf, FirstIsOneOf, IsNotNull
-from tracer.syscalls.classes import HOT
-from tracer.syscalls.signatures import (
+from slimtrace.tracer.kernel.bpf import Condition, FirstHasAnyOf, FirstIsOneOf, IsNotNull
+from slimtrace.tracer.syscalls.classes import HOT
+from slimtrace.tracer.syscalls.signatures import (
     BIRTH,
     CLONE_NEW,
     EXIT,

@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 
-from tracer.errors import TraceFileError
+from slimtrace.tracer.errors import TraceFileError
 
 _TAIL = 65536
 

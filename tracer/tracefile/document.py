@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracer.model import ProcessImage, Run, State, Trace, TracedPath, Use
-from tracer.tracefile import SCHEMA
-from tracer.tracefile.runs import put_driven, put_driving, put_place
-from tracer.tracefile.text import put, put_list
+from slimtrace.tracer.model import ProcessImage, Run, State, Trace, TracedPath, Use
+from slimtrace.tracer.tracefile import SCHEMA
+from slimtrace.tracer.tracefile.runs import put_driven, put_driving, put_place
+from slimtrace.tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

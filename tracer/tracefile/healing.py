@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tracer.errors import TraceFileError
-from tracer.tracefile.appending import end_last_line, open_locked
-from tracer.tracefile.reader import check_header
-from tracer.tracefile.text import put, put_list
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.tracefile.appending import end_last_line, open_locked
+from slimtrace.tracer.tracefile.reader import check_header
+from slimtrace.tracer.tracefile.text import put, put_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tracer.errors import TraceFileError
-from tracer.model import (
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.model import (
     Fingerprint,
     Gap,
     Listening,
@@ -22,10 +22,10 @@ from tracer.model import (
     TracedPath,
     Use,
 )
-from tracer.syscalls.classes import HOT
-from tracer.tracefile import SCHEMA, values
-from tracer.tracefile.runs import get_driven, get_driving, get_place
-from tracer.tracefile.text import get, get_list
+from slimtrace.tracer.syscalls.classes import HOT
+from slimtrace.tracer.tracefile import SCHEMA, values
+from slimtrace.tracer.tracefile.runs import get_driven, get_driving, get_place
+from slimtrace.tracer.tracefile.text import get, get_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracer.model import Answer, Driven, Driving
-from tracer.tracefile import values
-from tracer.tracefile.text import get, get_list, put, put_list, readable
+from slimtrace.tracer.model import Answer, Driven, Driving
+from slimtrace.tracer.tracefile import values
+from slimtrace.tracer.tracefile.text import get, get_list, put, put_list, readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracer.model import Run
+    from slimtrace.tracer.model import Run
 
 
 def put_place(run: Run) -> dict[str, Any]:

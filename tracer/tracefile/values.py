@@ -6,8 +6,8 @@ import re
 import signal
 from typing import TYPE_CHECKING, Any
 
-from tracer.model import Fingerprint
-from tracer.tracefile.text import get
+from slimtrace.tracer.model import Fingerprint
+from slimtrace.tracer.tracefile.text import get
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

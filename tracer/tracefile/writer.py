@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tracer.errors import TraceFileError
-from tracer.model import Fingerprint, State
-from tracer.tracefile import SCHEMA
-from tracer.tracefile.appending import end_last_line, open_locked
-from tracer.tracefile.runs import put_driven, put_driving, put_place
-from tracer.tracefile.text import put, put_list, readable
-from tracer.version import VERSION
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.model import Fingerprint, State
+from slimtrace.tracer.tracefile import SCHEMA
+from slimtrace.tracer.tracefile.appending import end_last_line, open_locked
+from slimtrace.tracer.tracefile.runs import put_driven, put_driving, put_place
+from slimtrace.tracer.tracefile.text import put, put_list, readable
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracer.model import Driven, Gap, Listening, Place, ProcessImage, Run, SavedFile, Use
+    from slimtrace.tracer.model import (
+        Driven,
+        Gap,
+        Listening,
+        Place,
+        ProcessImage,
+        Run,
+        SavedFile,
+        Use,
+    )
 
 _REMEMBERED = 1000
 

@@ -7,10 +7,10 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from tracer.trial.tried import Answered
+from slimtrace.tracer.trial.tried import Answered
 
 if TYPE_CHECKING:
-    from tracer.trial.tried import Listener
+    from slimtrace.tracer.trial.tried import Listener
 
 _SECONDS = 10.0
 _MOST = 1 << 12

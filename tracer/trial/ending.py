@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from tracer import interrupts
-from tracer.errors import StoppedError
+from slimtrace.tracer import interrupts
+from slimtrace.tracer.errors import StoppedError
 
 _ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
 

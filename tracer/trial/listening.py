@@ -8,8 +8,8 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tracer.kernel.listeners import listeners
-from tracer.trial.tried import Listener
+from slimtrace.tracer.kernel.listeners import listeners
+from slimtrace.tracer.trial.tried import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,8 +6,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from tracer.console import verbosity
-from tracer.drive.lines import Lines
+from slimtrace.tracer.console import verbosity
+from slimtrace.tracer.drive.lines import Lines
 
 if TYPE_CHECKING:
     import re

@@ -6,17 +6,17 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tracer.drive.checks import why_not
-from tracer.drive.ready import Delay, Line, Port, Url
-from tracer.drive.requests import Address, get, target_of
-from tracer.trial.asking import host_of
+from slimtrace.tracer.drive.checks import why_not
+from slimtrace.tracer.drive.ready import Delay, Line, Port, Url
+from slimtrace.tracer.drive.requests import Address, get, target_of
+from slimtrace.tracer.trial.asking import host_of
 
 if TYPE_CHECKING:
-    from tracer.drive.lines import Lines
-    from tracer.drive.ready import Ready
-    from tracer.trial.listening import Listening
-    from tracer.trial.tried import Listener, Trial
-    from tracer.view import View
+    from slimtrace.tracer.drive.lines import Lines
+    from slimtrace.tracer.drive.ready import Ready
+    from slimtrace.tracer.trial.listening import Listening
+    from slimtrace.tracer.trial.tried import Listener, Trial
+    from slimtrace.tracer.view import View
 
 _ATTEMPT = 2.0
 _MOMENT = 1.0

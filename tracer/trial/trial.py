@@ -8,29 +8,29 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tracer.app import App
-from tracer.drive.checks import check_not_ready
-from tracer.drive.ready import Line, Port, Url, parse_ready
-from tracer.drive.waiting import in_words
-from tracer.engines.inside import InsideLaunch
-from tracer.errors import SlimtraceError, UsageError
-from tracer.imageconfig import command_of, inside_of, stop_signal_of
-from tracer.inside import parse_volume
-from tracer.sandbox.stage import stage_of
-from tracer.trial.asking import ask
-from tracer.trial.ending import Ending
-from tracer.trial.listening import Listening, sockets
-from tracer.trial.printed import Printed
-from tracer.trial.process_one import gets
-from tracer.trial.readiness import Readiness
-from tracer.trial.tried import Stopped, Tried
+from slimtrace.tracer.app import App
+from slimtrace.tracer.drive.checks import check_not_ready
+from slimtrace.tracer.drive.ready import Line, Port, Url, parse_ready
+from slimtrace.tracer.drive.waiting import in_words
+from slimtrace.tracer.engines.inside import InsideLaunch
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.imageconfig import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.inside import parse_volume
+from slimtrace.tracer.sandbox.stage import stage_of
+from slimtrace.tracer.trial.asking import ask
+from slimtrace.tracer.trial.ending import Ending
+from slimtrace.tracer.trial.listening import Listening, sockets
+from slimtrace.tracer.trial.printed import Printed
+from slimtrace.tracer.trial.process_one import gets
+from slimtrace.tracer.trial.readiness import Readiness
+from slimtrace.tracer.trial.tried import Stopped, Tried
 
 if TYPE_CHECKING:
-    from tracer.drive.ready import Ready
-    from tracer.imagerun import Opened
-    from tracer.inside import Inside
-    from tracer.sandbox.stage import Stage
-    from tracer.trial.tried import Trial
+    from slimtrace.tracer.drive.ready import Ready
+    from slimtrace.tracer.imagerun import Opened
+    from slimtrace.tracer.inside import Inside
+    from slimtrace.tracer.sandbox.stage import Stage
+    from slimtrace.tracer.trial.tried import Trial
 
 _POLL = 0.01
 _AGAIN = 0.2

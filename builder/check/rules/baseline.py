@@ -5,13 +5,13 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds, skipped
-from builder.check.running import may
-from builder.model import Kind
+from slimtrace.builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds, skipped
+from slimtrace.builder.check.running import may
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
-    from builder.check.platforms import Platform
+    from slimtrace.builder.check.facts import Facts
+    from slimtrace.builder.check.platforms import Platform
 
 _TMP = "/tmp"  # noqa: S108 -- the image's
 _TMP_MODE = 0o1777

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.platforms import HABITS, Platform
-from builder.check.rule import (
+from slimtrace.builder.check.platforms import HABITS, Platform
+from slimtrace.builder.check.rule import (
     Level,
     Rule,
     Start,
@@ -16,11 +16,11 @@ from builder.check.rule import (
     only,
     skipped,
 )
-from builder.check.seen import not_seen
+from slimtrace.builder.check.seen import not_seen
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
-    from tracer.trial.tried import Tried
+    from slimtrace.builder.check.facts import Facts
+    from slimtrace.tracer.trial.tried import Tried
 
 _SIDECAR = frozenset((15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090))
 """Istio's own ports in a pod (istio.io, "Application Requirements")."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds
-from builder.model import Kind
+from slimtrace.builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
-    from builder.check.platforms import Platform
+    from slimtrace.builder.check.facts import Facts
+    from slimtrace.builder.check.platforms import Platform
 
 _SETUID, _SETGID = 0o4000, 0o2000
 _CAPABILITY = "security.capability"

@@ -6,13 +6,22 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from builder.check.platforms import Platform
-from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds, only, skipped
-from builder.check.running import why_not_run
-from builder.policy.healthcheck import healthcheck_command
+from slimtrace.builder.check.platforms import Platform
+from slimtrace.builder.check.rule import (
+    Level,
+    Rule,
+    Verdict,
+    breaks,
+    everywhere,
+    holds,
+    only,
+    skipped,
+)
+from slimtrace.builder.check.running import why_not_run
+from slimtrace.builder.policy.healthcheck import healthcheck_command
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
+    from slimtrace.builder.check.facts import Facts
 
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 

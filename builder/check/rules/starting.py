@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from builder.check.platforms import HABITS, Platform
-from builder.check.rule import (
+from slimtrace.builder.check.platforms import HABITS, Platform
+from slimtrace.builder.check.rule import (
     Level,
     Rule,
     Start,
@@ -17,11 +17,11 @@ from builder.check.rule import (
     only,
     skipped,
 )
-from builder.check.seen import not_seen
+from slimtrace.builder.check.seen import not_seen
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
-    from tracer.trial.tried import Tried
+    from slimtrace.builder.check.facts import Facts
+    from slimtrace.tracer.trial.tried import Tried
 
 
 def _starts(start: Start, facts: Facts, _: Platform) -> Verdict:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.grace import grace_of
-from builder.check.rule import Level, Rule, Start, Verdict, breaks, everywhere, holds
-from builder.check.seen import not_seen
+from slimtrace.builder.check.grace import grace_of
+from slimtrace.builder.check.rule import Level, Rule, Start, Verdict, breaks, everywhere, holds
+from slimtrace.builder.check.seen import not_seen
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
-    from builder.check.platforms import Platform
+    from slimtrace.builder.check.facts import Facts
+    from slimtrace.builder.check.platforms import Platform
 
 
 def _ends(facts: Facts, platform: Platform) -> Verdict:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.check.platforms import Platform
-from builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds, only, skipped
+from slimtrace.builder.check.platforms import Platform
+from slimtrace.builder.check.rule import (
+    Level,
+    Rule,
+    Verdict,
+    breaks,
+    everywhere,
+    holds,
+    only,
+    skipped,
+)
 
 if TYPE_CHECKING:
-    from builder.check.facts import Facts
+    from slimtrace.builder.check.facts import Facts
 
 _PROXY = 1337
 """The id of Istio's sidecar, whose traffic its rules of iptables let by, and nobody checks."""

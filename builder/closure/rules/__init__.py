@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.baseline.parts import PARTS
-from builder.closure.rules import (
+from slimtrace.builder.baseline.parts import PARTS
+from slimtrace.builder.closure.rules import (
     certificates,
     dlopened,
     gconv,
@@ -20,13 +20,13 @@ from builder.closure.rules import (
     ruby,
     terminfo,
 )
-from builder.model import Keep
-from tracer.errors import UsageError
+from slimtrace.builder.model import Keep
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     dlopened.RULE,

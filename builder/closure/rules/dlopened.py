@@ -10,16 +10,16 @@ import mmap
 import re
 from typing import TYPE_CHECKING
 
-from builder.closure.elf import parsed, read_only_data
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.model import Reason
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.elf import parsed, read_only_data
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.model import Reason
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _LONGEST = 4096
 """PATH_MAX; a constant that is longer names no file (limits.h)."""

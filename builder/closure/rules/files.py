@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
-from builder.model import Kind
+from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _MOST_TEXT = 16 << 20
 """Bytes of a source file that are looked at; longer ones are data."""

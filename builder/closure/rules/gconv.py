@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.closure.rules.clib import is_glibc
-from builder.closure.rules.locale import codeset, locale_names, normalised
-from builder.images.text import read_text, words
-from builder.model import Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.clib import is_glibc
+from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalised
+from slimtrace.builder.images.text import read_text, words
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from builder.closure.rule import World
-    from builder.images.root import Root
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.images.root import Root
 
 _BUILT_IN = frozenset({"", "utf8", "ascii", "usascii", "ansix341968"})
 _DEEPEST = 8

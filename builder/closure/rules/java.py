@@ -10,17 +10,17 @@ import zipfile
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.closure.rules.java_classes import BROKEN_JAR, named_classes
-from builder.images.walk import files_below
-from builder.model import Kind, Reason
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.java_classes import BROKEN_JAR, named_classes
+from slimtrace.builder.images.walk import files_below
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|zero)/libjvm\.so")
 """JAVA_HOME (of the JRE in JDK 8), and where its libraries lie: ``lib/amd64`` in JDK 8."""

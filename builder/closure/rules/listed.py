@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.closure.rule import World
-    from builder.images.root import Root
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.images.root import Root
 
 MOST_BYTES = 64 << 20
 MOST_FILES = 4096

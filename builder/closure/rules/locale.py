@@ -5,17 +5,17 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.closure.rules.clib import is_glibc
-from builder.model import Kind, Reason
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.clib import is_glibc
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.closure.rule import World
-    from builder.images.root import Root
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.images.root import Root
 
 _FOLDER = "/usr/lib/locale"
 _ARCHIVE = f"{_FOLDER}/locale-archive"

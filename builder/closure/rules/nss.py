@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.closure.rules.clib import is_glibc
-from builder.images.text import read_text, words
-from builder.model import Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.clib import is_glibc
+from slimtrace.builder.images.text import read_text, words
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 CONFIGURATION = "/etc/nsswitch.conf"
 _FOR_HOSTS = ("/etc/host.conf", "/etc/gai.conf")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.model import Keep, Kind, Reason
-from builder.packages.index import PackageIndex
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.model import Keep, Kind, Reason
+from slimtrace.builder.packages.index import PackageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from builder.closure.rule import World
-    from builder.images.root import Root
-    from builder.packages.package import Package
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.packages.package import Package
 
 
 def package_files(world: World, path: str) -> Iterable[Need]:

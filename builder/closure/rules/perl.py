@@ -6,16 +6,16 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.closure.rules.files import is_file, is_source, text
-from builder.images.walk import files_below
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.files import is_file, is_source, text
+from slimtrace.builder.images.walk import files_below
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _SOURCES = (".pm", ".pl", ".al", ".ph", ".PL", ".t", ".psgi", ".cgi")
 

@@ -6,15 +6,15 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.images.walk import files_below
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.images.walk import files_below
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _GEM = re.compile(r"(?P<base>.*)/(?:gems|extensions/[^/]+/[^/]+)/(?P<name>[^/]+-\d[^/]*)/.+")
 """A file of a gem, or one that was compiled for it (gem environment: GEM PATHS)."""

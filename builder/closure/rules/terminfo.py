@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rule import Rule
-from builder.model import Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _LIBRARY = re.compile(r".*/lib(tinfow?|ncursesw?)\.so\.[0-9.]+$")
 _FOLDERS = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/lib/terminfo")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from builder.closure.rule import Rule
-from builder.closure.rules.node.package_json import package_json
-from builder.closure.rules.node.require import require
-from builder.model import Reason
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.node.package_json import package_json
+from slimtrace.builder.closure.rules.node.require import require
+from slimtrace.builder.model import Reason
 
 RULES = (
     Rule(Reason.NODE_PACKAGE_JSON, package_json),

@@ -7,15 +7,15 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from builder.closure.need import Need
-from builder.closure.rules.files import is_file, is_source, text
-from builder.images.root import parents
-from builder.model import Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rules.files import is_file, is_source, text
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 SUFFIXES = (".js", ".cjs", ".mjs", ".json", ".node", ".wasm")
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rules.files import is_source, text
-from builder.closure.rules.node.package_json import scopes
-from builder.closure.rules.node.resolve import resolve
-from builder.closure.rules.node.specifiers import specifiers
-from builder.images.walk import files_below
-from builder.model import Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rules.files import is_source, text
+from slimtrace.builder.closure.rules.node.package_json import scopes
+from slimtrace.builder.closure.rules.node.resolve import resolve
+from slimtrace.builder.closure.rules.node.specifiers import specifiers
+from slimtrace.builder.images.walk import files_below
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _FINDERS = {"bindings", "node-gyp-build", "node-gyp-build-optional-packages", "prebuild-install"}
 _FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}

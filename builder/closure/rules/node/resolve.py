@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.rules.files import is_file
-from builder.closure.rules.node.exports import exported, mapped
-from builder.closure.rules.node.package_json import read_package, scopes
-from builder.images.root import parents
+from slimtrace.builder.closure.rules.files import is_file
+from slimtrace.builder.closure.rules.node.exports import exported, mapped
+from slimtrace.builder.closure.rules.node.package_json import read_package, scopes
+from slimtrace.builder.images.root import parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.rule import World
-    from builder.closure.rules.node.specifiers import Specifier
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rules.node.specifiers import Specifier
 
 _EXTENSIONS = ("", ".js", ".json", ".node", ".mjs", ".cjs")
 """The first four as ``require`` tries them; ``import`` wants whole names, which ``""`` is."""

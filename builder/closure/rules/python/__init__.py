@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from builder.closure.rule import Rule
-from builder.closure.rules.python.imports import imported, named
-from builder.closure.rules.python.metadata import metadata
-from builder.closure.rules.python.twins import twin
-from builder.model import Reason
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rules.python.imports import imported, named
+from slimtrace.builder.closure.rules.python.metadata import metadata
+from slimtrace.builder.closure.rules.python.twins import twin
+from slimtrace.builder.model import Reason
 
 RULES = (
     Rule(Reason.PYTHON_TWIN, twin),

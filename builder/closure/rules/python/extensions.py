@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from builder.closure.elf import parsed, read_only_data
-from builder.closure.rules.python.modules import modules_of
-from builder.closure.rules.python.source import Import
-from tracer.errors import SlimtraceError
+from slimtrace.builder.closure.elf import parsed, read_only_data
+from slimtrace.builder.closure.rules.python.modules import modules_of
+from slimtrace.builder.closure.rules.python.source import Import
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 _STANDARD = re.compile(r"/python3\.\d+t?/lib-dynload/[^/]+\.so$")
 """CPython's own; libpython, which may lie near them, holds the names of all modules."""

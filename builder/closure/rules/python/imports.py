@@ -12,18 +12,26 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rules.python.conditions import Here
-from builder.closure.rules.python.extensions import by_extension
-from builder.closure.rules.python.modules import is_installed, modules_of
-from builder.closure.rules.python.source import CALL, CODEC, Import, Names, always, exact, rough
-from builder.model import Kind, Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rules.python.conditions import Here
+from slimtrace.builder.closure.rules.python.extensions import by_extension
+from slimtrace.builder.closure.rules.python.modules import is_installed, modules_of
+from slimtrace.builder.closure.rules.python.source import (
+    CALL,
+    CODEC,
+    Import,
+    Names,
+    always,
+    exact,
+    rough,
+)
+from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from builder.closure.rule import World
-    from builder.closure.rules.python.modules import Modules
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rules.python.modules import Modules
 
 _MOST = 1 << 23
 """Bytes of a source that are read."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.images.root import parents
-from builder.model import Kind, Reason
-from builder.packages.recorded import in_installed_files, in_record
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.packages.recorded import in_installed_files, in_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from builder.closure.rule import World
-    from builder.images.root import Root
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.images.root import Root
 
 _KINDS = (".dist-info", ".egg-info")
 _MOST = 1 << 24

@@ -7,16 +7,16 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.closure.rules.python.frozen import is_frozen
-from builder.closure.rules.python.twins import CACHE, compiled, source, tags
-from builder.images.root import parents
-from builder.model import Kind
+from slimtrace.builder.closure.rules.python.frozen import is_frozen
+from slimtrace.builder.closure.rules.python.twins import CACHE, compiled, source, tags
+from slimtrace.builder.images.root import parents
+from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from builder.closure.rule import World
-    from builder.closure.rules.python.source import Import
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rules.python.source import Import
 
 _INIT = "__init__.py"
 _SITE = re.compile(r"/(?:site|dist)-packages(?:/|$)")

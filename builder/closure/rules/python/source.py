@@ -14,7 +14,7 @@ from encodings import normalize_encoding
 from encodings.aliases import aliases
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.closure.rules.python.conditions import Here, alive, main_only
+from slimtrace.builder.closure.rules.python.conditions import Here, alive, main_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

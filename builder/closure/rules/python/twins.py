@@ -10,14 +10,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from builder.closure.need import Need
-from builder.closure.rules.python.frozen import is_frozen
-from builder.model import Reason
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rules.python.frozen import is_frozen
+from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.closure.rule import World
+    from slimtrace.builder.closure.rule import World
 
 CACHE = "__pycache__"
 

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
-from builder.check.starting import Starting
-from builder.sbom.words import WithSbom
-from builder.verify.tracing import Tracing
-from tracer.console import fail, verbosity
-from tracer.errors import SlimtraceError
-from tracer.opening import Images
-from tracer.version import VERSION
+from slimtrace.builder.check.starting import Starting
+from slimtrace.builder.sbom.words import WithSbom
+from slimtrace.builder.verify.tracing import Tracing
+from slimtrace.tracer.console import fail, verbosity
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.opening import Images
+from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from builder.sources.full import FullImage
-    from builder.verify.loop import Rerun
-    from tracer.imagerun import Opened
-    from tracer.model import Run
-    from tracer.trial.tried import Trial, Tried
+    from slimtrace.builder.sources.full import FullImage
+    from slimtrace.builder.verify.loop import Rerun
+    from slimtrace.tracer.imagerun import Opened
+    from slimtrace.tracer.model import Run
+    from slimtrace.tracer.trial.tried import Trial, Tried
 
 _FAILURE = 125
 
@@ -40,18 +40,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = {
-    "run": "tracer.commands.run",
-    "attach": "tracer.commands.attach",
-    "show": "tracer.commands.show",
-    "merge": "tracer.commands.merge",
-    "build": "builder.commands",
-    "slim": "builder.slim",
-    "verify": "builder.verify.commands",
-    "suggest": "builder.suggest.commands",
-    "profile": "builder.profile.commands",
-    "sbom": "builder.sbom.commands",
-    "check": "builder.check.commands",
-    "cache": "builder.sources.commands",
+    "run": "slimtrace.tracer.commands.run",
+    "attach": "slimtrace.tracer.commands.attach",
+    "show": "slimtrace.tracer.commands.show",
+    "merge": "slimtrace.tracer.commands.merge",
+    "build": "slimtrace.builder.commands",
+    "slim": "slimtrace.builder.slim",
+    "verify": "slimtrace.builder.verify.commands",
+    "suggest": "slimtrace.builder.suggest.commands",
+    "profile": "slimtrace.builder.profile.commands",
+    "sbom": "slimtrace.builder.sbom.commands",
+    "check": "slimtrace.builder.check.commands",
+    "cache": "slimtrace.builder.sources.commands",
 }
 """Where each command lies, in the order of ``--help``."""
 _UP_TO_THE_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
@@ -91,8 +91,8 @@ class _Image(NamedTuple):
 
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[Opened]:
-    from builder.sources.full import open_image  # noqa: PLC0415 -- for images alone
-    from tracer.rootless import become_root  # noqa: PLC0415
+    from slimtrace.builder.sources.full import open_image  # noqa: PLC0415 -- for images alone
+    from slimtrace.tracer.rootless import become_root  # noqa: PLC0415
 
     become_root()
     full = open_image(image, platform)
@@ -116,7 +116,7 @@ def _rerun(
     *,
     read_only: bool,
 ) -> Rerun:
-    from tracer.rerun import Surroundings, rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
+    from slimtrace.tracer.rerun import Surroundings, rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
 
     around = Surroundings((*env,), (*volumes,), user, read_only, (*cap_drop,))
 
@@ -141,7 +141,7 @@ Tracing.rerun = _rerun
 
 
 def _start(image: FullImage, trial: Trial) -> Tried:
-    from tracer.trial.trial import tried  # noqa: PLC0415 -- for checks alone
+    from slimtrace.tracer.trial.trial import tried  # noqa: PLC0415 -- for checks alone
 
     return tried(_Image(image.source, image.root, image.digest, _of_image(image.config)), trial)
 
