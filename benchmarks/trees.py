@@ -28,7 +28,7 @@ _LAYERS = 3
 
 _READ = """
 import sys
-from slimtrace.builder.sources.full import open_image
+from slimtrace.builder.images.read.full_image_source import open_image
 open_image(sys.argv[1])
 """
 _TRACE = (

@@ -7,51 +7,56 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.attribution import attribute
-from slimtrace.builder.baseline.add import add_baseline
-from slimtrace.builder.baseline.files import Case, baseline_files
-from slimtrace.builder.baseline.parts import parts_of
-from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.baseline_parts import parts_of
+from slimtrace.builder.closure.closure import Wanted, expand
 from slimtrace.builder.closure.need import Surroundings
 from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.debug import debug_destination, find_busybox, with_busybox
-from slimtrace.builder.folders import as_traced
-from slimtrace.builder.full import full_image
-from slimtrace.builder.globs import compile_glob, exclude, include
-from slimtrace.builder.images.config import make_image
-from slimtrace.builder.images.contents import contents
-from slimtrace.builder.images.destination import parse_destination
-from slimtrace.builder.images.layer import write_layer
+from slimtrace.builder.config.debug_image import debug_destination, find_busybox, with_busybox
+from slimtrace.builder.config.image_config import image_config
+from slimtrace.builder.config.user import choose_user
+from slimtrace.builder.edit import as_traced
+from slimtrace.builder.full_image import full_image
+from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.skopeo import REGISTRY
-from slimtrace.builder.imageuser import choose_user
-from slimtrace.builder.java.link import link_java
-from slimtrace.builder.metadata.add import add_package_metadata
+from slimtrace.builder.images.write.destination import parse_destination
+from slimtrace.builder.images.write.layer import write_layer
+from slimtrace.builder.jlink.replace import link_java
 from slimtrace.builder.model import Reason
+from slimtrace.builder.option_checks import check_options
+from slimtrace.builder.packages.write.package_metadata import add_package_metadata
 from slimtrace.builder.policy.access import check_access, grant_read
+from slimtrace.builder.policy.app_writes import (
+    files_changed,
+    folders_written,
+    give_folders,
+    warn_of_writes,
+)
+from slimtrace.builder.policy.baseline.baseline import add_baseline
+from slimtrace.builder.policy.baseline.baseline_files import Case, baseline_files
 from slimtrace.builder.policy.bytecode import in_place_of_sources, without_sources
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
 from slimtrace.builder.policy.secrets import find_secrets, leave_out_secrets
 from slimtrace.builder.policy.skeleton import add_skeleton
 from slimtrace.builder.report import BuildReport, Written, kept_totals
-from slimtrace.builder.runconfig import image_config
+from slimtrace.builder.root.contents import contents
+from slimtrace.builder.sbom.checksums import Sums
 from slimtrace.builder.sbom.embed import embed_sboms
-from slimtrace.builder.sbom.sums import Sums
-from slimtrace.builder.sbom.write import check_sboms, facts_of, sboms_of, write_sboms
-from slimtrace.builder.selection import pick, settle
-from slimtrace.builder.words import check_options
-from slimtrace.builder.written import files_changed, folders_written, give_folders, warn_of_writes
-from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.builder.sbom.sbom_files import check_sboms, facts_of, sboms_of, write_sboms
+from slimtrace.builder.selection.evidence import pick, settle
+from slimtrace.builder.selection.globs import compile_glob, exclude, include
+from slimtrace.builder.selection.process_filter import attribute
+from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from slimtrace.builder.images.destination import Destination
-    from slimtrace.builder.images.root import Root
-    from slimtrace.builder.imageuser import ImageUser
+    from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.config.user import ImageUser
+    from slimtrace.builder.images.write.destination import Destination
     from slimtrace.builder.model import Entry, Image, ImageConfig, Selection
-    from slimtrace.builder.options import BuildOptions
-    from slimtrace.builder.sbom.write import Sbom
-    from slimtrace.tracer.model import Trace
+    from slimtrace.builder.root.root import Root
+    from slimtrace.builder.sbom.sbom_files import Sbom
+    from slimtrace.tracer.trace.trace import Trace
 
 
 def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:

@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slimtrace.builder.images.live import Totals
 from slimtrace.builder.model import Kind
+from slimtrace.builder.root.host_root import Totals
+from slimtrace.builder.terminal_text import printable
 
 if TYPE_CHECKING:
     from slimtrace.builder.model import Image, Selection
-    from slimtrace.builder.sbom.write import Sbom
+    from slimtrace.builder.sbom.sbom_files import Sbom
 
 
 class Written(NamedTuple):
@@ -103,8 +104,3 @@ def reason_counts(selection: Selection) -> dict[str, int]:
     """How many entries are there for each reason, by the first that each has."""
     counts = Counter(entry.reasons[0].value for entry in selection.entries.values())
     return dict(sorted(counts.items()))
-
-
-def printable(text: str) -> str:
-    """The text with bytes that are not UTF-8 (lone surrogates) replaced, as JSON needs it."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -16,11 +16,11 @@ from urllib.parse import urljoin
 from containers import podman, working_flags
 from fullimage import SampleError
 
-from slimtrace.tracer.drive.checks import check_not_ready, why_not
+from slimtrace.tracer.drive.http import address_of, get, target_of
+from slimtrace.tracer.drive.probes import check_not_ready, why_not
 from slimtrace.tracer.drive.ready import Delay, Line, parse_ready
-from slimtrace.tracer.drive.requests import address_of, get, target_of
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.view import HERE
+from slimtrace.tracer.process.root_view import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
-from slimtrace.builder.check.starting import Starting
-from slimtrace.builder.sbom.words import WithSbom
-from slimtrace.builder.verify.tracing import Tracing
+from slimtrace.builder.check.trial_start import Starting
+from slimtrace.builder.cli.build import WithSbom
+from slimtrace.builder.services import Tracing
 from slimtrace.tracer.console import fail, verbosity
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.opening import Images
+from slimtrace.tracer.image.image_options import Images
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from slimtrace.builder.sources.full import FullImage
-    from slimtrace.builder.verify.loop import Rerun
-    from slimtrace.tracer.imagerun import Opened
-    from slimtrace.tracer.model import Run
-    from slimtrace.tracer.trial.tried import Trial, Tried
+    from slimtrace.builder.images.read.full_image_source import FullImage
+    from slimtrace.builder.services import Rerun
+    from slimtrace.tracer.image.image_options import Opened
+    from slimtrace.tracer.startup.trial import Trial, Tried
+    from slimtrace.tracer.trace.trace import Run
 
 _FAILURE = 125
 
@@ -40,18 +40,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = {
-    "run": "slimtrace.tracer.commands.run",
-    "attach": "slimtrace.tracer.commands.attach",
-    "show": "slimtrace.tracer.commands.show",
-    "merge": "slimtrace.tracer.commands.merge",
-    "build": "slimtrace.builder.commands",
-    "slim": "slimtrace.builder.slim",
-    "verify": "slimtrace.builder.verify.commands",
-    "suggest": "slimtrace.builder.suggest.commands",
-    "profile": "slimtrace.builder.profile.commands",
-    "sbom": "slimtrace.builder.sbom.commands",
-    "check": "slimtrace.builder.check.commands",
-    "cache": "slimtrace.builder.sources.commands",
+    "run": "slimtrace.tracer.cli.run",
+    "attach": "slimtrace.tracer.cli.attach",
+    "show": "slimtrace.tracer.cli.show",
+    "merge": "slimtrace.tracer.cli.merge",
+    "build": "slimtrace.builder.cli.build",
+    "slim": "slimtrace.builder.cli.slim",
+    "verify": "slimtrace.builder.cli.verify",
+    "suggest": "slimtrace.builder.cli.suggest",
+    "profile": "slimtrace.builder.cli.profile",
+    "sbom": "slimtrace.builder.cli.sbom",
+    "check": "slimtrace.builder.cli.check",
+    "cache": "slimtrace.builder.cli.cache",
 }
 """Where each command lies, in the order of ``--help``."""
 _UP_TO_THE_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
@@ -91,8 +91,8 @@ class _Image(NamedTuple):
 
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[Opened]:
-    from slimtrace.builder.sources.full import open_image  # noqa: PLC0415 -- for images alone
-    from slimtrace.tracer.rootless import become_root  # noqa: PLC0415
+    from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
+    from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
 
     become_root()
     full = open_image(image, platform)
@@ -141,7 +141,7 @@ Tracing.rerun = _rerun
 
 
 def _start(image: FullImage, trial: Trial) -> Tried:
-    from slimtrace.tracer.trial.trial import tried  # noqa: PLC0415 -- for checks alone
+    from slimtrace.tracer.startup.start import tried  # noqa: PLC0415 -- for checks alone
 
     return tried(_Image(image.source, image.root, image.digest, _of_image(image.config)), trial)
 

@@ -17,7 +17,7 @@ from parts import missing, need  # noqa: E402
 from registry import serving  # noqa: E402
 from traces import Traced, environment, grow, run_slimtrace, show  # noqa: E402
 
-from slimtrace.tracer.engines.choose import AUTO, ENGINES  # noqa: E402
+from slimtrace.tracer.engines.choice import AUTO, ENGINES  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

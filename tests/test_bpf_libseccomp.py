@@ -14,7 +14,7 @@ from bpf_machine import run
 from parts import missing
 
 from slimtrace.tracer.kernel import bpf
-from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.syscalls import abi
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -42,11 +42,11 @@ NO_SUCH_CALL = -1
 MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
 
 
-@pytest.fixture(scope="module", params=sorted(tables.MACHINES))
+@pytest.fixture(scope="module", params=sorted(abi.MACHINES))
 def policy(request: pytest.FixtureRequest) -> Verdicts:
     """What the tracer stops on a machine."""
-    return tables.verdicts(
-        tables.stopped_calls(request.param, handlers=True, reapers=True, births=True, exits=True)
+    return abi.verdicts(
+        abi.stopped_calls(request.param, handlers=True, reapers=True, births=True, exits=True)
     )
 
 
@@ -125,8 +125,8 @@ def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
 
 @pytest.mark.parametrize("machine", list(ABIS))
 def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
-    calls = tables.stopped_calls(machine)
-    ours = bpf.program(tables.verdicts(calls))
+    calls = abi.stopped_calls(machine)
+    ours = bpf.program(abi.verdicts(calls))
     theirs = libseccomp.program({call.name for call in calls.values()}, ABIS[machine])
     unknown = {
         key
@@ -137,19 +137,19 @@ def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
     assert len(unknown) < len(calls) / 5, "an old libseccomp; still most calls are compared"
     differing = [
         (hex(arch), number, argument)
-        for arch, number, argument in _every_call(tables.verdicts(calls))
+        for arch, number, argument in _every_call(abi.verdicts(calls))
         if arch << 32 | number not in unknown
         and run(ours, arch, number, argument) != run(theirs, arch, number, argument)
     ]
     assert differing == []
 
 
-@pytest.mark.parametrize("abi", list(TOKENS))
-def test_libseccomp_has_the_same_numbers(libseccomp: Library, abi: str) -> None:
-    theirs = {name: libseccomp.number(name, TOKENS[abi]) for name in tables.numbers(abi)}
+@pytest.mark.parametrize("abi_name", list(TOKENS))
+def test_libseccomp_has_the_same_numbers(libseccomp: Library, abi_name: str) -> None:
+    theirs = {name: libseccomp.number(name, TOKENS[abi_name]) for name in abi.numbers(abi_name)}
     known = {name: number for name, number in theirs.items() if number >= 0}
     assert len(known) > 250
-    assert known == {name: tables.numbers(abi)[name] for name in known}
+    assert known == {name: abi.numbers(abi_name)[name] for name in known}
 
 
 @pytest.fixture(scope="module")

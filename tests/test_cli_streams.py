@@ -18,7 +18,7 @@ import pytest
 from terminals import at_a_terminal, read_to_the_end, read_until
 from traces import SECONDS, command, first_line_of, run_slimtrace, show
 
-from slimtrace.tracer.engines.choose import ENGINES
+from slimtrace.tracer.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import pytest
 from hazards import Hazard, meet, rows
 from traces import SECONDS, command, environment, grow, show
 
-from slimtrace.tracer.engines.choose import ENGINES
+from slimtrace.tracer.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,19 +15,17 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MOST_LINES = 400
 KNOWN_TO_THE_BUILDER = (
     *(
-        "slimtrace.tracer.model",
         "slimtrace.tracer.errors",
-        "slimtrace.tracer.tracefile",
+        "slimtrace.tracer.trace",
         "slimtrace.tracer.console",
-        "slimtrace.tracer.gaps",
     ),
     *(
         "slimtrace.tracer.syscalls.classes",
         "slimtrace.tracer.paths",
-        "slimtrace.tracer.removal",
-        "slimtrace.tracer.rootless",
+        "slimtrace.tracer.remove_tree",
+        "slimtrace.tracer.host.rootless",
     ),
-    *("slimtrace.tracer.version", "slimtrace.tracer.trial.tried"),
+    *("slimtrace.tracer.version", "slimtrace.tracer.startup.trial"),
 )
 """What the builder may know of the tracer: the saved artefact and how to speak, no live process."""
 
@@ -64,7 +62,7 @@ TRACER, BUILDER = sorted(_modules("tracer")), sorted(_modules("builder"))
 
 
 def test_there_is_something_to_check() -> None:
-    assert "tracer/model.py" in TRACER
+    assert "tracer/trace/trace.py" in TRACER
     assert "builder/model.py" in BUILDER
 
 

@@ -19,8 +19,8 @@ from parts import missing, need, need_root
 from roots import busybox_root, copy_program, dump
 from traces import SECONDS, environment, run_slimtrace, show, text
 
-from slimtrace.tracer.engines.choose import ENGINES
-from slimtrace.tracer.sandbox.scratch import _PREFIX
+from slimtrace.tracer.engines.choice import ENGINES
+from slimtrace.tracer.sandbox.overlay import _PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ from parts import missing, need_root
 from roots import busybox_root, copy_program, dump
 from traces import run_slimtrace, show
 
-from slimtrace.tracer.engines.choose import ENGINES
+from slimtrace.tracer.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     import subprocess

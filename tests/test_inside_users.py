@@ -11,7 +11,7 @@ from parts import missing, need, need_root
 from roots import busybox_root, dump
 from traces import open_the_way, run_slimtrace, show
 
-from slimtrace.tracer.engines.choose import ENGINES
+from slimtrace.tracer.engines.choice import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

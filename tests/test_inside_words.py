@@ -10,12 +10,12 @@ import pytest
 from roots import ACCOUNTS
 from traces import fails, run_slimtrace
 
-from slimtrace.tracer import tracee
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.imageconfig import command_of, inside_of, stop_signal_of
-from slimtrace.tracer.inside import Volume, parse_volume
-from slimtrace.tracer.sandbox.accounts import Account, account
-from slimtrace.tracer.view import HERE, There, own_name
+from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.image.runtime import Volume, parse_volume
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process.root_view import HERE, There, own_name
+from slimtrace.tracer.sandbox.users import Account, account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -307,9 +307,9 @@ def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
     named.write_text("")
     with open(named, "rb") as file:
         link = b"/proc/%d/fd/%d" % (os.getpid(), file.fileno())
-        assert tracee.link(link) == os.fsencode(named)
+        assert procfs.link(link) == os.fsencode(named)
         named.unlink()
-        assert tracee.link(link) is None
+        assert procfs.link(link) is None
 
 
 def test_failures_are_told_as_elsewhere(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from hypothesis import strategies as some
 from traces import fails, grow, run_slimtrace
 
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.merge import merge
-from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.trace.merge import merge
+from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.model import Trace
+    from slimtrace.tracer.trace.trace import Trace
 
 HEADER = {"slimtrace": 1, "version": "0"}
 STAT = [33188, 0, 0, 3, 4]

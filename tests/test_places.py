@@ -18,7 +18,7 @@ from engine import Builder, build_image, podman_run
 from parts import missing, need, need_root
 from traces import SECONDS, environment, grow, open_the_way, run_slimtrace
 
-from slimtrace.tracer.place import PTRACE_SCOPE, Place, how_to_allow, place, ptrace_scope
+from slimtrace.tracer.host.container import PTRACE_SCOPE, Place, how_to_allow, place, ptrace_scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import pytest
 
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.platform import check_platform
-from slimtrace.tracer.syscalls.tables import MACHINES
+from slimtrace.tracer.syscalls.abi import MACHINES
 
 
 @pytest.mark.parametrize(

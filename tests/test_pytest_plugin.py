@@ -17,19 +17,19 @@ import pytest
 from parts import missing
 from traces import SECONDS, environment, grow, run_slimtrace
 
-from slimtrace.tracer.services.traces import begin
-from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.pytest_plugin.session_trace import begin
+from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from slimtrace.tracer.model import Trace
+    from slimtrace.tracer.trace.trace import Trace
 
 PYTHON = os.path.realpath(sys.executable)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INSTALLED = [found.value for found in entry_points(group="pytest11", name="slimtrace")]
-LOAD = [] if INSTALLED else ["-p", "slimtrace.tracer.pytest_plugin"]
+LOAD = [] if INSTALLED else ["-p", "slimtrace.tracer.pytest_plugin.plugin"]
 # Serves its folder; leaves its process id and that of a child; is deaf to SIGTERM on demand.
 APP = """
 import http.server, os, pathlib, signal, subprocess, sys
@@ -472,7 +472,12 @@ def test_it_changes_nothing_where_it_is_not_used(tmp_path: Path) -> None:
     import sys
     def test_modules():
         ours = {name for name in sys.modules if name.partition(".")[0] in OURS}
-        assert ours == {"slimtrace", "slimtrace.tracer", "slimtrace.tracer.pytest_plugin"}
+        assert ours == {
+            "slimtrace",
+            "slimtrace.tracer",
+            "slimtrace.tracer.pytest_plugin",
+            "slimtrace.tracer.pytest_plugin.plugin",
+        }
     OURS = ("slimtrace", "psutil", "orjson", "ptrace", "typer")
     """
     project = _project(tmp_path, textwrap.dedent(tests))
@@ -480,8 +485,8 @@ def test_it_changes_nothing_where_it_is_not_used(tmp_path: Path) -> None:
     assert _outcomes(done) == {"passed": 1}, done.stdout
     assert project.files() == []
     script = (
-        "import pytest, time; began = time.perf_counter(); import slimtrace.tracer.pytest_plugin;"
-        "print(time.perf_counter() - began)"
+        "import pytest, time; began = time.perf_counter();"
+        "import slimtrace.tracer.pytest_plugin.plugin; print(time.perf_counter() - began)"
     )
     words = [sys.executable, "-c", script]
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
@@ -503,4 +508,4 @@ def test_its_help_has_a_group(tmp_path: Path) -> None:
 def test_pytest_finds_it_by_itself() -> None:
     if not INSTALLED:
         missing("slimtrace, installed with its plugin (make lint)")
-    assert INSTALLED == ["slimtrace.tracer.pytest_plugin"]
+    assert INSTALLED == ["slimtrace.tracer.pytest_plugin.plugin"]

@@ -21,36 +21,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from test_tracefile import WHOLE
 
-from slimtrace.tracer import tracee
-from slimtrace.tracer.binfmt import interpreters
+from slimtrace.tracer.decode.binfmt import interpreters
 from slimtrace.tracer.decode.call import Stop
 from slimtrace.tracer.decode.decoder import Decoder
-from slimtrace.tracer.engines.lifecycle import Lifecycle
-from slimtrace.tracer.engines.notifications import Notifications
-from slimtrace.tracer.engines.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.engines.notify.notify_loop import Notifications
+from slimtrace.tracer.engines.ptrace.ptrace_loop import Lifecycle
+from slimtrace.tracer.engines.ptrace.stops import Event, SignalDelivery, decode_status
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.exits import Exited
 from slimtrace.tracer.kernel.seccomp import Listener
-from slimtrace.tracer.model import Run
 from slimtrace.tracer.paths import join
-from slimtrace.tracer.recorder import Recorder
-from slimtrace.tracer.syscalls import tables
-from slimtrace.tracer.syscalls.signatures import AT_FDCWD, SIGNATURES, Meaning
-from slimtrace.tracer.tracefile.reader import read_trace
-from slimtrace.tracer.tracefile.writer import TraceWriter
-from slimtrace.tracer.view import HERE, own_name
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process.root_view import HERE, own_name
+from slimtrace.tracer.record.recorder import Recorder
+from slimtrace.tracer.result import Exited
+from slimtrace.tracer.syscalls import abi
+from slimtrace.tracer.syscalls.table import AT_FDCWD, SIGNATURES, Meaning
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.trace import Run
+from slimtrace.tracer.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from slimtrace.tracer.model import Trace
+    from slimtrace.tracer.trace.trace import Trace
 
 STEADY = settings(deadline=None, database=None, derandomize=os.environ.get("CI") == "true")
 NOBODY = 1 << 22  # PID_MAX_LIMIT (linux/threads.h): no thread has this number or a higher one
 IMAGE = 1
 RUN = Run(("app",), "/", "0:0", {}, "rootfs:/", None, "2024-01-01T00:00:00Z", "x86_64", "notify")
-CALLS = tables.stopped_calls(platform.machine(), handlers=True, exits=True)
+CALLS = abi.stopped_calls(platform.machine(), handlers=True, exits=True)
 U64 = some.integers(0, 2**64 - 1)
 
 tids = some.integers(NOBODY, NOBODY + 3)
@@ -263,8 +263,8 @@ def _request(call: int, arguments: list[int], noise: bytes, tid: int) -> bytes:
 
 def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
     """Every path that a call with these arguments can mean, whichever of them are paths."""
-    starts = [b"/", *filter(None, (tracee.link(b"/proc/self/cwd"),))]
-    links = (tracee.link(b"/proc/self/fd/" + os.fsencode(fd)) for fd in os.listdir("/proc/self/fd"))
+    starts = [b"/", *filter(None, (procfs.link(b"/proc/self/cwd"),))]
+    links = (procfs.link(b"/proc/self/fd/" + os.fsencode(fd)) for fd in os.listdir("/proc/self/fd"))
     starts += [link for link in links if link is not None]
     allowed = set(starts)
     for argument in arguments:
@@ -371,7 +371,7 @@ NAMED = [
 NAMED = [
     (call, number)
     for call, number in {(call.name, number): (call, number) for call, number in NAMED}.values()
-    if call.name in tables.numbers(NATIVE)
+    if call.name in abi.numbers(NATIVE)
 ]
 """Native calls with the number of one of their paths."""
 raws = texts.map(lambda text: text.replace(b"\0", b"n")).filter(bool)
@@ -381,7 +381,7 @@ def test_all_calls_with_a_path_are_tried() -> None:
     untried = {name for name, signature in SIGNATURES.items() if signature.paths} - {
         call.name for call, _ in NAMED
     }
-    own = tables.numbers(NATIVE)
+    own = abi.numbers(NATIVE)
     by_descriptor = {"fchmod", "fchown", "fsetxattr", "fremovexattr", "fchdir"}
     assert {name for name in untried if name in own} == by_descriptor
 
@@ -393,7 +393,7 @@ def test_all_calls_with_a_path_are_tried() -> None:
     NAMED,
     ids=[f"{call.name} {which}" if which else call.name for call, which in NAMED],
 )
-def test_any_path(work: Path, call: tables.Call, which: int, raw: bytes) -> None:
+def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
     """Recorded as exactly these bytes, from the cwd on and folded, and read back as such."""
     cwd = os.fsencode(os.getcwd())
     others = ctypes.create_string_buffer(b"file")

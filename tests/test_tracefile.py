@@ -16,7 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.model import (
+from slimtrace.tracer.trace.append import append_healed, append_modules
+from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.schema import get, get_list, put, put_list
+from slimtrace.tracer.trace.trace import (
     Answer,
     Driven,
     Driving,
@@ -28,11 +32,7 @@ from slimtrace.tracer.model import (
     State,
     Use,
 )
-from slimtrace.tracer.tracefile.document import document
-from slimtrace.tracer.tracefile.healing import append_healed, append_modules
-from slimtrace.tracer.tracefile.reader import read_trace
-from slimtrace.tracer.tracefile.text import get, get_list, put, put_list
-from slimtrace.tracer.tracefile.writer import TraceWriter
+from slimtrace.tracer.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from slimtrace.tracer.tracefile.document import document
-from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,18 +8,19 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer import environment, tracee
-from slimtrace.tracer.engines.attach import ENDING, Attachment
+from slimtrace.tracer import environment
+from slimtrace.tracer.engines.ptrace.attach_engine import ENDING, Attachment
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
-from slimtrace.tracer.model import Run
-from slimtrace.tracer.output import timestamp
-from slimtrace.tracer.place import how_to_allow, place, ptrace_scope
+from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
 from slimtrace.tracer.platform import check_platform
-from slimtrace.tracer.recorder import Recorder
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import Result
+from slimtrace.tracer.trace.output import timestamp
+from slimtrace.tracer.trace.trace import Run
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.output import Output
+    from slimtrace.tracer.trace.output import Output
 
 
 def attach(pid: int, output: Output, stop_after: float | None) -> Result:
@@ -61,13 +62,13 @@ def _seized(pid: int) -> Attachment:
 
 
 def _about(pid: int, attachment: Attachment) -> Run:
-    ids = tracee.identity(pid)
-    cwd = tracee.link(b"/proc/%d/cwd" % pid)
+    ids = procfs.identity(pid)
+    cwd = procfs.link(b"/proc/%d/cwd" % pid)
     return Run(
         command=attachment.command_line(),
         cwd=os.fsdecode(cwd or b"/"),
         user="{}:{}".format(*ids),
-        env=environment.kept(tracee.environment(pid)),
+        env=environment.kept(procfs.environment(pid)),
         image="rootfs:/",
         image_digest=None,
         started=timestamp(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.syscalls.tables import MACHINES
+from slimtrace.tracer.syscalls.abi import MACHINES
 
 NOTIFY_SINCE = (5, 5)  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _OLDEST_KERNEL = (5, 3)  # PTRACE_GET_SYSCALL_INFO

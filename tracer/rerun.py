@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.imageconfig import command_of, inside_of
-from slimtrace.tracer.inside import parse_volume
-from slimtrace.tracer.model import Driving
-from slimtrace.tracer.output import Output
+from slimtrace.tracer.image.run_config import command_of, inside_of
+from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.run import Options
 from slimtrace.tracer.run import run as trace_run
+from slimtrace.tracer.trace.output import Output
+from slimtrace.tracer.trace.trace import Driving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from slimtrace.tracer.imagerun import Opened
-    from slimtrace.tracer.inside import Volume
-    from slimtrace.tracer.model import Run
+    from slimtrace.tracer.image.image_options import Opened
+    from slimtrace.tracer.image.runtime import Volume
+    from slimtrace.tracer.trace.trace import Run
 
 _SERVICE = 5.0
 _JOB, _TIMES = 60.0, 10.0

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from slimtrace.tracer.errors import DriverError
-    from slimtrace.tracer.model import Driven, Run
+    from slimtrace.tracer.trace.trace import Driven, Run
+
+
+class Exited(NamedTuple):
+    """How a process or thread ended. ``status`` as a shell says it: 128+N for signal N."""
+
+    status: int
+    signal: int | None
 
 
 @dataclass(frozen=True, slots=True)

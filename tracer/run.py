@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer import environment, interrupts
+from slimtrace.tracer import environment
 from slimtrace.tracer.console import say
-from slimtrace.tracer.engines.choose import AUTO, Command, start
+from slimtrace.tracer.engines import signals
+from slimtrace.tracer.engines.choice import AUTO, Command, start
+from slimtrace.tracer.engines.signals import Interrupts
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.model import Run
-from slimtrace.tracer.output import timestamp
+from slimtrace.tracer.host.which import find_program
 from slimtrace.tracer.platform import check_platform
-from slimtrace.tracer.programs import find_program
-from slimtrace.tracer.recorder import Recorder
+from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import Result
-from slimtrace.tracer.session import trace
+from slimtrace.tracer.trace.output import timestamp
+from slimtrace.tracer.trace.trace import Run
 
 if TYPE_CHECKING:
     import signal
@@ -26,11 +28,37 @@ if TYPE_CHECKING:
     from slimtrace.tracer.drive.driver import Driver
     from slimtrace.tracer.drive.plan import Plan
     from slimtrace.tracer.engines.engine import Engine
-    from slimtrace.tracer.inside import Inside, Volume
-    from slimtrace.tracer.model import Driving
-    from slimtrace.tracer.output import Output
-    from slimtrace.tracer.sandbox.stage import Stage
-    from slimtrace.tracer.view import View
+    from slimtrace.tracer.image.runtime import Inside, Volume
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.trace.output import Output
+    from slimtrace.tracer.trace.trace import Driving
+
+
+def trace(
+    engine: Engine, recorder: Recorder, plan: Plan | None, mask: Iterable[int]
+) -> Driver | None:
+    """Let the app go, pass signals on and drive it; when all is over, return what drove it.
+
+    :param mask: the signals that drivers are to have blocked.
+    :raises CannotExecuteError: the app could not be executed.
+    :raises SlimtraceError: its calls could not be heard of any more; the app was killed.
+    """
+    Interrupts(engine.app).start()
+    driver = plan.driver(engine, recorder, mask) if plan is not None else None
+    if driver is not None:
+        driver.start()
+    gc.freeze()  # nothing in the loops makes cycles; a collection would only hold up the app
+    gc.disable()
+    try:
+        engine.run(recorder)
+    except OSError as error:
+        raise SlimtraceError(f"cannot go on tracing: {error}") from error
+    finally:
+        gc.enable()
+        if driver is not None:
+            driver.join()
+    return driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +99,12 @@ def run(command: Sequence[str], options: Options) -> Result:
         check_directory()
         program = find_program(command[0])
     else:
-        from slimtrace.tracer.sandbox.stage import stage_of  # noqa: PLC0415 -- for images alone
+        from slimtrace.tracer.sandbox.sandbox_config import stage_of  # noqa: PLC0415 -- for images alone
 
         stage, program = stage_of(options.inside), command[0]
     number, first_process = options.output.continued()
     writer = options.output.open()
-    mask = interrupts.block()
+    mask = signals.block()
     plan = None
     try:
         plan = _plan(options.driving, stage)
@@ -98,7 +126,7 @@ def run(command: Sequence[str], options: Options) -> Result:
         writer.abandon()
         raise
     finally:
-        interrupts.restore(mask)
+        signals.restore(mask)
         if plan is not None:
             plan.close()
     options.output.finish(writer)

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.facts import Asked, Facts
-from slimtrace.builder.check.finding import Finding, Status
-from slimtrace.builder.check.measure import How, measured
-from slimtrace.builder.check.registry import rules_for
-from slimtrace.builder.full import root_of
-from slimtrace.builder.images.holds import entries_of
-from slimtrace.builder.sources.full import open_image, stored_size
-from slimtrace.builder.sources.platforms import own_platform
-from slimtrace.builder.verify.stopping import tidily_stopped
+from slimtrace.builder.check.inspection import Asked, Checked, Facts, Finding, Status
+from slimtrace.builder.check.rule_set import rules_for
+from slimtrace.builder.check.trial_start import How, measured
+from slimtrace.builder.full_image import root_of
+from slimtrace.builder.images.read.full_image_source import open_image, stored_size
+from slimtrace.builder.images.read.platform_choice import own_platform
+from slimtrace.builder.interrupt import tidily_stopped
+from slimtrace.builder.root.walk import entries_of
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.rootless import become_root
+from slimtrace.tracer.host.rootless import become_root
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from slimtrace.builder.check.platforms import Platform
-    from slimtrace.builder.check.rule import Rule, Start
-    from slimtrace.builder.sources.full import FullImage
-    from slimtrace.tracer.trial.tried import Tried
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What came of a check.
-
-    :ivar findings: in the rules' order.
-    :ivar starts: how the image started.
-    """
-
-    image: str
-    digest: str | None
-    platforms: tuple[Platform, ...]
-    rules: tuple[Rule, ...]
-    findings: tuple[Finding, ...]
-    starts: Mapping[Start, Tried] = field(default_factory=dict)
-
-    @property
-    def passed(self) -> bool:
-        """Whether no rule fails."""
-        return not any(finding.status is Status.FAIL for finding in self.findings)
-
-    def count(self, status: Status) -> int:
-        """How many findings are of a kind."""
-        return sum(finding.status is status for finding in self.findings)
+    from slimtrace.builder.check.inspection import Rule
+    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.images.read.full_image_source import FullImage
 
 
 def check(

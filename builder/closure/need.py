@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slimtrace.builder.model import Reason
-    from slimtrace.tracer.model import Run
+    from slimtrace.tracer.trace.trace import Run
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -10,10 +10,10 @@ from slimtrace.builder.model import Keep
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from slimtrace.builder.closure.loader import Loader
+    from slimtrace.builder.closure.elf.loader import Loader
     from slimtrace.builder.closure.need import Need, Surroundings
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import Reason
+    from slimtrace.builder.root.root import Root
 
 
 @dataclass(frozen=True, slots=True, eq=False)

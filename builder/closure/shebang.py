@@ -16,7 +16,7 @@ from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from slimtrace.builder.closure.need import Surroundings
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 BINPRM_BUF_SIZE = 256
 """How much of the file the kernel reads for the first line (linux/binfmts.h)."""

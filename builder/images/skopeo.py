@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.oci import OciLayout
+from slimtrace.builder.images.write.oci import OciLayout
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.packages.database import read_database
-from slimtrace.builder.packages.package import Package
+from slimtrace.builder.packages.package import Package, read_database
 
 if TYPE_CHECKING:
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.packages.database import read_database
-from slimtrace.builder.packages.package import Package
-from slimtrace.builder.packages.stanzas import stanzas
+from slimtrace.builder.packages.package import Package, read_database
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
+
+
+def stanzas(text: str) -> Iterator[dict[str, str]]:
+    """The fields of each stanza by name, without their continuation lines."""
+    for block in text.split("\n\n"):
+        found = {}
+        for line in block.split("\n"):
+            if line[:1] not in {"", " ", "\t", "#"}:
+                name, _, value = line.partition(":")
+                found[name] = value.strip()
+        if found:
+            yield found
+
 
 ADMIN = "/var/lib/dpkg"
 _THERE = ("installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")

@@ -12,8 +12,8 @@ from slimtrace.builder.packages.languages import Languages
 from slimtrace.builder.packages.rpm import rpm_packages
 
 if TYPE_CHECKING:
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.packages.package import Package
+    from slimtrace.builder.root.root import Root
 
 
 class PackageIndex:

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from slimtrace.builder.images.text import read_text
-from slimtrace.builder.images.walk import files_below
 from slimtrace.builder.model import Kind
-from slimtrace.builder.packages.package import Package
-from slimtrace.builder.packages.recorded import in_installed_files, in_record
+from slimtrace.builder.packages.package import Package, in_installed_files, in_record
+from slimtrace.builder.root.tables import read_text
+from slimtrace.builder.root.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _SITE = re.compile(r"(.*/(?:site|dist)-packages)/")
 _MODULE = re.compile(r"(.*/node_modules/((?:@[^/]+/)?[^/@.][^/]*))/")

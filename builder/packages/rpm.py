@@ -21,7 +21,7 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
 _OLD = {"Packages": "a Berkeley database", "Packages.db": "an ndb database"}

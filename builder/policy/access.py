@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.root import parents
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

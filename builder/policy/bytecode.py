@@ -10,19 +10,19 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.rules.python.twins import CACHE
-from slimtrace.builder.closure.rules.python.twins import source as source_of
-from slimtrace.builder.images.contents import contents
+from slimtrace.builder.closure.rules.python.pycache import CACHE
+from slimtrace.builder.closure.rules.python.pycache import source as source_of
+from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind, Reason
-from slimtrace.builder.prune import without
-from slimtrace.tracer.model import State, Use
+from slimtrace.builder.root.contents import contents
+from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import Entry, Selection
-    from slimtrace.tracer.model import Trace
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Trace
 
 _WHY = "what was compiled of it stands for it"
 _ASKED_FOR = {Reason.INCLUDED, Reason.HEALED}

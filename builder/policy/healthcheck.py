@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import DEFAULT_PATH
 
 if TYPE_CHECKING:
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import ImageConfig, Selection
+    from slimtrace.builder.root.root import Root
 
 _SHELL = "/bin/sh"
 

@@ -8,17 +8,23 @@ import socket
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.images.root import parents
 from slimtrace.builder.model import Entry, Kind
-from slimtrace.builder.outside import RUNTIME, is_bytecode, is_in_volume, is_kernels, volumes_of
 from slimtrace.builder.policy.access import barriers, may_read, may_write
-from slimtrace.tracer.model import State, Use
+from slimtrace.builder.root.excluded_paths import (
+    RUNTIME,
+    is_bytecode,
+    is_in_volume,
+    is_kernels,
+    volumes_of,
+)
+from slimtrace.builder.root.root import parents
+from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from slimtrace.builder.images.root import Root
-    from slimtrace.tracer.model import Fingerprint, Trace, TracedPath
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Fingerprint, Trace, TracedPath
 
 _NAMED = 3
 _LAST_PRIVILEGED = 1023

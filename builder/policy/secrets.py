@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind
-from slimtrace.builder.prune import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import Selection
+    from slimtrace.builder.root.root import Root
 
 _KEY = "a private key"
 _CLOUD = "cloud credentials"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.adding import add_entries
+from slimtrace.builder.edit import add_entries
 from slimtrace.builder.model import Entry, Kind, Reason, Selection
-from slimtrace.builder.outside import OWN_TOP
+from slimtrace.builder.root.excluded_paths import OWN_TOP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _MODES: Mapping[str, int] = {
     "/": 0o755,

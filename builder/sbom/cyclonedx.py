@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.report import printable
-from slimtrace.builder.sbom.document import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
-from slimtrace.builder.sbom.format import Format
+from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.identity import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
+from slimtrace.builder.terminal_text import printable
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from slimtrace.builder.sbom.facts import Component, Distribution, Facts, KeptFile, Subject
+    from slimtrace.builder.sbom.bom import Component, Distribution, Facts, KeptFile, Subject
 
 _IMAGE = "image"
 _SYSTEM = "operating-system"

@@ -5,20 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.adding import add_entries, written
+from slimtrace.builder.edit import add_entries, written
 from slimtrace.builder.model import Reason
-from slimtrace.builder.sbom.document import render
-from slimtrace.builder.sbom.facts import Subject
-from slimtrace.builder.sbom.format import Format
-from slimtrace.builder.sbom.gather import gather
+from slimtrace.builder.sbom.bom import Format, Subject
+from slimtrace.builder.sbom.collect import gather
+from slimtrace.builder.sbom.render import render
 from slimtrace.builder.sbom.subject import NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import Entry, ImageConfig, Selection
-    from slimtrace.builder.sbom.sums import Sums
+    from slimtrace.builder.root.root import Root
+    from slimtrace.builder.sbom.checksums import Sums
 
 FOLDER = "/usr/share/sbom"
 """Scanners know SBOMs by the endings of their names, wherever they lie."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from packageurl import PackageURL
 
-from slimtrace.builder.report import printable
+from slimtrace.builder.terminal_text import printable
 
 if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
-    from slimtrace.builder.sbom.facts import Distribution
+    from slimtrace.builder.sbom.bom import Distribution
 
 _OF_SYSTEMS = {"deb", "apk", "rpm"}
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from slimtrace.builder.images.config import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
-from slimtrace.builder.images.oci import index
-from slimtrace.builder.images.registry import Repository
+from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
+from slimtrace.builder.images.write.oci import index
+from slimtrace.builder.images.write.registry import Repository
 from slimtrace.builder.sbom.subject import named
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from slimtrace.builder.model import Image
-    from slimtrace.builder.sbom.write import Sbom
+    from slimtrace.builder.sbom.sbom_files import Sbom
 
 _EMPTY = b"{}"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"

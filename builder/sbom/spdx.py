@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from slimtrace.builder.report import printable
-from slimtrace.builder.sbom.document import LEFT_OUT, TOOL, all_files, identity
-from slimtrace.builder.sbom.format import Format
+from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.identity import LEFT_OUT, TOOL, all_files, identity
+from slimtrace.builder.terminal_text import printable
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slimtrace.builder.sbom.facts import Component, Facts, KeptFile, Subject
+    from slimtrace.builder.sbom.bom import Component, Facts, KeptFile, Subject
 
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slimtrace.builder.images.skopeo import TRANSPORTS
-from slimtrace.builder.sbom.facts import Subject
+from slimtrace.builder.sbom.bom import Subject
 from slimtrace.builder.sbom.purl import image_purl
 
 if TYPE_CHECKING:

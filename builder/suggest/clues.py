@@ -9,23 +9,23 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.closure.loader import Loader
+from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import Surroundings
 from slimtrace.builder.closure.rule import World
 from slimtrace.builder.closure.rules.python.imports import deferred
-from slimtrace.builder.images.root import parents
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.packages.database import read_database
 from slimtrace.builder.packages.dpkg import dpkg_packages
 from slimtrace.builder.packages.index import PackageIndex
-from slimtrace.tracer.model import Use
+from slimtrace.builder.packages.package import read_database
+from slimtrace.builder.root.root import parents
+from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import Selection
-    from slimtrace.tracer.model import Trace
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Trace
 
 _MOST_READ = 1 << 24
 """Bytes of a file that are looked through for paths."""

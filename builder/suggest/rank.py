@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind, Selection
-from slimtrace.builder.outside import why_outside
 from slimtrace.builder.policy.secrets import find_secrets
+from slimtrace.builder.root.excluded_paths import why_outside
 from slimtrace.builder.suggest.clues import CLUES, Clue, case_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from slimtrace.builder.images.root import Root
-    from slimtrace.tracer.model import Trace
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Trace
 
 _SIBLINGS = 4
 """So many of one folder, kind and rank make one line."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.report import printable
+from slimtrace.builder.terminal_text import printable
 
 if TYPE_CHECKING:
-    from slimtrace.builder.verify.lacking import Lacking
-    from slimtrace.builder.verify.outcome import Outcome
+    from slimtrace.builder.verify.compare import Outcome
+    from slimtrace.builder.verify.missing_files import Lacking
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.kernel import bpf
-from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.syscalls import abi
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -98,7 +98,7 @@ CALLS = (
 
 def main() -> None:
     machine = platform.machine()
-    code = bpf.program(tables.verdicts(tables.stopped_calls(machine)))
+    code = bpf.program(abi.verdicts(abi.stopped_calls(machine)))
     own, other = socket.socketpair()
     pid = os.fork()
     if pid == 0:

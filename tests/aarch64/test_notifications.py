@@ -14,18 +14,18 @@ from traces import grow
 
 from slimtrace.tracer.decode.call import Stop
 from slimtrace.tracer.decode.decoder import Decoder
-from slimtrace.tracer.model import Run, Use
-from slimtrace.tracer.recorder import Recorder
-from slimtrace.tracer.syscalls import tables
+from slimtrace.tracer.record.recorder import Recorder
+from slimtrace.tracer.syscalls import abi
 from slimtrace.tracer.syscalls.classes import PATH
-from slimtrace.tracer.tracefile.reader import read_trace
-from slimtrace.tracer.tracefile.writer import TraceWriter
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.trace import Run, Use
+from slimtrace.tracer.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from slimtrace.tracer.model import Trace
+    from slimtrace.tracer.trace.trace import Trace
 
 HERE = os.path.dirname(__file__)
 FD = 200  # record.py's name for the folder
@@ -33,7 +33,7 @@ TREE = {"file": "1", "link": "-> file", "folder/inner": "2", "program": "#!/bin/
 FLAGS = {"O_DIRECTORY": 0o40000, "O_NOFOLLOW": 0o100000, "O_TMPFILE": 0o20040000}
 """Those of open(2) that are other numbers on aarch64 (asm/fcntl.h)."""
 
-CALLS = tables.stopped_calls("aarch64")
+CALLS = abi.stopped_calls("aarch64")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Notification:
         (key,) = struct.unpack_from("=Q", self.data, 16)
         return int(key)
 
-    def call(self) -> tables.Call:
+    def call(self) -> abi.Call:
         return CALLS[self.key]
 
 
@@ -207,7 +207,7 @@ def test_what_a_call_touches(
 
 
 def test_notifications_name_the_abi() -> None:
-    assert {recorded.key >> 32 for recorded in RECORDED} == {tables.AUDIT_ARCH_AARCH64}
+    assert {recorded.key >> 32 for recorded in RECORDED} == {abi.AUDIT_ARCH_AARCH64}
 
 
 def test_an_exec_reaches_the_interpreter(folder: str, tmp_path: Path) -> None:
@@ -217,6 +217,6 @@ def test_an_exec_reaches_the_interpreter(folder: str, tmp_path: Path) -> None:
 
 
 def test_every_call_with_a_path_is_recorded() -> None:
-    native = tables.AUDIT_ARCH_AARCH64
+    native = abi.AUDIT_ARCH_AARCH64
     stopped = {call.name for key, call in CALLS.items() if key >> 32 == native} & PATH
     assert stopped - {recorded.call().name for recorded in RECORDED} == NOT_RECORDED

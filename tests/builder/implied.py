@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from traces import environment, run_slimtrace
 
-from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.closure import Wanted, expand
 from slimtrace.builder.closure.need import Surroundings
-from slimtrace.builder.images.root import Root
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.sandbox import Sandbox
 
 if TYPE_CHECKING:

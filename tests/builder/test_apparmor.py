@@ -12,19 +12,18 @@ from parts import need
 from traces import grow, run_slimtrace
 from worlds import plant, run, trace
 
-from slimtrace.builder.full import full_image
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.full_image import full_image
 from slimtrace.builder.pipeline import select
-from slimtrace.builder.profile.apparmor import text
-from slimtrace.builder.profile.kernels import kernels
-from slimtrace.builder.profile.quoting import quoted
-from slimtrace.tracer.model import State, Trace, TracedPath, Use
+from slimtrace.builder.profile.apparmor.apparmor_profile import text
+from slimtrace.builder.profile.apparmor.kernel_paths import kernels, quoted
+from slimtrace.tracer.trace.trace import State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slimtrace.builder.images.root import Root
     from slimtrace.builder.model import Selection
+    from slimtrace.builder.root.root import Root
 
 PID = "@{PROC}/@{pid}"
 RULE = re.compile(rb"^rule: (.*?)  ->  .*?\(0x[0-9a-f]+/", re.MULTILINE | re.DOTALL)

@@ -9,8 +9,16 @@ import pytest
 from parts import need
 from traces import grow, run_slimtrace
 
-from slimtrace.builder.attribution import attribute
-from slimtrace.tracer.model import Fingerprint, ProcessImage, Run, State, Trace, TracedPath, Use
+from slimtrace.builder.selection.process_filter import attribute
+from slimtrace.tracer.trace.trace import (
+    Fingerprint,
+    ProcessImage,
+    Run,
+    State,
+    Trace,
+    TracedPath,
+    Use,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

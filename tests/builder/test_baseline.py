@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import plant, trace
 
-from slimtrace.builder.images.contents import contents
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.imageuser import choose_user
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.model import Reason
-from slimtrace.builder.options import BuildOptions
 from slimtrace.builder.pipeline import select
+from slimtrace.builder.root.contents import contents
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import UsageError
-from slimtrace.tracer.model import Listening, Use
+from slimtrace.tracer.trace.trace import Listening, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from slimtrace.builder.model import Selection
-    from slimtrace.tracer.model import Trace
+    from slimtrace.tracer.trace.trace import Trace
 
 World = dict[str, "str | bytes | None"]
 

@@ -11,16 +11,16 @@ import orjson
 import pytest
 from worlds import TIME, plant, run, trace
 
-from slimtrace.builder.images.base import BaseConfig
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.imageuser import image_user
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.config.image_config import image_config
+from slimtrace.builder.config.user import image_user
+from slimtrace.builder.option_checks import check_options
 from slimtrace.builder.pipeline import build, select
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
-from slimtrace.builder.runconfig import image_config
-from slimtrace.builder.words import check_options
+from slimtrace.builder.root.base_config import BaseConfig
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.model import Listening
+from slimtrace.tracer.trace.trace import Listening
 
 if TYPE_CHECKING:
     import subprocess
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slimtrace.builder.model import ImageConfig
-    from slimtrace.tracer.model import Trace
+    from slimtrace.tracer.trace.trace import Trace
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
 

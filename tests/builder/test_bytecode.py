@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import plant, trace
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.images.write.rootfs import Tree
 from slimtrace.builder.model import Reason
-from slimtrace.builder.options import BuildOptions
 from slimtrace.builder.pipeline import select
-from slimtrace.tracer.model import Use
+from slimtrace.builder.root.root import Root
+from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
     from pathlib import Path

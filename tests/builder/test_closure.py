@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import compile_library, dump, plant, run
 
-from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.closure import Wanted, expand
 from slimtrace.builder.closure.need import Surroundings
 from slimtrace.builder.closure.shebang import parse_shebang
-from slimtrace.builder.images.root import Root
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ import subprocess
 import pytest
 from parts import need
 
-from slimtrace.builder.closure.loader import Loader
+from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import Surroundings
-from slimtrace.builder.images.root import Root
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.root import Root
 
 _LINE = re.compile(r"(?:=> )?(/\S+) \(0x")
 _ENOUGH = 100

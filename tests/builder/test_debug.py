@@ -10,13 +10,13 @@ import pytest
 from parts import need
 from worlds import compile_library, plant, trace
 
-from slimtrace.builder.debug import debug_destination, find_busybox, with_busybox
-from slimtrace.builder.images.base import BaseConfig
-from slimtrace.builder.images.root import Root
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.config.debug_image import debug_destination, find_busybox, with_busybox
+from slimtrace.builder.config.image_config import image_config
 from slimtrace.builder.model import Reason
-from slimtrace.builder.options import BuildOptions
 from slimtrace.builder.pipeline import select
-from slimtrace.builder.runconfig import image_config
+from slimtrace.builder.root.base_config import BaseConfig
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import dump, plant, trace
 
-from slimtrace.builder.globs import compile_glob, include
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.pipeline import select
+from slimtrace.builder.root.root import Root
+from slimtrace.builder.selection.globs import compile_glob, include
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ import pytest
 from jdk import compiled, java_home
 from worlds import plant
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.java.classlog import log_option, read_log
-from slimtrace.builder.java.homes import check_homes
-from slimtrace.builder.java.jimage import read_jimage
-from slimtrace.builder.java.named import named, required
+from slimtrace.builder.jlink.class_log import log_option, read_log
+from slimtrace.builder.jlink.java_home import check_homes
+from slimtrace.builder.jlink.jimage import read_jimage
+from slimtrace.builder.jlink.required_modules import named, required
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import compile_library, plant
 
-from slimtrace.builder.closure.ldcache import HWCAP_EXTENSION, parse_ld_cache
+from slimtrace.builder.closure.elf.ldcache import HWCAP_EXTENSION, parse_ld_cache
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ from test_packages import SPEC
 from trivy import scan
 from worlds import TIME, plant, trace
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.images.write.rootfs import Tree
 from slimtrace.builder.model import Reason
-from slimtrace.builder.options import BuildOptions
 from slimtrace.builder.pipeline import select
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,12 +17,12 @@ from parts import missing, need, need_root
 from traces import open_the_way
 from worlds import dump, plant
 
-from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.closure import Wanted, expand
 from slimtrace.builder.closure.need import Surroundings
 from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.images.root import Root
 from slimtrace.builder.model import Keep, Reason
 from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import dump, plant, trace
 
-from slimtrace.builder.images.root import Root
+from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.model import Entry, Kind, Reason, Selection
-from slimtrace.builder.options import BuildOptions
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.policy.access import check_access, grant_read
 from slimtrace.builder.policy.secrets import find_secrets
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import TIME, plant
 
-from slimtrace.builder.images.live import Totals
-from slimtrace.builder.images.root import Root, parents
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.root.host_root import Totals
+from slimtrace.builder.root.root import Root, parents
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.kernel.openat2 import open_in_root
-from slimtrace.tracer.model import Fingerprint, SavedFile
+from slimtrace.tracer.trace.trace import Fingerprint, SavedFile
 
 TREE = {
     "/usr/lib/x.so.1.2": "x",

@@ -13,8 +13,8 @@ from implied import built_images, implied
 from parts import need
 from worlds import plant
 
-from slimtrace.builder.closure.rules import java
-from slimtrace.builder.closure.rules.java_classes import MAGIC, named_classes
+from slimtrace.builder.closure.rules.java import jvm_rules
+from slimtrace.builder.closure.rules.java.classfile import MAGIC, named_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def test_class_path(tmp_path: Path, name: str) -> None:
     names = ("a.jar", "sub/b.jar", "with space.jar", "../c.jar", "unused.jar")
     tree: dict[str, str | bytes | None] = {f"/opt/app/{name}": "" for name in names}
     plant(tmp_path, {**tree, "/opt/app/app.jar": content, "/opt/app/classes": None})
-    found = implied(tmp_path, ["/opt/app/app.jar"], java.RULES)
+    found = implied(tmp_path, ["/opt/app/app.jar"], jvm_rules.RULES)
     assert found == {normpath(f"/opt/app/{name}"): "java-class-path" for name in brought}
 
 
@@ -67,7 +67,7 @@ def test_a_jars_urls_are_relative_to_the_name_it_was_opened_by(tmp_path: Path) -
         "/usr/share/java/tool-1.0.jar": jar("Class-Path: part.jar"),
     }
     plant(tmp_path, tree)
-    assert implied(tmp_path, ["/opt/tool/tool.jar"], java.RULES) == {
+    assert implied(tmp_path, ["/opt/tool/tool.jar"], jvm_rules.RULES) == {
         "/opt/tool/part.jar": "java-class-path",
         "/opt/tool/more.jar": "java-class-path",
     }
@@ -93,7 +93,7 @@ def test_a_jvm(tmp_path: Path) -> None:
         "/etc/java/unused": "",
     }
     plant(tmp_path, tree)
-    assert implied(tmp_path, [JVM], java.RULES) == {
+    assert implied(tmp_path, [JVM], jvm_rules.RULES) == {
         f"{HOME}/lib/libnet.so": "java-library",
         f"{HOME}/lib/libprefs.so": "java-library",
         f"{HOME}/lib/jspawnhelper": "java-library",
@@ -110,7 +110,7 @@ def test_a_jvm(tmp_path: Path) -> None:
 def test_a_jvm_that_draws(tmp_path: Path) -> None:
     names = ("awt", "awt_headless", "awt_xawt", "fontmanager", "jsound")
     plant(tmp_path, {JVM: "", **{f"{HOME}/lib/lib{name}.so": "" for name in names}})
-    assert implied(tmp_path, [JVM, f"{HOME}/lib/libawt.so"], java.RULES) == {
+    assert implied(tmp_path, [JVM, f"{HOME}/lib/libawt.so"], jvm_rules.RULES) == {
         f"{HOME}/lib/libawt_headless.so": "java-library",
         f"{HOME}/lib/libfontmanager.so": "java-library",
     }
@@ -121,7 +121,7 @@ def test_the_jre_of_jdk_8(tmp_path: Path) -> None:
     jvm = f"{home}/lib/amd64/server/libjvm.so"
     names = ("lib/amd64/libnet.so", "lib/security/cacerts", "lib/tzdb.dat", "lib/net.properties")
     plant(tmp_path, {jvm: "", **{f"{home}/{name}": "" for name in names}})
-    assert implied(tmp_path, [jvm], java.RULES) == {
+    assert implied(tmp_path, [jvm], jvm_rules.RULES) == {
         f"{home}/lib/amd64/libnet.so": "java-library",
         f"{home}/lib/security/cacerts": "java-security",
         f"{home}/lib/net.properties": "java-security",
@@ -188,7 +188,7 @@ def test_classes_beside_jars(tmp_path: Path) -> None:
     subprocess.run(["javac", "-d", top / "srv/classes", *files], check=True)
     touched = ["/srv/classes/app/App.class", "/srv/classes/broken.class"]
     names = ("Other", "Other$Inner", "Named", "Arrayed")
-    assert implied(top, touched, java.RULES) == {
+    assert implied(top, touched, jvm_rules.RULES) == {
         f"/srv/classes/more/{name}.class": "java-class-path" for name in names
     }
 

@@ -14,12 +14,12 @@ from parts import need, need_root
 from traces import run_slimtrace
 from worlds import compile_library, dump, plant
 
-from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.closure import Wanted, expand
 from slimtrace.builder.closure.need import Surroundings
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.closure.rules.python.source import exact, rough
-from slimtrace.builder.images.root import Root
 from slimtrace.builder.model import Keep, Reason
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

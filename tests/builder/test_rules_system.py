@@ -11,11 +11,11 @@ import pytest
 from parts import missing, need
 from worlds import compile_library, dump, plant
 
-from slimtrace.builder.closure.expand import Wanted, expand
+from slimtrace.builder.closure.closure import Wanted, expand
 from slimtrace.builder.closure.need import Surroundings
-from slimtrace.builder.closure.rules import RULES, dlopened, listed, locale, nss, rules_of
-from slimtrace.builder.images.root import Root
+from slimtrace.builder.closure.rules import RULES, directory_listing, dlopen, locale, nss, rules_of
 from slimtrace.builder.model import Keep, Reason
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -464,10 +464,10 @@ def test_a_directory_of_data_is_not_taken_for_discovery(
     plant(tmp_path, {"/srv/a": "xx", "/srv/b": "yy"})
     for name, most, expected in (("MOST_BYTES", 4, 2), ("MOST_BYTES", 3, 0), ("MOST_FILES", 1, 0)):
         with monkeypatch.context() as patch:
-            patch.setattr(listed, name, most)
+            patch.setattr(directory_listing, name, most)
             assert len(implied(tmp_path, lists=["/srv"])) == expected
 
 
 def test_every_rule_has_a_name_of_its_own() -> None:
     assert len({rule.reason for rule in RULES}) == len(RULES)
-    assert dlopened.RULE in RULES
+    assert dlopen.RULE in RULES

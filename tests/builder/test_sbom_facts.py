@@ -13,22 +13,21 @@ from sboms import in_cyclonedx, in_spdx, read_cyclonedx, read_spdx
 from traces import run_slimtrace
 from worlds import TIME, plant, trace
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.packages.package import Package
 from slimtrace.builder.pipeline import select
-from slimtrace.builder.sbom.document import render
-from slimtrace.builder.sbom.facts import Distribution, KeptFile, Subject
-from slimtrace.builder.sbom.format import Format
-from slimtrace.builder.sbom.gather import gather
+from slimtrace.builder.root.root import Root
+from slimtrace.builder.sbom.bom import Distribution, Format, KeptFile, Subject
+from slimtrace.builder.sbom.checksums import Sums
+from slimtrace.builder.sbom.collect import gather
 from slimtrace.builder.sbom.purl import package_purl
+from slimtrace.builder.sbom.render import render
 from slimtrace.builder.sbom.subject import Named, named, subject
-from slimtrace.builder.sbom.sums import Sums
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slimtrace.builder.sbom.facts import Facts
+    from slimtrace.builder.sbom.bom import Facts
 
 WORLD: dict[str, str | bytes | None] = {
     "/lib": "-> usr/lib",

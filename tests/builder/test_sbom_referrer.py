@@ -15,11 +15,11 @@ from fullimages import run
 from registry import serving
 from specimens import file_of, image_of
 
-from slimtrace.builder.images.destination import parse_destination
-from slimtrace.builder.images.logins import is_insecure, login
-from slimtrace.builder.sbom.format import Format
+from slimtrace.builder.images.write.destination import parse_destination
+from slimtrace.builder.images.write.registry_auth import is_insecure, login
+from slimtrace.builder.sbom.bom import Format
 from slimtrace.builder.sbom.referrer import attach
-from slimtrace.builder.sbom.write import Sbom
+from slimtrace.builder.sbom.sbom_files import Sbom
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import TIME, dump, plant, trace
 
-from slimtrace.builder.full import full_image
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.full_image import full_image
 from slimtrace.builder.pipeline import select
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.model import Fingerprint, Gap, SavedFile, State, Trace, TracedPath, Use
+from slimtrace.tracer.trace.trace import Fingerprint, Gap, SavedFile, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from pathlib import Path

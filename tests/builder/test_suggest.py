@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from traces import run_slimtrace
 from worlds import plant, trace
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.pipeline import select
+from slimtrace.builder.root.root import Root
 from slimtrace.builder.suggest.rank import Suggestion, suggest
-from slimtrace.tracer.model import Use
+from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

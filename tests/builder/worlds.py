@@ -6,16 +6,16 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.root import Root
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.tracer.model import Run, State, Trace, TracedPath, Use
+from slimtrace.builder.root.root import Root
+from slimtrace.tracer.trace.trace import Run, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from slimtrace.builder.model import Entry, Selection
-    from slimtrace.tracer.model import SavedFile
+    from slimtrace.tracer.trace.trace import SavedFile
 
 TIME = 1_700_000_000
 

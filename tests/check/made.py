@@ -18,7 +18,7 @@ import pytest
 from parts import missing, need
 from traces import environment, run_slimtrace
 
-from slimtrace.builder.sources.platforms import own_platform
+from slimtrace.builder.images.read.platform_choice import own_platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from slimtrace.tracer.trial.listening import Listening, _in_tables, sockets
-from slimtrace.tracer.trial.tried import Listener
+from slimtrace.tracer.startup.listening_sockets import Listening, _in_tables, sockets
+from slimtrace.tracer.startup.trial import Listener
 
 OUTSIDE = {
     "0.0.0.0": True,  # noqa: S104 -- what is said, not bound

@@ -9,8 +9,8 @@ import pytest
 from made import CAPABILITY, File, check, layer, layout
 from parts import need
 
-from slimtrace.builder.check.platforms import Platform
-from slimtrace.builder.check.registry import RULES
+from slimtrace.builder.check.rule_set import RULES
+from slimtrace.builder.check.target_platform import Platform
 
 if TYPE_CHECKING:
     from pathlib import Path

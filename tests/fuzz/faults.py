@@ -5,27 +5,28 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.sources import apply, documents
-from slimtrace.builder.sources.disk import Disk
-from slimtrace.builder.sources.names import Folder
+from slimtrace.builder.images.read import document_parser
+from slimtrace.builder.images.unpack import layers
+from slimtrace.builder.images.unpack.disk import Disk
+from slimtrace.builder.images.unpack.tree import Folder
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slimtrace.builder.sources.names import Inode
+    from slimtrace.builder.images.unpack.tree import Inode
 
 
 def _an_exception() -> None:
     """An owner of more than 24 bits is more than was thought of."""
-    kept = apply._kept
+    kept = layers._kept
 
     def planted(member: Any) -> Any:
         if member.uid == 0o777:
             raise IndexError
         return kept(member)
 
-    apply._kept = planted
+    layers._kept = planted
 
 
 def _a_way_out() -> None:
@@ -51,14 +52,14 @@ def _another_mode() -> None:
 
 def _a_number_for_a_name() -> None:
     """An annotation's value is taken for a string."""
-    descriptor = documents._descriptor
+    descriptor = document_parser._descriptor
 
-    def planted(found: object, label: str) -> documents.Descriptor:
+    def planted(found: object, label: str) -> document_parser.Descriptor:
         if isinstance(found, dict) and isinstance(found.get("platform"), list):
             raise AttributeError(found)  # noqa: TRY004 -- what a bug would be
         return descriptor(found, label)
 
-    documents._descriptor = planted
+    document_parser._descriptor = planted
 
 
 def _a_link_followed() -> None:

@@ -21,14 +21,14 @@ from fuzz_layers import layers, mended, mutated_tar
 from unpacked import check_tree
 from watch import Watch
 
-from slimtrace.builder.images.base import BaseConfig
-from slimtrace.builder.sources import cache
-from slimtrace.builder.sources.blobs import FolderBlobs
-from slimtrace.builder.sources.found import in_folder_of_skopeo
-from slimtrace.builder.sources.full import open_image
+from slimtrace.builder.images.read import image_cache
+from slimtrace.builder.images.read.blobs import FolderBlobs
+from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.images.read.manifest import in_folder_of_skopeo
+from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.tracer.console import verbosity
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.removal import remove_tree
+from slimtrace.tracer.remove_tree import remove_tree
 
 if TYPE_CHECKING:
     import random
@@ -95,9 +95,9 @@ class Target:
         return True
 
     def _clean(self) -> None:
-        for fd in cache._held.values():
+        for fd in image_cache._held.values():
             os.close(fd)
-        cache._held.clear()
+        image_cache._held.clear()
         remove_tree(os.path.join(self._box, "cache"))
         if os.path.isdir(self._place):
             remove_tree(self._place)

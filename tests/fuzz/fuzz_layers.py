@@ -17,17 +17,17 @@ import zstandard
 from unpacked import check_tree
 from watch import Watch
 
-from slimtrace.builder.sources.apply import Unpacker
-from slimtrace.builder.sources.limits import Budget
-from slimtrace.builder.sources.stream import Expected, layer_stream
-from slimtrace.builder.sources.tarstream import TarReader
+from slimtrace.builder.images.unpack.decompress import Expected, layer_stream
+from slimtrace.builder.images.unpack.layers import Unpacker
+from slimtrace.builder.images.unpack.limits import Budget
+from slimtrace.builder.images.unpack.tar_reader import TarReader
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.removal import remove_tree
+from slimtrace.tracer.remove_tree import remove_tree
 
 if TYPE_CHECKING:
     import random
 
-    from slimtrace.builder.sources.index import Index
+    from slimtrace.builder.root.layer_index import Index
 
 BETWEEN = b"\n--layer--\n"
 BLOCK = 512

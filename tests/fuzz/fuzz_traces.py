@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import documents_of_json
 from watch import Watch
 
-from slimtrace.builder.images.root import Root
-from slimtrace.builder.options import BuildOptions
+from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.pipeline import select
+from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.tracefile.document import document
-from slimtrace.tracer.tracefile.reader import read_trace
+from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     import random

@@ -30,8 +30,8 @@ def main() -> None:
     with atheris.instrument_imports(
         include=["slimtrace.builder.sources", "slimtrace.tracer.tracefile"]
     ):
-        importlib.import_module("slimtrace.builder.sources.full")
-        importlib.import_module("slimtrace.tracer.tracefile.reader")
+        importlib.import_module("slimtrace.builder.images.read.full_image_source")
+        importlib.import_module("slimtrace.tracer.trace.reader")
         harness = importlib.import_module(module)
     if fault:
         importlib.import_module("faults").FAULTS[fault]()

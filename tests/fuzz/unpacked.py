@@ -6,12 +6,12 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.sources.owners import Owners, owners
+from slimtrace.builder.images.unpack.owners import Owners, owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.sources.index import Index, Node
+    from slimtrace.builder.root.layer_index import Index, Node
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _TIMES = range(-(1 << 31) * 10**9, (1 << 31) * 10**9)  # of an ext4 without large inodes

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.images.root import parents
+from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.config import make_image
-from slimtrace.builder.images.layer import write_layer
-from slimtrace.builder.images.root import Root
+from slimtrace.builder.images.documents import make_image
+from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.model import Entry, Image, ImageConfig, Kind
+from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

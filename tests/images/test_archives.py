@@ -14,7 +14,7 @@ from engine import compile_static, need_engine, podman, podman_run
 from parts import need
 from specimens import entries_of, file_of, grow, image_of
 
-from slimtrace.builder.images.destination import parse_destination
+from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.model import Entry, Kind
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from slimtrace.builder.images.deflate import Gzip
+from slimtrace.builder.images.write.gzip import Gzip
 
 PIECE = 1 << 19
 

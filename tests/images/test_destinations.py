@@ -12,12 +12,12 @@ import pytest
 from parts import need
 from specimens import CONFIG, file_of, image_of, interrupted_after, shared_folder, small_disk
 
-from slimtrace.builder.images.archives import Archive, Form
-from slimtrace.builder.images.config import make_image
-from slimtrace.builder.images.destination import FORMS, parse_destination
-from slimtrace.builder.images.oci import OciLayout
+from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.skopeo import Copied
-from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.images.write.archives import Archive, Form
+from slimtrace.builder.images.write.destination import FORMS, parse_destination
+from slimtrace.builder.images.write.oci import OciLayout
+from slimtrace.builder.images.write.rootfs import Tree
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_a_place_where_nothing_can_be_written_is_refused_early(
 NOT_WRITABLE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from slimtrace.builder.images.destination import parse_destination
+from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.tracer.errors import SlimtraceError
 if os.geteuid() == 0:
     os.setgroups([])

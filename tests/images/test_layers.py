@@ -17,9 +17,9 @@ import pytest
 from parts import need
 from specimens import dump, entries_of, file_of, grow, image_of, interrupted_after, small_disk
 
-from slimtrace.builder.images.archives import Archive, Form
-from slimtrace.builder.images.layer import write_layer
-from slimtrace.builder.images.oci import OciLayout
+from slimtrace.builder.images.write.archives import Archive, Form
+from slimtrace.builder.images.write.layer import write_layer
+from slimtrace.builder.images.write.oci import OciLayout
 from slimtrace.builder.model import Entry, Kind
 from slimtrace.tracer.errors import SlimtraceError
 

@@ -12,7 +12,7 @@ import pytest
 from parts import need_root
 from specimens import dump, entries_of, file_of, grow, image_of, shared_folder
 
-from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.images.write.rootfs import Tree
 from slimtrace.builder.model import Entry, Kind
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -24,7 +24,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 AS_SOMEBODY = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
-from slimtrace.builder.images.tree import Tree
+from slimtrace.builder.images.write.rootfs import Tree
 from specimens import entries_of, image_of
 from pathlib import Path
 folder = Path(sys.argv[2])

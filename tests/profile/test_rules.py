@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from traces import fails, run_slimtrace
 
-from slimtrace.builder.profile.machines import machines_of
-from slimtrace.builder.profile.needs import EVERYDAY, RUNTIMES, RUNTIMES_WITH_PRIVILEGES, TELLING
-from slimtrace.builder.profile.rules import families_of, rules_of
-from slimtrace.builder.profile.seccomp import document
-from slimtrace.tracer.model import Gap, Run, Trace
+from slimtrace.builder.profile.seccomp.architectures import machines_of
+from slimtrace.builder.profile.seccomp.required_calls import (
+    EVERYDAY,
+    RUNTIMES,
+    RUNTIMES_WITH_PRIVILEGES,
+    TELLING,
+)
+from slimtrace.builder.profile.seccomp.seccomp_profile import document
+from slimtrace.builder.profile.seccomp.seccomp_rules import families_of, rules_of
 from slimtrace.tracer.syscalls.classes import HOT, class_of
+from slimtrace.tracer.trace.trace import Gap, Run, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import stat
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.sources.index import Index, Node
+from slimtrace.builder.root.layer_index import Index, Node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimtrace.builder.sources import documents
-from slimtrace.builder.sources.platforms import Platform, best
+from slimtrace.builder.images.read import document_parser
+from slimtrace.builder.images.read.platform_choice import Platform, best
 from slimtrace.tracer.errors import SlimtraceError
 
 HEX = "0" * 64
@@ -19,7 +19,7 @@ words = st.one_of(
         [
             *("application/vnd.oci.image.manifest.v1+json", f"sha256:{HEX}", "linux", "amd64"),
             *("application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.layer.v1.tar"),
-            *("application/vnd.oci.image.config.v1+json", documents.DOCKER_LIST),
+            *("application/vnd.oci.image.config.v1+json", document_parser.DOCKER_LIST),
         ]
     ),
 )
@@ -39,12 +39,12 @@ values: st.SearchStrategy[Any] = st.recursive(
 @settings(deadline=None, max_examples=300)
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=10), st.none() | words)
 def test_any_document(document: dict[str, Any], media_type: str | None) -> None:
-    parsed = documents.parse(orjson.dumps(document), "x")
+    parsed = document_parser.parse(orjson.dumps(document), "x")
     for read in (
-        lambda: documents.is_index(parsed, media_type, "x"),
-        lambda: documents.listed(parsed, "x"),
-        lambda: documents.manifest(parsed, "x"),
-        lambda: documents.diff_ids(parsed, 1, "x"),
+        lambda: document_parser.is_index(parsed, media_type, "x"),
+        lambda: document_parser.listed(parsed, "x"),
+        lambda: document_parser.manifest(parsed, "x"),
+        lambda: document_parser.diff_ids(parsed, 1, "x"),
     ):
         try:
             read()
@@ -56,7 +56,7 @@ def test_any_document(document: dict[str, Any], media_type: str | None) -> None:
 @given(st.binary(max_size=100))
 def test_any_bytes(data: bytes) -> None:
     try:
-        assert isinstance(documents.parse(data, "x"), dict)
+        assert isinstance(document_parser.parse(data, "x"), dict)
     except SlimtraceError:
         return
 

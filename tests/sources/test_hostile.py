@@ -30,10 +30,10 @@ from parts import need_root
 from specimens import small_disk
 from zstandard import ZstdCompressor
 
-from slimtrace.builder.sources.full import open_image
-from slimtrace.builder.sources.limits import ENTRIES, SIZE
+from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.images.unpack.limits import ENTRIES, SIZE
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.removal import remove_tree
+from slimtrace.tracer.remove_tree import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +138,9 @@ def test_a_deep_tree(tmp_path: Path) -> None:
     refused_ = simple(tmp_path / "deeper", tar(entry("/".join(["d"] * 100_000))))
     with pytest.raises(SlimtraceError, match="longer than 4095 bytes"):
         open_image(refused_)
-    code = "from slimtrace.builder.sources.cache import prune; print(len(prune().removed))"
+    code = (
+        "from slimtrace.builder.images.read.image_cache import prune; print(len(prune().removed))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "0\n", "in use"
     again = simple(tmp_path / "again", tar(entry(f"{deepest}/f"[2:])), tar(entry(".wh.d")))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from layouts import Layout, entry, paths, tar
 
-from slimtrace.builder.sources.full import open_image
+from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from layouts import entry, tar
 from parts import need
 from specimens import grow
 
-from slimtrace.builder.sources import pax
-from slimtrace.builder.sources.bytestream import FileStream, Pieces
-from slimtrace.builder.sources.tarstream import Member, TarReader
+from slimtrace.builder.images.unpack import pax
+from slimtrace.builder.images.unpack.bytestream import FileStream, Pieces
+from slimtrace.builder.images.unpack.tar_reader import Member, TarReader
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

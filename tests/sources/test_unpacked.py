@@ -25,7 +25,7 @@ from layouts import (
 from parts import need, need_root
 from specimens import grow
 
-from slimtrace.builder.sources.full import FullImage, open_image
+from slimtrace.builder.images.read.full_image_source import FullImage, open_image
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

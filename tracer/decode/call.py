@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.tracer.model import Place, Use
-    from slimtrace.tracer.syscalls.tables import Call
+    from slimtrace.tracer.syscalls.abi import Call
+    from slimtrace.tracer.trace.trace import Place, Use
 
 
 def descriptor(argument: int) -> int:

@@ -7,22 +7,22 @@ import os
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer import tracee
 from slimtrace.tracer.decode.call import ONCE, Outcome
-from slimtrace.tracer.decode.execs import Execs
+from slimtrace.tracer.decode.exec import Execs
+from slimtrace.tracer.decode.fast_path import Glances
 from slimtrace.tracer.decode.files import Files
-from slimtrace.tracer.decode.glances import Glances
-from slimtrace.tracer.decode.places import Places
+from slimtrace.tracer.decode.path_arguments import Places
 from slimtrace.tracer.decode.sockets import Sockets
-from slimtrace.tracer.decode.touching import Touching
-from slimtrace.tracer.model import State
-from slimtrace.tracer.syscalls.signatures import CLONE_NEW, Meaning
+from slimtrace.tracer.decode.touches import Touching
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls.table import CLONE_NEW, Meaning
+from slimtrace.tracer.trace.trace import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.recorder import Recorder
+    from slimtrace.tracer.record.recorder import Recorder
 
 _MOUNTS = ("mount", "move_mount")
 _TRACEME, _ATTACH, _SEIZE = 0, 16, 0x4206  # ptrace(2): the requests that begin to trace
@@ -99,7 +99,7 @@ class Decoder:
         try:
             outcome = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
         except PermissionError:
-            exe = tracee.program(stop.tid)
+            exe = procfs.program(stop.tid)
             self.recorder.gap("unreadable", f"{exe} may not be looked into")
             return ONCE
         except Exception as error:  # noqa: BLE001
@@ -187,7 +187,7 @@ def _is_traced_by_us(stop: Stop) -> bool:
     request = stop.args[0]
     if request not in (_TRACEME, _ATTACH, _SEIZE):
         return False
-    if not tracee.has_own_pids(stop.tid):
+    if not procfs.has_own_pids(stop.tid):
         whom = stop.tid if request == _TRACEME else stop.fd(1)
-        return tracee.tracer_of(whom) == os.getpid()
+        return procfs.tracer_of(whom) == os.getpid()
     return True

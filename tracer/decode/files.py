@@ -6,12 +6,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer import tracee
 from slimtrace.tracer.decode.call import ONCE, Outcome
-from slimtrace.tracer.decode.places import follows
-from slimtrace.tracer.model import Place, State, Use
+from slimtrace.tracer.decode.path_arguments import follows
 from slimtrace.tracer.paths import KERNELS, join
-from slimtrace.tracer.syscalls.signatures import (
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls.table import (
     AT_FDCWD,
     O_ACCMODE,
     O_CREAT,
@@ -20,11 +19,12 @@ from slimtrace.tracer.syscalls.signatures import (
     O_TRUNC,
     PathArgument,
 )
+from slimtrace.tracer.trace.trace import Place, State, Use
 
 if TYPE_CHECKING:
     from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.decode.places import Places
-    from slimtrace.tracer.decode.touching import Touching
+    from slimtrace.tracer.decode.path_arguments import Places
+    from slimtrace.tracer.decode.touches import Touching
 
 _RESOLVE_IN_ROOT = 0x10
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
@@ -93,7 +93,7 @@ class Files:
         if use is Use.CREATE:  # EEXIST: it was only looked at
             use = Use.STAT
         elif use in (Use.DELETE, Use.WRITE) or (
-            use is Use.ATTR and not tracee.is_directory(place.status)
+            use is Use.ATTR and not procfs.is_directory(place.status)
         ):
             follow = follows(argument, stop.flags)
             self._touching.put_aside(stop.tid, place, follow=follow, deep=False)
@@ -131,7 +131,7 @@ class Files:
         path = self._places.resolve_inside(root, raw, follow=follow)
         if path is not None:
             return path
-        base = tracee.link(root)
+        base = procfs.link(root)
         return None if base is None else join(base, raw.lstrip(b"/") or b".")
 
     def _open(self, stop: Stop, path: bytes, flags: int) -> Outcome:
@@ -147,7 +147,7 @@ class Files:
                 self._touching.touch_all(stop, use, place)
             return ONCE if flags & O_CREAT else self._absent(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
-        if Use.WRITE in uses and not tracee.is_directory(place.status):
+        if Use.WRITE in uses and not procfs.is_directory(place.status):
             self._touching.put_aside(stop.tid, place, follow=True)
         for use in uses:
             self._touching.touch_all(stop, use, place)
@@ -187,7 +187,7 @@ class Files:
         self._touching.links_change()
         self._touching.put_aside(stop.tid, new, follow=False)
         self._touching.touch(stop.process, Use.WRITE, new)
-        if tracee.is_directory(old.status) or tracee.is_directory(new.status):
+        if procfs.is_directory(old.status) or procfs.is_directory(new.status):
             self._touching.exchanged(old.path, new.path)
 
 
@@ -196,7 +196,7 @@ def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:
         return (Use.STAT,)
     if flags & os.O_TMPFILE == os.O_TMPFILE:
         return (Use.WRITE,)
-    if tracee.is_directory(status):
+    if procfs.is_directory(status):
         return (Use.LIST,)
     mode = flags & O_ACCMODE
     if mode == os.O_RDONLY:

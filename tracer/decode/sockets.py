@@ -6,17 +6,17 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer import tracee
 from slimtrace.tracer.decode.call import ONCE, Outcome
-from slimtrace.tracer.kernel.pidfd import borrow
-from slimtrace.tracer.model import Listening, Use
-from slimtrace.tracer.syscalls.signatures import AT_FDCWD, PathArgument
+from slimtrace.tracer.kernel.process import borrow
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls.table import AT_FDCWD, PathArgument
+from slimtrace.tracer.trace.trace import Listening, Use
 
 if TYPE_CHECKING:
     from slimtrace.tracer.decode.call import Stop
     from slimtrace.tracer.decode.files import Files
-    from slimtrace.tracer.decode.places import Places
-    from slimtrace.tracer.recorder import Recorder
+    from slimtrace.tracer.decode.path_arguments import Places
+    from slimtrace.tracer.record.recorder import Recorder
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _ADDRESS_MOST = 128  # struct sockaddr_storage
@@ -86,12 +86,12 @@ class Sockets:
         """A datagram socket serves from its bind on; port 0 is a client's."""
         if port == 0:
             return
-        with borrow(tracee.owner(tid), fd) as own:
+        with borrow(procfs.owner(tid), fd) as own:
             if own is not None and own.type == socket.SOCK_DGRAM:
                 self._recorder.listening(Listening("udp", port))
 
     def _listen(self, tid: int, fd: int) -> Outcome:
-        with borrow(tracee.owner(tid), fd) as own:
+        with borrow(procfs.owner(tid), fd) as own:
             if own is not None and own.family in _INTERNET:
                 port = own.getsockname()[1]
                 if port:

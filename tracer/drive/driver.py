@@ -11,18 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.console import detail, say
-from slimtrace.tracer.drive.outside import Limits
-from slimtrace.tracer.drive.waiting import sleep_until, wait_until_ready
+from slimtrace.tracer.drive.probes import sleep_until, wait_until_ready
+from slimtrace.tracer.drive.shell import Limits
 from slimtrace.tracer.errors import DriverError
-from slimtrace.tracer.model import Answer, Driven
+from slimtrace.tracer.trace.trace import Answer, Driven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slimtrace.tracer.app import App
-    from slimtrace.tracer.drive.drivers import Drivers, Outcome
-    from slimtrace.tracer.drive.streams import Streams
-    from slimtrace.tracer.model import Driving
+    from slimtrace.tracer.drive.actions import Drivers, Outcome
+    from slimtrace.tracer.drive.app_output import Streams
+    from slimtrace.tracer.engines.app import App
+    from slimtrace.tracer.trace.trace import Driving
 
 _POLL = 0.1
 _AGAIN = 1.0

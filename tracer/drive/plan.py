@@ -7,19 +7,19 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.drive.checks import check_not_ready
+from slimtrace.tracer.drive.probes import check_not_ready
 from slimtrace.tracer.drive.ready import Line, Ready, parse_ready
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slimtrace.tracer.drive.app_output import Streams
     from slimtrace.tracer.drive.driver import Driver
-    from slimtrace.tracer.drive.streams import Streams
     from slimtrace.tracer.engines.engine import Engine
-    from slimtrace.tracer.model import Driving
-    from slimtrace.tracer.recorder import Recorder
-    from slimtrace.tracer.sandbox.stage import Stage
+    from slimtrace.tracer.record.recorder import Recorder
+    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.trace.trace import Driving
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Plan:
 
         :param mask: the signals that commands are to have blocked.
         """
+        from slimtrace.tracer.drive.actions import Drivers  # noqa: PLC0415
         from slimtrace.tracer.drive.driver import Driver  # noqa: PLC0415 -- they take a while to import
-        from slimtrace.tracer.drive.drivers import Drivers  # noqa: PLC0415
-        from slimtrace.tracer.drive.outside import Outside  # noqa: PLC0415
+        from slimtrace.tracer.drive.shell import Outside  # noqa: PLC0415
 
         def port() -> int | None:
             return recorder.first_port() if self.is_reachable else None
@@ -81,7 +81,7 @@ def plan(driving: Driving, stage: Stage | None) -> Plan:
     cwd = os.getcwd() if stage is None else stage.workdir
     ready = parse_ready(driving.ready, driving.ready_status, cwd)
     check_not_ready(ready, stage)
-    from slimtrace.tracer.drive.streams import Streams  # noqa: PLC0415 -- not needed for usage errors
+    from slimtrace.tracer.drive.app_output import Streams  # noqa: PLC0415 -- not needed for usage errors
 
     streams = Streams(ready.pattern if isinstance(ready, Line) else None)
     return Plan(driving, ready, streams, stage is None or stage.has_network)

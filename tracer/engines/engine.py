@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.app import App
-    from slimtrace.tracer.recorder import Recorder
-    from slimtrace.tracer.view import View
+    from slimtrace.tracer.engines.app import App
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.record.recorder import Recorder
 
 
 class Engine(Protocol):

@@ -20,13 +20,13 @@ from slimtrace.tracer.kernel.namespaces import (
     pivot_root,
     remount_read_only,
 )
-from slimtrace.tracer.sandbox.points import check_plain, resolved
-from slimtrace.tracer.sandbox.scratch import Laid, lay
+from slimtrace.tracer.sandbox.mountpoints import check_plain, resolved
+from slimtrace.tracer.sandbox.overlay import Laid, lay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slimtrace.tracer.inside import Volume
+    from slimtrace.tracer.image.runtime import Volume
 
 _HARMLESS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
@@ -99,7 +99,7 @@ def enter_image(
     To be called by process 1 of a PID namespace, in a mount namespace of its own.
 
     :param tree: absolute, without symlinks; it does not change.
-    :param scratch: the folder for the layer (:func:`slimtrace.tracer.sandbox.scratch.make_folder`).
+    :param scratch: the folder for the layer (:func:`slimtrace.tracer.sandbox.overlay.make_folder`).
     :param files: paths in the image to the files of this machine that are shown there.
     :param own_xattrs: whether this is a user namespace.
     :param below: a directory that shows through where the tree has nothing; absolute.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slimtrace.tracer.syscalls.signatures import SIGNATURES, Meaning
+from slimtrace.tracer.syscalls.table import SIGNATURES, Meaning
 
 _PROCESS_MEANINGS = {
     Meaning.OWN_ROOT,

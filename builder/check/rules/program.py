@@ -6,8 +6,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.platforms import Platform
-from slimtrace.builder.check.rule import (
+from slimtrace.builder.check.executable import why_not_run
+from slimtrace.builder.check.inspection import (
     Level,
     Rule,
     Verdict,
@@ -17,11 +17,11 @@ from slimtrace.builder.check.rule import (
     only,
     skipped,
 )
-from slimtrace.builder.check.running import why_not_run
+from slimtrace.builder.check.target_platform import Platform
 from slimtrace.builder.policy.healthcheck import healthcheck_command
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.facts import Facts
+    from slimtrace.builder.check.inspection import Facts
 
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.platforms import Platform
-from slimtrace.builder.check.rule import Level, Rule, Verdict, breaks, holds, only, skipped
+from slimtrace.builder.check.inspection import Level, Rule, Verdict, breaks, holds, only, skipped
+from slimtrace.builder.check.target_platform import Platform
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.facts import Facts
+    from slimtrace.builder.check.inspection import Facts
 
 MOST = 50_000_000
 """Bytes: what AWS takes of a function that runs at its edge, compressed (Lambda@Edge quotas,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.rule import Level, Rule, Verdict, breaks, everywhere, holds
+from slimtrace.builder.check.inspection import Level, Rule, Verdict, breaks, everywhere, holds
 from slimtrace.builder.model import Kind, Selection
 from slimtrace.builder.policy.secrets import find_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.check.facts import Facts
-    from slimtrace.builder.check.platforms import Platform
+    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.target_platform import Platform
 
 _FOLDERS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
 _SHELLS = """

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.baseline.parts import PARTS
+from slimtrace.builder.closure.baseline_parts import PARTS
 from slimtrace.builder.closure.rules import (
     certificates,
-    dlopened,
+    directory_listing,
+    dlopen,
     gconv,
-    java,
-    listed,
     locale,
     node,
     nss,
-    package,
     perl,
     python,
     ruby,
     terminfo,
+    whole_package,
 )
+from slimtrace.builder.closure.rules.java import jvm_rules
 from slimtrace.builder.model import Keep
 from slimtrace.tracer.errors import UsageError
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import Rule
 
 RULES: tuple[Rule, ...] = (
-    dlopened.RULE,
+    dlopen.RULE,
     nss.RULE,
     locale.RULE,
     gconv.RULE,
     terminfo.RULE,
     certificates.RULE,
-    listed.RULE,
+    directory_listing.RULE,
     *python.RULES,
     *node.RULES,
-    *java.RULES,
+    *jvm_rules.RULES,
     *ruby.RULES,
     *perl.RULES,
-    package.RULE,
+    whole_package.RULE,
 )
 
 _LEVELS = [*Keep]

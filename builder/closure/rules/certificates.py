@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import Rule
-from slimtrace.builder.images.text import read_text
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.root.tables import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from slimtrace.builder.closure.rule import World
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _LIBRARY = re.compile(r".*/lib(ssl|gnutls|mbedtls|wolfssl)\.so\.[0-9.]+[a-z]?$|.*/libnss3\.so$")
 _FILES = (

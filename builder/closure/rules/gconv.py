@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import Rule
-from slimtrace.builder.closure.rules.clib import is_glibc
+from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalised
-from slimtrace.builder.images.text import read_text, words
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.tables import read_text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from slimtrace.builder.closure.rule import World
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _BUILT_IN = frozenset({"", "utf8", "ascii", "usascii", "ansix341968"})
 _DEEPEST = 8

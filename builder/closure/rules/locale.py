@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import Rule
-from slimtrace.builder.closure.rules.clib import is_glibc
+from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from slimtrace.builder.closure.rule import World
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _FOLDER = "/usr/lib/locale"
 _ARCHIVE = f"{_FOLDER}/locale-archive"

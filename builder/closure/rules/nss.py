@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import Rule
-from slimtrace.builder.closure.rules.clib import is_glibc
-from slimtrace.builder.images.text import read_text, words
+from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.tables import read_text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import Rule
-from slimtrace.builder.closure.rules.files import is_file, is_source, text
-from slimtrace.builder.images.walk import files_below
+from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.root.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

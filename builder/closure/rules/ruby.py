@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import Rule
-from slimtrace.builder.images.walk import files_below
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.root.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.files import is_file, is_source, text
-from slimtrace.builder.images.root import parents
+from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.files import is_source, text
+from slimtrace.builder.closure.rules.file_facts import is_source, text
 from slimtrace.builder.closure.rules.node.package_json import scopes
 from slimtrace.builder.closure.rules.node.resolve import resolve
 from slimtrace.builder.closure.rules.node.specifiers import specifiers
-from slimtrace.builder.images.walk import files_below
 from slimtrace.builder.model import Reason
+from slimtrace.builder.root.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

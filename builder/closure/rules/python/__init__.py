@@ -5,7 +5,7 @@ from __future__ import annotations
 from slimtrace.builder.closure.rule import Rule
 from slimtrace.builder.closure.rules.python.imports import imported, named
 from slimtrace.builder.closure.rules.python.metadata import metadata
-from slimtrace.builder.closure.rules.python.twins import twin
+from slimtrace.builder.closure.rules.python.pycache import twin
 from slimtrace.builder.model import Reason
 
 RULES = (

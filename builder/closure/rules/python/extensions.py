@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.elf import parsed, read_only_data
+from slimtrace.builder.closure.elf.elf import parsed, read_only_data
 from slimtrace.builder.closure.rules.python.modules import modules_of
 from slimtrace.builder.closure.rules.python.source import Import
 from slimtrace.tracer.errors import SlimtraceError

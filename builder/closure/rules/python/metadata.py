@@ -12,15 +12,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.images.root import parents
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.packages.recorded import in_installed_files, in_record
+from slimtrace.builder.packages.package import in_installed_files, in_record
+from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from slimtrace.builder.closure.rule import World
-    from slimtrace.builder.images.root import Root
+    from slimtrace.builder.root.root import Root
 
 _KINDS = (".dist-info", ".egg-info")
 _MOST = 1 << 24

@@ -7,10 +7,9 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.closure.rules.python.frozen import is_frozen
-from slimtrace.builder.closure.rules.python.twins import CACHE, compiled, source, tags
-from slimtrace.builder.images.root import parents
+from slimtrace.builder.closure.rules.python.pycache import CACHE, compiled, is_frozen, source, tags
 from slimtrace.builder.model import Kind
+from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,0 +1,138 @@
+"""A check for CI: the rules that are broken, as SARIF 2.1.0 (OASIS), and those not looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from slimtrace.builder.check.inspection import Level, Status
+from slimtrace.tracer.version import VERSION
+
+if TYPE_CHECKING:
+    from slimtrace.builder.check.inspection import Checked, Finding, Rule
+
+_SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+_LEVELS = {Status.WARN: "warning", Status.FAIL: "error"}
+_BASE = "IMAGE"
+
+
+def document(checked: Checked) -> dict[str, Any]:
+    """The log file, with one run.
+
+    What holds is no result: services that take SARIF (GitHub's code scanning among them) would
+    show it as an alert.
+    """
+    names = [rule.name for rule in checked.rules]
+    broken = [finding for finding in checked.findings if finding.is_broken]
+    skipped = [finding for finding in checked.findings if finding.status is Status.SKIP]
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "slimtrace",
+                        "semanticVersion": VERSION,
+                        "rules": [_rule(rule) for rule in checked.rules],
+                    }
+                },
+                "invocations": [
+                    {
+                        "executionSuccessful": True,
+                        "toolExecutionNotifications": [
+                            _notification(finding, names) for finding in skipped
+                        ],
+                    }
+                ],
+                "originalUriBaseIds": {
+                    _BASE: {"description": {"text": f"The root of the image {checked.image}."}}
+                },
+                "columnKind": "unicodeCodePoints",
+                "results": [
+                    result
+                    for finding in broken
+                    for result in _results(finding, names, checked.image)
+                ],
+                "properties": {
+                    "image": checked.image,
+                    "digest": checked.digest,
+                    "platforms": [*checked.platforms],
+                    "passed": checked.passed,
+                },
+            }
+        ],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    is_fatal = Level.FAIL in rule.levels.values()
+    return {
+        "id": rule.name,
+        "shortDescription": {"text": rule.proves},
+        "help": {"text": f"{rule.remedy[0].upper()}{rule.remedy[1:]}."},
+        "defaultConfiguration": {"level": "error" if is_fatal else "warning"},
+        "properties": {
+            "measured": rule.start is not None,
+            "platforms": {str(platform): level for platform, level in rule.levels.items()},
+        },
+    }
+
+
+def _results(finding: Finding, names: list[str], image: str) -> list[dict[str, Any]]:
+    """One for each file, or one for the image."""
+    return [
+        {
+            "ruleId": finding.rule.name,
+            "ruleIndex": names.index(finding.rule.name),
+            "kind": "fail",
+            "level": _LEVELS[finding.status],
+            "message": {"text": _message(finding)},
+            "locations": [_location(path, image)],
+            "partialFingerprints": {"rulePath/v1": f"{finding.rule.name}:{_uri(path or '/')}"},
+            "properties": {
+                "measured": finding.is_measured,
+                "platforms": [*finding.platforms],
+                "remedy": finding.rule.remedy,
+            },
+        }
+        for path in finding.verdict.paths or (None,)
+    ]
+
+
+def _message(finding: Finding) -> str:
+    said = "".join(f"\n  {line}" for line in finding.verdict.lines)
+    detail = finding.verdict.detail
+    measured = " (measured)" if finding.is_measured else ""
+    return f"{detail[0].upper()}{detail[1:]}{measured}.{said}\nRemedy: {finding.rule.remedy}."
+
+
+def _location(path: str | None, image: str) -> dict[str, Any]:
+    where = {"uri": _uri(image)}
+    if path is not None:
+        where = {"uri": _uri(path.lstrip("/")), "uriBaseId": _BASE}
+    kind = "module" if path is None else "resource"
+    return {
+        "physicalLocation": {"artifactLocation": where},
+        "logicalLocations": [{"fullyQualifiedName": _text(path or image), "kind": kind}],
+    }
+
+
+def _notification(finding: Finding, names: list[str]) -> dict[str, Any]:
+    name = finding.rule.name
+    return {
+        "level": "note",
+        "message": {"text": f"{name} was skipped: {finding.verdict.detail}."},
+        "associatedRule": {"id": name, "index": names.index(name)},
+    }
+
+
+def _uri(path: str) -> str:
+    """A path as a relative reference (RFC 3986): a colon in it would be a scheme's."""
+    return quote(path.encode("utf-8", "surrogateescape"), safe="/")
+
+
+def _text(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()

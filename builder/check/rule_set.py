@@ -1,0 +1,41 @@
+"""All rules, in the order in which they are reported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.check.rules import (
+    base_system,
+    listening_port,
+    non_root,
+    program,
+    restricted_start,
+    setuid,
+    shutdown,
+    size,
+    surplus,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.check.inspection import Rule
+    from slimtrace.builder.check.target_platform import Platform
+
+RULES: tuple[Rule, ...] = (
+    *non_root.RULES,
+    *setuid.RULES,
+    *surplus.RULES,
+    *base_system.RULES,
+    *program.RULES,
+    *size.RULES,
+    *restricted_start.RULES,
+    *listening_port.RULES,
+    *shutdown.RULES,
+)
+
+
+def rules_for(platforms: Iterable[Platform]) -> tuple[Rule, ...]:
+    """Those that count on one of these platforms."""
+    wanted = {*platforms}
+    return tuple(rule for rule in RULES if wanted & rule.levels.keys())

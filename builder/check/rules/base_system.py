@@ -1,0 +1,116 @@
+"""What any image should hold, whatever its app does."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.check.executable import may
+from slimtrace.builder.check.inspection import (
+    Level,
+    Rule,
+    Verdict,
+    breaks,
+    everywhere,
+    holds,
+    skipped,
+)
+from slimtrace.builder.model import Kind
+
+if TYPE_CHECKING:
+    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.target_platform import Platform
+
+_TMP = "/tmp"  # noqa: S108 -- the image's
+_TMP_MODE = 0o1777
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",
+)  # crypto/x509/root_linux.go lists them
+_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
+_WRITE = 2
+
+
+def _tmp(facts: Facts, _: Platform) -> Verdict:
+    found = facts.root.resolve(_TMP)
+    there = facts.root.fingerprint(found.path) if found.exists else None
+    if there is None or not stat.S_ISDIR(there.mode):
+        return breaks("there is no /tmp")
+    mode = stat.S_IMODE(there.mode)
+    if mode != _TMP_MODE:
+        return breaks(f"{_TMP} is {mode:04o}", (found.path,))
+    return holds(f"{_TMP} is 1777")
+
+
+def _certificates(facts: Facts, _: Platform) -> Verdict:
+    named = facts.env.get("SSL_CERT_FILE")
+    for path in [named] if named else _BUNDLES:
+        found = facts.root.resolve(path)
+        entry = facts.entries.get(found.path) if found.exists else None
+        if entry is not None and entry.size:
+            return holds(f"{path} is there")
+    return breaks(f"there is no {named or 'bundle of certificate authorities'}")
+
+
+def _release(facts: Facts, _: Platform) -> Verdict:
+    for path in _RELEASES:
+        found = facts.root.resolve(path)
+        if found.exists and facts.root.kind(found.path) is Kind.FILE:
+            name = _pretty(facts.root.text(path, 1 << 12))
+            return holds(f"{path} says {name}" if name else f"{path} is there")
+    return breaks("there is no os-release: a scanner would find no distribution, and no packages")
+
+
+def _pretty(text: str) -> str:
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return lines.get("PRETTY_NAME", lines.get("ID", "")).strip("\"'")
+
+
+def _volumes(facts: Facts, _: Platform) -> Verdict:
+    volumes = facts.keys("Volumes")
+    if not volumes:
+        return skipped("it declares no volume")
+    closed = tuple(path for path in volumes if not _is_writable(facts, path))
+    if closed:
+        return breaks(f"its user may not write to {', '.join(closed)}", closed)
+    return holds(f"its user may write to {', '.join(volumes)}")
+
+
+def _is_writable(facts: Facts, path: str) -> bool:
+    found = facts.root.resolve(path)
+    return found.exists and may(facts, found.path, _WRITE)
+
+
+RULES = (
+    Rule(
+        "tmp",
+        everywhere(Level.WARN, knative=Level.FAIL),  # knative's runtime contract, "Mounts"
+        "There is a /tmp in which anybody may make files.",
+        "make it in the full image: install -d -m 1777 /tmp",
+        _tmp,
+    ),
+    Rule(
+        "ca-certificates",
+        everywhere(Level.WARN),
+        "It trusts the usual certificate authorities.",
+        "install ca-certificates in the full image",
+        _certificates,
+    ),
+    Rule(
+        "os-release",
+        everywhere(Level.WARN),
+        "Scanners find out which distribution it is of.",
+        "build it without --no-package-metadata",
+        _release,
+    ),
+    Rule(
+        "volumes-writable",
+        everywhere(Level.WARN),
+        "Its user may write to the volumes that it declares.",
+        "build it with --grant-write, or give the folder to its user in the full image",
+        _volumes,
+    ),
+)

@@ -1,0 +1,97 @@
+"""Who the image's processes are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.check.inspection import (
+    Level,
+    Rule,
+    Verdict,
+    breaks,
+    everywhere,
+    holds,
+    only,
+    skipped,
+)
+from slimtrace.builder.check.target_platform import Platform
+
+if TYPE_CHECKING:
+    from slimtrace.builder.check.inspection import Facts
+
+_PROXY = 1337
+"""The id of Istio's sidecar, whose traffic its rules of iptables let by, and nobody checks."""
+
+_NO_CONFIG = "it has no configuration that names a user"
+_BUILD = "build it with --user 65532:65532"
+
+
+def _is_known(facts: Facts, _: Platform) -> Verdict:
+    user = facts.user
+    if user.uid is None:
+        return breaks(f"the image's /etc/passwd has no {user.words.partition(':')[0]}")
+    if user.gid is None:
+        return breaks(f"the image's /etc/group has no {user.words.partition(':')[2]}")
+    return holds(f"it runs as {user.uid}:{user.gid}")
+
+
+def _is_numeric(facts: Facts, _: Platform) -> Verdict:
+    if not facts.config:
+        return skipped(_NO_CONFIG)
+    if facts.user.is_numeric:
+        return holds(f"its user is {facts.user.words}")
+    if not facts.user.words:
+        return breaks("it names no user")
+    return breaks(f"its user is {facts.user.words}, a name, of which the kubelet cannot tell")
+
+
+def _is_not_root(facts: Facts, _: Platform) -> Verdict:
+    if not facts.config:
+        return skipped(_NO_CONFIG)
+    if facts.user.uid is None:
+        return skipped("its user is not known")
+    if facts.user.uid == 0:
+        return breaks("it runs as root")
+    return holds(f"it runs as {facts.user.uid}")
+
+
+def _is_no_proxy(facts: Facts, _: Platform) -> Verdict:
+    ids = {"user": facts.user.uid, "group": facts.user.gid}
+    for what, number in ids.items():
+        if number == _PROXY:
+            return breaks(f"its {what} is {_PROXY}, the sidecar's: its traffic passes by the proxy")
+    return holds(f"it runs as {facts.user.uid}:{facts.user.gid}")
+
+
+RULES = (
+    Rule(
+        "known-user",
+        everywhere(Level.FAIL),
+        "The image knows the user and group that it runs as.",
+        "name a user of its /etc/passwd, or numbers: --user 65532:65532",
+        _is_known,
+    ),
+    Rule(
+        "numeric-user",
+        everywhere(
+            Level.WARN, kubernetes=Level.FAIL, knative=Level.FAIL, istio=Level.FAIL
+        ),  # the kubelet's runAsNonRoot (pkg/kubelet/kuberuntime, verifyRunAsNonRoot)
+        "Its user is a number, so that runAsNonRoot can be held to it.",
+        _BUILD,
+        _is_numeric,
+    ),
+    Rule(
+        "not-root",
+        everywhere(Level.WARN, kubernetes=Level.FAIL, knative=Level.FAIL, istio=Level.FAIL),
+        "It does not run as root.",
+        f"{_BUILD}, with --grant-read and --grant-write where files are root's",
+        _is_not_root,
+    ),
+    Rule(
+        "not-the-sidecar",
+        only(Level.FAIL, Platform.ISTIO),
+        "It is not taken for Istio's sidecar.",
+        "choose another user and group than 1337",
+        _is_no_proxy,
+    ),
+)

@@ -1,0 +1,56 @@
+"""Files that give privilege to who executes them (inode(7), capabilities(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.check.inspection import Level, Rule, Verdict, breaks, everywhere, holds
+from slimtrace.builder.model import Kind
+
+if TYPE_CHECKING:
+    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.target_platform import Platform
+
+_SETUID, _SETGID = 0o4000, 0o2000
+_CAPABILITY = "security.capability"
+
+
+def _setuid(facts: Facts, _: Platform) -> Verdict:
+    found = tuple(
+        path
+        for path, entry in facts.entries.items()
+        if entry.kind is Kind.FILE and entry.mode & (_SETUID | _SETGID)
+    )
+    if found:
+        return breaks(f"setuid or setgid: {len(found)}", found)
+    return holds("no file is setuid or setgid")
+
+
+def _capabilities(facts: Facts, _: Platform) -> Verdict:
+    found = tuple(
+        path
+        for path, entry in facts.entries.items()
+        if any(name == _CAPABILITY for name, _ in entry.xattrs)
+    )
+    if found:
+        return breaks(f"with file capabilities: {len(found)}", found)
+    return holds("no file has capabilities")
+
+
+RULES = (
+    Rule(
+        "no-setuid",
+        everywhere(Level.FAIL),
+        "No program in it runs as another than who starts it.",  # CIS Docker Benchmark, 4.8
+        "leave it out with --exclude, or take the bits off in the full image: chmod a-s",
+        _setuid,
+    ),
+    Rule(
+        "no-file-capabilities",
+        everywhere(Level.WARN),
+        "No program in it needs capabilities: under allowPrivilegeEscalation=false and drop ALL "
+        "its exec fails.",
+        "take them off in the full image: setcap -r; listen on a port above 1023 instead",
+        _capabilities,
+    ),
+)

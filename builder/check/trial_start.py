@@ -1,0 +1,118 @@
+"""Has the image started as often as the rules need, each time in another way."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from slimtrace.builder.check.inspection import Start, grace_of
+from slimtrace.builder.check.target_platform import HABITS
+from slimtrace.tracer.console import say
+from slimtrace.tracer.startup.trial import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.images.read.full_image_source import FullImage
+    from slimtrace.tracer.startup.trial import Tried
+
+
+class Starting:
+    """Set by whoever joins the builder with the tracer.
+
+    :cvar start: starts an image once.
+    """
+
+    start: Callable[[FullImage, Trial], Tried] | None = None
+
+
+def start(image: FullImage, trial: Trial) -> Tried:
+    """How one start of the image goes.
+
+    :raises SlimtraceError: it cannot be tried here.
+    """
+    if Starting.start is None:
+        raise AssertionError
+    return Starting.start(image, trial)
+
+
+_NOT_ROOT = "65532:65532"
+_ANY_USER = "1000650000:0"
+"""As OpenShift gives them: a high number in root's group (said)."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What the user says of starts, in the words of ``run``."""
+
+    env: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    ready: str | None = None
+    ready_timeout: float = 60.0
+
+
+def measured(
+    image: FullImage,
+    facts: Facts,
+    wanted: Collection[Start],
+    platforms: Collection[Platform],
+    how: How,
+) -> Facts:
+    """The facts, with how the image started in each of the wanted ways.
+
+    Where it does not start as usual, it is not started in other ways.
+
+    :raises SlimtraceError: it cannot be tried here.
+    """
+    port = _port(how) if any(HABITS[platform].sets_port for platform in platforms) else None
+    found: dict[Start, Tried] = {}
+    for way, trial in _trials(facts, platforms, how, port):
+        if way in wanted:
+            say(f"starting {facts.image}: {way}")
+            found[way] = start(image, trial)
+            if way is Start.USUAL and found[way].failure is not None:
+                break
+    return replace(facts, starts=found, port=port)
+
+
+def _trials(
+    facts: Facts, platforms: Collection[Platform], how: How, port: int | None
+) -> Iterator[tuple[Start, Trial]]:
+    usual = Trial(
+        facts.asked.words,
+        how.env,
+        how.volumes,
+        port=port,
+        ready=how.ready,
+        ready_timeout=how.ready_timeout,
+    )
+    grace = max(grace_of(platform, facts.asked.grace) for platform in platforms)
+    # What speaks something else than HTTP would take offence.
+    path = None if port is None else _path(how.ready)
+    yield Start.USUAL, replace(usual, path=path, grace=grace)
+    yield Start.READ_ONLY, replace(usual, read_only=True)
+    user = _NOT_ROOT if facts.user.uid in {0, None} else None
+    yield Start.UNPRIVILEGED, replace(usual, user=user, cap_drop=("all",))
+    yield Start.ANY_USER, replace(usual, user=_ANY_USER)
+
+
+def _path(ready: str | None) -> str:
+    parts = urlsplit(ready or "")
+    if not parts.scheme.startswith("http"):
+        return "/"
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _port(how: How) -> int:
+    """What PORT is to be: what the user says, or one that is free now."""
+    given = [word.removeprefix("PORT=") for word in how.env if word.startswith("PORT=")]
+    if given and given[-1].isdecimal():
+        return int(given[-1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

@@ -1,0 +1,1 @@
+"""The builder's commands: each parses, calls one function and prints."""

@@ -1,0 +1,95 @@
+"""The command ``sbom``: parse, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slimtrace.builder.sbom.bom import Format
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from slimtrace.builder.describe import Where
+    from slimtrace.builder.sbom.bom import Facts
+
+_SBOM_HELP = """
+Examples:
+
+  slimtrace sbom app.tar --format cyclonedx -o app.cdx.json
+
+  slimtrace sbom docker://example.org/team/app:1.0 --trace app.trace
+
+  slimtrace sbom app.trace
+
+Of an image it tells what the image itself holds; with --trace also which files of its packages
+were left out. Of a trace it is the SBOM of what slimtrace build makes of it without other options.
+
+Exit status: 0; 2 usage; 125 when something cannot be read or written.
+"""
+
+
+def sbom(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="TRACE|IMAGE", help="A trace, or what build wrote, in any form."),
+    ],
+    chosen: Annotated[
+        Format, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, as JSON.")
+    ] = Format.SPDX,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Where it goes; - is stdout.")
+    ] = "-",
+    traces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace",
+            metavar="TRACE",
+            help="What IMAGE was built from, to tell what was left out; once for each trace.",
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="FULL", help="Where the full image of a trace lies now."),
+    ] = None,
+    allow_changed: Annotated[
+        bool, typer.Option("--allow-changed", help="Go on if files changed since the run.")
+    ] = False,
+) -> None:
+    """Write an image's SBOM: its packages, their files in it with sums, and what was left out."""
+    from slimtrace.builder.cli.build import source_date_epoch  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.describe import Where  # noqa: PLC0415
+    from slimtrace.builder.images.write.atomic import check_file, replacing  # noqa: PLC0415
+    from slimtrace.builder.sbom.render import render  # noqa: PLC0415
+
+    if output != "-":
+        check_file(output)
+    where = Where(image, source_date_epoch(), allow_changed)
+    facts = _facts(subject, traces or [], where)
+    data = render(facts, chosen)
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with replacing(output) as file:
+        file.write(data)
+    files = len(facts.files) + sum(len(component.files) for component in facts.components)
+    say(f"wrote {output}: {len(facts.components)} packages, {files} files")
+
+
+def _facts(subject: str, traces: list[str], where: Where) -> Facts:
+    from slimtrace.builder.describe import facts_of_image, facts_of_trace  # noqa: PLC0415
+    from slimtrace.builder.images.reference import parse_source  # noqa: PLC0415
+
+    try:
+        parse_source(subject)
+    except UsageError:
+        if traces:
+            raise
+        return facts_of_trace(subject, where)
+    return facts_of_image(subject, traces, where)
+
+
+sbom.__doc__ = f"{sbom.__doc__}\n{_SBOM_HELP}"

@@ -1,0 +1,81 @@
+"""Files that an app finds by reading a directory: templates, plugins' data, conf.d.
+
+Not code: which modules of a directory are needed is for the languages' rules to say, and an
+import system lists every directory of its search path without meaning what lies there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.model import Kind, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.root.root import Root
+
+MOST_BYTES = 64 << 20
+MOST_FILES = 4096
+"""A directory with more is data, not discovery: nothing of it follows, for a part would be chosen
+by chance."""
+
+_CODE = re.compile(r".*\.(py|pyc|pyo|pyd|pth|pm|pl|rb|jar|class|js|mjs|cjs|node|so(\.[0-9]+)*)$")
+_SYSTEM = re.compile(
+    r"/$|/(boot|dev|proc|sys|run)(/|$)|/(tmp|root|home|var)$|/home/[^/]+$"
+    r"|/usr/(share/(zoneinfo|doc|man|info|locale|terminfo|ca-certificates)|lib/locale|include)(/|$)"
+    r"|/(lib|etc)/terminfo(/|$)|/etc/(ssl|pki)(/|$)|/var/(cache|log|tmp|spool|mail)(/|$)"
+    r"|/(var/lib|lib|usr/lib)/(dpkg|apt|apk|rpm|sysimage)(/|$)"
+    r"|.*/(gconv|ossl-modules|__pycache__|\.git|\.hg|\.svn)(/|$)|.*\.(dist|egg)-info$"
+)
+"""What is no app's own: the root, homes, what is changed at run time or has a rule of its own,
+databases of package managers."""
+
+
+def listed(world: World, path: str) -> Iterable[Need]:
+    """The regular files in a directory whose names the runs read, but no code or programs.
+
+    Of /etc only those with the ending of one that was touched there.
+    """
+    if path not in world.listed or not _is_an_apps(world, path):
+        return
+    names = world.root.listdir(path)
+    if any(map(_CODE.match, names)):
+        return
+    files = [f"{path}/{name}" for name in names if _is_data(world.root, f"{path}/{name}")]
+    if path == "/etc":
+        endings = {_ending(file) for file in files if file in world.touched} - {""}
+        files = [file for file in files if _ending(file) in endings]
+    if len(files) <= MOST_FILES and sum(_size(world.root, file) for file in files) <= MOST_BYTES:
+        yield from (Need(file, Reason.LISTED) for file in files)
+
+
+def _is_an_apps(world: World, path: str) -> bool:
+    programs = {world.root.resolve(folder).path for folder in world.around.path}
+    return path not in programs and not _SYSTEM.match(path)
+
+
+def _is_data(root: Root, path: str) -> bool:
+    """Whether it is a regular file, or leads to one, that nobody may execute."""
+    found = root.resolve(path)
+    if not found.exists or root.kind(found.path) is not Kind.FILE:
+        return False
+    fingerprint = root.fingerprint(found.path)
+    return fingerprint is not None and not fingerprint.mode & 0o111
+
+
+def _ending(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[2] if "." in name else ""
+
+
+def _size(root: Root, path: str) -> int:
+    fingerprint = root.fingerprint(root.resolve(path).path)
+    return 0 if fingerprint is None else fingerprint.size
+
+
+RULE = Rule(Reason.LISTED, listed)

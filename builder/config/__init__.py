@@ -1,0 +1,1 @@
+"""The configuration of the slim image: command, user, environment, history."""

@@ -1,0 +1,78 @@
+"""The facts of an image that is there, or that a trace would give."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.config.image_config import newest
+from slimtrace.builder.full_image import full_image, root_of
+from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.images.reference import parse_source
+from slimtrace.builder.pipeline import plan
+from slimtrace.builder.root.walk import entries_of
+from slimtrace.builder.sbom.checksums import Sums
+from slimtrace.builder.sbom.collect import gather
+from slimtrace.builder.sbom.sbom_files import facts_of
+from slimtrace.builder.sbom.subject import named, subject
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.host.rootless import become_root
+from slimtrace.tracer.trace.reader import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slimtrace.builder.sbom.bom import Facts
+
+_WITHOUT_MANIFEST = {"docker-archive", "tar", "rootfs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the user says of the full image of a trace.
+
+    :ivar image: where it lies now; None for where the runs saw it.
+    """
+
+    image: str | None = None
+    source_date_epoch: int | None = None
+    allow_changed: bool = False
+
+
+def facts_of_trace(trace: str, where: Where) -> Facts:
+    """What there is to tell of the image that ``build`` makes of a trace without other options.
+
+    :raises SlimtraceError: as ``build`` does.
+    """
+    options = BuildOptions(
+        image=where.image,
+        source_date_epoch=where.source_date_epoch,
+        allow_changed=where.allow_changed,
+    )
+    planned = plan(read_trace([trace]), options)
+    sums = Sums()
+    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        image = planned.image(folder, sums.reading)
+    return facts_of(image, "", None, planned.selection.entries, planned.root, sums)
+
+
+def facts_of_image(text: str, traces: Sequence[str], where: Where) -> Facts:
+    """What there is to tell of an image, in any form that ``build`` writes.
+
+    :param traces: what it was built from, where that is known: the packages are then those of the
+        full image, which knows what was left out.
+    :raises SlimtraceError: one of these cannot be read.
+    """
+    full = full_image(read_trace(traces), where.image).root if traces else None
+    become_root()
+    opened = open_image(text)
+    root = root_of(opened)
+    entries = entries_of(root)
+    if not entries:
+        raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
+    transport = parse_source(text).transport
+    digest = None if transport in _WITHOUT_MANIFEST else opened.digest
+    about = subject(named(text), digest, opened.config, newest(entries.values()))
+    return gather(about, entries, Sums(), full or root, is_full=full is not None)

@@ -1,0 +1,105 @@
+"""Puts into a selection what the closure did not bring, with the directories above it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.model import Entry, Kind, Reason
+from slimtrace.builder.root.root import parents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from slimtrace.builder.model import Dropped, Selection
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Fingerprint
+
+
+def without(
+    selection: Selection, dropped: Iterable[Dropped], warnings: tuple[str, ...] = ()
+) -> Selection:
+    """The selection without these paths, whose records it gains.
+
+    A directory stays while something beneath it does; one that was only on the way goes with
+    the last of it.
+    """
+    records = {item.path: item for item in dropped}
+    stay = {
+        path
+        for path, entry in selection.entries.items()
+        if path not in records and entry.reasons != (Reason.DIRECTORY,)
+    }
+    stay |= {parent for path in stay for parent in parents(path)} | {"/"}
+    kept = {path: entry for path, entry in selection.entries.items() if path in stay}
+    gone = tuple(item for path, item in records.items() if path not in kept)
+    return replace(
+        selection,
+        entries=kept,
+        dropped=(*selection.dropped, *gone),
+        warnings=(*selection.warnings, *warnings),
+    )
+
+
+def as_traced(selection: Selection, traced: Mapping[str, Fingerprint], *, live: bool) -> Selection:
+    """The selection with directories that owe nothing to what happened since the run.
+
+    :param traced: what the run saw of directories, by own path.
+    :param live: whether the full image is a running system. Its directories change whenever a
+        file is made in them, be it the trace or the image itself, and would take the digest
+        along. Where the run did not look at one, it gets the newest time of what it holds.
+    """
+    entries = dict(selection.entries)
+    newest: dict[str, int] = {}
+    for path, entry in selection.entries.items():
+        if entry.kind is not Kind.DIRECTORY:
+            for parent in parents(path):
+                newest[parent] = max(newest.get(parent, 0), entry.mtime_ns)
+    for path, entry in selection.entries.items():
+        was = traced.get(path)
+        if entry.kind is not Kind.DIRECTORY:
+            continue
+        if was is not None:
+            mode = was.mode & 0o7777
+            entries[path] = replace(
+                entry, mode=mode, uid=was.uid, gid=was.gid, mtime_ns=was.mtime_ns
+            )
+        elif live:
+            entries[path] = replace(entry, mtime_ns=newest.get(path, 0))
+    return replace(selection, entries=entries)
+
+
+def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> Selection:
+    """The selection with these entries, each in the place of one that was at its path.
+
+    The directories above come from the full image; one that it lacks is root's, and as old as
+    what lies in it.
+    """
+    new: dict[str, Entry] = {}
+    for entry in entries:
+        new[entry.path] = entry
+        for parent in parents(entry.path):
+            if parent not in new and parent not in selection.entries:
+                new[parent] = _folder(root, parent, entry.mtime_ns)
+    # The folders of a live system change whenever something is made in them.
+    added = as_traced(replace(selection, entries=new), {}, live=root.root == "/").entries
+    return replace(selection, entries=dict(sorted({**selection.entries, **added}.items())))
+
+
+def written(
+    root: Root, path: str, content: bytes, reasons: tuple[Reason, ...], mtime_ns: int
+) -> list[Entry]:
+    """The entries for a file that the build makes: root's and readable; and the links to it.
+
+    :param path: as it is looked up in the full image, which need not have it.
+    """
+    found = root.resolve(path)
+    file = Entry(found.path, Kind.FILE, 0o644, 0, 0, mtime_ns, len(content))
+    links = [root.entry(link, reasons) for link in found.links]
+    return [*links, replace(file, content=content, reasons=reasons)]
+
+
+def _folder(root: Root, path: str, mtime_ns: int) -> Entry:
+    if root.kind(path) is Kind.DIRECTORY:
+        return root.entry(path, (Reason.DIRECTORY,))
+    return Entry(path, Kind.DIRECTORY, 0o755, 0, 0, mtime_ns, reasons=(Reason.DIRECTORY,))

@@ -1,0 +1,113 @@
+"""The full image that the runs saw, as the builder reads it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from slimtrace.builder.config.image_config import no_run
+from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.root.base_config import BaseConfig
+from slimtrace.builder.root.layered_root import LayeredTree
+from slimtrace.builder.root.root import Root
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.host.rootless import become_root
+
+if TYPE_CHECKING:
+    from slimtrace.builder.images.read.full_image_source import FullImage
+    from slimtrace.tracer.trace.trace import Run, Trace
+
+
+_ELSEWHERE = "if it lies elsewhere now, name it with --image"
+
+
+class Full(NamedTuple):
+    """Its files and its configuration."""
+
+    root: Root
+    base: BaseConfig
+    warnings: tuple[str, ...] = ()
+
+
+def full_image(trace: Trace, image: str | None = None) -> Full:
+    """The root that the runs saw: with what they put aside, or as its layers have it.
+
+    :param image: where it lies now, as ``run --image`` takes it; None for where the runs saw it.
+        Runs that saw different images need it: then it is what the user says that it is.
+    :raises SlimtraceError: the trace has no run, its runs saw different images, or the image
+        cannot be read, or is another one by now.
+    """
+    runs = {run.image_digest or run.image: run for run in trace.runs}
+    if not runs:
+        raise no_run()
+    if image is not None:
+        return _named(trace, image)
+    if len(runs) > 1:
+        names = ", ".join(sorted(run.image for run in runs.values()))
+        raise SlimtraceError(
+            f"cannot build from the trace: its runs saw different images ({names})",
+            "build from traces of one image, or name one that holds what all need with --image",
+        )
+    (run,) = runs.values()
+    kind, _, folder = run.image.partition(":")
+    if folder != "/":
+        become_root()  # as the run did: files may be of other users
+    if kind == "rootfs":
+        if not os.path.isdir(folder):
+            raise SlimtraceError(
+                f"cannot read the full image {folder}: it is not a directory", _ELSEWHERE
+            )
+        return Full(Root(folder, trace.saved), BaseConfig())
+    return _layered(run)
+
+
+def _named(trace: Trace, text: str) -> Full:
+    """The image that the user names, which must be the runs' if they say which that was."""
+    if os.path.abspath(text.removeprefix("rootfs:")) == "/" and text.startswith("rootfs:"):
+        image = None
+    else:
+        become_root()
+        image = open_image(text)
+    digest = None if image is None else image.digest
+    saw = {run.image_digest for run in trace.runs}
+    recorded = saw - {None}
+    warnings: tuple[str, ...] = ()
+    if len({run.image_digest or run.image for run in trace.runs}) > 1:
+        others = ", ".join(sorted(each for each in recorded if each and each != digest))
+        if others:
+            warnings = (f"{text} is not the image that all runs saw: some ran in {others}",)
+    elif recorded and digest not in recorded:
+        is_now = f"is {digest}" if digest else "is a plain tree without a digest"
+        raise SlimtraceError(
+            f"cannot build from {text}: it {is_now}, and the app ran in {', '.join(map(str, saw))}",
+            "name the image that the app ran in, or trace the app again",
+        )
+    if image is not None and image.index is not None:
+        return _of(image)._replace(warnings=warnings)
+    folder = "/" if image is None else image.root
+    return Full(Root(folder, trace.saved), BaseConfig(), warnings)
+
+
+def _layered(run: Run) -> Full:
+    try:
+        image = open_image(run.image, digest=run.image_digest)
+    except SlimtraceError as error:
+        hint = f"{error.hint}; or {_ELSEWHERE}" if error.hint else _ELSEWHERE
+        raise SlimtraceError(error.message, hint) from error
+    if run.image_digest not in (None, image.digest):
+        raise SlimtraceError(
+            f"cannot build from the trace: {run.image} is {image.digest} by now, and the app ran "
+            f"in {run.image_digest}",
+            f"trace the app again; or {_ELSEWHERE}",
+        )
+    return _of(image)
+
+
+def root_of(image: FullImage) -> Root:
+    """An image's root: as its layers have it, where it has layers."""
+    tree = None if image.index is None else LayeredTree(image.index)
+    return Root(image.root, tree=tree)
+
+
+def _of(image: FullImage) -> Full:
+    return Full(root_of(image), BaseConfig.of(image.config))

@@ -1,0 +1,1 @@
+"""Finds a full image by its name and reads its documents."""

@@ -1,0 +1,185 @@
+"""Where an image's files lie: in a folder, or within an archive."""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
+
+from slimtrace.builder.images.read import image_cache
+from slimtrace.builder.images.read.document_parser import MOST_BYTES
+from slimtrace.builder.images.unpack.bytestream import PIECE, FileStream
+from slimtrace.builder.images.unpack.decompress import Expected, is_packed, layer_stream
+from slimtrace.builder.images.unpack.limits import budget
+from slimtrace.builder.images.unpack.tar_reader import FILE, HARDLINK, SYMLINK, TarReader
+from slimtrace.builder.os_errors import writing
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@contextmanager
+def plain_archive(file: BinaryIO, label: str) -> Generator[BinaryIO]:
+    """The archive as one can seek in it: the file itself, or a copy unpacked in the cache.
+
+    :param label: what it is called in messages.
+    :raises SlimtraceError: it is damaged or too large, or the copy cannot be written.
+    """
+    if not is_packed(os.pread(file.fileno(), 4, 0)):
+        yield file
+        return
+    with image_cache.scratch() as folder:
+        path = os.path.join(folder, "archive")
+        with (
+            writing(path),
+            open(path, "xb") as copy,
+            layer_stream(file, label, Expected(), budget()) as stream,
+        ):
+            while piece := stream.piece(PIECE):
+                copy.write(piece)
+        with open(path, "rb") as copy:
+            yield copy
+
+
+_MOST_MEMBERS = 100_000
+_MOST_LINKS = 8
+
+
+class Blobs(Protocol):
+    """Files by their names, as ``blobs/sha256/…``."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file with that name."""
+
+    def open(self, name: str) -> BinaryIO:
+        """The file's bytes.
+
+        :raises SlimtraceError: it is not there, or cannot be read.
+        """
+
+
+def read_document(blobs: Blobs, name: str) -> bytes:
+    """All of a document, or a byte more than one may have.
+
+    :raises SlimtraceError: it cannot be read.
+    """
+    with blobs.open(name) as file:
+        return file.read(MOST_BYTES + 1)
+
+
+class FolderBlobs:
+    """Files below a folder.
+
+    :param label: what the folder is called in messages.
+    """
+
+    def __init__(self, folder: str, label: str) -> None:
+        self._folder = folder
+        self._label = label
+
+    def has(self, name: str) -> bool:
+        return os.path.isfile(os.path.join(self._folder, name))
+
+    def open(self, name: str) -> BinaryIO:
+        path = os.path.join(self._folder, name)
+        try:
+            return open_regular(path)
+        except FileNotFoundError:
+            raise SlimtraceError(f"cannot read {self._label}: it has no {name}") from None
+        except OSError as error:
+            raise SlimtraceError(f"cannot read {path}: {error.strerror}") from error
+
+
+class _Place(NamedTuple):
+    """Where a member's content lies in an archive; a link has a target in its stead."""
+
+    at: int
+    size: int
+    target: str | None
+
+
+class ArchiveBlobs:
+    """Members of a tar archive, found by passing over it once.
+
+    :param file: the archive, uncompressed; stays the caller's until this is closed.
+    :param label: what it is called in messages.
+    :raises SlimtraceError: it is damaged, or has more members than an image's archive would.
+    """
+
+    def __init__(self, file: BinaryIO, label: str) -> None:
+        self._file = file
+        self._label = label
+        self._places: dict[str, _Place] = {}
+        stream = FileStream(file.fileno())
+        for member in TarReader(stream, label):
+            name = posixpath.normpath("/" + member.name.lstrip("/"))[1:]
+            target = None
+            if member.type == SYMLINK:
+                target = posixpath.join("/", posixpath.dirname(name), member.target)
+            elif member.type == HARDLINK:
+                target = "/" + member.target
+            elif member.type != FILE or member.sparse is not None:
+                continue
+            if len(self._places) == _MOST_MEMBERS:
+                raise SlimtraceError(
+                    f"cannot read {label}: it has more than {_MOST_MEMBERS} members",
+                    "a root tarball is named tar:FILE",
+                )
+            inside = None if target is None else posixpath.normpath(target)[1:]
+            self._places[name] = _Place(stream.at, member.size, inside)
+
+    def has(self, name: str) -> bool:
+        return self._place(name) is not None
+
+    def open(self, name: str) -> BinaryIO:
+        place = self._place(name)
+        if place is None:
+            raise SlimtraceError(f"cannot read {self._label}: it has no {name}")
+        part = _Part(self._file.fileno(), place.at, place.size)
+        return io.BufferedReader(part, 1 << 18)
+
+    def _place(self, name: str) -> _Place | None:
+        place = self._places.get(name)
+        for _ in range(_MOST_LINKS):
+            if place is None or place.target is None:
+                return place
+            place = self._places.get(place.target)
+        return None
+
+
+class _Part(io.RawIOBase):
+    """A part of a file."""
+
+    def __init__(self, fd: int, at: int, size: int) -> None:
+        super().__init__()
+        self._fd = fd
+        self._at = at
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        with memoryview(buffer) as view:
+            found = os.preadv(self._fd, [view[: self._left]], self._at) if self._left else 0
+        self._at += found
+        self._left -= found
+        return found
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file and nothing that would wait, as a FIFO does.
+
+    :raises OSError: it cannot be opened, or is no regular file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise OSError(0, f"it is {kind}", path)
+    return cast("BinaryIO", open(fd, "rb", buffering=0))

@@ -1,0 +1,253 @@
+"""An image that was found: what names it, and where its layers lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from slimtrace.builder.images.read import document_parser
+from slimtrace.builder.images.read.blobs import read_document
+from slimtrace.builder.images.read.platform_choice import Platform, best, parse_platform
+from slimtrace.builder.images.reference import canonical_name, image_name
+from slimtrace.builder.images.unpack.decompress import Expected
+from slimtrace.builder.images.write.oci import REF_NAME, blob_path
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from slimtrace.builder.images.read.blobs import Blobs
+    from slimtrace.builder.images.read.document_parser import Descriptor
+
+_MOST_NESTED = 4
+_REFERENCE_TYPE = "vnd.docker.reference.type"  # BuildKit's attestations, listed like images
+
+
+class Layer(NamedTuple):
+    """A layer, the lowest being an image's first.
+
+    :ivar name: of its blob in the image's :class:`Blobs`.
+    :ivar label: what it is called in messages.
+    """
+
+    name: str
+    label: str
+    expected: Expected
+
+
+class Found(NamedTuple):
+    """An image whose documents are verified and whose layers are not yet read.
+
+    :ivar digest: of its manifest; in a docker archive, which has none, of its configuration.
+    """
+
+    digest: str
+    config_digest: str
+    config: Mapping[str, Any]
+    layers: tuple[Layer, ...]
+
+
+def in_layout(
+    blobs: Blobs, label: str, tag: str | None, platform: str | None, digest: str | None = None
+) -> Found:
+    """The image in an OCI layout (image-layout.md).
+
+    :param tag: its ``org.opencontainers.image.ref.name``; without it, it must be the only one.
+    :param platform: of ``--platform``.
+    :param digest: as :func:`choose` takes it.
+    :raises SlimtraceError: there is none, there are several, or it is damaged.
+    """
+    index = document_parser.parse(read_document(blobs, "index.json"), f"{label}: index.json")
+    tagged = [each for each in document_parser.listed(index, label) if _may_be_image(each)]
+    names = {each.annotations.get(REF_NAME) for each in tagged}
+    if tag is not None:
+        tagged = [each for each in tagged if each.annotations.get(REF_NAME) == tag]
+    if not tagged:
+        raise SlimtraceError(f"cannot find an image in {label}", _known(names))
+    platforms = {each.platform for each in tagged}
+    if (tag is None and len(names) > 1) or len(platforms) < len(tagged):
+        raise UsageError(f"cannot tell which image of {label} is meant", _known(names))
+    chosen = tagged[0] if len(tagged) == 1 else choose(tagged, label, platform, digest)
+    return described(blobs, chosen, label, platform, blob_path, digest)
+
+
+def in_docker_archive(blobs: Blobs, label: str, name: str | None, platform: str | None) -> Found:
+    """The image in what ``docker save`` wrote (moby, image/spec/v1.2.md).
+
+    :raises SlimtraceError: there is none, there are several, or it is damaged.
+    """
+    about = f"{label}: manifest.json"
+    # The list is put into an object, which is what a document is.
+    data = b'{"images":' + read_document(blobs, "manifest.json") + b"}"
+    images = _saved(document_parser.parse(data, about).get("images"), about)
+    names = {tag for image in images for tag in image.tags}
+    if name is not None:
+        wanted = canonical_name(image_name(name))
+        images = [image for image in images if wanted in map(canonical_name, image.tags)]
+    if not images:
+        raise SlimtraceError(f"cannot find an image in {label}", _known(names))
+    if len(images) > 1:
+        raise UsageError(f"cannot tell which image of {label} is meant", _known(names))
+    image = images[0]
+    data = read_document(blobs, image.config)
+    digest = document_parser.digest_of(data)
+    config = document_parser.parse(data, f"config {digest}")
+    check_platform(config, label, platform)
+    ids = document_parser.diff_ids(config, len(image.layers), f"config {digest}")
+    layers = zip(image.layers, ids, strict=True)
+    return Found(
+        digest,
+        digest,
+        config,
+        tuple(Layer(path, f"layer {path}", Expected(diff_id=diff_id)) for path, diff_id in layers),
+    )
+
+
+def in_folder_of_skopeo(blobs: Blobs, label: str, platform: str | None) -> Found:
+    """The image in what skopeo wrote as ``dir:`` (containers-transports(5)).
+
+    :raises SlimtraceError: it is damaged.
+    """
+    data = read_document(blobs, "manifest.json")
+    return _image(blobs, data, document_parser.digest_of(data), None, label, platform, _skopeo_name)
+
+
+def described(
+    blobs: Blobs,
+    descriptor: Descriptor,
+    label: str,
+    platform: str | None,
+    place: Callable[[str], str],
+    wanted: str | None = None,
+) -> Found:
+    """The image that a descriptor leads to, over indexes.
+
+    :param place: the name of the blob with a digest.
+    :param wanted: the digest, as :func:`choose` takes it.
+    :raises SlimtraceError: it is damaged, or of another platform.
+    """
+    for _ in range(_MOST_NESTED):
+        data = read_document(blobs, place(descriptor.digest))
+        document_parser.check_document(data, descriptor)
+        about = f"manifest {descriptor.digest}"
+        document = document_parser.parse(data, about)
+        if not document_parser.is_index(document, descriptor.media_type, about):
+            kind = descriptor.media_type
+            return _image(blobs, data, descriptor.digest, kind, label, platform, place)
+        inner = [each for each in document_parser.listed(document, about) if _may_be_image(each)]
+        descriptor = choose(inner, label, platform, wanted)
+    raise SlimtraceError(f"cannot read {label}: its indexes are nested more than {_MOST_NESTED}")
+
+
+def choose(
+    listed: Sequence[Descriptor], label: str, platform: str | None, digest: str | None = None
+) -> Descriptor:
+    """The descriptor for a platform.
+
+    :param digest: of the image that is meant, where it is known: it is taken, of whatever platform.
+    :raises SlimtraceError: there is none.
+    """
+    for each in listed:
+        if each.digest == digest:
+            return each
+    wanted = parse_platform(platform)
+    if len(listed) == 1 and listed[0].platform is None:
+        return listed[0]
+    at = best(wanted, [each.platform for each in listed])
+    if at is None:
+        there = sorted({str(each.platform or "unknown") for each in listed})
+        _no_platform(label, wanted, there)
+    return listed[at]
+
+
+def check_platform(config: Mapping[str, Any], label: str, platform: str | None) -> None:
+    """See that an image is for a platform; where none is asked for, it is taken for what it is.
+
+    :raises SlimtraceError: it is not.
+    """
+    if platform is None:
+        return
+    there = Platform(
+        str(config.get("os")), str(config.get("architecture")), str(config.get("variant") or "")
+    )
+    wanted = parse_platform(platform)
+    # Many configurations leave out the variant that an index told of them.
+    said = there if there.variant else there._replace(variant=wanted.variant)
+    if best(wanted, [said]) is None:
+        _no_platform(label, wanted, [str(there)])
+
+
+def _image(
+    blobs: Blobs,
+    data: bytes,
+    digest: str,
+    media_type: str | None,
+    label: str,
+    platform: str | None,
+    place: Callable[[str], str],
+) -> Found:
+    about = f"manifest {digest}"
+    document = document_parser.parse(data, about)
+    if document_parser.is_index(document, media_type, about):
+        raise SlimtraceError(f"cannot read {about}: it is an index and should be a manifest")
+    manifest = document_parser.manifest(document, about)
+    configuration = read_document(blobs, place(manifest.config.digest))
+    document_parser.check_document(configuration, manifest.config)
+    config = document_parser.parse(configuration, f"config {manifest.config.digest}")
+    check_platform(config, label, platform)
+    ids = document_parser.diff_ids(config, len(manifest.layers), about)
+    layers = tuple(
+        Layer(
+            place(layer.digest),
+            f"layer {layer.digest}",
+            Expected(layer.digest, layer.size, diff_id),
+        )
+        for layer, diff_id in zip(manifest.layers, ids, strict=True)
+    )
+    return Found(digest, manifest.config.digest, config, layers)
+
+
+def _may_be_image(descriptor: Descriptor) -> bool:
+    return descriptor.artifact_type is None and _REFERENCE_TYPE not in descriptor.annotations
+
+
+def _no_platform(label: str, wanted: Platform, there: list[str]) -> NoReturn:
+    raise SlimtraceError(
+        f"cannot find an image for {wanted} in {label}",
+        f"there is: {', '.join(there) or 'none'} (choose by --platform)",
+    )
+
+
+def _known(names: set[str | None] | set[str]) -> str:
+    told = sorted(name for name in names if name)
+    if not told:
+        return "it names no image" if not names else "its images have no names"
+    return f"name one of: {', '.join(told)}"
+
+
+class _Saved(NamedTuple):
+    config: str
+    tags: list[str]
+    layers: list[str]
+
+
+def _saved(images: object, label: str) -> list[_Saved]:
+    if not isinstance(images, list):
+        raise SlimtraceError(f"cannot read {label}: it is no list")
+    found = []
+    for image in images:
+        fields = image if isinstance(image, dict) else {}
+        config, layers = fields.get("Config"), fields.get("Layers") or []
+        tags = fields.get("RepoTags") or []
+        if not isinstance(config, str) or not _are_words(layers) or not _are_words(tags):
+            raise SlimtraceError(f"cannot read {label}: an image in it is damaged")
+        found.append(_Saved(config, tags, layers))
+    return found
+
+
+def _are_words(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(each, str) for each in found)
+
+
+def _skopeo_name(digest: str) -> str:
+    algorithm, _, value = digest.partition(":")
+    return value if algorithm == "sha256" else f"{algorithm}-{value}"

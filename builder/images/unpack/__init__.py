@@ -1,0 +1,1 @@
+"""Applies the layers of a full image to a folder."""

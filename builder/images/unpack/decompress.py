@@ -1,0 +1,295 @@
+"""A layer's blob as the tar that is in it: unpacked and verified as it passes.
+
+A thread reads, hashes and inflates ahead (all three without Python's lock), while the caller
+makes files of what has come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import contextmanager
+from queue import Empty, Queue
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from zlib_ng import zlib_ng
+from zstandard import ZstdDecompressor, ZstdError
+
+from slimtrace.builder.images.unpack.bytestream import PIECE, Pieces
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from slimtrace.builder.images.unpack.limits import Budget
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # 3.1.2: 0x184D2A50 to 5F, little-endian
+_MOST_WINDOW = 1 << 26  # bytes of memory that a frame may ask for; 3.1.1.1.2 advises 8 MiB
+_RLE_BLOCK = 1
+
+
+class CutOff(ValueError):  # noqa: N818 -- what happened, told by who knows the blob's name
+    """The data ends within a frame."""
+
+
+def unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What all the frames hold.
+
+    :raises CutOff: the last one has no end.
+    :raises zstandard.ZstdError: the data is damaged.
+    """
+    source = Pieces(pieces)
+    while magic := source.take(4):
+        if magic[1:] == _SKIPPABLE[0] and magic[0] in _SKIPPABLE[1]:
+            size = int.from_bytes(_exactly(source, 4), "little")
+            if source.skip(size) < size:
+                raise CutOff
+            continue
+        yield from _frame(source, magic)
+
+
+def _frame(source: Pieces, magic: bytes) -> Iterator[bytes]:
+    frame = ZstdDecompressor(max_window_size=_MOST_WINDOW).decompressobj()
+    if magic != ZSTD_MAGIC:
+        frame.decompress(magic.ljust(18, b"\0"))  # says what is wrong
+        raise CutOff
+    descriptor = _exactly(source, 1)
+    found = frame.decompress(magic + descriptor + _exactly(source, _header_rest(descriptor[0])))
+    last = False
+    while not last:
+        header = _exactly(source, 3)
+        number = int.from_bytes(header, "little")
+        last, kind, size = bool(number & 1), number >> 1 & 3, number >> 3
+        body = _exactly(source, 1 if kind == _RLE_BLOCK else size)
+        found += frame.decompress(header + body)
+        if found:
+            yield found
+            found = b""
+    if descriptor[0] & 4:
+        found = frame.decompress(_exactly(source, 4))  # verifies the content's checksum
+    if not frame.eof:
+        raise CutOff
+    if found:
+        yield found
+
+
+def _header_rest(descriptor: int) -> int:
+    """Bytes of a frame's header after its descriptor (3.1.1.1)."""
+    single = descriptor >> 5 & 1
+    content = (single, 2, 4, 8)[descriptor >> 6]
+    return (1 - single) + (0, 1, 2, 4)[descriptor & 3] + content
+
+
+def _exactly(source: Pieces, size: int) -> bytes:
+    data = source.take(size)
+    if len(data) < size:
+        raise CutOff
+    return data
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_READ = 1 << 18
+_AHEAD = 4  # pieces of a megabyte
+_CUT_OFF = "its compressed data is cut off"
+_GZIP = 31  # zlib.h, inflateInit2: a gzip wrapper around a window of at most 32 KiB
+_ALGORITHMS = ("sha256", "sha512")  # image-spec descriptor.md, "Registered algorithms"
+
+
+class Expected(NamedTuple):
+    """What a blob must turn out to be; None where nobody said it.
+
+    :ivar digest: of the blob as it is stored, ``sha256:…`` or ``sha512:…``.
+    :ivar size: of the blob as it is stored, in bytes.
+    :ivar diff_id: digest of the tar in it.
+    """
+
+    digest: str | None = None
+    size: int | None = None
+    diff_id: str | None = None
+
+
+class Readable(Protocol):
+    """What a blob is read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Hashed:
+    """A file's bytes, hashed on their way."""
+
+    def __init__(self, file: Readable) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    def digest(self) -> str:
+        """Of all that was read."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+class _Damaged(Exception):  # noqa: N818 -- told as a SlimtraceError by who knows the blob's name
+    pass
+
+
+class _Blob:
+    """A blob's bytes as they are stored, verified at their end."""
+
+    def __init__(self, blob: Readable, expected: Expected) -> None:
+        self._blob = blob
+        self._expected = expected
+        self._hash = _hash_for(expected.digest)
+        self._size = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._blob.read(size)
+        self._size += len(data)
+        if self._expected.size is not None and self._size > self._expected.size:
+            raise _Damaged(f"it is larger than the {self._expected.size} bytes that it should have")
+        if self._hash is not None:
+            self._hash.update(data)
+        return data
+
+    def check(self) -> None:
+        while self.read(_READ):
+            pass
+        if self._expected.size is not None and self._size != self._expected.size:
+            raise _Damaged(f"it has {self._size} bytes and should have {self._expected.size}")
+        _check_digest(self._hash, self._expected.digest, "digest")
+
+
+def is_packed(start: bytes) -> bool:
+    """Whether a file that starts so is packed by gzip or zstd."""
+    return start.startswith((_GZIP_MAGIC, ZSTD_MAGIC))
+
+
+@contextmanager
+def layer_stream(
+    blob: Readable, label: str, expected: Expected, budget: Budget
+) -> Generator[Pieces]:
+    """The bytes of the tar in ``blob``, which is plain or packed by gzip or zstd.
+
+    When the block ends well, what it left is read and all is verified.
+
+    :param label: what the blob is called in messages.
+    :raises SlimtraceError: it is damaged, is not what was expected, or is larger than ``budget``.
+    """
+    queue: Queue[bytes | BaseException | None] = Queue(_AHEAD)
+    stop = threading.Event()
+
+    def fill() -> None:
+        last: BaseException | None = None
+        try:
+            for piece in _unpacked(blob, expected, budget):
+                queue.put(piece)
+                if stop.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 -- raised again where the pieces are taken
+            last = error
+        queue.put(last)
+
+    thread = threading.Thread(target=fill, name=f"slimtrace {label}", daemon=True)
+    thread.start()
+    pieces = Pieces(_taken(queue, label))
+    try:
+        yield pieces
+        while pieces.piece(PIECE):
+            pass
+    finally:
+        stop.set()
+        while thread.is_alive():
+            try:
+                queue.get(timeout=0.01)
+            except Empty:
+                continue
+
+
+def _taken(queue: Queue[bytes | BaseException | None], label: str) -> Iterator[bytes]:
+    while True:
+        piece = queue.get()
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        if piece is None:
+            return
+        if isinstance(piece, _Damaged | CutOff | zlib_ng.error | ZstdError):
+            cause, hint = _cause(piece), "fetch or build the image anew"
+            raise SlimtraceError(f"cannot read {label}: {cause}", hint) from piece
+        if isinstance(piece, OSError):
+            raise SlimtraceError(f"cannot read {label}: {piece.strerror or piece}") from piece
+        raise piece
+
+
+def _cause(error: BaseException) -> str:
+    match error:
+        case _Damaged():
+            return str(error)
+        case CutOff():
+            return _CUT_OFF
+        case _:
+            return f"its compressed data is damaged ({error})"
+
+
+def _unpacked(blob: Readable, expected: Expected, budget: Budget) -> Iterator[bytes]:
+    packed = _Blob(blob, expected)
+    plain = _hash_for(expected.diff_id)
+    for piece in _inflated(packed):
+        budget.spend_size(len(piece))
+        if plain is not None:
+            plain.update(piece)
+        yield piece
+    packed.check()
+    _check_digest(plain, expected.diff_id, "diff_id")
+
+
+def _inflated(packed: _Blob) -> Iterator[bytes]:
+    start = packed.read(_READ)
+    if start.startswith(_GZIP_MAGIC):
+        yield from _gunzipped(packed, start)
+    elif start.startswith(ZSTD_MAGIC):
+        yield from unzstd(_rest(packed, start))
+    else:
+        yield from _rest(packed, start)
+
+
+def _rest(packed: _Blob, start: bytes) -> Iterator[bytes]:
+    while start:
+        yield start
+        start = packed.read(PIECE)
+
+
+def _gunzipped(packed: _Blob, data: bytes) -> Iterator[bytes]:
+    """Every member of a gzip file (RFC 1952, 2.2); zeros after the last are padding."""
+    while data:
+        member = zlib_ng.decompressobj(_GZIP)
+        while not member.eof:
+            if not data:
+                raise CutOff
+            piece = member.decompress(data, PIECE)
+            data = member.unconsumed_tail or (b"" if member.eof else packed.read(_READ))
+            if piece:
+                yield piece
+        data = member.unused_data or packed.read(_READ)
+        while data and not data.strip(b"\0"):
+            data = packed.read(_READ)
+
+
+def _hash_for(digest: str | None) -> hashlib._Hash | None:
+    if digest is None:
+        return None
+    algorithm = digest.partition(":")[0]
+    if algorithm not in _ALGORITHMS:
+        raise _Damaged(f"its digest {digest} is neither of sha256 nor sha512")
+    return hashlib.new(algorithm)
+
+
+def _check_digest(made: hashlib._Hash | None, expected: str | None, what: str) -> None:
+    if made is None or expected is None:
+        return
+    found = f"{made.name}:{made.hexdigest()}"
+    if found != expected:
+        raise _Damaged(f"its {what} is {found} and should be {expected}")

@@ -1,0 +1,133 @@
+"""Sparse files in tar archives: where the data lies that the archive holds.
+
+As GNU tar's manual tells it ("Storing Sparse Files": the old GNU format, PAX 0.0, 0.1 and 1.0).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from slimtrace.builder.images.unpack.pax import Malformed, Records, decimal, field_number
+
+if TYPE_CHECKING:
+    from slimtrace.builder.images.unpack.bytestream import ByteStream
+
+BLOCK = 512
+_MOST_PIECES = 1 << 18
+_OLD_IN_HEADER = (386, 4)  # offset and number of the (offset, size) pairs in an 'S' header
+_OLD_IN_BLOCK = 21
+_NUMBER = 12
+
+
+class Sparse(NamedTuple):
+    """A sparse file.
+
+    :ivar size: with its holes.
+    :ivar pieces: offset and size of each piece of data, in order, none overlapping.
+    """
+
+    size: int
+    pieces: tuple[tuple[int, int], ...]
+
+
+def checked(size: int, pieces: list[tuple[int, int]], stored: int) -> Sparse:
+    """The map, when it tells of all ``stored`` bytes and of none beyond ``size``.
+
+    :raises Malformed: it does not.
+    """
+    end = total = 0
+    for offset, length in pieces:
+        if offset < end or length < 0:
+            raise Malformed("its map of holes is not in order")
+        end = offset + length
+        total += length
+    if end > size or total != stored:
+        raise Malformed("its map of holes does not fit its size")
+    return Sparse(size, tuple(piece for piece in pieces if piece[1]))
+
+
+def old_map(block: bytes, stream: ByteStream, stored: int) -> Sparse:
+    """The map in an ``S`` header and in the blocks after it.
+
+    :raises Malformed: it is damaged.
+    """
+    start, number = _OLD_IN_HEADER
+    pieces = _old_pairs(block[start:], number)
+    more = block[482]
+    while more:
+        extension = stream.take(BLOCK)
+        if len(extension) < BLOCK:
+            raise Malformed("its map of holes is cut off")
+        pieces += _old_pairs(extension, _OLD_IN_BLOCK)
+        _few(len(pieces))
+        more = extension[504]
+    return checked(field_number(block[483:495], "size"), pieces, stored)
+
+
+def recorded_map(records: Records, stored: int) -> Sparse | None:
+    """The map in PAX records, versions 0.0 and 0.1; None where there is none.
+
+    :raises Malformed: it is damaged.
+    """
+    known = dict(records)
+    if b"GNU.sparse.size" not in known:
+        return None
+    if b"GNU.sparse.map" in known:
+        listed = known[b"GNU.sparse.map"]
+        numbers = [decimal(part, "map of holes") for part in listed.split(b",")] if listed else []
+    else:
+        pairs = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+        found = [(key, value) for key, value in records if key in pairs]
+        if [key for key, _ in found] != [*pairs] * (len(found) // 2):
+            raise Malformed("its map of holes is not in pairs")
+        numbers = [decimal(value, "map of holes") for _, value in found]
+    size = decimal(known[b"GNU.sparse.size"], "size")
+    return checked(size, _paired(numbers), stored)
+
+
+def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[Sparse, int]:
+    """The map that comes before the data (PAX 1.0), and how many bytes it took.
+
+    :raises Malformed: it is damaged.
+    """
+    numbers: list[int] = []
+    taken = 0
+    rest = b""
+    wanted = 1
+    while len(numbers) < wanted:
+        block = stream.take(BLOCK) if taken + BLOCK <= stored else b""
+        if len(block) < BLOCK:
+            raise Malformed("its map of holes is cut off")
+        taken += BLOCK
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            if len(numbers) == wanted:
+                break
+            numbers.append(decimal(line, "map of holes"))
+            if len(numbers) == 1:
+                wanted = 1 + 2 * numbers[0]
+                _few(numbers[0])
+        if len(rest) > BLOCK:
+            raise Malformed("its map of holes is damaged")
+    return checked(size, _paired(numbers[1:]), stored - taken), taken
+
+
+def _old_pairs(data: bytes, number: int) -> list[tuple[int, int]]:
+    found = []
+    for at in range(0, number * 2 * _NUMBER, 2 * _NUMBER):
+        offset, size = data[at : at + _NUMBER], data[at + _NUMBER : at + 2 * _NUMBER]
+        if not offset.strip(b"\0"):
+            break
+        found.append((field_number(offset, "map of holes"), field_number(size, "map of holes")))
+    return found
+
+
+def _paired(numbers: list[int]) -> list[tuple[int, int]]:
+    if len(numbers) % 2:
+        raise Malformed("its map of holes is not in pairs")
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _few(pieces: int) -> None:
+    if pieces > _MOST_PIECES:
+        raise Malformed(f"its map of holes has more than {_MOST_PIECES} pieces")

@@ -1,0 +1,296 @@
+"""Reads tar archives as they come: ustar, GNU and PAX, each byte once, nothing kept.
+
+By hand, because a layer may come from anywhere and is as large as it likes: the standard
+library's reader seeks, keeps every entry and takes five times as long. Written after POSIX.1-2017
+pax(1) and GNU tar's manual; where they leave a choice, layers mean what Go's archive/tar reads,
+with which container engines unpack them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from slimtrace.builder.images.unpack.pax import (
+    Malformed,
+    Records,
+    decimal,
+    field_number,
+    parse_records,
+    time_ns,
+)
+from slimtrace.builder.images.unpack.sparse import BLOCK, Sparse, leading_map, old_map, recorded_map
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slimtrace.builder.images.unpack.bytestream import ByteStream
+
+PATH_MAX = 4096
+"""limits.h: bytes of a path with the NUL that ends it."""
+
+_MOST_RECORDS = 1 << 20  # bytes of an extended header: Go's archive/tar takes as much
+_LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s64s8s8s155s12s")
+_EXTENSIONS = {b"L", b"K", b"x", b"g", b"V"}  # V is GNU tar's label of a volume
+_ZEROS = bytes(BLOCK)
+_LARGEST = (1 << 63) - 1
+_XATTR = b"SCHILY.xattr."
+
+FILE = b"0"
+HARDLINK = b"1"
+SYMLINK = b"2"
+CHARACTER = b"3"
+BLOCK_DEVICE = b"4"
+DIRECTORY = b"5"
+FIFO = b"6"
+_KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
+
+
+class Member(NamedTuple):
+    """One entry of an archive.
+
+    :ivar name: as it is written there, which may be any path.
+    :ivar type: ``FILE`` and so on: one byte.
+    :ivar mode: permission bits.
+    :ivar size: bytes of the file that it makes, holes counted; 0 for all but files.
+    :ivar target: where a symlink points, or the name that a hard link joins.
+    :ivar xattrs: sorted by name.
+    :ivar device: major and minor number.
+    :ivar sparse: where the data belongs that the archive holds; None where it is all of the file.
+    """
+
+    name: str
+    type: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    target: str
+    xattrs: tuple[tuple[str, bytes], ...]
+    device: tuple[int, int]
+    sparse: Sparse | None
+
+
+@dataclass(slots=True)
+class _Said:
+    """What extension headers say of the member after them; it wins over the member's own."""
+
+    name: bytes = b""
+    target: bytes = b""
+    records: Records = field(default_factory=list)
+
+
+class TarReader:
+    """The members of an archive, in order.
+
+    :param label: what the archive is called in messages, as ``layer sha256:…``.
+    """
+
+    def __init__(self, stream: ByteStream, label: str) -> None:
+        self._stream = stream
+        self._label = label
+        self._global: Records = []
+        self._content = 0
+        self._padding = 0
+        self._name = ""
+
+    def __iter__(self) -> Iterator[Member]:
+        """:raises SlimtraceError: the archive is damaged."""
+        while True:
+            try:
+                member = self._next()
+            except Malformed as error:
+                self._fail(str(error))
+            if member is None:
+                return
+            yield member
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """What the archive holds of the last member's content, which can be read once.
+
+        :raises SlimtraceError: the archive ends before it.
+        """
+        while self._content:
+            piece = self._stream.piece(self._content)
+            if not piece:
+                self._fail("the archive is cut off")
+            self._content -= len(piece)
+            yield piece
+
+    def _next(self) -> Member | None:
+        left = self._content + self._padding
+        if left and self._stream.skip(left) < left:
+            raise Malformed("the archive is cut off")
+        self._content = self._padding = 0
+        self._name = ""
+        said = _Said()
+        while True:
+            block = self._stream.take(BLOCK)
+            if len(block) < BLOCK:
+                if block or said != _Said():
+                    raise Malformed("the archive is cut off")
+                return None
+            if block == _ZEROS:
+                end = self._stream.take(BLOCK)
+                if end.strip(b"\0"):
+                    raise Malformed("it goes on after its end")
+                return None
+            _check_sum(block)
+            flag = block[156:157]
+            if flag not in _EXTENSIONS:
+                return self._member(block, said)
+            self._extend(said, flag, block)
+
+    def _extend(self, said: _Said, flag: bytes, block: bytes) -> None:
+        match flag:
+            case b"L":
+                said.name = _text(self._body(block, PATH_MAX))
+            case b"K":
+                said.target = _text(self._body(block, PATH_MAX))
+            case b"x":
+                said.records = parse_records(self._body(block, _MOST_RECORDS))
+            case b"g":
+                self._global += parse_records(self._body(block, _MOST_RECORDS))
+                if sum(len(key) + len(value) for key, value in self._global) > _MOST_RECORDS:
+                    raise Malformed("its global headers are too long")
+            case _:
+                self._body(block, _MOST_RECORDS)
+
+    def _body(self, block: bytes, most: int) -> bytes:
+        size = field_number(block[124:136], "size")
+        if not 0 <= size <= most:
+            raise Malformed(f"it has a header of {size} bytes: {most} are the most")
+        body = self._stream.take(size + -size % BLOCK)
+        if len(body) < size:
+            raise Malformed("the archive is cut off")
+        return body[:size]
+
+    def _member(self, block: bytes, said: _Said) -> Member:
+        records = [*self._global, *said.records] if self._global or said.records else []
+        fields = _LAYOUT.unpack(block)
+        name, mode, uid, gid, size, mtime, _, flag, target, magic, _, major, minor, prefix, _ = (
+            fields
+        )
+        name = _text(name)
+        if magic[:6] == b"ustar\0" and prefix[0]:
+            name = _text(prefix) + b"/" + name
+        name = said.name or name
+        target = said.target or _text(target)
+        known = {key: value for key, value in records if value} if records else {}
+        name = known.get(b"GNU.sparse.name") or known.get(b"path", name)
+        self._name = os.fsdecode(name)
+        stored = decimal(known[b"size"], "size") if b"size" in known else field_number(size, "size")
+        kind = _kind(flag, name)
+        sparse = None
+        if kind != FILE:
+            stored = 0  # links with a size have no content either, as in Go's archive/tar
+        _check_range(stored, 0, _LARGEST, "size")
+        self._content = stored
+        self._padding = -stored % BLOCK
+        if kind == FILE:
+            sparse = self._sparse(block, flag, records, known)
+        return Member(
+            _path(name, "name"),
+            kind,
+            field_number(mode, "mode") & 0o7777,
+            _identity(known.get(b"uid"), uid, "uid"),
+            _identity(known.get(b"gid"), gid, "gid"),
+            stored if sparse is None else _check_range(sparse.size, 0, _LARGEST, "size"),
+            _moment(known.get(b"mtime"), mtime),
+            _path(known.get(b"linkpath", target), "target") if kind in {HARDLINK, SYMLINK} else "",
+            _xattrs(records) if records else (),
+            _device(major, minor) if kind in {CHARACTER, BLOCK_DEVICE} else (0, 0),
+            sparse,
+        )
+
+    def _sparse(
+        self, block: bytes, flag: bytes, records: Records, known: dict[bytes, bytes]
+    ) -> Sparse | None:
+        if flag == b"S":
+            return old_map(block, self._stream, self._content)
+        version = known.get(b"GNU.sparse.major"), known.get(b"GNU.sparse.minor")
+        if version == (b"1", b"0"):
+            size = decimal(known.get(b"GNU.sparse.realsize", b""), "size")
+            sparse, taken = leading_map(self._stream, size, self._content)
+            self._content -= taken
+            return sparse
+        return recorded_map(records, self._content)
+
+    def _fail(self, cause: str) -> NoReturn:
+        entry = f"{self._name!r}: " if self._name else ""
+        raise SlimtraceError(
+            f"cannot read {self._label}: {entry}{cause}", "fetch or build the image anew"
+        )
+
+
+def _check_sum(block: bytes) -> None:
+    said = field_number(block[148:156], "checksum")
+    field = sum(block[148:156])
+    if said == sum(block) - field + 8 * 0x20:
+        return
+    # Some old tars summed signed bytes.
+    signed = sum(struct.unpack("148b8x356b", block)) + 8 * 0x20
+    if said != signed:
+        raise Malformed("a header's checksum is wrong")
+
+
+def _kind(flag: bytes, name: bytes) -> bytes:
+    if flag in _KINDS:
+        # Tars older than POSIX told directories by their names alone.
+        return DIRECTORY if flag == FILE and name.endswith(b"/") else flag
+    if flag == b"\0":
+        return DIRECTORY if name.endswith(b"/") else FILE
+    if flag in {b"7", b"S"}:
+        return FILE
+    raise Malformed(f"its type {flag.decode('latin-1')!r} is none that images have")
+
+
+def _text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _path(path: bytes, what: str) -> str:
+    if b"\0" in path:
+        raise Malformed(f"its {what} has a NUL in it")
+    if len(path) >= PATH_MAX:
+        raise Malformed(f"its {what} is longer than {PATH_MAX - 1} bytes")
+    return os.fsdecode(path)
+
+
+def _identity(recorded: bytes | None, field: bytes, what: str) -> int:
+    number = field_number(field, what) if recorded is None else decimal(recorded, what)
+    return _check_range(number, 0, (1 << 32) - 2, what)  # -1 means "as it is" in chown(2)
+
+
+def _moment(recorded: bytes | None, field: bytes) -> int:
+    found = field_number(field, "mtime") * 10**9 if recorded is None else time_ns(recorded)
+    return _check_range(found, -_LARGEST, _LARGEST, "mtime")
+
+
+def _device(major: bytes, minor: bytes) -> tuple[int, int]:
+    high, low = field_number(major, "device number"), field_number(minor, "device number")
+    # Linux has 12 bits for a major and 20 for a minor number (linux/kdev_t.h).
+    _check_range(high, 0, (1 << 12) - 1, "device number")
+    return high, _check_range(low, 0, (1 << 20) - 1, "device number")
+
+
+def _check_range(number: int, least: int, most: int, what: str) -> int:
+    if not least <= number <= most:
+        raise Malformed(f"its {what} {number} is not from {least} to {most}")
+    return number
+
+
+def _xattrs(records: Records) -> tuple[tuple[str, bytes], ...]:
+    found = {}
+    for key, value in records:
+        name = key.removeprefix(_XATTR)
+        if len(name) == len(key):
+            continue
+        if not name or b"\0" in name:
+            raise Malformed("an extended attribute has no name")
+        found[os.fsdecode(name)] = value
+    return tuple(sorted(found.items()))

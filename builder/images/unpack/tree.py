@@ -1,0 +1,271 @@
+"""The tree that an image's layers make, in memory: names, and what layers do to them.
+
+Paths are walked here and never on a disk, so that no symlink of an image leads anywhere else than
+inside it.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.images.unpack.pax import Malformed
+from slimtrace.builder.images.unpack.tar_reader import PATH_MAX
+from slimtrace.builder.root.layer_index import Index, Node
+from slimtrace.builder.root.root import MAX_LINKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slimtrace.builder.images.unpack.limits import Budget
+
+Xattrs = tuple[tuple[str, bytes], ...]
+
+
+class Inode:
+    """What one or more names stand for; the fields are those of :class:`Node`."""
+
+    __slots__ = ("gid", "mode", "mtime_ns", "size", "target", "uid", "xattrs")
+
+    def __init__(
+        self,
+        mode: int,
+        uid: int,
+        gid: int,
+        mtime_ns: int,
+        size: int = 0,
+        target: str = "",
+        xattrs: Xattrs = (),
+    ) -> None:
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.mtime_ns = mtime_ns
+        self.size = size
+        self.target = target
+        self.xattrs = xattrs
+
+
+class Folder(Inode):
+    """A directory.
+
+    :ivar path: as in :class:`Index`.
+    :ivar above: the directory that it lies in; the root's is itself.
+    """
+
+    __slots__ = ("above", "names", "path")
+
+    def __init__(self, above: Folder | None, path: str) -> None:
+        super().__init__(stat.S_IFDIR | 0o755, 0, 0, 0)
+        self.above = above or self
+        self.path = path
+        self.names: dict[str, Inode] = {}
+
+    def path_of(self, name: str) -> str:
+        """The path of a name in this directory.
+
+        :raises Malformed: the kernel would not take it.
+        """
+        path = f"{self.path}/{name}" if self.path else name
+        if len(path) * 4 >= PATH_MAX and len(os.fsencode(path)) >= PATH_MAX:
+            raise Malformed(f"its path is longer than {PATH_MAX - 1} bytes")
+        return path
+
+
+class Names:
+    """Every name of the tree.
+
+    :param made: is told of each directory that an entry needs and no layer names.
+    :param removed: is told of each name that goes, with what it stood for; those in a directory
+        before that itself.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        made: Callable[[str], None],
+        removed: Callable[[str, Inode], None],
+    ) -> None:
+        self.root = Folder(None, "")
+        self._budget = budget
+        self._made = made
+        self._removed = removed
+        self._last = ("", self.root)
+        # Of the layer that is being applied: its names, and directories where only those are.
+        self._fresh: dict[Folder, set[str]] = {}
+        self._cleared: set[Folder] = set()
+
+    def next_layer(self) -> None:
+        """What is there now can be hidden by what comes."""
+        self._fresh.clear()
+        self._cleared.clear()
+
+    def parent(self, path: str) -> Folder:
+        """The directory at ``path``, made where it is missing, symlinks followed (layer.md).
+
+        :raises Malformed: something else is on the way, or symlinks loop.
+        """
+        return self._walk(path, self._make)
+
+    def find(self, path: str) -> Folder | None:
+        """The directory at ``path``, symlinks followed; None where there is none.
+
+        :raises Malformed: something else is on the way, or symlinks loop.
+        """
+        try:
+            return self._walk(path, _missing)
+        except FileNotFoundError:
+            return None
+
+    def put(self, folder: Folder, name: str, inode: Inode) -> None:
+        """Give ``inode`` a name that nothing has."""
+        folder.names[name] = inode
+        self.keep(folder, name)
+        if isinstance(inode, Folder):
+            self._cleared.add(inode)
+
+    def keep(self, folder: Folder, name: str) -> None:
+        """Note that this layer has the name: only later ones can hide it (layer.md)."""
+        fresh = self._fresh.get(folder)
+        if fresh is None:
+            fresh = self._fresh[folder] = set()
+        fresh.add(name)
+
+    def remove(self, folder: Folder, name: str) -> None:
+        """Take a name away, and all below it."""
+        inode = folder.names[name]
+        if isinstance(inode, Folder):
+            for inner in reversed(_folders(inode)):
+                for child in list(inner.names):
+                    self._unlink(inner, child)
+        self._unlink(folder, name)
+
+    def hide(self, folder: Folder, name: str) -> None:
+        """Take away what lower layers have at and below a name."""
+        inode = folder.names.get(name)
+        if inode is None:
+            return
+        if isinstance(inode, Folder):
+            self.hide_below(inode)
+        if not self._stays(folder, name):
+            self._unlink(folder, name)
+
+    def hide_below(self, folder: Folder) -> None:
+        """Take away what lower layers have in a directory."""
+        folders = _folders(folder, self._cleared)
+        for inner in reversed(folders):
+            for name in list(inner.names):
+                if not self._stays(inner, name):
+                    self._unlink(inner, name)
+        self._cleared.update(folders)
+
+    def folders(self) -> list[Folder]:
+        """All directories, the outer ones first."""
+        return _folders(self.root)
+
+    def index(self) -> Index:
+        """All of it."""
+        inodes: dict[Inode, int] = {}
+        links: dict[Inode, int] = {}
+        named = list(self._named())
+        for _, inode in named:
+            inodes.setdefault(inode, len(inodes) + 1)
+            links[inode] = links.get(inode, 0) + 1
+        return Index(
+            {
+                path: Node(
+                    inode.mode,
+                    inode.uid,
+                    inode.gid,
+                    inode.size,
+                    inode.mtime_ns,
+                    inode.target,
+                    inode.xattrs,
+                    inodes[inode],
+                    links[inode],
+                )
+                for path, inode in named
+            }
+        )
+
+    def _named(self) -> Iterator[tuple[str, Inode]]:
+        yield "", self.root
+        for folder in self.folders():
+            for name, inode in folder.names.items():
+                yield folder.path_of(name), inode
+
+    def _stays(self, folder: Folder, name: str) -> bool:
+        inode = folder.names[name]
+        if name in self._fresh.get(folder, ()):
+            return True
+        return isinstance(inode, Folder) and bool(inode.names)
+
+    def _unlink(self, folder: Folder, name: str) -> None:
+        inode = folder.names.pop(name)
+        if isinstance(inode, Folder) or stat.S_ISLNK(inode.mode):
+            self._last = ("", self.root)
+        self._removed(folder.path_of(name), inode)
+
+    def _walk(self, path: str, absent: Callable[[Folder, str], Folder]) -> Folder:
+        if path == self._last[0]:
+            return self._last[1]
+        here = self.root
+        links = 0
+        pending = path.split("/")[::-1]
+        while pending:
+            name = pending.pop()
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                here = here.above
+                continue
+            inode = here.names.get(name) or absent(here, name)
+            if isinstance(inode, Folder):
+                here = inode
+                continue
+            links += 1
+            if links > MAX_LINKS or not stat.S_ISLNK(inode.mode):
+                what = "is one symlink too many" if links > MAX_LINKS else "is not a directory"
+                raise Malformed(f"{here.path_of(name)!r} on the way {what}")
+            if inode.target.startswith("/"):
+                here = self.root
+            pending += inode.target.split("/")[::-1]
+        self._last = (path, here)
+        return here
+
+    def _make(self, above: Folder, name: str) -> Folder:
+        self._budget.spend_entry()
+        folder = Folder(above, above.path_of(name))
+        self._made(folder.path)
+        self.put(above, name, folder)
+        return folder
+
+
+def split(name: str) -> tuple[str, str]:
+    """An entry's directory and its name there, ``..`` folded as engines do; no name for the root.
+
+    ``..`` above the root is the root.
+    """
+    name = name.removeprefix("./")
+    if "./" in name or "//" in name or name.startswith("/") or name.endswith((".", "/")):
+        name = posixpath.normpath(f"/{name.lstrip('/')}")[1:]
+    above, _, last = name.rpartition("/")
+    return above, last
+
+
+def _missing(above: Folder, name: str) -> Folder:
+    raise FileNotFoundError(above.path_of(name))
+
+
+def _folders(top: Folder, without: set[Folder] | frozenset[Folder] = frozenset()) -> list[Folder]:
+    """``top`` and the directories below it, the outer ones first."""
+    found = [] if top in without else [top]
+    for folder in found:
+        found += [
+            inode
+            for inode in folder.names.values()
+            if isinstance(inode, Folder) and inode not in without
+        ]
+    return found

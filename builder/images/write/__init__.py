@@ -1,0 +1,1 @@
+"""Writes layers and images."""

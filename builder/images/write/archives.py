@@ -1,0 +1,145 @@
+"""Images as one file: OCI and docker archives, both in one (the hybrid), root tarballs."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from slimtrace.builder.images.documents import to_json
+from slimtrace.builder.images.reference import canonical_name
+from slimtrace.builder.images.write import oci
+from slimtrace.builder.images.write.atomic import check_file, replacing
+from slimtrace.builder.images.write.tar import END, Member, Type, header, padding
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.model import Entry, Image
+
+_PIECE = 1 << 20
+
+
+class Form(Enum):
+    """What an archive holds; the value is its transport's name, as users write it.
+
+    :cvar HYBRID: an OCI layout with docker's ``manifest.json``: every engine reads it.
+    :cvar ROOT: the layer's tar itself, uncompressed.
+    """
+
+    OCI = "oci-archive:"
+    DOCKER = "docker-archive:"
+    HYBRID = ""
+    ROOT = "tar:"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive at ``path``, which is replaced where it exists.
+
+    :ivar reference: the image's tag in an OCI archive, its ``NAME:TAG`` in the others.
+    """
+
+    form: Form
+    path: str
+    reference: str | None = None
+
+    def __str__(self) -> str:
+        named = self.reference and self.form is not Form.HYBRID  # -o FILE.tar has no place for it
+        return f"{self.form.value}{self.path}" + (f":{self.reference}" if named else "")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def work_folder(self) -> str:
+        return os.path.dirname(os.path.realpath(self.path))
+
+    def prepare(self) -> None:
+        """See that the file can be written.
+
+        :raises SlimtraceError: it cannot.
+        """
+        check_file(self.path)
+
+    def write(self, image: Image, entries: Iterable[Entry]) -> None:  # noqa: ARG002 -- Destination
+        """Write the archive: the same image gives the same bytes.
+
+        :raises SlimtraceError: it cannot be written; what was at ``path`` is then still there.
+        """
+        with replacing(self.path) as file:
+            match self.form:
+                case Form.ROOT:
+                    with gzip.open(image.layer.blob, "rb") as tar:
+                        _copy(file, tar, image.layer.uncompressed)
+                    return
+                case Form.DOCKER:
+                    _write_docker(file, image, self.reference)
+                case Form.OCI:
+                    names = {oci.REF_NAME: self.reference} if self.reference else {}
+                    _write_layout(file, image, names)
+                case Form.HYBRID:
+                    _write_hybrid(file, image, self.reference)
+            file.write(END)
+
+
+def _write_hybrid(file: BinaryIO, image: Image, name: str | None) -> None:
+    """As ``docker save`` writes since 25.0: manifest.json points into the layout's blobs."""
+    names = {}
+    if name:
+        # containerd and docker on its store read the first, which must be whole; others the second.
+        names = {"io.containerd.image.name": canonical_name(name), oci.REF_NAME: name}
+    blobs = [oci.blob_path(digest) for digest in (image.config_digest, image.layer.digest)]
+    _document(file, "manifest.json", _docker_manifest(blobs[0], blobs[1], name))
+    _write_layout(file, image, names)
+
+
+def _write_layout(file: BinaryIO, image: Image, annotations: dict[str, str]) -> None:
+    _file(file, "oci-layout", oci.MARKER)
+    _document(file, "index.json", oci.index([oci.descriptor(image, annotations)]))
+    file.write(header(Member("blobs", Type.DIRECTORY, 0o755)))
+    file.write(header(Member("blobs/sha256", Type.DIRECTORY, 0o755)))
+    _file(file, oci.blob_path(image.digest), image.manifest)
+    _file(file, oci.blob_path(image.config_digest), image.config)
+    with open(image.layer.blob, "rb") as blob:
+        _stream(file, oci.blob_path(image.layer.digest), blob, image.layer.size)
+
+
+def _write_docker(file: BinaryIO, image: Image, name: str | None) -> None:
+    """As skopeo writes: the layer uncompressed, since old readers take it for a plain tar."""
+    config = image.config_digest.removeprefix("sha256:") + ".json"
+    layer = image.layer.diff_id.removeprefix("sha256:") + ".tar"
+    _document(file, "manifest.json", _docker_manifest(config, layer, name))
+    _file(file, config, image.config)
+    with gzip.open(image.layer.blob, "rb") as tar:
+        _stream(file, layer, tar, image.layer.uncompressed)
+
+
+def _docker_manifest(config: str, layer: str, name: str | None) -> list[dict[str, Any]]:
+    return [{"Config": config, "RepoTags": [name] if name else None, "Layers": [layer]}]
+
+
+def _document(file: BinaryIO, name: str, document: object) -> None:
+    _file(file, name, to_json(document))
+
+
+def _file(file: BinaryIO, name: str, data: bytes) -> None:
+    file.write(header(Member(name, size=len(data))) + data + padding(len(data)))
+
+
+def _stream(file: BinaryIO, name: str, source: BinaryIO | gzip.GzipFile, size: int) -> None:
+    file.write(header(Member(name, size=size)))
+    _copy(file, source, size)
+    file.write(padding(size))
+
+
+def _copy(file: BinaryIO, source: BinaryIO | gzip.GzipFile, size: int) -> None:
+    while size:
+        data = source.read(min(size, _PIECE))
+        if not data:
+            raise SlimtraceError("cannot copy the layer: it changed while it was read")
+        file.write(data)
+        size -= len(data)

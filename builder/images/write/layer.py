@@ -1,0 +1,148 @@
+"""The one writer of layers: the same entries give the same bytes, wherever they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from slimtrace.builder.images.write.atomic import removing
+from slimtrace.builder.images.write.gzip import Gzip
+from slimtrace.builder.images.write.tar import END, Member, Type, header, padding
+from slimtrace.builder.model import Entry, Kind, Layer
+from slimtrace.builder.os_errors import writing
+from slimtrace.builder.root.contents import contents
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_TYPES = {
+    Kind.FILE: Type.FILE,
+    Kind.DIRECTORY: Type.DIRECTORY,
+    Kind.SYMLINK: Type.SYMLINK,
+    Kind.FIFO: Type.FIFO,
+}
+
+
+def write_layer(
+    entries: Iterable[Entry], folder: str, read: Callable[[Entry], Iterator[bytes]] = contents
+) -> Layer:
+    """Write a layer that holds the entries into a new file in ``folder`` (image-spec layer.md).
+
+    Contents are read once and pass through; memory does not grow with them. Nothing is left in
+    ``folder`` when it fails.
+
+    :param read: gives an entry's bytes, and may look at them.
+    :raises SlimtraceError: a file is gone or changed, an entry cannot be said in a layer, or the
+        layer cannot be written (disk full).
+    """
+    blob = os.path.join(folder, f"layer-{secrets.token_hex(8)}.tar.gz")
+    with writing(blob), removing(blob), open(blob, "xb") as file, _Stream(file) as stream:
+        first: dict[tuple[int, int], str] = {}
+        for entry in in_order(entries):
+            _add(stream, entry, first, read)
+        return stream.end(blob)
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Sorted by the bytes of their paths' names: parents come before what they hold.
+
+    :raises SlimtraceError: a path is not absolute, or has an empty name, ``.`` or ``..`` in it.
+    """
+    return sorted(entries, key=_names)
+
+
+def _names(entry: Entry) -> list[bytes]:
+    if entry.path == "/":
+        return []
+    start, *names = os.fsencode(entry.path).split(b"/")
+    if start or not names or {b"", b".", b".."}.intersection(names):
+        raise SlimtraceError(f"cannot write {entry.path!r} into an image: it is not a plain path")
+    return names
+
+
+def _add(
+    stream: _Stream,
+    entry: Entry,
+    first: dict[tuple[int, int], str],
+    read: Callable[[Entry], Iterator[bytes]],
+) -> None:
+    name = entry.path.removeprefix("/") or "."
+    if os.path.basename(name).startswith(".wh."):
+        raise SlimtraceError(
+            f"cannot put {entry.path} into a layer: names that begin with .wh. delete files there",
+            "leave it out of the image",
+        )
+    target = entry.target
+    kind = _TYPES[entry.kind]
+    if entry.hardlink is not None:
+        one = first.setdefault(entry.hardlink, name)
+        if one != name:
+            kind, target = Type.HARDLINK, one
+    member = Member(
+        name,
+        kind,
+        entry.mode & 0o7777,
+        entry.uid,
+        entry.gid,
+        # Layers carry whole seconds, as container engines write them; CPython compares a .pyc
+        # with its source's mtime in whole seconds, too.
+        entry.mtime_ns // 10**9,
+        entry.size if kind is Type.FILE else 0,
+        target,
+        # Hard links repeat their inode's xattrs: an engine that sets the owner once more on
+        # unpacking thereby clears security.capability (chown(2)) and must set it again.
+        entry.xattrs,
+    )
+    try:
+        stream.feed(header(member))
+    except ValueError as error:
+        raise SlimtraceError(f"cannot put {entry.path} into a layer: {error}") from error
+    if kind is Type.FILE:
+        for data in read(entry):
+            stream.feed(data)
+        stream.feed(padding(entry.size))
+
+
+class _Stream:
+    """Compresses and hashes what passes on its way to the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._plain = hashlib.sha256()
+        self._packed = hashlib.sha256()
+        self._uncompressed = 0
+        self._size = 0
+        self._gzip = Gzip(self._put)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gzip.__exit__()
+
+    def feed(self, data: bytes) -> None:
+        self._plain.update(data)
+        self._uncompressed += len(data)
+        self._gzip.feed(data)
+
+    def end(self, blob: str) -> Layer:
+        self.feed(END)
+        self._gzip.end()
+        # What a full disk or a network file system holds back is reported here, not on rename.
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return Layer(
+            blob,
+            f"sha256:{self._packed.hexdigest()}",
+            f"sha256:{self._plain.hexdigest()}",
+            self._size,
+            self._uncompressed,
+        )
+
+    def _put(self, data: bytes) -> None:
+        self._packed.update(data)
+        self._size += len(data)
+        self._file.write(data)

@@ -1,0 +1,187 @@
+"""A registry spoken to directly, for what skopeo cannot say (OCI distribution-spec 1.1).
+
+It is trusted as skopeo trusts it, with what ``skopeo login`` saved (containers-registries.conf(5),
+containers-auth.json(5)).
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.request import HTTPSHandler, Request, build_opener
+
+import orjson
+
+from slimtrace.builder.images.documents import digest
+from slimtrace.builder.images.reference import canonical_name
+from slimtrace.builder.images.write.registry_auth import is_insecure, login
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from email.message import Message
+
+_SECONDS = 60
+_MOST = 1 << 24  # bytes of an answer: manifests are limited to 4 MiB
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_DOCKER = {"docker.io": "registry-1.docker.io"}
+
+
+class Answer(NamedTuple):
+    """What the registry answered; headers' names are of any case."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+class Repository:
+    """One repository of a registry.
+
+    :param name: ``HOST/NAME`` as users of docker write it, without a tag.
+    :param failure: what fails when it does: ``cannot VERB OBJECT``.
+    """
+
+    def __init__(self, name: str, failure: str) -> None:
+        self._whole = canonical_name(name)
+        self._host, _, self._name = self._whole.partition("/")
+        self._failure = failure
+        self._insecure = is_insecure(self._whole)
+        context = ssl.create_default_context()
+        if self._insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self._opener = build_opener(HTTPSHandler(context=context))
+        self._top = f"https://{_DOCKER.get(self._host, self._host)}"
+        self._authorization: str | None = None
+
+    def put_blob(self, data: bytes) -> None:
+        """Have the registry hold a blob.
+
+        :raises SlimtraceError: it does not take it.
+        """
+        name = digest(data)
+        if self._ask("HEAD", f"blobs/{name}").status == 200:
+            return
+        begun = self._ask("POST", "blobs/uploads/", data=b"", expected={202})
+        place = begun.headers.get("Location", "")
+        joint = "&" if urlsplit(place).query else "?"
+        kind = {"Content-Type": "application/octet-stream"}
+        self._ask("PUT", f"{place}{joint}{urlencode({'digest': name})}", kind, data, {201})
+
+    def put_manifest(self, reference: str, kind: str, data: bytes) -> Message:
+        """Have the registry hold a manifest, and give the headers of its answer.
+
+        :param reference: a tag, or its digest.
+        :raises SlimtraceError: it does not take it.
+        """
+        words = {"Content-Type": kind}
+        return self._ask("PUT", f"manifests/{reference}", words, data, {201}).headers
+
+    def manifest(self, reference: str, kind: str) -> bytes | None:
+        """A manifest; None where there is none.
+
+        :raises SlimtraceError: the registry does not say.
+        """
+        found = self._ask("GET", f"manifests/{reference}", {"Accept": kind}, None, {200, 404})
+        return found.body if found.status == 200 else None
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        expected: set[int] | None = None,
+    ) -> Answer:
+        # Where the registry itself tells of a place, it does so in full.
+        is_told = path.startswith(("/", "https://", "http://"))
+        place = path if is_told else f"/v2/{self._name}/{path}"
+        answer = self._sent(method, place, headers or {}, data)
+        if answer.status == 401:
+            self._log_in(answer.headers.get("WWW-Authenticate", ""))
+            answer = self._sent(method, place, headers or {}, data)
+        if expected and answer.status not in expected:
+            raise SlimtraceError(
+                f"{self._failure}: {self._host} answered {_told(answer)}",
+                f"log in with: skopeo login {self._host}" if answer.status in {401, 403} else None,
+            )
+        return answer
+
+    def _sent(
+        self, method: str, place: str, headers: Mapping[str, str], data: bytes | None
+    ) -> Answer:
+        try:
+            return self._send(method, urljoin(self._top, place), headers, data)
+        except (OSError, http.client.HTTPException) as error:
+            if self._insecure and self._top.startswith("https:"):
+                self._top = f"http:{self._top.removeprefix('https:')}"
+                return self._sent(method, place, headers, data)
+            raise SlimtraceError(f"{self._failure}: {self._host}: {_cause(error)}") from error
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], data: bytes | None
+    ) -> Answer:
+        request = Request(url, data, dict(headers), method=method)  # noqa: S310 -- see _top
+        if self._authorization and url.startswith(f"{self._top}/"):
+            # Not to where the registry redirects to: stores refuse it, and it is none of theirs.
+            request.add_unredirected_header("Authorization", self._authorization)
+        return self._answer(request)
+
+    def _answer(self, request: Request) -> Answer:
+        try:
+            with self._opener.open(request, timeout=_SECONDS) as found:
+                return Answer(found.status, found.headers, found.read(_MOST))
+        except HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read(_MOST))
+
+    def _log_in(self, challenge: str) -> None:
+        """Answer a challenge (RFC 9110, 11.6.1; distribution's token authentication)."""
+        scheme, _, rest = challenge.partition(" ")
+        saved = login(self._whole)
+        basic = None
+        if saved is not None:
+            basic = f"Basic {base64.b64encode(saved.encode()).decode()}"
+        if scheme.lower() != "bearer":
+            self._authorization = basic
+            return
+        said = dict(_PARAMETER.findall(rest))
+        realm = said.pop("realm", "")
+        if not realm.startswith("https://") and not (
+            self._insecure and realm.startswith("http://")
+        ):
+            raise SlimtraceError(f"{self._failure}: {self._host} wants a login without TLS")
+        words = urlencode({**said, "scope": f"repository:{self._name}:pull,push"})
+        request = Request(f"{realm}?{words}")  # noqa: S310 -- it is http or https
+        if basic is not None:
+            request.add_unredirected_header("Authorization", basic)
+        answer = self._answer(request)
+        try:
+            document = orjson.loads(answer.body)
+            token = document.get("token") or document["access_token"]
+        except (ValueError, KeyError, AttributeError) as error:
+            raise SlimtraceError(
+                f"{self._failure}: {self._host} gives no token ({_told(answer)})",
+                f"log in with: skopeo login {self._host}",
+            ) from error
+        self._authorization = f"Bearer {token}"
+
+
+def _told(answer: Answer) -> str:
+    """The status with the first error's message (distribution-spec, "Error Codes")."""
+    try:
+        message = orjson.loads(answer.body)["errors"][0]["message"]
+    except (ValueError, LookupError, TypeError):
+        return str(answer.status)
+    return f"{answer.status}: {message}"
+
+
+def _cause(error: Exception) -> str:
+    reason = getattr(error, "reason", error)
+    return getattr(reason, "strerror", None) or str(reason)

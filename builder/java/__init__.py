@@ -1,1 +1,0 @@
-"""A Java runtime of the modules that the app uses, in the place of the full image's whole one."""

@@ -1,0 +1,1 @@
+"""Replaces a Java runtime by one with only the modules that the app uses."""

@@ -1,0 +1,99 @@
+"""A Java runtime linked by the full image's own jlink, which runs in the full image."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from slimtrace.builder.images.read.full_image_source import FullImage
+from slimtrace.builder.services import tracing
+from slimtrace.tracer.console import say
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.trace import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PLACE = "/slimtrace-jlink"
+_SECONDS = 600.0
+"""A run that is repeated has ten times what it took: that is more than any link needs."""
+
+
+class Runtime(NamedTuple):
+    """What jlink made.
+
+    :ivar modules: the bytes of ``lib/modules``; ``release`` those of ``release``.
+    :ivar files: the paths of all files, relative to JAVA_HOME.
+    """
+
+    modules: bytes
+    release: bytes
+    files: frozenset[str]
+
+
+@lru_cache(maxsize=8)
+def link(root: str, home: str, modules: tuple[str, ...]) -> Runtime:
+    """Link these modules and what they require.
+
+    Uncompressed: so a JVM starts fastest, and layers are compressed anyway. With what stack traces
+    need: and without ``--strip-debug`` the bytes are the same each time, which they are not with it
+    (its place among jlink's plugins is that in a table of identity hashes).
+
+    :param root: the full image's tree, whose JAVA_HOME is ``home``.
+    :raises SlimtraceError: jlink fails.
+    """
+    say(f"linking a Java runtime of {', '.join(modules)}")
+    is_live = root == "/"
+    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        place = folder if is_live else _PLACE
+        shown = () if is_live else (f"{folder}:{_PLACE}",)
+        jmods = f"{home}/jmods"
+        path = ("--module-path", jmods) if os.path.isdir(root.rstrip("/") + jmods) else ()
+        command = (
+            *(f"{home}/bin/jlink", *path, "--add-modules", ",".join(modules)),
+            *("--no-header-files", "--no-man-pages", "--output", f"{place}/runtime"),
+        )
+        status = _run(root, command, shown, f"{folder}/trace")
+        top = f"{folder}/runtime"
+        if status != 0 or not os.path.isfile(f"{top}/lib/modules"):
+            raise SlimtraceError(
+                f"cannot link a Java runtime: {home}/bin/jlink failed: exit status {status}",
+                None if path else f"it may need {jmods}, which the full image lacks",
+            )
+        files = frozenset(os.path.relpath(name, top) for name in _files(top))
+        return Runtime(_bytes(f"{top}/lib/modules"), _bytes(f"{top}/release"), files)
+
+
+def _run(root: str, command: tuple[str, ...], shown: tuple[str, ...], trace: str) -> int | None:
+    """Run it as root of the full image, and give its exit status."""
+    image = FullImage(f"rootfs:{root}", None, root, None, {})
+    run = Run(
+        command,
+        cwd="/",
+        user="0:0",
+        env={},
+        image=image.source,
+        image_digest=None,
+        started="",
+        machine=platform.machine(),
+        engine="",
+        seconds=_SECONDS / 10,
+    )
+    repeat = tracing((), shown, None, (), read_only=False)
+    repeat(image, run, trace, is_default=False, user="0:0", below=None)
+    return read_trace(trace).runs[-1].exit_status
+
+
+def _files(top: str) -> Iterator[str]:
+    for folder, _, names in os.walk(top):
+        for name in names:
+            yield os.path.join(folder, name)
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,157 @@
+"""Puts a linked Java runtime in the place of the full image's whole one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.edit import without
+from slimtrace.builder.jlink.java_home import check_homes, home_of
+from slimtrace.builder.jlink.jimage import read_jimage
+from slimtrace.builder.jlink.jlink import link
+from slimtrace.builder.jlink.required_modules import named, required
+from slimtrace.builder.model import Dropped, Keep, Kind, Reason
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.closure.need import Need
+    from slimtrace.builder.closure.rule import Rule, World
+    from slimtrace.builder.jlink.jimage import Jimage
+    from slimtrace.builder.jlink.jlink import Runtime
+    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Trace
+
+_ASKED_LATE = "jdk.crypto.ec"
+"""What most TLS servers want, by a name in java.security: small, and missed when it is needed."""
+
+
+def link_java(
+    selection: Selection,
+    trace: Trace,
+    root: Root,
+    options: BuildOptions,
+    again: Callable[[Callable[[Iterable[Rule]], tuple[Rule, ...]]], Selection],
+) -> Selection:
+    """The selection with each JVM's modules file linked anew, of the modules that are used.
+
+    All else that a JVM has stays the full image's: the linked runtime is of the same build.
+
+    :param again: makes the selection once more, by rules that bring nothing of other modules.
+    :raises SlimtraceError: no JVM is in the selection, its modules were not observed, or the full
+        image cannot link a runtime.
+    :raises UsageError: the user names a module that there is not.
+    """
+    homes = {home for path in selection.entries if (home := home_of(path))}
+    homes = {home for home in homes if _is_runtime(selection, home)}
+    runtimes = {}
+    for home in check_homes(homes, root):
+        jimage = read_jimage(root, f"{home}/lib/modules")
+        modules = _modules(home, jimage, selection, trace, root, options)
+        runtimes[home] = link(root.root, home, modules)
+    fitting = again(lambda rules: fitting_rules(rules, runtimes))
+    gone = [
+        Dropped(path, "it is of a Java module that is not linked (--jlink)")
+        for path in sorted(selection.entries.keys() - fitting.entries.keys())
+        if any(path.startswith(f"{home}/lib/") for home in runtimes)
+    ]
+    for home, runtime in runtimes.items():
+        fitting = _with(fitting, home, runtime)
+    return replace(fitting, dropped=(*fitting.dropped, *gone))
+
+
+def fitting_rules(rules: Iterable[Rule], runtimes: Mapping[str, Runtime]) -> tuple[Rule, ...]:
+    """These rules, but for what they bring of a JVM that its linked runtime does not have."""
+
+    def fitting(rule: Rule) -> Rule:
+        def of(world: World, path: str) -> Iterator[Need]:
+            return (need for need in rule.of(world, path) if _fits(world, need, runtimes))
+
+        return replace(rule, of=of)
+
+    return tuple(map(fitting, rules))
+
+
+def _fits(world: World, need: Need, runtimes: Mapping[str, Runtime]) -> bool:
+    path = world.root.resolve(need.path).path
+    return not any(
+        path.startswith(f"{home}/lib/") and path.removeprefix(f"{home}/") not in runtime.files
+        for home, runtime in runtimes.items()
+    )
+
+
+def _is_runtime(selection: Selection, home: str) -> bool:
+    return any(path.startswith(f"{home}/lib/") for path in selection.entries if "libjvm" in path)
+
+
+def _modules(
+    home: str,
+    jimage: Jimage,
+    selection: Selection,
+    trace: Trace,
+    root: Root,
+    options: BuildOptions,
+) -> tuple[str, ...]:
+    """What is to be linked, sorted."""
+    observed = {name for run in trace.runs for name in run.modules.get(home, ())}
+    said = set(options.jlink_modules)
+    for name in sorted(said - jimage.modules):
+        raise UsageError(
+            f"cannot use --jlink-modules {name}: {home} has no such module",
+            f"{home}/bin/java --list-modules lists them",
+        )
+    if not (observed or said):
+        raise SlimtraceError(
+            f"cannot link a Java runtime: nobody observed which modules of {home} are used",
+            "name them with --jlink-modules",
+        )
+    own = [entry for path, entry in selection.entries.items() if not path.startswith(f"{home}/")]
+    found = {"java.base", *observed, *said, *required(root, own), *_argued(trace)}
+    if options.keep is not Keep.TOUCHED:
+        found |= {_ASKED_LATE, *named(root, own, jimage.packages)}
+    return tuple(sorted(found & jimage.modules))
+
+
+def _argued(trace: Trace) -> Iterator[str]:
+    """What command lines say to ``--add-modules`` (java(1)): without it, no JVM starts."""
+    for image in trace.processes:
+        for word, following in zip(image.argv, (*image.argv[1:], ""), strict=True):
+            option, equals, value = word.partition("=")
+            if option == "--add-modules":
+                yield from (value if equals else following).split(",")
+
+
+def _with(selection: Selection, home: str, runtime: Runtime) -> Selection:
+    entries = dict(selection.entries)
+    path = f"{home}/lib/modules"
+    entries[path] = _made(entries[path], runtime.modules)
+    if (release := entries.get(f"{home}/release")) and release.kind is Kind.FILE:
+        entries[release.path] = _made(release, _release(release, runtime))
+    archives = [
+        Dropped(path, "it holds for the modules file that was not linked (--jlink)")
+        for path in entries
+        if path.startswith(f"{home}/lib/") and path.endswith(".jsa")
+    ]
+    return without(replace(selection, entries=entries), archives)
+
+
+def _made(entry: Entry, content: bytes) -> Entry:
+    reasons = (Reason.JLINK, *entry.reasons)
+    size = len(content)
+    return replace(entry, source=None, hardlink=None, content=content, size=size, reasons=reasons)
+
+
+def _release(entry: Entry, runtime: Runtime) -> bytes:
+    """The full image's, which says more than what jlink writes, with the modules that there are."""
+    content = entry.content
+    if content is None and entry.source is not None:
+        with open(entry.source, "rb") as file:
+            content = file.read()
+    line = re.search(rb"^MODULES=.*$", runtime.release, re.MULTILINE)
+    if not line:
+        return content or b""
+    return re.sub(rb"^MODULES=.*$", lambda _: line[0], content or b"", flags=re.MULTILINE)

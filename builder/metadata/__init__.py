@@ -1,1 +1,0 @@
-"""What scanners read in an image: the packages of what is kept."""

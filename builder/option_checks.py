@@ -1,0 +1,78 @@
+"""What users say of the image, word by word, as far as it can be judged without the image."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.closure.rules import rules_of
+from slimtrace.tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slimtrace.builder.build_options import BuildOptions
+
+_SIGNALS = frozenset(
+    {
+        *(each.name.removeprefix("SIG") for each in signal.Signals),
+        *(f"RTMIN+{number}" for number in range(1, 16)),
+        *(f"RTMAX-{number}" for number in range(1, 15)),
+        *map(str, range(1, 65)),
+    }
+)
+"""As signal(7) has them, and engines (github.com/moby/sys, signal)."""
+
+
+def check_options(options: BuildOptions) -> None:
+    """Before the work.
+
+    :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
+    """
+    rules_of(options.keep, options.without_rules)
+    pairs("--env", options.env)
+    pairs("--label", options.labels)
+    for exposed in options.expose:
+        port(exposed)
+    for path in options.volumes:
+        _check_absolute("--volume", path)
+    if options.workdir is not None:
+        _check_absolute("--workdir", options.workdir)
+    if options.stop_signal is not None:
+        _check_signal(options.stop_signal)
+
+
+def pairs(option: str, words: tuple[str, ...]) -> Mapping[str, str]:
+    """The ``NAME=VALUE`` words of an option as a mapping.
+
+    :raises UsageError: one of them is something else.
+    """
+    found = {}
+    for pair in words:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f"cannot use {option} {pair}: it is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def port(text: str) -> str:
+    """``PORT`` or ``PORT/PROTOCOL`` as a configuration has it, with the protocol.
+
+    :raises UsageError: it is something else.
+    """
+    number, slash, protocol = text.partition("/")
+    known = (protocol or "tcp") in ("tcp", "udp", "sctp") and (protocol or not slash)
+    if not (number.isdecimal() and 0 < int(number) < 65536 and known):
+        raise UsageError(f"cannot use --expose {text}: it is not PORT or PORT/PROTOCOL")
+    return f"{int(number)}/{protocol or 'tcp'}"
+
+
+def _check_absolute(option: str, path: str) -> None:
+    if not path.startswith("/"):
+        raise UsageError(f"cannot use {option} {path}: it is not absolute")
+
+
+def _check_signal(text: str) -> None:
+    if text.upper().removeprefix("SIG") not in _SIGNALS:
+        raise UsageError(f"cannot use --stop-signal {text}: there is no such signal")

@@ -1,0 +1,1 @@
+"""Writes the package databases of the slim image, which scanners read."""

@@ -1,0 +1,153 @@
+"""Adds to a selection what scanners need to know it by: whose its files are.
+
+Packages that own nothing in the image are not named: what they could be vulnerable by is not there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.edit import add_entries, written
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.packages.apk import apk_stanzas
+from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.rpm import rpm_database
+from slimtrace.builder.packages.write.apk_installed import installed
+from slimtrace.builder.packages.write.dpkg_status import STATUS, copyright_of, status_d, sums_of
+from slimtrace.builder.packages.write.rpm_database import rpmdb
+from slimtrace.builder.root.excluded_paths import why_outside
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.builder.packages.package import Package
+    from slimtrace.builder.packages.write.generated_file import Document
+    from slimtrace.builder.root.root import Root
+
+_REASONS = (Reason.PACKAGE_METADATA,)
+
+
+def add_package_metadata(
+    selection: Selection, root: Root, unwanted: Callable[[str], bool]
+) -> Selection:
+    """The selection with the packages' copyrights and their database's part.
+
+    Nothing where the full image has no package database. A database that is in the selection
+    already, because the app reads it, stays whole, and nothing is put beside it: scanners would
+    count packages twice. One that cannot be read is warned of.
+
+    :param unwanted: whether the user excludes a path: what it owns does not count, and it is left
+        to be taken out with all else that is excluded.
+    """
+    addition = _Addition(selection, root, unwanted)
+    try:
+        if not addition.index.system:
+            return selection
+        addition.find_owners()
+        addition.describe()
+    except SlimtraceError as error:
+        warning = f"the image has no package metadata, so that scanners do not know it: {error}"
+        return replace(selection, warnings=(*selection.warnings, warning))
+    return addition.selection()
+
+
+class _Addition:
+    def __init__(self, selection: Selection, root: Root, unwanted: Callable[[str], bool]) -> None:
+        self.index = PackageIndex(root)
+        self._before = selection
+        self._root = root
+        self._unwanted = unwanted
+        self._new: dict[str, Entry] = {}
+        self._owners: dict[int, Package] = {}
+        self._warnings: list[str] = []
+
+    def find_owners(self) -> None:
+        """The packages of all that is kept, and of what telling of them brings."""
+        pending = [
+            path
+            for path, entry in self._before.entries.items()
+            if entry.kind is not Kind.DIRECTORY and not self._unwanted(path)
+        ]
+        while pending:
+            package = self.index.system_owner(pending.pop())
+            if package is None or id(package) in self._owners:
+                continue
+            self._owners[id(package)] = package
+            if package.kind == "deb":
+                # Of several packages that list it, as those of several architectures do, it
+                # stands for this one.
+                brought = self._keep(copyright_of(package))
+                pending += [path for path in brought if not self._is_of(package, path)]
+
+    def describe(self) -> None:
+        """The part of each database that tells of the owners."""
+        root, kept = self._root, self._is_kept
+        debs, apks, rpms = (self._of_kind(kind) for kind in ("deb", "apk", "rpm"))
+        if debs and self._has(STATUS):
+            for package in debs:
+                for path in (sums_of(package), package.records[0]):
+                    self._keep(path)
+        elif debs:
+            self._write(status_d(root, debs, kept, self._is_made))
+        if apks and not self._has(apk_stanzas(root)[0]):
+            self._write(installed(root, apks, kept))
+        if rpms and not self._has(rpm_database(root) or ""):
+            self._write(rpmdb(root, rpms))
+
+    def selection(self) -> Selection:
+        added = add_entries(self._before, self._root, self._new.values())
+        return replace(added, warnings=(*added.warnings, *self._warnings))
+
+    def _of_kind(self, kind: str) -> list[Package]:
+        found = [package for package in self._owners.values() if package.kind == kind]
+        return sorted(found, key=lambda package: (package.name, package.architecture))
+
+    def _has(self, path: str) -> bool:
+        """Whether a database is in the image as it is."""
+        found = self._root.resolve(path)
+        if found.path not in self._before.entries or self._unwanted(found.path):
+            return False
+        self._warnings.append(
+            f"{path} was touched or included, and is in the image whole: scanners will report all "
+            "packages that it names"
+        )
+        return True
+
+    def _keep(self, path: str) -> list[str]:
+        """Keep the file of the full image that is looked up as ``path``.
+
+        Gives the own paths that are new by that and will not be excluded.
+        """
+        found = self._root.resolve(path)
+        paths = [*found.links, found.path]
+        if not found.exists or self._root.kind(found.path) is not Kind.FILE:
+            return []
+        if any(map(why_outside, paths)):
+            return []
+        fresh = [each for each in paths if each not in self._before.entries]
+        fresh = [each for each in fresh if each not in self._new]
+        for each in fresh:
+            self._new[each] = self._root.entry(each, _REASONS)
+        return [each for each in fresh if not self._unwanted(each)]
+
+    def _write(self, documents: Iterable[Document]) -> None:
+        for document in documents:
+            content, mtime_ns = document.content, document.mtime_ns
+            for entry in written(self._root, document.path, content, _REASONS, mtime_ns):
+                if entry.path not in self._before.entries:
+                    self._new.setdefault(entry.path, entry)
+
+    def _is_of(self, package: Package, path: str) -> bool:
+        return any(name in package.files for name in self.index.spellings(path))
+
+    def _is_made(self, listed: str) -> bool:
+        entry = self._before.entries.get(self.index.own_path(listed))
+        return entry is not None and entry.content is not None
+
+    def _is_kept(self, listed: str) -> bool:
+        path = self.index.own_path(listed)
+        there = path in self._before.entries or path in self._new
+        return there and not self._unwanted(path) and not self.index.is_folder(path)

@@ -1,0 +1,96 @@
+"""rpm's part: a database with the packages of what is kept, their headers whole.
+
+The lists of files in a header stay as they are: its digest covers them, and rpm passes over a
+package whose header does not fit it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.packages.rpm import opened, rpm_database, rpm_package
+from slimtrace.builder.packages.write.generated_file import Document, mtime_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from slimtrace.builder.packages.package import Package
+    from slimtrace.builder.root.root import Root
+
+_CHANGES, _VALID_FOR, _WRITTEN_BY = slice(24, 28), slice(92, 96), slice(96, 100)
+"""Where a database's header counts changes, and says which SQLite wrote it (sqlite.org,
+"Database File Format", 1.3)."""
+_SQLITE = 3_007_000
+
+
+def rpmdb(root: Root, packages: Sequence[Package]) -> Iterator[Document]:
+    """The one file.
+
+    :raises SlimtraceError: the database cannot be read.
+    """
+    place = rpm_database(root)
+    if place is None:
+        return
+    wanted = {(package.name, package.version, package.architecture) for package in packages}
+    with opened(root, place) as database:
+        numbers = set()
+        for number, blob in database.execute("SELECT hnum, blob FROM Packages"):
+            package = rpm_package(blob)
+            if (package.name, package.version, package.architecture) in wanted:
+                numbers.add(number)
+        content = _excerpt(database, numbers)
+    yield Document(place, content, mtime_of(root, place))
+
+
+def _excerpt(database: sqlite3.Connection, numbers: set[int]) -> bytes:
+    """A new database with these packages and what the indexes have of them.
+
+    The same bytes each time, and whatever SQLite writes them; no log beside it, which could not be
+    made in a read-only root.
+    """
+    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        path = os.path.join(folder, "rpmdb.sqlite")
+        with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            size = database.execute("PRAGMA page_size").fetchone()[0]
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            for step in (f"page_size = {size}", f"user_version = {version}", "synchronous = OFF"):
+                copy.execute(f"PRAGMA {step}")
+            copy.execute("BEGIN")
+            for table in _make_tables(database, copy):
+                _copy_rows(database, copy, table, numbers)
+            copy.execute("COMMIT")
+            copy.execute("VACUUM")
+        with open(path, "rb") as file:
+            content = bytearray(file.read())
+    content[_CHANGES] = content[_VALID_FOR] = (1).to_bytes(4, "big")
+    content[_WRITTEN_BY] = _SQLITE.to_bytes(4, "big")
+    return bytes(content)
+
+
+def _make_tables(database: sqlite3.Connection, copy: sqlite3.Connection) -> list[str]:
+    """Tables and their indexes, without views and triggers, which could do anything."""
+    found = database.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') "
+        "AND sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY type DESC, name"
+    ).fetchall()
+    for _, _, sql in found:
+        copy.execute(sql)
+    return [name for kind, name, _ in found if kind == "table"]
+
+
+def _copy_rows(
+    database: sqlite3.Connection, copy: sqlite3.Connection, table: str, numbers: set[int]
+) -> None:
+    quoted = '"' + table.replace('"', '""') + '"'
+    rows = database.execute(f"SELECT * FROM {quoted} ORDER BY rowid")  # noqa: S608 -- quoted
+    columns = [column[0] for column in rows.description]
+    if "hnum" not in columns:
+        return
+    at = columns.index("hnum")
+    marks = ", ".join("?" * len(columns))
+    kept = (row for row in rows if row[at] in numbers)
+    copy.executemany(f"INSERT INTO {quoted} VALUES ({marks})", kept)  # noqa: S608 -- quoted

@@ -1,0 +1,1 @@
+"""What every minimal image is expected to have, whether or not a run used it."""

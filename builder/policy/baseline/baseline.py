@@ -1,0 +1,44 @@
+"""The baseline's part that no full image has as it is to be: what the build writes itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.closure.rules.file_facts import is_glibc
+from slimtrace.builder.closure.rules.nss import CONFIGURATION
+from slimtrace.builder.edit import add_entries, written
+from slimtrace.builder.model import Entry, Kind, Reason
+from slimtrace.builder.policy.baseline.accounts import NONROOT, accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from slimtrace.builder.model import Selection
+    from slimtrace.builder.root.root import Root
+
+_HOME = "/home/nonroot"
+_SWITCH = b"hosts: files dns\n"
+"""Without the file glibc asks the network before /etc/hosts (nsswitch.conf(5))."""
+
+
+def add_baseline(
+    selection: Selection, root: Root, parts: Collection[Reason], user: tuple[int, int]
+) -> Selection:
+    """The selection with these parts.
+
+    :param user: the image's uid and gid.
+    """
+    new: list[Entry] = []
+    if Reason.ACCOUNTS in parts:
+        new += accounts(selection, root, user)
+    if Reason.NONROOT_HOME in parts:
+        home = root.resolve(_HOME).path
+        if home not in selection.entries and root.kind(home) in {None, Kind.DIRECTORY}:
+            reasons = (Reason.NONROOT_HOME,)
+            new.append(Entry(home, Kind.DIRECTORY, 0o700, *NONROOT, 0, reasons=reasons))
+    if Reason.NSSWITCH in parts and not root.resolve(CONFIGURATION).exists:
+        libraries = [entry for path, entry in selection.entries.items() if is_glibc(path)]
+        for library in libraries[:1]:
+            reasons = (Reason.NSSWITCH,)
+            new += written(root, CONFIGURATION, _SWITCH, reasons, library.mtime_ns)
+    return add_entries(selection, root, new)

@@ -1,0 +1,1 @@
+"""The AppArmor profile of an app."""

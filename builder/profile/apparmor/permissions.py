@@ -1,0 +1,120 @@
+"""What an AppArmor profile allows on the files of the image, by own path."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.root.excluded_paths import is_kernels
+from slimtrace.builder.root.staleness import follows
+from slimtrace.tracer.trace.trace import State, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.model import Selection
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Trace, TracedPath
+
+_CHANGES = frozenset({Use.WRITE, Use.CREATE, Use.DELETE, Use.ATTR, Use.CONNECT})
+_PROGRAMS = ("/usr/", "/bin/", "/lib/", "/etc/")
+"""Below these a folder is not opened to whatever the app may make there: only the names are."""
+
+Permissions = dict[str, frozenset[str]]
+"""Own paths, a directory's with a slash at its end, to letters of apparmor.d(5): ``r`` read, ``w``
+write, ``m`` map as code, ``ix`` execute under the same profile, ``k`` lock, ``l`` link."""
+
+READ, WRITE = frozenset("r"), frozenset({"r", "w", "k", "l"})
+MAP, EXECUTE = frozenset("mr"), frozenset({"m", "r", "ix"})
+
+
+def permissions(trace: Trace, root: Root, selection: Selection) -> Permissions:
+    """What the slim image holds may be read and mapped, besides what the app did to it.
+
+    Which files are mapped as code no trace says: the app cannot write any that may be.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for path, entry in selection.entries.items():
+        if is_kernels(path):
+            continue
+        if entry.kind is Kind.DIRECTORY:
+            found[f"{path.rstrip('/')}/"] = READ
+        elif entry.kind is Kind.FILE:
+            runs = Reason.SCRIPT_INTERPRETER in entry.reasons
+            found[path] = EXECUTE if runs else MAP
+        elif entry.kind is Kind.FIFO:
+            found[path] = WRITE
+    for traced in trace.with_state(State.FILE):
+        own = root.resolve(traced.path, follow=follows(traced)).path
+        if is_kernels(own) or is_kernels(traced.path):
+            continue
+        own = f"{own.rstrip('/')}/" if _is_directory(traced, root, own) else own
+        found[own] = found.get(own, frozenset()) | _wanted(traced.uses)
+    return {path: letters - {"m"} if "w" in letters else letters for path, letters in found.items()}
+
+
+def _is_directory(traced: TracedPath, root: Root, own: str) -> bool:
+    fingerprint = traced.fingerprint
+    if fingerprint is not None and not stat.S_ISLNK(fingerprint.mode):
+        return stat.S_ISDIR(fingerprint.mode)
+    return root.kind(own) is Kind.DIRECTORY
+
+
+def _wanted(uses: frozenset[Use]) -> frozenset[str]:
+    letters = READ
+    if not _CHANGES.isdisjoint(uses):
+        letters |= WRITE
+    return letters | EXECUTE if Use.EXEC in uses else letters
+
+
+def made(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]:
+    """Where the app made things: folders in which it may make anything, and single names.
+
+    Folders that hold programs or settings are not opened, nor the root: there it may make what
+    it was seen to, and below that anything.
+    """
+    folders: set[str] = set()
+    names: Permissions = {}
+    for path in trace.with_state(State.CREATED):
+        top = _top(trace, path.path)
+        folder = root.resolve(os.path.dirname(top)).path.rstrip("/")
+        own = f"{folder}/{os.path.basename(top)}"
+        if is_kernels(own) and not own.startswith("/dev/shm/"):  # noqa: S108 -- no file of ours
+            continue
+        if folder and not f"{folder}/".startswith(_PROGRAMS):
+            folders.add(folder)
+        else:
+            names[own] = WRITE
+        if Use.EXEC in path.uses:
+            whole = f"{folder}/{os.path.relpath(path.path, os.path.dirname(top))}"
+            names[whole] = WRITE | EXECUTE
+    return frozenset(folders), names
+
+
+def _top(trace: Trace, path: str) -> str:
+    """The highest directory on the way to what was made that was made too; or itself."""
+    folder = os.path.dirname(path)
+    while folder.strip("/"):
+        known = trace.paths.get(folder)
+        if known is not None and known.state is State.CREATED:
+            path = folder
+        folder = os.path.dirname(folder)
+    return path
+
+
+def volumes(trace: Trace) -> dict[str, bool]:
+    """Where in the image things of the machine were mounted, and whether to be written to."""
+    found: dict[str, bool] = {}
+    for run in trace.runs:
+        for mount in _mounts(run.mounts):
+            path, writable = mount
+            found[path] = found.get(path, False) or writable
+    return found
+
+
+def _mounts(words: Iterable[str]) -> Iterable[tuple[str, bool]]:
+    for word in words:
+        is_read_only = word.endswith(":ro")
+        yield word.removesuffix(":ro").rpartition(":")[2].rstrip("/"), not is_read_only

@@ -1,0 +1,1 @@
+"""The seccomp profile of an app."""

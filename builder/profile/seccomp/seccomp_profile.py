@@ -1,0 +1,46 @@
+"""The seccomp profile as a document that docker, podman, cri-o, containerd and Kubernetes take.
+
+It is the object ``linux.seccomp`` of the OCI runtime-spec (config-linux.md); ``comment`` is what
+Docker's own profiles have beside it.
+"""
+
+from __future__ import annotations
+
+from errno import EPERM
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.profile.seccomp.architectures import Machines
+    from slimtrace.builder.profile.seccomp.seccomp_rules import Rule, Test
+
+
+def document(machines: Machines, rules: Iterable[Rule]) -> dict[str, Any]:
+    """Every call that no rule names is refused with EPERM."""
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": EPERM,
+        "architectures": list(machines.architectures),
+        "syscalls": [_rule(rule) for rule in rules],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    action: dict[str, Any] = {"action": "SCMP_ACT_ALLOW"}
+    if rule.errno is not None:
+        action = {"action": "SCMP_ACT_ERRNO", "errnoRet": rule.errno}
+    arguments = {} if rule.test is None else {"args": [_argument(rule.test)]}
+    return {"names": list(rule.names), **action, **arguments, "comment": rule.why}
+
+
+def _argument(test: Test) -> dict[str, Any]:
+    """With a mask, that is ``value``, and ``valueTwo`` what must be left (seccomp_rule_add(3))."""
+    if test.mask is None:
+        return {"index": test.index, "value": test.value, "op": "SCMP_CMP_EQ"}
+    return {
+        "index": test.index,
+        "value": test.mask,
+        "valueTwo": test.value,
+        "op": "SCMP_CMP_MASKED_EQ",
+    }

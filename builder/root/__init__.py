@@ -1,0 +1,1 @@
+"""Reads the file system of the full image."""

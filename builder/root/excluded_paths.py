@@ -1,0 +1,59 @@
+"""What no slim image holds, whatever the app touched."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.tracer.trace.trace import Run
+
+KERNEL = ("/proc", "/sys", "/dev")
+RUNTIME = "/run"
+ENGINE = frozenset({"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"})
+
+OWN_TOP = frozenset({*KERNEL, RUNTIME, "/tmp"})  # noqa: S108 -- the image's, not this machine's
+"""Directories that every container finds, mounted over or empty: their metadata is fixed."""
+
+
+_BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
+"""PEP 3147."""
+
+
+def is_kernels(path: str) -> bool:
+    """Whether the path lies in a file system that the kernel provides."""
+    return path.startswith(tuple(f"{top}/" for top in KERNEL)) or path in KERNEL
+
+
+def is_bytecode(path: str) -> bool:
+    """Whether Python may have compiled it there for itself; where it may not, it does without."""
+    return _BYTECODE.fullmatch(path) is not None
+
+
+def volumes_of(runs: Iterable[Run]) -> frozenset[str]:
+    """Where in the image the runs saw things of their machine."""
+    return frozenset(volume for run in runs for volume in run.volumes)
+
+
+def is_in_volume(volumes: Iterable[str], *paths: str) -> bool:
+    """Whether one of the paths is a volume or lies in one, which hides what the image has there."""
+    tops = tuple(f"{volume.rstrip('/')}/" for volume in volumes)
+    return any(f"{path}/".startswith(tops) for path in paths)
+
+
+def why_outside(path: str) -> str | None:
+    """Why an image does not hold what lies at this path; None where it may.
+
+    The tops themselves (``/proc``, ``/run``) are no answer: they exist, empty.
+    """
+    if path in OWN_TOP:
+        return None
+    if is_kernels(path):
+        return "the kernel provides it"
+    if path.startswith(RUNTIME + "/"):
+        return "it is state of the running system"
+    if path in ENGINE:
+        return "a container engine provides it"
+    return None

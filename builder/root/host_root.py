@@ -1,0 +1,94 @@
+"""A full image that lies on this machine as plain files: what lstat(2) and its kin say of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from slimtrace.builder.root.xattrs import read_xattrs
+from slimtrace.tracer.trace.trace import Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Node(NamedTuple):
+    """One file of a tree.
+
+    :ivar inode: the same for all names of one file.
+    :ivar links: how many names it has.
+    """
+
+    fingerprint: Fingerprint
+    inode: tuple[int, int]
+    links: int
+
+
+class Totals(NamedTuple):
+    """Regular files of a tree; ``size`` in bytes, each inode once."""
+
+    files: int
+    size: int
+
+
+class LiveTree:
+    """The tree below ``top``. Paths are absolute in it, with every symlink above them resolved."""
+
+    def __init__(self, top: str) -> None:
+        self._top = top
+        self._prefix = top.rstrip("/")
+
+    def node(self, path: str) -> Node | None:
+        """What lies at a path, None for nothing."""
+        try:
+            status = os.lstat(self._prefix + path if path != "/" else self._top)
+        except (OSError, ValueError):
+            return None
+        return Node(Fingerprint.of(status), (status.st_dev, status.st_ino), status.st_nlink)
+
+    def target(self, path: str) -> str:
+        """Where the symlink at a path points, as written."""
+        return os.readlink(self._prefix + path)
+
+    def xattrs(self, path: str) -> tuple[tuple[str, bytes], ...]:
+        """Extended attributes, sorted by name."""
+        return read_xattrs(self._prefix + path)
+
+    def names(self, path: str) -> list[str]:
+        """The names in a directory; none where it cannot be read."""
+        try:
+            return os.listdir(self._prefix + path)
+        except OSError:
+            return []
+
+    def totals(self) -> Totals:
+        """Its regular files, without other mounts and what the kernel provides."""
+        files = size = 0
+        linked: set[tuple[int, int]] = set()
+        for status in self._regular_files():
+            files += 1
+            if status.st_nlink > 1:
+                inode = (status.st_dev, status.st_ino)
+                if inode in linked:
+                    continue
+                linked.add(inode)
+            size += status.st_size
+        return Totals(files, size)
+
+    def _regular_files(self) -> Iterator[os.stat_result]:
+        device = os.stat(self._top).st_dev
+        skipped = {f"{self._prefix}/{name}" for name in ("proc", "sys", "dev", "run")}
+        folders = [self._top]
+        while folders:
+            try:
+                with os.scandir(folders.pop()) as children:
+                    for child in children:
+                        if child.is_dir(follow_symlinks=False):
+                            # Only directories tell: on overlayfs a file has its layer's device.
+                            same = child.stat(follow_symlinks=False).st_dev == device
+                            if same and child.path not in skipped:
+                                folders.append(child.path)
+                        elif child.is_file(follow_symlinks=False):
+                            yield child.stat(follow_symlinks=False)
+            except OSError:  # unreadable or gone meanwhile: not ours to count
+                continue

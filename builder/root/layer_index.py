@@ -1,0 +1,157 @@
+"""What an image's layers say of each of its paths, whoever unpacked them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from slimtrace.builder.os_errors import writing
+from slimtrace.builder.root.host_root import Totals
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_VERSION = b'{"index":1}\n'
+_TOGETHER = 4096
+
+
+class Node(NamedTuple):
+    """What is at one path.
+
+    :ivar mode: as in st_mode (inode(7)): the file type's bits too.
+    :ivar size: bytes of a regular file, else 0.
+    :ivar target: where a symlink points; ``MAJOR:MINOR`` of a device.
+    :ivar xattrs: sorted by name.
+    :ivar inode: the same for all names of one file.
+    :ivar links: how many names the file has; 1 for directories.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    target: str
+    xattrs: tuple[tuple[str, bytes], ...]
+    inode: int
+    links: int
+
+
+class Index:
+    """Nodes by path: relative to the image's root, without a slash at either end.
+
+    The root itself is the empty path. Methods take absolute paths as well.
+    """
+
+    def __init__(self, nodes: Mapping[str, Node]) -> None:
+        self._nodes = dict(nodes)
+        self._children: dict[str, list[str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def get(self, path: str) -> Node | None:
+        """What is at ``path``, no symlink followed; None where there is nothing."""
+        return self._nodes.get(path.strip("/"))
+
+    def paths(self) -> Iterator[str]:
+        """Every path, directories before what they hold."""
+        return iter(self._nodes)
+
+    def children(self, path: str) -> list[str]:
+        """Names in the directory at ``path``, sorted; empty where there is none."""
+        if self._children is None:
+            self._children = {}
+            for child in self._nodes:
+                above, _, name = child.rpartition("/")
+                if child:
+                    self._children.setdefault(above, []).append(name)
+            for names in self._children.values():
+                names.sort()
+        return list(self._children.get(path.strip("/"), ()))
+
+    def totals(self) -> Totals:
+        """Its regular files."""
+        files = size = 0
+        seen: set[int] = set()
+        for node in self._nodes.values():
+            if not stat.S_ISREG(node.mode):
+                continue
+            files += 1
+            if node.inode not in seen:
+                seen.add(node.inode)
+                size += node.size
+        return Totals(files, size)
+
+    def save(self, path: str) -> None:
+        """Write it to a new file.
+
+        :raises SlimtraceError: it cannot be written.
+        """
+        with writing(path), open(path, "xb") as file:
+            file.write(_VERSION)
+            lines = (orjson.dumps(_told(*item), option=_LINE) for item in self._nodes.items())
+            file.writelines(lines)
+
+
+_LINE = orjson.OPT_APPEND_NEWLINE
+
+
+def load_index(path: str) -> Index:
+    """The index that :meth:`Index.save` wrote.
+
+    :raises SlimtraceError: it cannot be read, or is not whole.
+    """
+    try:
+        with open(path, "rb") as file:
+            return Index(dict(_nodes(file.readlines())))
+    except OSError as error:
+        raise SlimtraceError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise SlimtraceError(
+            f"cannot read {path}: it is damaged", "remove it with: slimtrace cache --prune"
+        ) from error
+
+
+def _nodes(lines: list[bytes]) -> Iterable[tuple[str, Node]]:
+    if len(lines) < 2 or lines[0] != _VERSION:
+        raise ValueError
+    for at in range(1, len(lines), _TOGETHER):
+        for told in orjson.loads(b"[" + b",".join(lines[at : at + _TOGETHER]) + b"]"):
+            path, mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = told
+            if type(path) is not str:
+                path = _bytes(path)
+            if type(target) is not str:
+                target = _bytes(target)
+            pairs = tuple((_name(name), base64.b64decode(value)) for name, value in xattrs)
+            yield path, Node(mode, uid, gid, size, mtime_ns, target, pairs, inode, links)
+
+
+def _told(path: str, node: Node) -> list[object]:
+    """A line's list; what is not UTF-8 is base64 in a list of its own."""
+    mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = node
+    pairs = [(_text(name), base64.b64encode(value).decode()) for name, value in xattrs]
+    return [_text(path), mode, uid, gid, size, mtime_ns, _text(target), pairs, inode, links]
+
+
+def _text(text: str) -> str | list[str]:
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return [base64.b64encode(os.fsencode(text)).decode()]
+    return text
+
+
+def _bytes(told: list[str]) -> str:
+    return os.fsdecode(base64.b64decode(told[0]))
+
+
+def _name(told: str | list[str]) -> str:
+    return told if isinstance(told, str) else _bytes(told)

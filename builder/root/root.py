@@ -1,0 +1,271 @@
+"""The one reader of the full image: every symlink resolves inside the root that is given.
+
+Nothing else in the builder opens a file of the full image. The tree is taken to lie still while
+it is read: a component is checked with lstat(2) before it is passed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+
+from slimtrace.builder.model import Entry, Kind
+from slimtrace.builder.root.host_root import LiveTree, Node, Totals
+from slimtrace.builder.root.xattrs import read_xattrs
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.trace.trace import Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from slimtrace.builder.model import Reason
+    from slimtrace.tracer.trace.trace import SavedFile
+
+MAX_LINKS = 40
+"""MAXSYMLINKS of the kernel: a walk that passes more gets ELOOP (path_resolution(7))."""
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFIFO: Kind.FIFO,
+}
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
+
+
+class Resolved(NamedTuple):
+    """Where a path leads inside the root.
+
+    :ivar path: the file's own path; where nothing lies there, the path with what could not be
+        walked left as it was.
+    :ivar links: own paths of the symlinks that were passed, in order.
+    :ivar exists: whether something lies there that the caller may reach.
+    """
+
+    path: str
+    links: tuple[str, ...]
+    exists: bool
+
+
+class Tree(Protocol):
+    """Who says what the full image holds: a file system, or the layers that it was made from.
+
+    Paths are absolute, with every symlink above them resolved.
+    """
+
+    def node(self, path: str) -> Node | None:
+        """What lies at a path, None for nothing."""
+
+    def target(self, path: str) -> str:
+        """Where the symlink at a path points, as written."""
+
+    def xattrs(self, path: str) -> tuple[tuple[str, bytes], ...]:
+        """Extended attributes, sorted by name."""
+
+    def names(self, path: str) -> Iterable[str]:
+        """The names in a directory."""
+
+    def totals(self) -> Totals:
+        """The regular files."""
+
+
+class Root:
+    """A root directory, read as the kernel reads it after chroot(2).
+
+    :param root: ``/`` or the directory that holds an unpacked image.
+    :param tree: what knows of its files' metadata; without it, the directory itself.
+    :param saved: files put aside by their own paths: they are read as they were, whether or not
+        they are still there, and the directories above them exist.
+    :raises SlimtraceError: ``root`` is no directory.
+
+    :ivar is_pristine: whether nothing can have changed there since the image was made.
+    """
+
+    def __init__(
+        self, root: str, saved: Mapping[str, SavedFile] | None = None, tree: Tree | None = None
+    ) -> None:
+        self.root = os.path.realpath(root)
+        if not os.path.isdir(self.root):
+            raise SlimtraceError(f"cannot read the full image {root}: it is not a directory")
+        self._prefix = self.root.rstrip("/")
+        self._tree: Tree = LiveTree(self.root) if tree is None else tree
+        self.is_pristine = tree is not None
+        self._saved = dict(saved or {})
+        self._saved_parents = {parent for path in self._saved for parent in parents(path)}
+        self._nodes: dict[str, Node | None] = {}
+        self._targets: dict[str, str] = {}
+
+    def resolve(self, path: str, *, follow: bool = True) -> Resolved:
+        """Walk ``path`` as path_resolution(7) tells, ``..`` of the root being the root itself.
+
+        :param follow: whether a symlink as last component is followed (as stat(2) does).
+
+        What cannot be reached (ENOENT, ENOTDIR, EACCES, ELOOP) does not exist.
+        """
+        pending = path.lstrip("/").split("/")[::-1]
+        here = ""
+        links: list[str] = []
+        while pending:
+            name = pending.pop()
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                here = here.rpartition("/")[0]
+                continue
+            step = f"{here}/{name}"
+            node = self._node(step)
+            kind = 0 if node is None else stat.S_IFMT(node.fingerprint.mode)
+            if kind == stat.S_IFLNK and (pending or follow):
+                if len(links) == MAX_LINKS:
+                    return _nowhere(step, pending, links)
+                links.append(step)
+                target = self.readlink(step)
+                if target.startswith("/"):
+                    here = ""
+                pending += target.lstrip("/").split("/")[::-1]
+                continue
+            if kind == 0 or (pending and kind != stat.S_IFDIR):
+                return _nowhere(step, pending, links)
+            here = step
+        return Resolved(here or "/", tuple(links), exists=True)
+
+    def fingerprint(self, path: str) -> Fingerprint | None:
+        """What lstat(2) says of a resolved path, None where there is nothing."""
+        node = self._node(path)
+        return None if node is None else node.fingerprint
+
+    def kind(self, path: str) -> Kind | None:
+        """What a resolved path would be in an image; None for sockets, devices and nothing."""
+        fingerprint = self.fingerprint(path)
+        return None if fingerprint is None else _KINDS.get(stat.S_IFMT(fingerprint.mode))
+
+    def is_saved(self, path: str) -> bool:
+        """Whether the file at a resolved path was put aside."""
+        return path in self._saved
+
+    def entry(self, path: str, reasons: tuple[Reason, ...]) -> Entry:
+        """The entry for a resolved path, with the metadata that lstat(2) gives.
+
+        :raises SlimtraceError: there is nothing there, or it is a socket or a device.
+        """
+        node = self._node(path)
+        kind = self.kind(path)
+        if node is None or kind is None:
+            cause = "it is gone" if node is None else "it is a socket or a device"
+            raise SlimtraceError(f"cannot keep {path}: {cause}")
+        mode, uid, gid, size, mtime_ns = node.fingerprint
+        source = self._source(path)
+        is_file = kind is Kind.FILE
+        return Entry(
+            path,
+            kind,
+            stat.S_IMODE(mode),
+            uid,
+            gid,
+            mtime_ns,
+            size=size if is_file else 0,
+            target=self.readlink(path) if kind is Kind.SYMLINK else "",
+            source=source if is_file else None,
+            xattrs=read_xattrs(source) if self.is_saved(path) else self._tree.xattrs(path),
+            hardlink=node.inode if kind is not Kind.DIRECTORY and node.links > 1 else None,
+            reasons=reasons,
+        )
+
+    def open(self, path: str) -> BinaryIO:
+        """The bytes of the regular file at a resolved path.
+
+        :raises SlimtraceError: it cannot be opened, or is no regular file.
+        """
+        if self.kind(path) is not Kind.FILE:
+            raise SlimtraceError(f"cannot read {path}: it is not a regular file")
+        try:
+            # A FIFO in the place of a copy that was put aside would make open(2) wait for ever.
+            fd = os.open(self._source(path), _FLAGS)
+        except OSError as error:
+            raise SlimtraceError(
+                f"cannot read {path}: {error.strerror}",
+                "build as the user who traced the app, or as root",
+            ) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise SlimtraceError(f"cannot read {path}: its copy is not a regular file")
+        return open(fd, "rb")
+
+    def head(self, path: str, size: int) -> bytes:
+        """Up to ``size`` first bytes of the regular file at a resolved path.
+
+        :raises SlimtraceError: as :meth:`open`.
+        """
+        with self.open(path) as file:
+            return file.read(size)
+
+    def text(self, path: str, most: int) -> str:
+        """Up to ``most`` first bytes of the regular file that is looked up as ``path``, or "".
+
+        As :func:`os.fsdecode` has them: what they say of paths can be looked up.
+
+        :raises SlimtraceError: it is there and cannot be read.
+        """
+        found = self.resolve(path)
+        if not found.exists or self.kind(found.path) is not Kind.FILE:
+            return ""
+        return self.head(found.path, most).decode("utf-8", "surrogateescape")
+
+    def listdir(self, path: str) -> list[str]:
+        """Names in the directory at a resolved path, sorted; empty where it cannot be read."""
+        names = set(self._tree.names(path))
+        if path in self._saved_parents:
+            above = path.rstrip("/") + "/"
+            kept = [*self._saved, *self._saved_parents]
+            beneath = (name[len(above) :] for name in kept if name.startswith(above))
+            names.update(name.partition("/")[0] for name in beneath if name)
+        return sorted(names)
+
+    def readlink(self, path: str) -> str:
+        """Target of the symlink at a resolved path, as written."""
+        target = self._targets.get(path)
+        if target is None:
+            target = self._targets[path] = self._tree.target(path)
+        return target
+
+    def totals(self) -> Totals:
+        """The root's regular files, without other mounts and what the kernel provides."""
+        return self._tree.totals()
+
+    def _source(self, path: str) -> str:
+        saved = self._saved.get(path)
+        return (self._prefix + path) if saved is None else saved.blob
+
+    def _node(self, path: str) -> Node | None:
+        try:
+            return self._nodes[path]
+        except KeyError:
+            node = self._nodes[path] = self._look(path)
+            return node
+
+    def _look(self, path: str) -> Node | None:
+        saved = self._saved.get(path)
+        if saved is not None:
+            return Node(saved.fingerprint, (0, 0), 1)
+        node = self._tree.node(path)
+        if path in self._saved_parents and (
+            node is None or not stat.S_ISDIR(node.fingerprint.mode)
+        ):
+            return Node(_GONE_DIRECTORY, (0, 0), 1)
+        return node
+
+
+def parents(path: str) -> list[str]:
+    """The directories above an own path, ``/`` first; none above ``/``."""
+    names = path.split("/")[1:-1] if path != "/" else []
+    above = ["/"] if path != "/" else []
+    for name in names:
+        above.append(f"{above[-1].rstrip('/')}/{name}")
+    return above
+
+
+def _nowhere(step: str, pending: list[str], links: list[str]) -> Resolved:
+    rest = [name for name in reversed(pending) if name]
+    return Resolved("/".join([step, *rest]), tuple(links), exists=False)

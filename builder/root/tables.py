@@ -1,0 +1,27 @@
+"""Reads small tables of the full image; one that is not there, or not to be read, is empty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    from slimtrace.builder.root.root import Root
+
+MOST = 1 << 20
+"""Bytes: more than any table has that people write."""
+
+
+def read_text(root: Root, path: str, most: int = MOST) -> str:
+    """Up to ``most`` bytes of the regular file that is looked up as ``path``, or ""."""
+    try:
+        return root.text(path, most)
+    except SlimtraceError:
+        return ""
+
+
+def words(text: str) -> list[list[str]]:
+    """The words of each line that has some, without comments (``#`` to the line's end)."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return [line for line in lines if line]

@@ -1,0 +1,45 @@
+"""Walks folders of the full image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.model import Kind
+from slimtrace.builder.root.excluded_paths import is_kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slimtrace.builder.model import Entry
+    from slimtrace.builder.root.root import Root
+
+
+def entries_of(root: Root) -> dict[str, Entry]:
+    """All that a root holds, but for what the kernel provides, sockets and devices."""
+    found: dict[str, Entry] = {}
+    pending = ["/"]
+    while pending:
+        folder = pending.pop()
+        for name in root.listdir(folder):
+            path = f"{folder.rstrip('/')}/{name}"
+            kind = root.kind(path)
+            if kind is Kind.DIRECTORY and not is_kernels(path):
+                pending.append(path)
+            elif kind is not None and kind is not Kind.DIRECTORY:
+                found[path] = root.entry(path, ())
+    return dict(sorted(found.items()))
+
+
+def files_below(root: Root, folder: str, but: str = "") -> Iterator[str]:
+    """All that is no directory below a folder, as it is looked up; nothing where it is not there.
+
+    A symlink in it to a directory is not walked.
+
+    :param but: the name of folders in it that are not walked either.
+    """
+    found = root.resolve(folder)
+    for name in root.listdir(found.path) if found.exists else ():
+        if root.kind(f"{found.path.rstrip('/')}/{name}") is not Kind.DIRECTORY:
+            yield f"{folder}/{name}"
+        elif name != but:
+            yield from files_below(root, f"{folder}/{name}", but)

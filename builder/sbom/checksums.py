@@ -1,0 +1,49 @@
+"""The sums of the files that go into an image, taken while the layer is written."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.root.contents import contents
+from slimtrace.builder.sbom.bom import KeptFile, spelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slimtrace.builder.model import Entry
+
+_Key = str | tuple[int, int]
+
+
+class Sums:
+    """SHA-256 and SHA-1 of files, each read once; the latter because SPDX wants it (2.3, 8.4)."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Key, tuple[str, str]] = {}
+
+    def reading(self, entry: Entry) -> Iterator[bytes]:
+        """The entry's bytes, as ``contents`` gives them, and remember the sums.
+
+        :raises SlimtraceError: as that does.
+        """
+        sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+        for data in contents(entry):
+            sha256.update(data)
+            sha1.update(data)
+            yield data
+        self._known[_key(entry)] = (sha256.hexdigest(), sha1.hexdigest())
+
+    def of(self, entry: Entry) -> KeptFile:
+        """The file with its sums; it is read now if it was not before.
+
+        :raises SlimtraceError: it cannot be read.
+        """
+        if _key(entry) not in self._known:
+            for _ in self.reading(entry):
+                pass
+        return KeptFile(spelled(entry.path), *self._known[_key(entry)])
+
+
+def _key(entry: Entry) -> _Key:
+    return entry.path if entry.hardlink is None else entry.hardlink

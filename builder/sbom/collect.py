@@ -1,0 +1,84 @@
+"""Gathers what an SBOM tells: whose each file of an image is, and what its packages had besides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.model import Kind
+from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.package import read_database
+from slimtrace.builder.sbom.bom import Component, Distribution, Facts, KeptFile, spelled
+from slimtrace.builder.sbom.purl import package_purl
+from slimtrace.builder.terminal_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from slimtrace.builder.model import Entry
+    from slimtrace.builder.packages.package import Package
+    from slimtrace.builder.root.root import Root
+    from slimtrace.builder.sbom.bom import Subject
+    from slimtrace.builder.sbom.checksums import Sums
+
+_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
+
+
+def gather(
+    subject: Subject, entries: Mapping[str, Entry], sums: Sums, root: Root, *, is_full: bool
+) -> Facts:
+    """The facts of an image that holds these entries.
+
+    A file is of the first package that installed it, an OS package before a language's: what a
+    distribution packages is told once.
+
+    :param root: where the packages are known: the full image, or the image itself.
+    :param is_full: whether it is the full image, and so tells what was left out.
+    :raises SlimtraceError: a package database or a file cannot be read.
+    """
+    index = PackageIndex(root)
+    distribution = distribution_of(root)
+    packages: dict[int, Package] = {}
+    files: dict[int, list[KeptFile]] = {}
+    of_none: list[KeptFile] = []
+    for path, entry in entries.items():
+        if entry.kind is Kind.DIRECTORY:
+            continue
+        owner = next((package for package in index.owners(path) if package.name), None)
+        if owner is not None:
+            packages[id(owner)] = owner
+        if entry.kind is Kind.FILE:
+            (of_none if owner is None else files.setdefault(id(owner), [])).append(sums.of(entry))
+    components = [
+        Component(
+            package,
+            package_purl(package, distribution),
+            tuple(sorted(files.get(key, ()))),
+            _left_out(package, entries, root, index) if is_full else None,
+        )
+        for key, package in packages.items()
+    ]
+    components.sort(key=lambda component: (component.purl, component.files))
+    return Facts(subject, distribution, tuple(components), tuple(sorted(of_none)))
+
+
+def _left_out(
+    package: Package, entries: Collection[str], root: Root, index: PackageIndex
+) -> tuple[str, ...]:
+    """What the package has in the full image and not in the slim one; no directories."""
+    found = (root.resolve(listed, follow=False) for listed in package.files)
+    gone = {each.path for each in found if each.exists and each.path not in entries}
+    return tuple(sorted(spelled(path) for path in gone if not index.is_folder(path)))
+
+
+def distribution_of(root: Root) -> Distribution | None:
+    """What os-release(5) tells; None where there is none."""
+    text = next(filter(None, (read_database(root, place) for place in _RELEASES)), "")
+    said = {}
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            said[name.strip()] = printable(value.strip().strip("\"'"))
+    if "ID" not in said:
+        return None
+    name = said.get("PRETTY_NAME") or said.get("NAME") or said["ID"]
+    return Distribution(said["ID"], said.get("VERSION_ID", ""), name)

@@ -1,0 +1,26 @@
+"""The one form of an SBOM document, in either format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from slimtrace.builder.sbom.bom import Format
+
+if TYPE_CHECKING:
+    from slimtrace.builder.sbom.bom import Facts
+
+
+def render(facts: Facts, chosen: Format) -> bytes:
+    """The document: the same facts give the same bytes."""
+    from slimtrace.builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
+
+    make = spdx.document if chosen is Format.SPDX else cyclonedx.document
+    return to_bytes(make(facts))
+
+
+def to_bytes(document: object) -> bytes:
+    """Sorted keys, indented, a newline at the end."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(document, option=options)

@@ -1,0 +1,85 @@
+"""The SBOMs that a build writes beside its image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from slimtrace.builder.config.image_config import newest
+from slimtrace.builder.images.write.atomic import check_file, replacing
+from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.collect import gather
+from slimtrace.builder.sbom.render import render
+from slimtrace.builder.sbom.subject import named, subject
+from slimtrace.tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.model import Entry, Image
+    from slimtrace.builder.root.root import Root
+    from slimtrace.builder.sbom.bom import Facts
+    from slimtrace.builder.sbom.checksums import Sums
+
+
+class Sbom(NamedTuple):
+    """A document and the file that it goes to.
+
+    :ivar attached: the digest of the artifact in the image's registry; None for none.
+    """
+
+    format: Format
+    path: str
+    data: bytes
+    attached: str | None = None
+
+
+def check_sboms(options: BuildOptions) -> None:
+    """Fail early, before the work, where an SBOM could not be written.
+
+    :raises SlimtraceError: it could not; two go to one file.
+    """
+    paths = [path for _, path in options.sbom]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(
+                f"cannot write two SBOMs to {path}", "give each --sbom a FILE of its own"
+            )
+        check_file(path)
+
+
+def facts_of(
+    image: Image,
+    destination: str,
+    tag: str | None,
+    entries: Mapping[str, Entry],
+    root: Root,
+    sums: Sums,
+) -> Facts:
+    """What there is to tell of an image that was built.
+
+    :param destination: as ``-o`` has it; ``tag`` as ``--tag``: they name the image.
+    :param root: the full image.
+    :raises SlimtraceError: its package databases cannot be read.
+    """
+    config = orjson.loads(image.config)
+    about = subject(named(destination, tag), image.digest, config, newest(entries.values()))
+    return gather(about, entries, sums, root, is_full=True)
+
+
+def sboms_of(facts: Facts, options: BuildOptions) -> list[Sbom]:
+    """Those that were asked for."""
+    formats = ((Format(name), path) for name, path in options.sbom)
+    return [Sbom(chosen, path, render(facts, chosen)) for chosen, path in formats]
+
+
+def write_sboms(sboms: Iterable[Sbom]) -> None:
+    """Write each to its file.
+
+    :raises SlimtraceError: one cannot be written; what was there is then still there.
+    """
+    for sbom in sboms:
+        with replacing(sbom.path) as file:
+            file.write(sbom.data)

@@ -1,0 +1,187 @@
+"""Patterns of ``--include``, ``--exclude`` and ``--allow-secret`` over a root's paths.
+
+``*``, ``?`` and ``[…]`` match within one path component, dot files too; ``**`` as a whole
+component matches any number of them. A pattern that names a directory takes all beneath it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.closure.closure import Wanted
+from slimtrace.builder.edit import without
+from slimtrace.builder.model import Dropped, Kind, Reason
+from slimtrace.builder.root.excluded_paths import KERNEL, is_kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slimtrace.builder.model import Selection
+    from slimtrace.builder.root.root import Root
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A pattern bound to a root: symlinks in its literal beginning are resolved.
+
+    :ivar text: as the user wrote it.
+    :ivar regex: matches the own paths that it takes.
+    """
+
+    text: str
+    regex: re.Pattern[str]
+
+    def matches(self, path: str) -> bool:
+        """Whether the pattern takes the file at this own path."""
+        return self.regex.fullmatch(path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """What ``--include`` adds."""
+
+    wanted: tuple[Wanted, ...]
+    warnings: tuple[str, ...]
+
+
+def compile_glob(root: Root, pattern: str) -> Glob:
+    """The pattern for this root. One that is not absolute matches nothing."""
+    literal, wild = _split(pattern)
+    if not pattern.startswith("/"):
+        return Glob(pattern, re.compile(r"(?!)"))
+    prefix = root.resolve("/" + "/".join(literal)).path.rstrip("/")
+    regex = re.escape(prefix) + "".join(
+        "(?:/[^/]+)*" if part == "**" else "/" + _component(part) for part in wild
+    )
+    return Glob(pattern, re.compile(rf"{regex}(?:/.*)?", re.DOTALL))
+
+
+def include(root: Root, patterns: tuple[str, ...]) -> Included:
+    """Everything in the full image that the patterns name; one that names nothing is warned of."""
+    wanted: dict[Wanted, None] = {}
+    warnings = []
+    for pattern in patterns:
+        found = list(_walk_pattern(root, pattern)) if pattern.startswith("/") else []
+        if not found:
+            warnings.append(f"--include '{pattern}' matches nothing: {_explain(root, pattern)}")
+        for path in found:
+            wanted[Wanted(path, Reason.INCLUDED, load=True, execute=True, override=True)] = None
+    return Included(tuple(wanted), tuple(warnings))
+
+
+def exclude(selection: Selection, globs: tuple[Glob, ...]) -> Selection:
+    """The selection without what the patterns take; directories stay while they hold something."""
+    gone: dict[str, str] = {}
+    warnings = []
+    for glob in globs:
+        taken = [path for path in selection.entries if path != "/" and glob.matches(path)]
+        gone.update((path, f"--exclude '{glob.text}'") for path in taken)
+        if not taken:
+            cause = "nothing that it names would be in the image"
+            if not glob.text.startswith("/"):
+                cause = _NOT_ABSOLUTE
+            warnings.append(f"--exclude '{glob.text}' matches nothing: {cause}")
+    dropped = (Dropped(path, why) for path, why in sorted(gone.items()))
+    return without(selection, dropped, tuple(warnings))
+
+
+_NOT_ABSOLUTE = "patterns are absolute paths in the image"
+
+
+def _split(pattern: str) -> tuple[list[str], list[str]]:
+    """The components before the first wildcard, and the rest."""
+    parts = [part for part in pattern.split("/") if part and part != "."]
+    for index, part in enumerate(parts):
+        if _WILD.search(part):
+            return parts[:index], parts[index:]
+    return parts, []
+
+
+def _component(part: str) -> str:
+    """One component as a regular expression (glob(7), with ``!`` and ``^`` for complement)."""
+    found = ""
+    index = 0
+    while index < len(part):
+        char = part[index]
+        index += 1
+        close = part.find("]", index + 1 + (part[index : index + 1] in {"!", "^"}))
+        if char == "*":
+            found += "[^/]*"
+        elif char == "?":
+            found += "[^/]"
+        elif char == "[" and close > 0:
+            body = part[index:close]
+            negated = body[0] in "!^"
+            body = re.sub(r"([\\\[\]&~|^])", r"\\\1", body[1:] if negated else body)
+            found += f"(?!/)[{'^' if negated else ''}{body}]"
+            index = close + 1
+        else:
+            found += re.escape(char)
+    return found
+
+
+def _walk_pattern(root: Root, pattern: str) -> Iterator[str]:
+    literal, wild = _split(pattern)
+    for path in _match(root, "/" + "/".join(literal), wild):
+        if not is_kernels(root.resolve(path).path):
+            yield path
+            yield from _beneath(root, path)
+
+
+def _match(root: Root, path: str, wild: list[str]) -> Iterator[str]:
+    """Lookups beneath ``path`` that the components match. ``**`` does not follow symlinks."""
+    found = root.resolve(path)
+    if not wild:
+        if found.exists or root.resolve(path, follow=False).exists:
+            yield path
+        return
+    if not found.exists or root.kind(found.path) is not Kind.DIRECTORY or is_kernels(found.path):
+        return
+    first, rest = wild[0], wild[1:]
+    if first == "**" and rest:
+        yield from _match(root, path, rest)
+    names = root.listdir(found.path)
+    regex = re.compile(_component(first), re.DOTALL)
+    for name in names:
+        child = f"{path.rstrip('/')}/{name}"
+        if first != "**":
+            if regex.fullmatch(name):
+                yield from _match(root, child, rest)
+        elif not rest:
+            yield child
+        elif root.kind(f"{found.path.rstrip('/')}/{name}") is Kind.DIRECTORY:
+            yield from _match(root, child, wild)
+
+
+def _beneath(root: Root, path: str) -> Iterator[str]:
+    """All lookups under a directory, which may be named by a symlink; none for another file."""
+    folders = [path]
+    while folders:
+        folder = folders.pop()
+        own = root.resolve(folder).path
+        if root.kind(own) is not Kind.DIRECTORY or is_kernels(own):
+            continue
+        for name in root.listdir(own):
+            child = f"{folder.rstrip('/')}/{name}"
+            yield child
+            if root.kind(f"{own.rstrip('/')}/{name}") is Kind.DIRECTORY:
+                folders.append(child)
+
+
+def _explain(root: Root, pattern: str) -> str:
+    if not pattern.startswith("/"):
+        return _NOT_ABSOLUTE
+    literal, wild = _split(pattern)
+    prefix = "/" + "/".join(literal)
+    if is_kernels(prefix):
+        return f"what is in {', '.join(KERNEL)} comes from the kernel"
+    if not root.resolve(prefix).exists:
+        return f"there is no {prefix} in the full image"
+    deeper = [word for part in wild for word in (("**", part) if "*" in part else (part,))]
+    if "**" not in wild and next(_match(root, prefix, deeper), None) is not None:
+        return "'*' does not cross '/', use '**'"
+    return f"nothing in {prefix} has such a name"

@@ -1,1 +1,0 @@
-"""Full images: found by their names, verified, unpacked and kept."""

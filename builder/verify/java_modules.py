@@ -1,0 +1,131 @@
+"""Repeats traced runs in the full image, to see which modules of its Java runtime they use.
+
+A JVM reads all modules from one file, of which a trace says nothing more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.full_image import full_image
+from slimtrace.builder.images.read.full_image_source import FullImage, open_image
+from slimtrace.builder.interrupt import Stopped, tidily_stopped
+from slimtrace.builder.jlink.class_log import log_option, read_log
+from slimtrace.builder.jlink.java_home import check_homes, jvms_of
+from slimtrace.builder.jlink.jimage import read_jimage
+from slimtrace.builder.services import tracing
+from slimtrace.builder.verify.compare import compare
+from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.trace.append import append_modules
+from slimtrace.tracer.trace.reader import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.jlink.class_log import Loaded
+    from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.trace.trace import Run
+
+_PLACE = "/slimtrace-classes"
+_VARIABLE = "JAVA_TOOL_OPTIONS"
+
+
+def observe(
+    traces: Sequence[str],
+    options: BuildOptions,
+    env: Sequence[str] = (),
+    volumes: Sequence[str] = (),
+) -> None:
+    """Repeat each run that had a JVM and was not repeated before; the traces remember the modules.
+
+    :param env: ``NAME=VALUE`` or ``NAME``, beside the image's variables: what no trace keeps.
+    :param volumes: ``HOST:PATH[:ro]``, instead of what the run was shown there.
+    :raises SlimtraceError: no JVM ran, the full image cannot link a runtime, a run cannot be
+        repeated, its JVMs did not say what they load, or a trace cannot be written.
+    """
+    trace = read_trace(traces)
+    root = full_image(trace, options.image).root
+    check_homes({home for homes in jvms_of(trace, root).values() for home in homes}, root)
+    for path in traces:
+        part = read_trace(path)
+        for number in sorted(jvms_of(part, root)):
+            run = part.runs[number]
+            if run.modules:
+                continue
+            image = _image(run, root, options)
+            say(f"repeating {run.command[0]}, to see which Java modules it uses")
+            modules = _used(_repeated(image, run, (*options.env, *env), volumes), root)
+            if modules:
+                append_modules(path, number, modules)
+            elif not options.jlink_modules:
+                raise SlimtraceError(
+                    f"cannot see which Java modules {run.command[0]} uses: its JVM did not log it",
+                    "name them with --jlink-modules",
+                )
+
+
+def _image(run: Run, root: Root, options: BuildOptions) -> FullImage:
+    if root.root == "/":
+        return FullImage("rootfs:/", None, "/", None, {})
+    if options.image is not None:
+        return open_image(options.image)
+    return open_image(run.image, digest=run.image_digest)
+
+
+def _repeated(
+    image: FullImage, run: Run, env: Sequence[str], volumes: Sequence[str]
+) -> list[Loaded]:
+    """What the run's JVMs say that they load."""
+    is_live = image.root == "/"
+    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        logs = os.path.join(folder, "logs")
+        os.mkdir(logs)
+        os.chmod(folder, 0o755)  # noqa: S103 -- the app may run as anybody, and so its JVMs
+        os.chmod(logs, 0o1777)  # noqa: S103
+        place = logs if is_live else _PLACE
+        shown = volumes if is_live else (*volumes, f"{logs}:{_PLACE}")
+        said = [word for word in env if not word.startswith(f"{_VARIABLE}=")]
+        given = (*said, f"{_VARIABLE}={log_option(place)} {_options(image, env)}".rstrip())
+        again = tracing(given, shown, None, (), read_only=False)
+        trace = os.path.join(folder, "trace")
+        with tidily_stopped(run.command[0]):
+            again(image, run, trace, is_default=False, user=run.user, below=None)
+            (now,) = read_trace(trace).runs
+            if now.interrupted is not None:
+                raise Stopped(signal.Signals[now.interrupted])
+        for difference in compare(run, now).differences:
+            warn(f"{run.command[0]} went otherwise when it was repeated for --jlink: {difference}")
+        return list(_loaded(logs))
+
+
+def _options(image: FullImage, env: Sequence[str]) -> str:
+    """What the app's JVMs are given by this variable anyway."""
+    words = [*(image.config.get("config") or {}).get("Env", ()), *env]
+    pairs = dict(word.partition("=")[::2] for word in words if "=" in word)
+    return str(pairs.get(_VARIABLE, os.environ.get(_VARIABLE, "") if image.root == "/" else ""))
+
+
+def _loaded(folder: str) -> Iterator[Loaded]:
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            yield read_log(file)
+
+
+def _used(loaded: Sequence[Loaded], root: Root) -> dict[str, frozenset[str]]:
+    """Modules by JAVA_HOME, as its own path."""
+    found: dict[str, frozenset[str]] = {}
+    for jvm in loaded:
+        if jvm.home is None:
+            continue
+        place = root.resolve(f"{jvm.home}/lib/modules")
+        if not place.exists:
+            continue
+        home = place.path.removesuffix("/lib/modules")
+        modules = jvm.all_modules(read_jimage(root, place.path).packages)
+        found[home] = found.get(home, frozenset()) | modules
+    return found

@@ -1,0 +1,1 @@
+"""The tracer's commands: each parses, calls one function and prints."""

@@ -1,0 +1,44 @@
+"""The command ``show``: parse, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+_SHOW_HELP = """
+Examples:
+
+  slimtrace show slimtrace.trace
+
+  slimtrace show slimtrace.trace --json | jq -r '.files[].path'
+"""
+
+
+def show(
+    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace that run wrote.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The whole trace as one JSON document.")
+    ] = False,
+) -> None:
+    """Show what a trace holds."""
+    from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
+
+    content = read_trace(trace)
+    if as_json:
+        import orjson  # noqa: PLC0415
+
+        from slimtrace.tracer.trace.document import document  # noqa: PLC0415
+
+        sys.stdout.buffer.write(
+            orjson.dumps(document(content), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
+        return
+    from slimtrace.tracer.trace.summary import summary  # noqa: PLC0415
+
+    for line in summary(content):
+        print(line)
+
+
+show.__doc__ = f"{show.__doc__}\n{_SHOW_HELP}"

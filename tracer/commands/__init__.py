@@ -1,1 +1,0 @@
-"""The tracer's commands, one in each module."""

@@ -1,0 +1,151 @@
+"""Calls of the exec family: what they touch belongs to the process image that they make."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.decode.binfmt import Interpreters
+from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls.table import AT_FDCWD
+from slimtrace.tracer.trace.trace import Place, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.path_arguments import Places
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.record.recorder import Recorder
+
+_SETUID_OR_SETGID = 0o6000
+
+_Inode = tuple[int, int, int]
+_Exe = tuple[bytes, bytes, _Inode | None]
+"""What the kernel says it runs; the program that was to be executed, and its inode."""
+
+
+class Execs:
+    """Execs under way, by thread: who made the call and what it will touch."""
+
+    def __init__(self, recorder: Recorder, places: Places) -> None:
+        self._recorder = recorder
+        self._places = places
+        self._view = recorder.view
+        self._interpreters = Interpreters(recorder.view)
+        self._under_way: dict[int, tuple[int, Sequence[tuple[Use, Place]]]] = {}
+        self._with_exes: dict[_Exe, Sequence[tuple[Use, Place]]] = {}
+
+    def __contains__(self, tid: int) -> bool:
+        return tid in self._under_way
+
+    def begin(self, stop: Stop) -> Outcome:
+        """The program, its interpreters, and the file behind /proc/self/fd/3 (execve(2))."""
+        path = self._places.path(stop, stop.call.signature.paths[0])
+        if path is None:
+            return ONCE
+        program = self._places.look(stop.tid, path, follow=True)
+        if program.status is None:
+            self._recorder.touched_later(stop.process, ((Use.EXEC, program),))
+            return ONCE
+        touches = [(Use.EXEC, program)]
+        hidden = self._view.behind(stop.tid, path)
+        if hidden is not None:
+            touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
+        view = self._view.own_view(stop.tid, path)
+        relative = False
+        locate = partial(self._places.locate, stop.tid, AT_FDCWD, follow=True)
+        for interpreter in self._interpreters.of(view, locate, program.status):
+            relative = relative or interpreter.from_cwd
+            place = self._places.look(stop.tid, interpreter.path, follow=True)
+            touches.append((interpreter.use, place))
+        self.begin_again(stop, touches)
+        asks = _asks_for_privilege(self._view, view, program.status)
+        if asks and not self._has_privilege(stop.tid):
+            name = os.fsdecode(path)
+            self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
+        return ONCE if relative else Outcome(touches)
+
+    def _has_privilege(self, tid: int) -> bool:
+        """Whether there is none to gain: the app is root already. In an image none is gained."""
+        return (procfs.rights(tid).uid if self._view.is_inside else os.geteuid()) == 0
+
+    def begin_again(self, stop: Stop, touches: Sequence[tuple[Use, Place]]) -> None:
+        """An exec of a program that was looked at before."""
+        self._under_way[stop.tid] = stop.process, touches
+
+    def is_same(self, tid: int, touches: Sequence[tuple[Use, Place]]) -> bool:
+        """Whether the program is still the one that was looked at."""
+        before = touches[0][1]
+        after = self._places.look(tid, before.path, follow=True)
+        return before.state is after.state and _inode(before) == _inode(after)
+
+    def target(self, tid: int) -> Place | None:
+        """The program that the exec under way in ``tid`` will run: the last interpreter."""
+        _, touches = self._under_way.get(tid, (0, ()))
+        return next((place for use, place in reversed(touches) if use is Use.EXEC), None)
+
+    def is_script(self, tid: int) -> bool:
+        """Whether the exec under way in ``tid`` runs an interpreter in the program's place."""
+        _, touches = self._under_way.get(tid, (0, ()))
+        return is_script(touches)
+
+    def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
+        """The exec under way in ``tid`` is over: its touches belong to ``process``.
+
+        :param exe: what the kernel says it runs: an interpreter of binfmt_misc, for one.
+        """
+        self.record(tid, process, self.take(tid), exe)
+
+    def take(self, tid: int) -> Sequence[tuple[Use, Place]]:
+        """The exec under way in ``tid`` is over; what it touched is to be recorded."""
+        _, touches = self._under_way.pop(tid, (0, ()))
+        return touches
+
+    def record(
+        self, tid: int, process: int, touches: Sequence[tuple[Use, Place]], exe: bytes | None
+    ) -> None:
+        """Record what an exec touched as the touches of ``process``."""
+        if exe is not None and touches:
+            touches = self._with_exe(tid, touches, exe)
+        self._recorder.touched_again(process, touches)
+
+    def _with_exe(
+        self, tid: int, touches: Sequence[tuple[Use, Place]], exe: bytes
+    ) -> Sequence[tuple[Use, Place]]:
+        first = touches[0][1]
+        key = exe, first.path, _inode(first)
+        known = self._with_exes.get(key)
+        if known is None:
+            known = touches
+            if all(place.path != exe for _, place in touches):
+                known = (*touches, (Use.EXEC, self._places.look(tid, exe, follow=True)))
+            self._with_exes[key] = known
+        return known
+
+    def finish(self) -> None:
+        """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
+        for tid, (process, _) in [*self._under_way.items()]:
+            self.commit(tid, process)
+
+
+def is_script(touches: Sequence[tuple[Use, Place]]) -> bool:
+    """Whether an exec runs more than the file that it names, with arguments not the call's."""
+    return sum(use is Use.EXEC for use, _ in touches) > 1
+
+
+def _asks_for_privilege(view: View, program: bytes, status: os.stat_result) -> bool:
+    """Whether exec would give it privilege: setuid, setgid or capabilities (capabilities(7))."""
+    if status.st_mode & _SETUID_OR_SETGID:
+        return True
+    try:
+        return bool(view.attribute(program, "security.capability"))
+    except OSError:
+        return False
+
+
+def _inode(place: Place) -> _Inode | None:
+    status = place.status
+    return status and (status.st_dev, status.st_ino, status.st_ctime_ns)

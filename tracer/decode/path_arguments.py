@@ -1,0 +1,177 @@
+"""Which file a path argument names: the path made absolute in the image's root."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.kernel.memory import PATH_MAX, MemoryReader
+from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls.table import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_SYMLINK_FOLLOW,
+    AT_SYMLINK_NOFOLLOW,
+    Follow,
+    PathArgument,
+)
+from slimtrace.tracer.trace.trace import Place, State, Use
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.record.recorder import Recorder
+
+LOOKS = (Use.STAT, Use.READLINK)
+"""Uses that leave the file and its descriptors as they are."""
+
+_EMPTY_MEANS_FD = ("utimensat", "utimensat_time64", "futimesat")
+
+
+class Places:
+    """Reads paths from the caller and asks the kernel what they mean.
+
+    :ivar own_roots: True once any tracee changed what its paths mean; each is then asked.
+    :ivar serves_files: True once any tracee opened /dev/fuse. To look at a file that it serves
+        would wait for it, while it waits for us.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._view = recorder.view
+        self.memory = MemoryReader()
+        self.own_roots = False
+        self.serves_files = False
+
+    @property
+    def depend_on_the_caller(self) -> bool:
+        """Whether a path may mean another file for another caller, or be no file to look at."""
+        return self.own_roots or self.serves_files
+
+    def path(self, stop: Stop, argument: PathArgument) -> bytes | None:
+        """The absolute path of an argument, or None where the call names no file."""
+        if stop.path is not None and not self.own_roots:
+            return stop.path
+        if argument.path is None:
+            return procfs.base_directory(stop.tid, stop.fd(argument.dirfd or 0))
+        address = stop.args[argument.path]
+        if address == 0:
+            by_fd = stop.flags & AT_EMPTY_PATH or stop.call.name in _EMPTY_MEANS_FD
+            raw: bytes | None = b"" if by_fd else None
+        else:
+            raw = self.memory.string(stop.tid, address)
+        if raw is None:
+            return None
+        dirfd = AT_FDCWD if argument.dirfd is None else stop.fd(argument.dirfd)
+        if not raw:
+            return self._of_descriptor(stop, argument, dirfd)
+        return self.locate(stop.tid, dirfd, raw, follow=follows(argument, stop.flags))
+
+    @staticmethod
+    def _of_descriptor(stop: Stop, argument: PathArgument, dirfd: int) -> bytes | None:
+        """What an empty path means: the descriptor's own file, where the call allows that.
+
+        To look at an open file again names no file: it was recorded when it was opened, and one
+        that was inherited, a log on stdout, is nothing that the image needs.
+        """
+        if argument.use in LOOKS:
+            return None
+        allowed = stop.flags & AT_EMPTY_PATH or stop.call.name in _EMPTY_MEANS_FD
+        return procfs.base_directory(stop.tid, dirfd) if allowed else None
+
+    def locate(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
+        """``raw`` made absolute in the image's root; None where it starts from nowhere."""
+        if raw.startswith(b"/"):
+            base: bytes | None = b"/"
+        else:
+            base = procfs.base_directory(tid, dirfd)
+        if base is None:
+            if procfs.is_hidden(tid, dirfd, upwards=b".." in raw):
+                self._recorder.gap("unknown-directory", f"{os.fsdecode(raw)}: from where?")
+            return None
+        path = join(base, raw)
+        if len(path) >= PATH_MAX:
+            self._recorder.gap("unknown-directory", f"{os.fsdecode(path[:200])}…: too long to see")
+            return None
+        if self.serves_files and procfs.is_on_fuse(tid, path):
+            return path
+        if self.own_roots and self._view.has_own_root(tid):
+            return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
+        return path
+
+    def _in_own_root(self, tid: int, path: bytes, *, absolute: bool, follow: bool) -> bytes | None:
+        """The path in the image's root of what a thread with another root calls ``path``."""
+        root = b"/proc/%d/root" % tid
+        prefix = procfs.link(root) or b"/"
+        inside = path
+        if not absolute and prefix != b"/":
+            if not (path + b"/").startswith(prefix + b"/"):
+                return path  # from a directory that was open before: outside its root
+            inside = path[len(prefix) :] or b"/"
+        found = self.resolve_inside(root, inside, follow=follow)
+        if found is not None:
+            return path if prefix == b"/" and self._is_same(found, path) else found
+        with procfs.directory(root) as fd:
+            if fd is not None and _exists_in(fd, inside):
+                name = os.fsdecode(inside)
+                self._recorder.gap("foreign-root", f"{name} lies in another mount namespace")
+                return None
+        return join(prefix, inside.lstrip(b"/") or b".")
+
+    def look(self, tid: int, path: bytes, *, follow: bool) -> Place:
+        """What lies at a path now, as the tracee sees it."""
+        if self.serves_files and procfs.is_on_fuse(tid, path):
+            self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
+            return Place(path, State.MISSING, None)
+        view = self._view.own_view(tid, path)
+        if self.own_roots and view == path and self._view.has_own_mounts(tid):
+            return self._look_in(tid, path, follow=follow)
+        state, status = self._recorder.state(view, follow=follow)
+        return Place(path, state, status)
+
+    def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
+        """Where a path leads with a magic link's directory taken for ``/``; None for nowhere."""
+        return procfs.resolve_inside(root, path, self._view.stat, follow=follow)
+
+    def _is_same(self, one: bytes, other: bytes) -> bool:
+        try:
+            return os.path.samestat(self._view.stat(one), self._view.stat(other))
+        except OSError:
+            return False
+
+    def _look_in(self, tid: int, path: bytes, *, follow: bool) -> Place:
+        """What lies at a path in the mounts of a thread that has its own."""
+        with procfs.directory(b"/proc/%d/root" % tid) as root:
+            if root is None:
+                return Place(path, State.MISSING, None)
+            try:
+                fd = open_in_root(root, path, follow=follow)
+            except OSError:
+                return Place(path, State.MISSING, None)
+            try:
+                status = os.fstat(fd)
+            finally:
+                os.close(fd)
+        return Place(path, self._recorder.state_of(path, status), status)
+
+
+def follows(argument: PathArgument, flags: int) -> bool:
+    """Whether the call follows a symlink in the last component of this argument."""
+    match argument.follow:
+        case Follow.YES:
+            return True
+        case Follow.NO:
+            return False
+        case Follow.UNLESS_NOFOLLOW:
+            return not flags & AT_SYMLINK_NOFOLLOW
+        case Follow.IF_FOLLOW:
+            return bool(flags & AT_SYMLINK_FOLLOW)
+
+
+def _exists_in(root: int, path: bytes) -> bool:
+    try:
+        os.stat(path.lstrip(b"/") or b".", dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""What can be done to an app that is ready: a request, or a command outside or beside it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from slimtrace.tracer.console import say
+from slimtrace.tracer.drive.http import Address, address_of, get
+from slimtrace.tracer.drive.probes import in_words, reachable
+from slimtrace.tracer.drive.ready import Delay, Port, Ready, Socket, Url
+from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from slimtrace.tracer.drive.shell import Limits, Outside
+    from slimtrace.tracer.engines.app import App
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.result import Exited
+
+_POLL = 0.02
+_PATIENCE = 5.0
+"""Seconds for a service to answer that nothing has shown to be ready."""
+_LONGEST_ANSWER = 60.0
+_BAD_REQUEST = 400
+_SERVER_ERROR = 500
+_VARIABLES = ("SLIMTRACE_URL", "SLIMTRACE_HOST", "SLIMTRACE_PORT", "SLIMTRACE_SOCKET")
+
+
+class Outcome(NamedTuple):
+    """What a driver came to.
+
+    :ivar status: of HTTP, or an exit status (128+N for signal N).
+    :ivar failure: how it failed, or None.
+    """
+
+    status: int
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """All that drives one app.
+
+    :ivar port: asks for the first port on which the app was seen to listen, where it can be
+        reached.
+    """
+
+    app: App
+    view: View
+    ready: Ready | None
+    port: Callable[[], int | None]
+    outside: Outside
+
+    def request(self, path: str, limits: Limits) -> Outcome:
+        """GET a path of the app.
+
+        :raises DriverError: there was no answer.
+        """
+        status = self._status(path, limits)
+        if status >= _SERVER_ERROR:
+            return Outcome(status, f"was answered {status}")
+        if status >= _BAD_REQUEST:
+            say(f"GET {path}: {status}")
+        return Outcome(status)
+
+    def run_outside(self, command: str, limits: Limits) -> Outcome:
+        """Run one by the shell.
+
+        :raises DriverError: as of Outside.
+        """
+        return _outcome(self.outside.run(command, self._environment(), limits))
+
+    def run_inside(self, argv: Sequence[str], limits: Limits) -> Outcome:
+        """Run one beside the app in its image; its output goes to stderr too.
+
+        :raises DriverError: it cannot be run, or had to be ended; all ends with the app there.
+        """
+        command, inside = shlex.join(argv), self.app.inside
+        if inside is None:
+            raise DriverError(f"cannot drive the app: {command!r} has no image to run in")
+        until = time.monotonic() + limits.timeout
+        try:
+            pid = inside.start(argv)
+            while (ended := inside.ended(_POLL)) is None:
+                if (now := time.monotonic()) > min(until, limits.deadline):
+                    os.kill(pid, signal.SIGKILL)
+                    why = limits.why_after_deadline if now <= until else limits.why_after_timeout
+                    raise DriverError(f"cannot drive the app: {command!r} {why}")
+        except EOFError as error:
+            raise DriverError(
+                f"cannot drive the app: {command!r} still ran when the app ended"
+            ) from error
+        except (CannotExecuteError, CommandNotFoundError) as error:
+            raise DriverError(f"cannot drive the app: {error.message}") from error
+        return _outcome(ended)
+
+    def _status(self, path: str, limits: Limits) -> int:
+        cause: Exception
+        showed = not (self.ready is None or isinstance(self.ready, Delay))
+        patience = time.monotonic() + (0.0 if showed else _PATIENCE)
+        while True:
+            try:
+                return self._ask(path, limits.left(_LONGEST_ANSWER))
+            except (ConnectionRefusedError, LookupError) as error:
+                cause = error
+            except (OSError, ValueError) as error:
+                cause, patience = error, 0.0
+            if time.monotonic() > patience or self.app.ended.wait(_POLL):
+                what = (getattr(cause, "strerror", None) or str(cause.args[0])).lower()
+                raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
+
+    def _ask(self, path: str, seconds: float) -> int:
+        if isinstance(self.ready, Socket):
+            with reachable(self.ready.path, self.view.entry) as place:
+                return get(Address("localhost", 80, path=place), path, seconds)
+        address = self._address()
+        if address is None:
+            raise LookupError("it was not seen to listen on a port")
+        return get(address, path, seconds)
+
+    def _address(self) -> Address | None:
+        """Where the app showed that it is ready, else where it was first seen to listen."""
+        match self.ready:
+            case Url():
+                return address_of(self.ready.url)
+            case Port():
+                return Address(self.ready.host, self.ready.port)
+        port = self.port()
+        return None if port is None else Address("127.0.0.1", port)
+
+    def _environment(self) -> dict[str, str]:
+        """Ours, and where the app is; what is not known is not there."""
+        env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+        if isinstance(self.ready, Socket):
+            root = f"/proc/{self.app.pid}/root" if self.view.is_inside else ""
+            env["SLIMTRACE_SOCKET"] = root + self.ready.path
+        address = self._address()
+        if address is not None:
+            env["SLIMTRACE_URL"] = address.url
+            env["SLIMTRACE_HOST"] = address.host
+            env["SLIMTRACE_PORT"] = str(address.port)
+        return env
+
+
+def _outcome(ended: Exited) -> Outcome:
+    return Outcome(ended.status, f"failed: {in_words(ended)}" if ended.status else None)

@@ -1,0 +1,308 @@
+"""The app's stdout and stderr on their way to slimtrace's own, which they reach unchanged.
+
+A pipe stands in the place of each stream, and a pseudo-terminal in that of a terminal, so that
+the app buffers and colours as it would. Two streams that are one have one in their place too:
+what came first is passed on first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import struct
+import termios
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.console import verbosity, warn
+from slimtrace.tracer.engines.signals import ENDING
+from slimtrace.tracer.errors import SlimtraceError
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator, Mapping
+
+    from slimtrace.tracer.engines.app import App
+
+_MOST = 10
+_LONGEST = 1 << 14
+"""Bytes of a line that are looked at."""
+
+
+class Lines:
+    """Of several streams together, each fed by a thread of its own.
+
+    :ivar matched: set when a line, whole or not yet, matched the pattern.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | None = None) -> None:
+        self.matched = threading.Event()
+        self._pattern = pattern
+        self._lock = threading.Lock()
+        self._last: deque[tuple[int, bytes]] = deque(maxlen=_MOST)
+        self._begun: dict[int, bytes] = {}
+
+    def feed(self, stream: int, data: bytes) -> None:
+        """More of a stream."""
+        with self._lock:
+            *whole, begun = (self._begun.get(stream, b"") + data).split(b"\n")
+            self._begun[stream] = begun[-_LONGEST:]
+            self._last.extend((stream, line[-_LONGEST:]) for line in whole[-_MOST:])
+        if self._pattern is not None and not self.matched.is_set():
+            search = self._pattern.search
+            if any(search(_text(line)) for line in (*whole, begun[-_LONGEST:])):
+                self.matched.set()
+
+    def last(self, hidden: set[int]) -> tuple[str, ...]:
+        """The last lines, oldest first, without those of the streams that are ``hidden``."""
+        with self._lock:
+            lines = [*self._last, *self._begun.items()]
+        said = [_text(line) for stream, line in lines if stream not in hidden]
+        return tuple(line for line in said if line.strip())[-_MOST:]
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\r").decode(errors="replace")
+
+
+_JOIN_SECONDS = 2.0
+"""Seconds for what was written to come by once nobody can write any more."""
+
+
+class Printed:
+    """The app's streams: nothing to read, and a pipe for both of the others.
+
+    :ivar places: the app's descriptors to what is to be put there.
+    :ivar lines: what came by.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | None) -> None:
+        self.lines = Lines(pattern)
+        self._source, self._end = os.pipe()
+        # Not /dev/null: the app's streams are given to its user.
+        self._nothing = os.memfd_create("stdin")
+        self.places: Mapping[int, int] = {0: self._nothing, 1: self._end, 2: self._end}
+        self._thread = threading.Thread(target=self._read, name="printed", daemon=True)
+
+    def start(self) -> None:
+        """The app has its ends."""
+        self._close_ends()
+        self._thread.start()
+
+    def finish(self) -> tuple[str, ...]:
+        """All its processes have ended: the last lines."""
+        self._thread.join(_JOIN_SECONDS)
+        return self.lines.last(set())
+
+    def close(self) -> None:
+        """Where it never was started."""
+        if self._close_ends():
+            os.close(self._source)
+
+    def _close_ends(self) -> bool:
+        if self._end < 0:
+            return False
+        os.close(self._end)
+        os.close(self._nothing)
+        self._end = -1
+        return True
+
+    def _read(self) -> None:
+        with open(self._source, "rb", buffering=0) as file:
+            while data := file.read(_CHUNK):
+                self.lines.feed(1, data)
+                if verbosity.verbose:
+                    os.write(2, data)
+
+
+_STANDARD = (1, 2)
+_CHUNK = 1 << 16
+_MOMENT = 0.05
+_SIZE = struct.calcsize("4H")  # struct winsize (ioctl_tty(2))
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One of the app's streams, or both where they are one.
+
+    :ivar number: the descriptor of ours to which it leads.
+    :ivar source: where what the app writes is read, which never blocks.
+    :ivar end: the app's end.
+    """
+
+    number: int
+    source: int
+    end: int
+    is_terminal: bool
+    thread: threading.Thread | None = field(default=None, repr=False)
+
+
+class Streams:
+    """Those of the app that are taken.
+
+    :ivar places: the app's descriptors to what is to be put there.
+    :ivar lines: what came by.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | None) -> None:
+        """Take the streams that are no terminals; with a pattern to be looked for, these too.
+
+        :raises SlimtraceError: there is none that the pattern could be looked for in.
+        """
+        self.lines = Lines(pattern)
+        self.places: Mapping[int, int] = {}
+        self._streams: list[_Stream] = []
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._is_over = False
+        try:
+            self.places = self._take(terminals=pattern is not None)
+        except OSError as error:
+            self.close()
+            raise SlimtraceError(f"cannot read what the app prints: {error.strerror}") from error
+        if pattern is not None and not self.places:
+            self.close()
+            raise SlimtraceError("cannot wait for a line of the app: its output is closed")
+
+    def _take(self, *, terminals: bool) -> dict[int, int]:
+        places: dict[int, int] = {}
+        known: dict[tuple[int, int], int] = {}
+        for number in _STANDARD:
+            try:
+                status, flags = os.fstat(number), fcntl.fcntl(number, fcntl.F_GETFL)
+                is_ours = bool(fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+            except OSError:  # closed: so it is for the app
+                continue
+            if is_ours:  # it was closed, and something that we opened came to lie there
+                continue
+            is_terminal = os.isatty(number)
+            if flags & os.O_ACCMODE == os.O_RDONLY or (is_terminal and not terminals):
+                continue
+            same = status.st_dev, status.st_ino
+            if same not in known:
+                source, end = _terminal(number) if is_terminal else os.pipe()
+                os.set_blocking(source, False)
+                known[same] = end
+                self._streams.append(_Stream(number, source, end, is_terminal))
+            places[number] = known[same]
+        return places
+
+    def start(self, app: App) -> None:
+        """Pass on what the app writes from now on; it has its ends already."""
+        for stream in self._streams:
+            if not stream.is_terminal:  # else reading it would fail once the app closed its own
+                os.close(stream.end)
+                stream.end = -1
+            stream.thread = threading.Thread(
+                target=self._relay, args=(stream,), name="output", daemon=True
+            )
+            stream.thread.start()
+        if any(stream.is_terminal for stream in self._streams):
+            app.do_now_and_then(lambda: self._follow_size(app))
+
+    def settle(self, seconds: float) -> None:
+        """All processes of the app have ended: wait until what they wrote is passed on."""
+        self._end()
+        for thread in self._threads():
+            thread.join(seconds)
+
+    def finish(self) -> None:
+        """As settle, as long as who reads takes, or until an interrupt; those must be blocked."""
+        self._end()
+        for thread in self._threads():
+            while thread.is_alive() and signal.sigtimedwait(ENDING, 0) is None:
+                thread.join(_MOMENT)
+        self.close()
+
+    def last_lines(self) -> tuple[str, ...]:
+        """The app's last lines, but what stands on the terminal already on which we say them."""
+        if not os.isatty(2):
+            return self.lines.last(set())
+        return self.lines.last({s.number for s in self._streams if os.isatty(s.number)})
+
+    def close(self) -> None:
+        """Of what nobody uses any more."""
+        for stream in self._streams:
+            if stream.end >= 0:
+                os.close(stream.end)
+                stream.end = -1
+            if stream.thread is None:
+                os.close(stream.source)
+        if self._wake >= 0 and not any(thread.is_alive() for thread in self._threads()):
+            os.close(self._wake)
+            self._wake = -1
+        self._streams = []
+
+    def _threads(self) -> Iterator[threading.Thread]:
+        return (stream.thread for stream in self._streams if stream.thread is not None)
+
+    def _end(self) -> None:
+        """Who else has a stream open may keep it: its end is not waited for."""
+        self._is_over = True
+        os.eventfd_write(self._wake, 1)
+
+    def _relay(self, stream: _Stream) -> None:
+        """Until nobody writes or reads; closing the source tells the app of the latter."""
+        waiting = select.poll()
+        waiting.register(stream.source, select.POLLIN)
+        waiting.register(self._wake, select.POLLIN)
+        try:
+            while True:
+                is_over = self._is_over
+                try:
+                    data = os.read(stream.source, _CHUNK)
+                except BlockingIOError:
+                    if is_over:
+                        return
+                    waiting.poll()
+                    continue
+                if not data:
+                    return
+                self.lines.feed(stream.number, data)
+                _write(stream.number, data)
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            warn(f"the app's output is cut off: {error.strerror}")
+        finally:
+            os.close(stream.source)
+
+    def _follow_size(self, app: App) -> None:
+        """A terminal's size is that of ours, of which the app is told as of its own."""
+        for stream in self._streams:
+            if stream.is_terminal and stream.end >= 0:
+                with suppress(OSError):
+                    ours, its = _size(stream.number), _size(stream.end)
+                    if ours != its:
+                        fcntl.ioctl(stream.end, termios.TIOCSWINSZ, ours)
+                        app.send(signal.SIGWINCH)
+
+
+def _write(number: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(number, left) :]
+        except BlockingIOError:  # whoever shares it made it so
+            waiting = select.poll()
+            waiting.register(number, select.POLLOUT)
+            waiting.poll()
+
+
+def _terminal(number: int) -> tuple[int, int]:
+    """A pseudo-terminal set as ours, but that ours alone makes changes to what is written."""
+    master, slave = os.openpty()
+    attributes = termios.tcgetattr(number)
+    attributes[1] &= ~termios.OPOST  # termios(3), c_oflag
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, _size(number))
+    return master, slave
+
+
+def _size(terminal: int) -> bytes:
+    return fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(_SIZE))

@@ -1,0 +1,186 @@
+"""Looks whether what is to show that an app is ready shows it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, assert_never
+
+from slimtrace.tracer.drive.ready import Delay, File, Line, Port, Ready, Socket, Url
+from slimtrace.tracer.errors import DriverError, SlimtraceError
+from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.paths import is_below
+from slimtrace.tracer.process.root_view import HERE
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.drive.app_output import Streams
+    from slimtrace.tracer.engines.app import App
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.result import Exited
+
+_POLL = 0.02
+_MOMENT = 1.0
+"""Seconds for what the app wrote at its end to come by."""
+
+
+def wait_until_ready(ready: Ready, limit: float, app: App, view: View, streams: Streams) -> float:
+    """Wait; the seconds that it took.
+
+    :param limit: in seconds; a delay has none.
+    :raises DriverError: it took longer, or the app ended.
+    """
+    began = time.monotonic()
+    if isinstance(ready, Delay):
+        sleep_until(began + ready.seconds, app)
+    while not isinstance(ready, Delay) and not app.ended.is_set():
+        if isinstance(ready, Line):
+            is_ready, why = streams.lines.matched.is_set(), None
+        else:
+            why = why_not(ready, view.entry)
+            is_ready = why is None
+        if is_ready:
+            break
+        if time.monotonic() > began + limit:
+            raise DriverError(
+                f"cannot drive the app: {_what_was_not(ready)} in {limit:g} s"
+                f"{f' ({why})' if why else ''}",
+                "give it longer with --ready-timeout, or see what it printed",
+                streams.last_lines(),
+            )
+        app.ended.wait(_POLL)
+    if app.ended.is_set():
+        streams.settle(_MOMENT)
+        if not streams.lines.matched.is_set():
+            _fail_early(app.exit, streams)
+    return time.monotonic() - began
+
+
+def sleep_until(deadline: float, app: App) -> None:
+    """Until then, by time.monotonic(), or the app's end."""
+    while (left := deadline - time.monotonic()) > 0:
+        if app.ended.wait(min(left, 1.0)):
+            return
+
+
+def _what_was_not(ready: Ready) -> str:
+    match ready:
+        case Line():
+            return f"it printed no line that matches {ready.pattern.pattern!r}"
+        case File():
+            return f"{ready} did not appear"
+    return f"{ready} did not answer"
+
+
+def _fail_early(last: Exited | None, streams: Streams) -> NoReturn:
+    how = f": {in_words(last)}" if last else ""
+    raise DriverError(
+        f"cannot drive the app: it ended before it was ready{how}", None, streams.last_lines()
+    )
+
+
+def in_words(last: Exited) -> str:
+    """How a process ended, for people."""
+    if last.signal is None:
+        return f"exit status {last.status}"
+    return signal.strsignal(last.signal) or f"signal {last.signal}"
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slimtrace.tracer.sandbox.sandbox_config import Stage
+
+    Entry = Callable[[bytes], int]
+    """Opens an O_PATH descriptor of what lies at the app's path; raises OSError."""
+
+_ATTEMPT = 2.0
+"""Seconds for one answer."""
+Polled = Port | Url | Socket | File
+
+
+def why_not(ready: Polled, entry: Entry) -> str | None:
+    """Why it does not show that the app is ready; None where it does."""
+    try:
+        match ready:
+            case Port():
+                socket.create_connection((ready.host, ready.port), _ATTEMPT).close()
+            case Url():
+                return _why_no_status(ready)
+            case Socket():
+                with reachable(ready.path, entry) as path:
+                    _connect(path)
+            case File():
+                os.close(entry(os.fsencode(ready.path)))
+            case _:
+                assert_never(ready)
+    except (OSError, ValueError) as error:
+        return (getattr(error, "strerror", None) or str(error)).lower()
+    return None
+
+
+def _why_no_status(ready: Url) -> str | None:
+    from slimtrace.tracer.drive.http import address_of, get, target_of  # noqa: PLC0415 -- slow to import
+
+    status = get(address_of(ready.url), target_of(ready.url), _ATTEMPT)
+    return None if ready.accepts(status) else f"its last answer was {status}"
+
+
+@contextmanager
+def reachable(path: str, entry: Entry) -> Iterator[str]:
+    """A path by which the tracer reaches a socket in the app's root, however long the app's is."""
+    fd = entry(os.fsencode(path))
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def _connect(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_ATTEMPT)
+        try:
+            probe.connect(path)
+        except OSError as error:
+            if error.errno != errno.EPROTOTYPE:  # it is there, for datagrams (unix(7))
+                raise
+
+
+def check_not_ready(ready: Ready, stage: Stage | None) -> None:
+    """See that nothing shows that the app is ready before it was started.
+
+    :param stage: the image that it will run in.
+    :raises SlimtraceError: something does.
+    """
+    if isinstance(ready, Delay | Line):
+        return
+    if why_not(ready, HERE.entry if stage is None else _entry_in(stage)) is not None:
+        return
+    what, hint = "answers", "end what answers there, or let the app use another port"
+    if isinstance(ready, File):
+        what, hint = "exists", "delete it, or name a file that the app makes"
+    elif isinstance(ready, Socket):
+        hint = "end what answers there, or let the app use another socket"
+    raise SlimtraceError(
+        f"cannot wait for the app: {ready} {what} already, before it was started", hint
+    )
+
+
+def _entry_in(stage: Stage) -> Entry:
+    """Opens what lies at a path of an image that is yet to be entered, or in a volume."""
+
+    def entry(path: bytes) -> int:
+        for volume in stage.volumes:
+            target = os.fsencode(volume.target)
+            if path == target or is_below(path, {target}):
+                return HERE.entry(os.fsencode(volume.source) + path[len(target) :])
+        root = os.open(stage.tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return open_in_root(root, path, follow=True)
+        finally:
+            os.close(root)
+
+    return entry

@@ -1,0 +1,1 @@
+"""Starts the app: on the host, or in the sandbox of an image."""

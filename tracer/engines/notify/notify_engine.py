@@ -1,0 +1,78 @@
+"""The engine ``notify``: calls with a path wait for a seccomp notification's answer, no others.
+
+The app is not ptraced, so its births, deaths, signals and job control are as untraced, and a
+debugger may trace it. Only a process that a signal could hurt while it waits for an answer is
+seized besides (restart).
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.decode.decoder import Decoder
+from slimtrace.tracer.engines.app import App
+from slimtrace.tracer.engines.notify.notify_loop import Notifications
+from slimtrace.tracer.engines.notify.pidfds import TELLS_EXITS
+from slimtrace.tracer.engines.notify.process_tree import Lives
+from slimtrace.tracer.engines.notify.restart import AVAILABLE, Restarts
+from slimtrace.tracer.errors import CannotTraceError
+from slimtrace.tracer.kernel import bpf
+from slimtrace.tracer.kernel.seccomp import Listener
+from slimtrace.tracer.platform import kernel_version
+from slimtrace.tracer.syscalls import abi
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.engines.launch.launcher import Launches
+    from slimtrace.tracer.record.recorder import Recorder
+
+
+class NotifyEngine:
+    """One run by notifications. See :class:`slimtrace.tracer.engines.engine.Engine`."""
+
+    name = "notify"
+
+    def __init__(self, launch: Launches) -> None:
+        """Launch the app, which waits to be let go.
+
+        :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
+        """
+        # Where the kernel tells later how a process ended, its exit need not be stopped.
+        exits = kernel_version() < TELLS_EXITS
+        machine = platform.machine()
+        self._calls = abi.stopped_calls(machine, handlers=AVAILABLE, reapers=True, exits=exits)
+        self._launch = launch
+        code = bpf.program(abi.verdicts(self._calls))
+        self._guard, listener = launch.under_guard(code)
+        self._listener = Listener.open(listener)
+        try:
+            launch.check_memory()
+        except CannotTraceError:
+            self._listener.close()
+            self._guard.join()
+            raise
+        self.app = App(launch.app, self._guard, launch.inside)
+        self.view = launch.view
+        self.stops = 0
+
+    def run(self, recorder: Recorder) -> None:
+        """Let the app go and record what it does, to the end of its last process."""
+        decoder = Decoder(recorder)
+        lives = Lives(recorder, decoder.execs, self._guard, self._launch)
+        restarts = Restarts(self._calls, decoder)
+        loop = Notifications(self._listener, decoder, lives, self._calls, restarts)
+        self.app.do_now_and_then(lives.settle_waiting)
+        with self.app.running():
+            self._launch.go()
+            loop.loop(self._guard.watch.fileno())
+        self.stops = loop.stops
+        self._guard.join()
+        if self.app.exit is None:
+            raise ChildProcessError(
+                "the app's guard was killed, and how the app ended is not known"
+            )
+        restarts.stop()
+        lives.finish()
+        self._launch.check_executed()
+        decoder.execs.finish()
+        recorder.flush()

@@ -1,0 +1,252 @@
+"""Answers seccomp notifications: the hot loop of the ``notify`` engine (seccomp_unotify(2)).
+
+Each stop costs three calls of the kernel: receive, read the path, answer. A call whose process
+image, number, base directory, path and telling flags were seen before costs one set look-up
+more; one that another process image made is recorded again without a look at the file; only
+new ones go to the decoder. The set holds hashes of 61 bits: a million calls collide with a
+chance of one in four million, and save 300 bytes each.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.decode.call import ONCE, Stop
+from slimtrace.tracer.decode.call_cache import Meanings, Plan, path_of, plan_of
+from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
+from slimtrace.tracer.platform import kernel_version
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls.table import AT_FDCWD, Meaning
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.decode.call_cache import Key
+    from slimtrace.tracer.decode.decoder import Decoder
+    from slimtrace.tracer.engines.notify.process_tree import Lives
+    from slimtrace.tracer.engines.notify.restart import Restarts
+    from slimtrace.tracer.kernel.seccomp import Listener
+    from slimtrace.tracer.syscalls.abi import Call
+
+_HEARS_OF_THE_END = (6, 11)
+"""Linux: since then a receive that waits hears that no task uses the filter any more."""
+_INSTRUCTION, _ARGUMENTS = 3, 4  # places among the request's words: of the first argument
+
+
+class Notifications:
+    """The loop that runs until no task uses the filter any more.
+
+    :ivar stops: calls answered so far.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        decoder: Decoder,
+        lives: Lives,
+        calls: dict[int, Call],
+        restarts: Restarts,
+    ) -> None:
+        self._listener = listener
+        self._decoder = decoder
+        self._lives = lives
+        self._restarts = restarts
+        self._meanings = Meanings(decoder, calls)
+        self._memories = MemoryFiles()
+        self._quick = {
+            key: _in_words(plan) for key, call in calls.items() if (plan := plan_of(call))
+        }
+        self.stops = 0
+
+    def loop(self, guard: int) -> None:  # noqa: C901, PLR0912, PLR0915 -- the hot loop: a call here costs a tenth
+        """Answer until the last task that carries the filter is gone.
+
+        :param guard: a descriptor that hangs up when the guard sees no process any more.
+        """
+        listener, decoder, memory = self._listener, self._decoder, self._decoder.places.memory
+        recorder = decoder.recorder
+        words, ints, answer = listener.words, listener.ints, listener.answer
+        receive, proceed = listener.receive, listener.proceed
+        window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
+        local, local_count, remote, remote_count, zero = vectors
+        files, met, pread = self._memories.files, self._memories.met, os.pread
+        images, quick, seen = self._lives.images, self._quick, set[int]()
+        missed = set[int]()  # absent each time so far
+        request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
+        base_directory, slow = procfs.base_directory, self._slow
+        wait = select.poll()
+        wait.register(listener.fd, select.POLLIN)
+        polls = kernel_version() < _HEARS_OF_THE_END
+        if polls:
+            wait.register(guard, 0)
+        stops = mark = 0
+        later, flush = recorder.later, recorder.flush
+        known, touched_again = self._meanings.known, recorder.touched_again
+        while True:
+            if later:
+                flush()
+            if polls and any(event & select.POLLHUP for _, event in wait.poll()):
+                break
+            request[:] = blank
+            try:
+                receive()
+            except OSError as error:
+                if _is_over(error, wait):
+                    break
+                continue
+            stops += 1
+            tid = ints[2]
+            key: Key | None = None
+            plan = quick.get(words[2])
+            if plan is not None:
+                where, dirfd, flags, telling, looks = plan
+                address = words[where]
+                count, file = 0, files.get(tid)
+                if file is not None:
+                    try:
+                        data = pread(file, WINDOW, address)
+                    except (OSError, OverflowError):
+                        data = b""
+                    raw, count = data.split(b"\0", 1)[0], len(data)
+                if count == 0:
+                    room = 4096 - (address & 4095)
+                    window[0] = address
+                    window[1] = room if room < WINDOW else WINDOW  # noqa: FURB136 -- a call less
+                    count = read(tid, local, local_count, remote, remote_count, zero)
+                    raw = buffer.value
+                    if file is None:
+                        met(tid)
+                    else:
+                        self._memories.forget()
+                if looks and not raw and count > 0:  # fstat: see Places
+                    mark = words[2]
+                    if mark in seen:
+                        answer[0] = words[0]
+                        try:
+                            proceed()
+                        except OSError:  # the caller was killed
+                            continue
+                        continue
+                    seen.add(mark)
+                if len(raw) < count:
+                    if raw[:1] == b"/":
+                        base: bytes | None = b""
+                    elif dirfd:
+                        start = words[dirfd] & 0xFFFFFFFF
+                        base = base_directory(tid, start - (start >> 31 << 32))
+                    else:
+                        base = base_directory(tid, AT_FDCWD)
+                    key = (words[2], base, raw, words[flags] & telling)
+                    image = images.get(tid)
+                    mark = hash((image, key))
+                    if mark in seen:
+                        answer[0] = words[0]
+                        try:
+                            proceed()
+                        except OSError:  # the caller was killed
+                            continue
+                        continue
+                    if file is not None:
+                        # It shows also what the thread may not read, and may be another's by now.
+                        window[0], window[1] = address, len(raw) + 1
+                        count = read(tid, local, local_count, remote, remote_count, zero)
+                        if count <= len(raw) or buffer.value != raw:
+                            self._memories.drop(tid)
+                            key = None
+                    if key and image is not None and (outcome := known(key)) is not None:
+                        answer[0] = words[0]
+                        try:
+                            proceed()
+                        except OSError:  # the caller was killed
+                            continue
+                        if outcome.absent is None:
+                            seen.add(mark)
+                        elif mark in missed:
+                            continue
+                        else:
+                            missed.add(mark)
+                        touched_again(image, outcome.touches or ())
+                        continue
+            if slow(tid, key):
+                image = images.get(tid)  # known only now, or not while another thread execs
+                if key is not None and image is not None:
+                    seen.add(hash((image, key)))
+            elif decoder.unsettled():
+                seen.clear()
+                missed.clear()
+                self._meanings.forget()
+        self._memories.forget()
+        recorder.flush()
+        self.stops = stops
+
+    def _slow(self, tid: int, key: Key | None) -> bool:
+        """Decode and answer; True when the same call of this process image says nothing new."""
+        listener = self._listener
+        words = listener.words
+        call = self._meanings.calls.get(words[2])
+        lives = self._lives
+        if tid == lives.first:
+            self._proceed()
+            return False
+        process = lives.image_of(tid)
+        if call is None or (process is None and call.signature.meaning is not Meaning.EXEC):
+            is_app = process is None and call is not None and lives.is_unborn(tid)
+            if not is_app and listener.alive():
+                what = f"call {words[2] & 0xFFFFFFFF}" if call is None else call.name
+                self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
+            self._proceed()
+            return False
+        arguments = words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
+        stop = Stop(tid, process or 0, call, arguments, path_of(key))
+        match call.signature.meaning:
+            case Meaning.EXIT:
+                self._decoder.recorder.syscall(call.name)
+                whole = call.name == "exit_group"
+                lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
+                self._memories.drop(tid)
+                outcome = ONCE
+            case Meaning.REAPER:
+                lives.reapers = True
+                outcome = ONCE
+            case Meaning.HANDLER:
+                self._restarts.installing(stop)
+                outcome = ONCE
+            case _:
+                outcome = self._meanings.decode(stop, key)
+        if call.signature.meaning is Meaning.EXEC:
+            self._memories.drop(tid)
+            if tid in self._decoder.execs:
+                lives.executing(stop, process, words[_INSTRUCTION])
+                self._memories.forget()
+        if outcome.refuse is not None:
+            listener.refuse(outcome.refuse)
+        else:
+            self._proceed()
+        return outcome.touches is not None and outcome.absent is None
+
+    def _proceed(self) -> None:
+        self._listener.answer[0] = self._listener.words[0]
+        with suppress(OSError):  # the caller was killed
+            self._listener.proceed()
+
+
+def _is_over(error: OSError, wait: select.poll) -> bool:
+    """After a failed receive: whether nobody is left, or a caller was killed meanwhile."""
+    if error.errno in (errno.EINTR, errno.ENOENT):
+        events = wait.poll(0)
+        return bool(events) and bool(events[0][1] & select.POLLHUP)
+    if error.errno == errno.ENOTCONN:
+        return True
+    raise error
+
+
+def _in_words(plan: Plan) -> tuple[int, int, int, int, bool]:
+    """Where path, dirfd and flags are among the request's words; telling bits; only looks.
+
+    A dirfd of 0 means the cwd: word 0 is the request's id and never a dirfd.
+    """
+    dirfd = 0 if plan.dirfd is None else _ARGUMENTS + plan.dirfd
+    flags = 0 if plan.flags is None else _ARGUMENTS + plan.flags
+    return _ARGUMENTS + plan.path, dirfd, flags, plan.telling, plan.looks

@@ -1,0 +1,198 @@
+"""Makes calls again that a signal ended only because they waited for our answer.
+
+A file call on a regular file is never interrupted (signal(7)), but one that still waits to be
+received by us is: a handler without SA_RESTART would see EINTR, which the program never saw
+before. (Once received, only a deadly signal ends the wait: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV.)
+A process that installs such a handler, for a signal that may come at any time, is seized, so that
+each signal is looked at before it is delivered; its next exec, which resets handlers, ends that.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.decode.call import descriptor
+from slimtrace.tracer.engines.ptrace.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.result import Exited
+from slimtrace.tracer.syscalls.abi import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
+from slimtrace.tracer.syscalls.table import AT_FDCWD, Meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.decoder import Decoder
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.syscalls.abi import Call
+
+__all__ = ["AVAILABLE", "WAKE", "Restarts"]
+
+WAKE = signal.SIGRTMIN
+"""Sent to the thread that hears of signals; it and SIGCHLD are blocked in all threads."""
+_SA_RESTART = 0x10000000
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
+_SENT_BY_PEOPLE = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGWINCH),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT),
+)
+"""Once in a run, most of them at its end: that one meets a call in the microseconds before we
+receive it is no reason to slow down every program that handles them, as nearly all do."""
+_RARE = frozenset(_FAULTS + _SENT_BY_PEOPLE)
+
+_OPENS = (Meaning.OPEN, Meaning.OPENAT2)
+_MAY_WAIT = frozenset(
+    """
+    connect socketcall io_getevents io_pgetevents io_pgetevents_time64 ipc keyctl mount msgrcv
+    msgsnd mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 quotactl
+    request_key sync syncfs umount umount2 userfaultfd
+    """.split()  # noqa: SIM905 -- as in classes
+)
+"""Stopped calls that a signal interrupts of right, beside the opens of fifos and devices."""
+
+
+class Restarts:
+    """Seizes the processes that need it, in a thread of its own, once there is one."""
+
+    def __init__(self, calls: Mapping[int, Call], decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._interrupted = _InterruptedCalls(calls, decoder.recorder.view)
+        self._memory = MemoryReader()
+        self._asked: queue.SimpleQueue[tuple[int, threading.Event]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._over = False
+
+    def installing(self, stop: Stop) -> None:
+        """A thread is about to install a handler (rt_sigaction(2)). Returns when it is seized."""
+        size = stop.call.wide
+        handler = self._memory.number(stop.tid, stop.args[1], size)
+        flags = self._memory.number(stop.tid, stop.args[1] + size, size)
+        if handler in (None, int(signal.SIG_DFL), int(signal.SIG_IGN)) or flags is None:
+            return
+        if not flags & _SA_RESTART and stop.args[0] not in _RARE:
+            self._seize(procfs.owner(stop.tid) or stop.tid)
+
+    def _seize(self, process: int) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="restarts", daemon=True)
+            self._thread.start()
+            self._decoder.ptraces = True
+        done = threading.Event()
+        self._asked.put((process, done))
+        self._wake()
+        done.wait()
+
+    def stop(self) -> None:
+        """Nothing is left to be looked at."""
+        self._over = True
+        if self._thread is not None:
+            self._wake()
+            self._thread.join()
+
+    def _wake(self) -> None:
+        if self._thread is not None and self._thread.ident is not None:
+            signal.pthread_kill(self._thread.ident, WAKE)
+
+    def _loop(self) -> None:
+        while not self._over:
+            signal.sigwait({signal.SIGCHLD, WAKE})
+            while not self._asked.empty():
+                process, done = self._asked.get()
+                _seize_threads(process)
+                done.set()
+            self._handle_all()
+
+    def _handle_all(self) -> None:
+        try:
+            while (found := os.waitpid(-1, ptrace.WAIT_OURS | os.WNOHANG))[0]:
+                self._handle(*found)
+        except ChildProcessError:
+            return
+
+    def _handle(self, tid: int, status: int) -> None:
+        match decode_status(status):
+            case Exited():
+                pass
+            case SignalDelivery(number):
+                self._interrupted.before_delivery(tid)
+                ptrace.resume(tid, number)
+            case Event.GROUP_STOP:
+                ptrace.listen(tid)
+            case Event.EXEC:
+                ptrace.detach(tid)
+            case _:
+                ptrace.resume(tid)
+
+
+def _seize_threads(process: int) -> None:
+    """Seize every thread; who is traced already, by the app or by us, stays as it is."""
+    for thread in procfs.threads(process):
+        try:
+            ptrace.seize(thread, ptrace.FOLLOW)
+        except OSError:
+            continue
+
+
+class _InterruptedCalls:
+    """Looks at each signal before it is delivered."""
+
+    def __init__(self, calls: Mapping[int, Call], view: View) -> None:
+        self._calls = calls
+        self._view = view
+        self._registers = Registers()
+        self._memory = MemoryReader()
+
+    def before_delivery(self, tid: int) -> None:
+        """Have a file call made again that only we made wait."""
+        if not AVAILABLE:
+            return
+        interrupted = self._registers.interrupted(tid)
+        if interrupted is None:
+            return
+        arch = AUDIT_ARCH_I386 if interrupted.is_32_bit else AUDIT_ARCH_X86_64
+        call = self._calls.get(arch << 32 | interrupted.number)
+        if call is None:
+            return
+        if call.signature.meaning in _OPENS:
+            again = self._opens_at_once(tid, call, interrupted)
+        elif call.name == "connect":
+            again = _never_blocks(tid, interrupted.arguments[0])
+        else:
+            again = call.name not in _MAY_WAIT
+        if again:
+            self._registers.make_again(tid)
+
+    def _opens_at_once(self, tid: int, call: Call, interrupted: InterruptedCall) -> bool:
+        """Whether an open never waits: of a fifo or a terminal it may, and is interrupted."""
+        argument = call.signature.paths[0]
+        if argument.path is None:
+            return False
+        raw = self._memory.string(tid, interrupted.arguments[argument.path])
+        if not raw:
+            return True
+        dirfd = AT_FDCWD
+        if argument.dirfd is not None:
+            dirfd = descriptor(interrupted.arguments[argument.dirfd])
+        base = b"/" if raw.startswith(b"/") else procfs.base_directory(tid, dirfd)
+        if base is None:
+            return True
+        try:
+            mode = self._view.stat(self._view.own_view(tid, join(base, raw))).st_mode
+        except OSError:
+            return True
+        return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _never_blocks(tid: int, fd: int) -> bool:
+    """Whether a descriptor is O_NONBLOCK (proc(5), fdinfo)."""
+    flags = procfs.open_flags(tid, descriptor(fd))
+    return flags is not None and bool(flags & os.O_NONBLOCK)

@@ -1,0 +1,1 @@
+"""The engines ``ptrace`` and ``attach``."""

@@ -1,0 +1,169 @@
+"""The engine of ``attach``: seizes processes that run already, and lets them go unharmed.
+
+Their filters cannot be changed from outside, so every call is stopped (PTRACE_SYSCALL). A thread
+that waits in a call is interrupted once to be seized and once to be let go; the kernel makes the
+call again, as after a stop and SIGCONT.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.console import say
+from slimtrace.tracer.decode.decoder import Decoder, Listeners
+from slimtrace.tracer.engines.ptrace.open_files import held_files
+from slimtrace.tracer.engines.ptrace.ptrace_engine import CallStops
+from slimtrace.tracer.engines.ptrace.ptrace_loop import Lifecycle
+from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.syscalls import abi
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.record.recorder import Recorder
+
+_OPTIONS = ptrace.FOLLOW | ptrace.CALLS
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+"""Any of these means: let them go."""
+
+
+class Attachment:
+    """A process, its threads and all its descendants, seized and not yet stopped.
+
+    :ivar processes: those that were there, each after its parent.
+    :ivar stops: calls seen.
+    """
+
+    name = "ptrace-syscall"
+
+    def __init__(self, pid: int) -> None:
+        """Seize them.
+
+        :raises CannotTraceError: it is forbidden.
+        :raises SlimtraceError: there is no such process, or it is traced already.
+        """
+        self.pid = pid
+        self.stops = 0
+        self.processes: list[int] = []
+        self._threads: dict[int, list[int]] = {}
+        self._lifecycle = Lifecycle(every_call=True)
+        self._seize(pid)
+        while any(self._seize(below) for below in _below(pid) if below not in self._threads):
+            continue
+
+    def command_line(self) -> tuple[str, ...]:
+        """What the first process runs, told by a thread that lives: its leader may have ended."""
+        thread = self._threads[self.pid][0]
+        return procfs.command_line(thread) or (procfs.program(thread),)
+
+    def _seize(self, process: int) -> bool:
+        """Seize the threads of a process; False when it is gone."""
+        threads: list[int] = []
+        tried = set[int]()
+        while new := [tid for tid in procfs.threads(process) if tid not in tried]:
+            for tid in new:
+                try:
+                    ptrace.seize(tid, _OPTIONS)
+                    threads.append(tid)
+                except ProcessLookupError:
+                    continue
+                except OSError as error:
+                    if procfs.has_ended(tid):  # not waited for yet, or its other threads live on
+                        continue
+                    if procfs.tracer_of(tid) != os.getpid():
+                        self._give_up()
+                        raise _refused(process, tid, error) from error
+                    threads.append(tid)  # a seized one's child
+            tried.update(new)
+        if not threads and process == self.pid:
+            raise SlimtraceError(f"cannot attach to {process}: there is no such process")
+        if threads:
+            self._threads[process] = threads
+            self.processes.append(process)
+        return bool(threads)
+
+    def _give_up(self) -> None:
+        for threads in self._threads.values():
+            for tid in threads:
+                self._lifecycle.join(tid, 0, owner=False)
+        self._let_go()
+
+    def run(self, recorder: Recorder, stop_after: float | None) -> None:
+        """Record what they hold and do, until they end or are let go: see ENDING.
+
+        :param stop_after: seconds after which they are let go in any case.
+        """
+        decoder = Decoder(recorder, ptraces=True, listeners=Listeners.FINE)
+        calls = CallStops(
+            decoder, self._lifecycle, abi.stopped_calls(platform.machine()), count=False
+        )
+        self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
+        images: dict[int, int] = {}
+        for process in self.processes:
+            parent = procfs.parent(process)
+            lives = self._threads[process][0]  # the leader, or what outlived it
+            exe = procfs.program(lives)
+            image = recorder.process(images.get(parent or 0), exe, procfs.command_line(lives))
+            images[process] = image
+            held_files(lives, image, decoder)
+            for tid in self._threads[process]:
+                self._lifecycle.join(tid, image, owner=tid == process)
+        for threads in self._threads.values():
+            for tid in threads:
+                ptrace.interrupt(tid)
+        count = len(self.processes)
+        say(f"attached to {self.pid}" + (f" and {count - 1} below it" if count > 1 else ""))
+        self._wait(stop_after)
+        self._let_go()
+        self.stops = calls.stops
+        decoder.execs.finish()
+        recorder.flush()
+
+    def _wait(self, stop_after: float | None) -> None:
+        """Handle stops until it is time to let go, or nothing is left."""
+        deadline = time.monotonic() + stop_after if stop_after is not None else None
+        while True:
+            self._lifecycle.handle_all()
+            if not self._lifecycle.lives:
+                return
+            left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
+            if left <= 0:
+                return
+            info = signal.sigtimedwait(ENDING | {signal.SIGCHLD}, left)
+            if info is not None and info.si_signo in ENDING:
+                return
+
+    def _let_go(self) -> None:
+        self._lifecycle.detach_all()
+        while self._lifecycle.lives:
+            self._lifecycle.handle_all()
+            signal.sigtimedwait({signal.SIGCHLD}, 0.1)
+
+
+def _below(pid: int) -> list[int]:
+    """The descendants of a process, parents first, without slimtrace itself and what is its."""
+    import psutil  # noqa: PLC0415 -- not needed by other engines
+
+    try:
+        top = psutil.Process(pid)
+        own = psutil.Process()
+        mine = {own.pid, *(process.pid for process in own.children(recursive=True))}
+        return [found.pid for found in top.children(recursive=True) if found.pid not in mine]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _refused(process: int, tid: int, error: OSError) -> SlimtraceError:
+    by = procfs.tracer_of(tid)
+    if by:
+        return SlimtraceError(
+            f"cannot attach to {process}: process {by} traces it already", "end that tracer first"
+        )
+    if process == os.getpid():
+        return SlimtraceError(f"cannot attach to {process}: that is slimtrace itself")
+    return CannotTraceError("attaching", error.errno or errno.EPERM)

@@ -1,0 +1,80 @@
+"""What a process that runs already holds: its program, open files, mappings and directory."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.trace.trace import Place, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slimtrace.tracer.decode.decoder import Decoder
+
+_FILE_FIELD = 5  # of a line of /proc/PID/maps (proc(5)): address perms offset dev inode pathname
+
+
+def held_files(process: int, image: int, decoder: Decoder) -> None:
+    """Record them as touched: how each came to be open was not seen."""
+    recorder = decoder.recorder
+    recorder.gap(
+        "attached", f"what {procfs.program(process)} did before is known by what it holds alone"
+    )
+    if recorder.view.has_own_root(process):
+        decoder.places.own_roots = True
+    touches: list[tuple[Use, Place]] = []
+    for use, name, path in (*_links(process), *_mappings(process)):
+        if name is not None and not procfs.is_same_file(name, path):
+            recorder.gap("foreign-root", f"{os.fsdecode(path)} lies in another mount namespace")
+            continue
+        place = decoder.places.look(process, path, follow=True)
+        if place.status is not None:
+            is_folder = procfs.is_directory(place.status) and use is Use.READ
+            touches.append((Use.LIST if is_folder else use, place))
+    recorder.touched(image, touches)
+
+
+def _links(process: int) -> Iterator[tuple[Use, bytes, bytes]]:
+    """Use, magic link and path of the program, the directory and each open file."""
+    for use, link in ((Use.EXEC, b"exe"), (Use.CHDIR, b"cwd")):
+        name = b"/proc/%d/%s" % (process, link)
+        path = procfs.link(name)
+        if path is not None:
+            yield use, name, path
+    for number in _descriptors(process):
+        name = b"/proc/%d/fd/%s" % (process, number)
+        path = procfs.link(name)
+        if path is not None:
+            yield _use(process, number), name, path
+
+
+def _descriptors(process: int) -> list[bytes]:
+    try:
+        return os.listdir(b"/proc/%d/fd" % process)
+    except OSError:
+        return []
+
+
+def _use(process: int, number: bytes) -> Use:
+    flags = procfs.open_flags(process, int(number))
+    if flags is None:
+        return Use.READ
+    if flags & os.O_PATH:
+        return Use.STAT
+    return Use.WRITE if flags & os.O_ACCMODE == os.O_WRONLY else Use.READ
+
+
+def _mappings(process: int) -> Iterator[tuple[Use, None, bytes]]:
+    """What is mapped and named: the program's libraries, the files that it reads by memory."""
+    try:
+        with open(f"/proc/{process}/maps", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    names = {fields[_FILE_FIELD] for line in lines if len(fields := line.split(maxsplit=5)) > 5}
+    for name in sorted(names):
+        path = name.replace(b"\\012", b"\n")
+        if path.startswith(b"/") and not path.endswith(b" (deleted)"):
+            yield Use.READ, None, path

@@ -1,0 +1,66 @@
+"""A wait status becomes one of a closed set of stops, once, here (ptrace(2), wait(2))."""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import Enum
+from typing import NamedTuple
+
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.result import Exited
+
+_SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
+_GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+
+
+class SignalDelivery(NamedTuple):
+    """A signal is about to be delivered."""
+
+    signal: int
+
+
+class Event(Enum):
+    """Stops that carry nothing more than their kind."""
+
+    BIRTH = "birth"
+    """The tracee made a process or thread."""
+    EXEC = "exec"
+    GROUP_STOP = "group-stop"
+    """The process is stopped, as job control does; it stays so until SIGCONT."""
+    FIRST_STOP = "first-stop"
+    """A new tracee before its first instruction, or a trap after PTRACE_LISTEN."""
+    CALL = "call"
+    """Before or after a system call: PTRACE_GET_SYSCALL_INFO says which."""
+    OTHER = "other"
+
+
+Stop = Exited | SignalDelivery | Event
+
+_EVENTS = {
+    ptrace.PTRACE_EVENT_FORK: Event.BIRTH,
+    ptrace.PTRACE_EVENT_VFORK: Event.BIRTH,
+    ptrace.PTRACE_EVENT_CLONE: Event.BIRTH,
+    ptrace.PTRACE_EVENT_EXEC: Event.EXEC,
+    ptrace.EVENT_SECCOMP: Event.CALL,
+}
+
+
+def exit_of(status: int) -> Exited:
+    """How a process ended, by its status from waitpid(2)."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return Exited(128 + number, number)
+    return Exited(os.WEXITSTATUS(status), None)
+
+
+def decode_status(status: int) -> Stop:
+    """What a status from waitpid(2) says, for a tracee that was seized."""
+    if not os.WIFSTOPPED(status):
+        return exit_of(status)
+    number, event = status >> 8 & 0xFF, status >> 16 & 0xFFFF
+    if event == 0:
+        return Event.CALL if number == _SYSCALL_STOP else SignalDelivery(number)
+    if event == ptrace.EVENT_STOP:
+        return Event.GROUP_STOP if number in _GROUP_STOPS else Event.FIRST_STOP
+    return _EVENTS.get(event, Event.OTHER)

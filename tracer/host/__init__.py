@@ -1,0 +1,1 @@
+"""The machine that slimtrace runs on: its limits, its programs, its users."""

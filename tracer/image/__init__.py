@@ -1,0 +1,1 @@
+"""How an app is run in an image: configuration, options, mounts."""

@@ -1,0 +1,147 @@
+"""``run --image``: what the options say becomes an image to run in and a command."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.image.runtime import NETWORKS, parse_volume
+
+
+class Images:
+    """What opens the image of ``--image``: set by whoever joins the tracer with what knows how."""
+
+    opener: Opener | None = None
+
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from slimtrace.tracer.image.runtime import Inside
+
+    Opener = Callable[[str, str | None], AbstractContextManager["Opened"]]
+
+
+class Opened(Protocol):
+    """An image that is unpacked for a while.
+
+    :ivar source: the words that name it.
+    :ivar root: the directory with its tree.
+    :ivar digest: of its manifest; None where it has none.
+    :ivar config: the ``config`` object of its configuration.
+    """
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+    @property
+    def digest(self) -> str | None: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """The options of ``run`` that are about an image, as they were given."""
+
+    image: str | None = None
+    platform: str | None = None
+    workdir: str | None = None
+    user: str | None = None
+    entrypoint: str | None = None
+    network: str | None = None
+    hostname: str | None = None
+    volumes: Sequence[str] = ()
+    env: Sequence[str] = ()
+    exec_in: Sequence[str] = ()
+
+    def check(self, ready: str | None, http_get: Sequence[str] | None = None) -> None:
+        """Before the image is opened.
+
+        :param ready: what ``--ready`` was given; ``http_get`` likewise.
+        :raises UsageError: the options make no sense together.
+        """
+        if self.image is None:
+            self._check_without()
+        if self.network not in (None, *NETWORKS):
+            raise UsageError(f"cannot use --network {self.network}: choose {' or '.join(NETWORKS)}")
+        if self.network == "none" and ready and ready.startswith(("http:", "https:", "tcp:")):
+            raise UsageError(
+                f"cannot use --ready {ready} with --network none: nothing outside reaches the app",
+                "give a number of seconds, or ask from inside with --exec-in",
+            )
+
+        if self.network == "none" and http_get and not (ready or "").startswith("unix:"):
+            raise UsageError(
+                "cannot use --http-get with --network none: nothing outside reaches the app",
+                "ask from inside with --exec-in, or by a unix socket with --ready unix:PATH",
+            )
+
+    def _check_without(self) -> None:
+        if self.exec_in:
+            raise UsageError(
+                "cannot use --exec-in without --image",
+                "trace another command on this machine's root with slimtrace run --append",
+            )
+        given = {
+            "--platform": self.platform,
+            "--volume": self.volumes,
+            "--env": self.env,
+            "--workdir": self.workdir,
+            "--user": self.user,
+            "--entrypoint": self.entrypoint is not None,
+            "--network": self.network,
+            "--hostname": self.hostname,
+        }
+        for name, value in given.items():
+            if value:
+                raise UsageError(
+                    f"cannot use {name} without --image: on this machine's root the app runs as "
+                    "and where slimtrace does"
+                )
+
+    def commands_inside(self) -> tuple[tuple[str, ...], ...]:
+        """What ``--exec-in`` was given, as words: an image need not have a shell.
+
+        :raises UsageError: a quote is not closed, or there is nothing.
+        """
+        found = []
+        for command in self.exec_in:
+            try:
+                words = tuple(shlex.split(command))
+            except ValueError as error:
+                raise UsageError(f"cannot use --exec-in {command}: {error}") from error
+            if not words:
+                raise UsageError("cannot use --exec-in with nothing to run")
+            found.append(words)
+        return tuple(found)
+
+    def in_image(self, opened: Opened, words: Sequence[str]) -> tuple[tuple[str, ...], Inside]:
+        """The command, and where it is to run.
+
+        :raises SlimtraceError: as command_of, inside_of and parse_volume do.
+        """
+        inside = inside_of(
+            opened.source,
+            opened.root,
+            opened.digest,
+            opened.config,
+            env=self.env,
+            user=self.user,
+            workdir=self.workdir,
+            volumes=tuple(map(parse_volume, self.volumes)),
+            network=self.network or "host",
+            hostname=self.hostname,
+        )
+        return command_of(opened.config, words, self.entrypoint), inside
+
+    @staticmethod
+    def stop_signal(opened: Opened) -> signal.Signals | None:
+        """What the image says."""
+        return stop_signal_of(opened.config)

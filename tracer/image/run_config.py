@@ -1,0 +1,139 @@
+"""How an image is run: by its configuration and what users say instead, as engines do it.
+
+Source: OCI image-spec, config.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.image.runtime import Inside
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from slimtrace.tracer.image.runtime import Volume
+
+
+def command_of(
+    config: Mapping[str, Any], words: Sequence[str], entrypoint: str | None
+) -> tuple[str, ...]:
+    """The command to run.
+
+    :param config: the ``config`` object of an image configuration.
+    :param words: what the user said after ``--``, in the place of Cmd.
+    :param entrypoint: in the place of Entrypoint, one word or a JSON list of some; then the
+        image's Cmd does not count. An empty one is none.
+    :raises SlimtraceError: there is neither, or something else in their place.
+    """
+    first = _strings(config, "Entrypoint") if entrypoint is None else _words(entrypoint)
+    rest = tuple(words) or (_strings(config, "Cmd") if entrypoint is None else ())
+    if not (*first, *rest):
+        raise SlimtraceError(
+            "cannot run the image: it has neither Entrypoint nor Cmd",
+            "say what to run: slimtrace run --image IMAGE -- COMMAND",
+        )
+    return (*first, *rest)
+
+
+def inside_of(
+    image: str,
+    root: str,
+    digest: str | None,
+    config: Mapping[str, Any],
+    *,
+    env: Sequence[str] = (),
+    user: str | None = None,
+    workdir: str | None = None,
+    volumes: tuple[Volume, ...] = (),
+    network: str = "host",
+    hostname: str | None = None,
+    machine: Mapping[str, str] = os.environ,
+) -> Inside:
+    """The image as it is to be run: its own words, where the user says nothing else.
+
+    :param env: ``NAME=VALUE``, or ``NAME`` for this machine's value, if it has one.
+    :raises UsageError: one of these is something else, or ``workdir`` is relative.
+    :raises SlimtraceError: what the image says is no string where one belongs, or its directory is
+        relative.
+    """
+    place = workdir or _string(config, "WorkingDir") or "/"
+    if not place.startswith("/"):
+        if not workdir:
+            raise SlimtraceError(f"cannot run {image}: its WorkingDir {place} is not absolute")
+        raise UsageError(f"cannot use --workdir {place}: it is not absolute")
+    return Inside(
+        root=root,
+        image=image,
+        digest=digest,
+        env={**_pairs(_strings(config, "Env")), **_given(env, machine)},
+        user=user if user is not None else _string(config, "User"),
+        workdir=os.path.normpath(place),
+        volumes=volumes,
+        network=network,
+        hostname=hostname,
+    )
+
+
+def stop_signal_of(config: Mapping[str, Any]) -> signal.Signals | None:
+    """The signal that stops the image's app; None where it names none that there is."""
+    name = str(config.get("StopSignal") or "").upper()
+    try:
+        if name.isdecimal():
+            return signal.Signals(int(name))
+        base, plus, number = name.removeprefix("SIG").partition("+")
+        return signal.Signals(signal.Signals[f"SIG{base}"] + (int(number) if plus else 0))
+    except (KeyError, ValueError):
+        return None
+
+
+def _words(entrypoint: str) -> tuple[str, ...]:
+    if entrypoint.startswith("["):
+        try:
+            found = json.loads(entrypoint)
+        except json.JSONDecodeError:
+            found = None
+        if isinstance(found, list) and all(isinstance(word, str) for word in found):
+            return tuple(found)
+        raise UsageError(f"cannot use --entrypoint {entrypoint}: it is no JSON list of strings")
+    return (entrypoint,) if entrypoint else ()
+
+
+def _strings(config: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """:raises SlimtraceError: it is no list of words that a program can be given (execve(2))."""
+    found = config.get(name) or []
+    if not isinstance(found, list) or not all(map(_is_word, found)):
+        raise SlimtraceError(f"cannot run the image: its {name} is no list of strings without NUL")
+    return tuple(found)
+
+
+def _string(config: Mapping[str, Any], name: str) -> str:
+    """:raises SlimtraceError: as above."""
+    found = config.get(name) or ""
+    if not _is_word(found):
+        raise SlimtraceError(f"cannot run the image: its {name} is no string without NUL")
+    return str(found)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    pairs = (word.partition("=") for word in words)
+    return {name: value for name, equals, value in pairs if equals and name}
+
+
+def _given(words: Sequence[str], machine: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise UsageError(f"cannot use --env {word}: it is not NAME=VALUE or NAME")
+        if equals or name in machine:
+            found[name] = value if equals else machine[name]
+    return found

@@ -1,0 +1,1 @@
+"""The pytest plugin: services that tests start, traced."""

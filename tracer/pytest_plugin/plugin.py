@@ -1,0 +1,240 @@
+"""A plugin of pytest: services that tests start, traced by ``pytest --slimtrace=app.trace``.
+
+Every pytest of an environment that has slimtrace in it loads this module, so it imports next to
+nothing, and does nothing until a test asks for one of its fixtures or --slimtrace is said.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from slimtrace.tracer.errors import SlimtraceError
+    from slimtrace.tracer.pytest_plugin.service import Running, Service
+    from slimtrace.tracer.pytest_plugin.service_spec import Wanted
+
+_LOCK = pytest.StashKey[int]()
+_SUMMARY = pytest.StashKey[str]()
+_READY_TIMEOUT = 60.0
+
+
+class StartService(Protocol):
+    """What the fixture ``slimtrace_service`` is."""
+
+    def __call__(
+        self,
+        command: str | Sequence[str],
+        *,
+        ready: str,
+        image: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        options: Sequence[str] = (),
+        ready_timeout: float = _READY_TIMEOUT,
+    ) -> Service:
+        """Start a service and wait until it is ready; it is stopped when the tests are over.
+
+        ``{port}`` in ``command``, ``ready``, ``options`` and the values of ``env`` becomes a port
+        that is free, the same in all.
+
+        :param command: the app and its words; a string is split as the shell would.
+        :param ready: an http(s) URL that is answered below 500, or ``tcp:PORT``.
+        :param image: the image to run it in, as of ``slimtrace run --image``. It is run by
+            slimtrace without ``--slimtrace`` too.
+        :param env: variables beside those of pytest, or of the image.
+        :param cwd: where to run it; pytest's rootdir else.
+        :param options: further words of ``slimtrace run``, where it runs under that.
+        :param ready_timeout: how many seconds it may take to be ready.
+        """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("slimtrace", "slimtrace: services of tests, traced")
+    group.addoption(
+        "--slimtrace",
+        metavar="TRACE",
+        help="Trace the services that tests start, to TRACE; an older one is replaced.",
+    )
+    group.addoption(
+        "--slimtrace-append",
+        action="store_true",
+        help="Add this session's runs to TRACE if it exists.",
+    )
+    parser.addini("slimtrace_command", "What slimtrace_url starts.", "args", [])
+    parser.addini("slimtrace_ready", "Its http(s) URL, or tcp:PORT; {port} is a free one.")
+    parser.addini("slimtrace_ready_timeout", "The seconds that it may take to be ready (60).")
+    parser.addini("slimtrace_image", "The image that it runs in (none).")
+    parser.addini("slimtrace_options", "Further words of slimtrace run.", "args", [])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    trace = config.option.slimtrace
+    if trace is not None:  # for the workers of pytest-xdist too, wherever they run
+        config.option.slimtrace = os.path.join(config.invocation_params.dir, trace)
+    elif config.option.slimtrace_append:
+        raise pytest.UsageError("cannot use --slimtrace-append without --slimtrace=TRACE")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    if not _gathers(config):
+        return
+    from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.pytest_plugin.session_trace import begin  # noqa: PLC0415
+
+    try:
+        lock = begin(config.option.slimtrace, append=config.option.slimtrace_append)
+    except SlimtraceError as error:
+        raise pytest.UsageError(_lines(error)) from None
+    config.stash[_LOCK] = lock
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """After the fixtures' end and that of all workers, and before the summary is printed."""
+    config = session.config
+    try:
+        return (yield)
+    finally:
+        if _LOCK in config.stash:
+            _finish(session)
+            os.close(config.stash[_LOCK])
+            del config.stash[_LOCK]
+
+
+def _finish(session: pytest.Session) -> None:
+    from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.pytest_plugin.session_trace import finish  # noqa: PLC0415
+
+    config = session.config
+    try:
+        runs = finish(config.option.slimtrace)
+    except SlimtraceError as error:
+        config.stash[_SUMMARY] = _lines(error)
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        return
+    config.stash[_SUMMARY] = _summary(runs, config)
+
+
+def _summary(runs: int, config: pytest.Config) -> str:
+    folder = config.invocation_params.dir
+    name = os.path.relpath(config.option.slimtrace, folder)
+    if not runs:
+        return f"slimtrace: wrote no {name}: no service was started"
+    image = os.path.splitext(name)[0] + ".tar"
+    count = "1 run" if runs == 1 else f"{runs} runs"
+    return f"slimtrace: wrote {name} ({count}); next: slimtrace build {name} -o {image}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if _SUMMARY in config.stash:
+        terminalreporter.write_line(config.stash[_SUMMARY])
+
+
+def _gathers(config: pytest.Config) -> bool:
+    """Whether this process is to leave the trace: workers of pytest-xdist leave parts of it."""
+    is_worker = hasattr(config, "workerinput")
+    return config.option.slimtrace is not None and not (is_worker or config.option.collectonly)
+
+
+@pytest.fixture(scope="session")
+def slimtrace_service(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartService]:
+    """Starts services, traced with --slimtrace, and stops them when the tests are over.
+
+    ``slimtrace_service("python app.py", ready="http://127.0.0.1:8080/").url``
+    """
+    from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.pytest_plugin.service import stop  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.service_spec import wanted_of  # noqa: PLC0415
+
+    running: list[Running] = []
+
+    def start_service(
+        command: str | Sequence[str],
+        *,
+        ready: str,
+        image: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        options: Sequence[str] = (),
+        ready_timeout: float = _READY_TIMEOUT,
+    ) -> Service:
+        folder = os.path.join(pytestconfig.rootpath, cwd or "")
+        try:
+            what = wanted_of(
+                *(command, ready, folder),
+                timeout=ready_timeout,
+                image=image,
+                env=env,
+                options=options,
+            )
+            return _start(what, pytestconfig, tmp_path_factory, running)
+        except SlimtraceError as error:
+            failure = _lines(error)
+        pytest.fail(failure, pytrace=False)
+
+    yield start_service
+    failed = stop(running)
+    if failed:
+        pytest.fail("\n".join(map(_lines, failed)), pytrace=False)
+
+
+def _start(
+    what: Wanted,
+    config: pytest.Config,
+    folders: pytest.TempPathFactory,
+    running: list[Running],
+) -> Service:
+    from slimtrace.tracer.pytest_plugin.service import start  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.session_trace import part_of  # noqa: PLC0415 -- where it is used alone
+
+    folder = str(folders.mktemp("slimtrace"))
+    trace = None
+    if config.option.slimtrace is not None:
+        worker = getattr(config, "workerinput", {}).get("workerid", "main")
+        trace = part_of(config.option.slimtrace, f"{worker}-{os.path.basename(folder)}")
+    elif what.image is not None:  # nothing else here runs apps in images
+        trace = os.path.join(folder, "unused.trace")
+    return start(what, trace, os.path.join(folder, "log"), running)
+
+
+@pytest.fixture(scope="session")
+def slimtrace_url(pytestconfig: pytest.Config, slimtrace_service: StartService) -> str:
+    """The URL of the service that the settings slimtrace_command, _ready, _image, … describe."""
+    said = pytestconfig.getini
+    if not said("slimtrace_ready") or not (said("slimtrace_command") or said("slimtrace_image")):
+        pytest.fail(
+            "cannot start a service for slimtrace_url: set slimtrace_command and slimtrace_ready",
+            pytrace=False,
+        )
+    service = slimtrace_service(
+        said("slimtrace_command"),
+        ready=said("slimtrace_ready"),
+        image=said("slimtrace_image") or None,
+        options=said("slimtrace_options"),
+        ready_timeout=_seconds(said("slimtrace_ready_timeout")),
+    )
+    return service.url
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text or _READY_TIMEOUT)
+    except ValueError:
+        failure = f"cannot use slimtrace_ready_timeout {text}: it is no number of seconds"
+    pytest.fail(failure, pytrace=False)
+
+
+def _lines(error: SlimtraceError) -> str:
+    return error.message if error.hint is None else f"{error.message}\n{error.hint}"

@@ -1,0 +1,321 @@
+"""Process 1 of a traced sandbox: sets the scene, installs the filter, starts commands, reaps.
+
+It is the parent of all that is traced, so one listener hears of all calls; and nothing inside can
+end it (pid_namespaces(7)). Once the app's first process ends, it ends, and all else with it.
+
+What it says to the tracer it says by write(2) and sendmsg(2), and the end of a command on another
+socket: a filter that is on it stops send(2).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Never
+
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.host.which import cannot_execute, find_program
+from slimtrace.tracer.kernel import process, ptrace
+from slimtrace.tracer.kernel.loopback import raise_loopback
+from slimtrace.tracer.kernel.namespaces import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    unshare,
+)
+from slimtrace.tracer.kernel.seccomp import set_no_new_privs
+from slimtrace.tracer.sandbox.capabilities import keep_at_most
+from slimtrace.tracer.sandbox.mounts import enter_image, leave_little_writable
+from slimtrace.tracer.sandbox.sandbox_config import files
+from slimtrace.tracer.sandbox.spec import User, encode_failure
+from slimtrace.tracer.sandbox.userns import (
+    become,
+    in_first_namespace,
+    is_mapped,
+    only_mapping,
+    what_forbids,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from slimtrace.tracer.sandbox.overlay import Folder, Laid
+    from slimtrace.tracer.sandbox.sandbox_config import Stage
+
+_FAILED = 125
+_TITLE = "app init"
+_ENOUGH = 1 << 20
+
+
+class First:
+    """Process 1, in which nothing returns.
+
+    :param folder: the scratch folder.
+    :param control: from the tracer, SOCK_SEQPACKET: what to do, and how that went.
+    :param watch: to the tracer: ``exit STATUS`` of the app (wait(2)).
+    :param mask: the signals that commands are to have blocked.
+    :param streams: the app's descriptors to what is to be put there.
+    :param becomes_app: whether it is to become the app, which then is process 1, as in a container.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        folder: Folder,
+        argv: Sequence[str],
+        control: socket.socket,
+        watch: socket.socket,
+        mask: Iterable[int],
+        streams: Mapping[int, int],
+        *,
+        becomes_app: bool = False,
+    ) -> None:
+        self._becomes_app = becomes_app
+        self._stage = stage
+        self._folder = folder
+        self._argv = argv
+        self._control = control
+        self._watch = watch
+        self._mask = [*mask]
+        self._streams = streams
+        self._stderr = 2
+        self._app = self._job = 0
+
+    def run(self, install: Callable[[], int] | None) -> Never:
+        """Live and die.
+
+        :param install: installs the filter; returns its listener, or 0.
+        """
+        try:
+            self._set_up()
+            self._obey(install)
+        except SlimtraceError as error:
+            self._tell(encode_failure(error))
+        except OSError as error:
+            cause = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+            failure = SlimtraceError(
+                f"cannot enter {self._stage.tree}: {cause}", what_forbids(error)
+            )
+            self._tell(encode_failure(failure))
+        finally:
+            os._exit(_FAILED)
+
+    # Before the filter
+
+    def _set_up(self) -> None:
+        """Make the namespaces and be the app's user, then say what the tracer must know."""
+        self._put_streams()
+        self._close_others()
+        process.rename(_TITLE)
+        stage = self._stage
+        os.umask(0o022)
+        user = User(stage.account.uid, stage.account.gid)
+        nested, own_xattrs = not is_mapped(user), not in_first_namespace()
+        unshare(
+            CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if stage.has_network else CLONE_NEWNET)
+        )
+        if not stage.has_network:
+            raise_loopback()
+        self._name_host()
+        laid = enter_image(
+            stage.tree,
+            self._folder.path,
+            files=files(self._folder.path),
+            volumes=stage.volumes,
+            own_xattrs=own_xattrs,
+            below=stage.below,
+        )
+        sys.path.clear()  # what lies there now is the image's
+        sys.meta_path.clear()
+        self._enter_workdir()
+        if nested:
+            ids = os.geteuid(), os.getegid()
+            unshare(CLONE_NEWUSER)
+            only_mapping(*user, *ids)
+        keep_at_most(stage.capabilities)
+        if not nested:
+            become(user, stage.account.groups)
+        set_no_new_privs()
+        process.forget_environment()
+        process.become_dumpable()
+        process.set_parent_death_signal(signal.SIGKILL)
+        self._be_ready(laid)
+
+    def _put_streams(self) -> None:
+        """The app's are its user's, so that it may open /dev/stdout; ours stays for commands."""
+        if 2 in self._streams:
+            self._stderr = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
+        account = self._stage.account
+        for number, stream in self._streams.items():
+            with suppress(OSError):  # where that user is not known to us
+                os.fchown(stream, account.uid, account.gid)
+            os.dup2(stream, number)
+
+    def _close_others(self) -> None:
+        """A descriptor of a directory outside would be a way out; the lock stays with us."""
+        kept = {
+            0,
+            1,
+            2,
+            self._stderr,
+            self._control.fileno(),
+            self._watch.fileno(),
+            self._folder.lock,
+        }
+        ends = sorted(kept)
+        for low, high in zip(ends, [*ends[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+            os.closerange(low + 1, high)
+
+    def _name_host(self) -> None:
+        name = self._stage.hostname
+        try:
+            socket.sethostname(name)
+        except OSError as error:  # EINVAL: longer than 64 bytes (sethostname(2))
+            raise SlimtraceError(
+                f"cannot call the host {name}: {error.strerror}", "it may have 64 bytes"
+            ) from error
+
+    def _enter_workdir(self) -> None:
+        workdir = self._stage.workdir
+        try:
+            os.makedirs(workdir, exist_ok=True)
+            if self._stage.read_only:
+                leave_little_writable()
+            os.chdir(workdir)
+        except OSError as error:
+            raise SlimtraceError(
+                f"cannot enter the working directory {workdir}: {error.strerror}"
+            ) from error
+
+    def _be_ready(self, laid: Laid) -> None:
+        """Do beforehand what the filter would stop, and hand over the root."""
+        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; execs inherit it
+            signal.signal(ignored, signal.SIG_DFL)
+        self._woken, wakes = os.pipe()
+        for end in (self._woken, wakes):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        number = 1
+        with suppress(OSError, ValueError):
+            number = int(os.readlink("/proc/self"))
+        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        words = {"number": number, "instead": laid.instead, "why": laid.why}
+        socket.send_fds(self._control, [json.dumps(words).encode()], [root])
+        os.close(root)
+
+    def _obey(self, install: Callable[[], int] | None) -> None:
+        if not os.read(self._control.fileno(), 16):
+            return
+        program = self._find(self._argv)
+        try:
+            listener = 0 if install is None else install()
+        except OSError as error:
+            os.write(self._control.fileno(), b"%d" % (error.errno or 0))
+            return
+        socket.send_fds(self._control, [b"x"], [listener] if listener else [])
+        if listener:
+            os.close(listener)
+        if os.read(self._control.fileno(), 16):
+            if self._becomes_app:
+                self._become_app(program)
+            self._app = self._start(self._argv, program, is_app=True)
+            self._serve()
+
+    def _become_app(self, program: str) -> Never:
+        """All that is open of ours is closed by the exec."""
+        os.write(self._control.fileno(), b"here")
+        if os.read(self._control.fileno(), 16):
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            try:
+                os.execve(program, [*self._argv], self._stage.env)  # noqa: S606 -- the app itself
+            except OSError as error:
+                self._tell(encode_failure(cannot_execute(program, error.errno or 0)))
+        os._exit(127)
+
+    # With the filter: no call here may carry a path before the tracer answers
+
+    def _start(self, argv: Sequence[str], program: str, *, is_app: bool) -> int:
+        """Fork a command, which is let go by the tracer, and say whether it was executed."""
+        end, told = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._execute(argv, program, told, is_app=is_app)
+        os.close(told)
+        failure = os.read(end, 16)
+        os.close(end)
+        if failure:
+            self._tell(encode_failure(cannot_execute(program, int(failure))))
+        else:
+            self._tell(b"executed")
+        return pid
+
+    def _execute(self, argv: Sequence[str], program: str, told: int, *, is_app: bool) -> Never:
+        try:
+            os.write(self._control.fileno(), b"here")  # the kernel adds who says it (unix(7))
+            if os.read(self._control.fileno(), 16):
+                if not is_app:
+                    os.dup2(self._nothing, 0)
+                    os.dup2(self._stderr, 2)
+                    os.dup2(2, 1)
+                signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+                os.execve(program, [*argv], self._stage.env)  # noqa: S606 -- the app itself
+        except OSError as error:
+            os.write(told, b"%d" % (error.errno or 0))
+        finally:
+            os._exit(127)
+
+    def _serve(self) -> Never:
+        """Reap, and start what the tracer asks for, until the app ends."""
+        waiting = select.poll()
+        waiting.register(self._woken, select.POLLIN)
+        waiting.register(self._control, select.POLLIN)
+        while True:
+            self._reap()
+            for fd, _ in waiting.poll():
+                if fd == self._woken:
+                    with suppress(BlockingIOError):
+                        os.read(fd, 4096)
+                elif not self._obey_one():
+                    waiting.unregister(self._control)
+
+    def _obey_one(self) -> bool:
+        data = os.read(self._control.fileno(), _ENOUGH)
+        if not data:
+            return False
+        argv = json.loads(data)
+        try:
+            program = self._find(argv)
+        except SlimtraceError as error:
+            self._tell(encode_failure(error))
+        else:
+            self._job = self._start(argv, program, is_app=False)
+        return True
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG | ptrace.WAIT_ALL))[0]:
+                pid, status = ended
+                if pid == self._app:
+                    os.write(self._watch.fileno(), b"exit %d" % status)
+                    os._exit(0)
+                if pid == self._job:
+                    self._job = 0
+                    self._tell(b"ended %d" % status)
+
+    def _find(self, argv: Sequence[str]) -> str:
+        return find_program(argv[0], self._stage.env.get("PATH", ""))
+
+    def _tell(self, message: bytes) -> None:
+        with suppress(OSError):
+            os.write(self._control.fileno(), message)

@@ -1,1 +1,0 @@
-"""What the plugin of pytest does: services that tests start, and the trace that they leave."""

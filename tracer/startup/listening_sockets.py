@@ -1,0 +1,75 @@
+"""Where processes listen for TCP connections, by the kernel's word (proc(5), /proc/PID/net/tcp)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.kernel.listeners import listeners
+from slimtrace.tracer.startup.trial import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_LISTEN = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
+_TABLES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}
+
+
+def sockets() -> dict[int, Listener]:
+    """All listening sockets of this network, by inode."""
+    try:
+        return {bound.inode: Listener(bound.address, bound.port) for bound in listeners()}
+    except OSError:  # a kernel without inet_diag, or a sandbox that has none
+        return dict(_in_tables())
+
+
+def _in_tables() -> Iterator[tuple[int, Listener]]:
+    for name, family in _TABLES.items():
+        with suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as file:
+            for line in file.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN:
+                    yield int(fields[9]), _listener(fields[1], family)
+
+
+class Listening:
+    """Finds the sockets of one app among those of its network.
+
+    :param processes: asks for the app's processes.
+    :param before: the sockets that were there before the app was.
+    """
+
+    def __init__(self, processes: Callable[[], Iterable[int]], before: Iterable[int]) -> None:
+        self._processes = processes
+        self._others = set(before)
+        self._own: set[int] = set()
+
+    def now(self) -> tuple[Listener, ...]:
+        """Where the app listens now, first what listened first."""
+        there = sockets()
+        if there.keys() - self._own - self._others:
+            held = {inode for pid in self._processes() for inode in _held(pid)}
+            self._own |= (held & there.keys()) - self._others
+        found = dict.fromkeys(there[inode] for inode in sorted(self._own & there.keys()))
+        return tuple(found)
+
+
+def _held(pid: int) -> Iterable[int]:
+    """The inodes of a process's sockets."""
+    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            with suppress(OSError):
+                kind, _, inode = os.readlink(entry.path).partition(":[")
+                if kind == "socket":
+                    yield int(inode.removesuffix("]"))
+
+
+def _listener(text: str, family: int) -> Listener:
+    """``0100007F:1F90``: an address in words of 32 bits as they lie in memory, and a port."""
+    address, _, port = text.partition(":")
+    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    return Listener(socket.inet_ntop(family, packed), int(port, 16))

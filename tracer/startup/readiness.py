@@ -1,0 +1,115 @@
+"""Whether an app is ready, where it may listen on another port than expected."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from slimtrace.tracer.drive.http import Address, get, host_of, target_of
+from slimtrace.tracer.drive.probes import why_not
+from slimtrace.tracer.drive.ready import Delay, Line, Port, Url
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.drive.app_output import Lines
+    from slimtrace.tracer.drive.ready import Ready
+    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.startup.listening_sockets import Listening
+    from slimtrace.tracer.startup.trial import Listener, Trial
+
+_ATTEMPT = 2.0
+_MOMENT = 1.0
+"""Seconds for a service that listens somewhere already to listen on PORT too."""
+_POLL = 0.02
+
+
+class Readiness:
+    """What is to show that one app is ready.
+
+    :param ready: None for the first TCP port that it listens on. Of a URL or port the app is
+        asked where it listens: that port, or another where PORT is set.
+    """
+
+    def __init__(
+        self, ready: Ready | None, trial: Trial, listening: Listening, view: View, lines: Lines
+    ) -> None:
+        self._ready = ready
+        self._port = trial.port
+        self._timeout = trial.ready_timeout
+        self._listening = listening
+        self._view = view
+        self._lines = lines
+        self._began = time.monotonic()
+        self._last = ""
+
+    def listening(self) -> tuple[Listener, ...]:
+        """Where it listens now."""
+        return self._listening.now()
+
+    def settled(self) -> tuple[Listener, ...]:
+        """Where it listens once it is ready, PORT among that if it ever will be."""
+        deadline = time.monotonic() + _MOMENT
+        while True:
+            found = self.listening()
+            is_there = self._port is None or any(each.port == self._port for each in found)
+            if is_there or not found or time.monotonic() > deadline:
+                return found
+            time.sleep(_POLL)
+
+    def target(self, listening: tuple[Listener, ...]) -> Listener | None:
+        """The socket to ask: that of PORT, else the expected one, else any."""
+        wanted = [self._port, _port_of(self._ready)]
+        for port in wanted:
+            for listener in listening:
+                if listener.port == port:
+                    return listener
+        return next(iter(listening), None)
+
+    def is_ready(self, listening: tuple[Listener, ...]) -> bool:
+        """Whether it is, where it listens there."""
+        match self._ready:
+            case None | Port():
+                return bool(listening)
+            case Url():
+                where = self.target(listening)
+                return where is not None and self._answers(where, self._ready)
+            case Delay():
+                return time.monotonic() >= self._began + self._ready.seconds
+            case Line():
+                return self._lines.matched.is_set()
+            case ready:
+                return why_not(ready, self._view.entry) is None
+
+    def why_not(self, listening: tuple[Listener, ...]) -> str:
+        """What did not show in time, in words."""
+        within = f"in {self._timeout:g} s"
+        match self._ready:
+            case Line():
+                return f"it printed no line that matches {self._ready.pattern.pattern!r} {within}"
+            case Url() if listening:
+                return f"GET {target_of(self._ready.url)} failed {within}: {self._last}"
+            case None | Port() | Url() | Delay():
+                return f"it listened on no TCP port {within}"
+            case ready:
+                return f"{ready} was not there {within}"
+
+    def _answers(self, where: Listener, ready: Url) -> bool:
+        parts = urlsplit(ready.url)
+        address = Address(host_of(where), where.port, parts.scheme)
+        try:
+            status = get(address, target_of(ready.url), _ATTEMPT)
+        except (OSError, ValueError) as error:
+            self._last = (getattr(error, "strerror", None) or str(error)).lower()
+            return False
+        self._last = f"its last answer was {status}"
+        return ready.accepts(status)
+
+
+def _port_of(ready: Ready | None) -> int | None:
+    match ready:
+        case Port():
+            return ready.port
+        case Url():
+            parts = urlsplit(ready.url)
+            return parts.port or (443 if parts.scheme == "https" else 80)
+    return None

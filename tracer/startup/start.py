@@ -1,0 +1,249 @@
+"""One start of an image, untraced: wait until it is ready, ask it, stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.drive.app_output import Printed
+from slimtrace.tracer.drive.http import ask
+from slimtrace.tracer.drive.probes import check_not_ready, in_words
+from slimtrace.tracer.drive.ready import Line, Port, Url, parse_ready
+from slimtrace.tracer.engines import signals
+from slimtrace.tracer.engines.app import App
+from slimtrace.tracer.engines.launch.sandbox import InsideLaunch
+from slimtrace.tracer.errors import SlimtraceError, StoppedError, UsageError
+from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.image.runtime import parse_volume
+from slimtrace.tracer.sandbox.sandbox_config import stage_of
+from slimtrace.tracer.startup.listening_sockets import Listening, sockets
+from slimtrace.tracer.startup.readiness import Readiness
+from slimtrace.tracer.startup.trial import Stopped, Tried
+
+if TYPE_CHECKING:
+    from slimtrace.tracer.drive.ready import Ready
+    from slimtrace.tracer.image.image_options import Opened
+    from slimtrace.tracer.image.runtime import Inside
+    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.startup.trial import Trial
+
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
+
+
+class Ending:
+    """Takes note of the first signal, from one thread, in the waits of which it may come.
+
+    What a terminal sends reaches the app by itself too, and may end it before we look.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._mask = signals.block()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep so long, or until a signal comes."""
+        info = signal.sigtimedwait(_ENDING, seconds)
+        if info is not None and self.number is None:
+            self.number = info.si_signo
+
+    @property
+    def mask(self) -> set[int]:
+        """What was blocked before."""
+        return self._mask
+
+    def over(self) -> None:
+        """The app has ended: signals are slimtrace's own again.
+
+        :raises StoppedError: one came.
+        """
+        self.wait(0)
+        self.restore()
+        if self.number is not None:
+            name = signal.Signals(self.number).name
+            raise StoppedError(f"cannot go on with the image: {name} ended it", self.number)
+
+    def restore(self) -> None:
+        """Undo the blocking."""
+        signals.restore(self._mask)
+
+
+_MASKS = ("SigCgt", "SigBlk")
+_RT_SIGTIMEDWAIT = {"x86_64": 128, "aarch64": 137}
+
+
+def gets(pid: int, number: signal.Signals) -> bool:
+    """Whether it handles, blocks, or just now waits for, the signal."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            told = dict(line.split(":", 1) for line in file if ":" in line)
+        if any(int(told[name], 16) >> (number - 1) & 1 for name in _MASKS):
+            return True
+        # While it waits for signals, those are not shown as blocked.
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            return file.read().split()[0] == str(_RT_SIGTIMEDWAIT.get(os.uname().machine))
+    except (OSError, LookupError, ValueError):
+        return False
+
+
+_POLL = 0.01
+_AGAIN = 0.2
+"""Seconds between kills: what is killed while it forks may leave a child."""
+
+
+def tried(opened: Opened, trial: Trial) -> Tried:
+    """Start the image, see how it goes, and end all that it started.
+
+    What the app prints goes nowhere but into the result; its input is empty.
+
+    :raises UsageError: the words of the trial make no sense.
+    :raises StoppedError: a signal that ends slimtrace came meanwhile.
+    :raises SlimtraceError: the sandbox cannot be had.
+    """
+    command = command_of(opened.config, trial.words, None)
+    inside = _inside(opened, trial)
+    ready = None if trial.ready is None else parse_ready(trial.ready, None, inside.workdir)
+    try:
+        stage = stage_of(inside)
+    except UsageError:
+        raise
+    except SlimtraceError as error:  # the image does not know its own user
+        return Tried(command, inside.user, failure=error.message)
+    if ready is not None and not isinstance(ready, Port | Url):
+        check_not_ready(ready, stage)
+    number = stop_signal_of(opened.config) or signal.SIGTERM
+    user = f"{stage.account.uid}:{stage.account.gid}"
+    return _started(Tried(command, user), stage, trial, ready, number)
+
+
+def _inside(opened: Opened, trial: Trial) -> Inside:
+    port = () if trial.port is None else (f"PORT={trial.port}",)
+    inside = inside_of(
+        opened.source,
+        opened.root,
+        opened.digest,
+        opened.config,
+        env=(*port, *trial.env),
+        user=trial.user,
+        volumes=tuple(map(parse_volume, trial.volumes)),
+    )
+    return replace(inside, read_only=trial.read_only, cap_drop=trial.cap_drop)
+
+
+def _started(
+    about: Tried, stage: Stage, trial: Trial, ready: Ready | None, number: signal.Signals
+) -> Tried:
+    ending = Ending()
+    printed = Printed(ready.pattern if isinstance(ready, Line) else None)
+    try:
+        before = sockets()
+        launch = InsideLaunch(stage, about.command, ending.mask, printed.places)
+        try:
+            guard = launch.unseen()
+        except SlimtraceError as error:
+            if error.exit_status == SlimtraceError.exit_status:
+                raise
+            return replace(about, failure=error.message)
+        printed.start()
+        app = App(launch.app, guard, launch.inside)
+        listening = Listening(guard.processes, before)
+        with app.running():
+            began = time.monotonic()
+            launch.go()
+            readiness = Readiness(ready, trial, listening, launch.view, printed.lines)
+            watched = _Watched(app, launch.first or 0, trial, began, ending)
+            about = watched.watch(about, readiness, number)
+            guard.join()
+        about = replace(about, lines=printed.finish())
+        try:
+            launch.check_executed()
+        except SlimtraceError as error:
+            about = replace(about, failure=error.message, exit_status=None)
+        ending.over()
+    finally:
+        printed.close()
+        ending.restore()
+    return about
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """An app that was let go.
+
+    :ivar first: process 1 of its sandbox, which ends with it.
+    :ivar began: when it was let go, by time.monotonic().
+    :ivar ending: notes what ends slimtrace.
+    """
+
+    app: App
+    first: int
+    trial: Trial
+    began: float
+    ending: Ending
+
+    def watch(self, about: Tried, readiness: Readiness, number: signal.Signals) -> Tried:
+        """To its end."""
+        try:
+            about = self._until_ready(about, readiness)
+            if about.ready is not None and self._is_alive():
+                about = self._asked(about, readiness)
+            if about.ready is not None and self._is_alive() and self.trial.grace is not None:
+                about = replace(about, stopped=self._stopped(number, self.trial.grace))
+            if about.stopped is None and about.failure is None:
+                about = self._ended(about)
+        finally:
+            self._kill()
+        return about
+
+    def _until_ready(self, about: Tried, readiness: Readiness) -> Tried:
+        deadline = self.began + self.trial.ready_timeout
+        while self._is_alive():
+            listening = readiness.listening()
+            if readiness.is_ready(listening):
+                seconds = round(time.monotonic() - self.began, 3)
+                return replace(about, ready=seconds, listening=readiness.settled())
+            if time.monotonic() > deadline:
+                why = readiness.why_not(listening)
+                return replace(about, failure=why, listening=listening)
+            self.ending.wait(_POLL)
+        return about
+
+    def _asked(self, about: Tried, readiness: Readiness) -> Tried:
+        where = readiness.target(about.listening)
+        if self.trial.path is None or where is None:
+            return about
+        return replace(about, answer=ask(where, self.trial.path))
+
+    def _stopped(self, number: signal.Signals, grace: float) -> Stopped:
+        is_handled = gets(self.app.pid, number)
+        began = time.monotonic()
+        self.app.send(number)
+        while self._is_alive() and time.monotonic() < began + grace:
+            self.ending.wait(_POLL)
+        seconds, was_killed = round(time.monotonic() - began, 3), self._is_alive()
+        return Stopped(number.name, seconds, is_handled, was_killed)
+
+    def _ended(self, about: Tried) -> Tried:
+        """It may have ended by itself; who was only to start is killed now."""
+        last = self.app.exit
+        if last is None:
+            return about
+        what = "before it was ready" if about.ready is None else "once it was ready"
+        failure = f"it ended {what}: {in_words(last)}"
+        is_fine = last.status == 0 and about.ready is None
+        return replace(about, exit_status=last.status, failure=None if is_fine else failure)
+
+    def _is_alive(self) -> bool:
+        """Whether its first process is, and nobody ends slimtrace."""
+        if self.ending.number is not None or self.app.exit is not None:
+            return False
+        return os.path.exists(f"/proc/{self.first}")
+
+    def _kill(self) -> None:
+        while self.app.exit is None and os.path.exists(f"/proc/{self.first}"):
+            self.app.kill()
+            deadline = time.monotonic() + _AGAIN
+            while self.app.exit is None and time.monotonic() < deadline:
+                self.ending.wait(_POLL)

@@ -1,0 +1,102 @@
+"""Opens a trace to add lines to its end: one slimtrace at a time, after its last whole line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.trace.reader import check_header
+from slimtrace.tracer.trace.schema import put, put_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def append_healed(path: str, healed: Iterable[str]) -> None:
+    """Add a line ``{"healed": PATH}`` for each path, absolute in the full image.
+
+    :param path: the trace file.
+    :raises TraceFileError: as :func:`_append` does.
+    """
+    _append(path, [put("healed", each) for each in healed])
+
+
+def append_modules(path: str, run: int, modules: Mapping[str, Iterable[str]]) -> None:
+    """Add a line for each JAVA_HOME with the modules that a run's JVMs used.
+
+    :param run: its place in this file, from 0.
+    :raises TraceFileError: as :func:`_append` does.
+    """
+    _append(
+        path,
+        [
+            {**put("jvm", home), **put_list("modules", sorted(names)), "of": run}
+            for home, names in sorted(modules.items())
+        ],
+    )
+
+
+def _append(path: str, lines: Iterable[dict[str, Any]]) -> None:
+    """Add lines to a trace.
+
+    :raises TraceFileError: it is no trace, is being written by another slimtrace, or cannot be
+        written; then it is as it was.
+    """
+    data = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+    fd = open_locked(path)
+    try:
+        with open(os.dup(fd), "rb") as file:
+            file.seek(0)
+            check_header(path, file.readline())
+        end_last_line(fd)
+        size = os.fstat(fd).st_size
+        try:
+            if os.write(fd, data) < len(data):  # the disk filled up in mid-line
+                os.ftruncate(fd, size)
+                raise TraceFileError(f"cannot write {path}: there is no room", "make room")
+        except OSError as error:
+            raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+_TAIL = 65536
+
+
+def open_locked(path: str, flags: int = 0) -> int:
+    """A descriptor that appends, and holds the lock until it is closed.
+
+    :param flags: further flags of open(2), as O_CREAT.
+    :raises TraceFileError: it cannot be opened, is no regular file, or another slimtrace has it.
+    """
+    try:
+        fd = os.open(path, flags | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise TraceFileError(f"cannot write {path}: it is no regular file")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise TraceFileError(
+            f"cannot write {path}: another slimtrace is writing it", "name another file with -o"
+        ) from error
+    return fd
+
+
+def end_last_line(fd: int) -> None:
+    """Cut off a last line that a killed tracer left unfinished."""
+    size = os.fstat(fd).st_size
+    tail = b""
+    while size and b"\n" not in tail:
+        start = max(0, size - _TAIL)
+        tail = os.pread(fd, size - start, start)
+        size = start
+    os.ftruncate(fd, size + tail.rfind(b"\n") + 1)

@@ -1,0 +1,189 @@
+"""Unites traces in one file, line by line: nothing that they say is lost."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import orjson
+
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.trace.append import open_locked
+from slimtrace.tracer.trace.reader import lines, read_trace
+from slimtrace.tracer.trace.schema import SCHEMA
+from slimtrace.tracer.trace.trace import State, Use
+from slimtrace.tracer.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from slimtrace.tracer.trace.trace import Trace
+
+_HINT = "say --different-images to merge them all the same; build may then need --image"
+
+
+def check_same_image(traces: Sequence[tuple[str, Trace]]) -> None:
+    """Raise unless all runs saw one image, by its digest.
+
+    Without digests by its name, if no program or library that two traces touched has another size
+    or time: ``rootfs:/`` is every machine's.
+
+    :param traces: each with its file's name.
+    :raises TraceFileError: they are not.
+    """
+    runs = [(path, run) for path, trace in traces for run in trace.runs]
+    for (path, run), (other_path, other) in pairwise(runs):
+        one, two = run.image_digest or run.image, other.image_digest or other.image
+        if one != two:
+            raise TraceFileError(
+                f"cannot merge {path} and {other_path}: they are of different images: "
+                f"{_named(run.image, run.image_digest)} and "
+                f"{_named(other.image, other.image_digest)}",
+                _HINT,
+            )
+    if any(run.image_digest for _, run in runs):
+        return
+    known: dict[str, tuple[str, tuple[int, int]]] = {}
+    for path, trace in traces:
+        for name, is_as in _programs(trace).items():
+            first, was_as = known.setdefault(name, (path, is_as))
+            if was_as != is_as:
+                raise TraceFileError(
+                    f"cannot merge {first} and {path}: they are of different images: "
+                    f"{name} is another file",
+                    _HINT,
+                )
+
+
+def _named(image: str, digest: str | None) -> str:
+    return f"{image} ({digest})" if digest else image
+
+
+def _programs(trace: Trace) -> dict[str, tuple[int, int]]:
+    """Size and time of each program and library, by path."""
+    return {
+        path.path: (path.fingerprint.size, path.fingerprint.mtime_ns)
+        for path in trace.with_state(State.FILE)
+        if path.fingerprint is not None
+        and stat.S_ISREG(path.fingerprint.mode)
+        and (Use.EXEC in path.uses or ".so" in os.path.basename(path.path))
+    }
+
+
+def merge(
+    traces: Sequence[str], to: str, *, force: bool = False, different_images: bool = False
+) -> None:
+    """Write the runs of these traces, in this order, to one trace.
+
+    It appears whole, with its folder of files put aside, or not at all; it may take the place of
+    one of the traces.
+
+    :param force: replace ``to`` if it exists.
+    :param different_images: unite them although their runs saw different images.
+    :raises TraceFileError: one cannot be read or is damaged, their images differ, ``to`` exists,
+        or cannot be written.
+    """
+    if os.path.lexists(to) and not force:
+        raise TraceFileError(f"cannot write {to}: it exists", "add --force to replace it")
+    if not os.path.lexists(to) and os.path.lexists(f"{to}.d"):
+        raise TraceFileError(f"cannot write {to}: {to}.d exists", "move it away")
+    read = [read_trace(path) for path in traces]
+    if not different_images:
+        check_same_image(list(zip(traces, read, strict=True)))
+    place = os.path.realpath(to)
+    beside = f"{place}.{secrets.token_hex(4)}.tmp"
+    try:
+        with _removing(beside), _locked(to):
+            with open(beside, "xb") as file:
+                _write(traces, file, f"{beside}.d")
+                file.flush()
+                os.fsync(file.fileno())
+            _put(beside, place)
+    except OSError as error:
+        raise TraceFileError(f"cannot write {to}: {error.strerror}") from error
+
+
+def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
+    header = {"slimtrace": SCHEMA, "version": VERSION}
+    file.write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
+    highest = runs = 0
+    for number, path in enumerate(traces):
+        shift, first_run = highest, runs
+        for _, line in lines(path):
+            highest = max(highest, _renumber(line, shift))
+            if ("jvm" in line or "jvm_b64" in line) and isinstance(line.get("of"), int):
+                line["of"] += first_run
+            runs += "run" in line and "use" not in line
+            if "blob" in line:
+                line["blob"] = _copy(path, line["blob"], folder, number)
+            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _renumber(line: dict[str, Any], shift: int) -> int:
+    """Shift a line's process ids in place; the id that it brings, 0 where it brings none.
+
+    As the reader does it that unites traces: the ids of one follow on those of the one before.
+    """
+    for key in (
+        ("p",) if "use" in line else ("process", "parent") if "process" in line else ("exit",)
+    ):
+        if line.get(key) is not None:
+            line[key] += shift
+    found: int = line["process"] if "process" in line and "use" not in line else 0
+    return found
+
+
+def _copy(path: str, blob: str, folder: str, number: int) -> str:
+    """Copy a file that was put aside under a name that no other trace's has.
+
+    A trace may have lost it: what needs it says so, as before.
+    """
+    name = f"{number}-{blob}"
+    target = os.path.join(folder, name)
+    source = os.path.join(f"{path}.d", blob)
+    if os.path.lexists(source) and not os.path.lexists(target):
+        os.makedirs(folder, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
+    return name
+
+
+def _put(beside: str, place: str) -> None:
+    """Give a new trace and its folder their names; the old ones go last."""
+    old = f"{beside}.old.d"
+    with ExitStack() as undo:
+        if os.path.lexists(f"{place}.d"):
+            os.rename(f"{place}.d", old)
+            undo.callback(os.rename, old, f"{place}.d")
+        if os.path.isdir(f"{beside}.d"):
+            os.rename(f"{beside}.d", f"{place}.d")
+            undo.callback(os.rename, f"{place}.d", f"{beside}.d")
+        os.rename(beside, place)
+        undo.pop_all()
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Nobody else writes a trace that is to be replaced."""
+    fd = open_locked(path) if os.path.lexists(path) else None
+    try:
+        yield
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+@contextmanager
+def _removing(beside: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        shutil.rmtree(f"{beside}.d", ignore_errors=True)
+        raise

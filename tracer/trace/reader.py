@@ -1,0 +1,293 @@
+"""Reads traces: folds the lines of one or more files into one Trace."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.syscalls.classes import HOT
+from slimtrace.tracer.trace import schema
+from slimtrace.tracer.trace.schema import SCHEMA, get, get_driven, get_driving, get_list, get_place
+from slimtrace.tracer.trace.trace import (
+    Fingerprint,
+    Gap,
+    Listening,
+    ProcessImage,
+    Run,
+    SavedFile,
+    State,
+    Trace,
+    TracedPath,
+    Use,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MAKING = {Use.CREATE, Use.DELETE}
+"""What is done to a name whatever lies there, and is no lookup."""
+
+
+def read_trace(paths: str | Iterable[str]) -> Trace:
+    """The union of the traces in these files, in the order given.
+
+    A last line that was cut short (the tracer was killed) is left out and its run stays
+    ``complete: false``; so does a run that never ended.
+
+    :raises TraceFileError: a file cannot be read, is empty, is no trace, is of a schema that
+        this version does not know, or is damaged other than in its last line.
+    """
+    fold = _Fold()
+    for path in [paths] if isinstance(paths, str) else paths:
+        fold.begin_file(path)
+        for number, line in lines(path):
+            try:
+                fold.add(line)
+            # Messages show values, and Python nests no repr() as deep as orjson nests lists.
+            except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
+                raise TraceFileError(
+                    f"cannot read {path}: line {number} is damaged ({error})",
+                    "trace the app again",
+                ) from error
+    return fold.trace()
+
+
+def lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The whole lines after the first, each with its number.
+
+    :raises TraceFileError: as :func:`read_trace` does, but for lines that are damaged within.
+    """
+    try:
+        with open(path, "rb") as file:
+            first = file.readline()
+            check_header(path, first)
+            for number, raw in enumerate(file, start=2):
+                if not raw.endswith(b"\n"):
+                    return  # cut short: the tracer was killed in mid-line
+                try:
+                    line = orjson.loads(raw)
+                except orjson.JSONDecodeError as error:
+                    raise TraceFileError(
+                        f"cannot read {path}: line {number} is not JSON", "trace the app again"
+                    ) from error
+                if not isinstance(line, dict):
+                    raise TraceFileError(f"cannot read {path}: line {number} is no trace line")
+                yield number, line
+    except OSError as error:
+        hint = "trace an app first: slimtrace run -- COMMAND" if error.errno == 2 else None
+        raise TraceFileError(f"cannot read {path}: {error.strerror}", hint) from error
+
+
+def check_header(path: str, first: bytes) -> None:
+    """:raises TraceFileError: the first line is none of a trace that this version knows."""
+    if not first:
+        raise TraceFileError(f"cannot read {path}: it is empty", "trace the app again")
+    try:
+        header = orjson.loads(first)
+        version = header["slimtrace"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise TraceFileError(f"cannot read {path}: it is not a slimtrace trace") from error
+    if version != SCHEMA:
+        raise TraceFileError(
+            f"cannot read {path}: its schema is {version!r}, this slimtrace knows {SCHEMA}",
+            "use the slimtrace that wrote it, or a newer one",
+        )
+
+
+@dataclass(slots=True)
+class _Path:
+    state: State
+    first_seen: float
+    fingerprint: Fingerprint | None
+    uses: set[Use] = field(default_factory=set)
+    processes: set[int] = field(default_factory=set)
+    missed: bool = False
+
+
+class _Fold:
+    """Takes lines in order. Process ids are renumbered so that files can be united."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.processes: dict[int, ProcessImage] = {}
+        self.paths: dict[str, _Path] = {}
+        self.saved: dict[str, SavedFile] = {}
+        self.syscalls: dict[str, None] = {}
+        self.counts: list[Counter[str] | None] = []
+        self.ports: dict[Listening, None] = {}
+        self.healed: set[str] = set()
+        self.arguments: dict[str, set[int]] = {}
+        self.is_narrow = False
+        self.folder = ""
+        self.first_run = 0
+        self.shift = 0
+        self.ended = True
+
+    def begin_file(self, path: str) -> None:
+        self._close_run()
+        self.folder = path + ".d"
+        self.first_run = len(self.runs)
+        self.shift = max(self.processes, default=0)
+
+    def add(self, line: dict[str, Any]) -> None:
+        if "use" in line:
+            self._touch(line)
+        elif "process" in line:
+            parent = line["parent"]
+            image = ProcessImage(
+                schema.integer(line["process"]) + self.shift,
+                None if parent is None else schema.integer(parent) + self.shift,
+                len(self.runs) - 1,
+                get(line, "exe"),
+                get_list(line, "argv"),
+            )
+            self.processes[image.id] = image
+        elif "exit" in line:
+            process = schema.integer(line["exit"]) + self.shift
+            status = schema.integer(line["status"])
+            self.processes[process] = replace(self.processes[process], exit_status=status)
+        elif "save" in line or "save_b64" in line:
+            path = schema.path(line, "save")
+            blob = os.path.join(self.folder, schema.file_name(line["blob"]))
+            self.saved.setdefault(path, SavedFile(path, blob, schema.fingerprint(line["stat"])))
+        elif "syscall" in line:
+            self.syscalls[schema.text(line["syscall"])] = None
+        elif "argument" in line:
+            seen = self.arguments.setdefault(schema.text(line["argument"]), set())
+            seen.add(schema.word(line["value"]))
+        elif "narrow" in line:
+            self.is_narrow = schema.truth(line["narrow"]) or self.is_narrow
+        elif "listen" in line:
+            port = Listening(schema.text(line["listen"]), schema.integer(line["port"]))
+            self.ports[port] = None
+        elif "healed" in line or "healed_b64" in line:
+            self.healed.add(schema.path(line, "healed"))
+        else:
+            self._about_run(line)
+
+    def _about_run(self, line: dict[str, Any]) -> None:
+        if "gap" in line:
+            gap = Gap(schema.text(line["gap"]), schema.text(line["detail"]))
+            self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
+        elif "jvm" in line or "jvm_b64" in line:
+            self._modules(line)
+        elif "run" in line:
+            self._close_run()
+            self._run(line["run"])
+        elif "counts" in line:
+            counts = dict(line["counts"])
+            self.counts[-1] = Counter({name: schema.integer(n) for name, n in counts.items()})
+        elif "driven" in line:
+            driven = get_driven(schema.thing(line["driven"]))
+            self.runs[-1] = replace(self.runs[-1], driven=driven)
+        elif "end" in line:
+            self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
+            self.ended = True
+
+    def _run(self, line: dict[str, Any]) -> None:
+        command = get_list(line, "command")
+        if not command:
+            raise ValueError("a run has no command")
+        digest, signal = line["image_digest"], line.get("stop_signal")
+        self.runs.append(
+            Run(
+                command,
+                schema.path(line, "cwd"),
+                schema.user(line["user"]),
+                schema.texts(line["env"]),
+                schema.text(line["image"]),
+                None if digest is None else schema.digest(digest),
+                schema.text(line["started"]),
+                schema.text(line["machine"]),
+                schema.text(line["engine"]),
+                None if signal is None else schema.text(signal),
+                **get_place(line),
+                driving=get_driving(schema.thing(line["driving"])) if "driving" in line else None,
+            )
+        )
+        self.counts.append(None)
+        self.ended = False
+
+    def _modules(self, line: dict[str, Any]) -> None:
+        number = self.first_run + schema.index(line["of"])
+        run = self.runs[number]
+        home = schema.path(line, "jvm")
+        known = {*run.modules.get(home, ()), *get_list(line, "modules")}
+        modules = {**run.modules, home: tuple(sorted(known))}
+        self.runs[number] = replace(run, modules=modules)
+
+    def _close_run(self) -> None:
+        if not self.ended:
+            gap = Gap("interrupted", "the tracer was killed: what came later is not in the trace")
+            self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
+            self.ended = True
+
+    def _touch(self, line: dict[str, Any]) -> None:
+        name = schema.path(line, "path")
+        state = State(line["was"])
+        seconds = schema.seconds(line["t"])
+        stat = line.get("stat")
+        fingerprint = None if stat is None else schema.fingerprint(stat)
+        path = self.paths.get(name)
+        if path is None:
+            path = self.paths[name] = _Path(state, seconds, fingerprint)
+        elif path.state is State.MISSING:
+            path.state = state
+        if path.fingerprint is None:
+            path.fingerprint = fingerprint
+        use = Use(line["use"])
+        path.uses.add(use)
+        path.missed |= state is State.MISSING and use not in _MAKING
+        path.processes.add(schema.integer(line["p"]) + self.shift)
+
+    def trace(self) -> Trace:
+        self._close_run()
+        return Trace(
+            tuple(self.runs),
+            tuple(self.processes[key] for key in sorted(self.processes)),
+            {
+                name: TracedPath(
+                    name,
+                    path.state,
+                    frozenset(path.uses),
+                    tuple(sorted(path.processes)),
+                    path.first_seen,
+                    path.fingerprint,
+                    path.missed,
+                )
+                for name, path in self.paths.items()
+            },
+            self.saved,
+            tuple(sorted(self.syscalls)),
+            tuple(sorted(HOT)) if None in self.counts else (),
+            tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
+            self._summed(),
+            tuple(sorted(self.healed)),
+            {name: tuple(sorted(seen)) for name, seen in sorted(self.arguments.items())},
+            self.is_narrow,
+        )
+
+    def _summed(self) -> dict[str, int]:
+        """Calls and their number in all runs; empty unless every run counted them."""
+        total: Counter[str] = Counter()
+        for counts in self.counts:
+            if counts is None:
+                return {}
+            total += counts
+        return dict(sorted(total.items()))
+
+
+def _only_end(line: dict[str, Any]) -> dict[str, Any]:
+    kinds = {"seconds": schema.seconds, "exit_status": schema.integer, "signal": schema.integer}
+    found = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
+    by = line.get("interrupted")
+    return {
+        **found,
+        "interrupted": None if by is None else schema.text(by),
+        "complete": schema.truth(line["complete"]),
+    }

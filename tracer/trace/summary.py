@@ -1,0 +1,101 @@
+"""``show`` for people: what ran, what it touched and where, what may be missing."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.trace.trace import Driven, ProcessImage, Run, State, Trace, TracedPath, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MOST_PLACES = 12
+_DEPTH = 3
+_WIDTH = 100
+
+
+def summary(trace: Trace) -> Iterator[str]:
+    """Lines of plain text."""
+    for number, run in enumerate(trace.runs, start=1):
+        yield from _run(number, run)
+    files = trace.with_state(State.FILE)
+    yield ""
+    yield f"{len(files):7,} files and directories touched"
+    for use in (Use.EXEC, Use.READ, Use.LIST, Use.STAT, Use.WRITE):
+        count = sum(use in path.uses for path in files)
+        yield f"{count:7,}   {use}"
+    yield f"{len(trace.with_state(State.MISSING)):7,} looked for and missing"
+    yield f"{len(trace.with_state(State.CREATED)):7,} created by the app"
+    if trace.healed:
+        yield f"{len(trace.healed):7,} added after a verification"
+    if trace.saved:
+        yield f"{len(trace.saved):7,} put aside before they were changed"
+    if trace.listening:
+        ports = ", ".join(f"{port.port}/{port.protocol}" for port in trace.listening)
+        yield f"listening on {ports}"
+    yield from _places(files)
+    yield from _processes(trace.processes)
+
+
+def _run(number: int, run: Run) -> Iterator[str]:
+    yield f"run {number}: {_printable(' '.join(run.command))}"
+    if run.seconds is None:
+        how = "never ended: the tracer was killed"
+    elif run.exit_status is None:
+        how = f"let go after {run.seconds:.1f} s"
+    elif run.signal is not None:
+        how = f"ended by signal {run.signal} after {run.seconds:.1f} s"
+    else:
+        how = f"exit status {run.exit_status} after {run.seconds:.1f} s"
+    yield f"  in {_printable(run.cwd)} as {run.user}, {run.started}: {how}"
+    yield from _driven(run.driven)
+    for gap in run.gaps:
+        yield f"  gap: {gap.kind}: {_printable(gap.detail)}"
+    if not run.complete:
+        yield "  incomplete: files may be missing"
+
+
+def _driven(driven: Driven | None) -> Iterator[str]:
+    if driven is None:
+        return
+    if driven.ready is not None:
+        yield f"  ready after {driven.ready:.1f} s"
+    for answer in driven.answers:
+        status = "no answer" if answer.status is None else answer.status
+        yield f"  {_printable(answer.driver)}: {status}"
+    if driven.failure is not None:
+        yield f"  {_printable(driven.failure)}"
+
+
+def _places(files: Iterable[TracedPath]) -> Iterator[str]:
+    places = Counter(
+        os.sep.join(path.path.split(os.sep)[: _DEPTH + 1])
+        for path in files
+        if path.uses & {Use.READ, Use.EXEC}
+    )
+    if places:
+        yield ""
+        yield "most read below:"
+    for place, count in places.most_common(_MOST_PLACES):
+        yield f"{count:7,} {_printable(place)}"
+
+
+def _processes(processes: Iterable[ProcessImage]) -> Iterator[str]:
+    yield ""
+    yield "programs:"
+    depth: dict[int | None, int] = {None: 0}
+    for image in processes:
+        level = depth[image.id] = depth.get(image.parent, 0) + 1
+        status = "" if image.exit_status in (0, None) else f"  (exit {image.exit_status})"
+        line = _printable(" ".join(image.argv) or image.exe)
+        room = max(20, _WIDTH - 2 * level)
+        shown = line if len(line) <= room else line[: room - 1] + "…"
+        yield "  " * level + shown + status
+
+
+def _printable(text: str) -> str:
+    """Names as a terminal can show them: control and stray bytes escaped."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in safe)

@@ -1,0 +1,235 @@
+"""Writes a trace as it happens: each line reaches the kernel before the app goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.trace.append import end_last_line, open_locked
+from slimtrace.tracer.trace.schema import (
+    SCHEMA,
+    put,
+    put_driven,
+    put_driving,
+    put_list,
+    put_place,
+    readable,
+)
+from slimtrace.tracer.trace.trace import Fingerprint, State
+from slimtrace.tracer.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from slimtrace.tracer.trace.trace import (
+        Driven,
+        Gap,
+        Listening,
+        Place,
+        ProcessImage,
+        Run,
+        SavedFile,
+        Use,
+    )
+
+_REMEMBERED = 1000
+
+
+class TraceWriter:
+    """One open trace file. Safe for the two tracing threads: a line is one write(2) in O_APPEND.
+
+    A write that fails (disk full) does not disturb the app: the first error is kept in
+    ``failure`` and nothing more is written; whoever ends the run reports it.
+
+    :ivar path: the trace file.
+    :ivar folder: where copies of files put aside go; made when the first is.
+    """
+
+    def __init__(self, path: str, *, append: bool = False, force: bool = False) -> None:
+        """Open ``path`` for a new run. Nothing in it changes before the app was executed.
+
+        :raises TraceFileError: it exists and neither ``append`` nor ``force`` was said, it is
+            being written by another slimtrace, or it cannot be opened.
+        """
+        self.path = path
+        self.folder = path + ".d"
+        self.failure: OSError | None = None
+        self._held: list[bytes] | None = []
+        self._gathered: list[bytes] | None = None
+        self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the ends of their lines
+        self._append = append
+        self._is_new = not os.path.lexists(path)
+        if not (self._is_new or append or force):
+            raise TraceFileError(
+                f"cannot write {path}: it exists",
+                "add --append to add this run to it, or --force to replace it",
+            )
+        self._fd = open_locked(path, os.O_CREAT)
+
+    def begin(self) -> None:
+        """The app runs: write what was held back until now, and all else as it comes."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if not self._append and not self._is_new:
+            os.ftruncate(self._fd, 0)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if os.fstat(self._fd).st_size == 0:
+            header = {"slimtrace": SCHEMA, "version": VERSION}
+            self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
+        else:
+            end_last_line(self._fd)
+        self._write(b"".join(held))
+
+    def abandon(self) -> None:
+        """The app never ran: leave things as they were."""
+        if self._is_new and self._held is not None:
+            os.unlink(self.path)
+        self.close()
+
+    def run(self, run: Run) -> None:
+        """A run begins: the lines that follow are its."""
+        self._line(
+            {
+                "run": {
+                    **put_list("command", run.command),
+                    **put("cwd", run.cwd),
+                    "user": run.user,
+                    "env": {key: value for key, value in run.env.items() if _plain(key, value)},
+                    "image": run.image,
+                    "image_digest": run.image_digest,
+                    "started": run.started,
+                    "machine": run.machine,
+                    "engine": run.engine,
+                    "stop_signal": run.stop_signal,
+                    **put_place(run),
+                    **({"driving": put_driving(run.driving)} if run.driving else {}),
+                }
+            }
+        )
+
+    def process(self, image: ProcessImage) -> None:
+        key = image.exe, image.argv
+        program = self._programs.get(key)
+        if program is None:
+            if len(self._programs) >= _REMEMBERED:
+                self._programs.clear()
+            words = {**put("exe", image.exe), **put_list("argv", image.argv)}
+            program = orjson.dumps(words, option=orjson.OPT_APPEND_NEWLINE)[1:]
+            self._programs[key] = program
+        parent = b"null" if image.parent is None else b"%d" % image.parent
+        self._data(b'{"process":%d,"parent":%b,%b' % (image.id, parent, program))
+
+    def exited(self, process: int, status: int) -> None:
+        self._line({"exit": process, "status": status})
+
+    def touched(self, seconds: float, process: int, tails: Iterable[bytes]) -> None:
+        """Touches of one process image at one moment, ``seconds`` since the run began.
+
+        :param tails: what :meth:`tail` says of each touch.
+        """
+        head = b'{"p":%d,"t":%.6f,' % (process, seconds)
+        self._data(b"".join([head + tail for tail in tails]))
+
+    def tail(self, use: Use, place: Place) -> bytes:
+        """The end of a touch's line, which is the same whoever makes it and when."""
+        status, state = place.status, place.state
+        try:
+            path = orjson.dumps(place.path.decode())
+        except UnicodeDecodeError:
+            return _tail_of_bytes(use, place)
+        if status is None or state is not State.FILE:
+            return b'"use":"%b","path":%b,"was":"%b"}\n' % (use.encode(), path, state.encode())
+        return b'"use":"%b","path":%b,"was":"file","stat":[%d,%d,%d,%d,%d]}\n' % (
+            *(use.encode(), path),
+            *(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns),
+        )
+
+    def saved(self, saved: SavedFile) -> None:
+        blob = os.path.basename(saved.blob)
+        self._line({**put("save", saved.path), "blob": blob, "stat": list(saved.fingerprint)})
+
+    def syscall(self, name: str) -> None:
+        self._line({"syscall": name})
+
+    def argument(self, name: str, value: int) -> None:
+        self._line({"argument": name, "value": value})
+
+    def narrow(self) -> None:
+        self._line({"narrow": True})
+
+    def counted(self, counts: Mapping[str, int]) -> None:
+        self._line({"counts": dict(counts)})
+
+    def listening(self, port: Listening) -> None:
+        self._line({"listen": port.protocol, "port": port.port})
+
+    def gap(self, gap: Gap) -> None:
+        self._line({"gap": gap.kind, "detail": readable(gap.detail)})
+
+    def driven(self, driven: Driven) -> None:
+        """All drivers have ended."""
+        self._line({"driven": put_driven(driven)})
+
+    def end(self, run: Run) -> None:
+        """The run is over: its seconds, exit status, signal and completeness are in ``run``."""
+        self._line(
+            {
+                "end": {
+                    "seconds": run.seconds,
+                    "exit_status": run.exit_status,
+                    "signal": run.signal,
+                    **({"interrupted": run.interrupted} if run.interrupted else {}),
+                    "complete": run.complete,
+                }
+            }
+        )
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _line(self, line: dict[str, Any]) -> None:
+        self._data(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _data(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append(data)
+        elif self._gathered is not None:
+            self._gathered.append(data)
+        elif self.failure is None:
+            self._write(data)
+
+    def gather(self) -> None:
+        """From here to :meth:`spill` keep what one thread writes, to write it in one go."""
+        self._gathered = []
+
+    def spill(self) -> None:
+        """Write what was gathered."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self._data(b"".join(gathered))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            written = os.write(self._fd, data)
+            if written < len(data):  # the disk filled up in mid-line: the rest says why
+                os.write(self._fd, data[written:])
+        except OSError as error:
+            self.failure = error
+
+
+def _tail_of_bytes(use: Use, place: Place) -> bytes:
+    """For a path that is not UTF-8."""
+    line: dict[str, Any] = {"use": use, **put("path", os.fsdecode(place.path)), "was": place.state}
+    if place.status is not None and place.state is State.FILE:
+        line["stat"] = list(Fingerprint.of(place.status))
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)[1:]
+
+
+def _plain(*values: str) -> bool:
+    """Whether JSON can hold the values: a variable that is not UTF-8 is not kept."""
+    return not any("\udc80" <= char <= "\udcff" for value in values for char in value)
