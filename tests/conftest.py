@@ -15,6 +15,7 @@ pytest.register_assert_rewrite("hazards", "traces")
 from fullimages import debian  # noqa: E402
 from parts import missing, need  # noqa: E402
 from registry import serving  # noqa: E402
+from repository import TRACEES  # noqa: E402
 from traces import Traced, environment, grow, run_slimtrace, show  # noqa: E402
 
 from slimtrace.tracer.engines.choice import AUTO, ENGINES  # noqa: E402
@@ -28,8 +29,6 @@ for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
         is_pythons = number == signal.SIGINT
         signal.signal(number, signal.default_int_handler if is_pythons else signal.SIG_DFL)
-
-TRACEES = os.path.join(os.path.dirname(__file__), "tracees")
 
 
 class Tracee(Protocol):

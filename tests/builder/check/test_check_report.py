@@ -1,0 +1,183 @@
+"""What ``slimtrace check`` prints and writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from checked_images import schema
+from roots import busybox_root
+from traces import command, environment, fails, run_slimtrace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOOP = "trap '' TERM; echo here; while :; do sleep 0.1; done"
+
+
+def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    given = environment(XDG_CACHE_HOME=str(folder / "cache"), TMPDIR=str(folder), **env)
+    return run_slimtrace("-q", "check", *words, cwd=str(folder), env=given)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    root = busybox_root(tmp_path / "root", {"etc/os-release": "ID=tiny\n", "tmp/": ""})
+    (root / "bin/sh-ü\x1b[31m").symlink_to("busybox")
+    (root / "bin/busybox").chmod(0o4755)
+    return "rootfs:root"
+
+
+TABLE = """\
+pass  known-user            it runs as 0:0
+skip  numeric-user          it has no configuration that names a user
+skip  not-root              it has no configuration that names a user
+fail  no-setuid             setuid or setgid: 1
+                            /bin/busybox
+                            -> leave it out with --exclude, or take the bits off in the full image:
+                               chmod a-s
+pass  no-file-capabilities  no file has capabilities
+warn  no-shell              shells: 2
+                            /bin/busybox
+                            /bin/sh
+                            -> exec the app itself, and build from a trace in which no shell runs;
+                               debug by an ephemeral container
+"""
+
+
+def test_a_table(image: str, tmp_path: Path) -> None:
+    done = run(tmp_path, image, "--no-run")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(TABLE)
+    last = "rootfs:root for docker: 5 passed, 3 warned, 1 failed, 12 skipped\n"
+    assert done.stdout.endswith(f"\n\n{last}")
+
+
+def test_what_was_measured_is_marked(image: str, tmp_path: Path) -> None:
+    words = ("--ready", "log:here", "--grace", "0.5", "--platform", "knative", "--platform", "edge")
+    done = run(tmp_path, image, *words, "--", "sh", "-c", LOOP)
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line[:4].strip()]
+    told = {line[1]: (line[0], line[2]) for line in lines if len(line) > 2}
+    status, said = told["stops-in-grace"]
+    assert status == "fail"
+    assert said.startswith("SIGTERM did not end it in 0.5 s: its process 1 does not handle it")
+    assert said.endswith("(measured)")
+    assert told["ready-in-time"][1].endswith("of 600 (measured, knative)")
+    assert told["no-setuid"] == ("fail", "setuid or setgid: 1")
+    assert told["size"][1].endswith("the budget is 50.0 MB (edge)")
+
+
+def test_colours_are_for_terminals(image: str, tmp_path: Path) -> None:
+    assert "\x1b[32mpass" in on_terminal(tmp_path, image)
+    assert "\x1b" not in on_terminal(tmp_path, image, NO_COLOR="1")
+    assert "\x1b" not in run(tmp_path, image, "--no-run").stdout
+
+
+def on_terminal(folder: Path, image: str, **env: str) -> str:
+    ours, theirs = pty.openpty()
+    words = command("-q", "check", image, "--no-run")
+    given = environment(XDG_CACHE_HOME=str(folder / "cache"), **env)
+    with subprocess.Popen(words, stdout=theirs, cwd=folder, env=given):
+        os.close(theirs)
+        said = b""
+        try:
+            while data := os.read(ours, 4096):
+                said += data
+        except OSError:  # EIO: nobody has it open any more (pty(7))
+            pass
+    os.close(ours)
+    return said.decode()
+
+
+def test_sarif(image: str, tmp_path: Path, shared: Path) -> None:
+    words = ("--ready", "log:here", "--grace", "0.5", "--sarif", "check.sarif")
+    done = run(tmp_path, image, *words, "--json", "--", "sh", "-c", LOOP)
+    assert done.returncode == 1
+    written: dict[str, Any] = json.loads((tmp_path / "check.sarif").read_text())
+    jsonschema.Draft7Validator(schema(shared)).validate(written)
+    document = json.loads(done.stdout)
+    (log,) = written["runs"]
+    rules = [rule["id"] for rule in log["tool"]["driver"]["rules"]]
+    assert sorted(set(rules)) == sorted({each["rule"] for each in document["rules"]})
+    results = {
+        (each["ruleId"], each["level"], each["properties"]["measured"]) for each in log["results"]
+    }
+    levels = {"warn": "warning", "fail": "error"}
+    assert results == {
+        (each["rule"], levels[each["status"]], each["measured"])
+        for each in document["rules"]
+        if each["status"] in levels
+    }
+    assert ("stops-in-grace", "error", True) in results
+    assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in log["results"])
+    (setuid,) = [each for each in log["results"] if each["ruleId"] == "no-setuid"]
+    (where,) = setuid["locations"]
+    assert where["physicalLocation"]["artifactLocation"] == {
+        "uri": "bin/busybox",
+        "uriBaseId": "IMAGE",
+    }
+    (stops,) = [each for each in log["results"] if each["ruleId"] == "stops-in-grace"]
+    (where,) = stops["locations"]
+    assert where["physicalLocation"]["artifactLocation"] == {"uri": "rootfs%3Aroot"}
+    notes = [each["associatedRule"]["id"] for each in
+             log["invocations"][0]["toolExecutionNotifications"]]  # fmt: skip
+    assert "numeric-user" in notes
+
+
+def test_sarif_on_stdout_is_all_of_it(image: str, tmp_path: Path) -> None:
+    done = run(tmp_path, image, "--no-run", "--sarif", "-")
+    assert (done.returncode, json.loads(done.stdout)["version"]) == (1, "2.1.0")
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
+    "a platform that is none": (
+        ("--platform", "mars"),
+        2,
+        ("the platform mars: choose kubernetes, knative, cloud-run, app-engine, istio, docker",),
+    ),
+    "two documents on stdout": (
+        ("--json", "--sarif", "-"),
+        2,
+        ("cannot write two documents to stdout", "name a FILE"),
+    ),
+    "a size that is no number": (("--max-size", "nan"), 2, ("--max-size nan: it is no finite",)),
+    "a wait without end": (
+        ("--ready-timeout", "inf"),
+        2,
+        ("--ready-timeout inf: it is no finite",),
+    ),
+    "a probe that is none": (("--probe", ""), 2, ("cannot use --probe with nothing to run",)),
+    "a probe in half a quote": (("--probe", "a 'b"), 2, ("cannot use --probe a 'b",)),
+    "a readiness that is none": (
+        ("--ready", "soon", "--", "sh"),
+        2,
+        ("cannot use --ready soon",),
+    ),
+    "a volume that is not here": (
+        ("-v", "/none:/data", "--", "sh"),
+        125,
+        ("cannot use --volume /none:/data: /none does not exist", "there are no named volumes"),
+    ),
+    "a report that cannot be written": (
+        ("--no-run", "--sarif", "none/check.sarif"),
+        125,
+        ("cannot write none/check.sarif", "make it first"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_words(image: str, tmp_path: Path, name: str) -> None:
+    words, status, lines = REFUSED[name]
+    fails(run(tmp_path, image, *words), status, *lines)
+
+
+def test_images_that_are_none(tmp_path: Path) -> None:
+    fails(run(tmp_path, "none.tar"), 125, "cannot read none.tar: No such file or directory")
+    (tmp_path / "empty").mkdir()
+    fails(run(tmp_path, "rootfs:empty"), 125, "cannot check rootfs:empty: there is nothing in it")

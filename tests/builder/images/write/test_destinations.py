@@ -1,0 +1,261 @@
+"""The words after ``-o``, and outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from parts import need
+from repository import ROOT as REPOSITORY
+from specimens import CONFIG, file_of, image_of, interrupted_after, shared_folder, small_disk
+
+from slimtrace.builder.images.documents import make_image
+from slimtrace.builder.images.skopeo import Copied
+from slimtrace.builder.images.write.archives import Archive, Form
+from slimtrace.builder.images.write.destination import FORMS, parse_destination
+from slimtrace.builder.images.write.oci import OciLayout
+from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.tracer.errors import SlimtraceError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "destination"),
+    [
+        ("oci:dir", None, OciLayout("dir")),
+        ("oci:dir:v1", None, OciLayout("dir", "v1")),
+        ("oci:dir:example.org/app:1", None, OciLayout("dir", "example.org/app:1")),
+        ("oci:dir", "app", OciLayout("dir", "app:latest")),
+        ("oci-archive:a.tar", None, Archive(Form.OCI, "a.tar")),
+        ("oci-archive:a:v1", None, Archive(Form.OCI, "a", "v1")),
+        ("docker-archive:a", None, Archive(Form.DOCKER, "a")),
+        ("docker-archive:a:app", None, Archive(Form.DOCKER, "a", "app:latest")),
+        ("docker-archive:a", "x.org:5/b/c:1", Archive(Form.DOCKER, "a", "x.org:5/b/c:1")),
+        ("rootfs:dir", None, Tree("dir")),
+        ("rootfs:with:colon", None, Tree("with:colon")),
+        ("tar:root.tar", None, Archive(Form.ROOT, "root.tar")),
+        ("image.tar", None, Archive(Form.HYBRID, "image.tar")),
+        ("./a:b.tar", None, Archive(Form.HYBRID, "./a:b.tar")),
+        ("image.tar", "localhost/app", Archive(Form.HYBRID, "image.tar", "localhost/app:latest")),
+        ("containers-storage:app", None, Copied("containers-storage:", "app")),
+        ("docker-daemon:app:1", None, Copied("docker-daemon:", "app:1")),
+        ("docker://x.org/app", None, Copied("docker://", "x.org/app")),
+    ],
+)
+def test_destinations(text: str, tag: str | None, destination: object) -> None:
+    assert parse_destination(text, tag) == destination
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "message"),
+    [
+        ("", None, "cannot write to ''"),
+        ("image", None, "cannot write to 'image'"),
+        ("image.tgz", None, "cannot write to 'image.tgz'"),
+        ("oci:", None, "cannot write to 'oci:'"),
+        ("oci::tag", None, "cannot write to 'oci::tag'"),
+        ("ooci:image.tar", None, "cannot write to 'ooci:image.tar'"),
+        ("docker:app", None, "cannot write to 'docker:app'"),
+        ("docker://", None, "cannot write to 'docker://': a name is missing"),
+        ("docker-daemon:", None, "cannot write to 'docker-daemon:': a name is missing"),
+        ("oci:dir:a b", None, "cannot tag the image 'a b'"),
+        ("oci:dir:v1", "app", "cannot tag the image 'app': oci:dir:v1 names it already"),
+        ("docker://x.org/app", "app", "cannot tag the image 'app': docker://x.org/app names"),
+        ("image.tar", "App", "cannot name the image 'App'"),
+        ("image.tar", "app@sha256:00", "cannot name the image 'app@sha256:00'"),
+        ("docker-archive:a:App", None, "cannot name the image 'App'"),
+        ("rootfs:dir", "app", "cannot tag the image 'app': rootfs:dir has no place"),
+        ("tar:root.tar", "app", "cannot tag the image 'app': tar:root.tar has no place"),
+    ],
+)
+def test_words_that_are_no_destination(text: str, tag: str | None, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_destination(text, tag)
+    assert caught.value.message.startswith(message)
+    if tag is None and message.startswith("cannot write"):
+        assert caught.value.hint == FORMS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["oci:dir:v1", "oci-archive:a:v1", "docker-archive:a:app:1", "rootfs:dir", "image.tar"],
+)
+def test_a_destination_is_told_as_it_was_given(text: str) -> None:
+    assert str(parse_destination(text)) == text
+
+
+def test_a_name_is_told_where_o_has_a_place_for_it() -> None:
+    assert str(parse_destination("oci:dir", "app")) == "oci:dir:app:latest"
+    assert str(parse_destination("image.tar", "app")) == "image.tar"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("{}/missing/image.tar", "the folder {}/missing does not exist"),
+        ("{}/file/image.tar", "{}/file is not a folder"),
+        ("tar:{}/folder", "it is a directory"),
+        ("tar:/dev/null", "it is not a regular file"),
+        ("oci:{}/missing/dir", "the folder {}/missing does not exist"),
+        ("oci:{}/folder", "it holds something other than an OCI layout"),
+        ("oci:{}/damaged", "its index.json is damaged"),
+        ("oci:{}/file", "{}/file is not a folder"),
+        ("rootfs:{}/folder", "it is not empty"),
+        ("image.tar/", "cannot write to"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_refused_early(
+    tmp_path: Path, text: str, cause: str
+) -> None:
+    (tmp_path / "file").touch()
+    for name in ("folder", "damaged"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.json").write_text('{"manifests": 5}')
+    (tmp_path / "damaged/oci-layout").touch()
+    with pytest.raises(SlimtraceError) as caught:
+        parse_destination(text.format(tmp_path)).prepare()
+    assert cause.format(tmp_path) in caught.value.message
+
+
+NOT_WRITABLE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from slimtrace.builder.images.write.destination import parse_destination
+from slimtrace.tracer.errors import SlimtraceError
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+for text in sys.argv[2:]:
+    try:
+        parse_destination(text).prepare()
+    except SlimtraceError as error:
+        print(error)
+"""
+
+
+def test_a_folder_that_is_not_writable_is_refused_early() -> None:
+    with shared_folder() as folder:
+        (folder / "closed").mkdir(mode=0o555)
+        forms = ("{}/closed/image.tar", "oci:{}/closed/dir", "oci:{}/closed", "rootfs:{}/closed")
+        words = [form.format(folder) for form in forms]
+        done = subprocess.run(
+            [sys.executable, "-c", NOT_WRITABLE, REPOSITORY, *words],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        causes = [line.partition(": ")[2] for line in done.stdout.splitlines()]
+        assert causes == [f"the folder {folder}/closed is not writable"] * len(forms)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}/out.tar",
+        "oci-archive:{}/out.tar",
+        "docker-archive:{}/out.tar",
+        "tar:{}/out.tar",
+        "oci:{}/out",
+        "rootfs:{}/out",
+    ],
+)
+def test_a_full_disk_leaves_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "noise").write_bytes(os.urandom(700_000))
+    entries = [file_of(tmp_path / "noise", f"/{number}") for number in range(3)]
+    image = image_of(entries, tmp_path / "work")
+    with small_disk(tmp_path / "disk") as disk:
+        if os.path.ismount(disk):
+            destination = parse_destination(text.format(disk))
+            with pytest.raises(SlimtraceError, match=r"^cannot write .*: No space left on device$"):
+                destination.write(image, entries)
+        elif "tar" in text:  # a limit on files' sizes is no limit on trees
+            with pytest.raises(SlimtraceError, match=r"^cannot write .*: File too large$"):
+                parse_destination(text.format(disk)).write(image, entries)
+        assert os.listdir(disk) == []
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(os.urandom(700_000))
+    small = image_of([file_of(tmp_path / "noise", size=700_000)], tmp_path / "work")
+    entries = [file_of(tmp_path / "noise", f"/{number}") for number in range(3)]
+    image = image_of(entries, tmp_path / "work")
+    with small_disk(tmp_path / "disk") as disk:
+        (disk / "out.tar").write_text("old")
+        with pytest.raises(SlimtraceError, match="cannot write"):
+            parse_destination(f"{disk}/out.tar").write(image, entries)
+        assert os.listdir(disk) == ["out.tar"]
+        assert (disk / "out.tar").read_text() == "old"
+        if not os.path.ismount(disk):
+            return
+        os.unlink(disk / "out.tar")
+        parse_destination(f"oci:{disk}/out:v1").write(small, ())
+        before = {folder: sorted(names) for folder, _, names in os.walk(disk)}
+        with pytest.raises(SlimtraceError, match="cannot write"):
+            parse_destination(f"oci:{disk}/out:v1").write(image, entries)
+        assert {folder: sorted(names) for folder, _, names in os.walk(disk)} == before
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(300 << 20)
+    entries = [file_of(tmp_path / "large", f"/{number}") for number in range(4)]
+    image = image_of(entries[:1], tmp_path / "work")
+    (tmp_path / "out").mkdir()
+    for text in ("rootfs:{}/out/tree", "docker-archive:{}/out/image"):
+        with pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
+            parse_destination(text.format(tmp_path)).write(image, entries)
+        assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_file_is_replaced_and_a_symlink_to_it_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("file")
+    image = image_of([file_of(tmp_path / "file")], tmp_path / "work")
+    (tmp_path / "real.tar").write_text("old")
+    os.symlink("real.tar", tmp_path / "image.tar")
+    destination = parse_destination(f"{tmp_path}/image.tar")
+    destination.prepare()
+    destination.write(image, ())
+    assert os.readlink(tmp_path / "image.tar") == "real.tar"
+    assert os.path.getsize(tmp_path / "real.tar") > 3
+    assert os.stat(tmp_path / "real.tar").st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_without_skopeo_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SlimtraceError) as caught:
+        parse_destination("docker://x.org/app").prepare()
+    assert caught.value.message == "cannot write docker://x.org/app: skopeo is not installed"
+    assert caught.value.hint is not None
+
+
+def test_what_skopeo_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("skopeo")
+    (tmp_path / "auth.json").write_text("{}")
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
+    image = image_of([], tmp_path / "work")
+    destination = parse_destination("docker://127.0.0.1:9/app:1")
+    destination.prepare()
+    with pytest.raises(
+        SlimtraceError, match=r"^cannot write docker://127\.0\.0\.1:9/app:1: .*"
+    ) as caught:
+        destination.write(image, ())
+    assert "connection refused" in caught.value.message
+
+
+def test_a_configuration_that_json_cannot_hold(tmp_path: Path) -> None:
+    layer = image_of([], tmp_path / "work").layer
+    with pytest.raises(SlimtraceError, match="cannot write the image's configuration: a word"):
+        make_image(layer, replace(CONFIG, entrypoint=("/app", "\udcff")))

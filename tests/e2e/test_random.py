@@ -1,0 +1,496 @@
+"""Random input: no exception escapes, and nothing is invented.
+
+A wait status, a notification, a path, a program's head and a cut trace come from outside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import platform
+import struct
+import tempfile
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from whole_trace import WHOLE
+
+from slimtrace.tracer.decode.binfmt import interpreters
+from slimtrace.tracer.decode.call import Stop
+from slimtrace.tracer.decode.decoder import Decoder
+from slimtrace.tracer.engines.notify.notify_loop import Notifications
+from slimtrace.tracer.engines.ptrace.ptrace_loop import Lifecycle
+from slimtrace.tracer.engines.ptrace.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.kernel.seccomp import Listener
+from slimtrace.tracer.paths import join
+from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process.root_view import HERE, own_name
+from slimtrace.tracer.record.recorder import Recorder
+from slimtrace.tracer.result import Exited
+from slimtrace.tracer.syscalls import abi
+from slimtrace.tracer.syscalls.table import AT_FDCWD, SIGNATURES, Meaning
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.trace import Run
+from slimtrace.tracer.trace.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from slimtrace.tracer.trace.trace import Trace
+
+STEADY = settings(deadline=None, database=None, derandomize=os.environ.get("CI") == "true")
+NOBODY = 1 << 22  # PID_MAX_LIMIT (linux/threads.h): no thread has this number or a higher one
+IMAGE = 1
+RUN = Run(("app",), "/", "0:0", {}, "rootfs:/", None, "2024-01-01T00:00:00Z", "x86_64", "notify")
+CALLS = abi.stopped_calls(platform.machine(), handlers=True, exits=True)
+U64 = some.integers(0, 2**64 - 1)
+
+tids = some.integers(NOBODY, NOBODY + 3)
+statuses = some.one_of(
+    some.integers(-(2**31), 2**31 - 1),
+    # A stop by an event, by the numbers that mean something (ptrace(2)).
+    some.builds(
+        lambda event, number: event << 16 | number << 8 | 0x7F,
+        some.sampled_from((0, 1, 2, 3, 4, 5, 6, 7, 128, 255)),
+        some.sampled_from((1, 5, 5 | 0x80, 9, 17, 18, 19, 20, 21, 22, 64)),
+    ),
+)
+
+
+class _Recorder(Recorder):
+    """Puts nothing aside: random calls delete and rename what is this machine's."""
+
+    def put_aside(self, path: bytes, *, deep: bool = True) -> None:
+        assert path.startswith(b"/")
+        assert deep in (True, False)
+
+
+@contextmanager
+def _recorded(folder: str) -> Iterator[tuple[_Recorder, list[Trace]]]:
+    """A recorder, and after the block what its trace reads as."""
+    output = os.path.join(folder, "x.trace")
+    writer = TraceWriter(output)
+    writer.run(RUN)
+    recorder = _Recorder(writer, 0, IMAGE)
+    recorder.process(None, "/app", ("app",))
+    traces: list[Trace] = []
+    try:
+        yield recorder, traces
+        recorder.flush()
+        writer.end(RUN)
+        traces.append(read_trace(output))
+    finally:
+        writer.close()
+        os.unlink(output)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cwd of this process, which takes the app's part, with a few files; beside it, traces."""
+    folder = tmp_path_factory.mktemp("random")
+    (folder / "work/sub").mkdir(parents=True)
+    (folder / "work/file").write_text("")
+    (folder / "work/link").symlink_to("file")
+    before = os.getcwd()
+    os.chdir(folder / "work")
+    yield folder
+    os.chdir(before)
+
+
+# Statuses
+
+
+@STEADY
+@given(statuses)
+def test_any_status_is_one_of_a_closed_set_of_stops(status: int) -> None:
+    stop = decode_status(status)
+    assert isinstance(stop, (Exited, SignalDelivery, Event))
+    if isinstance(stop, Exited):
+        assert not os.WIFSTOPPED(status)
+        assert 0 <= stop.status <= 255
+
+
+@STEADY
+@given(some.booleans(), some.lists(some.tuples(tids, statuses), max_size=30))
+def test_any_sequence_of_statuses(
+    work: Path, every_call: bool, found: list[tuple[int, int]]
+) -> None:
+    """Nobody has these numbers, as if each thread was killed at the moment it stopped."""
+    with _recorded(str(work)) as (recorder, traces):
+        lifecycle = Lifecycle(every_call=every_call)
+        lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.go_on)
+        lifecycle.adopt(is_app=True, pid=NOBODY)
+        for tid, status in found:
+            lifecycle._handle(tid, status)
+            lifecycle.image_of(tid)
+            lifecycle.is_unborn(tid)
+        assert lifecycle.lives <= bool(found) or lifecycle.is_unborn(NOBODY)
+        lifecycle.detach_all()
+    execs = sum(decode_status(status) is Event.EXEC for _, status in found)
+    assert len(traces[0].processes) == 1 + execs
+    assert traces[0].paths == {}
+
+
+# Notifications
+
+ROOM = 4 * mmap.PAGESIZE
+PIECES = (
+    *(b"file", b"link", b"sub", b"none", b".", b"..", b"/", b"//", b"\n", b" (deleted)", b"\xff"),
+    *(b"x" * 255, b"x" * 256, b"/tmp", b"\x01\0file\0", struct.pack("<QQQ", 0, 0, 0x10)),
+)
+"""Some are addresses of sockets and structs of openat2(2)."""
+texts = some.lists(some.sampled_from(PIECES) | some.binary(max_size=12), max_size=6).map(b"".join)
+
+
+class _Memory:
+    """The app's memory: pages of this process, with nothing mapped after them."""
+
+    def __init__(self) -> None:
+        # Mapped as one, so that the last page is known to have been free, and is again.
+        self._pages = mmap.mmap(-1, ROOM + mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.start = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        assert libc.mprotect(self.start + ROOM, mmap.PAGESIZE, 0) == 0
+
+    def fill(self, content: bytes, at: int) -> None:
+        """Random content, ending nowhere but at its own NULs; the rest is NULs."""
+        self._pages[:ROOM] = bytes(ROOM)
+        content = content[: ROOM - at]
+        self._pages[at : at + len(content)] = content
+
+    def string(self, address: int) -> bytes | None:
+        """What the kernel would take for a path at an address (getname)."""
+        offset = address - self.start
+        if not 0 <= offset < ROOM:
+            return None
+        text = self._pages[offset : min(offset + 4096, ROOM)]
+        end = text.find(b"\0")
+        return None if end < 0 else text[:end]
+
+
+@pytest.fixture(scope="module")
+def memory() -> _Memory:
+    return _Memory()
+
+
+class _Lives:
+    """One process that lives for ever."""
+
+    def __init__(self, tid: int) -> None:
+        self.images = {tid: IMAGE}
+        self.first = None
+
+    def image_of(self, tid: int) -> int | None:
+        return self.images.get(tid)
+
+    def is_unborn(self, tid: int) -> bool:
+        return tid == 0
+
+    def exiting(self, tid: int, status: int, *, whole_process: bool) -> None:
+        assert whole_process in (True, False)
+        assert 0 <= status <= 255
+        assert tid in self.images
+
+    def executing(self, stop: Stop, previous: int | None, code: int) -> None:
+        assert stop.tid in self.images
+        assert 0 <= code < 2**64
+        assert previous == IMAGE
+
+
+class _Restarts:
+    """Seizes nobody: the caller is this process."""
+
+    def installing(self, stop: Stop) -> None:
+        assert stop.call.name == "rt_sigaction"
+
+
+class _Requests:
+    """A listener's requests, made up; it is over when they are."""
+
+    def __init__(self, requests: list[bytes]) -> None:
+        self.answered = 0
+        self._left = requests[::-1]
+        self._ends = os.pipe()
+        self._request = ctypes.create_string_buffer(80)
+        self._response = ctypes.create_string_buffer(24)
+        request, response = memoryview(self._request).cast("B"), memoryview(self._response)
+        self.listener = Listener(
+            self._ends[0],
+            request.cast("Q"),
+            request.cast("i"),
+            response.cast("B").cast("Q"),
+            self._receive,
+            self._proceed,
+            self._request,
+            self._response,
+        )
+
+    def _receive(self) -> None:
+        if not self._left:
+            raise OSError(errno.ENOTCONN, "all were received")
+        ctypes.memmove(self._request, self._left.pop(), 80)
+
+    def _proceed(self) -> None:
+        self.answered += 1
+
+    def close(self) -> None:
+        for fd in self._ends:
+            os.close(fd)
+
+
+def _request(call: int, arguments: list[int], noise: bytes, tid: int) -> bytes:
+    """A struct seccomp_notif, with what is not drawn here taken from ``noise``."""
+    return b"".join(
+        (
+            noise[:8],
+            struct.pack("<i", tid),
+            noise[12:16],
+            struct.pack("<Q", call),
+            noise[24:32],
+            struct.pack("<6Q", *arguments),
+        )
+    )
+
+
+def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
+    """Every path that a call with these arguments can mean, whichever of them are paths."""
+    starts = [b"/", *filter(None, (procfs.link(b"/proc/self/cwd"),))]
+    links = (procfs.link(b"/proc/self/fd/" + os.fsencode(fd)) for fd in os.listdir("/proc/self/fd"))
+    starts += [link for link in links if link is not None]
+    allowed = set(starts)
+    for argument in arguments:
+        for address in (argument, argument + 2):  # a socket's path stands after its family
+            text = memory.string(address)
+            if text:
+                # A socket's ends where its length says.
+                ends = {len(text), *arguments, *(number - 2 for number in arguments)}
+                cut = {text[:end] for end in ends if 0 < end <= 128} | {text}
+                allowed |= {join(start, part) for start in starts for part in cut}
+    return allowed | {
+        own for path in allowed for own in (HERE.own_path(path), own_name(HERE, path))
+    }
+
+
+@settings(STEADY, max_examples=400)
+@given(some.data())
+def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) -> None:
+    """Through the loop itself. Whoever calls is answered, and what is recorded stood there."""
+    tid = threading.get_native_id()
+    at = data.draw(some.sampled_from((0, 1, mmap.PAGESIZE - 3, ROOM - 8, ROOM - 4096)))
+    memory.fill(data.draw(texts), at)
+    pointers = some.sampled_from((at, at, at + 4, at + 5, ROOM - 1, ROOM)).map(memory.start.__add__)
+    descriptors = some.sampled_from((AT_FDCWD, -1, 0, 1, 2, 3)).map(lambda fd: fd % 2**64)
+    argument = some.one_of(pointers, pointers, descriptors, some.integers(0, 4096), U64)
+    requests, allowed = list[bytes](), set[bytes]()
+    for _ in range(data.draw(some.integers(1, 4))):
+        call = data.draw(some.sampled_from(sorted(CALLS)) | U64)
+        arguments = data.draw(some.lists(argument, min_size=6, max_size=6))
+        caller = data.draw(some.sampled_from((tid, tid, tid, tid, NOBODY, -1, 0)))
+        noise = data.draw(some.binary(min_size=32, max_size=32))
+        requests.append(_request(call, arguments, noise, caller))
+        allowed |= _allowed(memory, arguments)
+    listener = _Requests(requests)
+    lives: Any = _Lives(tid)
+    restarts: Any = _Restarts()
+    try:
+        with _recorded(str(work)) as (recorder, traces):
+            decoder = Decoder(recorder)
+            loop = Notifications(listener.listener, decoder, lives, CALLS, restarts)
+            loop.loop(-1)
+            decoder.execs.finish()
+            moved = set(recorder._moved.values())
+    finally:
+        listener.close()
+    assert loop.stops == len(requests)
+    (trace,) = traces
+    assert "not-decoded" not in {gap.kind for gap in trace.runs[0].gaps}, trace.runs[0].gaps
+    for path in map(os.fsencode, trace.paths):
+        assert path in allowed or any((path + b"/").startswith(old + b"/") for old in moved)
+
+
+def test_a_pointer_at_the_end_of_all_memory(work: Path) -> None:
+    """Nothing lies there, nor behind it, where openat2 has the rest of its struct."""
+    call = next(call for call in CALLS.values() if call.name == "openat2")
+    highest = 2**64 - 1
+    with _recorded(str(work)) as (recorder, traces):
+        tid = threading.get_native_id()
+        Decoder(recorder).decode(Stop(tid, IMAGE, call, (highest,) * 6))
+    assert traces[0].runs[0].gaps == ()
+
+
+def test_a_gap_that_names_what_is_not_utf_8(work: Path) -> None:
+    """A path upwards from a deleted directory; the memory of this process is the app's."""
+    name = ctypes.create_string_buffer(b"../\xff")
+    (work / "deleted").mkdir()
+    directory = os.open(work / "deleted", os.O_RDONLY)
+    (work / "deleted").rmdir()
+    call = next(call for call in CALLS.values() if call.name == "openat" and call.wide == 8)
+    with _recorded(str(work)) as (recorder, traces):
+        tid = threading.get_native_id()
+        stop = Stop(tid, IMAGE, call, (directory, ctypes.addressof(name), 0, 0, 0, 0))
+        Decoder(recorder).decode(stop)
+    os.close(directory)
+    (gap,) = traces[0].runs[0].gaps
+    assert (gap.kind, gap.detail) == ("unknown-directory", "../\\udcff: from where?")
+
+
+def test_a_link_of_proc_that_leads_nowhere() -> None:
+    """It is there and cannot be read: of a process that has ended, and was not waited for."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        name = b"/proc/%d/exe" % child
+        assert HERE.own_path(name) == name
+        assert HERE.own_path(name + b"/below") == name + b"/below"
+        assert own_name(HERE, name + b"/below") == name + b"/below"
+    finally:
+        os.waitpid(child, 0)
+
+
+# Paths
+
+NATIVE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+NAMED = [
+    (call, number)
+    for call in CALLS.values()
+    if call.wide == 8
+    for number, argument in enumerate(call.signature.paths)
+    if argument.path is not None or call.signature.meaning is Meaning.SOCKADDR
+]
+NAMED = [
+    (call, number)
+    for call, number in {(call.name, number): (call, number) for call, number in NAMED}.values()
+    if call.name in abi.numbers(NATIVE)
+]
+"""Native calls with the number of one of their paths."""
+raws = texts.map(lambda text: text.replace(b"\0", b"n")).filter(bool)
+
+
+def test_all_calls_with_a_path_are_tried() -> None:
+    untried = {name for name, signature in SIGNATURES.items() if signature.paths} - {
+        call.name for call, _ in NAMED
+    }
+    own = abi.numbers(NATIVE)
+    by_descriptor = {"fchmod", "fchown", "fsetxattr", "fremovexattr", "fchdir"}
+    assert {name for name in untried if name in own} == by_descriptor
+
+
+@settings(STEADY, max_examples=20)
+@given(raw=raws)
+@pytest.mark.parametrize(
+    ("call", "which"),
+    NAMED,
+    ids=[f"{call.name} {which}" if which else call.name for call, which in NAMED],
+)
+def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
+    """Recorded as exactly these bytes, from the cwd on and folded, and read back as such."""
+    cwd = os.fsencode(os.getcwd())
+    others = ctypes.create_string_buffer(b"file")
+    own = ctypes.create_string_buffer(raw)
+    arguments = [0] * 6
+    if call.signature.meaning is Meaning.SOCKADDR:
+        raw = raw[:100]
+        own = ctypes.create_string_buffer(struct.pack("<H", 1) + raw)
+        arguments[1:3] = ctypes.addressof(own), len(own)
+    for number, argument in enumerate(call.signature.paths):
+        if argument.dirfd is not None:
+            arguments[argument.dirfd] = AT_FDCWD % 2**64
+        if argument.path is not None:
+            mine = number == which
+            arguments[argument.path] = ctypes.addressof(own if mine else others)
+    how = ctypes.create_string_buffer(24)
+    if call.signature.meaning is Meaning.OPENAT2:
+        arguments[2] = ctypes.addressof(how)
+    with _recorded(str(work)) as (recorder, traces):
+        decoder = Decoder(recorder)
+        decoder.decode(Stop(threading.get_native_id(), IMAGE, call, arguments))
+        decoder.execs.finish()
+    (trace,) = traces
+    seen = {os.fsencode(path) for path in trace.paths}
+    expected = join(cwd, raw)
+    if len(expected) >= 4096:
+        assert expected not in seen
+    else:
+        assert expected in seen
+    also = {join(cwd, b"file")} if len(call.signature.paths) > 1 else set()
+    assert seen <= {expected, HERE.own_path(expected)} | also
+    assert {gap.kind for gap in trace.runs[0].gaps} <= {"unknown-directory", "foreign-root"}
+
+
+# Programs
+
+heads = some.one_of(
+    some.binary(max_size=300),
+    some.lists(
+        some.sampled_from((b"#!", b"\n", b" ", b"\t", b"\0", b"/bin/sh", b"./file", b"file", b"."))
+        | some.binary(max_size=5),
+        max_size=8,
+    ).map(lambda parts: b"#!" + b"".join(parts)),
+    some.builds(
+        lambda kind, order, rest: b"\x7fELF" + bytes((kind, order)) + rest,
+        some.integers(0, 3),
+        some.integers(0, 3),
+        some.binary(min_size=58, max_size=200),
+    ),
+)
+
+
+@settings(STEADY, max_examples=400)
+@given(heads)
+def test_any_program(head: bytes) -> None:
+    """What the kernel would open to run it is named in its head, or it is nothing."""
+    with tempfile.NamedTemporaryFile() as program:
+        program.write(head)
+        program.flush()
+        found = interpreters(os.fsencode(program.name), lambda name: join(b"/", name))
+        if found:
+            assert found[0].path.strip(b"/") in head or b"/" in found[0].path.strip(b"/")
+            assert all(b"\0" not in interpreter.path for interpreter in found)
+
+
+# Traces
+
+
+def test_a_trace_cut_anywhere(tmp_path: Path) -> None:
+    """It reads as what stood there, and a run that was cut is not complete; or it is refused."""
+    name = tmp_path / "cut.trace"
+    name.write_bytes(WHOLE)
+    whole = read_trace(str(name))
+    for length in range(len(WHOLE)):
+        name.write_bytes(WHOLE[:length])
+        try:
+            trace = read_trace(str(name))
+        except TraceFileError:
+            assert length < WHOLE.index(b"\n"), "only a header cut short is no trace"
+            continue
+        assert trace.paths.keys() <= whole.paths.keys()
+        assert len(trace.processes) <= len(whole.processes)
+        if length > WHOLE.index(b"\n", WHOLE.index(b'{"end"')):
+            continue  # what was healed later is no part of the run
+        assert not any(run.complete for run in trace.runs)
+        assert all(run.gaps[-1].kind == "interrupted" for run in trace.runs)
+
+
+@STEADY
+@given(some.integers(0, len(WHOLE)), some.integers(0, len(WHOLE)))
+def test_traces_cut_anywhere_are_united(first: int, second: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        names = [os.path.join(folder, name) for name in ("a.trace", "b.trace")]
+        for name, length in zip(names, (first, second), strict=True):
+            with open(name, "wb") as file:
+                file.write(WHOLE[:length])
+        try:
+            read_trace(names)
+        except TraceFileError:
+            assert min(first, second) < WHOLE.index(b"\n")

@@ -1,0 +1,160 @@
+"""Real apps in a full image, their slim images held to it entry by entry, and run by podman."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from engine import need_engine, podman, podman_run
+from entries import difference, entries
+from fullimages import run, unpacked
+from parts import need, need_root
+from traces import run_slimtrace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from entries import Entry
+
+FIXED = (b"dev", b"proc", b"run", b"sys", b"tmp")
+"""Directories that have one form in every slim image, whatever they hold in the full one."""
+GENERATED = (
+    *(b"var/lib/dpkg/status.d", b"var/lib/dpkg/info/"),
+    *(b"etc/passwd", b"etc/group", b"home/nonroot"),
+)
+"""What the build makes for scanners (test_slim_scanners.py), and of accounts."""
+
+
+RETRY = ("-fsS", "--retry", "20", "--retry-connrefused", "--retry-delay", "1")
+
+
+class App(NamedTuple):
+    """A command in the image, what it prints, and the most that may be kept of it, in MB."""
+
+    command: tuple[str, ...]
+    says: str
+    most: int
+
+
+PYTHON = "import decimal, json, ssl, sqlite3; print(json.dumps(str(decimal.Decimal('1.10'))))"
+NODE = "console.log(require('zlib').gunzipSync(require('zlib').gzipSync('hello')).toString())"
+APPS = {
+    "python": App(("python3", "-c", PYTHON), '"1.10"\n', 40),
+    "node": App(("node", "-e", NODE), "hello\n", 130),
+    "java": App(("java", "-cp", "/app", "Hello"), "Hello, Europe/Berlin\n", 200),
+}
+
+
+@pytest.fixture(scope="session")
+def whole(full: str, shared: Path) -> dict[bytes, Entry]:
+    """The full image's entries, as an independent unpacker sees them."""
+    need_root()
+    with open(shared / "whole.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        top = shared / "whole" / "rootfs"
+        return entries(top if top.exists() else unpacked(full, shared / "whole"))
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_a_jobs_slim_image(
+    tmp_path: Path, full: str, cached: dict[str, str], whole: dict[bytes, Entry], name: str
+) -> None:
+    app, trace = APPS[name], f"{tmp_path}/trace"
+    words = ("-q", "run", "--image", full, "-o", trace, "--", *app.command)
+    done = run_slimtrace(*words, env=cached)
+    assert (done.returncode, done.stdout) == (0, app.says), done.stderr
+    kept = built(tmp_path, trace, name, cached, whole)
+    assert kept < app.most * 10**6
+    with loaded(tmp_path, name) as image:
+        user = podman("inspect", "--format", "{{.Config.User}}", image).stdout.strip()
+        assert user == "65532:65532"
+        for confined in ((), *ways_to_confine(trace, cached)):
+            ran = podman_run("--read-only", *confined, image)
+            assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
+
+
+def test_the_image_for_debugging(tmp_path: Path, full: str, cached: dict[str, str]) -> None:
+    """A shell and its tools beside the app; none in the image that is shipped."""
+    need("busybox")
+    trace = f"{tmp_path}/trace"
+    words = ("-q", "run", "--image", full, "-o", trace, "--", "python3", "-c", "print(1)")
+    assert run_slimtrace(*words, env=cached).returncode == 0
+    archive = ("-o", f"{tmp_path}/slim.tar", "-t", "localhost/slim-debugged:v1")
+    done = run_slimtrace("build", trace, *archive, "--debug", "--json", env=cached)
+    told = json.loads(done.stdout)
+    assert told["debug"]["destination"] == f"{tmp_path}/slim-debug.tar"
+    look = ("-c", "id -un; ls /busybox/busybox; python3 -c 'print(2)'")
+    with loaded(tmp_path, "debugged", "v1") as image:
+        assert podman_run("--entrypoint", "sh", image, *look).returncode == 127
+    with loaded(tmp_path, "debugged", "v1-debug", "slim-debug.tar") as image:
+        ran = podman_run("--entrypoint", "sh", image, *look)
+        assert ran.stdout.split() == ["nonroot", "/busybox/busybox", "2"], ran.stderr
+        assert podman_run(image).stdout == "1\n"
+
+
+def test_a_servers_slim_image(
+    tmp_path: Path, full: str, shared: Path, cached: dict[str, str], whole: dict[bytes, Entry]
+) -> None:
+    url = f"http://127.0.0.1:{(shared / 'port').read_text()}/"
+    drive = ("--ready", url, "--exec", f"curl -fsS {url}index.html >{tmp_path}/answer")
+    trace = f"{tmp_path}/trace"
+    words = ("-q", "run", "--image", full, "-o", trace, *drive, "--", "nginx", "-c")
+    done = run_slimtrace(*words, "/app/nginx.conf", env=cached)
+    assert (tmp_path / "answer").read_text() == "hello from nginx\n", done.stderr
+    assert built(tmp_path, trace, "nginx", cached, whole) < 20 * 10**6
+    with loaded(tmp_path, "nginx") as image:
+        for confined in ((), *ways_to_confine(trace, cached)):
+            options = ("-d", "--read-only", "--name", "slimtrace-nginx", *confined)
+            started = podman_run(*options, image)
+            try:
+                assert started.returncode == 0, started.stderr
+                assert run("curl", *RETRY, f"{url}index.html") == "hello from nginx\n"
+            finally:
+                podman("rm", "-f", "-t", "0", "slimtrace-nginx")
+
+
+def built(
+    folder: Path, trace: str, name: str, env: dict[str, str], whole: dict[bytes, Entry]
+) -> int:
+    """Build an archive and a layout; hold the layout to the full image; the bytes kept."""
+    layout = f"oci:{folder}/slim:latest"
+    for words in (("-o", f"{folder}/slim.tar", "-t", f"localhost/slim-{name}"), ("-o", layout)):
+        done = run_slimtrace("build", trace, "--json", *words, env=env)
+        assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    slim = entries(unpacked(layout, folder / "slim-tree"))
+    kept = {path: entry for path, entry in slim.items() if path not in FIXED}
+    kept = {path: entry for path, entry in kept.items() if not path.startswith(GENERATED)}
+    assert difference(kept, whole) is None
+    raw = run("skopeo", "inspect", "--raw", layout)
+    assert told["image"]["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+    return int(told["kept"]["bytes"])
+
+
+def ways_to_confine(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """Flags of containers that may do what was traced and no more."""
+    profile = f"{trace}.json"
+    done = run_slimtrace("profile", trace, "--seccomp", profile, env=env)
+    assert done.returncode == 0, done.stderr
+    yield ("--security-opt", f"seccomp={profile}")
+    yield ("--security-opt", f"seccomp={profile}", "--security-opt", "no-new-privileges")
+
+
+@contextmanager
+def loaded(
+    folder: Path, name: str, tag: str = "latest", archive: str = "slim.tar"
+) -> Iterator[str]:
+    """The archive in podman's store, for as long as the block lasts."""
+    need_engine()
+    image = f"localhost/slim-{name}:{tag}"
+    done = podman("load", "-q", "-i", f"{folder}/{archive}")
+    assert done.returncode == 0, done.stderr
+    try:
+        yield image
+    finally:
+        podman("rmi", "-f", image)

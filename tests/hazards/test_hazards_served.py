@@ -1,0 +1,36 @@
+"""A file system that the app itself serves: to look at it would wait for who waits for us."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hazards import CANNOT_BE_TRIED_HERE
+from parts import need, need_root
+from repository import TRACEES
+
+if TYPE_CHECKING:
+    from conftest import Trace
+
+PROGRAM = os.path.join(TRACEES, "file_server.py")
+APART = ("unshare", "--mount")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "inner"), [(APART, ()), ((), APART)], ids=["in our mounts", "in mounts of its own"]
+)
+def test_an_app_that_serves_files_to_itself(
+    traced: Trace, prefix: tuple[str, ...], inner: tuple[str, ...]
+) -> None:
+    need_root()
+    need("unshare")
+    words = [*inner, os.path.realpath(sys.executable), PROGRAM, "at", "backing"]
+    run = traced(words, tree={"at/": "", "backing/file": ""}, prefix=prefix)
+    if run.status == CANNOT_BE_TRIED_HERE:
+        pytest.skip("no /dev/fuse here")
+    assert (run.status, run.stdout) == (0, "0\n")
+    assert "file-server" in run.gaps()
+    assert run.run["complete"] is False
+    assert run.touches()["backing/file"] == "file stat"

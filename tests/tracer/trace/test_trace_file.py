@@ -1,0 +1,260 @@
+"""A trace reads or is refused in words, whatever became of its bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import tempfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from whole_trace import WHOLE
+
+from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.trace.append import append_healed, append_modules
+from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.schema import get, get_list, put, put_list
+from slimtrace.tracer.trace.trace import (
+    Answer,
+    Driven,
+    Driving,
+    Fingerprint,
+    Gap,
+    Listening,
+    Run,
+    SavedFile,
+    State,
+    Use,
+)
+from slimtrace.tracer.trace.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOT_UTF8 = os.fsdecode(b"/n\xff\xfet")
+names = some.binary(max_size=40).map(os.fsdecode)
+
+
+def test_a_line_of_every_kind(tmp_path: Path) -> None:
+    (tmp_path / "x.trace").write_bytes(WHOLE)
+    trace = read_trace(str(tmp_path / "x.trace"))
+    (run,) = trace.runs
+    assert (run.command, run.cwd, run.user, run.env) == (("app",), "/work", "1:2", {"PATH": "/bin"})
+    assert (run.seconds, run.exit_status, run.signal, run.complete) == (0.8, 9, None, True)
+    assert (run.mounts, run.network, run.hostname) == (("/srv:/data:ro",), "none", "h")
+    assert run.driving == Driving(
+        ready="log:up",
+        ready_status="2xx",
+        ready_timeout=5,
+        http_get=("/",),
+        commands=("true",),
+        inside=(("a", "b"),),
+        exec_timeout=7.5,
+        stop_after=1,
+        stop_signal="SIGHUP",
+        stop_grace=3,
+    )
+    assert run.driven == Driven(0.25, (Answer("GET /", 200), Answer("true", None)), "cannot")
+    assert trace.healed == ("/late", NOT_UTF8)
+    assert run.gaps == (Gap("io-uring-refused", "why"),)
+    assert run.modules == {"/jdk": ("java.base", "java.sql")}
+    assert [(image.id, image.parent, image.argv) for image in trace.processes] == [
+        (1, None, ("app",)),
+        (2, 1, (NOT_UTF8,)),
+    ]
+    assert [image.exit_status for image in trace.processes] == [None, 9]
+    fingerprint = Fingerprint(33188, 1, 2, 3, 4)
+    assert {
+        (path.path, path.state, *path.uses, path.fingerprint) for path in trace.paths.values()
+    } == {
+        ("/file", State.FILE, Use.READ, fingerprint),
+        (NOT_UTF8, State.MISSING, Use.STAT, None),
+        ("/new", State.CREATED, Use.CREATE, None),
+    }
+    assert trace.saved == {"/file": SavedFile("/file", f"{tmp_path}/x.trace.d/abc", fingerprint)}
+    assert trace.observed_syscalls == ("openat",)
+    assert (trace.arguments, trace.is_narrow) == ({"socket": (2, 10)}, True)
+    assert trace.listening == (Listening("tcp", 8080),)
+
+
+def test_older_lines_say_nothing_of_driving(tmp_path: Path) -> None:
+    about = """\
+{"slimtrace":1,"version":"0"}
+{"run":{"command":["app"],"cwd":"/","user":"1:2","env":{},"image":"rootfs:/","image_digest":null,\
+"started":"","machine":"","engine":""}}
+"""
+    (tmp_path / "x").write_text(about)
+    trace = read_trace(str(tmp_path / "x"))
+    (run,) = trace.runs
+    assert (run.mounts, run.network, run.hostname) == ((), "host", None)
+    assert (run.driving, run.driven, trace.healed) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    "driving",
+    [
+        Driving(),
+        Driving(ready=f"file:{NOT_UTF8}", http_get=("/a", NOT_UTF8), commands=(NOT_UTF8,)),
+        Driving(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
+    ],
+)
+def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: Driving) -> None:
+    driven = Driven(1.5, (Answer("GET /a", 404), Answer(NOT_UTF8, None)), "cannot")
+    about = Run(
+        *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
+        mounts=("/a:/b",),
+        network="none",
+        hostname="h",
+        driving=driving,
+    )
+    writer = TraceWriter(str(tmp_path / "x"))
+    writer.run(about)
+    writer.begin()
+    writer.driven(driven)
+    writer.end(about)
+    writer.close()
+    (run,) = read_trace(str(tmp_path / "x")).runs
+    assert run == replace(about, driven=driven)
+
+
+def test_a_signal_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(WHOLE.replace(b"SIGHUP", b"SIGNOT"))
+    with pytest.raises(TraceFileError, match=r"line 2 is damaged .*'SIGNOT' is no signal"):
+        read_trace(str(tmp_path / "x"))
+
+
+def test_healed_paths_are_added(tmp_path: Path) -> None:
+    """To whole lines: what a killed tracer left unfinished is cut off first."""
+    path = tmp_path / "x"
+    path.write_bytes(WHOLE + b'{"use":"re')
+    append_healed(str(path), ["/b", NOT_UTF8, "/a"])
+    append_healed(str(path), ["/c"])
+    assert path.read_bytes().startswith(WHOLE + b'{"healed":"/b"}\n')
+    trace = read_trace(str(path))
+    assert trace.healed == ("/a", "/b", "/c", "/late", NOT_UTF8)
+    assert document(trace)["healed_b64"]
+    path.write_bytes(WHOLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
+    assert document(read_trace(str(path)))["healed"] == ["/late"]
+
+
+def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(WHOLE)
+    two.write_bytes(WHOLE + WHOLE.partition(b"\n")[2])
+    append_modules(str(two), 1, {NOT_UTF8: ["jdk.zipfs"], "/jdk": ["java.xml", "java.sql"]})
+    trace = read_trace([str(one), str(two)])
+    assert [run.modules for run in trace.runs] == [
+        {"/jdk": ("java.base", "java.sql")},
+        {"/jdk": ("java.base", "java.sql")},
+        {"/jdk": ("java.sql", "java.xml"), NOT_UTF8: ("jdk.zipfs",)},
+    ]
+    assert document(trace)["runs"][2]["jvms"] == [
+        {"home": "/jdk", "modules": ["java.sql", "java.xml"]},
+        {"home_b64": "L27//nQ=", "modules": ["jdk.zipfs"]},
+    ]
+
+
+@pytest.mark.parametrize("of", ["1", "-1", "true", '"0"', "null"])
+def test_modules_of_no_run(tmp_path: Path, of: str) -> None:
+    line = f'{{"jvm":"/jdk","modules":[],"of":{of}}}\n'
+    (tmp_path / "x").write_bytes(WHOLE + line.encode())
+    with pytest.raises(TraceFileError, match="line 22 is damaged"):
+        read_trace(str(tmp_path / "x"))
+
+
+def test_what_cannot_be_healed(tmp_path: Path) -> None:
+    trace, text, empty = (tmp_path / name for name in ("trace", "text", "empty"))
+    trace.write_bytes(WHOLE)
+    text.write_text("no trace")
+    empty.touch()
+    for path, cause in (
+        (text, "it is not a slimtrace trace"),
+        (empty, "it is empty"),
+        (tmp_path / "none", "No such file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(TraceFileError, match=cause):
+            append_healed(str(path), ["/a"])
+    with open(trace) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TraceFileError, match="another slimtrace is writing it"):
+            append_healed(str(trace), ["/a"])
+    resource.prlimit(0, resource.RLIMIT_FSIZE, (trace.stat().st_size + 5, -1))
+    try:
+        with pytest.raises(TraceFileError, match=r"cannot write .*: (there is no|File too)"):
+            append_healed(str(trace), ["/a", "/b"])
+    finally:
+        resource.prlimit(0, resource.RLIMIT_FSIZE, (-1, -1))
+    assert (trace.read_bytes(), text.read_text(), empty.read_text()) == (WHOLE, "no trace", "")
+
+
+def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name).write_bytes(WHOLE)
+    trace = read_trace([str(tmp_path / "x"), str(tmp_path / "y")])
+    assert len(trace.runs) == 2
+    assert [(image.id, image.parent, image.run) for image in trace.processes] == [
+        (1, None, 0),
+        (2, 1, 0),
+        (3, None, 1),
+        (4, 3, 1),
+    ]
+    assert trace.paths["/file"].processes == (1, 3)
+    assert trace.saved["/file"].blob == f"{tmp_path}/x.d/abc", "the first copy is the oldest"
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(
+    some.lists(
+        some.tuples(some.integers(0, len(WHOLE)), some.integers(0, 40), some.binary(max_size=40)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_damaged_bytes_are_refused_in_words(damage: list[tuple[int, int, bytes]]) -> None:
+    content = bytearray(WHOLE)
+    for place, length, others in damage:
+        content[place : place + length] = others
+    _reads_or_is_refused(bytes(content))
+
+
+json_values = some.recursive(
+    some.none() | some.booleans() | some.integers(-(2**53), 2**53) | some.text(max_size=5),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(some.integers(1, WHOLE.count(b"\n") - 1), some.data())
+def test_a_line_with_another_value_is_refused_in_words(number: int, data: some.DataObject) -> None:
+    lines = WHOLE.splitlines(keepends=True)
+    line = orjson.loads(lines[number])
+    inner = line[next(iter(line))]
+    where = inner if isinstance(inner, dict) and data.draw(some.booleans()) else line
+    where[data.draw(some.sampled_from(sorted(where)))] = data.draw(json_values)
+    lines[number] = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    _reads_or_is_refused(b"".join(lines))
+
+
+@settings(database=None)
+@given(some.lists(names, min_size=1))
+def test_any_bytes_survive(words: list[str]) -> None:
+    line = orjson.loads(orjson.dumps({**put("name", words[0]), **put_list("words", words)}))
+    assert get(line, "name") == words[0]
+    assert get_list(line, "words") == tuple(words)
+
+
+def _reads_or_is_refused(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        with contextlib.suppress(TraceFileError):
+            orjson.dumps(document(read_trace(file.name)))
