@@ -13,7 +13,7 @@ from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.reference import parse_source
 from slimtrace.builder.pipeline import plan
 from slimtrace.builder.root.walk import entries_of
-from slimtrace.builder.sbom.checksums import Sums
+from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.collect import gather
 from slimtrace.builder.sbom.sbom_files import facts_of
 from slimtrace.builder.sbom.subject import named, subject
@@ -24,13 +24,13 @@ from slimtrace.tracer.trace.reader import read_trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.builder.sbom.bom import Facts
+    from slimtrace.builder.sbom.bom import BillOfMaterials
 
 _WITHOUT_MANIFEST = {"docker-archive", "tar", "rootfs"}
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class ImageLocation:
     """What the user says of the full image of a trace.
 
     :ivar image: where it lies now; None for where the runs saw it.
@@ -41,7 +41,7 @@ class Where:
     allow_changed: bool = False
 
 
-def facts_of_trace(trace: str, where: Where) -> Facts:
+def facts_of_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
     """What there is to tell of the image that ``build`` makes of a trace without other options.
 
     :raises SlimtraceError: as ``build`` does.
@@ -52,13 +52,13 @@ def facts_of_trace(trace: str, where: Where) -> Facts:
         allow_changed=where.allow_changed,
     )
     planned = plan(read_trace([trace]), options)
-    sums = Sums()
+    sums = Checksums()
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         image = planned.image(folder, sums.reading)
     return facts_of(image, "", None, planned.selection.entries, planned.root, sums)
 
 
-def facts_of_image(text: str, traces: Sequence[str], where: Where) -> Facts:
+def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> BillOfMaterials:
     """What there is to tell of an image, in any form that ``build`` writes.
 
     :param traces: what it was built from, where that is known: the packages are then those of the
@@ -75,4 +75,4 @@ def facts_of_image(text: str, traces: Sequence[str], where: Where) -> Facts:
     transport = parse_source(text).transport
     digest = None if transport in _WITHOUT_MANIFEST else opened.digest
     about = subject(named(text), digest, opened.config, newest(entries.values()))
-    return gather(about, entries, Sums(), full or root, is_full=full is not None)
+    return gather(about, entries, Checksums(), full or root, is_full=full is not None)

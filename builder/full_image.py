@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = "if it lies elsewhere now, name it with --image"
 
 
-class Full(NamedTuple):
+class OpenedRoot(NamedTuple):
     """Its files and its configuration."""
 
     root: Root
@@ -29,7 +29,7 @@ class Full(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def full_image(trace: Trace, image: str | None = None) -> Full:
+def full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     """The root that the runs saw: with what they put aside, or as its layers have it.
 
     :param image: where it lies now, as ``run --image`` takes it; None for where the runs saw it.
@@ -57,11 +57,11 @@ def full_image(trace: Trace, image: str | None = None) -> Full:
             raise SlimtraceError(
                 f"cannot read the full image {folder}: it is not a directory", _ELSEWHERE
             )
-        return Full(Root(folder, trace.saved), BaseConfig())
+        return OpenedRoot(Root(folder, trace.saved), BaseConfig())
     return _layered(run)
 
 
-def _named(trace: Trace, text: str) -> Full:
+def _named(trace: Trace, text: str) -> OpenedRoot:
     """The image that the user names, which must be the runs' if they say which that was."""
     if os.path.abspath(text.removeprefix("rootfs:")) == "/" and text.startswith("rootfs:"):
         image = None
@@ -85,10 +85,10 @@ def _named(trace: Trace, text: str) -> Full:
     if image is not None and image.index is not None:
         return _of(image)._replace(warnings=warnings)
     folder = "/" if image is None else image.root
-    return Full(Root(folder, trace.saved), BaseConfig(), warnings)
+    return OpenedRoot(Root(folder, trace.saved), BaseConfig(), warnings)
 
 
-def _layered(run: Run) -> Full:
+def _layered(run: Run) -> OpenedRoot:
     try:
         image = open_image(run.image, digest=run.image_digest)
     except SlimtraceError as error:
@@ -109,5 +109,5 @@ def root_of(image: FullImage) -> Root:
     return Root(image.root, tree=tree)
 
 
-def _of(image: FullImage) -> Full:
-    return Full(root_of(image), BaseConfig.of(image.config))
+def _of(image: FullImage) -> OpenedRoot:
+    return OpenedRoot(root_of(image), BaseConfig.of(image.config))

@@ -15,7 +15,7 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Python knows what to do at SIGINT; these would end it as it stands."""
 
 
-class Stopped(BaseException):
+class StoppedBySignal(BaseException):
     """One arrived: no failure that anything but :func:`tidily_stopped` takes note of."""
 
     def __init__(self, number: int) -> None:
@@ -32,7 +32,7 @@ def tidily_stopped(image: str, verb: str = "verify") -> Iterator[None]:
     """
 
     def stop(number: int, _: object) -> Never:
-        raise Stopped(number)
+        raise StoppedBySignal(number)
 
     before = {number: signal.getsignal(number) for number in _ENDING}
     mine = [number for number, handler in before.items() if handler is signal.SIG_DFL]
@@ -42,7 +42,7 @@ def tidily_stopped(image: str, verb: str = "verify") -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise _told(verb, image, signal.SIGINT) from None
-    except Stopped as stopped:
+    except StoppedBySignal as stopped:
         raise _told(verb, image, stopped.number) from None
     finally:
         for number in mine:

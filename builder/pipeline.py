@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.closure.baseline_parts import parts_of
-from slimtrace.builder.closure.closure import Wanted, expand
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.config.debug_image import debug_destination, find_busybox, with_busybox
 from slimtrace.builder.config.image_config import image_config
@@ -32,14 +32,14 @@ from slimtrace.builder.policy.app_writes import (
     warn_of_writes,
 )
 from slimtrace.builder.policy.baseline.baseline import add_baseline
-from slimtrace.builder.policy.baseline.baseline_files import Case, baseline_files
+from slimtrace.builder.policy.baseline.baseline_files import BaselineContext, baseline_files
 from slimtrace.builder.policy.bytecode import in_place_of_sources, without_sources
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
 from slimtrace.builder.policy.secrets import find_secrets, leave_out_secrets
 from slimtrace.builder.policy.skeleton import add_skeleton
-from slimtrace.builder.report import BuildReport, Written, kept_totals
+from slimtrace.builder.report import BuildReport, WrittenImage, kept_totals
 from slimtrace.builder.root.contents import contents
-from slimtrace.builder.sbom.checksums import Sums
+from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.embed import embed_sboms
 from slimtrace.builder.sbom.sbom_files import check_sboms, facts_of, sboms_of, write_sboms
 from slimtrace.builder.selection.evidence import pick, settle
@@ -67,7 +67,7 @@ def build(traces: list[str], destination: str, options: BuildOptions) -> BuildRe
     return reported(make(traces, destination, options))
 
 
-class Made(NamedTuple):
+class BuildResult(NamedTuple):
     """What was built, and of which full image; ``debug`` is the second image."""
 
     image: Image
@@ -75,10 +75,10 @@ class Made(NamedTuple):
     selection: Selection
     root: Root
     sboms: tuple[Sbom, ...] = ()
-    debug: Written | None = None
+    debug: WrittenImage | None = None
 
 
-def reported(made: Made) -> BuildReport:
+def reported(made: BuildResult) -> BuildReport:
     """What was built beside what there was, which is counted now."""
     kept = kept_totals(made.selection)
     return BuildReport(
@@ -87,7 +87,7 @@ def reported(made: Made) -> BuildReport:
     )
 
 
-class Plan(NamedTuple):
+class BuildPlan(NamedTuple):
     """What is to be built, of which full image."""
 
     selection: Selection
@@ -103,7 +103,7 @@ class Plan(NamedTuple):
         """
         return make_image(write_layer(self.selection.entries.values(), folder, read), self.config)
 
-    def with_busybox(self) -> Plan:
+    def with_busybox(self) -> BuildPlan:
         """The same for debugging.
 
         :raises SlimtraceError: there is no busybox for it.
@@ -113,7 +113,7 @@ class Plan(NamedTuple):
         return self._replace(selection=selection, config=config)
 
 
-def plan(trace: Trace, options: BuildOptions) -> Plan:
+def plan(trace: Trace, options: BuildOptions) -> BuildPlan:
     """What ``build`` makes of a trace.
 
     :raises SlimtraceError: the full image cannot be read, or files changed since the run.
@@ -123,11 +123,11 @@ def plan(trace: Trace, options: BuildOptions) -> Plan:
     selection = select(trace, root, options, user)
     config = image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
-    selection = embed_sboms(selection, options.embed_sbom, root, config, Sums())
-    return Plan(selection, config, root, warnings)
+    selection = embed_sboms(selection, options.embed_sbom, root, config, Checksums())
+    return BuildPlan(selection, config, root, warnings)
 
 
-def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
+def make(traces: list[str], destination: str, options: BuildOptions) -> BuildResult:
     """Build the slim image of these traces and write it, and the SBOMs that tell of it.
 
     :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
@@ -141,7 +141,7 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
     planned = plan(read_trace(traces), options)
     selection, root = planned.selection, planned.root
     inspected = None if aside is None else planned.with_busybox()
-    sums = Sums()
+    sums = Checksums()
     with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
         image = planned.image(folder, sums.reading if options.sbom else contents)
         sboms: list[Sbom] = []
@@ -156,7 +156,9 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> Made:
 
         sboms = attach(image, destination, sboms)
     warnings = (*planned.warnings, *selection.warnings, *to.warnings)
-    return Made(image, str(to), replace(selection, warnings=warnings), root, (*sboms,), debug)
+    return BuildResult(
+        image, str(to), replace(selection, warnings=warnings), root, (*sboms,), debug
+    )
 
 
 def _aside(destination: str, tag: str | None) -> Destination:
@@ -165,11 +167,11 @@ def _aside(destination: str, tag: str | None) -> Destination:
     return to
 
 
-def _write(planned: Plan, to: Destination) -> Written:
+def _write(planned: BuildPlan, to: Destination) -> WrittenImage:
     with tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder()) as folder:
         image = planned.image(folder)
         to.write(image, planned.selection.entries.values())
-    return Written(image, str(to))
+    return WrittenImage(image, str(to))
 
 
 def select(
@@ -187,12 +189,12 @@ def select(
     trace = attributed.trace
     picked = pick(trace, root, globs, allow_changed=options.allow_changed)
     written = folders_written(trace, root)
-    healed = [Wanted(path, Reason.HEALED, load=True, execute=True) for path in trace.healed]
+    healed = [Seed(path, Reason.HEALED, load=True, execute=True) for path in trace.healed]
     parts = parts_of(options)
-    baseline = baseline_files(Case(trace, root, options.all_zones), parts)
+    baseline = baseline_files(BaselineContext(trace, root, options.all_zones), parts)
     wanted = (*picked.wanted, *written.values(), *included.wanted, *healed, *baseline)
     rules = rules_of(options.keep, options.without_rules)
-    expanded = partial(expand, root, wanted, Surroundings.of(trace.runs))
+    expanded = partial(expand, root, wanted, RunEnvironment.of(trace.runs))
     selection = expanded(rules)
     if options.jlink:
         selection = link_java(selection, trace, root, options, lambda fit: expanded(fit(rules)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.sbom.sbom_files import Sbom
 
 
-class Written(NamedTuple):
+class WrittenImage(NamedTuple):
     """An image, and where it went."""
 
     image: Image
@@ -36,7 +36,7 @@ class BuildReport:
     kept: Totals
     full: Totals
     sboms: tuple[Sbom, ...] = ()
-    debug: Written | None = None
+    debug: WrittenImage | None = None
 
     @property
     def dropped(self) -> Totals:
@@ -55,7 +55,7 @@ class BuildReport:
         if self.debug is not None:
             told["debug"] = _image(self.debug)
         return {
-            "image": _image(Written(self.image, self.destination)),
+            "image": _image(WrittenImage(self.image, self.destination)),
             "kept": {"files": self.kept.files, "bytes": self.kept.size},
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "full": {"files": self.full.files, "bytes": self.full.size},
@@ -65,7 +65,7 @@ class BuildReport:
         }
 
 
-def _image(written: Written) -> dict[str, Any]:
+def _image(written: WrittenImage) -> dict[str, Any]:
     image, layer = written.image, written.image.layer
     return {
         "digest": image.digest,

@@ -18,7 +18,7 @@ from fullimage import SampleError
 
 from slimtrace.tracer.drive.http import address_of, get, target_of
 from slimtrace.tracer.drive.probes import check_not_ready, why_not
-from slimtrace.tracer.drive.ready import Delay, Line, parse_ready
+from slimtrace.tracer.drive.ready import Delay, LogLine, parse_ready
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.process.root_view import HERE
 
@@ -157,7 +157,7 @@ def _why_not_yet(app: Started, ready: Ready) -> str | None:
     match ready:
         case Delay():
             return None if app.is_up() else "it is not executed"  # its driver does the waiting
-        case Line():
+        case LogLine():
             lines = app.said().decode(errors="replace").splitlines()
             return None if any(map(ready.pattern.search, lines)) else "no line says so"
         case _:

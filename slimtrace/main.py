@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from slimtrace.builder.check.trial_start import Starting
-from slimtrace.builder.cli.build import WithSbom
+from slimtrace.builder.cli.build import SbomCommand
 from slimtrace.builder.services import Tracing
 from slimtrace.tracer.console import fail, verbosity
 from slimtrace.tracer.errors import SlimtraceError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.read.full_image_source import FullImage
     from slimtrace.builder.services import Rerun
-    from slimtrace.tracer.image.image_options import Opened
-    from slimtrace.tracer.startup.trial import Trial, Tried
+    from slimtrace.tracer.image.image_options import OpenedImage
+    from slimtrace.tracer.startup.trial import Trial, TrialResult
     from slimtrace.tracer.trace.trace import Run
 
 _FAILURE = 125
@@ -56,7 +56,7 @@ _COMMANDS = {
 """Where each command lies, in the order of ``--help``."""
 _UP_TO_THE_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 _SETTINGS = {"run": _UP_TO_THE_COMMAND, "slim": _UP_TO_THE_COMMAND}
-_CLASSES = {"build": WithSbom, "slim": WithSbom}
+_CLASSES = {"build": SbomCommand, "slim": SbomCommand}
 
 
 def _register(words: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ class _Image(NamedTuple):
     config: Mapping[str, Any]
 
 
-def _open_image(image: str, platform: str | None) -> AbstractContextManager[Opened]:
+def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
     from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
 
@@ -116,9 +116,9 @@ def _rerun(
     *,
     read_only: bool,
 ) -> Rerun:
-    from slimtrace.tracer.rerun import Surroundings, rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
+    from slimtrace.tracer.rerun import RerunOptions, rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
 
-    around = Surroundings((*env,), (*volumes,), user, read_only, (*cap_drop,))
+    around = RerunOptions((*env,), (*volumes,), user, read_only, (*cap_drop,))
 
     def repeat(
         image: FullImage,
@@ -140,7 +140,7 @@ def _rerun(
 Tracing.rerun = _rerun
 
 
-def _start(image: FullImage, trial: Trial) -> Tried:
+def _start(image: FullImage, trial: Trial) -> TrialResult:
     from slimtrace.tracer.startup.start import tried  # noqa: PLC0415 -- for checks alone
 
     return tried(_Image(image.source, image.root, image.digest, _of_image(image.config)), trial)

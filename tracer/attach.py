@@ -9,21 +9,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer import environment
-from slimtrace.tracer.engines.ptrace.attach_engine import ENDING, Attachment
+from slimtrace.tracer.engines.ptrace.attach_engine import ENDING, AttachEngine
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
 from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.record.recorder import Recorder
-from slimtrace.tracer.result import Result
+from slimtrace.tracer.result import RunResult
 from slimtrace.tracer.trace.output import timestamp
 from slimtrace.tracer.trace.trace import Run
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.trace.output import Output
+    from slimtrace.tracer.trace.output import TraceOutput
 
 
-def attach(pid: int, output: Output, stop_after: float | None) -> Result:
+def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult:
     """Trace a process, its threads and descendants until they end or slimtrace is told to stop.
 
     :param stop_after: seconds, or None.
@@ -49,19 +49,19 @@ def attach(pid: int, output: Output, stop_after: float | None) -> Result:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     output.finish(writer)
-    return Result(about, 0, attachment.stops, recorder.files, None, recorder.gaps)
+    return RunResult(about, 0, attachment.stops, recorder.files, None, recorder.gaps)
 
 
-def _seized(pid: int) -> Attachment:
+def _seized(pid: int) -> AttachEngine:
     try:
-        return Attachment(pid)
+        return AttachEngine(pid)
     except CannotTraceError as error:
         hint = how_to_allow("attaching", place(), ptrace_scope())
         cause = os.strerror(error.number).lower()
         raise SlimtraceError(f"cannot attach to {pid}: {cause}", hint) from error
 
 
-def _about(pid: int, attachment: Attachment) -> Run:
+def _about(pid: int, attachment: AttachEngine) -> Run:
     ids = procfs.identity(pid)
     cwd = procfs.link(b"/proc/%d/cwd" % pid)
     return Run(

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.image.run_config import command_of, inside_of
 from slimtrace.tracer.image.runtime import parse_volume
-from slimtrace.tracer.run import Options
+from slimtrace.tracer.run import RunOptions
 from slimtrace.tracer.run import run as trace_run
-from slimtrace.tracer.trace.output import Output
-from slimtrace.tracer.trace.trace import Driving
+from slimtrace.tracer.trace.output import TraceOutput
+from slimtrace.tracer.trace.trace import DriveOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from slimtrace.tracer.image.image_options import Opened
+    from slimtrace.tracer.image.image_options import OpenedImage
     from slimtrace.tracer.image.runtime import Volume
     from slimtrace.tracer.trace.trace import Run
 
@@ -30,7 +30,7 @@ _JOB, _TIMES = 60.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RerunOptions:
     """What is otherwise than in the run that was traced.
 
     :ivar env: ``NAME=VALUE`` or ``NAME`` over the image's environment: what no trace keeps.
@@ -47,10 +47,10 @@ class Surroundings:
 
 
 def rerun(
-    image: Opened,
+    image: OpenedImage,
     run: Run,
     output: str,
-    around: Surroundings,
+    around: RerunOptions,
     *,
     is_default: bool,
     user: str | None = None,
@@ -81,12 +81,12 @@ def rerun(
     command = command_of(image.config, (), None) if own else run.command
     driving = _driving(run)
     number = signal.Signals[driving.stop_signal]
-    options = Options(Output(output), driving=driving, stop_signal=number, inside=inside)
+    options = RunOptions(TraceOutput(output), driving=driving, stop_signal=number, inside=inside)
     with _apart():
         trace_run(command, options)
 
 
-def rerun_here(run: Run, output: str, around: Surroundings) -> None:
+def rerun_here(run: Run, output: str, around: RerunOptions) -> None:
     """Run it as :func:`rerun` does, but on this machine's root, as who and where it ran before.
 
     :raises SlimtraceError: it cannot be started, or its directory is gone.
@@ -94,7 +94,7 @@ def rerun_here(run: Run, output: str, around: Surroundings) -> None:
     driving = _driving(run)
     number = signal.Signals[driving.stop_signal]
     with _apart(), _in_directory(run.cwd), _with_variables(around.env):
-        trace_run(run.command, Options(Output(output), driving=driving, stop_signal=number))
+        trace_run(run.command, RunOptions(TraceOutput(output), driving=driving, stop_signal=number))
 
 
 @contextmanager
@@ -122,12 +122,12 @@ def _with_variables(words: Sequence[str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _driving(run: Run) -> Driving:
+def _driving(run: Run) -> DriveOptions:
     """What drives the run, and ends it: nobody is here to do that, as when it was traced.
 
     What ended by itself has many times as long as it took then.
     """
-    driving = run.driving or Driving()
+    driving = run.driving or DriveOptions()
     if driving.http_get or driving.commands or driving.inside or driving.stop_after is not None:
         return driving
     seconds = run.seconds or 0.0

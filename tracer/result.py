@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from slimtrace.tracer.errors import DriverError
-    from slimtrace.tracer.trace.trace import Driven, Run
+    from slimtrace.tracer.trace.trace import DriveResult, Run
 
 
-class Exited(NamedTuple):
+class ExitStatus(NamedTuple):
     """How a process or thread ended. ``status`` as a shell says it: 128+N for signal N."""
 
     status: int
@@ -18,7 +18,7 @@ class Exited(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RunResult:
     """How a run ended.
 
     :ivar exit_status: what slimtrace passes on.
@@ -35,4 +35,4 @@ class Result:
     files: int
     failure: DriverError | None = None
     gaps: dict[str, int] = field(default_factory=dict)
-    driven: Driven | None = None
+    driven: DriveResult | None = None

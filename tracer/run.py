@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer import environment
 from slimtrace.tracer.console import say
 from slimtrace.tracer.engines import signals
-from slimtrace.tracer.engines.choice import AUTO, Command, start
-from slimtrace.tracer.engines.signals import Interrupts
+from slimtrace.tracer.engines.choice import AUTO, LaunchCommand, start
+from slimtrace.tracer.engines.signals import ForwardedSignals
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.which import find_program
 from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.record.recorder import Recorder
-from slimtrace.tracer.result import Result
+from slimtrace.tracer.result import RunResult
 from slimtrace.tracer.trace.output import timestamp
 from slimtrace.tracer.trace.trace import Run
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from slimtrace.tracer.drive.driver import Driver
-    from slimtrace.tracer.drive.plan import Plan
+    from slimtrace.tracer.drive.plan import DrivePlan
     from slimtrace.tracer.engines.engine import Engine
-    from slimtrace.tracer.image.runtime import Inside, Volume
+    from slimtrace.tracer.image.runtime import ImageRun, Volume
     from slimtrace.tracer.process.root_view import View
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
-    from slimtrace.tracer.trace.output import Output
-    from slimtrace.tracer.trace.trace import Driving
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
+    from slimtrace.tracer.trace.output import TraceOutput
+    from slimtrace.tracer.trace.trace import DriveOptions
 
 
 def trace(
-    engine: Engine, recorder: Recorder, plan: Plan | None, mask: Iterable[int]
+    engine: Engine, recorder: Recorder, plan: DrivePlan | None, mask: Iterable[int]
 ) -> Driver | None:
     """Let the app go, pass signals on and drive it; when all is over, return what drove it.
 
@@ -44,7 +44,7 @@ def trace(
     :raises CannotExecuteError: the app could not be executed.
     :raises SlimtraceError: its calls could not be heard of any more; the app was killed.
     """
-    Interrupts(engine.app).start()
+    ForwardedSignals(engine.app).start()
     driver = plan.driver(engine, recorder, mask) if plan is not None else None
     if driver is not None:
         driver.start()
@@ -62,19 +62,19 @@ def trace(
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """What ``run`` was asked for.
 
     :ivar driving: None where nothing drives the app.
     :ivar inside: the image to run it in; None for this machine's root.
     """
 
-    output: Output
-    driving: Driving | None = None
+    output: TraceOutput
+    driving: DriveOptions | None = None
     stop_signal: signal.Signals | None = None
     engine: str = AUTO
     all_calls: bool = False
-    inside: Inside | None = None
+    inside: ImageRun | None = None
 
 
 def check_directory() -> None:
@@ -87,7 +87,7 @@ def check_directory() -> None:
         ) from error
 
 
-def run(command: Sequence[str], options: Options) -> Result:
+def run(command: Sequence[str], options: RunOptions) -> RunResult:
     """Trace ``command`` to its end.
 
     :raises SlimtraceError: it could not be started or traced, or the trace not written; each
@@ -108,7 +108,7 @@ def run(command: Sequence[str], options: Options) -> Result:
     plan = None
     try:
         plan = _plan(options.driving, stage)
-        what = Command(program, command, mask, stage, plan.places if plan else {})
+        what = LaunchCommand(program, command, mask, stage, plan.places if plan else {})
         chosen = start(options.engine, what, all_calls=options.all_calls)
         engine = chosen.engine
         if chosen.why is not None:
@@ -132,10 +132,12 @@ def run(command: Sequence[str], options: Options) -> Result:
     options.output.finish(writer)
     failure = driver.failure if driver else None
     status = failure.exit_status if failure else (about.exit_status or 0)
-    return Result(about, status, engine.stops, recorder.files, failure, recorder.gaps, about.driven)
+    return RunResult(
+        about, status, engine.stops, recorder.files, failure, recorder.gaps, about.driven
+    )
 
 
-def _plan(driving: Driving | None, stage: Stage | None) -> Plan | None:
+def _plan(driving: DriveOptions | None, stage: SandboxConfig | None) -> DrivePlan | None:
     if driving is None:
         return None
     from slimtrace.tracer.drive.plan import plan  # noqa: PLC0415 -- not needed where nothing drives the app
@@ -143,7 +145,9 @@ def _plan(driving: Driving | None, stage: Stage | None) -> Plan | None:
     return plan(driving, stage)
 
 
-def _begin(command: Sequence[str], options: Options, engine: Engine, stage: Stage | None) -> Run:
+def _begin(
+    command: Sequence[str], options: RunOptions, engine: Engine, stage: SandboxConfig | None
+) -> Run:
     about = Run(
         command=tuple(command),
         cwd="/" if stage else os.getcwd(),

@@ -6,9 +6,15 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.inspection import Asked, Checked, Facts, Finding, Status
+from slimtrace.builder.check.inspection import (
+    CheckReport,
+    CheckRequest,
+    Finding,
+    FindingStatus,
+    ImageFacts,
+)
 from slimtrace.builder.check.rule_set import rules_for
-from slimtrace.builder.check.trial_start import How, measured
+from slimtrace.builder.check.trial_start import StartOptions, measured
 from slimtrace.builder.full_image import root_of
 from slimtrace.builder.images.read.full_image_source import open_image, stored_size
 from slimtrace.builder.images.read.platform_choice import own_platform
@@ -20,14 +26,19 @@ from slimtrace.tracer.host.rootless import become_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.builder.check.inspection import Rule
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import CheckRule
+    from slimtrace.builder.check.target_platform import TargetPlatform
     from slimtrace.builder.images.read.full_image_source import FullImage
 
 
 def check(
-    image: str, platforms: Sequence[Platform], asked: Asked, how: How, *, run: bool
-) -> Checked:
+    image: str,
+    platforms: Sequence[TargetPlatform],
+    asked: CheckRequest,
+    how: StartOptions,
+    *,
+    run: bool,
+) -> CheckReport:
     """What the rules of these platforms find in an image.
 
     :param image: in a form that ``run --image`` reads.
@@ -46,18 +57,18 @@ def check(
             wanted = {rule.start for rule in rules if rule.start is not None}
             facts = measured(opened, facts, wanted, platforms, how)
         findings = tuple(finding for rule in rules for finding in _findings(rule, facts, platforms))
-        return Checked(image, opened.digest, (*platforms,), rules, findings, facts.starts)
+        return CheckReport(image, opened.digest, (*platforms,), rules, findings, facts.starts)
 
 
-def _facts(text: str, image: FullImage, asked: Asked) -> Facts:
+def _facts(text: str, image: FullImage, asked: CheckRequest) -> ImageFacts:
     root = root_of(image)
     entries = entries_of(root)
     if not entries:
         raise SlimtraceError(f"cannot check {text}: there is nothing in it")
-    return Facts(text, image.digest, image.config, root, entries, asked, stored_size(text))
+    return ImageFacts(text, image.digest, image.config, root, entries, asked, stored_size(text))
 
 
-def _why_no_start(facts: Facts, *, run: bool) -> str | None:
+def _why_no_start(facts: ImageFacts, *, run: bool) -> str | None:
     """Why the image cannot or is not to be started, in words."""
     if not run:
         return "not started: --no-run"
@@ -69,12 +80,14 @@ def _why_no_start(facts: Facts, *, run: bool) -> str | None:
     return None
 
 
-def _findings(rule: Rule, facts: Facts, platforms: Sequence[Platform]) -> list[Finding]:
+def _findings(
+    rule: CheckRule, facts: ImageFacts, platforms: Sequence[TargetPlatform]
+) -> list[Finding]:
     """What a rule finds; platforms on which that is the same stand together."""
-    found: dict[Finding, list[Platform]] = {}
+    found: dict[Finding, list[TargetPlatform]] = {}
     for platform in platforms:
         if platform in rule.levels:
             verdict = rule.check(facts, platform)
-            finding = Finding(rule, Status.of(verdict, rule.levels[platform]), verdict)
+            finding = Finding(rule, FindingStatus.of(verdict, rule.levels[platform]), verdict)
             found.setdefault(finding, []).append(platform)
     return [replace(finding, platforms=(*where,)) for finding, where in found.items()]

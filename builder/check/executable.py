@@ -6,19 +6,19 @@ import os
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.loader import Loader
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.inspection import ImageFacts
 
 _EXECUTE = 1
 _MOST_SCRIPTS = 5  # fs/exec.c, exec_binprm: the depth of interpreters that are scripts
 
 
-def may(facts: Facts, path: str, bit: int) -> bool:
+def may(facts: ImageFacts, path: str, bit: int) -> bool:
     """Whether the image's user has a permission (4, 2, 1) of what lies at a resolved path.
 
     The folders above must let it pass too (path_resolution(7)). Root may all, but for execution,
@@ -33,7 +33,7 @@ def may(facts: Facts, path: str, bit: int) -> bool:
     return all(_grants(facts, where, needed) for where, needed in wanted)
 
 
-def _grants(facts: Facts, path: str, bit: int) -> bool:
+def _grants(facts: ImageFacts, path: str, bit: int) -> bool:
     there = facts.root.fingerprint(path)
     if there is None:
         return path == "/"  # an image need not say anything of its root
@@ -41,12 +41,12 @@ def _grants(facts: Facts, path: str, bit: int) -> bool:
     return bool(there.mode >> shift & bit)
 
 
-def why_not_run(facts: Facts, program: str) -> str | None:
+def why_not_run(facts: ImageFacts, program: str) -> str | None:
     """Why a program, as it is looked up, does not run; None where it does."""
     return _why_not(facts, program, 0)
 
 
-def _why_not(facts: Facts, program: str, depth: int) -> str | None:
+def _why_not(facts: ImageFacts, program: str, depth: int) -> str | None:
     path = facts.find(program)
     if path is None:
         return f"{program} is not in the image"
@@ -63,7 +63,7 @@ def _why_not(facts: Facts, program: str, depth: int) -> str | None:
     return _why_not_loaded(facts, path, own)
 
 
-def _why_not_loaded(facts: Facts, path: str, own: str) -> str | None:
+def _why_not_loaded(facts: ImageFacts, path: str, own: str) -> str | None:
     loader = Loader(facts.root, _around(facts))
     elf = loader.elves.read(own)
     if elf is None:
@@ -77,9 +77,9 @@ def _why_not_loaded(facts: Facts, path: str, own: str) -> str | None:
     return None
 
 
-def _around(facts: Facts) -> Surroundings:
+def _around(facts: ImageFacts) -> RunEnvironment:
     libraries = facts.env.get("LD_LIBRARY_PATH", "").replace(";", ":")
-    return Surroundings(
+    return RunEnvironment(
         facts.search_path,
         tuple(facts.absolute(folder or ".") for folder in libraries.split(":") if libraries),
         facts.text("WorkingDir") or "/",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slimtrace.builder.check.target_platform import HABITS, Platform
+from slimtrace.builder.check.target_platform import HABITS, TargetPlatform
 from slimtrace.builder.check.user_lookup import who
 from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.model import Kind
@@ -15,20 +15,20 @@ from slimtrace.builder.model import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from slimtrace.builder.check.user_lookup import Who
+    from slimtrace.builder.check.user_lookup import UserLookup
     from slimtrace.builder.model import Entry
     from slimtrace.builder.root.root import Root
-    from slimtrace.tracer.startup.trial import Tried
+    from slimtrace.tracer.startup.trial import TrialResult
 
 
-class Status(StrEnum):
+class FindingStatus(StrEnum):
     PASS = "pass"  # noqa: S105 -- no password
     WARN = "warn"
     FAIL = "fail"
     SKIP = "skip"
 
     @classmethod
-    def of(cls, verdict: Verdict, level: Level) -> Status:
+    def of(cls, verdict: RuleResult, level: Severity) -> FindingStatus:
         """What a verdict comes to where the rule counts so much."""
         if verdict.holds is None:
             return cls.SKIP
@@ -42,10 +42,10 @@ class Finding:
     :ivar rule: compared by identity alone: it holds functions.
     """
 
-    rule: Rule
-    status: Status
-    verdict: Verdict
-    platforms: tuple[Platform, ...] = ()
+    rule: CheckRule
+    status: FindingStatus
+    verdict: RuleResult
+    platforms: tuple[TargetPlatform, ...] = ()
 
     def __hash__(self) -> int:
         return hash((self.rule.name, self.status, self.verdict))
@@ -53,22 +53,22 @@ class Finding:
     @property
     def is_broken(self) -> bool:
         """Whether there is something to be done."""
-        return self.status in {Status.WARN, Status.FAIL}
+        return self.status in {FindingStatus.WARN, FindingStatus.FAIL}
 
     @property
     def is_measured(self) -> bool:
         """Whether it was seen when the image was started."""
-        return self.rule.start is not None and self.status is not Status.SKIP
+        return self.rule.start is not None and self.status is not FindingStatus.SKIP
 
 
-def document(checked: Checked) -> dict[str, Any]:
+def document(checked: CheckReport) -> dict[str, Any]:
     """All of it for ``--json``."""
     return {
         "image": checked.image,
         "digest": checked.digest,
         "platforms": [*checked.platforms],
         "passed": checked.passed,
-        "counts": {str(status): checked.count(status) for status in Status},
+        "counts": {str(status): checked.count(status) for status in FindingStatus},
         "rules": [_finding(finding) for finding in checked.findings],
         "starts": {str(start): _start(tried) for start, tried in checked.starts.items()},
     }
@@ -88,7 +88,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _start(tried: Tried) -> dict[str, Any]:
+def _start(tried: TrialResult) -> dict[str, Any]:
     return {
         "command": [*tried.command],
         "user": tried.user,
@@ -112,14 +112,14 @@ def _start(tried: Tried) -> dict[str, Any]:
     }
 
 
-def grace_of(platform: Platform, asked: float | None) -> float:
+def grace_of(platform: TargetPlatform, asked: float | None) -> float:
     """Seconds: what the user says, or else the platform's habit."""
     return HABITS[platform].grace if asked is None else asked
 
 
-def not_seen(facts: Facts) -> Verdict:
+def not_seen(facts: ImageFacts) -> RuleResult:
     """Why there is nothing to say of the service."""
-    tried = facts.starts.get(Start.USUAL)
+    tried = facts.starts.get(StartMode.USUAL)
     if tried is None:
         return skipped(facts.why_no_start)
     if tried.is_job:
@@ -127,14 +127,14 @@ def not_seen(facts: Facts) -> Verdict:
     return skipped("it did not start")
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """What it means where a rule is broken."""
 
     WARN = "warn"
     FAIL = "fail"
 
 
-class Start(StrEnum):
+class StartMode(StrEnum):
     """The starts of an image that measured rules need."""
 
     USUAL = "usual"
@@ -147,7 +147,7 @@ class Start(StrEnum):
     """As a user that no file knows, of root's group."""
 
 
-class Verdict(NamedTuple):
+class RuleResult(NamedTuple):
     """What one rule found.
 
     :ivar holds: None where the rule does not apply, or could not be looked at.
@@ -162,23 +162,23 @@ class Verdict(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-def holds(detail: str) -> Verdict:
+def holds(detail: str) -> RuleResult:
     """It is as it should be."""
-    return Verdict(True, detail)
+    return RuleResult(True, detail)
 
 
-def breaks(detail: str, paths: tuple[str, ...] = (), lines: tuple[str, ...] = ()) -> Verdict:
+def breaks(detail: str, paths: tuple[str, ...] = (), lines: tuple[str, ...] = ()) -> RuleResult:
     """It is not."""
-    return Verdict(False, detail, paths, lines)
+    return RuleResult(False, detail, paths, lines)
 
 
-def skipped(why: str) -> Verdict:
+def skipped(why: str) -> RuleResult:
     """There is nothing to say."""
-    return Verdict(None, why)
+    return RuleResult(None, why)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CheckRule:
     """One thing that platforms expect of an image.
 
     :ivar levels: where it counts, and how much.
@@ -188,26 +188,26 @@ class Rule:
     """
 
     name: str
-    levels: Mapping[Platform, Level]
+    levels: Mapping[TargetPlatform, Severity]
     proves: str
     remedy: str
-    check: Callable[[Facts, Platform], Verdict]
-    start: Start | None = None
+    check: Callable[[ImageFacts, TargetPlatform], RuleResult]
+    start: StartMode | None = None
 
 
-def only(level: Level, *platforms: Platform) -> dict[Platform, Level]:
+def only(level: Severity, *platforms: TargetPlatform) -> dict[TargetPlatform, Severity]:
     """On these platforms alone."""
     return dict.fromkeys(platforms, level)
 
 
-def everywhere(level: Level, **others: Level) -> dict[Platform, Level]:
+def everywhere(level: Severity, **others: Severity) -> dict[TargetPlatform, Severity]:
     """On all platforms, but on some at another level: ``cloud_run=Level.FAIL``."""
-    named = {Platform(name.replace("_", "-")): other for name, other in others.items()}
-    return {**dict.fromkeys(Platform, level), **named}
+    named = {TargetPlatform(name.replace("_", "-")): other for name, other in others.items()}
+    return {**dict.fromkeys(TargetPlatform, level), **named}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CheckRequest:
     """What the user said that rules go by.
 
     :ivar words: what is run in the place of the image's Cmd.
@@ -225,7 +225,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """One image.
 
     :ivar image: the words that name it.
@@ -242,9 +242,9 @@ class Facts:
     config: Mapping[str, Any]
     root: Root
     entries: Mapping[str, Entry]
-    asked: Asked = field(default_factory=Asked)
+    asked: CheckRequest = field(default_factory=CheckRequest)
     compressed: int | None = None
-    starts: Mapping[Start, Tried] = field(default_factory=dict)
+    starts: Mapping[StartMode, TrialResult] = field(default_factory=dict)
     port: int | None = None
     why_no_start: str = "the image was not started"
 
@@ -276,7 +276,7 @@ class Facts:
         return (*self.words("Entrypoint"), *(self.asked.words or self.words("Cmd")))
 
     @cached_property
-    def user(self) -> Who:
+    def user(self) -> UserLookup:
         """Who runs it."""
         return who(self.root, self.text("User"))
 
@@ -308,7 +308,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckReport:
     """What came of a check.
 
     :ivar findings: in the rules' order.
@@ -317,16 +317,16 @@ class Checked:
 
     image: str
     digest: str | None
-    platforms: tuple[Platform, ...]
-    rules: tuple[Rule, ...]
+    platforms: tuple[TargetPlatform, ...]
+    rules: tuple[CheckRule, ...]
     findings: tuple[Finding, ...]
-    starts: Mapping[Start, Tried] = field(default_factory=dict)
+    starts: Mapping[StartMode, TrialResult] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """Whether no rule fails."""
-        return not any(finding.status is Status.FAIL for finding in self.findings)
+        return not any(finding.status is FindingStatus.FAIL for finding in self.findings)
 
-    def count(self, status: Status) -> int:
+    def count(self, status: FindingStatus) -> int:
         """How many findings are of a kind."""
         return sum(finding.status is status for finding in self.findings)

@@ -19,10 +19,10 @@ from slimtrace.builder.check.rules import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.check.inspection import Rule
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import CheckRule
+    from slimtrace.builder.check.target_platform import TargetPlatform
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[CheckRule, ...] = (
     *non_root.RULES,
     *setuid.RULES,
     *surplus.RULES,
@@ -35,7 +35,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def rules_for(platforms: Iterable[Platform]) -> tuple[Rule, ...]:
+def rules_for(platforms: Iterable[TargetPlatform]) -> tuple[CheckRule, ...]:
     """Those that count on one of these platforms."""
     wanted = {*platforms}
     return tuple(rule for rule in RULES if wanted & rule.levels.keys())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from slimtrace.tracer.errors import UsageError
 
 
-class Platform(StrEnum):
+class TargetPlatform(StrEnum):
     KUBERNETES = "kubernetes"
     KNATIVE = "knative"
     CLOUD_RUN = "cloud-run"
@@ -22,7 +22,7 @@ class Platform(StrEnum):
     EDGE = "edge"
 
 
-class Habits(NamedTuple):
+class PlatformTraits(NamedTuple):
     """What a platform does to a container.
 
     :ivar grace: seconds from the stop signal to SIGKILL.
@@ -38,28 +38,28 @@ class Habits(NamedTuple):
 HABITS = {
     # terminationGracePeriodSeconds; a livenessProbe kills after failureThreshold 3 times
     # periodSeconds 10 (kubernetes.io, "Configure Liveness, Readiness and Startup Probes").
-    Platform.KUBERNETES: Habits(30, 30),
-    Platform.ISTIO: Habits(30, 30),
+    TargetPlatform.KUBERNETES: PlatformTraits(30, 30),
+    TargetPlatform.ISTIO: PlatformTraits(30, 30),
     # Kubernetes' grace; progress-deadline 600 s (knative.dev, config-deployment).
-    Platform.KNATIVE: Habits(30, 600, sets_port=True),
+    TargetPlatform.KNATIVE: PlatformTraits(30, 600, sets_port=True),
     # "Container runtime contract": SIGTERM, 10 s; a startup probe of 240 s.
-    Platform.CLOUD_RUN: Habits(10, 240, sets_port=True),
+    TargetPlatform.CLOUD_RUN: PlatformTraits(10, 240, sets_port=True),
     # Flexible environment: 30 s after SIGTERM; readiness_check.app_start_timeout_sec 300.
-    Platform.APP_ENGINE: Habits(30, 300, sets_port=True),
+    TargetPlatform.APP_ENGINE: PlatformTraits(30, 300, sets_port=True),
     # docker stop(1): --time 10.
-    Platform.DOCKER: Habits(10),
-    Platform.EDGE: Habits(10),
+    TargetPlatform.DOCKER: PlatformTraits(10),
+    TargetPlatform.EDGE: PlatformTraits(10),
 }
 
 
-def parse_platforms(names: list[str]) -> tuple[Platform, ...]:
+def parse_platforms(names: list[str]) -> tuple[TargetPlatform, ...]:
     """The platforms of these names, each once; docker without any.
 
     :raises UsageError: one is unknown.
     """
     for name in names:
-        if name not in {*Platform}:
+        if name not in {*TargetPlatform}:
             raise UsageError(
-                f"cannot check for the platform {name}: choose {', '.join(Platform)}",
+                f"cannot check for the platform {name}: choose {', '.join(TargetPlatform)}",
             )
-    return tuple(dict.fromkeys(map(Platform, names))) or (Platform.DOCKER,)
+    return tuple(dict.fromkeys(map(TargetPlatform, names))) or (TargetPlatform.DOCKER,)

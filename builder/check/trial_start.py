@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from slimtrace.builder.check.inspection import Start, grace_of
+from slimtrace.builder.check.inspection import StartMode, grace_of
 from slimtrace.builder.check.target_platform import HABITS
 from slimtrace.tracer.console import say
 from slimtrace.tracer.startup.trial import Trial
@@ -15,10 +15,10 @@ from slimtrace.tracer.startup.trial import Trial
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from slimtrace.builder.check.inspection import Facts
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import ImageFacts
+    from slimtrace.builder.check.target_platform import TargetPlatform
     from slimtrace.builder.images.read.full_image_source import FullImage
-    from slimtrace.tracer.startup.trial import Tried
+    from slimtrace.tracer.startup.trial import TrialResult
 
 
 class Starting:
@@ -27,10 +27,10 @@ class Starting:
     :cvar start: starts an image once.
     """
 
-    start: Callable[[FullImage, Trial], Tried] | None = None
+    start: Callable[[FullImage, Trial], TrialResult] | None = None
 
 
-def start(image: FullImage, trial: Trial) -> Tried:
+def start(image: FullImage, trial: Trial) -> TrialResult:
     """How one start of the image goes.
 
     :raises SlimtraceError: it cannot be tried here.
@@ -46,7 +46,7 @@ _ANY_USER = "1000650000:0"
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class StartOptions:
     """What the user says of starts, in the words of ``run``."""
 
     env: tuple[str, ...] = ()
@@ -57,11 +57,11 @@ class How:
 
 def measured(
     image: FullImage,
-    facts: Facts,
-    wanted: Collection[Start],
-    platforms: Collection[Platform],
-    how: How,
-) -> Facts:
+    facts: ImageFacts,
+    wanted: Collection[StartMode],
+    platforms: Collection[TargetPlatform],
+    how: StartOptions,
+) -> ImageFacts:
     """The facts, with how the image started in each of the wanted ways.
 
     Where it does not start as usual, it is not started in other ways.
@@ -69,19 +69,19 @@ def measured(
     :raises SlimtraceError: it cannot be tried here.
     """
     port = _port(how) if any(HABITS[platform].sets_port for platform in platforms) else None
-    found: dict[Start, Tried] = {}
+    found: dict[StartMode, TrialResult] = {}
     for way, trial in _trials(facts, platforms, how, port):
         if way in wanted:
             say(f"starting {facts.image}: {way}")
             found[way] = start(image, trial)
-            if way is Start.USUAL and found[way].failure is not None:
+            if way is StartMode.USUAL and found[way].failure is not None:
                 break
     return replace(facts, starts=found, port=port)
 
 
 def _trials(
-    facts: Facts, platforms: Collection[Platform], how: How, port: int | None
-) -> Iterator[tuple[Start, Trial]]:
+    facts: ImageFacts, platforms: Collection[TargetPlatform], how: StartOptions, port: int | None
+) -> Iterator[tuple[StartMode, Trial]]:
     usual = Trial(
         facts.asked.words,
         how.env,
@@ -93,11 +93,11 @@ def _trials(
     grace = max(grace_of(platform, facts.asked.grace) for platform in platforms)
     # What speaks something else than HTTP would take offence.
     path = None if port is None else _path(how.ready)
-    yield Start.USUAL, replace(usual, path=path, grace=grace)
-    yield Start.READ_ONLY, replace(usual, read_only=True)
+    yield StartMode.USUAL, replace(usual, path=path, grace=grace)
+    yield StartMode.READ_ONLY, replace(usual, read_only=True)
     user = _NOT_ROOT if facts.user.uid in {0, None} else None
-    yield Start.UNPRIVILEGED, replace(usual, user=user, cap_drop=("all",))
-    yield Start.ANY_USER, replace(usual, user=_ANY_USER)
+    yield StartMode.UNPRIVILEGED, replace(usual, user=user, cap_drop=("all",))
+    yield StartMode.ANY_USER, replace(usual, user=_ANY_USER)
 
 
 def _path(ready: str | None) -> str:
@@ -107,7 +107,7 @@ def _path(ready: str | None) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _port(how: How) -> int:
+def _port(how: StartOptions) -> int:
     """What PORT is to be: what the user says, or one that is free now."""
     given = [word.removeprefix("PORT=") for word in how.env if word.startswith("PORT=")]
     if given and given[-1].isdecimal():

@@ -12,7 +12,7 @@ _MOST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class UserLookup:
     """``USER[:GROUP]``, looked up.
 
     :ivar words: as the image says it; empty for root.
@@ -29,15 +29,15 @@ class Who:
         return self.words.partition(":")[0].isdecimal()
 
 
-def who(root: Root, words: str) -> Who:
+def who(root: Root, words: str) -> UserLookup:
     """The numbers behind a User; a number need not be in the tables."""
     name, _, group = words.partition(":")
     user = _line(root, "/etc/passwd", name or "0")
     uid = user[0] if user else _number(name or "0")
     if group:
         found = _line(root, "/etc/group", group)
-        return Who(words, uid, found[0] if found else _number(group))
-    return Who(words, uid, user[1] if user else (None if uid is None else 0))
+        return UserLookup(words, uid, found[0] if found else _number(group))
+    return UserLookup(words, uid, user[1] if user else (None if uid is None else 0))
 
 
 def _line(root: Root, table: str, name: str) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.model import Keep, Zones
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sizes import human
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import UsageError
@@ -20,11 +20,11 @@ from slimtrace.tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from slimtrace.builder.report import BuildReport, Written
+    from slimtrace.builder.report import BuildReport, WrittenImage
     from slimtrace.builder.sbom.sbom_files import Sbom
 
 
-class WithSbom(TyperCommand):
+class SbomCommand(TyperCommand):
     """A command whose option ``--sbom``, declared as a list, takes two words at a time."""
 
     def __init__(self, *words: Any, **options: Any) -> None:
@@ -41,10 +41,10 @@ def sbom_words(given: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
     """
     found = []
     for name, path in given:
-        if name not in {*Format}:
+        if name not in {*SbomFormat}:
             raise UsageError(
-                f"cannot write an SBOM as {name}: there are {' and '.join(Format)}",
-                f"as in --sbom {Format.SPDX} app{Format.SPDX.ending}",
+                f"cannot write an SBOM as {name}: there are {' and '.join(SbomFormat)}",
+                f"as in --sbom {SbomFormat.SPDX} app{SbomFormat.SPDX.ending}",
             )
         found.append((name, path))
     return tuple(found)
@@ -238,7 +238,7 @@ def build(
         ),
     ] = None,
     embed_sbom: Annotated[
-        list[Format] | None,
+        list[SbomFormat] | None,
         typer.Option(
             help="Put an SBOM into the image too, at /usr/share/sbom: scanners then report what "
             "is in it twice."
@@ -368,7 +368,7 @@ def _of_sbom(sbom: Sbom) -> str:
     return f"wrote {sbom.path}{attached}"
 
 
-def _of_debug(written: Written | None) -> list[str]:
+def _of_debug(written: WrittenImage | None) -> list[str]:
     if written is None:
         return []
     return [f"wrote {written.destination}, with busybox: podman run -it --entrypoint sh IMAGE"]

@@ -14,7 +14,7 @@ from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    from slimtrace.builder.images.read.image_cache import Listed, Pruned
+    from slimtrace.builder.images.read.image_cache import CacheEntry, PruneResult
 
 _HELP = """
 Examples:
@@ -52,7 +52,7 @@ def cache(
         say(f"no images in {kept.cache_folder()}")
 
 
-def _pruned(pruned: Pruned, json: bool) -> None:
+def _pruned(pruned: PruneResult, json: bool) -> None:
     if json:
         _print({"removed": list(pruned.removed), "in_use": list(pruned.in_use)})
         return
@@ -61,7 +61,7 @@ def _pruned(pruned: Pruned, json: bool) -> None:
         say(f"kept {folder}: it is in use")
 
 
-def _document(image: Listed) -> dict[str, object]:
+def _document(image: CacheEntry) -> dict[str, object]:
     used = datetime.fromtimestamp(image.used, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "digest": image.digest,

@@ -16,7 +16,7 @@ from slimtrace.tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slimtrace.builder.check.inspection import Checked
+    from slimtrace.builder.check.inspection import CheckReport
 
 _CHECK_HELP = """
 Examples:
@@ -103,22 +103,22 @@ def check(
 ) -> None:
     """Check that an image is what platforms expect, by what it holds and how it starts."""
     from slimtrace.builder.check.check import check as check_image  # noqa: PLC0415 -- --help pays nothing
-    from slimtrace.builder.check.inspection import Asked  # noqa: PLC0415
+    from slimtrace.builder.check.inspection import CheckRequest  # noqa: PLC0415
     from slimtrace.builder.check.target_platform import parse_platforms  # noqa: PLC0415
-    from slimtrace.builder.check.trial_start import How  # noqa: PLC0415
+    from slimtrace.builder.check.trial_start import StartOptions  # noqa: PLC0415
 
     platforms = parse_platforms(platform or [])
     _check_output(sarif, json=json)
     numbers = {"--startup": startup, "--grace": grace, "--max-size": max_size}
     _check_finite({"--ready-timeout": ready_timeout, **numbers})
-    asked = Asked(
+    asked = CheckRequest(
         tuple(words or ()),
         tuple(map(_words, probe or ())),
         grace,
         startup,
         None if max_size is None else round(max_size * 1e6),
     )
-    how = How(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
+    how = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
     checked = check_image(image, platforms, asked, how, run=not no_run)
     _tell(checked, sarif, json=json)
     raise typer.Exit(0 if checked.passed else 1)
@@ -152,7 +152,7 @@ def _words(command: str) -> tuple[str, ...]:
     return words
 
 
-def _tell(checked: Checked, sarif: str | None, *, json: bool) -> None:
+def _tell(checked: CheckReport, sarif: str | None, *, json: bool) -> None:
     from slimtrace.builder.check import inspection  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.check.report import sarif as sarif_format  # noqa: PLC0415
     from slimtrace.builder.check.report.terminal import lines_of  # noqa: PLC0415

@@ -14,7 +14,7 @@ from slimtrace.tracer.errors import SlimtraceError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.builder.profile.seccomp.seccomp_rules import Rule
+    from slimtrace.builder.profile.seccomp.seccomp_rules import SeccompRule
     from slimtrace.tracer.trace.trace import Trace
 
 _PROFILE_HELP = """
@@ -130,7 +130,7 @@ def _seccomp(
     }
 
 
-def _allowed(rules: Sequence[Rule]) -> set[str]:
+def _allowed(rules: Sequence[SeccompRule]) -> set[str]:
     return {name for rule in rules if rule.errno is None for name in rule.names}
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
-    from slimtrace.builder.describe import Where
-    from slimtrace.builder.sbom.bom import Facts
+    from slimtrace.builder.describe import ImageLocation
+    from slimtrace.builder.sbom.bom import BillOfMaterials
 
 _SBOM_HELP = """
 Examples:
@@ -37,8 +37,8 @@ def sbom(
         typer.Argument(metavar="TRACE|IMAGE", help="A trace, or what build wrote, in any form."),
     ],
     chosen: Annotated[
-        Format, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, as JSON.")
-    ] = Format.SPDX,
+        SbomFormat, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, as JSON.")
+    ] = SbomFormat.SPDX,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Where it goes; - is stdout.")
     ] = "-",
@@ -60,13 +60,13 @@ def sbom(
 ) -> None:
     """Write an image's SBOM: its packages, their files in it with sums, and what was left out."""
     from slimtrace.builder.cli.build import source_date_epoch  # noqa: PLC0415 -- --help pays nothing
-    from slimtrace.builder.describe import Where  # noqa: PLC0415
+    from slimtrace.builder.describe import ImageLocation  # noqa: PLC0415
     from slimtrace.builder.images.write.atomic import check_file, replacing  # noqa: PLC0415
     from slimtrace.builder.sbom.render import render  # noqa: PLC0415
 
     if output != "-":
         check_file(output)
-    where = Where(image, source_date_epoch(), allow_changed)
+    where = ImageLocation(image, source_date_epoch(), allow_changed)
     facts = _facts(subject, traces or [], where)
     data = render(facts, chosen)
     if output == "-":
@@ -79,7 +79,7 @@ def sbom(
     say(f"wrote {output}: {len(facts.components)} packages, {files} files")
 
 
-def _facts(subject: str, traces: list[str], where: Where) -> Facts:
+def _facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
     from slimtrace.builder.describe import facts_of_image, facts_of_trace  # noqa: PLC0415
     from slimtrace.builder.images.reference import parse_source  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.hwcaps import baseline
 from slimtrace.builder.closure.elf.loader import Loader
-from slimtrace.builder.closure.rule import World
+from slimtrace.builder.closure.rule import RuleContext
 from slimtrace.builder.closure.shebang import script_needs
 from slimtrace.builder.model import Dropped, Kind, Reason, Selection
 from slimtrace.builder.root.excluded_paths import is_kernels, why_outside
@@ -18,18 +18,18 @@ from slimtrace.builder.root.root import parents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slimtrace.builder.closure.elf.loader import Missing
-    from slimtrace.builder.closure.need import Need, Surroundings
-    from slimtrace.builder.closure.rule import Rule
+    from slimtrace.builder.closure.elf.loader import MissingLibrary
+    from slimtrace.builder.closure.need import Need, RunEnvironment
+    from slimtrace.builder.closure.rule import ClosureRule
     from slimtrace.builder.model import Entry
-    from slimtrace.builder.root.root import Resolved, Root
+    from slimtrace.builder.root.root import ResolvedPath, Root
 
 _RANK = {reason: rank for rank, reason in enumerate(Reason)}
 _ASKED_FOR = frozenset({Reason.TOUCHED, Reason.INCLUDED, Reason.HEALED})
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Seed:
     """A path to keep, as it was looked up.
 
     :ivar follow: whether what a symlink leads to is wanted too.
@@ -49,7 +49,7 @@ class Wanted:
 
 
 def expand(
-    root: Root, wanted: Iterable[Wanted], around: Surroundings, rules: Sequence[Rule] = ()
+    root: Root, wanted: Iterable[Seed], around: RunEnvironment, rules: Sequence[ClosureRule] = ()
 ) -> Selection:
     """All entries that the wanted paths need, and imply by these rules, transitively.
 
@@ -67,7 +67,7 @@ def expand(
 
 
 class _Closure:
-    def __init__(self, root: Root, around: Surroundings, rules: Sequence[Rule]) -> None:
+    def __init__(self, root: Root, around: RunEnvironment, rules: Sequence[ClosureRule]) -> None:
         self._root = root
         self._around = around
         self._rules = rules
@@ -81,13 +81,13 @@ class _Closure:
         """Resolved path → how it was looked up."""
         self._scripts: deque[str] = deque()
         self._loaded: set[str] = set()
-        self._missing: dict[Missing, None] = {}
+        self._missing: dict[MissingLibrary, None] = {}
         self._implied = {rule.reason for rule in rules}
 
     def _need(self, need: Need) -> None:
-        self.want(Wanted(need.path, need.reason, load=need.load, execute=need.execute))
+        self.want(Seed(need.path, need.reason, load=need.load, execute=need.execute))
 
-    def want(self, want: Wanted) -> None:
+    def want(self, want: Seed) -> None:
         found = self._root.resolve(want.path, follow=want.follow)
         for path in (*found.links, found.path):
             for need in baseline(self._root, path):
@@ -104,7 +104,7 @@ class _Closure:
         if want.execute and self._may_execute(found):
             self._scripts.append(found.path)
 
-    def _note(self, want: Wanted, path: str) -> None:
+    def _note(self, want: Seed, path: str) -> None:
         """For the rules: what was asked for, and how it was used."""
         if want.reason in _ASKED_FOR:
             self._touched.add(path)
@@ -136,7 +136,7 @@ class _Closure:
         """Ask the rules of all that is kept, and of what that brings, until nothing new is."""
         around, loader = self._around, self._loader
         sets = (self._touched, self._listed, self._reasons, self._read)
-        world = World(self._root, around, loader, *map(frozenset, sets))
+        world = RuleContext(self._root, around, loader, *map(frozenset, sets))
         asked: set[str] = set()
         while self._rules and (fresh := sorted(self._reasons.keys() - asked)):
             asked.update(fresh)
@@ -174,7 +174,7 @@ class _Closure:
         for need in loads.needs:
             self._need(need)
 
-    def _may_execute(self, found: Resolved) -> bool:
+    def _may_execute(self, found: ResolvedPath) -> bool:
         fingerprint = self._root.fingerprint(found.path)
         return fingerprint is not None and bool(fingerprint.mode & 0o111)
 

@@ -29,7 +29,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunEnvironment:
     """What of the runs' environment decides where things are found.
 
     :ivar path: directories of ``PATH``, absolute.
@@ -45,7 +45,7 @@ class Surroundings:
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def of(cls, runs: Iterable[Run]) -> Surroundings:
+    def of(cls, runs: Iterable[Run]) -> RunEnvironment:
         """The directories of all runs, in the order of the runs."""
         runs = list(runs)
         path: dict[str, None] = {}

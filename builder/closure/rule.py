@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from slimtrace.builder.closure.elf.loader import Loader
-    from slimtrace.builder.closure.need import Need, Surroundings
+    from slimtrace.builder.closure.need import Need, RunEnvironment
     from slimtrace.builder.model import Reason
     from slimtrace.builder.root.root import Root
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class World:
+class RuleContext:
     """What a rule may ask. One lives as long as one closure, and can be a key of a cache.
 
     Paths are own paths: every symlink resolved.
@@ -29,7 +29,7 @@ class World:
     """
 
     root: Root
-    around: Surroundings
+    around: RunEnvironment
     loader: Loader
     touched: frozenset[str]
     listed: frozenset[str]
@@ -38,7 +38,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ClosureRule:
     """One rule.
 
     :ivar reason: what the files that it brings are there for; also its name.
@@ -48,5 +48,5 @@ class Rule:
     """
 
     reason: Reason
-    of: Callable[[World, str], Iterable[Need]]
+    of: Callable[[RuleContext, str], Iterable[Need]]
     level: Keep = Keep.CLOSURE

@@ -15,7 +15,7 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
-    from slimtrace.builder.closure.need import Surroundings
+    from slimtrace.builder.closure.need import RunEnvironment
     from slimtrace.builder.root.root import Root
 
 BINPRM_BUF_SIZE = 256
@@ -26,7 +26,7 @@ _SPLIT = re.compile(r"-[iv0]*S|--split-string[= ]")
 _TAKE_A_VALUE = {"-u", "--unset", "-C", "--chdir", "-a", "--argv0"}
 
 
-def script_needs(root: Root, path: str, around: Surroundings) -> tuple[Need, ...]:
+def script_needs(root: Root, path: str, around: RunEnvironment) -> tuple[Need, ...]:
     """What the file at a resolved path needs where it is a script; nothing otherwise."""
     line = parse_shebang(root.head(path, BINPRM_BUF_SIZE))
     if line is None:
@@ -74,7 +74,7 @@ def _env_program(argument: str) -> str | None:
     return None
 
 
-def _lookup(root: Root, program: str, around: Surroundings) -> str | None:
+def _lookup(root: Root, program: str, around: RunEnvironment) -> str | None:
     """The first executable of that name (exec(3)'s search)."""
     if "/" in program:
         return around.absolute(program)

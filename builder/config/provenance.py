@@ -24,7 +24,7 @@ _PLACES = frozenset({"tag", "image", "sbom", "debug"})
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class BuildRecord:
     """How an image was made.
 
     :ivar runs: tells whether it was of certain runs; the same wherever and whenever they ran.
@@ -53,7 +53,7 @@ def write_record(runs: Sequence[Run], options: BuildOptions) -> str:
     return json.dumps(document, sort_keys=True)  # which escapes what is not UTF-8
 
 
-def read_record(config: Mapping[str, Any]) -> Record | None:
+def read_record(config: Mapping[str, Any]) -> BuildRecord | None:
     """The record in an image configuration's whole document; None where there is none.
 
     :raises SlimtraceError: another version of slimtrace wrote it.
@@ -73,4 +73,4 @@ def read_record(config: Mapping[str, Any]) -> Record | None:
     }
     if "keep" in values:
         values["keep"] = Keep(values["keep"])
-    return Record(runs, BuildOptions(**values))
+    return BuildRecord(runs, BuildOptions(**values))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.config.image_config import default_run
 from slimtrace.builder.policy.baseline.accounts import NONROOT
-from slimtrace.builder.policy.privilege import Granted, needs_of_privilege
+from slimtrace.builder.policy.privilege import GrantedPrivilege, needs_of_privilege
 from slimtrace.builder.selection.process_filter import attribute
 from slimtrace.tracer.errors import UsageError
 
@@ -43,7 +43,7 @@ def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
     if options.user is not None or is_named:
         return ImageUser(ids)
     counted = attribute(trace, options.drop_process, options.only_process, options.default_run)
-    granted = Granted(read=options.grant_read, write=options.grant_write)
+    granted = GrantedPrivilege(read=options.grant_read, write=options.grant_write)
     needs = needs_of_privilege(counted.trace, root, NONROOT, granted)
     if not needs:
         return ImageUser(NONROOT)

@@ -116,7 +116,7 @@ docker://NAME                a registry (skopeo)"""
 Transport = Literal["oci", "oci-archive", "docker-archive", "rootfs", "tar", "archive", "skopeo"]
 
 
-class Source(NamedTuple):
+class ImageSource(NamedTuple):
     """A source of a full image.
 
     :ivar text: as the user named it.
@@ -141,7 +141,7 @@ class Source(NamedTuple):
         return f"{transport}{os.path.abspath(self.path)}{reference}"
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str) -> ImageSource:
     """The source that ``text`` names.
 
     As in skopeo, the first colon after the transport ends a path.
@@ -151,18 +151,22 @@ def parse_source(text: str) -> Source:
     if text.startswith(TRANSPORTS):
         if text in TRANSPORTS:
             raise UsageError(f"cannot read {text!r}: a name is missing", FORMS)
-        return Source(text, "skopeo", text)
+        return ImageSource(text, "skopeo", text)
     transport, colon, rest = text.partition(":")
     # A slash before the colon is a path's, never a transport's: ./a:b.tar
     if text.endswith(".tar") and (not colon or "/" in transport):
-        return Source(text, "archive", text)
+        return ImageSource(text, "archive", text)
     if rest and (transport in {"rootfs", "tar"}):
-        return Source(text, _known(transport), rest)
+        return ImageSource(text, _known(transport), rest)
     path, _, reference = rest.partition(":")
     if path and transport == "docker-archive":
-        return Source(text, _known(transport), path, image_name(reference) if reference else None)
+        return ImageSource(
+            text, _known(transport), path, image_name(reference) if reference else None
+        )
     if path and transport in {"oci", "oci-archive"}:
-        return Source(text, _known(transport), path, ref_name(reference) if reference else None)
+        return ImageSource(
+            text, _known(transport), path, ref_name(reference) if reference else None
+        )
     raise UsageError(f"cannot read {text!r}: it names no image", FORMS)
 
 

@@ -21,7 +21,7 @@ TRANSPORTS = ("containers-storage:", "docker-daemon:", REGISTRY)
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class SkopeoDestination:
     """A name in a transport of skopeo's (containers-transports(5))."""
 
     transport: str

@@ -21,7 +21,7 @@ def log_option(folder: str) -> str:
     return f"-Xlog:class+load,class+path:file={folder}/%p-%t.log:none:filecount=0"
 
 
-class Loaded(NamedTuple):
+class LoadedClass(NamedTuple):
     """What one JVM loaded.
 
     :ivar home: its JAVA_HOME as it sees it; None where it did not say.
@@ -41,7 +41,7 @@ class Loaded(NamedTuple):
         return self.modules | {packages[name] for name in self.shared if name in packages}
 
 
-def read_log(lines: Iterable[str]) -> Loaded:
+def read_log(lines: Iterable[str]) -> LoadedClass:
     """The lines of one log."""
     home = None
     modules, shared = set(), set()
@@ -56,4 +56,4 @@ def read_log(lines: Iterable[str]) -> Loaded:
                 shared.add(name.rpartition(".")[0].replace(".", "/"))
         elif home is None and (found := _HOME.match(line)):
             home = found[1]
-    return Loaded(home, frozenset(modules), frozenset(shared))
+    return LoadedClass(home, frozenset(modules), frozenset(shared))

@@ -23,7 +23,7 @@ _SECONDS = 600.0
 """A run that is repeated has ten times what it took: that is more than any link needs."""
 
 
-class Runtime(NamedTuple):
+class JavaRuntime(NamedTuple):
     """What jlink made.
 
     :ivar modules: the bytes of ``lib/modules``; ``release`` those of ``release``.
@@ -36,7 +36,7 @@ class Runtime(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def link(root: str, home: str, modules: tuple[str, ...]) -> Runtime:
+def link(root: str, home: str, modules: tuple[str, ...]) -> JavaRuntime:
     """Link these modules and what they require.
 
     Uncompressed: so a JVM starts fastest, and layers are compressed anyway. With what stack traces
@@ -65,7 +65,7 @@ def link(root: str, home: str, modules: tuple[str, ...]) -> Runtime:
                 None if path else f"it may need {jmods}, which the full image lacks",
             )
         files = frozenset(os.path.relpath(name, top) for name in _files(top))
-        return Runtime(_bytes(f"{top}/lib/modules"), _bytes(f"{top}/release"), files)
+        return JavaRuntime(_bytes(f"{top}/lib/modules"), _bytes(f"{top}/release"), files)
 
 
 def _run(root: str, command: tuple[str, ...], shown: tuple[str, ...], trace: str) -> int | None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.closure.need import Need
-    from slimtrace.builder.closure.rule import Rule, World
+    from slimtrace.builder.closure.rule import ClosureRule, RuleContext
     from slimtrace.builder.jlink.jimage import Jimage
-    from slimtrace.builder.jlink.jlink import Runtime
+    from slimtrace.builder.jlink.jlink import JavaRuntime
     from slimtrace.builder.model import Entry, Selection
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Trace
@@ -35,7 +35,7 @@ def link_java(
     trace: Trace,
     root: Root,
     options: BuildOptions,
-    again: Callable[[Callable[[Iterable[Rule]], tuple[Rule, ...]]], Selection],
+    again: Callable[[Callable[[Iterable[ClosureRule]], tuple[ClosureRule, ...]]], Selection],
 ) -> Selection:
     """The selection with each JVM's modules file linked anew, of the modules that are used.
 
@@ -64,11 +64,13 @@ def link_java(
     return replace(fitting, dropped=(*fitting.dropped, *gone))
 
 
-def fitting_rules(rules: Iterable[Rule], runtimes: Mapping[str, Runtime]) -> tuple[Rule, ...]:
+def fitting_rules(
+    rules: Iterable[ClosureRule], runtimes: Mapping[str, JavaRuntime]
+) -> tuple[ClosureRule, ...]:
     """These rules, but for what they bring of a JVM that its linked runtime does not have."""
 
-    def fitting(rule: Rule) -> Rule:
-        def of(world: World, path: str) -> Iterator[Need]:
+    def fitting(rule: ClosureRule) -> ClosureRule:
+        def of(world: RuleContext, path: str) -> Iterator[Need]:
             return (need for need in rule.of(world, path) if _fits(world, need, runtimes))
 
         return replace(rule, of=of)
@@ -76,7 +78,7 @@ def fitting_rules(rules: Iterable[Rule], runtimes: Mapping[str, Runtime]) -> tup
     return tuple(map(fitting, rules))
 
 
-def _fits(world: World, need: Need, runtimes: Mapping[str, Runtime]) -> bool:
+def _fits(world: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -> bool:
     path = world.root.resolve(need.path).path
     return not any(
         path.startswith(f"{home}/lib/") and path.removeprefix(f"{home}/") not in runtime.files
@@ -125,7 +127,7 @@ def _argued(trace: Trace) -> Iterator[str]:
                 yield from (value if equals else following).split(",")
 
 
-def _with(selection: Selection, home: str, runtime: Runtime) -> Selection:
+def _with(selection: Selection, home: str, runtime: JavaRuntime) -> Selection:
     entries = dict(selection.entries)
     path = f"{home}/lib/modules"
     entries[path] = _made(entries[path], runtime.modules)
@@ -145,7 +147,7 @@ def _made(entry: Entry, content: bytes) -> Entry:
     return replace(entry, source=None, hardlink=None, content=content, size=size, reasons=reasons)
 
 
-def _release(entry: Entry, runtime: Runtime) -> bytes:
+def _release(entry: Entry, runtime: JavaRuntime) -> bytes:
     """The full image's, which says more than what jlink writes, with the modules that there are."""
     content = entry.content
     if content is None and entry.source is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.apk import apk_packages
 from slimtrace.builder.packages.dpkg import dpkg_packages
-from slimtrace.builder.packages.languages import Languages
+from slimtrace.builder.packages.languages import LanguagePackages
 from slimtrace.builder.packages.rpm import rpm_packages
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class PackageIndex:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._languages = Languages(root)
+        self._languages = LanguagePackages(root)
 
     @cached_property
     def system(self) -> tuple[Package, ...]:

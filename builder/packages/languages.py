@@ -29,7 +29,7 @@ _GEM = re.compile(r"(.*)/gems/([^/]+)-([0-9][^/-]*(?:-[^/]+)?)/")
 _MOST = 1 << 26
 
 
-class Languages:
+class LanguagePackages:
     """The distributions of one full image, each read once."""
 
     def __init__(self, root: Root) -> None:

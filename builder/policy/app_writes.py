@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Wanted
+from slimtrace.builder.closure.closure import Seed
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.policy.access import may_write
 from slimtrace.builder.root.excluded_paths import is_bytecode, why_outside
@@ -23,7 +23,7 @@ _NAMED = 5
 _CHANGES = {Use.WRITE, Use.CREATE, Use.DELETE}
 
 
-def folders_written(trace: Trace, root: Root) -> dict[str, Wanted]:
+def folders_written(trace: Trace, root: Root) -> dict[str, Seed]:
     """The folders of the full image in which the run made things, by own path.
 
     What the app makes is not in the image, but it must be able to make it again.
@@ -38,7 +38,7 @@ def folders_written(trace: Trace, root: Root) -> dict[str, Wanted]:
             folder = os.path.dirname(folder)
         own = root.resolve(folder)
         if own.exists and root.kind(own.path) is Kind.DIRECTORY and why_outside(own.path) is None:
-            found[own.path] = Wanted(folder, Reason.PARENT_OF_CREATED)
+            found[own.path] = Seed(folder, Reason.PARENT_OF_CREATED)
     return found
 
 

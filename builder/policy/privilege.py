@@ -44,7 +44,7 @@ _OF_JVMS = re.compile(r"/tmp/hsperfdata_[^/]*")  # noqa: S108 -- the image's
 """Where each JVM tells of itself, and tidies up after others of its user."""
 
 
-class Granted(NamedTuple):
+class GrantedPrivilege(NamedTuple):
     """What the build gives the user: to read all files, and the folders the runs wrote to."""
 
     read: bool = False
@@ -52,7 +52,7 @@ class Granted(NamedTuple):
 
 
 def needs_of_privilege(
-    trace: Trace, root: Root, user: tuple[int, int], granted: Granted
+    trace: Trace, root: Root, user: tuple[int, int], granted: GrantedPrivilege
 ) -> list[str]:
     """What these runs did and this user could not, in words that follow "the app"; empty for none.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Node(NamedTuple):
+class HostNode(NamedTuple):
     """One file of a tree.
 
     :ivar inode: the same for all names of one file.
@@ -31,20 +31,20 @@ class Totals(NamedTuple):
     size: int
 
 
-class LiveTree:
+class HostTree:
     """The tree below ``top``. Paths are absolute in it, with every symlink above them resolved."""
 
     def __init__(self, top: str) -> None:
         self._top = top
         self._prefix = top.rstrip("/")
 
-    def node(self, path: str) -> Node | None:
+    def node(self, path: str) -> HostNode | None:
         """What lies at a path, None for nothing."""
         try:
             status = os.lstat(self._prefix + path if path != "/" else self._top)
         except (OSError, ValueError):
             return None
-        return Node(Fingerprint.of(status), (status.st_dev, status.st_ino), status.st_nlink)
+        return HostNode(Fingerprint.of(status), (status.st_dev, status.st_ino), status.st_nlink)
 
     def target(self, path: str) -> str:
         """Where the symlink at a path points, as written."""

@@ -20,7 +20,7 @@ _VERSION = b'{"index":1}\n'
 _TOGETHER = 4096
 
 
-class Node(NamedTuple):
+class LayerNode(NamedTuple):
     """What is at one path.
 
     :ivar mode: as in st_mode (inode(7)): the file type's bits too.
@@ -42,20 +42,20 @@ class Node(NamedTuple):
     links: int
 
 
-class Index:
+class LayerIndex:
     """Nodes by path: relative to the image's root, without a slash at either end.
 
     The root itself is the empty path. Methods take absolute paths as well.
     """
 
-    def __init__(self, nodes: Mapping[str, Node]) -> None:
+    def __init__(self, nodes: Mapping[str, LayerNode]) -> None:
         self._nodes = dict(nodes)
         self._children: dict[str, list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def get(self, path: str) -> Node | None:
+    def get(self, path: str) -> LayerNode | None:
         """What is at ``path``, no symlink followed; None where there is nothing."""
         return self._nodes.get(path.strip("/"))
 
@@ -102,14 +102,14 @@ class Index:
 _LINE = orjson.OPT_APPEND_NEWLINE
 
 
-def load_index(path: str) -> Index:
-    """The index that :meth:`Index.save` wrote.
+def load_index(path: str) -> LayerIndex:
+    """The index that :meth:`LayerIndex.save` wrote.
 
     :raises SlimtraceError: it cannot be read, or is not whole.
     """
     try:
         with open(path, "rb") as file:
-            return Index(dict(_nodes(file.readlines())))
+            return LayerIndex(dict(_nodes(file.readlines())))
     except OSError as error:
         raise SlimtraceError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
@@ -118,7 +118,7 @@ def load_index(path: str) -> Index:
         ) from error
 
 
-def _nodes(lines: list[bytes]) -> Iterable[tuple[str, Node]]:
+def _nodes(lines: list[bytes]) -> Iterable[tuple[str, LayerNode]]:
     if len(lines) < 2 or lines[0] != _VERSION:
         raise ValueError
     for at in range(1, len(lines), _TOGETHER):
@@ -129,10 +129,10 @@ def _nodes(lines: list[bytes]) -> Iterable[tuple[str, Node]]:
             if type(target) is not str:
                 target = _bytes(target)
             pairs = tuple((_name(name), base64.b64decode(value)) for name, value in xattrs)
-            yield path, Node(mode, uid, gid, size, mtime_ns, target, pairs, inode, links)
+            yield path, LayerNode(mode, uid, gid, size, mtime_ns, target, pairs, inode, links)
 
 
-def _told(path: str, node: Node) -> list[object]:
+def _told(path: str, node: LayerNode) -> list[object]:
     """A line's list; what is not UTF-8 is base64 in a list of its own."""
     mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = node
     pairs = [(_text(name), base64.b64encode(value).decode()) for name, value in xattrs]

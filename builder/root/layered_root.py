@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.root.host_root import Node, Totals
+from slimtrace.builder.root.host_root import HostNode, Totals
 from slimtrace.tracer.trace.trace import Fingerprint
 
 if TYPE_CHECKING:
-    from slimtrace.builder.root.layer_index import Index
+    from slimtrace.builder.root.layer_index import LayerIndex
 
 
 class LayeredTree:
     """See :class:`slimtrace.builder.root.root.Tree`."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: LayerIndex) -> None:
         self._index = index
 
-    def node(self, path: str) -> Node | None:
+    def node(self, path: str) -> HostNode | None:
         found = self._index.get(path)
         if found is None:
             return None
         print_ = Fingerprint(found.mode, found.uid, found.gid, found.size, found.mtime_ns)
-        return Node(print_, (0, found.inode), found.links)
+        return HostNode(print_, (0, found.inode), found.links)
 
     def target(self, path: str) -> str:
         found = self._index.get(path)

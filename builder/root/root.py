@@ -11,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from slimtrace.builder.model import Entry, Kind
-from slimtrace.builder.root.host_root import LiveTree, Node, Totals
+from slimtrace.builder.root.host_root import HostNode, HostTree, Totals
 from slimtrace.builder.root.xattrs import read_xattrs
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.trace.trace import Fingerprint
@@ -35,7 +35,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
 
 
-class Resolved(NamedTuple):
+class ResolvedPath(NamedTuple):
     """Where a path leads inside the root.
 
     :ivar path: the file's own path; where nothing lies there, the path with what could not be
@@ -49,13 +49,13 @@ class Resolved(NamedTuple):
     exists: bool
 
 
-class Tree(Protocol):
+class FileTree(Protocol):
     """Who says what the full image holds: a file system, or the layers that it was made from.
 
     Paths are absolute, with every symlink above them resolved.
     """
 
-    def node(self, path: str) -> Node | None:
+    def node(self, path: str) -> HostNode | None:
         """What lies at a path, None for nothing."""
 
     def target(self, path: str) -> str:
@@ -84,20 +84,20 @@ class Root:
     """
 
     def __init__(
-        self, root: str, saved: Mapping[str, SavedFile] | None = None, tree: Tree | None = None
+        self, root: str, saved: Mapping[str, SavedFile] | None = None, tree: FileTree | None = None
     ) -> None:
         self.root = os.path.realpath(root)
         if not os.path.isdir(self.root):
             raise SlimtraceError(f"cannot read the full image {root}: it is not a directory")
         self._prefix = self.root.rstrip("/")
-        self._tree: Tree = LiveTree(self.root) if tree is None else tree
+        self._tree: FileTree = HostTree(self.root) if tree is None else tree
         self.is_pristine = tree is not None
         self._saved = dict(saved or {})
         self._saved_parents = {parent for path in self._saved for parent in parents(path)}
-        self._nodes: dict[str, Node | None] = {}
+        self._nodes: dict[str, HostNode | None] = {}
         self._targets: dict[str, str] = {}
 
-    def resolve(self, path: str, *, follow: bool = True) -> Resolved:
+    def resolve(self, path: str, *, follow: bool = True) -> ResolvedPath:
         """Walk ``path`` as path_resolution(7) tells, ``..`` of the root being the root itself.
 
         :param follow: whether a symlink as last component is followed (as stat(2) does).
@@ -129,7 +129,7 @@ class Root:
             if kind == 0 or (pending and kind != stat.S_IFDIR):
                 return _nowhere(step, pending, links)
             here = step
-        return Resolved(here or "/", tuple(links), exists=True)
+        return ResolvedPath(here or "/", tuple(links), exists=True)
 
     def fingerprint(self, path: str) -> Fingerprint | None:
         """What lstat(2) says of a resolved path, None where there is nothing."""
@@ -238,22 +238,22 @@ class Root:
         saved = self._saved.get(path)
         return (self._prefix + path) if saved is None else saved.blob
 
-    def _node(self, path: str) -> Node | None:
+    def _node(self, path: str) -> HostNode | None:
         try:
             return self._nodes[path]
         except KeyError:
             node = self._nodes[path] = self._look(path)
             return node
 
-    def _look(self, path: str) -> Node | None:
+    def _look(self, path: str) -> HostNode | None:
         saved = self._saved.get(path)
         if saved is not None:
-            return Node(saved.fingerprint, (0, 0), 1)
+            return HostNode(saved.fingerprint, (0, 0), 1)
         node = self._tree.node(path)
         if path in self._saved_parents and (
             node is None or not stat.S_ISDIR(node.fingerprint.mode)
         ):
-            return Node(_GONE_DIRECTORY, (0, 0), 1)
+            return HostNode(_GONE_DIRECTORY, (0, 0), 1)
         return node
 
 
@@ -266,6 +266,6 @@ def parents(path: str) -> list[str]:
     return above
 
 
-def _nowhere(step: str, pending: list[str], links: list[str]) -> Resolved:
+def _nowhere(step: str, pending: list[str], links: list[str]) -> ResolvedPath:
     rest = [name for name in reversed(pending) if name]
-    return Resolved("/".join([step, *rest]), tuple(links), exists=False)
+    return ResolvedPath("/".join([step, *rest]), tuple(links), exists=False)

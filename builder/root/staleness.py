@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
-    from slimtrace.builder.root.root import Resolved, Root
+    from slimtrace.builder.root.root import ResolvedPath, Root
     from slimtrace.tracer.trace.trace import Fingerprint, TracedPath
 
 
@@ -19,7 +19,7 @@ def follows(traced: TracedPath) -> bool:
     return not traced.uses <= {Use.READLINK}
 
 
-def difference(root: Root, traced: TracedPath, found: Resolved) -> str | None:
+def difference(root: Root, traced: TracedPath, found: ResolvedPath) -> str | None:
     """How the file differs from the run's, in words; None where it does not, or cannot be told.
 
     Only the type of a directory counts (its time changes with every file in it), and of

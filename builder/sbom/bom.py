@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
 
 
-class Format(StrEnum):
+class SbomFormat(StrEnum):
     """A format of SBOMs, as users name it."""
 
     SPDX = "spdx"
@@ -28,10 +28,10 @@ class Format(StrEnum):
 
 
 _MEDIA_TYPES = {
-    Format.SPDX: "application/spdx+json",
-    Format.CYCLONEDX: "application/vnd.cyclonedx+json",
+    SbomFormat.SPDX: "application/spdx+json",
+    SbomFormat.CYCLONEDX: "application/vnd.cyclonedx+json",
 }
-_ENDINGS = {Format.SPDX: ".spdx.json", Format.CYCLONEDX: ".cdx.json"}
+_ENDINGS = {SbomFormat.SPDX: ".spdx.json", SbomFormat.CYCLONEDX: ".cdx.json"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,7 +88,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BillOfMaterials:
     """All that is told.
 
     :ivar components: by purl.

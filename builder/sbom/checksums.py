@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _Key = str | tuple[int, int]
 
 
-class Sums:
+class Checksums:
     """SHA-256 and SHA-1 of files, each read once; the latter because SPDX wants it (2.3, 8.4)."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.packages.package import read_database
-from slimtrace.builder.sbom.bom import Component, Distribution, Facts, KeptFile, spelled
+from slimtrace.builder.sbom.bom import BillOfMaterials, Component, Distribution, KeptFile, spelled
 from slimtrace.builder.sbom.purl import package_purl
 from slimtrace.builder.terminal_text import printable
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.root.root import Root
     from slimtrace.builder.sbom.bom import Subject
-    from slimtrace.builder.sbom.checksums import Sums
+    from slimtrace.builder.sbom.checksums import Checksums
 
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 
 
 def gather(
-    subject: Subject, entries: Mapping[str, Entry], sums: Sums, root: Root, *, is_full: bool
-) -> Facts:
+    subject: Subject, entries: Mapping[str, Entry], sums: Checksums, root: Root, *, is_full: bool
+) -> BillOfMaterials:
     """The facts of an image that holds these entries.
 
     A file is of the first package that installed it, an OS package before a language's: what a
@@ -58,7 +58,7 @@ def gather(
         for key, package in packages.items()
     ]
     components.sort(key=lambda component: (component.purl, component.files))
-    return Facts(subject, distribution, tuple(components), tuple(sorted(of_none)))
+    return BillOfMaterials(subject, distribution, tuple(components), tuple(sorted(of_none)))
 
 
 def _left_out(

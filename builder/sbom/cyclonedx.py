@@ -8,19 +8,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.identity import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
 from slimtrace.builder.terminal_text import printable
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from slimtrace.builder.sbom.bom import Component, Distribution, Facts, KeptFile, Subject
+    from slimtrace.builder.sbom.bom import (
+        BillOfMaterials,
+        Component,
+        Distribution,
+        KeptFile,
+        Subject,
+    )
 
 _IMAGE = "image"
 _SYSTEM = "operating-system"
 
 
-def document(facts: Facts) -> dict[str, Any]:
+def document(facts: BillOfMaterials) -> dict[str, Any]:
     """The document."""
     seen: Counter[str] = Counter()
     components = [_component(component, seen) for component in facts.components]
@@ -33,7 +39,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "serialNumber": f"urn:uuid:{identity(facts, Format.CYCLONEDX)}",
+        "serialNumber": f"urn:uuid:{identity(facts, SbomFormat.CYCLONEDX)}",
         "metadata": {
             "timestamp": facts.subject.created,
             "tools": {"components": [tool]},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import add_entries, written
 from slimtrace.builder.model import Reason
-from slimtrace.builder.sbom.bom import Format, Subject
+from slimtrace.builder.sbom.bom import SbomFormat, Subject
 from slimtrace.builder.sbom.collect import gather
 from slimtrace.builder.sbom.render import render
 from slimtrace.builder.sbom.subject import NAMELESS
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Entry, ImageConfig, Selection
     from slimtrace.builder.root.root import Root
-    from slimtrace.builder.sbom.checksums import Sums
+    from slimtrace.builder.sbom.checksums import Checksums
 
 FOLDER = "/usr/share/sbom"
 """Scanners know SBOMs by the endings of their names, wherever they lie."""
 
 
 def embed_sboms(
-    selection: Selection, formats: Iterable[str], root: Root, config: ImageConfig, sums: Sums
+    selection: Selection, formats: Iterable[str], root: Root, config: ImageConfig, sums: Checksums
 ) -> Selection:
     """The selection with its SBOMs: they tell of all but themselves, and of no name and digest.
 
@@ -33,7 +33,7 @@ def embed_sboms(
     :param root: the full image.
     :raises SlimtraceError: a package database or a file cannot be read.
     """
-    chosen = [Format(name) for name in dict.fromkeys(formats)]
+    chosen = [SbomFormat(name) for name in dict.fromkeys(formats)]
     if not chosen:
         return selection
     about = Subject(NAMELESS, None, None, config.created)

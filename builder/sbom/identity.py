@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from slimtrace.builder.sbom.bom import Facts, Format, KeptFile
+    from slimtrace.builder.sbom.bom import BillOfMaterials, KeptFile, SbomFormat
 
 TOOL = "slimtrace"
 LEFT_OUT = "slimtrace:left-out"
@@ -16,7 +16,7 @@ LEFT_OUT = "slimtrace:left-out"
 LEFT_OUT_COUNT = "slimtrace:left-out:count"
 
 
-def identity(facts: Facts, chosen: Format) -> str:
+def identity(facts: BillOfMaterials, chosen: SbomFormat) -> str:
     """A UUID (RFC 9562, version 5) of the image and of all that is told of it.
 
     Of the image alone it would be no identity: with its trace, more can be told of it.
@@ -24,7 +24,7 @@ def identity(facts: Facts, chosen: Format) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{TOOL} {VERSION} {chosen} {facts!r}"))
 
 
-def all_files(facts: Facts) -> list[KeptFile]:
+def all_files(facts: BillOfMaterials) -> list[KeptFile]:
     """Every file in the image, by path."""
     of_packages = (file for component in facts.components for file in component.files)
     return sorted((*facts.files, *of_packages))

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 
 if TYPE_CHECKING:
-    from slimtrace.builder.sbom.bom import Facts
+    from slimtrace.builder.sbom.bom import BillOfMaterials
 
 
-def render(facts: Facts, chosen: Format) -> bytes:
+def render(facts: BillOfMaterials, chosen: SbomFormat) -> bytes:
     """The document: the same facts give the same bytes."""
     from slimtrace.builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
 
-    make = spdx.document if chosen is Format.SPDX else cyclonedx.document
+    make = spdx.document if chosen is SbomFormat.SPDX else cyclonedx.document
     return to_bytes(make(facts))
 
 

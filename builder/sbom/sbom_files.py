@@ -8,7 +8,7 @@ import orjson
 
 from slimtrace.builder.config.image_config import newest
 from slimtrace.builder.images.write.atomic import check_file, replacing
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.collect import gather
 from slimtrace.builder.sbom.render import render
 from slimtrace.builder.sbom.subject import named, subject
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.model import Entry, Image
     from slimtrace.builder.root.root import Root
-    from slimtrace.builder.sbom.bom import Facts
-    from slimtrace.builder.sbom.checksums import Sums
+    from slimtrace.builder.sbom.bom import BillOfMaterials
+    from slimtrace.builder.sbom.checksums import Checksums
 
 
 class Sbom(NamedTuple):
@@ -30,7 +30,7 @@ class Sbom(NamedTuple):
     :ivar attached: the digest of the artifact in the image's registry; None for none.
     """
 
-    format: Format
+    format: SbomFormat
     path: str
     data: bytes
     attached: str | None = None
@@ -56,8 +56,8 @@ def facts_of(
     tag: str | None,
     entries: Mapping[str, Entry],
     root: Root,
-    sums: Sums,
-) -> Facts:
+    sums: Checksums,
+) -> BillOfMaterials:
     """What there is to tell of an image that was built.
 
     :param destination: as ``-o`` has it; ``tag`` as ``--tag``: they name the image.
@@ -69,9 +69,9 @@ def facts_of(
     return gather(about, entries, sums, root, is_full=True)
 
 
-def sboms_of(facts: Facts, options: BuildOptions) -> list[Sbom]:
+def sboms_of(facts: BillOfMaterials, options: BuildOptions) -> list[Sbom]:
     """Those that were asked for."""
-    formats = ((Format(name), path) for name, path in options.sbom)
+    formats = ((SbomFormat(name), path) for name, path in options.sbom)
     return [Sbom(chosen, path, render(facts, chosen)) for chosen, path in formats]
 
 

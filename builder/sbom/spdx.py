@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.identity import LEFT_OUT, TOOL, all_files, identity
 from slimtrace.builder.terminal_text import printable
 from slimtrace.tracer.version import VERSION
@@ -19,7 +19,7 @@ from slimtrace.tracer.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slimtrace.builder.sbom.bom import Component, Facts, KeptFile, Subject
+    from slimtrace.builder.sbom.bom import BillOfMaterials, Component, KeptFile, Subject
 
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"
@@ -28,7 +28,7 @@ _CREATOR = f"Tool: {TOOL}-{VERSION}"
 _UNFIT = re.compile(r"[^a-zA-Z0-9.-]+")
 
 
-def document(facts: Facts) -> dict[str, Any]:
+def document(facts: BillOfMaterials) -> dict[str, Any]:
     """The document."""
     subject = facts.subject
     packages = [_image(facts)]
@@ -39,7 +39,7 @@ def document(facts: Facts) -> dict[str, Any]:
         packages.append(_package(component, name, subject.created))
         relations.append(_relation(_IMAGE, "CONTAINS", name))
         relations += _contains(name, component.files)
-    unique = identity(facts, Format.SPDX)
+    unique = identity(facts, SbomFormat.SPDX)
     return {
         "spdxVersion": "SPDX-2.3",
         "SPDXID": _DOCUMENT,
@@ -54,7 +54,7 @@ def document(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _image(facts: Facts) -> dict[str, Any]:
+def _image(facts: BillOfMaterials) -> dict[str, Any]:
     subject = facts.subject
     return {
         **_plain(subject.name, _IMAGE, all_files(facts)),

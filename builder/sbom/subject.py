@@ -17,7 +17,7 @@ NAMELESS = "image"
 _HAVE_A_PLACE = ("docker-archive:", "oci-archive:", "oci:")
 
 
-class Named(NamedTuple):
+class SubjectName(NamedTuple):
     """What an image is called: ``example.org/team/app`` (or ""), and ``1.0`` (or "")."""
 
     repository: str
@@ -28,7 +28,7 @@ class Named(NamedTuple):
         return self.repository.rpartition("/")[2] or NAMELESS
 
 
-def named(text: str, tag: str | None = None) -> Named:
+def named(text: str, tag: str | None = None) -> SubjectName:
     """What the words that say where an image lies call it. A path on this machine is no name.
 
     :param tag: of ``--tag``.
@@ -42,12 +42,12 @@ def named(text: str, tag: str | None = None) -> Named:
         if text.startswith(transport):
             reference = text.removeprefix(transport).partition(":")[2]
             is_tag = transport != "docker-archive:" and ":" not in reference
-            return Named("", reference) if is_tag else _split(reference)
-    return Named("", "")
+            return SubjectName("", reference) if is_tag else _split(reference)
+    return SubjectName("", "")
 
 
 def subject(
-    called: Named, digest: str | None, config: Mapping[str, Any], newest_ns: int
+    called: SubjectName, digest: str | None, config: Mapping[str, Any], newest_ns: int
 ) -> Subject:
     """The image as SBOMs tell of it.
 
@@ -62,11 +62,11 @@ def subject(
     return Subject(called.name, digest, purl, _created(config.get("created"), newest_ns))
 
 
-def _split(name: str) -> Named:
+def _split(name: str) -> SubjectName:
     repository, _, _ = name.partition("@")
     above, slash, last = repository.rpartition("/")
     last, _, tag = last.partition(":")
-    return Named(f"{above}{slash}{last}", tag)
+    return SubjectName(f"{above}{slash}{last}", tag)
 
 
 def _created(said: object, newest_ns: int) -> str:

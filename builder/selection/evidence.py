@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Wanted
+from slimtrace.builder.closure.closure import Seed
 from slimtrace.builder.model import Dropped, Kind, Reason
 from slimtrace.builder.root.excluded_paths import is_in_volume, is_kernels, volumes_of, why_outside
 from slimtrace.builder.root.staleness import difference, follows
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from slimtrace.builder.model import Selection
-    from slimtrace.builder.root.root import Resolved, Root
+    from slimtrace.builder.root.root import ResolvedPath, Root
     from slimtrace.builder.selection.globs import Glob
     from slimtrace.tracer.trace.trace import Fingerprint, Trace, TracedPath
 
@@ -27,14 +27,14 @@ _LOADING = {Use.EXEC, Use.READ}
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
+class Evidence:
     """What the trace asks for.
 
     :ivar directories: how the touched directories were, by own path: a live root's change with
         every build beside them. None of a pristine one.
     """
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[Seed, ...]
     dropped: tuple[Dropped, ...]
     warnings: tuple[str, ...]
     directories: Mapping[str, Fingerprint]
@@ -42,13 +42,13 @@ class Picked:
 
 def pick(
     trace: Trace, root: Root, include: tuple[Glob, ...] = (), *, allow_changed: bool = False
-) -> Picked:
+) -> Evidence:
     """The paths that the app found, checked against the full image as it is now.
 
     :param include: paths that ``--include`` names are kept wherever they lie.
     :raises SlimtraceError: files changed since the run and ``allow_changed`` was not said.
     """
-    wanted: list[Wanted] = []
+    wanted: list[Seed] = []
     dropped: list[Dropped] = []
     changed: list[str] = []
     directories: dict[str, Fingerprint] = {}
@@ -78,12 +78,12 @@ def pick(
     if changed and not allow_changed:
         raise _changed_error(changed)
     dropped += [Dropped(path.path, "the app made it") for path in trace.with_state(State.CREATED)]
-    cwds = [Wanted(cwd, Reason.TOUCHED) for cwd in dict.fromkeys(run.cwd for run in trace.runs)]
+    cwds = [Seed(cwd, Reason.TOUCHED) for cwd in dict.fromkeys(run.cwd for run in trace.runs)]
     warnings = _changed_warnings(changed) + _gap_warnings(trace)
-    return Picked((*wanted, *cwds), tuple(dropped), warnings, directories)
+    return Evidence((*wanted, *cwds), tuple(dropped), warnings, directories)
 
 
-def settle(selection: Selection, picked: Picked, warnings: tuple[str, ...] = ()) -> Selection:
+def settle(selection: Selection, picked: Evidence, warnings: tuple[str, ...] = ()) -> Selection:
     """The selection with all that the trace left out, and its warnings.
 
     What a path's record says is dropped and is there all the same (a link to it was also
@@ -97,17 +97,17 @@ def settle(selection: Selection, picked: Picked, warnings: tuple[str, ...] = ())
     )
 
 
-def _links_to(found: Resolved, volumes: Collection[str]) -> list[Wanted]:
+def _links_to(found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
     """The image's own links on the way to what lies outside it: the app goes that way."""
     return [
-        Wanted(link, Reason.SYMLINK, follow=False)
+        Seed(link, Reason.SYMLINK, follow=False)
         for link in found.links
         if why_outside(link) is None and not is_in_volume(volumes, link)
     ]
 
 
-def _want(traced: TracedPath, *, follow: bool, override: bool) -> Wanted:
-    return Wanted(
+def _want(traced: TracedPath, *, follow: bool, override: bool) -> Seed:
+    return Seed(
         traced.path,
         Reason.TOUCHED,
         follow=follow,
@@ -118,7 +118,9 @@ def _want(traced: TracedPath, *, follow: bool, override: bool) -> Wanted:
     )
 
 
-def _why_dropped(root: Root, traced: TracedPath, found: Resolved, *, override: bool) -> str | None:
+def _why_dropped(
+    root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool
+) -> str | None:
     """Why the trace's path stays out, by its own name and as it was looked up."""
     lookup = traced.path.rstrip("/") or "/"
     if is_kernels(lookup) and lookup.count("/") > 1:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Wanted
+from slimtrace.builder.closure.closure import Seed
 from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind, Reason
 from slimtrace.builder.root.excluded_paths import KERNEL, is_kernels
@@ -41,10 +41,10 @@ class Glob:
 
 
 @dataclass(frozen=True, slots=True)
-class Included:
+class IncludedPaths:
     """What ``--include`` adds."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[Seed, ...]
     warnings: tuple[str, ...]
 
 
@@ -60,17 +60,17 @@ def compile_glob(root: Root, pattern: str) -> Glob:
     return Glob(pattern, re.compile(rf"{regex}(?:/.*)?", re.DOTALL))
 
 
-def include(root: Root, patterns: tuple[str, ...]) -> Included:
+def include(root: Root, patterns: tuple[str, ...]) -> IncludedPaths:
     """Everything in the full image that the patterns name; one that names nothing is warned of."""
-    wanted: dict[Wanted, None] = {}
+    wanted: dict[Seed, None] = {}
     warnings = []
     for pattern in patterns:
         found = list(_walk_pattern(root, pattern)) if pattern.startswith("/") else []
         if not found:
             warnings.append(f"--include '{pattern}' matches nothing: {_explain(root, pattern)}")
         for path in found:
-            wanted[Wanted(path, Reason.INCLUDED, load=True, execute=True, override=True)] = None
-    return Included(tuple(wanted), tuple(warnings))
+            wanted[Seed(path, Reason.INCLUDED, load=True, execute=True, override=True)] = None
+    return IncludedPaths(tuple(wanted), tuple(warnings))
 
 
 def exclude(selection: Selection, globs: tuple[Glob, ...]) -> Selection:

@@ -19,7 +19,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Attributed:
+class FilteredTrace:
     """What is left of a trace.
 
     :ivar trace: with the runs, processes and paths that count; its runs are numbered anew.
@@ -33,7 +33,7 @@ class Attributed:
 
 def attribute(
     trace: Trace, drop: Sequence[str] = (), only: Sequence[str] = (), default: int = 1
-) -> Attributed:
+) -> FilteredTrace:
     """Leave out what only these processes touched, or all others, with their descendants.
 
     A program that only dropped processes ran is left out too, though the process that started
@@ -43,7 +43,7 @@ def attribute(
     :param default: the number of the run that the image starts, which stays.
     """
     if not drop and not only:
-        return Attributed(trace)
+        return FilteredTrace(trace)
     out = _subtrees(trace.processes, drop)
     if only:
         out |= {image.id for image in trace.processes} - _subtrees(trace.processes, only)
@@ -58,7 +58,7 @@ def attribute(
             dropped.append(Dropped(path.path, left.why(path)))
     warnings = (*_unmatched(trace, drop, only), *_commands_own(trace, out, default - 1))
     there = replace(trace, paths=kept)
-    return Attributed(_without_runs(there, out, default - 1), tuple(dropped), warnings)
+    return FilteredTrace(_without_runs(there, out, default - 1), tuple(dropped), warnings)
 
 
 def matches(image: ProcessImage, glob: str) -> bool:

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.closure.elf.loader import Loader
-from slimtrace.builder.closure.need import Surroundings
-from slimtrace.builder.closure.rule import World
+from slimtrace.builder.closure.need import RunEnvironment
+from slimtrace.builder.closure.rule import RuleContext
 from slimtrace.builder.closure.rules.python.imports import deferred
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.packages.dpkg import dpkg_packages
@@ -55,7 +55,7 @@ class Clue(NamedTuple):
     why: str
 
 
-class Case(NamedTuple):
+class ClueContext(NamedTuple):
     """What clues are looked for in.
 
     :ivar own: the app's own folders: where it started and where its scripts lie, but none that
@@ -78,7 +78,7 @@ class Case(NamedTuple):
         return path.startswith(self.own) and not _INSTALLED.search(path)
 
 
-def case_of(trace: Trace, root: Root, selection: Selection) -> Case:
+def case_of(trace: Trace, root: Root, selection: Selection) -> ClueContext:
     """The case of a trace."""
     folders = {run.cwd for run in trace.runs}
     for process in trace.processes:
@@ -88,10 +88,10 @@ def case_of(trace: Trace, root: Root, selection: Selection) -> Case:
                 folders.add(os.path.dirname(path))
     own = (root.resolve(folder).path.rstrip("/") + "/" for folder in folders)
     fitting = {each for each in own if each != "/" and not _SYSTEM.search(each)}
-    return Case(trace, root, selection, tuple(sorted(fitting)) or ("//",))
+    return ClueContext(trace, root, selection, tuple(sorted(fitting)) or ("//",))
 
 
-def constants(case: Case) -> Iterator[Clue]:
+def constants(case: ClueContext) -> Iterator[Clue]:
     """Paths that the app's own files and touched settings name, and its programs' strings."""
     for path in case.touched():
         is_own = case.is_own(path)
@@ -113,7 +113,7 @@ def constants(case: Case) -> Iterator[Clue]:
                         yield Clue(rank, os.path.join(base, name), f"named in {path}")
 
 
-def beside(case: Case) -> Iterator[Clue]:
+def beside(case: ClueContext) -> Iterator[Clue]:
     """Files in the app's own folders that are like touched ones there, by their suffix."""
     like: dict[tuple[str, str], str] = {}
     for path in case.touched():
@@ -132,9 +132,9 @@ def beside(case: Case) -> Iterator[Clue]:
                     break
 
 
-def later(case: Case) -> Iterator[Clue]:
+def later(case: ClueContext) -> Iterator[Clue]:
     """Modules that implied Python modules import in functions."""
-    around = Surroundings.of(case.trace.runs)
+    around = RunEnvironment.of(case.trace.runs)
     listed = {
         case.root.resolve(path.path).path
         for path in case.trace.paths.values()
@@ -143,14 +143,14 @@ def later(case: Case) -> Iterator[Clue]:
     entries = case.selection.entries
     touched = {path for path, entry in entries.items() if Reason.TOUCHED in entry.reasons}
     loader = Loader(case.root, around)
-    world = World(case.root, around, loader, frozenset(touched), frozenset(listed))
+    world = RuleContext(case.root, around, loader, frozenset(touched), frozenset(listed))
     for path in entries:
         rank = 1 if _INSTALLED.search(path) or case.is_own(path) else 5
         for found in deferred(world, path):
             yield Clue(rank, found, f"imported in a function of {path}")
 
 
-def settings(case: Case) -> Iterator[Clue]:
+def settings(case: ClueContext) -> Iterator[Clue]:
     """The configuration files of touched Debian packages (deb-conffiles(5))."""
     index, entries = PackageIndex(case.root), case.selection.entries
     for package in dpkg_packages(case.root):
@@ -162,7 +162,7 @@ def settings(case: Case) -> Iterator[Clue]:
                 yield Clue(6, line.rpartition(" ")[2], f"a setting of the package {name}")
 
 
-def rest(case: Case) -> Iterator[Clue]:
+def rest(case: ClueContext) -> Iterator[Clue]:
     """Data files of packages that were touched: what is neither code nor a test."""
     folders = {
         match.group(1)

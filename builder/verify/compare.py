@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.tracer.trace.trace import Answer, Driven, Run
+    from slimtrace.tracer.trace.trace import DriveResult, Response, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """One run, there and here.
 
     :ivar now: the run in the slim image; None where it could not be started.
@@ -25,14 +25,14 @@ class Outcome:
     differences: tuple[str, ...]
 
 
-def compare(before: Run, now: Run) -> Outcome:
+def compare(before: Run, now: Run) -> RunOutcome:
     """A run that was traced in the full image, and the same in the slim one."""
-    return Outcome(before, now, tuple(_differences(before, now)))
+    return RunOutcome(before, now, tuple(_differences(before, now)))
 
 
-def failed(before: Run, why: str) -> Outcome:
+def failed(before: Run, why: str) -> RunOutcome:
     """A run that could not be started in the slim image."""
-    return Outcome(before, None, (why,))
+    return RunOutcome(before, None, (why,))
 
 
 def _differences(before: Run, now: Run) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _differences(before: Run, now: Run) -> Iterator[str]:
         yield f"it ended with status {now.exit_status}, and with {before.exit_status} when traced"
 
 
-def _driven(before: Driven, now: Driven) -> Iterator[str]:
+def _driven(before: DriveResult, now: DriveResult) -> Iterator[str]:
     if now.failure is not None and before.failure is None:
         yield now.failure
         return
@@ -53,5 +53,5 @@ def _driven(before: Driven, now: Driven) -> Iterator[str]:
             yield f"{was.driver!r} gave {_status(is_)}, and {_status(was)} when traced"
 
 
-def _status(answer: Answer) -> str:
+def _status(answer: Response) -> str:
     return "no answer" if answer.status is None else f"status {answer.status}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.full_image import full_image
 from slimtrace.builder.images.read.full_image_source import FullImage, open_image
-from slimtrace.builder.interrupt import Stopped, tidily_stopped
+from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
 from slimtrace.builder.jlink.class_log import log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes, jvms_of
 from slimtrace.builder.jlink.jimage import read_jimage
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from slimtrace.builder.build_options import BuildOptions
-    from slimtrace.builder.jlink.class_log import Loaded
+    from slimtrace.builder.jlink.class_log import LoadedClass
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Run
 
@@ -79,7 +79,7 @@ def _image(run: Run, root: Root, options: BuildOptions) -> FullImage:
 
 def _repeated(
     image: FullImage, run: Run, env: Sequence[str], volumes: Sequence[str]
-) -> list[Loaded]:
+) -> list[LoadedClass]:
     """What the run's JVMs say that they load."""
     is_live = image.root == "/"
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
@@ -97,7 +97,7 @@ def _repeated(
             again(image, run, trace, is_default=False, user=run.user, below=None)
             (now,) = read_trace(trace).runs
             if now.interrupted is not None:
-                raise Stopped(signal.Signals[now.interrupted])
+                raise StoppedBySignal(signal.Signals[now.interrupted])
         for difference in compare(run, now).differences:
             warn(f"{run.command[0]} went otherwise when it was repeated for --jlink: {difference}")
         return list(_loaded(logs))
@@ -110,13 +110,13 @@ def _options(image: FullImage, env: Sequence[str]) -> str:
     return str(pairs.get(_VARIABLE, os.environ.get(_VARIABLE, "") if image.root == "/" else ""))
 
 
-def _loaded(folder: str) -> Iterator[Loaded]:
+def _loaded(folder: str) -> Iterator[LoadedClass]:
     for name in sorted(os.listdir(folder)):
         with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
             yield read_log(file)
 
 
-def _used(loaded: Sequence[Loaded], root: Root) -> dict[str, frozenset[str]]:
+def _used(loaded: Sequence[LoadedClass], root: Root) -> dict[str, frozenset[str]]:
     """Modules by JAVA_HOME, as its own path."""
     found: dict[str, frozenset[str]] = {}
     for jvm in loaded:

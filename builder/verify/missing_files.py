@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class MissingFile:
     """A path that the app looked for.
 
     :ivar path: as it was looked up; ``own`` the file's own path in the full image.
@@ -38,7 +38,7 @@ def lacking(
     trace: Trace,
     verified: Trace,
     ignored: Collection[Glob],
-) -> tuple[Lacking, ...]:
+) -> tuple[MissingFile, ...]:
     """What the runs in the slim image looked for in vain, by path.
 
     :param root: the full image; ``slim`` the other.
@@ -62,20 +62,20 @@ def lacking(
         if any(glob.matches(own) or glob.matches(missing.path) for glob in ignored):
             continue
         who = tuple(dict.fromkeys(names.get(ident, "?") for ident in missing.processes))
-        found.append(Lacking(missing.path, own, who))
+        found.append(MissingFile(missing.path, own, who))
     return tuple(found)
 
 
 def purposes(
-    items: Iterable[Lacking], selection: Selection, excluded: Collection[Glob]
-) -> tuple[Lacking, ...]:
+    items: Iterable[MissingFile], selection: Selection, excluded: Collection[Glob]
+) -> tuple[MissingFile, ...]:
     """The items, each with why the image does not hold it, where that was asked for.
 
     :param selection: what was built.
     """
     dropped = {item.path: item.why for item in selection.dropped}
 
-    def told(item: Lacking) -> Lacking:
+    def told(item: MissingFile) -> MissingFile:
         why = dropped.get(item.path) or dropped.get(item.own)
         if any(glob.matches(item.own) for glob in excluded):
             why = "--exclude takes it"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from slimtrace.builder.terminal_text import printable
 
 if TYPE_CHECKING:
-    from slimtrace.builder.verify.compare import Outcome
-    from slimtrace.builder.verify.missing_files import Lacking
+    from slimtrace.builder.verify.compare import RunOutcome
+    from slimtrace.builder.verify.missing_files import MissingFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Verdict:
     """
 
     image: str
-    outcomes: tuple[Outcome, ...]
-    lacking: tuple[Lacking, ...]
-    left_out: tuple[Lacking, ...]
+    outcomes: tuple[RunOutcome, ...]
+    lacking: tuple[MissingFile, ...]
+    left_out: tuple[MissingFile, ...]
     healed: tuple[str, ...] = ()
     rounds: int = 1
 
@@ -47,7 +47,7 @@ class Verdict:
         }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: RunOutcome) -> dict[str, Any]:
     before, now = outcome.before, outcome.now
     return {
         "command": [printable(word) for word in before.command],
@@ -60,7 +60,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _lacking(item: Lacking) -> dict[str, Any]:
+def _lacking(item: MissingFile) -> dict[str, Any]:
     why = {} if item.on_purpose is None else {"why": printable(item.on_purpose)}
     processes = [printable(words) for words in item.processes]
     return {"path": printable(item.path), "processes": processes, **why}

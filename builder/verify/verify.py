@@ -17,8 +17,8 @@ from slimtrace.builder.images.read import image_cache
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.reference import tag_of
 from slimtrace.builder.images.write.destination import parse_destination
-from slimtrace.builder.interrupt import Stopped, tidily_stopped
-from slimtrace.builder.pipeline import Made, make, select
+from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
+from slimtrace.builder.pipeline import BuildResult, make, select
 from slimtrace.builder.root.root import Root
 from slimtrace.builder.selection.globs import compile_glob
 from slimtrace.builder.verify.absent_names import show_absent
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.model import Selection
     from slimtrace.builder.selection.globs import Glob
     from slimtrace.builder.services import Rerun
-    from slimtrace.builder.verify.compare import Outcome
+    from slimtrace.builder.verify.compare import RunOutcome
     from slimtrace.tracer.trace.trace import Run
 
 _MOST_ROUNDS = 10
@@ -96,7 +96,7 @@ def build_verified(
     build_options: BuildOptions,
     options: VerifyOptions,
     rerun: Rerun,
-) -> tuple[Made, Verdict]:
+) -> tuple[BuildResult, Verdict]:
     """Build the slim image of these traces, verified, and healed before anybody sees it.
 
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
@@ -214,14 +214,14 @@ def _listed(full: Root, verified: Trace) -> Iterator[str]:
 
 def _repeat(
     again: Callable[[FullImage, Run, str], None], opened: FullImage, run: Run, place: str
-) -> Outcome:
+) -> RunOutcome:
     try:
         again(opened, run, place)
     except (CannotExecuteError, CommandNotFoundError) as error:
         return failed(run, error.message)
     (now,) = read_trace(place).runs
     if now.interrupted is not None:  # that is no answer of the app's
-        raise Stopped(signal.Signals[now.interrupted])
+        raise StoppedBySignal(signal.Signals[now.interrupted])
     return compare(run, now)
 
 

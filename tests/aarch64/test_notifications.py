@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from traces import grow
 
-from slimtrace.tracer.decode.call import Stop
+from slimtrace.tracer.decode.call import StoppedCall
 from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.syscalls import abi
@@ -175,7 +175,7 @@ def decode(notification: Notification, path: str) -> Trace:
     arguments = list(struct.unpack_from("=6Q", notification.data, 32))
     for place, block in blocks.items():
         arguments[place] = ctypes.addressof(block)
-    decoder.decode(Stop(os.getpid(), process, notification.call(), arguments))
+    decoder.decode(StoppedCall(os.getpid(), process, notification.call(), arguments))
     decoder.execs.finish()
     decoder.recorder.flush()
     writer.close()

@@ -20,7 +20,7 @@ from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
 from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.trace.trace import Listening
+from slimtrace.tracer.trace.trace import ListeningPort
 
 if TYPE_CHECKING:
     import subprocess
@@ -51,7 +51,7 @@ def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
     the_trace = trace(
         top, ["/srv/app"], command=("./app", "-x", "y"), cwd="/srv", env=env, user="5:6"
     )
-    the_trace = replace(the_trace, listening=(Listening("tcp", 80), Listening("udp", 53)))
+    the_trace = replace(the_trace, listening=(ListeningPort("tcp", 80), ListeningPort("udp", 53)))
     made = config(top, the_trace, BuildOptions(env=("B=3", "C=a=b")))
     assert (made.entrypoint, made.cmd) == (("./app",), ("-x", "y"))
     assert (made.working_dir, made.user) == ("/srv", "5:6")
@@ -97,7 +97,7 @@ def test_the_full_images_configuration_is_carried_over(tmp_path: Path) -> None:
     ran = trace(
         top, ["/srv/app"], command=("./app", "-x"), cwd="/srv", env={"LANG": "C.UTF-8"}, user="5:6"
     )
-    ran = replace(ran, listening=(Listening("tcp", 8080), Listening("tcp", 80)))
+    ran = replace(ran, listening=(ListeningPort("tcp", 8080), ListeningPort("tcp", 80)))
     made = config(top, ran, BuildOptions(), base)
     assert made.env == ("EMPTY=", "LANG=C.UTF-8", "PATH=/opt/bin")
     assert (made.entrypoint, made.cmd, made.working_dir) == (("./app",), ("-x",), "/srv")

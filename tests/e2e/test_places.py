@@ -19,7 +19,13 @@ from parts import missing, need, need_root
 from repository import ROOT as HERE
 from traces import SECONDS, environment, grow, open_the_way, run_slimtrace
 
-from slimtrace.tracer.host.container import PTRACE_SCOPE, Place, how_to_allow, place, ptrace_scope
+from slimtrace.tracer.host.container import (
+    PTRACE_SCOPE,
+    HostEnvironment,
+    how_to_allow,
+    place,
+    ptrace_scope,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -371,62 +377,80 @@ def test_a_build_that_was_started_as_the_hint_says(ground: Ground) -> None:
     is_whole(ground.document(0), "/etc/hello", "0:0")
 
 
-HINTS: dict[tuple[Refused, Place, str | None], tuple[str, ...]] = {
+HINTS: dict[tuple[Refused, HostEnvironment, str | None], tuple[str, ...]] = {
     # Yama's strictest setting cannot be undone, wherever that is.
-    ("ptrace", Place.HOST, "3"): ("until the next boot", PTRACE_SCOPE),
-    ("ptrace", Place.CONTAINER, "3"): ("until the next boot", PTRACE_SCOPE),
-    ("process_vm_readv", Place.BUILD, "3"): ("until the next boot", PTRACE_SCOPE),
-    ("seccomp", Place.CONTAINER, "3"): (CONTAINER, PROFILE),
+    ("ptrace", HostEnvironment.HOST, "3"): ("until the next boot", PTRACE_SCOPE),
+    ("ptrace", HostEnvironment.CONTAINER, "3"): ("until the next boot", PTRACE_SCOPE),
+    ("process_vm_readv", HostEnvironment.BUILD, "3"): ("until the next boot", PTRACE_SCOPE),
+    ("seccomp", HostEnvironment.CONTAINER, "3"): (CONTAINER, PROFILE),
     # On a host, Yama's file, or why it is not that.
-    ("ptrace", Place.HOST, "2"): (f"set {PTRACE_SCOPE} to 1", "trace as root"),
-    ("process_vm_readv", Place.HOST, "2"): (f"set {PTRACE_SCOPE} to 1", "trace as root"),
-    ("process_vm_readv", Place.HOST, "1"): (f"set {PTRACE_SCOPE} to 0", "trace as root"),
-    ("ptrace", Place.HOST, "1"): ("seccomp filter", f"{PTRACE_SCOPE} does not: it is 1"),
-    ("ptrace", Place.HOST, "0"): ("seccomp filter", f"{PTRACE_SCOPE} does not: it is 0"),
-    ("ptrace", Place.HOST, None): ("a seccomp filter or a security module",),
-    ("seccomp", Place.HOST, "1"): ("a seccomp filter or a security module",),
+    ("ptrace", HostEnvironment.HOST, "2"): (f"set {PTRACE_SCOPE} to 1", "trace as root"),
+    ("process_vm_readv", HostEnvironment.HOST, "2"): (f"set {PTRACE_SCOPE} to 1", "trace as root"),
+    ("process_vm_readv", HostEnvironment.HOST, "1"): (f"set {PTRACE_SCOPE} to 0", "trace as root"),
+    ("ptrace", HostEnvironment.HOST, "1"): ("seccomp filter", f"{PTRACE_SCOPE} does not: it is 1"),
+    ("ptrace", HostEnvironment.HOST, "0"): ("seccomp filter", f"{PTRACE_SCOPE} does not: it is 0"),
+    ("ptrace", HostEnvironment.HOST, None): ("a seccomp filter or a security module",),
+    ("seccomp", HostEnvironment.HOST, "1"): ("a seccomp filter or a security module",),
     # In a container, how to start it.
-    ("ptrace", Place.CONTAINER, None): (CONTAINER, CAPABILITY, PROFILE, "allows ptrace"),
-    ("ptrace", Place.CONTAINER, "1"): (CONTAINER, CAPABILITY, PROFILE),
-    ("ptrace", Place.CONTAINER, "2"): (CONTAINER, CAPABILITY, f"{PTRACE_SCOPE} is 2"),
-    ("process_vm_readv", Place.CONTAINER, "1"): (CONTAINER, CAPABILITY, f"{PTRACE_SCOPE} is 1"),
-    ("process_vm_readv", Place.CONTAINER, "0"): (CONTAINER, PROFILE, "allows process_vm_readv"),
-    ("seccomp", Place.CONTAINER, "1"): (CONTAINER, PROFILE, "allows seccomp"),
+    ("ptrace", HostEnvironment.CONTAINER, None): (CONTAINER, CAPABILITY, PROFILE, "allows ptrace"),
+    ("ptrace", HostEnvironment.CONTAINER, "1"): (CONTAINER, CAPABILITY, PROFILE),
+    ("ptrace", HostEnvironment.CONTAINER, "2"): (CONTAINER, CAPABILITY, f"{PTRACE_SCOPE} is 2"),
+    ("process_vm_readv", HostEnvironment.CONTAINER, "1"): (
+        CONTAINER,
+        CAPABILITY,
+        f"{PTRACE_SCOPE} is 1",
+    ),
+    ("process_vm_readv", HostEnvironment.CONTAINER, "0"): (
+        CONTAINER,
+        PROFILE,
+        "allows process_vm_readv",
+    ),
+    ("seccomp", HostEnvironment.CONTAINER, "1"): (CONTAINER, PROFILE, "allows seccomp"),
     # In a build, how to start that.
-    ("ptrace", Place.BUILD, None): (BUILD, CAPABILITY, PROFILE, "RUN --security=insecure"),
-    ("seccomp", Place.BUILD, None): (BUILD, PROFILE, "RUN --security=insecure"),
+    ("ptrace", HostEnvironment.BUILD, None): (
+        BUILD,
+        CAPABILITY,
+        PROFILE,
+        "RUN --security=insecure",
+    ),
+    ("seccomp", HostEnvironment.BUILD, None): (BUILD, PROFILE, "RUN --security=insecure"),
 }
 
 
 @pytest.mark.parametrize(
     ("question", "answer"), HINTS.items(), ids=[" ".join(map(str, question)) for question in HINTS]
 )
-def test_the_hint(question: tuple[Refused, Place, str | None], answer: Sequence[str]) -> None:
+def test_the_hint(
+    question: tuple[Refused, HostEnvironment, str | None], answer: Sequence[str]
+) -> None:
     hint = how_to_allow(*question)
     assert "\n" not in hint
     assert [words for words in answer if words not in hint] == []
     # Nothing that does not help: seccomp filters know no capability, hosts no options of engines.
     what, where, _ = question
     assert what != "seccomp" or ("--cap-add" not in hint and PTRACE_SCOPE not in hint)
-    assert where is not Place.HOST or "--" not in hint
+    assert where is not HostEnvironment.HOST or "--" not in hint
 
 
-PLACES: dict[str, tuple[dict[str, str], Place]] = {
-    "nothing": ({}, Place.HOST),
-    "a host": ({"proc/1/environ": "HOME=/\0containers=x\0"}, Place.HOST),
-    "podman": ({"run/.containerenv": ""}, Place.CONTAINER),
-    "podman, privileged": ({"run/.containerenv": 'engine="podman-5"\n'}, Place.CONTAINER),
-    "docker": ({".dockerenv": ""}, Place.CONTAINER),
-    "nspawn": ({"run/systemd/container": "systemd-nspawn"}, Place.CONTAINER),
-    "lxc": ({"proc/1/environ": "HOME=/\0container=lxc\0"}, Place.CONTAINER),
-    "a pod": ({"proc/self/environ": "KUBERNETES_SERVICE_HOST=10.0.0.1\0"}, Place.CONTAINER),
-    "buildah": ({"run/.containerenv": '\nengine="buildah-1.28.2"\n'}, Place.BUILD),
-    "BuildKit": ({"proc/sys/kernel/hostname": "buildkitsandbox\n"}, Place.BUILD),
+PLACES: dict[str, tuple[dict[str, str], HostEnvironment]] = {
+    "nothing": ({}, HostEnvironment.HOST),
+    "a host": ({"proc/1/environ": "HOME=/\0containers=x\0"}, HostEnvironment.HOST),
+    "podman": ({"run/.containerenv": ""}, HostEnvironment.CONTAINER),
+    "podman, privileged": ({"run/.containerenv": 'engine="podman-5"\n'}, HostEnvironment.CONTAINER),
+    "docker": ({".dockerenv": ""}, HostEnvironment.CONTAINER),
+    "nspawn": ({"run/systemd/container": "systemd-nspawn"}, HostEnvironment.CONTAINER),
+    "lxc": ({"proc/1/environ": "HOME=/\0container=lxc\0"}, HostEnvironment.CONTAINER),
+    "a pod": (
+        {"proc/self/environ": "KUBERNETES_SERVICE_HOST=10.0.0.1\0"},
+        HostEnvironment.CONTAINER,
+    ),
+    "buildah": ({"run/.containerenv": '\nengine="buildah-1.28.2"\n'}, HostEnvironment.BUILD),
+    "BuildKit": ({"proc/sys/kernel/hostname": "buildkitsandbox\n"}, HostEnvironment.BUILD),
 }
 
 
 @pytest.mark.parametrize(("tree", "expected"), PLACES.values(), ids=PLACES)
-def test_the_place(tmp_path: Path, tree: dict[str, str], expected: Place) -> None:
+def test_the_place(tmp_path: Path, tree: dict[str, str], expected: HostEnvironment) -> None:
     grow(str(tmp_path), tree)
     assert place(str(tmp_path)) is expected
 

@@ -22,20 +22,20 @@ from hypothesis import strategies as some
 from whole_trace import WHOLE
 
 from slimtrace.tracer.decode.binfmt import interpreters
-from slimtrace.tracer.decode.call import Stop
+from slimtrace.tracer.decode.call import StoppedCall
 from slimtrace.tracer.decode.decoder import Decoder
-from slimtrace.tracer.engines.notify.notify_loop import Notifications
-from slimtrace.tracer.engines.ptrace.ptrace_loop import Lifecycle
-from slimtrace.tracer.engines.ptrace.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.engines.notify.notify_loop import NotifyLoop
+from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
+from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.kernel.seccomp import Listener
+from slimtrace.tracer.kernel.seccomp import NotifyListener
 from slimtrace.tracer.paths import join
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.process.root_view import HERE, own_name
 from slimtrace.tracer.record.recorder import Recorder
-from slimtrace.tracer.result import Exited
+from slimtrace.tracer.result import ExitStatus
 from slimtrace.tracer.syscalls import abi
-from slimtrace.tracer.syscalls.table import AT_FDCWD, SIGNATURES, Meaning
+from slimtrace.tracer.syscalls.table import AT_FDCWD, SIGNATURES, CallMeaning
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Run
 from slimtrace.tracer.trace.writer import TraceWriter
@@ -112,8 +112,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @given(statuses)
 def test_any_status_is_one_of_a_closed_set_of_stops(status: int) -> None:
     stop = decode_status(status)
-    assert isinstance(stop, (Exited, SignalDelivery, Event))
-    if isinstance(stop, Exited):
+    assert isinstance(stop, (ExitStatus, SignalDelivery, PtraceEvent))
+    if isinstance(stop, ExitStatus):
         assert not os.WIFSTOPPED(status)
         assert 0 <= stop.status <= 255
 
@@ -125,7 +125,7 @@ def test_any_sequence_of_statuses(
 ) -> None:
     """Nobody has these numbers, as if each thread was killed at the moment it stopped."""
     with _recorded(str(work)) as (recorder, traces):
-        lifecycle = Lifecycle(every_call=every_call)
+        lifecycle = PtraceLoop(every_call=every_call)
         lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.go_on)
         lifecycle.adopt(is_app=True, pid=NOBODY)
         for tid, status in found:
@@ -134,7 +134,7 @@ def test_any_sequence_of_statuses(
             lifecycle.is_unborn(tid)
         assert lifecycle.lives <= bool(found) or lifecycle.is_unborn(NOBODY)
         lifecycle.detach_all()
-    execs = sum(decode_status(status) is Event.EXEC for _, status in found)
+    execs = sum(decode_status(status) is PtraceEvent.EXEC for _, status in found)
     assert len(traces[0].processes) == 1 + execs
     assert traces[0].paths == {}
 
@@ -200,7 +200,7 @@ class _Lives:
         assert 0 <= status <= 255
         assert tid in self.images
 
-    def executing(self, stop: Stop, previous: int | None, code: int) -> None:
+    def executing(self, stop: StoppedCall, previous: int | None, code: int) -> None:
         assert stop.tid in self.images
         assert 0 <= code < 2**64
         assert previous == IMAGE
@@ -209,7 +209,7 @@ class _Lives:
 class _Restarts:
     """Seizes nobody: the caller is this process."""
 
-    def installing(self, stop: Stop) -> None:
+    def installing(self, stop: StoppedCall) -> None:
         assert stop.call.name == "rt_sigaction"
 
 
@@ -223,7 +223,7 @@ class _Requests:
         self._request = ctypes.create_string_buffer(80)
         self._response = ctypes.create_string_buffer(24)
         request, response = memoryview(self._request).cast("B"), memoryview(self._response)
-        self.listener = Listener(
+        self.listener = NotifyListener(
             self._ends[0],
             request.cast("Q"),
             request.cast("i"),
@@ -304,7 +304,7 @@ def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) ->
     try:
         with _recorded(str(work)) as (recorder, traces):
             decoder = Decoder(recorder)
-            loop = Notifications(listener.listener, decoder, lives, CALLS, restarts)
+            loop = NotifyLoop(listener.listener, decoder, lives, CALLS, restarts)
             loop.loop(-1)
             decoder.execs.finish()
             moved = set(recorder._moved.values())
@@ -323,7 +323,7 @@ def test_a_pointer_at_the_end_of_all_memory(work: Path) -> None:
     highest = 2**64 - 1
     with _recorded(str(work)) as (recorder, traces):
         tid = threading.get_native_id()
-        Decoder(recorder).decode(Stop(tid, IMAGE, call, (highest,) * 6))
+        Decoder(recorder).decode(StoppedCall(tid, IMAGE, call, (highest,) * 6))
     assert traces[0].runs[0].gaps == ()
 
 
@@ -336,7 +336,7 @@ def test_a_gap_that_names_what_is_not_utf_8(work: Path) -> None:
     call = next(call for call in CALLS.values() if call.name == "openat" and call.wide == 8)
     with _recorded(str(work)) as (recorder, traces):
         tid = threading.get_native_id()
-        stop = Stop(tid, IMAGE, call, (directory, ctypes.addressof(name), 0, 0, 0, 0))
+        stop = StoppedCall(tid, IMAGE, call, (directory, ctypes.addressof(name), 0, 0, 0, 0))
         Decoder(recorder).decode(stop)
     os.close(directory)
     (gap,) = traces[0].runs[0].gaps
@@ -366,7 +366,7 @@ NAMED = [
     for call in CALLS.values()
     if call.wide == 8
     for number, argument in enumerate(call.signature.paths)
-    if argument.path is not None or call.signature.meaning is Meaning.SOCKADDR
+    if argument.path is not None or call.signature.meaning is CallMeaning.SOCKADDR
 ]
 NAMED = [
     (call, number)
@@ -399,7 +399,7 @@ def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
     others = ctypes.create_string_buffer(b"file")
     own = ctypes.create_string_buffer(raw)
     arguments = [0] * 6
-    if call.signature.meaning is Meaning.SOCKADDR:
+    if call.signature.meaning is CallMeaning.SOCKADDR:
         raw = raw[:100]
         own = ctypes.create_string_buffer(struct.pack("<H", 1) + raw)
         arguments[1:3] = ctypes.addressof(own), len(own)
@@ -410,11 +410,11 @@ def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
             mine = number == which
             arguments[argument.path] = ctypes.addressof(own if mine else others)
     how = ctypes.create_string_buffer(24)
-    if call.signature.meaning is Meaning.OPENAT2:
+    if call.signature.meaning is CallMeaning.OPENAT2:
         arguments[2] = ctypes.addressof(how)
     with _recorded(str(work)) as (recorder, traces):
         decoder = Decoder(recorder)
-        decoder.decode(Stop(threading.get_native_id(), IMAGE, call, arguments))
+        decoder.decode(StoppedCall(threading.get_native_id(), IMAGE, call, arguments))
         decoder.execs.finish()
     (trace,) = traces
     seen = {os.fsencode(path) for path in trace.paths}

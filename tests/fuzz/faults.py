@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slimtrace.builder.images.read import document_parser
 from slimtrace.builder.images.unpack import layers
 from slimtrace.builder.images.unpack.disk import Disk
-from slimtrace.builder.images.unpack.tree import Folder
+from slimtrace.builder.images.unpack.tree import LayerDirectory
 from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def _an_exception() -> None:
 
 def _a_way_out() -> None:
     """``..`` at the end of a folder's path leads where it says."""
-    path_of = Folder.path_of
+    path_of = LayerDirectory.path_of
 
-    def planted(self: Folder, name: str) -> str:
+    def planted(self: LayerDirectory, name: str) -> str:
         return "../outside/new" if name == "x" else path_of(self, name)
 
-    Folder.path_of = planted  # type: ignore[method-assign]
+    LayerDirectory.path_of = planted  # type: ignore[method-assign]
 
 
 def _another_mode() -> None:

@@ -17,9 +17,9 @@ import zstandard
 from unpacked import check_tree
 from watch import Watch
 
-from slimtrace.builder.images.unpack.decompress import Expected, layer_stream
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest, layer_stream
 from slimtrace.builder.images.unpack.layers import Unpacker
-from slimtrace.builder.images.unpack.limits import Budget
+from slimtrace.builder.images.unpack.limits import UnpackLimits
 from slimtrace.builder.images.unpack.tar_reader import TarReader
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.remove_tree import remove_tree
@@ -27,7 +27,7 @@ from slimtrace.tracer.remove_tree import remove_tree
 if TYPE_CHECKING:
     import random
 
-    from slimtrace.builder.root.layer_index import Index
+    from slimtrace.builder.root.layer_index import LayerIndex
 
 BETWEEN = b"\n--layer--\n"
 BLOCK = 512
@@ -97,13 +97,13 @@ class Target:
         return data[:1] + BETWEEN.join(tars)
 
 
-def _unpack(place: str, data: bytes) -> Index | None:
-    left = Budget(8 << 20, 300)
+def _unpack(place: str, data: bytes) -> LayerIndex | None:
+    left = UnpackLimits(8 << 20, 300)
     unpacker = Unpacker(place, left)
     try:
         for layer in data[1:].split(BETWEEN):
             blob = packed(mended(layer) if data[0] & MENDED else layer, data[0])
-            expected = Expected(size=len(blob))
+            expected = ExpectedDigest(size=len(blob))
             with layer_stream(io.BytesIO(blob), "layer", expected, left) as stream:
                 unpacker.layer(TarReader(stream, "layer"), "layer")
         return unpacker.finish()

@@ -11,13 +11,13 @@ from slimtrace.builder.images.unpack.owners import Owners, owners
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.root.layer_index import Index, Node
+    from slimtrace.builder.root.layer_index import LayerIndex, LayerNode
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _TIMES = range(-(1 << 31) * 10**9, (1 << 31) * 10**9)  # of an ext4 without large inodes
 
 
-def check_tree(root: str, index: Index) -> None:
+def check_tree(root: str, index: LayerIndex) -> None:
     """:raises AssertionError: they differ."""
     top = os.open(root, _FOLDER)
     try:
@@ -40,7 +40,7 @@ def check_tree(root: str, index: Index) -> None:
         os.close(top)
 
 
-def _differences(path: str, node: Node, status: os.stat_result, top: int) -> list[str]:
+def _differences(path: str, node: LayerNode, status: os.stat_result, top: int) -> list[str]:
     wrong = []
     kind = stat.S_IFMT(node.mode)
     if kind != stat.S_IFMT(status.st_mode):
@@ -63,7 +63,7 @@ def _differences(path: str, node: Node, status: os.stat_result, top: int) -> lis
     return wrong
 
 
-def _mode(node: Node, *, owned: bool) -> int:
+def _mode(node: LayerNode, *, owned: bool) -> int:
     mode = node.mode & (0o7777 if owned else 0o1777)
     if owners() is Owners.OWN:
         mode |= 0o700 if stat.S_ISDIR(node.mode) else 0o400

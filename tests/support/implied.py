@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from traces import environment, run_slimtrace
 
-from slimtrace.builder.closure.closure import Wanted, expand
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.sandbox import Sandbox
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from slimtrace.builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import ClosureRule
 
 ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 def implied(
-    top: Path, touched: Iterable[str], rules: Sequence[Rule], env: Mapping[str, str] | None = None
+    top: Path,
+    touched: Iterable[str],
+    rules: Sequence[ClosureRule],
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """``{path: reasons}`` of all that these rules bring, and the links on the way there."""
-    wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in touched]
-    around = Surroundings(("/usr/bin",), (), "/", env or {})
+    wanted = [Seed(path, Reason.TOUCHED, load=True) for path in touched]
+    around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     plain = expand(Root(str(top)), wanted, around).entries
     selection = expand(Root(str(top)), wanted, around, rules)
     return {

@@ -11,7 +11,7 @@ import stat
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.root.layer_index import Index, Node
+from slimtrace.builder.root.layer_index import LayerIndex, LayerNode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,17 +159,17 @@ def indexed(root: str) -> dict[str, tuple[object, ...]]:
     return told
 
 
-def of_index(index: Index) -> dict[str, tuple[object, ...]]:
+def of_index(index: LayerIndex) -> dict[str, tuple[object, ...]]:
     """An index in the form of :func:`indexed`."""
     found: dict[str, tuple[object, ...]] = {}
     for path in index.paths():
         node = index.get(path)
-        assert isinstance(node, Node)
+        assert isinstance(node, LayerNode)
         found[path] = (*node[:7], node.links)
     return found
 
 
-def paths(index: Index | None) -> list[str]:
+def paths(index: LayerIndex | None) -> list[str]:
     assert index is not None
     return sorted(path for path in index.paths() if path)
 

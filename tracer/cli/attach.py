@@ -33,10 +33,10 @@ def attach(
 ) -> None:
     """Trace the process PID, its threads and its descendants until Ctrl-C, then let them go."""
     from slimtrace.tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
-    from slimtrace.tracer.trace.output import Output  # noqa: PLC0415
+    from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415
 
     check_output(append=append, force=force)
-    tell(trace_process(pid, Output(output, append, force), stop_after), output)
+    tell(trace_process(pid, TraceOutput(output, append, force), stop_after), output)
 
 
 attach.__doc__ = f"{attach.__doc__}\n{_ATTACH_HELP}"

@@ -11,7 +11,7 @@ from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.trace.gaps import loses_files
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.result import Result
+    from slimtrace.tracer.result import RunResult
 
 DEFAULT_TRACE = "slimtrace.trace"
 
@@ -28,7 +28,7 @@ def check_output(*, append: bool, force: bool) -> None:
         raise UsageError("cannot both --append to a trace and --force it to be replaced")
 
 
-def tell(result: Result, output: str) -> None:
+def tell(result: RunResult, output: str) -> None:
     """Say how a run ended."""
     losing = [kind for kind in result.gaps if loses_files(kind)]
     if losing:

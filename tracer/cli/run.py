@@ -11,12 +11,12 @@ import typer
 from slimtrace.tracer.cli.options import DEFAULT_TRACE, Append, Force, TraceFile, check_output, tell
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.image.image_options import Images
-from slimtrace.tracer.trace.trace import Driving
+from slimtrace.tracer.trace.trace import DriveOptions
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from slimtrace.tracer.image.image_options import Opened
+    from slimtrace.tracer.image.image_options import OpenedImage
 
 _RUN_HELP = """
 Examples:
@@ -191,9 +191,9 @@ def run(
     ] = None,
 ) -> None:
     """Trace COMMAND: record every file that it touches and every program it executes."""
-    from slimtrace.tracer.run import Options  # noqa: PLC0415
+    from slimtrace.tracer.run import RunOptions  # noqa: PLC0415
     from slimtrace.tracer.run import run as trace_run  # noqa: PLC0415
-    from slimtrace.tracer.trace.output import Output  # noqa: PLC0415 -- not needed for --help
+    from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415 -- not needed for --help
 
     check_output(append=append, force=force)
     about = None
@@ -218,7 +218,7 @@ def run(
             number = number or about.stop_signal(opened)
         driving = None
         if ready or ready_status or http_get or commands or beside or stop_after is not None:
-            driving = Driving(
+            driving = DriveOptions(
                 ready=ready[0] if ready else None,
                 ready_status=ready_status,
                 ready_timeout=ready_timeout,
@@ -230,8 +230,8 @@ def run(
                 stop_signal=(number or signal.SIGTERM).name,
                 stop_grace=stop_grace,
             )
-        options = Options(
-            Output(output, append, force),
+        options = RunOptions(
+            TraceOutput(output, append, force),
             driving=driving,
             stop_signal=number,
             engine=_engine(engine, syscalls),
@@ -243,7 +243,7 @@ def run(
     raise typer.Exit(result.exit_status)
 
 
-def _open(image: str, platform: str | None) -> AbstractContextManager[Opened]:
+def _open(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     """What the front door's opener opens, as root where files of many owners can be kept."""
     if Images.opener is None:
         raise UsageError(f"cannot open {image}: nothing here reads images")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from slimtrace.tracer.process.root_view import HERE, View
-from slimtrace.tracer.trace.trace import Place, Use
+from slimtrace.tracer.trace.trace import PathState, Use
 
 Locate = Callable[[bytes], bytes | None]
 
@@ -73,7 +73,7 @@ def interpreters(program: bytes, locate: Locate, view: View = HERE) -> list[Inte
     return found
 
 
-def is_program(view: View, place: Place) -> bool:
+def is_program(view: View, place: PathState) -> bool:
     """Whether the kernel would execute what lies there: ELF, a script, or by binfmt_misc."""
     if place.status is None or not place.status.st_mode & 0o111:
         return False

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slimtrace.tracer.syscalls.abi import Call
-    from slimtrace.tracer.trace.trace import Place, Use
+    from slimtrace.tracer.trace.trace import PathState, Use
 
 
 def descriptor(argument: int) -> int:
@@ -17,7 +17,7 @@ def descriptor(argument: int) -> int:
     return value - (value >> 31 << 32)
 
 
-class Stop(NamedTuple):
+class StoppedCall(NamedTuple):
     """A thread that waits at a call.
 
     :ivar process: the process image that the thread runs.
@@ -41,7 +41,7 @@ class Stop(NamedTuple):
         return 0 if at is None else self.args[at] & 0xFFFFFFFF
 
 
-class Outcome(NamedTuple):
+class CallVerdict(NamedTuple):
     """What the answer to the caller and the cache of seen calls need to know.
 
     :ivar touches: what the same call would touch again, whoever makes it; None where that
@@ -51,9 +51,9 @@ class Outcome(NamedTuple):
     :ivar refuse: the errno to answer with, or None to let the call go on.
     """
 
-    touches: Sequence[tuple[Use, Place]] | None = None
+    touches: Sequence[tuple[Use, PathState]] | None = None
     absent: tuple[bytes, bool] | None = None
     refuse: int | None = None
 
 
-ONCE = Outcome()
+ONCE = CallVerdict()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.tracer.decode.call import ONCE, Outcome, Stop
-from slimtrace.tracer.decode.fast_path import Glance, glance_of
+from slimtrace.tracer.decode.call import ONCE, CallVerdict, StoppedCall
+from slimtrace.tracer.decode.fast_path import PlainCall, glance_of
 from slimtrace.tracer.decode.path_arguments import LOOKS
 from slimtrace.tracer.kernel.memory import PATH_MAX
 from slimtrace.tracer.paths import join
-from slimtrace.tracer.syscalls.table import Meaning
+from slimtrace.tracer.syscalls.table import CallMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 Key = tuple[int, bytes | None, bytes, int]
 """arch and number, base directory (empty for an absolute path), path, telling flags."""
 
-_KNOWABLE = (Meaning.PLAIN, Meaning.OPEN, Meaning.EXEC)
+_KNOWABLE = (CallMeaning.PLAIN, CallMeaning.OPEN, CallMeaning.EXEC)
 _MOST = 20_000
 """An app that execs one program a thousand times makes the same few hundred calls."""
 
 
-class Plan(NamedTuple):
+class CallPlan(NamedTuple):
     """For a call with one path: the numbers of its arguments.
 
     :ivar telling: the bits of the flags that change what is meant.
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     looks: bool
 
 
-def plan_of(call: Call) -> Plan | None:
+def plan_of(call: Call) -> CallPlan | None:
     """How to make a key for a call; None where each must be decoded."""
     signature = call.signature
     if signature.meaning not in _KNOWABLE or len(signature.paths) != 1:
@@ -48,10 +48,10 @@ def plan_of(call: Call) -> Plan | None:
     if argument.path is None:
         return None
     looks = argument.use in LOOKS
-    return Plan(argument.path, argument.dirfd, signature.flags, signature.telling, looks)
+    return CallPlan(argument.path, argument.dirfd, signature.flags, signature.telling, looks)
 
 
-class Meanings:
+class CallCache:
     """Used by all engines.
 
     :ivar calls: arch<<32|number to the calls that are stopped.
@@ -60,11 +60,11 @@ class Meanings:
     def __init__(self, decoder: Decoder, calls: Mapping[int, Call]) -> None:
         self.calls = calls
         self._decoder = decoder
-        self._known: dict[Key | None, Outcome] = {}
-        self._glances: dict[int, Glance] = {}  # of the calls that the trace lists already
-        self._execs = {k for k, call in calls.items() if call.signature.meaning is Meaning.EXEC}
+        self._known: dict[Key | None, CallVerdict] = {}
+        self._glances: dict[int, PlainCall] = {}  # of the calls that the trace lists already
+        self._execs = {k for k, call in calls.items() if call.signature.meaning is CallMeaning.EXEC}
 
-    def decode(self, stop: Stop, key: Key | None) -> Outcome:
+    def decode(self, stop: StoppedCall, key: Key | None) -> CallVerdict:
         """Record what the call is about to do.
 
         :returns: with ``touches``, if the same call of the same process image says nothing new.
@@ -77,9 +77,9 @@ class Meanings:
                 glance = glance_of(stop.call.signature)
                 if glance is not None:
                     self._glances[key[0]] = glance
-        return ONCE if stop.call.signature.meaning is Meaning.EXEC else outcome
+        return ONCE if stop.call.signature.meaning is CallMeaning.EXEC else outcome
 
-    def known(self, key: Key) -> Outcome | None:
+    def known(self, key: Key) -> CallVerdict | None:
         """What a call means that is no exec: as before, or at a glance; else None.
 
         What it touches is still to be recorded.
@@ -91,7 +91,7 @@ class Meanings:
             return None
         return outcome
 
-    def _at_a_glance(self, key: Key) -> Outcome | None:
+    def _at_a_glance(self, key: Key) -> CallVerdict | None:
         glance, path = self._glances.get(key[0]), path_of(key)
         if glance is None or path is None:
             return None
@@ -100,7 +100,7 @@ class Meanings:
             self._remember(key, outcome)
         return outcome
 
-    def _remember(self, key: Key, outcome: Outcome) -> None:
+    def _remember(self, key: Key, outcome: CallVerdict) -> None:
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[key] = outcome

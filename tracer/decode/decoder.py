@@ -7,21 +7,21 @@ import os
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, Outcome
-from slimtrace.tracer.decode.exec import Execs
-from slimtrace.tracer.decode.fast_path import Glances
-from slimtrace.tracer.decode.files import Files
-from slimtrace.tracer.decode.path_arguments import Places
-from slimtrace.tracer.decode.sockets import Sockets
-from slimtrace.tracer.decode.touches import Touching
+from slimtrace.tracer.decode.call import ONCE, CallVerdict
+from slimtrace.tracer.decode.exec import ExecDecoder
+from slimtrace.tracer.decode.fast_path import FastPath
+from slimtrace.tracer.decode.files import FileDecoder
+from slimtrace.tracer.decode.path_arguments import PathResolver
+from slimtrace.tracer.decode.sockets import SocketDecoder
+from slimtrace.tracer.decode.touches import TouchRecorder
 from slimtrace.tracer.process import procfs
-from slimtrace.tracer.syscalls.table import CLONE_NEW, Meaning
+from slimtrace.tracer.syscalls.table import CLONE_NEW, CallMeaning
 from slimtrace.tracer.trace.trace import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.call import StoppedCall
     from slimtrace.tracer.record.recorder import Recorder
 
 _MOUNTS = ("mount", "move_mount")
@@ -58,33 +58,33 @@ class Decoder:
         self.recorder = recorder
         self.ptraces = ptraces
         self._listeners = listeners
-        self.places = Places(recorder)
-        self._touching = Touching(recorder, self.places)
-        self._files = Files(self.places, self._touching)
-        self.glances = Glances(recorder, self.places, self._touching)
-        self.execs = Execs(recorder, self.places)
-        sockets = Sockets(recorder, self.places, self._files)
-        self._handlers: dict[Meaning, Callable[[Stop], Outcome]] = {
-            Meaning.PLAIN: self._files.plain,
-            Meaning.OPEN: self._files.open,
-            Meaning.OPENAT2: self._files.openat2,
-            Meaning.RENAME: self._files.rename,
-            Meaning.EXEC: self.execs.begin,
-            Meaning.SOCKADDR: sockets.address,
-            Meaning.SOCKET: sockets.socket,
-            Meaning.LISTEN: sockets.listen,
-            Meaning.SOCKETCALL: sockets.socketcall,
-            Meaning.OWN_ROOT: self._own_root,
-            Meaning.OWN_FILTER: self._own_filter,
-            Meaning.OWN_TRACER: self._own_tracer,
-            Meaning.RING: self._ring,
-            Meaning.NAMESPACES: self._namespaces,
-            Meaning.BIRTH: self._namespaces,
-            Meaning.SEND: sockets.send,
-            Meaning.NOTED: self._noted,
+        self.places = PathResolver(recorder)
+        self._touching = TouchRecorder(recorder, self.places)
+        self._files = FileDecoder(self.places, self._touching)
+        self.glances = FastPath(recorder, self.places, self._touching)
+        self.execs = ExecDecoder(recorder, self.places)
+        sockets = SocketDecoder(recorder, self.places, self._files)
+        self._handlers: dict[CallMeaning, Callable[[StoppedCall], CallVerdict]] = {
+            CallMeaning.PLAIN: self._files.plain,
+            CallMeaning.OPEN: self._files.open,
+            CallMeaning.OPENAT2: self._files.openat2,
+            CallMeaning.RENAME: self._files.rename,
+            CallMeaning.EXEC: self.execs.begin,
+            CallMeaning.SOCKADDR: sockets.address,
+            CallMeaning.SOCKET: sockets.socket,
+            CallMeaning.LISTEN: sockets.listen,
+            CallMeaning.SOCKETCALL: sockets.socketcall,
+            CallMeaning.OWN_ROOT: self._own_root,
+            CallMeaning.OWN_FILTER: self._own_filter,
+            CallMeaning.OWN_TRACER: self._own_tracer,
+            CallMeaning.RING: self._ring,
+            CallMeaning.NAMESPACES: self._namespaces,
+            CallMeaning.BIRTH: self._namespaces,
+            CallMeaning.SEND: sockets.send,
+            CallMeaning.NOTED: self._noted,
         }
 
-    def decode(self, stop: Stop) -> Outcome:
+    def decode(self, stop: StoppedCall) -> CallVerdict:
         """Record what the call is about to do. Raises nothing: a failed look is data.
 
         A process that the kernel forbids to read is a gap: it runs a program that may be run and
@@ -109,7 +109,7 @@ class Decoder:
         once = self.places.own_roots or self._touching.own
         return ONCE if once and outcome.refuse is None else outcome
 
-    def again(self, stop: Stop, outcome: Outcome) -> bool:
+    def again(self, stop: StoppedCall, outcome: CallVerdict) -> bool:
         """Record later, for another process image, what the same call was decoded to before.
 
         False where that may not hold any more: the call must be decoded.
@@ -118,7 +118,7 @@ class Decoder:
             return False
         if not self.holds(outcome):
             return False
-        is_exec = stop.call.signature.meaning is Meaning.EXEC
+        is_exec = stop.call.signature.meaning is CallMeaning.EXEC
         if is_exec and not self.execs.is_same(stop.tid, outcome.touches):
             return False
         if stop.tid in self.execs:
@@ -129,7 +129,7 @@ class Decoder:
             self.recorder.touched_later(stop.process, outcome.touches)
         return True
 
-    def holds(self, outcome: Outcome) -> bool:
+    def holds(self, outcome: CallVerdict) -> bool:
         """Whether what was missing is missing still; all else that is known does not change."""
         if outcome.absent is None:
             return True
@@ -140,7 +140,7 @@ class Decoder:
         """Whether paths seen before may mean other files since the last time this was asked."""
         return self._touching.unsettled() or self.places.own_roots
 
-    def _own_root(self, stop: Stop) -> Outcome:
+    def _own_root(self, stop: StoppedCall) -> CallVerdict:
         """From here on the caller's paths may start from another root, or cross other mounts."""
         self._files.plain(stop)
         self.places.own_roots = True
@@ -148,38 +148,38 @@ class Decoder:
             self.recorder.gap("foreign-root", "the app mounts in the image's own root")
         return ONCE
 
-    def _own_filter(self, stop: Stop) -> Outcome:
+    def _own_filter(self, stop: StoppedCall) -> CallVerdict:
         asked = stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER
         if stop.call.name != "seccomp" or not asked or self._listeners is Listeners.FINE:
             return ONCE
         self.recorder.gap(
             "own-listener", "the app asked for a seccomp listener of its own and was refused"
         )
-        return Outcome(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else ONCE
+        return CallVerdict(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else ONCE
 
-    def _own_tracer(self, stop: Stop) -> Outcome:
+    def _own_tracer(self, stop: StoppedCall) -> CallVerdict:
         if self.ptraces and _is_traced_by_us(stop):
             self.recorder.gap("own-tracer", "the app uses ptrace, which fails under our own")
         return ONCE
 
-    def _ring(self, _stop: Stop) -> Outcome:
+    def _ring(self, _stop: StoppedCall) -> CallVerdict:
         self.recorder.gap(
             "io-uring-refused", "io_uring answered ENOSYS: opens through a ring are invisible"
         )
-        return Outcome(refuse=errno.ENOSYS)
+        return CallVerdict(refuse=errno.ENOSYS)
 
-    def _namespaces(self, stop: Stop) -> Outcome:
+    def _namespaces(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "clone":
             self.recorder.argument("clone", stop.args[0] & CLONE_NEW)
         return ONCE
 
-    def _noted(self, stop: Stop) -> Outcome:
+    def _noted(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "open_by_handle_at":
             self.recorder.gap("by-handle", "a file was opened by handle: its path is not known")
         return ONCE
 
 
-def _is_traced_by_us(stop: Stop) -> bool:
+def _is_traced_by_us(stop: StoppedCall) -> bool:
     """Whether ptrace is asked to begin with a thread that we trace, which fails: one tracer each.
 
     A number from another PID namespace says nothing: it is taken for one of ours.

@@ -7,16 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.binfmt import Interpreters
-from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.decode.call import ONCE, CallVerdict
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls.table import AT_FDCWD
-from slimtrace.tracer.trace.trace import Place, Use
+from slimtrace.tracer.trace.trace import PathState, Use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.decode.path_arguments import Places
+    from slimtrace.tracer.decode.call import StoppedCall
+    from slimtrace.tracer.decode.path_arguments import PathResolver
     from slimtrace.tracer.process.root_view import View
     from slimtrace.tracer.record.recorder import Recorder
 
@@ -27,21 +27,21 @@ _Exe = tuple[bytes, bytes, _Inode | None]
 """What the kernel says it runs; the program that was to be executed, and its inode."""
 
 
-class Execs:
+class ExecDecoder:
     """Execs under way, by thread: who made the call and what it will touch."""
 
-    def __init__(self, recorder: Recorder, places: Places) -> None:
+    def __init__(self, recorder: Recorder, places: PathResolver) -> None:
         self._recorder = recorder
         self._places = places
         self._view = recorder.view
         self._interpreters = Interpreters(recorder.view)
-        self._under_way: dict[int, tuple[int, Sequence[tuple[Use, Place]]]] = {}
-        self._with_exes: dict[_Exe, Sequence[tuple[Use, Place]]] = {}
+        self._under_way: dict[int, tuple[int, Sequence[tuple[Use, PathState]]]] = {}
+        self._with_exes: dict[_Exe, Sequence[tuple[Use, PathState]]] = {}
 
     def __contains__(self, tid: int) -> bool:
         return tid in self._under_way
 
-    def begin(self, stop: Stop) -> Outcome:
+    def begin(self, stop: StoppedCall) -> CallVerdict:
         """The program, its interpreters, and the file behind /proc/self/fd/3 (execve(2))."""
         path = self._places.path(stop, stop.call.signature.paths[0])
         if path is None:
@@ -66,23 +66,23 @@ class Execs:
         if asks and not self._has_privilege(stop.tid):
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
-        return ONCE if relative else Outcome(touches)
+        return ONCE if relative else CallVerdict(touches)
 
     def _has_privilege(self, tid: int) -> bool:
         """Whether there is none to gain: the app is root already. In an image none is gained."""
         return (procfs.rights(tid).uid if self._view.is_inside else os.geteuid()) == 0
 
-    def begin_again(self, stop: Stop, touches: Sequence[tuple[Use, Place]]) -> None:
+    def begin_again(self, stop: StoppedCall, touches: Sequence[tuple[Use, PathState]]) -> None:
         """An exec of a program that was looked at before."""
         self._under_way[stop.tid] = stop.process, touches
 
-    def is_same(self, tid: int, touches: Sequence[tuple[Use, Place]]) -> bool:
+    def is_same(self, tid: int, touches: Sequence[tuple[Use, PathState]]) -> bool:
         """Whether the program is still the one that was looked at."""
         before = touches[0][1]
         after = self._places.look(tid, before.path, follow=True)
         return before.state is after.state and _inode(before) == _inode(after)
 
-    def target(self, tid: int) -> Place | None:
+    def target(self, tid: int) -> PathState | None:
         """The program that the exec under way in ``tid`` will run: the last interpreter."""
         _, touches = self._under_way.get(tid, (0, ()))
         return next((place for use, place in reversed(touches) if use is Use.EXEC), None)
@@ -99,13 +99,13 @@ class Execs:
         """
         self.record(tid, process, self.take(tid), exe)
 
-    def take(self, tid: int) -> Sequence[tuple[Use, Place]]:
+    def take(self, tid: int) -> Sequence[tuple[Use, PathState]]:
         """The exec under way in ``tid`` is over; what it touched is to be recorded."""
         _, touches = self._under_way.pop(tid, (0, ()))
         return touches
 
     def record(
-        self, tid: int, process: int, touches: Sequence[tuple[Use, Place]], exe: bytes | None
+        self, tid: int, process: int, touches: Sequence[tuple[Use, PathState]], exe: bytes | None
     ) -> None:
         """Record what an exec touched as the touches of ``process``."""
         if exe is not None and touches:
@@ -113,8 +113,8 @@ class Execs:
         self._recorder.touched_again(process, touches)
 
     def _with_exe(
-        self, tid: int, touches: Sequence[tuple[Use, Place]], exe: bytes
-    ) -> Sequence[tuple[Use, Place]]:
+        self, tid: int, touches: Sequence[tuple[Use, PathState]], exe: bytes
+    ) -> Sequence[tuple[Use, PathState]]:
         first = touches[0][1]
         key = exe, first.path, _inode(first)
         known = self._with_exes.get(key)
@@ -131,7 +131,7 @@ class Execs:
             self.commit(tid, process)
 
 
-def is_script(touches: Sequence[tuple[Use, Place]]) -> bool:
+def is_script(touches: Sequence[tuple[Use, PathState]]) -> bool:
     """Whether an exec runs more than the file that it names, with arguments not the call's."""
     return sum(use is Use.EXEC for use, _ in touches) > 1
 
@@ -146,6 +146,6 @@ def _asks_for_privilege(view: View, program: bytes, status: os.stat_result) -> b
         return False
 
 
-def _inode(place: Place) -> _Inode | None:
+def _inode(place: PathState) -> _Inode | None:
     status = place.status
     return status and (status.st_dev, status.st_ino, status.st_ctime_ns)

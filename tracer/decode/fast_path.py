@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.tracer.decode.call import Outcome
+from slimtrace.tracer.decode.call import CallVerdict
 from slimtrace.tracer.decode.path_arguments import LOOKS
 from slimtrace.tracer.paths import KERNELS
 from slimtrace.tracer.process.procfs import is_directory
@@ -20,14 +20,14 @@ from slimtrace.tracer.syscalls.table import (
     O_CREAT,
     O_PATH,
     O_TRUNC,
+    CallMeaning,
     Follow,
-    Meaning,
 )
-from slimtrace.tracer.trace.trace import Place, State, Use
+from slimtrace.tracer.trace.trace import PathState, State, Use
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.decode.path_arguments import Places
-    from slimtrace.tracer.decode.touches import Touching
+    from slimtrace.tracer.decode.path_arguments import PathResolver
+    from slimtrace.tracer.decode.touches import TouchRecorder
     from slimtrace.tracer.record.recorder import Recorder
     from slimtrace.tracer.syscalls.table import Signature
 
@@ -40,7 +40,7 @@ _FOLLOWS = {
 _MORE_THAN_READ = O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | (os.O_TMPFILE & ~os.O_DIRECTORY)
 
 
-class Glance(NamedTuple):
+class PlainCall(NamedTuple):
     """How to decode a call that may be one of these.
 
     :ivar more: flags with any of which it is none.
@@ -54,27 +54,27 @@ class Glance(NamedTuple):
     switch: int
 
 
-def glance_of(signature: Signature) -> Glance | None:
+def glance_of(signature: Signature) -> PlainCall | None:
     """For a call whose one path is looked at or opened; None for others."""
     if len(signature.paths) != 1:
         return None
     (argument,) = signature.paths
-    if signature.meaning is Meaning.PLAIN and argument.use in LOOKS:
-        return Glance(argument.use, 0, *_FOLLOWS[argument.follow])
-    if signature.meaning is Meaning.OPEN and signature.flags is not None:
-        return Glance(Use.READ, _MORE_THAN_READ, follows=True, switch=os.O_NOFOLLOW)
+    if signature.meaning is CallMeaning.PLAIN and argument.use in LOOKS:
+        return PlainCall(argument.use, 0, *_FOLLOWS[argument.follow])
+    if signature.meaning is CallMeaning.OPEN and signature.flags is not None:
+        return PlainCall(Use.READ, _MORE_THAN_READ, follows=True, switch=os.O_NOFOLLOW)
     return None
 
 
-class Glances:
+class FastPath:
     """Decodes such calls of one run."""
 
-    def __init__(self, recorder: Recorder, places: Places, touching: Touching) -> None:
+    def __init__(self, recorder: Recorder, places: PathResolver, touching: TouchRecorder) -> None:
         self._state = recorder.state
         self._places = places
         self._touching = touching
 
-    def outcome(self, glance: Glance, path: bytes, flags: int) -> Outcome | None:
+    def outcome(self, glance: PlainCall, path: bytes, flags: int) -> CallVerdict | None:
         """What a call touches, which is not recorded yet; None where Files is to decode it."""
         if flags & glance.more or path.startswith(KERNELS):
             return None
@@ -83,7 +83,7 @@ class Glances:
         use, follow = glance.use, glance.follows ^ bool(flags & glance.switch)
         state, status = self._state(path, follow=follow)
         if state is State.MISSING:
-            return Outcome([(use, Place(path, state, status))], absent=(path, follow))
+            return CallVerdict([(use, PathState(path, state, status))], absent=(path, follow))
         if use is Use.READ and is_directory(status):
             use = Use.LIST
-        return Outcome([(use, Place(path, state, status))])
+        return CallVerdict([(use, PathState(path, state, status))])

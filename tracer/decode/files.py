@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.decode.call import ONCE, CallVerdict
 from slimtrace.tracer.decode.path_arguments import follows
 from slimtrace.tracer.paths import KERNELS, join
 from slimtrace.tracer.process import procfs
@@ -19,12 +19,12 @@ from slimtrace.tracer.syscalls.table import (
     O_TRUNC,
     PathArgument,
 )
-from slimtrace.tracer.trace.trace import Place, State, Use
+from slimtrace.tracer.trace.trace import PathState, State, Use
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.decode.path_arguments import Places
-    from slimtrace.tracer.decode.touches import Touching
+    from slimtrace.tracer.decode.call import StoppedCall
+    from slimtrace.tracer.decode.path_arguments import PathResolver
+    from slimtrace.tracer.decode.touches import TouchRecorder
 
 _RESOLVE_IN_ROOT = 0x10
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
@@ -33,14 +33,14 @@ _SYMLINKS = ("symlink", "symlinkat")
 _HOW_RESOLVE = 16  # offset in struct open_how (openat2(2))
 
 
-class Files:
+class FileDecoder:
     """Decodes calls on files."""
 
-    def __init__(self, places: Places, touching: Touching) -> None:
+    def __init__(self, places: PathResolver, touching: TouchRecorder) -> None:
         self._places = places
         self._touching = touching
 
-    def plain(self, stop: Stop) -> Outcome:
+    def plain(self, stop: StoppedCall) -> CallVerdict:
         """Each path is touched as the signature says."""
         again = True
         if stop.call.name in _SYMLINKS:
@@ -57,19 +57,19 @@ class Files:
         if stop.call.name in _SYMLINKS:  # it fails now, and need not when it is made again
             return ONCE
         if again:
-            return Outcome(self._touching.made)
+            return CallVerdict(self._touching.made)
         only = stop.call.signature.paths[0]
         if stop.path is None or only.use is Use.CREATE:
             return ONCE
         return self._absent(stop.path, follow=follows(only, stop.flags))
 
-    def _absent(self, path: bytes, *, follow: bool) -> Outcome:
+    def _absent(self, path: bytes, *, follow: bool) -> CallVerdict:
         """Nothing lay there; for the kernel's files that depends on who asks."""
         if path.startswith(KERNELS):
             return ONCE
-        return Outcome(self._touching.made, absent=(path, follow))
+        return CallVerdict(self._touching.made, absent=(path, follow))
 
-    def _link(self, stop: Stop) -> None:
+    def _link(self, stop: StoppedCall) -> None:
         """A second name: of a symlink, it is a new way; of a file, it can change it unseen."""
         argument = stop.call.signature.paths[0]
         path = self._places.path(stop, argument)
@@ -81,7 +81,7 @@ class Files:
         elif place.state is State.FILE:
             self._touching.linked(place)
 
-    def apply(self, stop: Stop, argument: PathArgument, place: Place) -> bool:
+    def apply(self, stop: StoppedCall, argument: PathArgument, place: PathState) -> bool:
         """Record one path of a plain call; True when the same call would say the same again."""
         use = argument.use
         if place.state is State.MISSING:
@@ -102,13 +102,13 @@ class Files:
             self._touching.deleted(place)
         return True
 
-    def open(self, stop: Stop) -> Outcome:
+    def open(self, stop: StoppedCall) -> CallVerdict:
         """open, openat, creat: the flags say what is done (open(2))."""
         path = self._places.path(stop, stop.call.signature.paths[0])
         flags = stop.flags if stop.call.name != "creat" else os.O_WRONLY | O_CREAT | O_TRUNC
         return ONCE if path is None else self._open(stop, path, flags)
 
-    def openat2(self, stop: Stop) -> Outcome:
+    def openat2(self, stop: StoppedCall) -> CallVerdict:
         """The flags lie in the caller's memory, and the root may be a directory of its choice."""
         memory = self._places.memory
         flags = memory.number(stop.tid, stop.args[2], 8)
@@ -134,7 +134,7 @@ class Files:
         base = procfs.link(root)
         return None if base is None else join(base, raw.lstrip(b"/") or b".")
 
-    def _open(self, stop: Stop, path: bytes, flags: int) -> Outcome:
+    def _open(self, stop: StoppedCall, path: bytes, flags: int) -> CallVerdict:
         if path == b"/dev/fuse":
             self._places.serves_files = True
         exclusive = flags & O_CREAT and flags & O_EXCL
@@ -151,9 +151,9 @@ class Files:
             self._touching.put_aside(stop.tid, place, follow=True)
         for use in uses:
             self._touching.touch_all(stop, use, place)
-        return Outcome(self._touching.made)
+        return CallVerdict(self._touching.made)
 
-    def rename(self, stop: Stop) -> Outcome:
+    def rename(self, stop: StoppedCall) -> CallVerdict:
         """Both names: what lay at either is put aside (rename(2))."""
         old_path, new_path = (
             self._places.path(stop, argument) for argument in stop.call.signature.paths
@@ -172,7 +172,9 @@ class Files:
         if new.status is not None and stop.flags & _RENAME_EXCHANGE:
             self._exchange(stop, old, new)
         elif is_back:
-            self._touching.touch(stop.process, Use.WRITE, Place(new_path, State.FILE, old.status))
+            self._touching.touch(
+                stop.process, Use.WRITE, PathState(new_path, State.FILE, old.status)
+            )
         elif new.state is State.MISSING:
             self._touching.create(stop, new)
         elif stop.flags & _RENAME_NOREPLACE:
@@ -182,7 +184,7 @@ class Files:
             self._touching.touch(stop.process, Use.WRITE, new)
         return ONCE
 
-    def _exchange(self, stop: Stop, old: Place, new: Place) -> None:
+    def _exchange(self, stop: StoppedCall, old: PathState, new: PathState) -> None:
         """Both names stay, each with what the other had (renameat2(2))."""
         self._touching.links_change()
         self._touching.put_aside(stop.tid, new, follow=False)

@@ -17,10 +17,10 @@ from slimtrace.tracer.syscalls.table import (
     Follow,
     PathArgument,
 )
-from slimtrace.tracer.trace.trace import Place, State, Use
+from slimtrace.tracer.trace.trace import PathState, State, Use
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.call import StoppedCall
     from slimtrace.tracer.record.recorder import Recorder
 
 LOOKS = (Use.STAT, Use.READLINK)
@@ -29,7 +29,7 @@ LOOKS = (Use.STAT, Use.READLINK)
 _EMPTY_MEANS_FD = ("utimensat", "utimensat_time64", "futimesat")
 
 
-class Places:
+class PathResolver:
     """Reads paths from the caller and asks the kernel what they mean.
 
     :ivar own_roots: True once any tracee changed what its paths mean; each is then asked.
@@ -49,7 +49,7 @@ class Places:
         """Whether a path may mean another file for another caller, or be no file to look at."""
         return self.own_roots or self.serves_files
 
-    def path(self, stop: Stop, argument: PathArgument) -> bytes | None:
+    def path(self, stop: StoppedCall, argument: PathArgument) -> bytes | None:
         """The absolute path of an argument, or None where the call names no file."""
         if stop.path is not None and not self.own_roots:
             return stop.path
@@ -69,7 +69,7 @@ class Places:
         return self.locate(stop.tid, dirfd, raw, follow=follows(argument, stop.flags))
 
     @staticmethod
-    def _of_descriptor(stop: Stop, argument: PathArgument, dirfd: int) -> bytes | None:
+    def _of_descriptor(stop: StoppedCall, argument: PathArgument, dirfd: int) -> bytes | None:
         """What an empty path means: the descriptor's own file, where the call allows that.
 
         To look at an open file again names no file: it was recorded when it was opened, and one
@@ -119,16 +119,16 @@ class Places:
                 return None
         return join(prefix, inside.lstrip(b"/") or b".")
 
-    def look(self, tid: int, path: bytes, *, follow: bool) -> Place:
+    def look(self, tid: int, path: bytes, *, follow: bool) -> PathState:
         """What lies at a path now, as the tracee sees it."""
         if self.serves_files and procfs.is_on_fuse(tid, path):
             self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
-            return Place(path, State.MISSING, None)
+            return PathState(path, State.MISSING, None)
         view = self._view.own_view(tid, path)
         if self.own_roots and view == path and self._view.has_own_mounts(tid):
             return self._look_in(tid, path, follow=follow)
         state, status = self._recorder.state(view, follow=follow)
-        return Place(path, state, status)
+        return PathState(path, state, status)
 
     def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
         """Where a path leads with a magic link's directory taken for ``/``; None for nowhere."""
@@ -140,20 +140,20 @@ class Places:
         except OSError:
             return False
 
-    def _look_in(self, tid: int, path: bytes, *, follow: bool) -> Place:
+    def _look_in(self, tid: int, path: bytes, *, follow: bool) -> PathState:
         """What lies at a path in the mounts of a thread that has its own."""
         with procfs.directory(b"/proc/%d/root" % tid) as root:
             if root is None:
-                return Place(path, State.MISSING, None)
+                return PathState(path, State.MISSING, None)
             try:
                 fd = open_in_root(root, path, follow=follow)
             except OSError:
-                return Place(path, State.MISSING, None)
+                return PathState(path, State.MISSING, None)
             try:
                 status = os.fstat(fd)
             finally:
                 os.close(fd)
-        return Place(path, self._recorder.state_of(path, status), status)
+        return PathState(path, self._recorder.state_of(path, status), status)
 
 
 def follows(argument: PathArgument, flags: int) -> bool:

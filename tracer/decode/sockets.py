@@ -6,16 +6,16 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, Outcome
+from slimtrace.tracer.decode.call import ONCE, CallVerdict
 from slimtrace.tracer.kernel.process import borrow
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls.table import AT_FDCWD, PathArgument
-from slimtrace.tracer.trace.trace import Listening, Use
+from slimtrace.tracer.trace.trace import ListeningPort, Use
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.decode.files import Files
-    from slimtrace.tracer.decode.path_arguments import Places
+    from slimtrace.tracer.decode.call import StoppedCall
+    from slimtrace.tracer.decode.files import FileDecoder
+    from slimtrace.tracer.decode.path_arguments import PathResolver
     from slimtrace.tracer.record.recorder import Recorder
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -23,31 +23,31 @@ _ADDRESS_MOST = 128  # struct sockaddr_storage
 _SOCKET, _BIND, _CONNECT, _LISTEN, _SENDTO = 1, 2, 3, 4, 11  # linux/net.h, for socketcall(2)
 
 
-class Sockets:
+class SocketDecoder:
     """Decodes socket, bind, connect and listen."""
 
-    def __init__(self, recorder: Recorder, places: Places, files: Files) -> None:
+    def __init__(self, recorder: Recorder, places: PathResolver, files: FileDecoder) -> None:
         self._recorder = recorder
         self._places = places
         self._files = files
 
-    def address(self, stop: Stop) -> Outcome:
+    def address(self, stop: StoppedCall) -> CallVerdict:
         """Bind and connect."""
         use = stop.call.signature.paths[0].use
         return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
 
-    def send(self, stop: Stop) -> Outcome:
+    def send(self, stop: StoppedCall) -> CallVerdict:
         """A datagram: sendto names where it goes (send(2))."""
         return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
 
-    def socket(self, stop: Stop) -> Outcome:
+    def socket(self, stop: StoppedCall) -> CallVerdict:
         self._recorder.argument("socket", stop.args[0] & 0xFFFFFFFF)
         return ONCE
 
-    def listen(self, stop: Stop) -> Outcome:
+    def listen(self, stop: StoppedCall) -> CallVerdict:
         return self._listen(stop.tid, stop.fd(0))
 
-    def socketcall(self, stop: Stop) -> Outcome:
+    def socketcall(self, stop: StoppedCall) -> CallVerdict:
         """i386's one call for all sockets: a number, then a block of 32-bit arguments."""
         skipped = 12 if stop.args[0] == _SENDTO else 0  # of sendto: buffer, length, flags
         try:
@@ -64,7 +64,7 @@ class Sockets:
         use = uses.get(stop.args[0])
         return ONCE if use is None else self._address(stop, use, fd, (address, length))
 
-    def _address(self, stop: Stop, use: Use, fd: int, block: tuple[int, int]) -> Outcome:
+    def _address(self, stop: StoppedCall, use: Use, fd: int, block: tuple[int, int]) -> CallVerdict:
         address, length = block
         try:
             data = self._places.memory.block(stop.tid, address, min(length, _ADDRESS_MOST))
@@ -88,12 +88,12 @@ class Sockets:
             return
         with borrow(procfs.owner(tid), fd) as own:
             if own is not None and own.type == socket.SOCK_DGRAM:
-                self._recorder.listening(Listening("udp", port))
+                self._recorder.listening(ListeningPort("udp", port))
 
-    def _listen(self, tid: int, fd: int) -> Outcome:
+    def _listen(self, tid: int, fd: int) -> CallVerdict:
         with borrow(procfs.owner(tid), fd) as own:
             if own is not None and own.family in _INTERNET:
                 port = own.getsockname()[1]
                 if port:
-                    self._recorder.listening(Listening("tcp", port))
+                    self._recorder.listening(ListeningPort("tcp", port))
         return ONCE

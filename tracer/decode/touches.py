@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.paths import KERNELS, parent
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.process.root_view import own_name
-from slimtrace.tracer.trace.trace import Place, State, Use
+from slimtrace.tracer.trace.trace import PathState, State, Use
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.decode.path_arguments import Places
+    from slimtrace.tracer.decode.call import StoppedCall
+    from slimtrace.tracer.decode.path_arguments import PathResolver
     from slimtrace.tracer.record.recorder import Recorder
 
 
-class Touching:
+class TouchRecorder:
     """The touches of one call at a time.
 
     :ivar made: the touches of the call that is being decoded.
     :ivar own: whether they are the caller's alone, and of this moment: a magic link led to them.
     """
 
-    def __init__(self, recorder: Recorder, places: Places) -> None:
+    def __init__(self, recorder: Recorder, places: PathResolver) -> None:
         self._recorder = recorder
         self._places = places
         self._view = recorder.view
         self._inherited = {procfs.link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._unsettled = False
-        self.made: list[tuple[Use, Place]] = []
+        self.made: list[tuple[Use, PathState]] = []
         self.own = False
 
     @property
@@ -41,12 +41,12 @@ class Touching:
         """Another call is to be decoded."""
         self.made, self.own = [], False
 
-    def touch(self, process: int, use: Use, place: Place) -> None:
+    def touch(self, process: int, use: Use, place: PathState) -> None:
         """One touch, and nothing besides."""
         self.made.append((use, place))
         self._recorder.touched_later(process, ((use, place),))
 
-    def touch_all(self, stop: Stop, use: Use, place: Place) -> None:
+    def touch_all(self, stop: StoppedCall, use: Use, place: PathState) -> None:
         """A touch by a stopped thread, and of what else it means.
 
         That is the file behind a magic link of /proc; where the app moved a directory, the file
@@ -56,7 +56,7 @@ class Touching:
         self.touch(stop.process, use, place)
         origin = self._recorder.origin(place.path) if place.status is not None else None
         if origin is not None:
-            self.touch(stop.process, use, Place(origin, State.FILE, place.status))
+            self.touch(stop.process, use, PathState(origin, State.FILE, place.status))
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
             own = self._view.own_path(place.path)
             if own != place.path:
@@ -66,19 +66,19 @@ class Touching:
         if hidden is not None and hidden not in self._inherited:
             self.touch(stop.process, use, self._places.look(stop.tid, hidden, follow=True))
 
-    def create(self, stop: Stop, place: Place) -> Place:
+    def create(self, stop: StoppedCall, place: PathState) -> PathState:
         """The call makes what is missing, if it can; what will lie there then."""
         link = self._places.look(stop.tid, place.path, follow=False)
         if link.status is not None:  # it leads to nothing: what is made is its target
             self.touch(stop.process, Use.READLINK, link)
-            place = Place(self._view.own_path(place.path), State.MISSING, None)
+            place = PathState(self._view.own_path(place.path), State.MISSING, None)
         if self._view.may_make_in(stop.tid, parent(place.path)):
             self._recorder.created(place.path)
-            place = Place(place.path, State.CREATED, None)
+            place = PathState(place.path, State.CREATED, None)
         self.touch(stop.process, Use.CREATE, place)
         return place
 
-    def put_aside(self, tid: int, place: Place, *, follow: bool, deep: bool = True) -> None:
+    def put_aside(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
         """The call changes, moves or deletes what lies at ``place``, if that is not the run's.
 
         :param deep: False where a directory is put aside alone: one that is deleted is empty
@@ -95,7 +95,7 @@ class Touching:
         """The app makes or moves a symlink or a directory: paths through it change meaning."""
         self._links_changed = self._unsettled = True
 
-    def directory_moves(self, old: Place, new: bytes) -> bool:
+    def directory_moves(self, old: PathState, new: bytes) -> bool:
         """The app moves a directory; True when it comes back to where it was in the full image.
 
         Nothing is to be said of one that the run made.
@@ -108,12 +108,12 @@ class Touching:
         """The app exchanges two names, of directories at least one."""
         self._recorder.exchanged(one, other)
 
-    def linked(self, place: Place) -> None:
+    def linked(self, place: PathState) -> None:
         """A file of the full image gets another name, which may have been written to before."""
         self._unsettled = True
         self._recorder.linked(place.path, place.status)
 
-    def deleted(self, place: Place) -> None:
+    def deleted(self, place: PathState) -> None:
         """The app deletes a name: what it makes under it later is new."""
         self._recorder.deleted(place)
 

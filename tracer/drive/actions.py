@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.console import say
 from slimtrace.tracer.drive.http import Address, address_of, get
 from slimtrace.tracer.drive.probes import in_words, reachable
-from slimtrace.tracer.drive.ready import Delay, Port, Ready, Socket, Url
+from slimtrace.tracer.drive.ready import Delay, Ready, TcpPort, UnixSocket, Url
 from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from slimtrace.tracer.drive.shell import Limits, Outside
+    from slimtrace.tracer.drive.shell import CommandLimits, HostCommands
     from slimtrace.tracer.engines.app import App
     from slimtrace.tracer.process.root_view import View
-    from slimtrace.tracer.result import Exited
+    from slimtrace.tracer.result import ExitStatus
 
 _POLL = 0.02
 _PATIENCE = 5.0
@@ -32,7 +32,7 @@ _SERVER_ERROR = 500
 _VARIABLES = ("SLIMTRACE_URL", "SLIMTRACE_HOST", "SLIMTRACE_PORT", "SLIMTRACE_SOCKET")
 
 
-class Outcome(NamedTuple):
+class ActionOutcome(NamedTuple):
     """What a driver came to.
 
     :ivar status: of HTTP, or an exit status (128+N for signal N).
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Drivers:
+class Actions:
     """All that drives one app.
 
     :ivar port: asks for the first port on which the app was seen to listen, where it can be
@@ -55,28 +55,28 @@ class Drivers:
     view: View
     ready: Ready | None
     port: Callable[[], int | None]
-    outside: Outside
+    outside: HostCommands
 
-    def request(self, path: str, limits: Limits) -> Outcome:
+    def request(self, path: str, limits: CommandLimits) -> ActionOutcome:
         """GET a path of the app.
 
         :raises DriverError: there was no answer.
         """
         status = self._status(path, limits)
         if status >= _SERVER_ERROR:
-            return Outcome(status, f"was answered {status}")
+            return ActionOutcome(status, f"was answered {status}")
         if status >= _BAD_REQUEST:
             say(f"GET {path}: {status}")
-        return Outcome(status)
+        return ActionOutcome(status)
 
-    def run_outside(self, command: str, limits: Limits) -> Outcome:
+    def run_outside(self, command: str, limits: CommandLimits) -> ActionOutcome:
         """Run one by the shell.
 
         :raises DriverError: as of Outside.
         """
         return _outcome(self.outside.run(command, self._environment(), limits))
 
-    def run_inside(self, argv: Sequence[str], limits: Limits) -> Outcome:
+    def run_inside(self, argv: Sequence[str], limits: CommandLimits) -> ActionOutcome:
         """Run one beside the app in its image; its output goes to stderr too.
 
         :raises DriverError: it cannot be run, or had to be ended; all ends with the app there.
@@ -100,7 +100,7 @@ class Drivers:
             raise DriverError(f"cannot drive the app: {error.message}") from error
         return _outcome(ended)
 
-    def _status(self, path: str, limits: Limits) -> int:
+    def _status(self, path: str, limits: CommandLimits) -> int:
         cause: Exception
         showed = not (self.ready is None or isinstance(self.ready, Delay))
         patience = time.monotonic() + (0.0 if showed else _PATIENCE)
@@ -116,7 +116,7 @@ class Drivers:
                 raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
 
     def _ask(self, path: str, seconds: float) -> int:
-        if isinstance(self.ready, Socket):
+        if isinstance(self.ready, UnixSocket):
             with reachable(self.ready.path, self.view.entry) as place:
                 return get(Address("localhost", 80, path=place), path, seconds)
         address = self._address()
@@ -129,7 +129,7 @@ class Drivers:
         match self.ready:
             case Url():
                 return address_of(self.ready.url)
-            case Port():
+            case TcpPort():
                 return Address(self.ready.host, self.ready.port)
         port = self.port()
         return None if port is None else Address("127.0.0.1", port)
@@ -137,7 +137,7 @@ class Drivers:
     def _environment(self) -> dict[str, str]:
         """Ours, and where the app is; what is not known is not there."""
         env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
-        if isinstance(self.ready, Socket):
+        if isinstance(self.ready, UnixSocket):
             root = f"/proc/{self.app.pid}/root" if self.view.is_inside else ""
             env["SLIMTRACE_SOCKET"] = root + self.ready.path
         address = self._address()
@@ -148,5 +148,5 @@ class Drivers:
         return env
 
 
-def _outcome(ended: Exited) -> Outcome:
-    return Outcome(ended.status, f"failed: {in_words(ended)}" if ended.status else None)
+def _outcome(ended: ExitStatus) -> ActionOutcome:
+    return ActionOutcome(ended.status, f"failed: {in_words(ended)}" if ended.status else None)

@@ -34,7 +34,7 @@ _LONGEST = 1 << 14
 """Bytes of a line that are looked at."""
 
 
-class Lines:
+class LastLines:
     """Of several streams together, each fed by a thread of its own.
 
     :ivar matched: set when a line, whole or not yet, matched the pattern.
@@ -74,7 +74,7 @@ _JOIN_SECONDS = 2.0
 """Seconds for what was written to come by once nobody can write any more."""
 
 
-class Printed:
+class CapturedOutput:
     """The app's streams: nothing to read, and a pipe for both of the others.
 
     :ivar places: the app's descriptors to what is to be put there.
@@ -82,7 +82,7 @@ class Printed:
     """
 
     def __init__(self, pattern: re.Pattern[str] | None) -> None:
-        self.lines = Lines(pattern)
+        self.lines = LastLines(pattern)
         self._source, self._end = os.pipe()
         # Not /dev/null: the app's streams are given to its user.
         self._nothing = os.memfd_create("stdin")
@@ -142,7 +142,7 @@ class _Stream:
     thread: threading.Thread | None = field(default=None, repr=False)
 
 
-class Streams:
+class OutputRelay:
     """Those of the app that are taken.
 
     :ivar places: the app's descriptors to what is to be put there.
@@ -154,7 +154,7 @@ class Streams:
 
         :raises SlimtraceError: there is none that the pattern could be looked for in.
         """
-        self.lines = Lines(pattern)
+        self.lines = LastLines(pattern)
         self.places: Mapping[int, int] = {}
         self._streams: list[_Stream] = []
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.console import detail, say
 from slimtrace.tracer.drive.probes import sleep_until, wait_until_ready
-from slimtrace.tracer.drive.shell import Limits
+from slimtrace.tracer.drive.shell import CommandLimits
 from slimtrace.tracer.errors import DriverError
-from slimtrace.tracer.trace.trace import Answer, Driven
+from slimtrace.tracer.trace.trace import DriveResult, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slimtrace.tracer.drive.actions import Drivers, Outcome
-    from slimtrace.tracer.drive.app_output import Streams
+    from slimtrace.tracer.drive.actions import ActionOutcome, Actions
+    from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.engines.app import App
-    from slimtrace.tracer.trace.trace import Driving
+    from slimtrace.tracer.trace.trace import DriveOptions
 
 _POLL = 0.1
 _AGAIN = 1.0
@@ -38,11 +38,11 @@ class Driver:
     :ivar failure: why the answer of the run is no, or None.
     """
 
-    driving: Driving
+    driving: DriveOptions
     app: App
-    drivers: Drivers
-    streams: Streams | None
-    driven: Driven = field(default_factory=Driven)
+    drivers: Actions
+    streams: OutputRelay | None
+    driven: DriveResult = field(default_factory=DriveResult)
     failure: DriverError | None = None
     _deadline: float = float("inf")
     _thread: threading.Thread | None = field(default=None, repr=False)
@@ -98,7 +98,7 @@ class Driver:
         """:raises DriverError: a driver failed, or had to be ended."""
         for name, shown, run in self._all():
             try:
-                outcome = run(Limits(self.driving.exec_timeout, self._deadline))
+                outcome = run(CommandLimits(self.driving.exec_timeout, self._deadline))
             except DriverError:
                 self._answered(name, None)
                 raise
@@ -108,7 +108,7 @@ class Driver:
         if self.driving.stop_after is not None and not self._has_drivers:
             sleep_until(self._deadline, self.app)
 
-    def _all(self) -> Iterator[tuple[str, str, Callable[[Limits], Outcome]]]:
+    def _all(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:
         """Each driver's name, how it is called in a message, and what runs it."""
         for path in self.driving.http_get:
             yield f"GET {path}", f"GET {path}", partial(self.drivers.request, path)
@@ -119,7 +119,7 @@ class Driver:
             yield command, repr(command), partial(self.drivers.run_inside, argv)
 
     def _answered(self, name: str, status: int | None) -> None:
-        answers = (*self.driven.answers, Answer(name, status))
+        answers = (*self.driven.answers, Response(name, status))
         self.driven = replace(self.driven, answers=answers)
 
     def _stop(self) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from slimtrace.tracer.startup.trial import Answered
+from slimtrace.tracer.startup.trial import HttpAnswer
 
 if TYPE_CHECKING:
     import http.client
 
-    from slimtrace.tracer.startup.trial import Listener
+    from slimtrace.tracer.startup.trial import ListeningSocket
 
 _SECONDS = 10.0
 _MOST = 1 << 12
@@ -23,12 +23,12 @@ _STATUS = re.compile(rb"(HTTP/1\.[01]) ([1-5]\d\d)(?: |\r?\n)")  # RFC 9112, sec
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- what is said, not bound
 
 
-def host_of(listener: Listener) -> str:
+def host_of(listener: ListeningSocket) -> str:
     """The address by which it can be reached from here."""
     return _ANYWHERE.get(listener.address, listener.address)
 
 
-def ask(listener: Listener, path: str) -> Answered:
+def ask(listener: ListeningSocket, path: str) -> HttpAnswer:
     """GET a path by HTTP/1.1; only the line with the status is read."""
     request = (
         f"GET {path} HTTP/1.1\r\nHost: localhost:{listener.port}\r\n"
@@ -45,12 +45,14 @@ def ask(listener: Listener, path: str) -> Answered:
                     break
                 head += data
     except OSError as error:
-        return Answered(None, failure=(error.strerror or str(error)).lower())
+        return HttpAnswer(None, failure=(error.strerror or str(error)).lower())
     found = _STATUS.match(head)
     if found is None:
         said = repr(head[:40])[2:-1]
-        return Answered(None, failure=f"it said {said!r}" if head else "it hung up without a word")
-    return Answered(int(found[2]), found[1].decode())
+        return HttpAnswer(
+            None, failure=f"it said {said!r}" if head else "it hung up without a word"
+        )
+    return HttpAnswer(int(found[2]), found[1].decode())
 
 
 _CHUNK = 1 << 16

@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.drive.probes import check_not_ready
-from slimtrace.tracer.drive.ready import Line, Ready, parse_ready
+from slimtrace.tracer.drive.ready import LogLine, Ready, parse_ready
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slimtrace.tracer.drive.app_output import Streams
+    from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.drive.driver import Driver
     from slimtrace.tracer.engines.engine import Engine
     from slimtrace.tracer.record.recorder import Recorder
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
-    from slimtrace.tracer.trace.trace import Driving
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
+    from slimtrace.tracer.trace.trace import DriveOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DrivePlan:
     """What is to happen to an app.
 
     :ivar streams: the app's output, taken; None where nothing is waited for.
     :ivar is_reachable: whether its ports can be reached from here.
     """
 
-    driving: Driving
+    driving: DriveOptions
     ready: Ready | None
-    streams: Streams | None
+    streams: OutputRelay | None
     is_reachable: bool
 
     @property
@@ -45,15 +45,15 @@ class Plan:
 
         :param mask: the signals that commands are to have blocked.
         """
-        from slimtrace.tracer.drive.actions import Drivers  # noqa: PLC0415
+        from slimtrace.tracer.drive.actions import Actions  # noqa: PLC0415
         from slimtrace.tracer.drive.driver import Driver  # noqa: PLC0415 -- they take a while to import
-        from slimtrace.tracer.drive.shell import Outside  # noqa: PLC0415
+        from slimtrace.tracer.drive.shell import HostCommands  # noqa: PLC0415
 
         def port() -> int | None:
             return recorder.first_port() if self.is_reachable else None
 
         app = engine.app
-        drivers = Drivers(app, engine.view, self.ready, port, Outside(app, [*mask]))
+        drivers = Actions(app, engine.view, self.ready, port, HostCommands(app, [*mask]))
         return Driver(self.driving, app, drivers, self.streams)
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Plan:
             self.streams.close()
 
 
-def plan(driving: Driving, stage: Stage | None) -> Plan:
+def plan(driving: DriveOptions, stage: SandboxConfig | None) -> DrivePlan:
     """What the words of ``driving`` mean.
 
     :param stage: the image that the app will run in, if any.
@@ -77,11 +77,11 @@ def plan(driving: Driving, stage: Stage | None) -> Plan:
     if driving.ready is None:
         if driving.ready_status is not None:
             raise UsageError("cannot use --ready-status without --ready URL")
-        return Plan(driving, None, None, stage is None or stage.has_network)
+        return DrivePlan(driving, None, None, stage is None or stage.has_network)
     cwd = os.getcwd() if stage is None else stage.workdir
     ready = parse_ready(driving.ready, driving.ready_status, cwd)
     check_not_ready(ready, stage)
-    from slimtrace.tracer.drive.app_output import Streams  # noqa: PLC0415 -- not needed for usage errors
+    from slimtrace.tracer.drive.app_output import OutputRelay  # noqa: PLC0415 -- not needed for usage errors
 
-    streams = Streams(ready.pattern if isinstance(ready, Line) else None)
-    return Plan(driving, ready, streams, stage is None or stage.has_network)
+    streams = OutputRelay(ready.pattern if isinstance(ready, LogLine) else None)
+    return DrivePlan(driving, ready, streams, stage is None or stage.has_network)

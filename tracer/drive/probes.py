@@ -10,24 +10,26 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, assert_never
 
-from slimtrace.tracer.drive.ready import Delay, File, Line, Port, Ready, Socket, Url
+from slimtrace.tracer.drive.ready import Delay, LogLine, Ready, ReadyFile, TcpPort, UnixSocket, Url
 from slimtrace.tracer.errors import DriverError, SlimtraceError
 from slimtrace.tracer.kernel.openat2 import open_in_root
 from slimtrace.tracer.paths import is_below
 from slimtrace.tracer.process.root_view import HERE
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.drive.app_output import Streams
+    from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.engines.app import App
     from slimtrace.tracer.process.root_view import View
-    from slimtrace.tracer.result import Exited
+    from slimtrace.tracer.result import ExitStatus
 
 _POLL = 0.02
 _MOMENT = 1.0
 """Seconds for what the app wrote at its end to come by."""
 
 
-def wait_until_ready(ready: Ready, limit: float, app: App, view: View, streams: Streams) -> float:
+def wait_until_ready(
+    ready: Ready, limit: float, app: App, view: View, streams: OutputRelay
+) -> float:
     """Wait; the seconds that it took.
 
     :param limit: in seconds; a delay has none.
@@ -37,7 +39,7 @@ def wait_until_ready(ready: Ready, limit: float, app: App, view: View, streams: 
     if isinstance(ready, Delay):
         sleep_until(began + ready.seconds, app)
     while not isinstance(ready, Delay) and not app.ended.is_set():
-        if isinstance(ready, Line):
+        if isinstance(ready, LogLine):
             is_ready, why = streams.lines.matched.is_set(), None
         else:
             why = why_not(ready, view.entry)
@@ -68,21 +70,21 @@ def sleep_until(deadline: float, app: App) -> None:
 
 def _what_was_not(ready: Ready) -> str:
     match ready:
-        case Line():
+        case LogLine():
             return f"it printed no line that matches {ready.pattern.pattern!r}"
-        case File():
+        case ReadyFile():
             return f"{ready} did not appear"
     return f"{ready} did not answer"
 
 
-def _fail_early(last: Exited | None, streams: Streams) -> NoReturn:
+def _fail_early(last: ExitStatus | None, streams: OutputRelay) -> NoReturn:
     how = f": {in_words(last)}" if last else ""
     raise DriverError(
         f"cannot drive the app: it ended before it was ready{how}", None, streams.last_lines()
     )
 
 
-def in_words(last: Exited) -> str:
+def in_words(last: ExitStatus) -> str:
     """How a process ended, for people."""
     if last.signal is None:
         return f"exit status {last.status}"
@@ -92,28 +94,28 @@ def in_words(last: Exited) -> str:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
     Entry = Callable[[bytes], int]
     """Opens an O_PATH descriptor of what lies at the app's path; raises OSError."""
 
 _ATTEMPT = 2.0
 """Seconds for one answer."""
-Polled = Port | Url | Socket | File
+Polled = TcpPort | Url | UnixSocket | ReadyFile
 
 
 def why_not(ready: Polled, entry: Entry) -> str | None:
     """Why it does not show that the app is ready; None where it does."""
     try:
         match ready:
-            case Port():
+            case TcpPort():
                 socket.create_connection((ready.host, ready.port), _ATTEMPT).close()
             case Url():
                 return _why_no_status(ready)
-            case Socket():
+            case UnixSocket():
                 with reachable(ready.path, entry) as path:
                     _connect(path)
-            case File():
+            case ReadyFile():
                 os.close(entry(os.fsencode(ready.path)))
             case _:
                 assert_never(ready)
@@ -149,27 +151,27 @@ def _connect(path: str) -> None:
                 raise
 
 
-def check_not_ready(ready: Ready, stage: Stage | None) -> None:
+def check_not_ready(ready: Ready, stage: SandboxConfig | None) -> None:
     """See that nothing shows that the app is ready before it was started.
 
     :param stage: the image that it will run in.
     :raises SlimtraceError: something does.
     """
-    if isinstance(ready, Delay | Line):
+    if isinstance(ready, Delay | LogLine):
         return
     if why_not(ready, HERE.entry if stage is None else _entry_in(stage)) is not None:
         return
     what, hint = "answers", "end what answers there, or let the app use another port"
-    if isinstance(ready, File):
+    if isinstance(ready, ReadyFile):
         what, hint = "exists", "delete it, or name a file that the app makes"
-    elif isinstance(ready, Socket):
+    elif isinstance(ready, UnixSocket):
         hint = "end what answers there, or let the app use another socket"
     raise SlimtraceError(
         f"cannot wait for the app: {ready} {what} already, before it was started", hint
     )
 
 
-def _entry_in(stage: Stage) -> Entry:
+def _entry_in(stage: SandboxConfig) -> Entry:
     """Opens what lies at a path of an image that is yet to be entered, or in a volume."""
 
     def entry(path: bytes) -> int:

@@ -21,7 +21,7 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TcpPort:
     """Ready when the port accepts a connection."""
 
     host: str
@@ -46,7 +46,7 @@ class Url:
 
 
 @dataclass(frozen=True, slots=True)
-class Socket:
+class UnixSocket:
     """Ready when the unix socket, by the app's path, accepts a connection."""
 
     path: str
@@ -56,7 +56,7 @@ class Socket:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ReadyFile:
     """Ready when something lies at the app's path."""
 
     path: str
@@ -66,13 +66,13 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """Ready when a line of the app's stdout or stderr matches, anywhere in it."""
 
     pattern: re.Pattern[str]
 
 
-Ready = Delay | Port | Url | Socket | File | Line
+Ready = Delay | TcpPort | Url | UnixSocket | ReadyFile | LogLine
 
 
 def parse_ready(text: str, statuses: str | None, cwd: str) -> Ready:
@@ -97,11 +97,11 @@ def _parse(text: str, cwd: str) -> Ready:
         case "tcp":
             return _port(text, rest)
         case "unix" if rest:
-            return Socket(os.path.join(cwd, rest))
+            return UnixSocket(os.path.join(cwd, rest))
         case "file" if rest:
-            return File(os.path.join(cwd, rest))
+            return ReadyFile(os.path.join(cwd, rest))
         case "log" if rest:
-            return Line(_pattern(text, rest))
+            return LogLine(_pattern(text, rest))
     try:
         seconds = float(text)
     except ValueError:
@@ -122,13 +122,13 @@ def _is_whole(url: str) -> bool:
         return False
 
 
-def _port(text: str, rest: str) -> Port:
+def _port(text: str, rest: str) -> TcpPort:
     host, _, port = rest.rpartition(":")
     if not (port.isascii() and port.isdigit()):
         raise UsageError(f"cannot use --ready {text}: it is not tcp:PORT or tcp:HOST:PORT")
     if int(port) not in _PORTS:
         raise UsageError(f"cannot use --ready {text}: ports are 1 to 65535")
-    return Port(host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
+    return TcpPort(host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
 
 
 def _pattern(text: str, pattern: str) -> re.Pattern[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import DriverError
-from slimtrace.tracer.result import Exited
+from slimtrace.tracer.result import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ _GRACE_INTERRUPTED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CommandLimits:
     """When a command is ended.
 
     :ivar timeout: the seconds that it may run.
@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Outside:
+class HostCommands:
     """All commands of one run. What they leave in the background lives until it is ended.
 
     :ivar mask: the signals that they are to have blocked.
@@ -58,7 +58,7 @@ class Outside:
     mask: Iterable[int]
     _groups: list[int] = field(default_factory=list)
 
-    def run(self, command: str, env: Mapping[str, str], limits: Limits) -> Exited:
+    def run(self, command: str, env: Mapping[str, str], limits: CommandLimits) -> ExitStatus:
         """Run one to its end; its output goes to stderr, stdout being the app's.
 
         :raises DriverError: it had to be ended: it took too long, outlived the app, or we were
@@ -114,14 +114,14 @@ class Outside:
             os.waitpid(pid, 0)
 
 
-def _exit_of(pid: int) -> Exited | None:
+def _exit_of(pid: int) -> ExitStatus | None:
     """How a child ended, which is left as it is: its group keeps its number so (waitid(2))."""
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if found is None:
         return None
     if found.si_code == os.CLD_EXITED:
-        return Exited(found.si_status, None)
-    return Exited(128 + found.si_status, found.si_status)
+        return ExitStatus(found.si_status, None)
+    return ExitStatus(128 + found.si_status, found.si_status)
 
 
 def _kill(group: int) -> None:

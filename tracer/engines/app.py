@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from slimtrace.tracer.engines.launch.sandbox import Spawner
-    from slimtrace.tracer.result import Exited
+    from slimtrace.tracer.result import ExitStatus
 
 
-class Keeper(Protocol):
+class AppControl(Protocol):
     """What an engine knows of the processes that it traces."""
 
-    def exit_of_app(self) -> Exited | None:
+    def exit_of_app(self) -> ExitStatus | None:
         """How the app's first process ended, or None while it lives."""
 
     def processes(self) -> Iterable[int]:
@@ -39,7 +39,7 @@ class App:
     :ivar tasks: what whoever waits for signals is to do now and then.
     """
 
-    def __init__(self, pid: int, keeper: Keeper, inside: Spawner | None = None) -> None:
+    def __init__(self, pid: int, keeper: AppControl, inside: Spawner | None = None) -> None:
         self.pid = pid
         self.inside = inside
         self.ended = threading.Event()
@@ -48,7 +48,7 @@ class App:
         self._keeper = keeper
 
     @property
-    def exit(self) -> Exited | None:
+    def exit(self) -> ExitStatus | None:
         """How its first process ended, or None while that lives."""
         return self._keeper.exit_of_app()
 

@@ -7,7 +7,7 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.tracer.engines.launch.host import Launch, has_listener
+from slimtrace.tracer.engines.launch.host import HostLaunch, has_listener
 from slimtrace.tracer.engines.notify.notify_engine import NotifyEngine
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from slimtrace.tracer.engines.engine import Engine
-    from slimtrace.tracer.engines.launch.launcher import Launches
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.engines.launch.launcher import Launcher
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
 AUTO = "auto"
 ENGINES = ("notify", "ptrace", "ptrace-syscall")
 
 
-class Chosen(NamedTuple):
+class EngineChoice(NamedTuple):
     """An engine whose app waits to be let go.
 
     :ivar why: why it is not the one that would be better, or None.
@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
     why: str | None = None
 
 
-class Command(NamedTuple):
+class LaunchCommand(NamedTuple):
     """What is to be executed.
 
     :ivar program: its file; in an image that is looked for there.
@@ -47,18 +47,18 @@ class Command(NamedTuple):
     program: str
     argv: Sequence[str]
     mask: Iterable[int]
-    stage: Stage | None = None
+    stage: SandboxConfig | None = None
     streams: Mapping[int, int] = MappingProxyType({})
 
-    def launch(self) -> Launches:
+    def launch(self) -> Launcher:
         if self.stage is None:
-            return Launch(self.program, self.argv, self.mask, self.streams)
-        from slimtrace.tracer.engines.launch.sandbox import InsideLaunch  # noqa: PLC0415 -- for images alone
+            return HostLaunch(self.program, self.argv, self.mask, self.streams)
+        from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch  # noqa: PLC0415 -- for images alone
 
-        return InsideLaunch(self.stage, self.argv, self.mask, self.streams)
+        return SandboxLaunch(self.stage, self.argv, self.mask, self.streams)
 
 
-def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:
+def start(asked: str, command: LaunchCommand, *, all_calls: bool = False) -> EngineChoice:
     """Launch the command under the engine ``asked`` for, or under the best one for AUTO.
 
     :param all_calls: every system call is to be seen.
@@ -76,13 +76,15 @@ def start(asked: str, command: Command, *, all_calls: bool = False) -> Chosen:
     return _ptrace(command, None, syscall=syscall, all_calls=all_calls)
 
 
-def _notify(command: Command) -> Chosen:
+def _notify(command: LaunchCommand) -> EngineChoice:
     if kernel_version() < NOTIFY_SINCE:
         raise CannotTraceError("seccomp", errno.ENOSYS)
-    return Chosen(NotifyEngine(command.launch()))
+    return EngineChoice(NotifyEngine(command.launch()))
 
 
-def _ptrace(command: Command, why: str | None, *, syscall: bool, all_calls: bool) -> Chosen:
+def _ptrace(
+    command: LaunchCommand, why: str | None, *, syscall: bool, all_calls: bool
+) -> EngineChoice:
     from slimtrace.tracer.engines.ptrace.ptrace_engine import PtraceEngine  # noqa: PLC0415 -- rarely needed
 
     try:
@@ -91,12 +93,12 @@ def _ptrace(command: Command, why: str | None, *, syscall: bool, all_calls: bool
             why = why or "another filter notifies a listener, and would hide calls from ours"
         if not syscall:
             try:
-                return Chosen(PtraceEngine(command.launch(), all_calls=all_calls), why)
+                return EngineChoice(PtraceEngine(command.launch(), all_calls=all_calls), why)
             except CannotTraceError as error:
                 if error.what != "seccomp":
                     raise
                 why = why or _reason(error)
-        return Chosen(PtraceEngine(command.launch(), all_calls=all_calls, syscall=True), why)
+        return EngineChoice(PtraceEngine(command.launch(), all_calls=all_calls, syscall=True), why)
     except CannotTraceError as error:
         raise _final(error) from error
 

@@ -35,7 +35,7 @@ _MOMENT = 0.02
 _POLL = 0.25
 
 
-class Interrupts:
+class ForwardedSignals:
     """Waits for signals in a thread; they must be blocked in every thread (:func:`block`)."""
 
     def __init__(self, app: App) -> None:

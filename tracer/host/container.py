@@ -22,7 +22,7 @@ _YAMA_RESTRICTS: dict[str, tuple[str, ...]] = {
 """The settings with which Yama may refuse a call (Yama.rst); 1 lets a parent seize its child."""
 
 
-class Place(StrEnum):
+class HostEnvironment(StrEnum):
     """What surrounds slimtrace, and so who can allow it to trace."""
 
     HOST = "host"
@@ -30,24 +30,24 @@ class Place(StrEnum):
     BUILD = "build"
 
 
-def place(root: str = "/") -> Place:
+def place(root: str = "/") -> HostEnvironment:
     """The place, by what container engines and builders leave in the file system.
 
     :param root: where to look, for tests.
     """
     # podman leaves the file empty, buildah (which is podman build too) names itself.
     if b'engine="buildah' in _content(root, "run/.containerenv"):
-        return Place.BUILD
+        return HostEnvironment.BUILD
     # BuildKit leaves neither a file nor a variable, only the name that it gives the host.
     if _content(root, "proc/sys/kernel/hostname").strip() == b"buildkitsandbox":
-        return Place.BUILD
+        return HostEnvironment.BUILD
     if any(os.path.lexists(os.path.join(root, mark)) for mark in _MARKS):
-        return Place.CONTAINER
+        return HostEnvironment.CONTAINER
     for process in ("1", "self"):
         variables = _content(root, f"proc/{process}/environ").split(b"\0")
         if any(variable.startswith(_VARIABLES) for variable in variables):
-            return Place.CONTAINER
-    return Place.HOST
+            return HostEnvironment.CONTAINER
+    return HostEnvironment.HOST
 
 
 def ptrace_scope(root: str = "/") -> str | None:
@@ -55,7 +55,7 @@ def ptrace_scope(root: str = "/") -> str | None:
     return _content(root, PTRACE_SCOPE.lstrip("/")).decode("ascii", "replace").strip() or None
 
 
-def how_to_allow(what: Refused, where: Place, scope: str | None) -> str:
+def how_to_allow(what: Refused, where: HostEnvironment, scope: str | None) -> str:
     """The next step for the user where a call that tracing needs is refused.
 
     :param what: the call.
@@ -64,10 +64,10 @@ def how_to_allow(what: Refused, where: Place, scope: str | None) -> str:
     if what != "seccomp" and scope == "3":
         return f"{what} is switched off until the next boot: {PTRACE_SCOPE} is 3"
     by_yama = scope in _YAMA_RESTRICTS[what]
-    if where is Place.HOST and by_yama:
+    if where is HostEnvironment.HOST and by_yama:
         lower = "0" if scope == "1" else "1"
         return f"allow {what}: set {PTRACE_SCOPE} to {lower} (it is {scope}), or trace as root"
-    if where is Place.HOST:
+    if where is HostEnvironment.HOST:
         other = f" ({PTRACE_SCOPE} does not: it is {scope})" if scope and what != "seccomp" else ""
         return (
             f"allow {what}: a seccomp filter or a security module refuses it{other}; "
@@ -80,7 +80,7 @@ def how_to_allow(what: Refused, where: Place, scope: str | None) -> str:
         flags = f"--cap-add SYS_PTRACE and trace as root there ({PTRACE_SCOPE} is {scope})"
     else:
         flags = f"--cap-add SYS_PTRACE, or {profile}"
-    if where is Place.CONTAINER:
+    if where is HostEnvironment.CONTAINER:
         return f"allow {what}: start the container with {flags}"
     return (
         f"allow {what}: build by podman or buildah with {flags}; "

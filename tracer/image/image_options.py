@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from slimtrace.tracer.image.runtime import Inside
+    from slimtrace.tracer.image.runtime import ImageRun
 
-    Opener = Callable[[str, str | None], AbstractContextManager["Opened"]]
+    Opener = Callable[[str, str | None], AbstractContextManager["OpenedImage"]]
 
 
-class Opened(Protocol):
+class OpenedImage(Protocol):
     """An image that is unpacked for a while.
 
     :ivar source: the words that name it.
@@ -122,7 +122,9 @@ class ImageOptions:
             found.append(words)
         return tuple(found)
 
-    def in_image(self, opened: Opened, words: Sequence[str]) -> tuple[tuple[str, ...], Inside]:
+    def in_image(
+        self, opened: OpenedImage, words: Sequence[str]
+    ) -> tuple[tuple[str, ...], ImageRun]:
         """The command, and where it is to run.
 
         :raises SlimtraceError: as command_of, inside_of and parse_volume do.
@@ -142,6 +144,6 @@ class ImageOptions:
         return command_of(opened.config, words, self.entrypoint), inside
 
     @staticmethod
-    def stop_signal(opened: Opened) -> signal.Signals | None:
+    def stop_signal(opened: OpenedImage) -> signal.Signals | None:
         """What the image says."""
         return stop_signal_of(opened.config)

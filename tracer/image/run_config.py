@@ -11,7 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.image.runtime import Inside
+from slimtrace.tracer.image.runtime import ImageRun
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def inside_of(
     network: str = "host",
     hostname: str | None = None,
     machine: Mapping[str, str] = os.environ,
-) -> Inside:
+) -> ImageRun:
     """The image as it is to be run: its own words, where the user says nothing else.
 
     :param env: ``NAME=VALUE``, or ``NAME`` for this machine's value, if it has one.
@@ -66,7 +66,7 @@ def inside_of(
         if not workdir:
             raise SlimtraceError(f"cannot run {image}: its WorkingDir {place} is not absolute")
         raise UsageError(f"cannot use --workdir {place}: it is not absolute")
-    return Inside(
+    return ImageRun(
         root=root,
         image=image,
         digest=digest,

@@ -26,7 +26,7 @@ class Volume(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class ImageRun:
     """An image that is unpacked, and how the app is to run there.
 
     :ivar root: the directory with the pristine tree; nothing in it is changed.

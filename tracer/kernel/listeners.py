@@ -24,7 +24,7 @@ _ENOUGH = 1 << 16
 _ADDRESSES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
-class Bound(NamedTuple):
+class BoundSocket(NamedTuple):
     """A socket that listens, and its inode."""
 
     inode: int
@@ -32,7 +32,7 @@ class Bound(NamedTuple):
     port: int
 
 
-def listeners() -> Iterator[Bound]:
+def listeners() -> Iterator[BoundSocket]:
     """Those of the caller's network namespace.
 
     :raises OSError: the kernel tells nothing that way.
@@ -42,7 +42,7 @@ def listeners() -> Iterator[Bound]:
             yield from _of(asked, family)
 
 
-def _of(asked: socket.socket, family: socket.AddressFamily) -> Iterator[Bound]:
+def _of(asked: socket.socket, family: socket.AddressFamily) -> Iterator[BoundSocket]:
     request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _LISTEN)
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     size = _HEADER.size + len(request)
@@ -58,5 +58,5 @@ def _of(asked: socket.socket, family: socket.AddressFamily) -> Iterator[Bound]:
                 raise OSError(-code, "sock_diag")
             port, address, inode = _FOUND.unpack_from(data, _HEADER.size)
             text = socket.inet_ntop(family, address[: _ADDRESSES[family]])
-            yield Bound(inode, text, int.from_bytes(port))
+            yield BoundSocket(inode, text, int.from_bytes(port))
             data = data[(length + 3) & ~3 :]

@@ -40,7 +40,7 @@ __all__ = [
     "PTRACE_EVENT_VFORK",
     "WAIT_ALL",
     "WAIT_OURS",
-    "Entry",
+    "SyscallEntry",
     "SyscallInfo",
     "detach",
     "event_message",
@@ -153,7 +153,7 @@ def event_message(tid: int) -> int | None:
     return int(message.value)
 
 
-class Entry(NamedTuple):
+class SyscallEntry(NamedTuple):
     """A call that a stopped thread is about to make.
 
     :ivar key: arch<<32|number, as a seccomp notification's third u64 holds it.
@@ -173,11 +173,11 @@ class SyscallInfo:
         self._buffer = (c_uint64 * 11)()  # struct ptrace_syscall_info
         self._address = addressof(self._buffer)
 
-    def entry(self, tid: int) -> Entry | None:
+    def entry(self, tid: int) -> SyscallEntry | None:
         """The call that is about to begin; None at a call's end, or when the tracee is gone."""
         if _ptrace(_GET_SYSCALL_INFO, tid, 88, self._address) <= 0:
             return None
         words = self._buffer
         if words[0] & 0xFF not in (self._ENTRY, self._SECCOMP):
             return None
-        return Entry(words[0] >> 32 << 32 | words[3] & 0xFFFFFFFF, list(words[4:10]))
+        return SyscallEntry(words[0] >> 32 << 32 | words[3] & 0xFFFFFFFF, list(words[4:10]))

@@ -75,7 +75,7 @@ def allow_all() -> bytes:
 
 
 @dataclass(slots=True)
-class Listener:
+class NotifyListener:
     """The tracer's end of user notification: one request and one response buffer, reused.
 
     The loop that answers reads the request through the views, which costs no call:
@@ -97,7 +97,7 @@ class Listener:
     _response: ctypes.Array[ctypes.c_char]
 
     @classmethod
-    def open(cls, fd: int) -> Listener:
+    def open(cls, fd: int) -> NotifyListener:
         request = ctypes.create_string_buffer(_REQUEST_SIZE)
         response = ctypes.create_string_buffer(_RESPONSE_SIZE)
         request_bytes = memoryview(request).cast("B")

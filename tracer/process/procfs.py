@@ -161,7 +161,7 @@ def identity(tid: int) -> tuple[int, int]:
     return int(fields[b"Uid"].split()[1]), int(fields[b"Gid"].split()[1])
 
 
-class Rights(NamedTuple):
+class Credentials(NamedTuple):
     """Who a thread is to the file system; ``capabilities`` are the effective ones, as bits."""
 
     uid: int
@@ -169,14 +169,14 @@ class Rights(NamedTuple):
     capabilities: int
 
 
-def rights(tid: int) -> Rights:
+def rights(tid: int) -> Credentials:
     """What a thread may do to files (credentials(7)); nobody's rights when it is gone."""
     fields = _status(tid)
     if not fields:
-        return Rights(-1, frozenset(), 0)
+        return Credentials(-1, frozenset(), 0)
     groups = (fields[b"Gid"].split()[3], *fields[b"Groups"].split())
     uid = int(fields[b"Uid"].split()[3])
-    return Rights(uid, frozenset(map(int, groups)), int(fields[b"CapEff"], 16))
+    return Credentials(uid, frozenset(map(int, groups)), int(fields[b"CapEff"], 16))
 
 
 def numbers(tid: int) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ def own_name(view: View, path: bytes) -> bytes:
     return os.path.join(view.own_path(parent(path)), path[path.rfind(b"/") + 1 :])
 
 
-class Here:
+class HostView:
     """The app has the tracer's root and mounts."""
 
     is_inside = False
@@ -105,10 +105,10 @@ class Here:
         return procfs.has_other_mounts(tid, "self")
 
 
-HERE = Here()
+HERE = HostView()
 
 
-class There:
+class SandboxView:
     """The app has a root and mounts of its own, of which the tracer holds a descriptor.
 
     A plain path below /proc/PID/root would follow absolute symlinks in the tracer's root: each

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from slimtrace.tracer.errors import SlimtraceError
-    from slimtrace.tracer.pytest_plugin.service import Running, Service
-    from slimtrace.tracer.pytest_plugin.service_spec import Wanted
+    from slimtrace.tracer.pytest_plugin.service import RunningService, Service
+    from slimtrace.tracer.pytest_plugin.service_spec import ServiceSpec
 
 _LOCK = pytest.StashKey[int]()
 _SUMMARY = pytest.StashKey[str]()
@@ -158,7 +158,7 @@ def slimtrace_service(
     from slimtrace.tracer.pytest_plugin.service import stop  # noqa: PLC0415
     from slimtrace.tracer.pytest_plugin.service_spec import wanted_of  # noqa: PLC0415
 
-    running: list[Running] = []
+    running: list[RunningService] = []
 
     def start_service(
         command: str | Sequence[str],
@@ -191,10 +191,10 @@ def slimtrace_service(
 
 
 def _start(
-    what: Wanted,
+    what: ServiceSpec,
     config: pytest.Config,
     folders: pytest.TempPathFactory,
-    running: list[Running],
+    running: list[RunningService],
 ) -> Service:
     from slimtrace.tracer.pytest_plugin.service import start  # noqa: PLC0415
     from slimtrace.tracer.pytest_plugin.session_trace import part_of  # noqa: PLC0415 -- where it is used alone

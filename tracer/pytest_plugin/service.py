@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from slimtrace.tracer.drive.probes import check_not_ready, why_not
-from slimtrace.tracer.drive.ready import Port, Url, parse_ready
+from slimtrace.tracer.drive.ready import TcpPort, Url, parse_ready
 from slimtrace.tracer.errors import DriverError, SlimtraceError, UsageError
 from slimtrace.tracer.process.root_view import HERE
 from slimtrace.tracer.pytest_plugin.service_spec import environment_of, with_port, words_of
@@ -20,7 +20,7 @@ from slimtrace.tracer.trace.reader import read_trace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slimtrace.tracer.pytest_plugin.service_spec import Wanted
+    from slimtrace.tracer.pytest_plugin.service_spec import ServiceSpec
 
 _POLL = 0.02
 _LAST_LINES = 20
@@ -50,7 +50,9 @@ class Service:
     log: str
 
 
-def start(wanted: Wanted, trace: str | None, log: str, running: list[Running]) -> Service:
+def start(
+    wanted: ServiceSpec, trace: str | None, log: str, running: list[RunningService]
+) -> Service:
     """Start a service and wait until it is ready.
 
     :param trace: where its trace goes; None for no trace.
@@ -61,14 +63,14 @@ def start(wanted: Wanted, trace: str | None, log: str, running: list[Running]) -
     """
     wanted = with_port(wanted)
     ready = parse_ready(wanted.ready, None, wanted.cwd)
-    if not isinstance(ready, Port | Url):
+    if not isinstance(ready, TcpPort | Url):
         raise UsageError(
             f"cannot wait for a service by {wanted.ready}: it has no address",
             "say http://127.0.0.1:{port}/ or tcp:{port}",
         )
     check_not_ready(ready, None)
     process = _launched(wanted, trace, log)
-    started = Running(wanted, Service(*_address(ready), process, log), trace)
+    started = RunningService(wanted, Service(*_address(ready), process, log), trace)
     running.append(started)
     failure = _wait(started, ready)
     if failure is not None:
@@ -78,7 +80,7 @@ def start(wanted: Wanted, trace: str | None, log: str, running: list[Running]) -
     return started.service
 
 
-def _launched(wanted: Wanted, trace: str | None, log: str) -> subprocess.Popen[bytes]:
+def _launched(wanted: ServiceSpec, trace: str | None, log: str) -> subprocess.Popen[bytes]:
     with open(log, "wb") as output:
         try:
             return subprocess.Popen(
@@ -95,7 +97,7 @@ def _launched(wanted: Wanted, trace: str | None, log: str) -> subprocess.Popen[b
             raise DriverError(f"cannot start {wanted.name}: {where}: {error.strerror}") from error
 
 
-def _wait(started: Running, ready: Port | Url) -> DriverError | None:
+def _wait(started: RunningService, ready: TcpPort | Url) -> DriverError | None:
     """Wait until a service is ready; why it is not."""
     wanted, process = started.wanted, started.service.process
     deadline = time.monotonic() + wanted.timeout
@@ -112,7 +114,7 @@ def _wait(started: Running, ready: Port | Url) -> DriverError | None:
         time.sleep(_POLL)
 
 
-def _end_of(started: Running) -> int:
+def _end_of(started: RunningService) -> int:
     """The app's exit status, in whose place slimtrace says 1 where it saw no readiness before."""
     status = started.service.process.returncode
     if status == DriverError.exit_status and started.trace is not None:
@@ -122,15 +124,15 @@ def _end_of(started: Running) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningService:
     """A service that was started, ready or not; ``trace`` is where it is traced to."""
 
-    wanted: Wanted
+    wanted: ServiceSpec
     service: Service
     trace: str | None
 
 
-def stop(running: Sequence[Running]) -> list[DriverError]:
+def stop(running: Sequence[RunningService]) -> list[DriverError]:
     """End services, all at once: SIGTERM, then what ends every process below, then SIGKILL.
 
     :returns: what is to be said of those that had failed before, or in stopping.
@@ -146,7 +148,7 @@ def stop(running: Sequence[Running]) -> list[DriverError]:
     return [complaint for complaint in found if complaint is not None]
 
 
-def _complaint(stopped: Running, before: int | None) -> DriverError | None:
+def _complaint(stopped: RunningService, before: int | None) -> DriverError | None:
     """:param before: its exit status if it had ended before it was stopped."""
     status = stopped.service.process.returncode
     if before is not None and before not in _STOPPED:
@@ -186,9 +188,9 @@ def _kill(processes: Iterable[subprocess.Popen[bytes]]) -> None:
             left.kill()
 
 
-def _address(ready: Port | Url) -> tuple[str, str, int]:
+def _address(ready: TcpPort | Url) -> tuple[str, str, int]:
     """The URL, host and port of a service."""
-    if isinstance(ready, Port):
+    if isinstance(ready, TcpPort):
         return f"tcp://{ready.host}:{ready.port}", ready.host, ready.port
     parts = urlsplit(ready.url)
     return (
@@ -202,7 +204,7 @@ def _status(code: int) -> str:
     return f"exit status {code if code >= 0 else 128 - code}"
 
 
-def _error(started: Running, verb: str, how: str) -> DriverError:
+def _error(started: RunningService, verb: str, how: str) -> DriverError:
     """With the last lines that the service printed."""
     with open(started.service.log, errors="backslashreplace") as file:
         lines = file.read().splitlines()[-_LAST_LINES:]

@@ -21,7 +21,7 @@ _LATER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ServiceSpec:
     """What is to be started. ``{port}`` in words, ``ready`` and values becomes a free port.
 
     :ivar ready: an http(s) URL, ``tcp:PORT`` or ``tcp:HOST:PORT``.
@@ -54,7 +54,7 @@ def wanted_of(
     image: str | None = None,
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
-) -> Wanted:
+) -> ServiceSpec:
     """What is to be started, as tests say it: a string is split as the shell would.
 
     :raises UsageError: there is neither a command nor an image.
@@ -63,10 +63,10 @@ def wanted_of(
     if not words and image is None:
         raise UsageError("cannot start a service: there is no command")
     variables = tuple((env or {}).items())
-    return Wanted(tuple(words), ready, cwd, timeout, image, variables, tuple(options))
+    return ServiceSpec(tuple(words), ready, cwd, timeout, image, variables, tuple(options))
 
 
-def words_of(wanted: Wanted, trace: str | None) -> list[str]:
+def words_of(wanted: ServiceSpec, trace: str | None) -> list[str]:
     """The command line: python -P, for the app's folder may have modules of our names."""
     python = [sys.executable, "-P", "-m"]
     # The kernel would take the end of any other thread for that of the process.
@@ -98,13 +98,13 @@ def words_of(wanted: Wanted, trace: str | None) -> list[str]:
     ]
 
 
-def environment_of(wanted: Wanted) -> dict[str, str]:
+def environment_of(wanted: ServiceSpec) -> dict[str, str]:
     """Our own, without what pytest says in it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return own | (dict(wanted.env) if wanted.image is None else {})
 
 
-def with_port(wanted: Wanted) -> Wanted:
+def with_port(wanted: ServiceSpec) -> ServiceSpec:
     """A free port in the place of every ``{port}``."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))

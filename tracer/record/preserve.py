@@ -24,7 +24,7 @@ MOST_ENTRIES = 200_000
 """Of one run: beyond, what the app changes or moves is not put aside, and a gap says so."""
 
 
-class Custody:
+class Preserver:
     """Copies in one folder, which is made when the first one is."""
 
     def __init__(self, folder: str) -> None:

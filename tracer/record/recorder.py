@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from slimtrace.tracer.paths import KERNELS, is_below
 from slimtrace.tracer.process.root_view import HERE, own_name
-from slimtrace.tracer.record.preserve import Custody
+from slimtrace.tracer.record.preserve import Preserver
 from slimtrace.tracer.trace.gaps import loses_files
-from slimtrace.tracer.trace.trace import Gap, Listening, Place, ProcessImage, State, Use
+from slimtrace.tracer.trace.trace import Gap, ListeningPort, PathState, ProcessImage, State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,10 +55,10 @@ class Recorder:
         # The trace and its folder: no need of the app's. Inside an image it has neither.
         self._own = b"\0" if view.is_inside else os.fsencode(writer.path)
         self._own_folder = os.fsencode(writer.folder) + b"/"
-        self._custody = Custody(writer.folder)
+        self._custody = Preserver(writer.folder)
         self._known: set[int] = set()  # hashes: see notify
         self._files: set[int] = set()
-        self._tails: dict[int, tuple[Sequence[tuple[Use, Place]], list[bytes]]] = {}
+        self._tails: dict[int, tuple[Sequence[tuple[Use, PathState]], list[bytes]]] = {}
         self._names: set[int] = set()  # of files that have several
         self._created: set[bytes] = set()
         self._moved: dict[bytes, bytes] = {}
@@ -66,7 +66,7 @@ class Recorder:
         self._syscalls: set[str] = set()
         self._arguments: set[tuple[str, int]] = set()
         self._is_narrow = False
-        self._ports: dict[Listening, None] = {}  # in order
+        self._ports: dict[ListeningPort, None] = {}  # in order
         self._gaps: dict[str, set[str]] = {}
         self.complete = True
         self.later: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -151,20 +151,20 @@ class Recorder:
         real = self._own_name(path) if is_link else self.view.own_path(path)
         return real in self._created or is_below(real, self._created)
 
-    def touched(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
+    def touched(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
         """Write touches, but for those that this process image made before."""
         self.flush()
         self._touched_now(process, touches, self.seconds())
 
-    def touched_later(self, process: int, touches: Iterable[tuple[Use, Place]]) -> None:
+    def touched_later(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
         self.later.append((self._touched_now, (process, touches, self.seconds())))
 
-    def touched_again(self, process: int, touches: Sequence[tuple[Use, Place]]) -> None:
+    def touched_again(self, process: int, touches: Sequence[tuple[Use, PathState]]) -> None:
         """The same touches as another process image's, of which this one makes each once."""
         self.later.append((self._touched_again, (process, touches, self.seconds())))
 
     def _touched_again(
-        self, process: int, touches: Sequence[tuple[Use, Place]], seconds: float
+        self, process: int, touches: Sequence[tuple[Use, PathState]], seconds: float
     ) -> None:
         known = self._tails.get(id(touches))
         if known is None:
@@ -183,7 +183,7 @@ class Recorder:
         if new:
             self._writer.touched(seconds, process, new)
 
-    def _needed(self, touches: Iterable[tuple[Use, Place]]) -> Iterator[tuple[Use, Place]]:
+    def _needed(self, touches: Iterable[tuple[Use, PathState]]) -> Iterator[tuple[Use, PathState]]:
         """All but the trace itself, and its folder: no need of the app's."""
         for use, place in touches:
             path = place.path
@@ -194,7 +194,7 @@ class Recorder:
             yield use, place
 
     def _touched_now(
-        self, process: int, touches: Iterable[tuple[Use, Place]], seconds: float
+        self, process: int, touches: Iterable[tuple[Use, PathState]], seconds: float
     ) -> None:
         tails = [
             self._writer.tail(use, place)
@@ -204,7 +204,7 @@ class Recorder:
         if tails:
             self._writer.touched(seconds, process, tails)
 
-    def _is_new(self, process: int, use: Use, place: Place) -> bool:
+    def _is_new(self, process: int, use: Use, place: PathState) -> bool:
         """Whether the process image did not make this touch before."""
         key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
         if key in self._known:
@@ -216,7 +216,7 @@ class Recorder:
             self._linked(place)
         return True
 
-    def _linked(self, place: Place) -> None:
+    def _linked(self, place: PathState) -> None:
         """A file with several names: what changes it under one, changes it under all."""
         status = place.status
         if status is None or place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
@@ -274,7 +274,7 @@ class Recorder:
         if status is not None:
             self._pristine[status.st_dev, status.st_ino] = self._own_name(path)
 
-    def deleted(self, place: Place) -> None:
+    def deleted(self, place: PathState) -> None:
         """The app is about to delete a name."""
         own = self._own_name(place.path)
         if self._moved:
@@ -340,7 +340,7 @@ class Recorder:
             self.syscall(name)
         self._writer.counted(counts)
 
-    def listening(self, port: Listening) -> None:
+    def listening(self, port: ListeningPort) -> None:
         if port not in self._ports:
             self._ports[port] = None
             self._writer.listening(port)

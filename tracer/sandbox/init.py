@@ -47,15 +47,15 @@ from slimtrace.tracer.sandbox.userns import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from slimtrace.tracer.sandbox.overlay import Folder, Laid
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.sandbox.overlay import OverlayMount, ScratchFolder
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
 _FAILED = 125
 _TITLE = "app init"
 _ENOUGH = 1 << 20
 
 
-class First:
+class SandboxInit:
     """Process 1, in which nothing returns.
 
     :param folder: the scratch folder.
@@ -68,8 +68,8 @@ class First:
 
     def __init__(
         self,
-        stage: Stage,
-        folder: Folder,
+        stage: SandboxConfig,
+        folder: ScratchFolder,
         argv: Sequence[str],
         control: socket.socket,
         watch: socket.socket,
@@ -195,7 +195,7 @@ class First:
                 f"cannot enter the working directory {workdir}: {error.strerror}"
             ) from error
 
-    def _be_ready(self, laid: Laid) -> None:
+    def _be_ready(self, laid: OverlayMount) -> None:
         """Do beforehand what the filter would stop, and hand over the root."""
         self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; execs inherit it

@@ -21,7 +21,7 @@ from slimtrace.tracer.kernel.namespaces import (
     remount_read_only,
 )
 from slimtrace.tracer.sandbox.mountpoints import check_plain, resolved
-from slimtrace.tracer.sandbox.overlay import Laid, lay
+from slimtrace.tracer.sandbox.overlay import OverlayMount, lay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ def enter_image(
     volumes: Iterable[Volume],
     own_xattrs: bool,
     below: str | None = None,
-) -> Laid:
+) -> OverlayMount:
     """Make an image's tree the root of this process, under a layer for what is written.
 
     To be called by process 1 of a PID namespace, in a mount namespace of its own.

@@ -31,21 +31,21 @@ _SECONDS = 60.0
 _LOWER, _BELOW, _UPPER, _WORK, _MERGED = "lower", "below", "upper", "work", "root"
 
 
-class Laid(NamedTuple):
+class OverlayMount(NamedTuple):
     """How the layer was laid: by the kernel's overlay, or ``instead``, and why not by that."""
 
     instead: str | None = None
     why: str | None = None
 
 
-class Folder(NamedTuple):
+class ScratchFolder(NamedTuple):
     """``lock`` is a descriptor: while any copy of it is open, the folder is in use."""
 
     path: str
     lock: int
 
 
-def make_folder() -> Folder:
+def make_folder() -> ScratchFolder:
     """A new folder in $TMPDIR, else in /var/tmp: /tmp is in memory on many machines.
 
     Its path has no symlinks: it is walked when the root is another already.
@@ -68,7 +68,7 @@ def make_folder() -> Folder:
             f"cannot make a place to write to in {place}: {error.strerror}",
             "name another with TMPDIR",
         ) from error
-    return Folder(folder, lock)
+    return ScratchFolder(folder, lock)
 
 
 def _sweep(place: str) -> None:
@@ -97,7 +97,7 @@ def remove_folder(folder: str) -> None:
         remove_tree(folder)
 
 
-def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -> Laid:
+def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -> OverlayMount:
     """Lay an empty layer above ``tree``, in this mount namespace alone, and go to its top.
 
     :param folder: from :func:`make_folder`.
@@ -115,7 +115,7 @@ def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -
         lower = f"{_LOWER}:{_BELOW}"
     _as_below(_UPPER)
     options = f"lowerdir={lower},upperdir={_UPPER},workdir={_WORK}"
-    laid = Laid()
+    laid = OverlayMount()
     try:
         mount("overlay", _MERGED, "overlay", MS_NODEV, options + ",userxattr" * own_xattrs)
     except OSError as error:
@@ -132,7 +132,7 @@ def _as_below(upper: str) -> None:
     os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _by_fuse(options: str, why: str) -> Laid | None:
+def _by_fuse(options: str, why: str) -> OverlayMount | None:
     """By fuse-overlayfs(1), which goes to the background; it ends with its mount."""
     program = shutil.which("fuse-overlayfs")
     if program is None:
@@ -148,10 +148,10 @@ def _by_fuse(options: str, why: str) -> Laid | None:
         return None
     # It stays in the namespace that it was started in: our change of root would be its own, too.
     unshare(CLONE_NEWNS)
-    return Laid("fuse-overlayfs", why)
+    return OverlayMount("fuse-overlayfs", why)
 
 
-def _copied(error: OSError, below: str | None) -> Laid:
+def _copied(error: OSError, below: str | None) -> OverlayMount:
     """Of what lies below first: the tree gives the directories their owners and times."""
     done = subprocess.run(
         ["cp", "-a", *([] if below is None else [f"{_BELOW}/."]), f"{_LOWER}/.", _UPPER],
@@ -169,4 +169,4 @@ def _copied(error: OSError, below: str | None) -> Laid:
         )
     mount(_UPPER, _UPPER, flags=MS_BIND)
     remount_without_devices(os.path.abspath(_UPPER))
-    return Laid("a copy", os.strerror(error.errno or 0))
+    return OverlayMount("a copy", os.strerror(error.errno or 0))

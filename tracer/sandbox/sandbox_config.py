@@ -15,7 +15,7 @@ from slimtrace.tracer.sandbox.users import Account, account
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slimtrace.tracer.image.runtime import Inside, Volume
+    from slimtrace.tracer.image.runtime import ImageRun, Volume
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ALONE = "slimtrace"
@@ -23,7 +23,7 @@ _NO_NETWORK = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class SandboxConfig:
     """An image with everything that its words mean looked up.
 
     :ivar tree: its pristine tree, absolute, without symlinks.
@@ -44,7 +44,7 @@ class Stage:
     below: str | None
 
 
-def stage_of(inside: Inside) -> Stage:
+def stage_of(inside: ImageRun) -> SandboxConfig:
     """What an image's words mean.
 
     :raises SlimtraceError: there is no such tree, or its user is not known there.
@@ -57,7 +57,7 @@ def stage_of(inside: Inside) -> Stage:
     has_network = inside.network == "host"
     hostname = inside.hostname or (socket.gethostname() if has_network else _ALONE)
     given = {"PATH": PATH, "HOME": who.home, "HOSTNAME": hostname}
-    return Stage(
+    return SandboxConfig(
         tree=tree,
         account=who,
         env={**given, **inside.env},
@@ -71,7 +71,7 @@ def stage_of(inside: Inside) -> Stage:
     )
 
 
-def make_folder(stage: Stage) -> overlay.Folder:
+def make_folder(stage: SandboxConfig) -> overlay.ScratchFolder:
     """A scratch folder for one run, with the files that engines show to a container in it."""
     folder = overlay.make_folder()
     for name, text in _shown(stage):
@@ -87,7 +87,7 @@ def files(folder: str) -> dict[str, str]:
     return {f"/etc/{name}": os.path.join(folder, name) for name in names}
 
 
-def _shown(stage: Stage) -> Iterable[tuple[str, str]]:
+def _shown(stage: SandboxConfig) -> Iterable[tuple[str, str]]:
     hosts = _content("/etc/hosts") if stage.has_network else _NO_NETWORK
     if stage.hostname not in hosts.split():
         hosts = f"{hosts.rstrip()}\n127.0.0.1\t{stage.hostname}\n".lstrip()

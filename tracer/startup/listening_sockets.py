@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.kernel.listeners import listeners
-from slimtrace.tracer.startup.trial import Listener
+from slimtrace.tracer.startup.trial import ListeningSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +18,15 @@ _LISTEN = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
 _TABLES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}
 
 
-def sockets() -> dict[int, Listener]:
+def sockets() -> dict[int, ListeningSocket]:
     """All listening sockets of this network, by inode."""
     try:
-        return {bound.inode: Listener(bound.address, bound.port) for bound in listeners()}
+        return {bound.inode: ListeningSocket(bound.address, bound.port) for bound in listeners()}
     except OSError:  # a kernel without inet_diag, or a sandbox that has none
         return dict(_in_tables())
 
 
-def _in_tables() -> Iterator[tuple[int, Listener]]:
+def _in_tables() -> Iterator[tuple[int, ListeningSocket]]:
     for name, family in _TABLES.items():
         with suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as file:
             for line in file.readlines()[1:]:
@@ -35,7 +35,7 @@ def _in_tables() -> Iterator[tuple[int, Listener]]:
                     yield int(fields[9]), _listener(fields[1], family)
 
 
-class Listening:
+class SocketWatch:
     """Finds the sockets of one app among those of its network.
 
     :param processes: asks for the app's processes.
@@ -47,7 +47,7 @@ class Listening:
         self._others = set(before)
         self._own: set[int] = set()
 
-    def now(self) -> tuple[Listener, ...]:
+    def now(self) -> tuple[ListeningSocket, ...]:
         """Where the app listens now, first what listened first."""
         there = sockets()
         if there.keys() - self._own - self._others:
@@ -67,9 +67,9 @@ def _held(pid: int) -> Iterable[int]:
                     yield int(inode.removesuffix("]"))
 
 
-def _listener(text: str, family: int) -> Listener:
+def _listener(text: str, family: int) -> ListeningSocket:
     """``0100007F:1F90``: an address in words of 32 bits as they lie in memory, and a port."""
     address, _, port = text.partition(":")
     words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
     packed = struct.pack(f"={len(words)}I", *words)
-    return Listener(socket.inet_ntop(family, packed), int(port, 16))
+    return ListeningSocket(socket.inet_ntop(family, packed), int(port, 16))

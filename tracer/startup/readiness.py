@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 from slimtrace.tracer.drive.http import Address, get, host_of, target_of
 from slimtrace.tracer.drive.probes import why_not
-from slimtrace.tracer.drive.ready import Delay, Line, Port, Url
+from slimtrace.tracer.drive.ready import Delay, LogLine, TcpPort, Url
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.drive.app_output import Lines
+    from slimtrace.tracer.drive.app_output import LastLines
     from slimtrace.tracer.drive.ready import Ready
     from slimtrace.tracer.process.root_view import View
-    from slimtrace.tracer.startup.listening_sockets import Listening
-    from slimtrace.tracer.startup.trial import Listener, Trial
+    from slimtrace.tracer.startup.listening_sockets import SocketWatch
+    from slimtrace.tracer.startup.trial import ListeningSocket, Trial
 
 _ATTEMPT = 2.0
 _MOMENT = 1.0
@@ -31,7 +31,12 @@ class Readiness:
     """
 
     def __init__(
-        self, ready: Ready | None, trial: Trial, listening: Listening, view: View, lines: Lines
+        self,
+        ready: Ready | None,
+        trial: Trial,
+        listening: SocketWatch,
+        view: View,
+        lines: LastLines,
     ) -> None:
         self._ready = ready
         self._port = trial.port
@@ -42,11 +47,11 @@ class Readiness:
         self._began = time.monotonic()
         self._last = ""
 
-    def listening(self) -> tuple[Listener, ...]:
+    def listening(self) -> tuple[ListeningSocket, ...]:
         """Where it listens now."""
         return self._listening.now()
 
-    def settled(self) -> tuple[Listener, ...]:
+    def settled(self) -> tuple[ListeningSocket, ...]:
         """Where it listens once it is ready, PORT among that if it ever will be."""
         deadline = time.monotonic() + _MOMENT
         while True:
@@ -56,7 +61,7 @@ class Readiness:
                 return found
             time.sleep(_POLL)
 
-    def target(self, listening: tuple[Listener, ...]) -> Listener | None:
+    def target(self, listening: tuple[ListeningSocket, ...]) -> ListeningSocket | None:
         """The socket to ask: that of PORT, else the expected one, else any."""
         wanted = [self._port, _port_of(self._ready)]
         for port in wanted:
@@ -65,35 +70,35 @@ class Readiness:
                     return listener
         return next(iter(listening), None)
 
-    def is_ready(self, listening: tuple[Listener, ...]) -> bool:
+    def is_ready(self, listening: tuple[ListeningSocket, ...]) -> bool:
         """Whether it is, where it listens there."""
         match self._ready:
-            case None | Port():
+            case None | TcpPort():
                 return bool(listening)
             case Url():
                 where = self.target(listening)
                 return where is not None and self._answers(where, self._ready)
             case Delay():
                 return time.monotonic() >= self._began + self._ready.seconds
-            case Line():
+            case LogLine():
                 return self._lines.matched.is_set()
             case ready:
                 return why_not(ready, self._view.entry) is None
 
-    def why_not(self, listening: tuple[Listener, ...]) -> str:
+    def why_not(self, listening: tuple[ListeningSocket, ...]) -> str:
         """What did not show in time, in words."""
         within = f"in {self._timeout:g} s"
         match self._ready:
-            case Line():
+            case LogLine():
                 return f"it printed no line that matches {self._ready.pattern.pattern!r} {within}"
             case Url() if listening:
                 return f"GET {target_of(self._ready.url)} failed {within}: {self._last}"
-            case None | Port() | Url() | Delay():
+            case None | TcpPort() | Url() | Delay():
                 return f"it listened on no TCP port {within}"
             case ready:
                 return f"{ready} was not there {within}"
 
-    def _answers(self, where: Listener, ready: Url) -> bool:
+    def _answers(self, where: ListeningSocket, ready: Url) -> bool:
         parts = urlsplit(ready.url)
         address = Address(host_of(where), where.port, parts.scheme)
         try:
@@ -107,7 +112,7 @@ class Readiness:
 
 def _port_of(ready: Ready | None) -> int | None:
     match ready:
-        case Port():
+        case TcpPort():
             return ready.port
         case Url():
             parts = urlsplit(ready.url)

@@ -8,32 +8,32 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.drive.app_output import Printed
+from slimtrace.tracer.drive.app_output import CapturedOutput
 from slimtrace.tracer.drive.http import ask
 from slimtrace.tracer.drive.probes import check_not_ready, in_words
-from slimtrace.tracer.drive.ready import Line, Port, Url, parse_ready
+from slimtrace.tracer.drive.ready import LogLine, TcpPort, Url, parse_ready
 from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.app import App
-from slimtrace.tracer.engines.launch.sandbox import InsideLaunch
+from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch
 from slimtrace.tracer.errors import SlimtraceError, StoppedError, UsageError
 from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
 from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.sandbox.sandbox_config import stage_of
-from slimtrace.tracer.startup.listening_sockets import Listening, sockets
+from slimtrace.tracer.startup.listening_sockets import SocketWatch, sockets
 from slimtrace.tracer.startup.readiness import Readiness
-from slimtrace.tracer.startup.trial import Stopped, Tried
+from slimtrace.tracer.startup.trial import StopResult, TrialResult
 
 if TYPE_CHECKING:
     from slimtrace.tracer.drive.ready import Ready
-    from slimtrace.tracer.image.image_options import Opened
-    from slimtrace.tracer.image.runtime import Inside
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.image.image_options import OpenedImage
+    from slimtrace.tracer.image.runtime import ImageRun
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
     from slimtrace.tracer.startup.trial import Trial
 
 _ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
 
 
-class Ending:
+class EndSignals:
     """Takes note of the first signal, from one thread, in the waits of which it may come.
 
     What a terminal sends reaches the app by itself too, and may end it before we look.
@@ -93,7 +93,7 @@ _AGAIN = 0.2
 """Seconds between kills: what is killed while it forks may leave a child."""
 
 
-def tried(opened: Opened, trial: Trial) -> Tried:
+def tried(opened: OpenedImage, trial: Trial) -> TrialResult:
     """Start the image, see how it goes, and end all that it started.
 
     What the app prints goes nowhere but into the result; its input is empty.
@@ -110,15 +110,15 @@ def tried(opened: Opened, trial: Trial) -> Tried:
     except UsageError:
         raise
     except SlimtraceError as error:  # the image does not know its own user
-        return Tried(command, inside.user, failure=error.message)
-    if ready is not None and not isinstance(ready, Port | Url):
+        return TrialResult(command, inside.user, failure=error.message)
+    if ready is not None and not isinstance(ready, TcpPort | Url):
         check_not_ready(ready, stage)
     number = stop_signal_of(opened.config) or signal.SIGTERM
     user = f"{stage.account.uid}:{stage.account.gid}"
-    return _started(Tried(command, user), stage, trial, ready, number)
+    return _started(TrialResult(command, user), stage, trial, ready, number)
 
 
-def _inside(opened: Opened, trial: Trial) -> Inside:
+def _inside(opened: OpenedImage, trial: Trial) -> ImageRun:
     port = () if trial.port is None else (f"PORT={trial.port}",)
     inside = inside_of(
         opened.source,
@@ -133,13 +133,17 @@ def _inside(opened: Opened, trial: Trial) -> Inside:
 
 
 def _started(
-    about: Tried, stage: Stage, trial: Trial, ready: Ready | None, number: signal.Signals
-) -> Tried:
-    ending = Ending()
-    printed = Printed(ready.pattern if isinstance(ready, Line) else None)
+    about: TrialResult,
+    stage: SandboxConfig,
+    trial: Trial,
+    ready: Ready | None,
+    number: signal.Signals,
+) -> TrialResult:
+    ending = EndSignals()
+    printed = CapturedOutput(ready.pattern if isinstance(ready, LogLine) else None)
     try:
         before = sockets()
-        launch = InsideLaunch(stage, about.command, ending.mask, printed.places)
+        launch = SandboxLaunch(stage, about.command, ending.mask, printed.places)
         try:
             guard = launch.unseen()
         except SlimtraceError as error:
@@ -148,7 +152,7 @@ def _started(
             return replace(about, failure=error.message)
         printed.start()
         app = App(launch.app, guard, launch.inside)
-        listening = Listening(guard.processes, before)
+        listening = SocketWatch(guard.processes, before)
         with app.running():
             began = time.monotonic()
             launch.go()
@@ -181,9 +185,11 @@ class _Watched:
     first: int
     trial: Trial
     began: float
-    ending: Ending
+    ending: EndSignals
 
-    def watch(self, about: Tried, readiness: Readiness, number: signal.Signals) -> Tried:
+    def watch(
+        self, about: TrialResult, readiness: Readiness, number: signal.Signals
+    ) -> TrialResult:
         """To its end."""
         try:
             about = self._until_ready(about, readiness)
@@ -197,7 +203,7 @@ class _Watched:
             self._kill()
         return about
 
-    def _until_ready(self, about: Tried, readiness: Readiness) -> Tried:
+    def _until_ready(self, about: TrialResult, readiness: Readiness) -> TrialResult:
         deadline = self.began + self.trial.ready_timeout
         while self._is_alive():
             listening = readiness.listening()
@@ -210,22 +216,22 @@ class _Watched:
             self.ending.wait(_POLL)
         return about
 
-    def _asked(self, about: Tried, readiness: Readiness) -> Tried:
+    def _asked(self, about: TrialResult, readiness: Readiness) -> TrialResult:
         where = readiness.target(about.listening)
         if self.trial.path is None or where is None:
             return about
         return replace(about, answer=ask(where, self.trial.path))
 
-    def _stopped(self, number: signal.Signals, grace: float) -> Stopped:
+    def _stopped(self, number: signal.Signals, grace: float) -> StopResult:
         is_handled = gets(self.app.pid, number)
         began = time.monotonic()
         self.app.send(number)
         while self._is_alive() and time.monotonic() < began + grace:
             self.ending.wait(_POLL)
         seconds, was_killed = round(time.monotonic() - began, 3), self._is_alive()
-        return Stopped(number.name, seconds, is_handled, was_killed)
+        return StopResult(number.name, seconds, is_handled, was_killed)
 
-    def _ended(self, about: Tried) -> Tried:
+    def _ended(self, about: TrialResult) -> TrialResult:
         """It may have ended by itself; who was only to start is killed now."""
         last = self.app.exit
         if last is None:

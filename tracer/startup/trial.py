@@ -35,7 +35,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListeningSocket:
     """A TCP socket that accepts connections; ``address`` without a zone or brackets."""
 
     address: str
@@ -57,7 +57,7 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class HttpAnswer:
     """What came back for a GET.
 
     :ivar status: of HTTP; None where what came is none of HTTP/1.
@@ -71,7 +71,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StopResult:
     """How it ended after its stop signal.
 
     :ivar signal: its name.
@@ -88,7 +88,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TrialResult:
     """How one start went.
 
     :ivar command: what was started, and as which user.
@@ -104,10 +104,10 @@ class Tried:
     user: str = ""
     failure: str | None = None
     ready: float | None = None
-    listening: tuple[Listener, ...] = ()
+    listening: tuple[ListeningSocket, ...] = ()
     exit_status: int | None = None
-    answer: Answered | None = None
-    stopped: Stopped | None = None
+    answer: HttpAnswer | None = None
+    stopped: StopResult | None = None
     lines: tuple[str, ...] = ()
 
     @property

@@ -21,7 +21,7 @@ from slimtrace.tracer.syscalls.table import (
     REAPER,
     SEND,
     SIGNATURES,
-    Meaning,
+    CallMeaning,
     Signature,
 )
 
@@ -44,18 +44,18 @@ _ABIS = {
 MACHINES = frozenset(_ABIS)
 _NARROW = ("i386", "arm")
 
-_ONLY: Mapping[Meaning, Condition] = {
+_ONLY: Mapping[CallMeaning, Condition] = {
     # socket, bind, connect, listen, sendto (linux/net.h)
-    Meaning.SOCKETCALL: FirstIsOneOf((1, 2, 3, 4, 11)),
-    Meaning.NAMESPACES: FirstHasAnyOf(CLONE_NEW),
-    Meaning.HANDLER: IsNotNull(1),
-    Meaning.REAPER: FirstIsOneOf((36,)),  # PR_SET_CHILD_SUBREAPER
-    Meaning.SEND: IsNotNull(4),
+    CallMeaning.SOCKETCALL: FirstIsOneOf((1, 2, 3, 4, 11)),
+    CallMeaning.NAMESPACES: FirstHasAnyOf(CLONE_NEW),
+    CallMeaning.HANDLER: IsNotNull(1),
+    CallMeaning.REAPER: FirstIsOneOf((36,)),  # PR_SET_CHILD_SUBREAPER
+    CallMeaning.SEND: IsNotNull(4),
 }
 """When a call is stopped, where not always."""
 _REMOVED = {"x86_64": {"uselib": 134}, "i386": {"uselib": 86}, "arm": {"uselib": 86}}
 """Calls that older kernels have (until Linux 6.16), and system-calls knows no more."""
-_NOTED = Signature(Meaning.NOTED)
+_NOTED = Signature(CallMeaning.NOTED)
 
 
 class Call(NamedTuple):

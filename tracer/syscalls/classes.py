@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from slimtrace.tracer.syscalls.table import SIGNATURES, Meaning
+from slimtrace.tracer.syscalls.table import SIGNATURES, CallMeaning
 
 _PROCESS_MEANINGS = {
-    Meaning.OWN_ROOT,
-    Meaning.OWN_FILTER,
-    Meaning.OWN_TRACER,
-    Meaning.RING,
-    Meaning.LISTEN,
-    Meaning.SOCKET,
-    Meaning.SOCKETCALL,
-    Meaning.NOTED,
+    CallMeaning.OWN_ROOT,
+    CallMeaning.OWN_FILTER,
+    CallMeaning.OWN_TRACER,
+    CallMeaning.RING,
+    CallMeaning.LISTEN,
+    CallMeaning.SOCKET,
+    CallMeaning.SOCKETCALL,
+    CallMeaning.NOTED,
 }
 
 PATH = frozenset(

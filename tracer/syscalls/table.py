@@ -28,7 +28,7 @@ CLONE_NEW = 0x7E020000
 """Every flag by which clone(2) makes a namespace."""
 
 
-class Meaning(Enum):
+class CallMeaning(Enum):
     """Calls of one meaning are decoded by one function (decode)."""
 
     PLAIN = auto()
@@ -96,7 +96,7 @@ class Signature(NamedTuple):
     :ivar telling: the bits of it that do.
     """
 
-    meaning: Meaning
+    meaning: CallMeaning
     paths: tuple[PathArgument, ...] = ()
     flags: int | None = None
     telling: int = 0
@@ -110,29 +110,31 @@ _OPEN_FLAGS = 0xFFFFFFFF & ~(os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_N
 def _one(
     use: Use, path: int = 0, dirfd: int | None = None, follow: Follow = Follow.YES
 ) -> Signature:
-    return Signature(Meaning.PLAIN, (PathArgument(use, path, dirfd, follow),))
+    return Signature(CallMeaning.PLAIN, (PathArgument(use, path, dirfd, follow),))
 
 
 def _at(use: Use, flags: int | None, follow: Follow = Follow.UNLESS_NOFOLLOW) -> Signature:
     argument = PathArgument(use, 1, 0, Follow.YES if flags is None else follow)
-    return Signature(Meaning.PLAIN, (argument,), flags, _AT_FLAGS)
+    return Signature(CallMeaning.PLAIN, (argument,), flags, _AT_FLAGS)
 
 
 def _fd(use: Use, argument: int = 0) -> Signature:
-    return Signature(Meaning.PLAIN, (PathArgument(use, None, argument),))
+    return Signature(CallMeaning.PLAIN, (PathArgument(use, None, argument),))
 
 
 def _make(path: int, dirfd: int | None = None) -> Signature:
     return _one(Use.CREATE, path, dirfd, Follow.NO)
 
 
-def _two(meaning: Meaning, first: PathArgument, second: PathArgument, **flags: int) -> Signature:
+def _two(
+    meaning: CallMeaning, first: PathArgument, second: PathArgument, **flags: int
+) -> Signature:
     return Signature(meaning, (first, second), **flags)
 
 
 def _rename(old: int, new: int, old_dir: int | None, new_dir: int | None, **f: int) -> Signature:
     return _two(
-        Meaning.RENAME,
+        CallMeaning.RENAME,
         PathArgument(Use.DELETE, old, old_dir, Follow.NO),
         PathArgument(Use.CREATE, new, new_dir, Follow.NO),
         **f,
@@ -144,7 +146,7 @@ def _link(
 ) -> Signature:
     follow = Follow.IF_FOLLOW if f else Follow.NO
     return _two(
-        Meaning.PLAIN,
+        CallMeaning.PLAIN,
         PathArgument(Use.STAT, old, old_dir, follow),
         PathArgument(Use.CREATE, new, new_dir, Follow.NO),
         **f,
@@ -152,7 +154,7 @@ def _link(
 
 
 def _root(*paths: PathArgument) -> Signature:
-    return Signature(Meaning.OWN_ROOT, paths)
+    return Signature(CallMeaning.OWN_ROOT, paths)
 
 
 _STAT, _ATTR = Use.STAT, Use.ATTR
@@ -166,21 +168,21 @@ NARROW_SIGNATURES = {
 
 SIGNATURES: dict[str, Signature] = {
     # open: what is done follows from the flags
-    "open": Signature(Meaning.OPEN, (PathArgument(Use.READ, 0),), 1, _OPEN_FLAGS),
-    "openat": Signature(Meaning.OPEN, (PathArgument(Use.READ, 1, 0),), 2, _OPEN_FLAGS),
-    "openat2": Signature(Meaning.OPENAT2, (PathArgument(Use.READ, 1, 0),)),
-    "creat": Signature(Meaning.OPEN, (PathArgument(Use.WRITE, 0),)),
+    "open": Signature(CallMeaning.OPEN, (PathArgument(Use.READ, 0),), 1, _OPEN_FLAGS),
+    "openat": Signature(CallMeaning.OPEN, (PathArgument(Use.READ, 1, 0),), 2, _OPEN_FLAGS),
+    "openat2": Signature(CallMeaning.OPENAT2, (PathArgument(Use.READ, 1, 0),)),
+    "creat": Signature(CallMeaning.OPEN, (PathArgument(Use.WRITE, 0),)),
     "open_tree": _at(Use.STAT, 2),
     "open_tree_attr": _at(Use.STAT, 2),
     "uselib": _one(Use.READ),
     "acct": _one(Use.WRITE),
     "swapon": _one(Use.WRITE),
     "swapoff": _one(Use.WRITE),
-    "mq_open": Signature(Meaning.NOTED),
-    "mq_unlink": Signature(Meaning.NOTED),
+    "mq_open": Signature(CallMeaning.NOTED),
+    "mq_unlink": Signature(CallMeaning.NOTED),
     # exec
-    "execve": Signature(Meaning.EXEC, (PathArgument(Use.EXEC, 0),)),
-    "execveat": Signature(Meaning.EXEC, (PathArgument(Use.EXEC, 1, 0),), 4, _AT_FLAGS),
+    "execve": Signature(CallMeaning.EXEC, (PathArgument(Use.EXEC, 0),)),
+    "execveat": Signature(CallMeaning.EXEC, (PathArgument(Use.EXEC, 1, 0),), 4, _AT_FLAGS),
     # stat and its kin
     **dict.fromkeys(("stat", "stat64", "oldstat", "access", "statfs", "statfs64"), _one(_STAT)),
     **dict.fromkeys(("lstat", "lstat64", "oldlstat"), _one(_STAT, follow=_no_follow)),
@@ -237,11 +239,11 @@ SIGNATURES: dict[str, Signature] = {
     "renameat": _rename(1, 3, 0, 2),
     "renameat2": _rename(1, 3, 0, 2, flags=4, telling=0x7),
     # sockets of the file system, and ports
-    "bind": Signature(Meaning.SOCKADDR, (PathArgument(Use.CREATE, None),)),
-    "connect": Signature(Meaning.SOCKADDR, (PathArgument(Use.CONNECT, None),)),
-    "listen": Signature(Meaning.LISTEN),
-    "socket": Signature(Meaning.SOCKET),
-    "socketcall": Signature(Meaning.SOCKETCALL),
+    "bind": Signature(CallMeaning.SOCKADDR, (PathArgument(Use.CREATE, None),)),
+    "connect": Signature(CallMeaning.SOCKADDR, (PathArgument(Use.CONNECT, None),)),
+    "listen": Signature(CallMeaning.LISTEN),
+    "socket": Signature(CallMeaning.SOCKET),
+    "socketcall": Signature(CallMeaning.SOCKETCALL),
     # where paths start
     "chdir": _one(Use.CHDIR),
     "fchdir": _fd(Use.CHDIR),
@@ -255,19 +257,19 @@ SIGNATURES: dict[str, Signature] = {
     "fspick": _root(PathArgument(_STAT, 1, 0)),
     **dict.fromkeys(("unshare", "setns", "fsmount", "fsopen", "fsconfig"), _root()),
     # what hides calls from a tracer
-    "seccomp": Signature(Meaning.OWN_FILTER),
-    "ptrace": Signature(Meaning.OWN_TRACER),
+    "seccomp": Signature(CallMeaning.OWN_FILTER),
+    "ptrace": Signature(CallMeaning.OWN_TRACER),
     **dict.fromkeys(
-        ("io_uring_setup", "io_uring_enter", "io_uring_register"), Signature(Meaning.RING)
+        ("io_uring_setup", "io_uring_enter", "io_uring_register"), Signature(CallMeaning.RING)
     ),
-    "open_by_handle_at": Signature(Meaning.NOTED),
+    "open_by_handle_at": Signature(CallMeaning.NOTED),
 }
 """Every call that is stopped for what it means; a call that is only noted is not here."""
 
-HANDLER = Signature(Meaning.HANDLER)
-BIRTH = Signature(Meaning.BIRTH)
-NAMESPACES = Signature(Meaning.NAMESPACES)
-EXIT = Signature(Meaning.EXIT)
-REAPER = Signature(Meaning.REAPER)
-SEND = Signature(Meaning.SEND, (PathArgument(Use.CONNECT, None),))
+HANDLER = Signature(CallMeaning.HANDLER)
+BIRTH = Signature(CallMeaning.BIRTH)
+NAMESPACES = Signature(CallMeaning.NAMESPACES)
+EXIT = Signature(CallMeaning.EXIT)
+REAPER = Signature(CallMeaning.REAPER)
+SEND = Signature(CallMeaning.SEND, (PathArgument(Use.CONNECT, None),))
 """What some engines stop beside these: calls that every program makes, and hot but for this."""

@@ -11,7 +11,7 @@ from slimtrace.tracer.trace.writer import TraceWriter
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class TraceOutput:
     """What the user said of the trace to write."""
 
     path: str

@@ -16,7 +16,7 @@ from slimtrace.tracer.trace.schema import SCHEMA, get, get_driven, get_driving, 
 from slimtrace.tracer.trace.trace import (
     Fingerprint,
     Gap,
-    Listening,
+    ListeningPort,
     ProcessImage,
     Run,
     SavedFile,
@@ -119,7 +119,7 @@ class _Fold:
         self.saved: dict[str, SavedFile] = {}
         self.syscalls: dict[str, None] = {}
         self.counts: list[Counter[str] | None] = []
-        self.ports: dict[Listening, None] = {}
+        self.ports: dict[ListeningPort, None] = {}
         self.healed: set[str] = set()
         self.arguments: dict[str, set[int]] = {}
         self.is_narrow = False
@@ -163,7 +163,7 @@ class _Fold:
         elif "narrow" in line:
             self.is_narrow = schema.truth(line["narrow"]) or self.is_narrow
         elif "listen" in line:
-            port = Listening(schema.text(line["listen"]), schema.integer(line["port"]))
+            port = ListeningPort(schema.text(line["listen"]), schema.integer(line["port"]))
             self.ports[port] = None
         elif "healed" in line or "healed_b64" in line:
             self.healed.add(schema.path(line, "healed"))

@@ -8,7 +8,7 @@ import re
 import signal
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.tracer.trace.trace import Answer, Driven, Driving, Fingerprint
+from slimtrace.tracer.trace.trace import DriveOptions, DriveResult, Fingerprint, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,7 +205,7 @@ def get_place(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def put_driving(driving: Driving) -> dict[str, Any]:
+def put_driving(driving: DriveOptions) -> dict[str, Any]:
     """All that was asked for, times in seconds with their defaults too: these may change."""
     return {
         **({} if driving.ready is None else put("ready", driving.ready)),
@@ -221,10 +221,10 @@ def put_driving(driving: Driving) -> dict[str, Any]:
     }
 
 
-def get_driving(found: Mapping[str, Any]) -> Driving:
+def get_driving(found: Mapping[str, Any]) -> DriveOptions:
     """What :func:`put_driving` put. Raises KeyError, TypeError or ValueError."""
     status, after = found.get("ready_status"), found.get("stop_after")
-    return Driving(
+    return DriveOptions(
         ready=get(found, "ready") if _has(found, "ready") else None,
         ready_status=None if status is None else text(status),
         ready_timeout=seconds(found["ready_timeout"]),
@@ -238,7 +238,7 @@ def get_driving(found: Mapping[str, Any]) -> Driving:
     )
 
 
-def put_driven(driven: Driven) -> dict[str, Any]:
+def put_driven(driven: DriveResult) -> dict[str, Any]:
     """How it went; null where something never was."""
     return {
         "ready": driven.ready,
@@ -249,19 +249,19 @@ def put_driven(driven: Driven) -> dict[str, Any]:
     }
 
 
-def get_driven(found: Mapping[str, Any]) -> Driven:
+def get_driven(found: Mapping[str, Any]) -> DriveResult:
     """What :func:`put_driven` put. Raises KeyError, TypeError or ValueError."""
     ready, failure = found["ready"], found["failure"]
-    return Driven(
+    return DriveResult(
         ready=None if ready is None else seconds(ready),
         answers=tuple(map(_answer, objects(found["answers"]))),
         failure=None if failure is None else text(failure),
     )
 
 
-def _answer(found: Mapping[str, Any]) -> Answer:
+def _answer(found: Mapping[str, Any]) -> Response:
     status = found["status"]
-    return Answer(get(found, "driver"), None if status is None else integer(status))
+    return Response(get(found, "driver"), None if status is None else integer(status))
 
 
 def _has(found: Mapping[str, Any], key: str) -> bool:

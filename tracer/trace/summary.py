@@ -6,7 +6,15 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.trace.trace import Driven, ProcessImage, Run, State, Trace, TracedPath, Use
+from slimtrace.tracer.trace.trace import (
+    DriveResult,
+    ProcessImage,
+    Run,
+    State,
+    Trace,
+    TracedPath,
+    Use,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +65,7 @@ def _run(number: int, run: Run) -> Iterator[str]:
         yield "  incomplete: files may be missing"
 
 
-def _driven(driven: Driven | None) -> Iterator[str]:
+def _driven(driven: DriveResult | None) -> Iterator[str]:
     if driven is None:
         return
     if driven.ready is not None:

@@ -60,7 +60,7 @@ class Fingerprint(NamedTuple):
         return cls(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns)
 
 
-class Place(NamedTuple):
+class PathState(NamedTuple):
     """A path that a call names, with what lay there before the call was made.
 
     ``path`` as bytes: it is the tracer's own; ``status`` is None where nothing was found.
@@ -108,7 +108,7 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Driving:
+class DriveOptions:
     """What was done to the app from outside, in the words of the command line: enough to repeat it.
 
     :ivar ready: what ``--ready`` was given; None where nothing was waited for.
@@ -134,7 +134,7 @@ class Driving:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """How one driver ended.
 
     :ivar driver: its words, as ``GET /path`` or the command.
@@ -147,7 +147,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Driven:
+class DriveResult:
     """How driving an app went.
 
     :ivar ready: seconds from its start until it was ready; None where it never was.
@@ -155,7 +155,7 @@ class Driven:
     """
 
     ready: float | None = None
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[Response, ...] = ()
     failure: str | None = None
 
 
@@ -194,8 +194,8 @@ class Run:
     mounts: tuple[str, ...] = ()
     network: str = "host"
     hostname: str | None = None
-    driving: Driving | None = None
-    driven: Driven | None = None
+    driving: DriveOptions | None = None
+    driven: DriveResult | None = None
     seconds: float | None = None
     exit_status: int | None = None
     signal: int | None = None
@@ -224,7 +224,7 @@ class TracedPath:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListeningPort:
     """A port on which the app accepted traffic: ``protocol`` is ``tcp`` or ``udp``."""
 
     protocol: str
@@ -251,7 +251,7 @@ class Trace:
     saved: Mapping[str, SavedFile] = field(default_factory=dict)
     observed_syscalls: tuple[str, ...] = ()
     assumed_syscalls: tuple[str, ...] = ()
-    listening: tuple[Listening, ...] = ()
+    listening: tuple[ListeningPort, ...] = ()
     syscall_counts: Mapping[str, int] = field(default_factory=dict)
     healed: tuple[str, ...] = ()
     arguments: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

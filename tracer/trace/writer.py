@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slimtrace.tracer.trace.trace import (
-        Driven,
+        DriveResult,
         Gap,
-        Listening,
-        Place,
+        ListeningPort,
+        PathState,
         ProcessImage,
         Run,
         SavedFile,
@@ -135,7 +135,7 @@ class TraceWriter:
         head = b'{"p":%d,"t":%.6f,' % (process, seconds)
         self._data(b"".join([head + tail for tail in tails]))
 
-    def tail(self, use: Use, place: Place) -> bytes:
+    def tail(self, use: Use, place: PathState) -> bytes:
         """The end of a touch's line, which is the same whoever makes it and when."""
         status, state = place.status, place.state
         try:
@@ -165,13 +165,13 @@ class TraceWriter:
     def counted(self, counts: Mapping[str, int]) -> None:
         self._line({"counts": dict(counts)})
 
-    def listening(self, port: Listening) -> None:
+    def listening(self, port: ListeningPort) -> None:
         self._line({"listen": port.protocol, "port": port.port})
 
     def gap(self, gap: Gap) -> None:
         self._line({"gap": gap.kind, "detail": readable(gap.detail)})
 
-    def driven(self, driven: Driven) -> None:
+    def driven(self, driven: DriveResult) -> None:
         """All drivers have ended."""
         self._line({"driven": put_driven(driven)})
 
@@ -222,7 +222,7 @@ class TraceWriter:
             self.failure = error
 
 
-def _tail_of_bytes(use: Use, place: Place) -> bytes:
+def _tail_of_bytes(use: Use, place: PathState) -> bytes:
     """For a path that is not UTF-8."""
     line: dict[str, Any] = {"use": use, **put("path", os.fsdecode(place.path)), "was": place.state}
     if place.status is not None and place.state is State.FILE:

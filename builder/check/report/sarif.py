@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from slimtrace.builder.check.inspection import Level, Status
+from slimtrace.builder.check.inspection import FindingStatus, Severity
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Checked, Finding, Rule
+    from slimtrace.builder.check.inspection import CheckReport, CheckRule, Finding
 
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
-_LEVELS = {Status.WARN: "warning", Status.FAIL: "error"}
+_LEVELS = {FindingStatus.WARN: "warning", FindingStatus.FAIL: "error"}
 _BASE = "IMAGE"
 
 
-def document(checked: Checked) -> dict[str, Any]:
+def document(checked: CheckReport) -> dict[str, Any]:
     """The log file, with one run.
 
     What holds is no result: services that take SARIF (GitHub's code scanning among them) would
@@ -26,7 +26,7 @@ def document(checked: Checked) -> dict[str, Any]:
     """
     names = [rule.name for rule in checked.rules]
     broken = [finding for finding in checked.findings if finding.is_broken]
-    skipped = [finding for finding in checked.findings if finding.status is Status.SKIP]
+    skipped = [finding for finding in checked.findings if finding.status is FindingStatus.SKIP]
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -67,8 +67,8 @@ def document(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
-    is_fatal = Level.FAIL in rule.levels.values()
+def _rule(rule: CheckRule) -> dict[str, Any]:
+    is_fatal = Severity.FAIL in rule.levels.values()
     return {
         "id": rule.name,
         "shortDescription": {"text": rule.proves},

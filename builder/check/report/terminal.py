@@ -7,20 +7,25 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.inspection import Status
+from slimtrace.builder.check.inspection import FindingStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.check.inspection import Checked, Finding
+    from slimtrace.builder.check.inspection import CheckReport, Finding
 
-_COLOURS = {Status.PASS: 32, Status.WARN: 33, Status.FAIL: 31, Status.SKIP: 2}
+_COLOURS = {
+    FindingStatus.PASS: 32,
+    FindingStatus.WARN: 33,
+    FindingStatus.FAIL: 31,
+    FindingStatus.SKIP: 2,
+}
 """ECMA-48, select graphic rendition."""
 _WIDTH = 100
 _PATHS = 5
 
 
-def lines_of(checked: Checked) -> Iterator[str]:
+def lines_of(checked: CheckReport) -> Iterator[str]:
     """The whole table, without a newline at the ends."""
     names = max(len(finding.rule.name) for finding in checked.findings)
     indent = 6 + names + 2
@@ -40,16 +45,16 @@ def lines_of(checked: Checked) -> Iterator[str]:
 
 
 _WORDS = {
-    Status.PASS: "passed",
-    Status.WARN: "warned",
-    Status.FAIL: "failed",
-    Status.SKIP: "skipped",
+    FindingStatus.PASS: "passed",
+    FindingStatus.WARN: "warned",
+    FindingStatus.FAIL: "failed",
+    FindingStatus.SKIP: "skipped",
 }
 
 
-def _told(finding: Finding, checked: Checked) -> str:
+def _told(finding: Finding, checked: CheckReport) -> str:
     marks = ["measured"] if finding.is_measured else []
-    if finding.platforms != checked.platforms and finding.status is not Status.SKIP:
+    if finding.platforms != checked.platforms and finding.status is not FindingStatus.SKIP:
         marks += [*finding.platforms]
     return finding.verdict.detail + (f" ({', '.join(marks)})" if marks else "")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.check.executable import may
 from slimtrace.builder.check.inspection import (
-    Level,
-    Rule,
-    Verdict,
+    CheckRule,
+    RuleResult,
+    Severity,
     breaks,
     everywhere,
     holds,
@@ -18,8 +18,8 @@ from slimtrace.builder.check.inspection import (
 from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import ImageFacts
+    from slimtrace.builder.check.target_platform import TargetPlatform
 
 _TMP = "/tmp"  # noqa: S108 -- the image's
 _TMP_MODE = 0o1777
@@ -34,7 +34,7 @@ _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _WRITE = 2
 
 
-def _tmp(facts: Facts, _: Platform) -> Verdict:
+def _tmp(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = facts.root.resolve(_TMP)
     there = facts.root.fingerprint(found.path) if found.exists else None
     if there is None or not stat.S_ISDIR(there.mode):
@@ -45,7 +45,7 @@ def _tmp(facts: Facts, _: Platform) -> Verdict:
     return holds(f"{_TMP} is 1777")
 
 
-def _certificates(facts: Facts, _: Platform) -> Verdict:
+def _certificates(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     named = facts.env.get("SSL_CERT_FILE")
     for path in [named] if named else _BUNDLES:
         found = facts.root.resolve(path)
@@ -55,7 +55,7 @@ def _certificates(facts: Facts, _: Platform) -> Verdict:
     return breaks(f"there is no {named or 'bundle of certificate authorities'}")
 
 
-def _release(facts: Facts, _: Platform) -> Verdict:
+def _release(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     for path in _RELEASES:
         found = facts.root.resolve(path)
         if found.exists and facts.root.kind(found.path) is Kind.FILE:
@@ -69,7 +69,7 @@ def _pretty(text: str) -> str:
     return lines.get("PRETTY_NAME", lines.get("ID", "")).strip("\"'")
 
 
-def _volumes(facts: Facts, _: Platform) -> Verdict:
+def _volumes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     volumes = facts.keys("Volumes")
     if not volumes:
         return skipped("it declares no volume")
@@ -79,36 +79,36 @@ def _volumes(facts: Facts, _: Platform) -> Verdict:
     return holds(f"its user may write to {', '.join(volumes)}")
 
 
-def _is_writable(facts: Facts, path: str) -> bool:
+def _is_writable(facts: ImageFacts, path: str) -> bool:
     found = facts.root.resolve(path)
     return found.exists and may(facts, found.path, _WRITE)
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "tmp",
-        everywhere(Level.WARN, knative=Level.FAIL),  # knative's runtime contract, "Mounts"
+        everywhere(Severity.WARN, knative=Severity.FAIL),  # knative's runtime contract, "Mounts"
         "There is a /tmp in which anybody may make files.",
         "make it in the full image: install -d -m 1777 /tmp",
         _tmp,
     ),
-    Rule(
+    CheckRule(
         "ca-certificates",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "It trusts the usual certificate authorities.",
         "install ca-certificates in the full image",
         _certificates,
     ),
-    Rule(
+    CheckRule(
         "os-release",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "Scanners find out which distribution it is of.",
         "build it without --no-package-metadata",
         _release,
     ),
-    Rule(
+    CheckRule(
         "volumes-writable",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "Its user may write to the volumes that it declares.",
         "build it with --grant-write, or give the folder to its user in the full image",
         _volumes,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.check.inspection import (
-    Level,
-    Rule,
-    Start,
-    Verdict,
+    CheckRule,
+    RuleResult,
+    Severity,
+    StartMode,
     breaks,
     everywhere,
     holds,
@@ -16,25 +16,25 @@ from slimtrace.builder.check.inspection import (
     only,
     skipped,
 )
-from slimtrace.builder.check.target_platform import HABITS, Platform
+from slimtrace.builder.check.target_platform import HABITS, TargetPlatform
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
-    from slimtrace.tracer.startup.trial import Tried
+    from slimtrace.builder.check.inspection import ImageFacts
+    from slimtrace.tracer.startup.trial import TrialResult
 
 _SIDECAR = frozenset((15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090))
 """Istio's own ports in a pod (istio.io, "Application Requirements")."""
-_SET_PORT = tuple(platform for platform in Platform if HABITS[platform].sets_port)
+_SET_PORT = tuple(platform for platform in TargetPlatform if HABITS[platform].sets_port)
 _NOWHERE = "it listens on no TCP port"
 
 
-def _usual(facts: Facts) -> Tried | None:
+def _usual(facts: ImageFacts) -> TrialResult | None:
     """A service that was ready."""
-    tried = facts.starts.get(Start.USUAL)
+    tried = facts.starts.get(StartMode.USUAL)
     return None if tried is None or tried.ready is None else tried
 
 
-def _honours(facts: Facts, _: Platform) -> Verdict:
+def _honours(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     tried = _usual(facts)
     if tried is None:
         return not_seen(facts)
@@ -43,7 +43,7 @@ def _honours(facts: Facts, _: Platform) -> Verdict:
     return breaks(f"with PORT={facts.port} {_where(tried)}")
 
 
-def _outside(facts: Facts, _: Platform) -> Verdict:
+def _outside(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     tried = _usual(facts)
     if tried is None:
         return not_seen(facts)
@@ -55,7 +55,7 @@ def _outside(facts: Facts, _: Platform) -> Verdict:
     return breaks(f"{_where(tried)}, where nothing outside reaches it")
 
 
-def _answers(facts: Facts, _: Platform) -> Verdict:
+def _answers(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     tried = _usual(facts)
     if tried is None:
         return not_seen(facts)
@@ -66,7 +66,7 @@ def _answers(facts: Facts, _: Platform) -> Verdict:
     return holds(f"a GET was answered {tried.answer.status} by {tried.answer.version}")
 
 
-def _avoids(facts: Facts, _: Platform) -> Verdict:
+def _avoids(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     tried = _usual(facts)
     if tried is None:
         return not_seen(facts)
@@ -76,8 +76,8 @@ def _avoids(facts: Facts, _: Platform) -> Verdict:
     return holds("it leaves the sidecar's ports alone")
 
 
-def _exposes(facts: Facts, _: Platform) -> Verdict:
-    tried = facts.starts.get(Start.USUAL)
+def _exposes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    tried = facts.starts.get(StartMode.USUAL)
     if not facts.config:
         return skipped("it has no configuration that could expose a port")
     if tried is not None and tried.failure is None and not tried.listening:
@@ -86,48 +86,48 @@ def _exposes(facts: Facts, _: Platform) -> Verdict:
     return holds(f"it exposes {', '.join(ports)}") if ports else breaks("it exposes no port")
 
 
-def _where(tried: Tried) -> str:
+def _where(tried: TrialResult) -> str:
     if not tried.listening:
         return _NOWHERE
     return f"it listens on {', '.join(map(str, tried.listening))}"
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "port-honoured",
-        only(Level.FAIL, *_SET_PORT),
+        only(Severity.FAIL, *_SET_PORT),
         "It listens on the port that PORT names.",
         "let the app take its port from PORT, as in gunicorn's --bind 0.0.0.0:$PORT",
         _honours,
-        Start.USUAL,
+        StartMode.USUAL,
     ),
-    Rule(
+    CheckRule(
         "listens-outside",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "It listens where probes and requests from outside its container reach it.",
         "let it bind to 0.0.0.0 or ::, not to 127.0.0.1 or localhost",
         _outside,
-        Start.USUAL,
+        StartMode.USUAL,
     ),
-    Rule(
+    CheckRule(
         "answers-http",
-        only(Level.FAIL, *_SET_PORT),
+        only(Severity.FAIL, *_SET_PORT),
         "It answers a request by HTTP/1 on its port.",
         "let it speak HTTP/1.1 without TLS: the platform ends TLS before it",
         _answers,
-        Start.USUAL,
+        StartMode.USUAL,
     ),
-    Rule(
+    CheckRule(
         "sidecar-ports",
-        only(Level.FAIL, Platform.ISTIO),
+        only(Severity.FAIL, TargetPlatform.ISTIO),
         "It does not listen on ports of Istio's sidecar.",
         "let it listen on another port",
         _avoids,
-        Start.USUAL,
+        StartMode.USUAL,
     ),
-    Rule(
+    CheckRule(
         "exposed-port",
-        only(Level.WARN, Platform.DOCKER, Platform.EDGE),
+        only(Severity.WARN, TargetPlatform.DOCKER, TargetPlatform.EDGE),
         "It says which port it serves.",
         "build it with --expose PORT, or from a trace in which it listened",
         _exposes,

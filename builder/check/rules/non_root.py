@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.check.inspection import (
-    Level,
-    Rule,
-    Verdict,
+    CheckRule,
+    RuleResult,
+    Severity,
     breaks,
     everywhere,
     holds,
     only,
     skipped,
 )
-from slimtrace.builder.check.target_platform import Platform
+from slimtrace.builder.check.target_platform import TargetPlatform
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.inspection import ImageFacts
 
 _PROXY = 1337
 """The id of Istio's sidecar, whose traffic its rules of iptables let by, and nobody checks."""
@@ -26,7 +26,7 @@ _NO_CONFIG = "it has no configuration that names a user"
 _BUILD = "build it with --user 65532:65532"
 
 
-def _is_known(facts: Facts, _: Platform) -> Verdict:
+def _is_known(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     user = facts.user
     if user.uid is None:
         return breaks(f"the image's /etc/passwd has no {user.words.partition(':')[0]}")
@@ -35,7 +35,7 @@ def _is_known(facts: Facts, _: Platform) -> Verdict:
     return holds(f"it runs as {user.uid}:{user.gid}")
 
 
-def _is_numeric(facts: Facts, _: Platform) -> Verdict:
+def _is_numeric(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.config:
         return skipped(_NO_CONFIG)
     if facts.user.is_numeric:
@@ -45,7 +45,7 @@ def _is_numeric(facts: Facts, _: Platform) -> Verdict:
     return breaks(f"its user is {facts.user.words}, a name, of which the kubelet cannot tell")
 
 
-def _is_not_root(facts: Facts, _: Platform) -> Verdict:
+def _is_not_root(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.config:
         return skipped(_NO_CONFIG)
     if facts.user.uid is None:
@@ -55,7 +55,7 @@ def _is_not_root(facts: Facts, _: Platform) -> Verdict:
     return holds(f"it runs as {facts.user.uid}")
 
 
-def _is_no_proxy(facts: Facts, _: Platform) -> Verdict:
+def _is_no_proxy(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     ids = {"user": facts.user.uid, "group": facts.user.gid}
     for what, number in ids.items():
         if number == _PROXY:
@@ -64,32 +64,34 @@ def _is_no_proxy(facts: Facts, _: Platform) -> Verdict:
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "known-user",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "The image knows the user and group that it runs as.",
         "name a user of its /etc/passwd, or numbers: --user 65532:65532",
         _is_known,
     ),
-    Rule(
+    CheckRule(
         "numeric-user",
         everywhere(
-            Level.WARN, kubernetes=Level.FAIL, knative=Level.FAIL, istio=Level.FAIL
+            Severity.WARN, kubernetes=Severity.FAIL, knative=Severity.FAIL, istio=Severity.FAIL
         ),  # the kubelet's runAsNonRoot (pkg/kubelet/kuberuntime, verifyRunAsNonRoot)
         "Its user is a number, so that runAsNonRoot can be held to it.",
         _BUILD,
         _is_numeric,
     ),
-    Rule(
+    CheckRule(
         "not-root",
-        everywhere(Level.WARN, kubernetes=Level.FAIL, knative=Level.FAIL, istio=Level.FAIL),
+        everywhere(
+            Severity.WARN, kubernetes=Severity.FAIL, knative=Severity.FAIL, istio=Severity.FAIL
+        ),
         "It does not run as root.",
         f"{_BUILD}, with --grant-read and --grant-write where files are root's",
         _is_not_root,
     ),
-    Rule(
+    CheckRule(
         "not-the-sidecar",
-        only(Level.FAIL, Platform.ISTIO),
+        only(Severity.FAIL, TargetPlatform.ISTIO),
         "It is not taken for Istio's sidecar.",
         "choose another user and group than 1337",
         _is_no_proxy,

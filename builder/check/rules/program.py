@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.check.executable import why_not_run
 from slimtrace.builder.check.inspection import (
-    Level,
-    Rule,
-    Verdict,
+    CheckRule,
+    RuleResult,
+    Severity,
     breaks,
     everywhere,
     holds,
     only,
     skipped,
 )
-from slimtrace.builder.check.target_platform import Platform
+from slimtrace.builder.check.target_platform import TargetPlatform
 from slimtrace.builder.policy.healthcheck import healthcheck_command
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.inspection import ImageFacts
 
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 
 
-def _runs(facts: Facts, _: Platform) -> Verdict:
+def _runs(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.command:
         if not facts.config:
             return skipped("it has no configuration that says what to run")
@@ -37,7 +37,7 @@ def _runs(facts: Facts, _: Platform) -> Verdict:
     return holds(f"{facts.command[0]} and what loads it is there, for its user to execute")
 
 
-def _is_exec_form(facts: Facts, _: Platform) -> Verdict:
+def _is_exec_form(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     command = facts.command
     if not command:
         return skipped("it names no command")
@@ -46,7 +46,7 @@ def _is_exec_form(facts: Facts, _: Platform) -> Verdict:
     return holds("its command is no shell's")
 
 
-def _probes(facts: Facts, _: Platform) -> Verdict:
+def _probes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     healthcheck = healthcheck_command(facts.run.get("Healthcheck"))
     probes = [*([healthcheck] if healthcheck else []), *facts.asked.probes]
     if not probes:
@@ -57,7 +57,7 @@ def _probes(facts: Facts, _: Platform) -> Verdict:
     return holds("there are " + ", ".join(dict.fromkeys(words[0] for words in probes)))
 
 
-def _architecture(facts: Facts, _: Platform) -> Verdict:
+def _architecture(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.config:
         return skipped("it has no configuration that says for which machine it is")
     found = f"{facts.config.get('os')}/{facts.config.get('architecture')}"
@@ -65,31 +65,31 @@ def _architecture(facts: Facts, _: Platform) -> Verdict:
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "command-runs",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "Its user can execute its command, and all that loads it is there.",
         "trace the command again and build from that trace; --grant-read opens what is barred",
         _runs,
     ),
-    Rule(
+    CheckRule(
         "exec-form",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "Its command is the app itself, not a shell that runs it.",
         'write ENTRYPOINT ["app", "word"], and leave $VARIABLES to the app',
         _is_exec_form,
     ),
-    Rule(
+    CheckRule(
         "probe-programs",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "The programs of its health check and exec probes run in it.",
         "trace the probe beside the app: slimtrace run --exec-in COMMAND; or use an httpGet or "
         "tcpSocket probe, and build with --no-healthcheck",
         _probes,
     ),
-    Rule(
+    CheckRule(
         "amd64",
-        only(Level.FAIL, Platform.CLOUD_RUN, Platform.APP_ENGINE),
+        only(Severity.FAIL, TargetPlatform.CLOUD_RUN, TargetPlatform.APP_ENGINE),
         "It is for linux/amd64.",
         "trace and build it on that platform: --platform linux/amd64",
         _architecture,

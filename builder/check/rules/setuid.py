@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.inspection import Level, Rule, Verdict, breaks, everywhere, holds
+from slimtrace.builder.check.inspection import (
+    CheckRule,
+    RuleResult,
+    Severity,
+    breaks,
+    everywhere,
+    holds,
+)
 from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import ImageFacts
+    from slimtrace.builder.check.target_platform import TargetPlatform
 
 _SETUID, _SETGID = 0o4000, 0o2000
 _CAPABILITY = "security.capability"
 
 
-def _setuid(facts: Facts, _: Platform) -> Verdict:
+def _setuid(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = tuple(
         path
         for path, entry in facts.entries.items()
@@ -26,7 +33,7 @@ def _setuid(facts: Facts, _: Platform) -> Verdict:
     return holds("no file is setuid or setgid")
 
 
-def _capabilities(facts: Facts, _: Platform) -> Verdict:
+def _capabilities(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = tuple(
         path
         for path, entry in facts.entries.items()
@@ -38,16 +45,16 @@ def _capabilities(facts: Facts, _: Platform) -> Verdict:
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "no-setuid",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "No program in it runs as another than who starts it.",  # CIS Docker Benchmark, 4.8
         "leave it out with --exclude, or take the bits off in the full image: chmod a-s",
         _setuid,
     ),
-    Rule(
+    CheckRule(
         "no-file-capabilities",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "No program in it needs capabilities: under allowPrivilegeEscalation=false and drop ALL "
         "its exec fails.",
         "take them off in the full image: setcap -r; listen on a port above 1023 instead",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.check.inspection import (
-    Level,
-    Rule,
-    Start,
-    Verdict,
+    CheckRule,
+    RuleResult,
+    Severity,
+    StartMode,
     breaks,
     everywhere,
     grace_of,
@@ -17,12 +17,12 @@ from slimtrace.builder.check.inspection import (
 )
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import ImageFacts
+    from slimtrace.builder.check.target_platform import TargetPlatform
 
 
-def _ends(facts: Facts, platform: Platform) -> Verdict:
-    tried = facts.starts.get(Start.USUAL)
+def _ends(facts: ImageFacts, platform: TargetPlatform) -> RuleResult:
+    tried = facts.starts.get(StartMode.USUAL)
     if tried is None or tried.stopped is None:
         return not_seen(facts)
     stopped, grace = tried.stopped, grace_of(platform, facts.asked.grace)
@@ -33,13 +33,13 @@ def _ends(facts: Facts, platform: Platform) -> Verdict:
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "stops-in-grace",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "Its stop signal, sent to it as process 1, ends it before the platform kills it.",
         "handle the signal in the app, exec the app from its script, or start it by an init (tini, "
         "docker run --init); have the platform wait longer (--grace here)",
         _ends,
-        Start.USUAL,
+        StartMode.USUAL,
     ),
 )

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.inspection import Level, Rule, Verdict, breaks, holds, only, skipped
-from slimtrace.builder.check.target_platform import Platform
+from slimtrace.builder.check.inspection import (
+    CheckRule,
+    RuleResult,
+    Severity,
+    breaks,
+    holds,
+    only,
+    skipped,
+)
+from slimtrace.builder.check.target_platform import TargetPlatform
 
 if TYPE_CHECKING:
-    from slimtrace.builder.check.inspection import Facts
+    from slimtrace.builder.check.inspection import ImageFacts
 
 MOST = 50_000_000
 """Bytes: what AWS takes of a function that runs at its edge, compressed (Lambda@Edge quotas,
 origin events: 50 MB)."""
 
 
-def _size(facts: Facts, _: Platform) -> Verdict:
+def _size(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     most = MOST if facts.asked.max_size is None else facts.asked.max_size
     budget = f"the budget is {_mb(most)}"
     if facts.compressed is not None:
@@ -32,9 +40,9 @@ def _mb(size: int) -> str:
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "size",
-        only(Level.FAIL, Platform.EDGE),
+        only(Severity.FAIL, TargetPlatform.EDGE),
         "Its layers, compressed, are within the budget.",
         "see what is kept with slimtrace build --json; leave out with --exclude or "
         "--without-rule, or allow more with --max-size",

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.inspection import Level, Rule, Verdict, breaks, everywhere, holds
+from slimtrace.builder.check.inspection import (
+    CheckRule,
+    RuleResult,
+    Severity,
+    breaks,
+    everywhere,
+    holds,
+)
 from slimtrace.builder.model import Kind, Selection
 from slimtrace.builder.policy.secrets import find_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.check.inspection import Facts
-    from slimtrace.builder.check.target_platform import Platform
+    from slimtrace.builder.check.inspection import ImageFacts
+    from slimtrace.builder.check.target_platform import TargetPlatform
 
 _FOLDERS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
 _SHELLS = """
@@ -26,19 +33,19 @@ _TABLES = {"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-"}
 _MOST = 1 << 20
 
 
-def _shells(facts: Facts, _: Platform) -> Verdict:
+def _shells(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = _programs(facts, _SHELLS)
     return breaks(f"shells: {len(found)}", found) if found else holds("there is no shell")
 
 
-def _managers(facts: Facts, _: Platform) -> Verdict:
+def _managers(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = _programs(facts, _MANAGERS)
     if found:
         return breaks(f"package managers: {len(found)}", found)
     return holds("there is no package manager")
 
 
-def _secrets(facts: Facts, _: Platform) -> Verdict:
+def _secrets(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     secrets = find_secrets(facts.root, Selection(facts.entries))
     found = {
         path: what for path, what in secrets.items() if path not in _TABLES or _opens(facts, path)
@@ -48,13 +55,13 @@ def _secrets(facts: Facts, _: Platform) -> Verdict:
     return breaks(", ".join(dict.fromkeys(found.values())), tuple(found))
 
 
-def _opens(facts: Facts, table: str) -> bool:
+def _opens(facts: ImageFacts, table: str) -> bool:
     """Whether a table of passwords has one: others stand for locked accounts (shadow(5))."""
     lines = (line.split(":") for line in facts.root.text(table, _MOST).splitlines())
     return any(len(line) > 1 and line[1].startswith("$") for line in lines)
 
 
-def _programs(facts: Facts, names: Iterable[str]) -> tuple[str, ...]:
+def _programs(facts: ImageFacts, names: Iterable[str]) -> tuple[str, ...]:
     """Own paths of the programs of these names, wherever a PATH would find them."""
     folders = dict.fromkeys((*facts.search_path, *_FOLDERS))
     found: dict[str, None] = {}
@@ -68,24 +75,24 @@ def _programs(facts: Facts, names: Iterable[str]) -> tuple[str, ...]:
 
 
 RULES = (
-    Rule(
+    CheckRule(
         "no-shell",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "There is no shell in it.",
         "exec the app itself, and build from a trace in which no shell runs; debug by an ephemeral "
         "container",
         _shells,
     ),
-    Rule(
+    CheckRule(
         "no-package-manager",
-        everywhere(Level.WARN),
+        everywhere(Severity.WARN),
         "Nothing in it installs software.",
         "install in the full image, and build the slim one from a trace of the app alone",
         _managers,
     ),
-    Rule(
+    CheckRule(
         "no-secrets",
-        everywhere(Level.FAIL),
+        everywhere(Severity.FAIL),
         "It holds no private keys, credentials or passwords.",
         "leave it out with --exclude, and mount it where the container runs",
         _secrets,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slimtrace.builder.closure.elf.elf import ElfInfo
-    from slimtrace.builder.closure.need import Surroundings
+    from slimtrace.builder.closure.need import RunEnvironment
     from slimtrace.builder.root.root import Root
 
 LD_CACHE = "/etc/ld.so.cache"
@@ -36,7 +36,7 @@ _MUSL_OWN = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingLibrary:
     """A needed library that is nowhere: ``by`` is the resolved path of the file that names it."""
 
     name: str
@@ -44,7 +44,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Loads:
+class LoadRequest:
     """What loading one file brings in.
 
     :ivar needs: its interpreter and libraries, as they are looked up, breadth first.
@@ -53,7 +53,7 @@ class Loads:
 
     needs: tuple[Need, ...]
     files: tuple[str, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingLibrary, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class Loader:
     on the machine that builds; the trace has those that were loaded.
     """
 
-    def __init__(self, root: Root, around: Surroundings) -> None:
+    def __init__(self, root: Root, around: RunEnvironment) -> None:
         self.elves = ElfFiles(root)
         self._root = root
         self._around = around
 
-    def loads(self, lookup: str, path: str) -> Loads | None:
+    def loads(self, lookup: str, path: str) -> LoadRequest | None:
         """What the ELF file at the resolved ``path``, looked up as ``lookup``, needs.
 
         None where it is no ELF file.
@@ -94,7 +94,7 @@ class Loader:
             needs[Need(interpreter, Reason.ELF_INTERPRETER)] = None
         queue = [_Object(path, origin, elf, None)]
         files: dict[str, str | None] = {}
-        missing: list[Missing] = []
+        missing: list[MissingLibrary] = []
         musl = _musl_arch(elf)
         for item in queue:
             for name in item.elf.needed:
@@ -103,14 +103,14 @@ class Loader:
                 found = self._find(name, item, musl, needs)
                 if found is None:
                     files[name] = None
-                    missing.append(Missing(name, item.path))
+                    missing.append(MissingLibrary(name, item.path))
                     continue
                 files[name] = found.path
                 if found.elf.soname is not None:
                     files.setdefault(found.elf.soname, found.path)
                 queue.append(found)
         resolved = tuple(dict.fromkeys(file for file in files.values() if file))
-        return Loads(tuple(needs), resolved, tuple(missing))
+        return LoadRequest(tuple(needs), resolved, tuple(missing))
 
     def find(self, name: str, path: str) -> str | None:
         """Where dlopen(3) of ``name`` in the ELF file at a resolved path would find it."""

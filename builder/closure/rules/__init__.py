@@ -26,9 +26,9 @@ from slimtrace.tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import ClosureRule
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[ClosureRule, ...] = (
     dlopen.RULE,
     nss.RULE,
     locale.RULE,
@@ -47,7 +47,7 @@ RULES: tuple[Rule, ...] = (
 _LEVELS = [*Keep]
 
 
-def rules_of(keep: Keep, without: Iterable[str] = ()) -> tuple[Rule, ...]:
+def rules_of(keep: Keep, without: Iterable[str] = ()) -> tuple[ClosureRule, ...]:
     """The rules of a level, but for those that are switched off by name.
 
     :raises UsageError: there is no rule of a name.

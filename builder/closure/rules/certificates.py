@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.tables import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.root.root import Root
 
 _LIBRARY = re.compile(r".*/lib(ssl|gnutls|mbedtls|wolfssl)\.so\.[0-9.]+[a-z]?$|.*/libnss3\.so$")
@@ -38,7 +38,7 @@ _CERTIFICATE = re.compile(r".*(\.(pem|crt|cer)|/[0-9a-f]{8}\.[0-9]+)$")
 """A file, or the hash link that openssl-rehash(1ssl) makes. Java's store is not among them."""
 
 
-def certificates(world: World, path: str) -> Iterable[Need]:
+def certificates(world: RuleContext, path: str) -> Iterable[Need]:
     """The system's certificates, where a TLS library is kept.
 
     Never its folder of private keys; a key among the certificates is a secret like any other
@@ -73,4 +73,4 @@ def _providers(root: Root, libraries: str) -> Iterator[Need]:
             yield Need(f"{folder}/{name}", Reason.CERTIFICATE, load=True)
 
 
-RULE = Rule(Reason.CERTIFICATE, certificates)
+RULE = ClosureRule(Reason.CERTIFICATE, certificates)

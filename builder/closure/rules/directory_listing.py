@@ -10,13 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.root.root import Root
 
 MOST_BYTES = 64 << 20
@@ -36,7 +36,7 @@ _SYSTEM = re.compile(
 databases of package managers."""
 
 
-def listed(world: World, path: str) -> Iterable[Need]:
+def listed(world: RuleContext, path: str) -> Iterable[Need]:
     """The regular files in a directory whose names the runs read, but no code or programs.
 
     Of /etc only those with the ending of one that was touched there.
@@ -54,7 +54,7 @@ def listed(world: World, path: str) -> Iterable[Need]:
         yield from (Need(file, Reason.LISTED) for file in files)
 
 
-def _is_an_apps(world: World, path: str) -> bool:
+def _is_an_apps(world: RuleContext, path: str) -> bool:
     programs = {world.root.resolve(folder).path for folder in world.around.path}
     return path not in programs and not _SYSTEM.match(path)
 
@@ -78,4 +78,4 @@ def _size(root: Root, path: str) -> int:
     return 0 if fingerprint is None else fingerprint.size
 
 
-RULE = Rule(Reason.LISTED, listed)
+RULE = ClosureRule(Reason.LISTED, listed)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.elf import parsed, read_only_data
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Reason
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _LONGEST = 4096
 """PATH_MAX; a constant that is longer names no file (limits.h)."""
@@ -38,7 +38,7 @@ they are lacking. Who needs such a library otherwise links it, or names it too.
 """
 
 
-def dlopened(world: World, path: str) -> Iterable[Need]:
+def dlopened(world: RuleContext, path: str) -> Iterable[Need]:
     """The libraries that the read-only data of an ELF file names, as its loader finds them.
 
     Only of what was touched and what that needs to load: a library that was brought for being
@@ -54,7 +54,7 @@ def dlopened(world: World, path: str) -> Iterable[Need]:
             yield Need(found, Reason.DLOPENED_LIBRARY, load=True)
 
 
-def _names(world: World, path: str) -> set[str]:
+def _names(world: RuleContext, path: str) -> set[str]:
     try:
         with (
             world.root.open(path) as file,
@@ -83,4 +83,4 @@ def _names_in(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
         at = data.find(b".so", at + 3 if last < 0 else last, end)
 
 
-RULE = Rule(Reason.DLOPENED_LIBRARY, dlopened)
+RULE = ClosureRule(Reason.DLOPENED_LIBRARY, dlopened)

@@ -10,7 +10,7 @@ from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
 from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _GLIBC = re.compile(r".*/libc(\.so\.6|-2\.[0-9]+\.so)$")
 """Before 2.34 ``libc.so.6`` was a symlink to ``libc-2.31.so``. musl has none of what follows."""
@@ -25,12 +25,12 @@ _MOST_TEXT = 16 << 20
 """Bytes of a source file that are looked at; longer ones are data."""
 
 
-def text(world: World, path: str) -> str:
+def text(world: RuleContext, path: str) -> str:
     """A source file's text, empty for what is no file."""
     return world.root.text(path, _MOST_TEXT)
 
 
-def is_source(world: World, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:
+def is_source(world: RuleContext, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:
     """Whether the file at an own path has one of these suffixes or, without any, such a ``#!``."""
     if path.endswith(suffixes):
         return world.root.kind(path) is Kind.FILE
@@ -40,7 +40,7 @@ def is_source(world: World, path: str, suffixes: tuple[str, ...], interpreter: s
     return line is not None and interpreter in f"{os.path.basename(line[0])} {line[1]}"
 
 
-def is_file(world: World, path: str) -> bool:
+def is_file(world: RuleContext, path: str) -> bool:
     """Whether a path leads to a file."""
     found = world.root.resolve(path)
     return found.exists and world.root.kind(found.path) is Kind.FILE

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalised
 from slimtrace.builder.model import Reason
@@ -15,7 +15,7 @@ from slimtrace.builder.root.tables import read_text, words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.root.root import Root
 
 _BUILT_IN = frozenset({"", "utf8", "ascii", "usascii", "ansix341968"})
@@ -23,7 +23,7 @@ _DEEPEST = 8
 """How many aliases of aliases are followed."""
 
 
-def gconv(world: World, path: str) -> Iterable[Need]:
+def gconv(world: RuleContext, path: str) -> Iterable[Need]:
     """The tables beside a touched table or module; and the modules of the runs' charsets.
 
     The cache stands for the tables (iconvconfig(8)): who reads it reads none of them. UTF-8 and
@@ -48,7 +48,7 @@ def gconv(world: World, path: str) -> Iterable[Need]:
                 yield Need(f"{place}/{module}", Reason.GCONV, load=True)
 
 
-def _folders(world: World, libc: str) -> list[str]:
+def _folders(world: RuleContext, libc: str) -> list[str]:
     """Where the modules lie: ``GCONV_PATH``, and beside libc, or below /usr where that is not."""
     beside = f"{os.path.dirname(libc)}/gconv"
     named = world.around.env.get("GCONV_PATH", "").split(":")
@@ -75,4 +75,4 @@ def _modules(root: Root, folder: str, charset: str) -> list[str]:
     return sorted({file if file.endswith(".so") else f"{file}.so" for file in files})
 
 
-RULE = Rule(Reason.GCONV, gconv)
+RULE = ClosureRule(Reason.GCONV, gconv)

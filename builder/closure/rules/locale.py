@@ -6,7 +6,7 @@ import mmap
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError
@@ -14,7 +14,7 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.root.root import Root
 
 _FOLDER = "/usr/lib/locale"
@@ -23,7 +23,7 @@ _ALIASES = "/usr/share/locale/locale.alias"
 _BUILT_IN = frozenset({"", "C", "POSIX"})
 
 
-def locales(world: World, path: str) -> Iterable[Need]:
+def locales(world: RuleContext, path: str) -> Iterable[Need]:
     """The data of the runs' locales, where a glibc is kept.
 
     An archive (``localedef --list-archive``) that holds one is kept whole: it is one file, of
@@ -119,4 +119,4 @@ def _files(root: Root, place: str) -> Iterator[str]:
             yield f"{place}/{name}"
 
 
-RULE = Rule(Reason.LOCALE, locales)
+RULE = ClosureRule(Reason.LOCALE, locales)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.tables import read_text, words
@@ -14,7 +14,7 @@ from slimtrace.builder.root.tables import read_text, words
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 CONFIGURATION = "/etc/nsswitch.conf"
 _FOR_HOSTS = ("/etc/host.conf", "/etc/gai.conf")
@@ -24,7 +24,7 @@ _ACCOUNTS = ("/etc/passwd", "/etc/group")
 _ACTION = re.compile(r"\[[^]]*\]")
 
 
-def nss_modules(world: World, path: str) -> Iterable[Need]:
+def nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
     """``libnss_SERVICE.so.2`` of each service that a kept nsswitch.conf names, for each libc.
 
     And of the accounts' two files, the other.
@@ -54,4 +54,4 @@ def services(text: str) -> dict[str, list[str]]:
     return found
 
 
-RULE = Rule(Reason.NSS_MODULE, nss_modules)
+RULE = ClosureRule(Reason.NSS_MODULE, nss_modules)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.walk import files_below
@@ -15,7 +15,7 @@ from slimtrace.builder.root.walk import files_below
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _SOURCES = (".pm", ".pl", ".al", ".ph", ".PL", ".t", ".psgi", ".cgi")
 
@@ -56,7 +56,7 @@ _UNICODE = ("/Unicode/UCD.pm", "/utf8_heavy.pl")
 """What reads tables of ``unicore/`` by names that it puts together: Perl itself did until 5.30."""
 
 
-def require(world: World, path: str) -> Iterator[Need]:
+def require(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules and files that Perl code loads by constant names, in whatever branch.
 
     It cannot know names that are put together. A word in a string or a trailing comment may
@@ -73,7 +73,7 @@ def require(world: World, path: str) -> Iterator[Need]:
                 yield Need(file, Reason.PERL_REQUIRE)
 
 
-def library(world: World, path: str) -> Iterator[Need]:
+def library(world: RuleContext, path: str) -> Iterator[Need]:
     """A module's native half, and what AutoLoader and AutoSplit put aside of it."""
     if not path.endswith(".pm") or world.root.kind(path) is not Kind.FILE:
         return
@@ -86,7 +86,7 @@ def library(world: World, path: str) -> Iterator[Need]:
             )
 
 
-def _loaded(world: World, root: str, module: str) -> Iterator[Need]:
+def _loaded(world: RuleContext, root: str, module: str) -> Iterator[Need]:
     """What XSLoader and AutoLoader find for a module in one root."""
     folder = f"{root}/auto/{module}"
     native = f"{folder}/{module.rpartition('/')[2]}.so"
@@ -118,7 +118,7 @@ def _file(name: str) -> str:
     return re.sub("::|'", "/", name) + ".pm"
 
 
-def _found(world: World, path: str, name: str) -> Iterable[str]:
+def _found(world: RuleContext, path: str, name: str) -> Iterable[str]:
     """Where a file to load lies: in the roots of @INC, or by its own path or beside the script.
 
     The order of @INC is not known: all that are there count, unless one was touched, or lies in
@@ -135,7 +135,7 @@ def _found(world: World, path: str, name: str) -> Iterable[str]:
 
 
 @lru_cache(maxsize=4)
-def _roots(world: World) -> Mapping[str, str]:
+def _roots(world: RuleContext) -> Mapping[str, str]:
     """@INC, as it is looked up, to own paths.
 
     It is that of PERL5LIB, of the modules that were found, and of perl itself.
@@ -155,7 +155,7 @@ def _roots(world: World) -> Mapping[str, str]:
     return {root: place.path for root, place in places.items() if place.exists}
 
 
-def _with_archs(world: World, folder: str) -> Iterator[str]:
+def _with_archs(world: RuleContext, folder: str) -> Iterator[str]:
     """A directory of PERL5LIB and those below it for a version and machine (perlrun)."""
     yield folder
     for name in world.root.listdir(world.root.resolve(folder).path):
@@ -164,6 +164,6 @@ def _with_archs(world: World, folder: str) -> Iterator[str]:
 
 
 RULES = (
-    Rule(Reason.PERL_REQUIRE, require),
-    Rule(Reason.PERL_LIBRARY, library),
+    ClosureRule(Reason.PERL_REQUIRE, require),
+    ClosureRule(Reason.PERL_LIBRARY, library),
 )

@@ -7,14 +7,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.walk import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _GEM = re.compile(r"(?P<base>.*)/(?:gems|extensions/[^/]+/[^/]+)/(?P<name>[^/]+-\d[^/]*)/.+")
 """A file of a gem, or one that was compiled for it (gem environment: GEM PATHS)."""
@@ -34,7 +34,7 @@ _VENDOR = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?(?:[^/]+-linux[^/]
 _SPEC = ".gemspec"
 
 
-def gemspec(world: World, path: str) -> Iterable[Need]:
+def gemspec(world: RuleContext, path: str) -> Iterable[Need]:
     """The specification of the gem that a file is of, and what was compiled for the gem.
 
     RubyGems and Bundler take a gem for absent without them.
@@ -54,20 +54,20 @@ def gemspec(world: World, path: str) -> Iterable[Need]:
 
 
 @lru_cache(maxsize=1024)
-def _gem(world: World, base: str, name: str) -> tuple[Need, ...]:
+def _gem(world: RuleContext, base: str, name: str) -> tuple[Need, ...]:
     folders = ("specifications", "specifications/default")
     specs = (_need(f"{base}/{folder}/{name}{_SPEC}") for folder in folders)
     return (*specs, *_compiled(world, base, name))
 
 
 @lru_cache(maxsize=1024)
-def _checkout(world: World, base: str, name: str) -> tuple[Need, ...]:
+def _checkout(world: RuleContext, base: str, name: str) -> tuple[Need, ...]:
     top = f"{base}/{name}"
     names = [file for file in world.root.listdir(top) if file.endswith(_SPEC)]
     return (*(_need(f"{top}/{file}") for file in names), *_compiled(world, base, name))
 
 
-def _vendored(world: World, file: str) -> Iterator[Need]:
+def _vendored(world: RuleContext, file: str) -> Iterator[Need]:
     """Of Debian's gems those whose name the file's path begins with."""
     words = file.removesuffix(".rb").removesuffix(".so").split("/")
     for length in range(1, len(words) + 1):
@@ -75,7 +75,7 @@ def _vendored(world: World, file: str) -> Iterator[Need]:
             yield from _gem(world, base, name)
 
 
-def _compiled(world: World, base: str, name: str) -> Iterator[Need]:
+def _compiled(world: RuleContext, base: str, name: str) -> Iterator[Need]:
     """A gem's libraries, and the mark that they were built."""
     extensions = f"{base}/extensions"
     for machine in world.root.listdir(extensions):
@@ -86,7 +86,7 @@ def _compiled(world: World, base: str, name: str) -> Iterator[Need]:
 
 
 @lru_cache(maxsize=4)
-def _debian(world: World) -> dict[str, list[tuple[str, str]]]:
+def _debian(world: RuleContext) -> dict[str, list[tuple[str, str]]]:
     """Gems by their bare names: the folder of their specification's, and name with version."""
     libs = [f"/usr/lib/{name}" for name in world.root.listdir("/usr/lib") if "-linux-" in name]
     found: dict[str, list[tuple[str, str]]] = {}
@@ -107,4 +107,4 @@ def _need(path: str) -> Need:
     return Need(path, Reason.RUBY_GEMSPEC)
 
 
-RULES = (Rule(Reason.RUBY_GEMSPEC, gemspec),)
+RULES = (ClosureRule(Reason.RUBY_GEMSPEC, gemspec),)

@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _LIBRARY = re.compile(r".*/lib(tinfow?|ncursesw?)\.so\.[0-9.]+$")
 _FOLDERS = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo", "/usr/lib/terminfo")
@@ -20,7 +20,7 @@ _COMMON = ("dumb", "linux", "screen", "screen-256color", "tmux-256color", "vt100
 _TERMINALS = (*_COMMON, "xterm-256color")
 
 
-def terminfo(world: World, path: str) -> Iterable[Need]:
+def terminfo(world: RuleContext, path: str) -> Iterable[Need]:
     """The terminals that an image is likely to be looked at from, some 3 kB each.
 
     Not that of the runs' ``TERM``: where the app was traced from must not change the image. An
@@ -35,4 +35,4 @@ def terminfo(world: World, path: str) -> Iterable[Need]:
                 yield Need(f"{folder}/{letter}/{name}", Reason.TERMINFO)
 
 
-RULE = Rule(Reason.TERMINFO, terminfo)
+RULE = ClosureRule(Reason.TERMINFO, terminfo)

@@ -6,19 +6,19 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.index import PackageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.root.root import Root
 
 
-def package_files(world: World, path: str) -> Iterable[Need]:
+def package_files(world: RuleContext, path: str) -> Iterable[Need]:
     """The files of the packages that own a touched file.
 
     Their programs and libraries can be loaded: what those need is needed too, of whatever
@@ -37,7 +37,7 @@ def package_files(world: World, path: str) -> Iterable[Need]:
 
 
 @lru_cache(maxsize=1)
-def _packages(world: World) -> tuple[PackageIndex, set[int]]:
+def _packages(world: RuleContext) -> tuple[PackageIndex, set[int]]:
     """The packages of this closure's full image, and those that were brought already."""
     return PackageIndex(world.root), set()
 
@@ -54,4 +54,4 @@ def _all_of(root: Root, package: Package) -> Iterator[Need]:
         yield Need(file, Reason.PACKAGE, load=load)
 
 
-RULE = Rule(Reason.PACKAGE, package_files, Keep.PACKAGE)
+RULE = ClosureRule(Reason.PACKAGE, package_files, Keep.PACKAGE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 from slimtrace.builder.images.read import image_cache
 from slimtrace.builder.images.read.document_parser import MOST_BYTES
 from slimtrace.builder.images.unpack.bytestream import PIECE, FileStream
-from slimtrace.builder.images.unpack.decompress import Expected, is_packed, layer_stream
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest, is_packed, layer_stream
 from slimtrace.builder.images.unpack.limits import budget
 from slimtrace.builder.images.unpack.tar_reader import FILE, HARDLINK, SYMLINK, TarReader
 from slimtrace.builder.os_errors import writing
@@ -37,7 +37,7 @@ def plain_archive(file: BinaryIO, label: str) -> Generator[BinaryIO]:
         with (
             writing(path),
             open(path, "xb") as copy,
-            layer_stream(file, label, Expected(), budget()) as stream,
+            layer_stream(file, label, ExpectedDigest(), budget()) as stream,
         ):
             while piece := stream.piece(PIECE):
                 copy.write(piece)

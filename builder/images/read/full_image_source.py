@@ -17,7 +17,7 @@ from slimtrace.builder.images.read.blobs import (
 from slimtrace.builder.images.read.manifest import in_docker_archive, in_layout
 from slimtrace.builder.images.read.skopeo_copy import copied
 from slimtrace.builder.images.reference import parse_source
-from slimtrace.builder.images.unpack.decompress import Expected, Hashed, layer_stream
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest, HashingReader, layer_stream
 from slimtrace.builder.images.unpack.layers import Unpacker
 from slimtrace.builder.images.unpack.limits import budget
 from slimtrace.builder.images.unpack.tar_reader import TarReader
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from slimtrace.builder.images.read.blobs import Blobs
-    from slimtrace.builder.images.read.manifest import Found
-    from slimtrace.builder.images.reference import Source
-    from slimtrace.builder.root.layer_index import Index
+    from slimtrace.builder.images.read.manifest import SourceImage
+    from slimtrace.builder.images.reference import ImageSource
+    from slimtrace.builder.root.layer_index import LayerIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FullImage:
     source: str
     digest: str | None
     root: str
-    index: Index | None
+    index: LayerIndex | None
     config: Mapping[str, Any]
 
 
@@ -103,7 +103,9 @@ def stored_size(text: str) -> int | None:
     return sum(known) if len(known) == len(sizes) else None
 
 
-def _found(source: Source, blobs: Blobs, platform: str | None, digest: str | None) -> Found:
+def _found(
+    source: ImageSource, blobs: Blobs, platform: str | None, digest: str | None
+) -> SourceImage:
     label = source.path
     if source.transport == "docker-archive" or not blobs.has("index.json"):
         if source.transport in {"oci", "oci-archive"}:
@@ -112,7 +114,7 @@ def _found(source: Source, blobs: Blobs, platform: str | None, digest: str | Non
     return in_layout(blobs, label, source.reference, platform, digest)
 
 
-def _unpack(text: str, found: Found, blobs: Blobs, place: str) -> image_cache.Unpacked:
+def _unpack(text: str, found: SourceImage, blobs: Blobs, place: str) -> image_cache.UnpackedTree:
     say(f"unpacking {text}")
     left = budget()
     unpacker = Unpacker(place, left)
@@ -123,27 +125,27 @@ def _unpack(text: str, found: Found, blobs: Blobs, place: str) -> image_cache.Un
                 layer_stream(blob, layer.label, layer.expected, left) as stream,
             ):
                 unpacker.layer(TarReader(stream, layer.label), layer.label)
-        return image_cache.Unpacked(found.digest, unpacker.finish(), found.config)
+        return image_cache.UnpackedTree(found.digest, unpacker.finish(), found.config)
     finally:
         unpacker.close()
 
 
-def _unpack_tarball(source: Source, place: str) -> image_cache.Unpacked:
+def _unpack_tarball(source: ImageSource, place: str) -> image_cache.UnpackedTree:
     say(f"unpacking {source}")
     left = budget()
     unpacker = Unpacker(place, left)
     try:
         with _open(source.path) as file:
-            whole = Hashed(file)
-            with layer_stream(whole, source.path, Expected(), left) as stream:
+            whole = HashingReader(file)
+            with layer_stream(whole, source.path, ExpectedDigest(), left) as stream:
                 unpacker.layer(TarReader(stream, source.path), source.path)
-            return image_cache.Unpacked(whole.digest(), unpacker.finish(), {})
+            return image_cache.UnpackedTree(whole.digest(), unpacker.finish(), {})
     finally:
         unpacker.close()
 
 
 @contextmanager
-def _blobs(source: Source) -> Generator[Blobs]:
+def _blobs(source: ImageSource) -> Generator[Blobs]:
     if source.transport == "oci":
         if not os.path.isdir(source.path):
             raise SlimtraceError(f"cannot read {source}: {source.path} is not a directory")

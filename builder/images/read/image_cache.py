@@ -24,7 +24,7 @@ from slimtrace.builder.images.read.cache_lock import alone, holding, take, take_
 from slimtrace.builder.images.unpack.owners import Owners, owners
 from slimtrace.builder.images.write.atomic import removing, temporary_name
 from slimtrace.builder.os_errors import failing, reading, writing
-from slimtrace.builder.root.layer_index import Index, load_index
+from slimtrace.builder.root.layer_index import LayerIndex, load_index
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.remove_tree import remove_tree
@@ -43,16 +43,16 @@ _DAMAGED = "remove it with: slimtrace cache --prune"
 
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
+class UnpackedTree:
     """An image that was unpacked into a new directory."""
 
     digest: str
-    index: Index
+    index: LayerIndex
     config: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedImage:
     """An image in the cache, in use by this process.
 
     :ivar folder: holds ``root`` (the tree), ``index`` and ``image.json``.
@@ -66,12 +66,12 @@ class Kept:
     def root(self) -> str:
         return os.path.join(self.folder, "root")
 
-    def index(self) -> Index:
+    def index(self) -> LayerIndex:
         """:raises SlimtraceError: it is damaged."""
         return load_index(os.path.join(self.folder, "index"))
 
 
-class Listed(NamedTuple):
+class CacheEntry(NamedTuple):
     """What the cache says of one image.
 
     :ivar size: bytes of its regular files.
@@ -87,7 +87,7 @@ class Listed(NamedTuple):
     folder: str
 
 
-class Pruned(NamedTuple):
+class PruneResult(NamedTuple):
     """Folders of images that are gone, and of those that are in use."""
 
     removed: list[str]
@@ -102,7 +102,7 @@ def cache_folder() -> str:
     return os.path.join(base, "slimtrace")
 
 
-def find(digest: str, source: str) -> Kept | None:
+def find(digest: str, source: str) -> CachedImage | None:
     """The image with that digest, held from now on; None where the cache has none.
 
     :param source: the name that it is now known by, too.
@@ -123,7 +123,7 @@ def find(digest: str, source: str) -> Kept | None:
     return _read(place, source)
 
 
-def keep(digest: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
+def keep(digest: str, source: str, make: Callable[[str], UnpackedTree]) -> CachedImage:
     """The image with that digest, made where it is missing: once, however many ask at a time.
 
     :param make: unpacks it into an empty directory.
@@ -152,7 +152,7 @@ def keep(digest: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
                         os.rename(folder, place)
 
 
-def keep_file(path: str, source: str, make: Callable[[str], Unpacked]) -> Kept:
+def keep_file(path: str, source: str, make: Callable[[str], UnpackedTree]) -> CachedImage:
     """The image that a file holds, which is read only when it is not the one it was.
 
     The file is known again by its device, inode, size and times.
@@ -191,7 +191,7 @@ def scratch() -> Generator[str]:
         yield folder
 
 
-def listing() -> list[Listed]:
+def listing() -> list[CacheEntry]:
     """The images in the cache, the one that was used last first."""
     found = []
     for place in _places("images/*/*"):
@@ -201,13 +201,13 @@ def listing() -> list[Listed]:
             used = os.stat(f"{place}.lock").st_mtime
             mode = place.rpartition("/")[2].partition(".")[2]
             sources = tuple(map(str, told["sources"]))
-            found.append(Listed(told["digest"], mode, told["size"], used, sources, place))
+            found.append(CacheEntry(told["digest"], mode, told["size"], used, sources, place))
         except (OSError, ValueError, KeyError, TypeError):  # being made or removed
             continue
     return sorted(found, key=lambda image: -image.used)
 
 
-def prune() -> Pruned:
+def prune() -> PruneResult:
     """Remove all images that no process uses, and what killed ones left.
 
     :raises SlimtraceError: one cannot be removed.
@@ -220,7 +220,7 @@ def prune() -> Pruned:
         gone = _remove(lock, place)
         if is_image:
             (removed if gone else used).append(place)
-    return Pruned(removed, used)
+    return PruneResult(removed, used)
 
 
 def forget(digest: str) -> None:
@@ -261,7 +261,7 @@ def _removing(place: str) -> AbstractContextManager[None]:
     return failing(f"remove {place}", hint)
 
 
-def _fill(folder: str, source: str, make: Callable[[str], Unpacked]) -> str:
+def _fill(folder: str, source: str, make: Callable[[str], UnpackedTree]) -> str:
     root = os.path.join(folder, "root")
     os.mkdir(root, 0o700)
     made = make(root)
@@ -330,7 +330,7 @@ def _adopt(folder: str, place: str) -> None:
                 os.rename(folder, place)
 
 
-def _read(place: str, source: str) -> Kept:
+def _read(place: str, source: str) -> CachedImage:
     path = os.path.join(place, "image.json")
     try:
         with open(path, "rb") as file:
@@ -342,7 +342,7 @@ def _read(place: str, source: str) -> Kept:
         raise SlimtraceError(f"cannot read {path}: it is damaged", _DAMAGED) from error
     if source not in sources:
         _write(path, orjson.dumps({**told, "sources": [*sources, source]}))
-    return Kept(digest, place, config)
+    return CachedImage(digest, place, config)
 
 
 def _place(digest: str) -> str:

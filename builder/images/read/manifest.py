@@ -8,7 +8,7 @@ from slimtrace.builder.images.read import document_parser
 from slimtrace.builder.images.read.blobs import read_document
 from slimtrace.builder.images.read.platform_choice import Platform, best, parse_platform
 from slimtrace.builder.images.reference import canonical_name, image_name
-from slimtrace.builder.images.unpack.decompress import Expected
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest
 from slimtrace.builder.images.write.oci import REF_NAME, blob_path
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
@@ -22,7 +22,7 @@ _MOST_NESTED = 4
 _REFERENCE_TYPE = "vnd.docker.reference.type"  # BuildKit's attestations, listed like images
 
 
-class Layer(NamedTuple):
+class SourceLayer(NamedTuple):
     """A layer, the lowest being an image's first.
 
     :ivar name: of its blob in the image's :class:`Blobs`.
@@ -31,10 +31,10 @@ class Layer(NamedTuple):
 
     name: str
     label: str
-    expected: Expected
+    expected: ExpectedDigest
 
 
-class Found(NamedTuple):
+class SourceImage(NamedTuple):
     """An image whose documents are verified and whose layers are not yet read.
 
     :ivar digest: of its manifest; in a docker archive, which has none, of its configuration.
@@ -43,12 +43,12 @@ class Found(NamedTuple):
     digest: str
     config_digest: str
     config: Mapping[str, Any]
-    layers: tuple[Layer, ...]
+    layers: tuple[SourceLayer, ...]
 
 
 def in_layout(
     blobs: Blobs, label: str, tag: str | None, platform: str | None, digest: str | None = None
-) -> Found:
+) -> SourceImage:
     """The image in an OCI layout (image-layout.md).
 
     :param tag: its ``org.opencontainers.image.ref.name``; without it, it must be the only one.
@@ -70,7 +70,9 @@ def in_layout(
     return described(blobs, chosen, label, platform, blob_path, digest)
 
 
-def in_docker_archive(blobs: Blobs, label: str, name: str | None, platform: str | None) -> Found:
+def in_docker_archive(
+    blobs: Blobs, label: str, name: str | None, platform: str | None
+) -> SourceImage:
     """The image in what ``docker save`` wrote (moby, image/spec/v1.2.md).
 
     :raises SlimtraceError: there is none, there are several, or it is damaged.
@@ -94,15 +96,18 @@ def in_docker_archive(blobs: Blobs, label: str, name: str | None, platform: str 
     check_platform(config, label, platform)
     ids = document_parser.diff_ids(config, len(image.layers), f"config {digest}")
     layers = zip(image.layers, ids, strict=True)
-    return Found(
+    return SourceImage(
         digest,
         digest,
         config,
-        tuple(Layer(path, f"layer {path}", Expected(diff_id=diff_id)) for path, diff_id in layers),
+        tuple(
+            SourceLayer(path, f"layer {path}", ExpectedDigest(diff_id=diff_id))
+            for path, diff_id in layers
+        ),
     )
 
 
-def in_folder_of_skopeo(blobs: Blobs, label: str, platform: str | None) -> Found:
+def in_folder_of_skopeo(blobs: Blobs, label: str, platform: str | None) -> SourceImage:
     """The image in what skopeo wrote as ``dir:`` (containers-transports(5)).
 
     :raises SlimtraceError: it is damaged.
@@ -118,7 +123,7 @@ def described(
     platform: str | None,
     place: Callable[[str], str],
     wanted: str | None = None,
-) -> Found:
+) -> SourceImage:
     """The image that a descriptor leads to, over indexes.
 
     :param place: the name of the blob with a digest.
@@ -184,7 +189,7 @@ def _image(
     label: str,
     platform: str | None,
     place: Callable[[str], str],
-) -> Found:
+) -> SourceImage:
     about = f"manifest {digest}"
     document = document_parser.parse(data, about)
     if document_parser.is_index(document, media_type, about):
@@ -196,14 +201,14 @@ def _image(
     check_platform(config, label, platform)
     ids = document_parser.diff_ids(config, len(manifest.layers), about)
     layers = tuple(
-        Layer(
+        SourceLayer(
             place(layer.digest),
             f"layer {layer.digest}",
-            Expected(layer.digest, layer.size, diff_id),
+            ExpectedDigest(layer.digest, layer.size, diff_id),
         )
         for layer, diff_id in zip(manifest.layers, ids, strict=True)
     )
-    return Found(digest, manifest.config.digest, config, layers)
+    return SourceImage(digest, manifest.config.digest, config, layers)
 
 
 def _may_be_image(descriptor: Descriptor) -> bool:

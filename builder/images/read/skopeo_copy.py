@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slimtrace.builder.images.read.blobs import Blobs
-    from slimtrace.builder.images.read.manifest import Found
+    from slimtrace.builder.images.read.manifest import SourceImage
 
 _DAEMON = "docker-daemon:"
 _HINT = "install skopeo, or save the image: podman save -o image.tar NAME"
@@ -26,8 +26,8 @@ def copied(
     name: str,
     platform: str | None,
     digest: str | None,
-    unpack: Callable[[str, Found, Blobs, str], image_cache.Unpacked],
-) -> image_cache.Kept:
+    unpack: Callable[[str, SourceImage, Blobs, str], image_cache.UnpackedTree],
+) -> image_cache.CachedImage:
     """The image that a transport of skopeo's has; fetched only when the cache lacks it.
 
     :param digest: of the image that is meant, where it is known.
@@ -80,7 +80,7 @@ def _wanted(name: str, raw: bytes, platform: str | None, meant: str | None) -> _
     return _Wanted(name, None, None)
 
 
-def _as_wanted(found: Found, wanted: _Wanted) -> Found:
+def _as_wanted(found: SourceImage, wanted: _Wanted) -> SourceImage:
     """What skopeo brought, when it is what was asked for: a configuration binds its layers."""
     if wanted.config is not None and wanted.digest is not None:
         if found.config_digest == wanted.config:

@@ -21,7 +21,7 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from slimtrace.builder.images.unpack.limits import Budget
+    from slimtrace.builder.images.unpack.limits import UnpackLimits
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # 3.1.2: 0x184D2A50 to 5F, little-endian
@@ -29,7 +29,7 @@ _MOST_WINDOW = 1 << 26  # bytes of memory that a frame may ask for; 3.1.1.1.2 ad
 _RLE_BLOCK = 1
 
 
-class CutOff(ValueError):  # noqa: N818 -- what happened, told by who knows the blob's name
+class TruncatedStream(ValueError):  # noqa: N818 -- what happened, told by who knows the blob's name
     """The data ends within a frame."""
 
 
@@ -44,7 +44,7 @@ def unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
         if magic[1:] == _SKIPPABLE[0] and magic[0] in _SKIPPABLE[1]:
             size = int.from_bytes(_exactly(source, 4), "little")
             if source.skip(size) < size:
-                raise CutOff
+                raise TruncatedStream
             continue
         yield from _frame(source, magic)
 
@@ -53,7 +53,7 @@ def _frame(source: Pieces, magic: bytes) -> Iterator[bytes]:
     frame = ZstdDecompressor(max_window_size=_MOST_WINDOW).decompressobj()
     if magic != ZSTD_MAGIC:
         frame.decompress(magic.ljust(18, b"\0"))  # says what is wrong
-        raise CutOff
+        raise TruncatedStream
     descriptor = _exactly(source, 1)
     found = frame.decompress(magic + descriptor + _exactly(source, _header_rest(descriptor[0])))
     last = False
@@ -69,7 +69,7 @@ def _frame(source: Pieces, magic: bytes) -> Iterator[bytes]:
     if descriptor[0] & 4:
         found = frame.decompress(_exactly(source, 4))  # verifies the content's checksum
     if not frame.eof:
-        raise CutOff
+        raise TruncatedStream
     if found:
         yield found
 
@@ -84,7 +84,7 @@ def _header_rest(descriptor: int) -> int:
 def _exactly(source: Pieces, size: int) -> bytes:
     data = source.take(size)
     if len(data) < size:
-        raise CutOff
+        raise TruncatedStream
     return data
 
 
@@ -96,7 +96,7 @@ _GZIP = 31  # zlib.h, inflateInit2: a gzip wrapper around a window of at most 32
 _ALGORITHMS = ("sha256", "sha512")  # image-spec descriptor.md, "Registered algorithms"
 
 
-class Expected(NamedTuple):
+class ExpectedDigest(NamedTuple):
     """What a blob must turn out to be; None where nobody said it.
 
     :ivar digest: of the blob as it is stored, ``sha256:…`` or ``sha512:…``.
@@ -115,7 +115,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class Hashed:
+class HashingReader:
     """A file's bytes, hashed on their way."""
 
     def __init__(self, file: Readable) -> None:
@@ -139,7 +139,7 @@ class _Damaged(Exception):  # noqa: N818 -- told as a SlimtraceError by who know
 class _Blob:
     """A blob's bytes as they are stored, verified at their end."""
 
-    def __init__(self, blob: Readable, expected: Expected) -> None:
+    def __init__(self, blob: Readable, expected: ExpectedDigest) -> None:
         self._blob = blob
         self._expected = expected
         self._hash = _hash_for(expected.digest)
@@ -169,7 +169,7 @@ def is_packed(start: bytes) -> bool:
 
 @contextmanager
 def layer_stream(
-    blob: Readable, label: str, expected: Expected, budget: Budget
+    blob: Readable, label: str, expected: ExpectedDigest, budget: UnpackLimits
 ) -> Generator[Pieces]:
     """The bytes of the tar in ``blob``, which is plain or packed by gzip or zstd.
 
@@ -216,7 +216,7 @@ def _taken(queue: Queue[bytes | BaseException | None], label: str) -> Iterator[b
             continue
         if piece is None:
             return
-        if isinstance(piece, _Damaged | CutOff | zlib_ng.error | ZstdError):
+        if isinstance(piece, _Damaged | TruncatedStream | zlib_ng.error | ZstdError):
             cause, hint = _cause(piece), "fetch or build the image anew"
             raise SlimtraceError(f"cannot read {label}: {cause}", hint) from piece
         if isinstance(piece, OSError):
@@ -228,13 +228,13 @@ def _cause(error: BaseException) -> str:
     match error:
         case _Damaged():
             return str(error)
-        case CutOff():
+        case TruncatedStream():
             return _CUT_OFF
         case _:
             return f"its compressed data is damaged ({error})"
 
 
-def _unpacked(blob: Readable, expected: Expected, budget: Budget) -> Iterator[bytes]:
+def _unpacked(blob: Readable, expected: ExpectedDigest, budget: UnpackLimits) -> Iterator[bytes]:
     packed = _Blob(blob, expected)
     plain = _hash_for(expected.diff_id)
     for piece in _inflated(packed):
@@ -268,7 +268,7 @@ def _gunzipped(packed: _Blob, data: bytes) -> Iterator[bytes]:
         member = zlib_ng.decompressobj(_GZIP)
         while not member.eof:
             if not data:
-                raise CutOff
+                raise TruncatedStream
             piece = member.decompress(data, PIECE)
             data = member.unconsumed_tail or (b"" if member.eof else packed.read(_READ))
             if piece:

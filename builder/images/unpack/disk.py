@@ -15,12 +15,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.images.unpack.owners import Owners, owners
-from slimtrace.builder.images.unpack.tree import Folder
+from slimtrace.builder.images.unpack.tree import LayerDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.images.unpack.sparse import Sparse
+    from slimtrace.builder.images.unpack.sparse import SparseFile
     from slimtrace.builder.images.unpack.tree import Inode
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,7 +47,9 @@ class Disk:
         """A directory, to be dressed when all is in it."""
         os.mkdir(path, 0o700, dir_fd=self._root)
 
-    def file(self, path: str, inode: Inode, data: Iterable[Data], sparse: Sparse | None) -> None:
+    def file(
+        self, path: str, inode: Inode, data: Iterable[Data], sparse: SparseFile | None
+    ) -> None:
         fd = os.open(path, _NEW, 0o600, dir_fd=self._root)
         try:
             if sparse is None:
@@ -87,13 +89,13 @@ class Disk:
             os.link(old, new, src_dir_fd=self._root, dst_dir_fd=self._root, follow_symlinks=False)
 
     def remove(self, path: str, inode: Inode) -> None:
-        if isinstance(inode, Folder):
+        if isinstance(inode, LayerDirectory):
             os.rmdir(path, dir_fd=self._root)
             return
         with suppress(FileNotFoundError):
             os.unlink(path, dir_fd=self._root)
 
-    def finish(self, folders: list[Folder]) -> None:
+    def finish(self, folders: list[LayerDirectory]) -> None:
         """Dress the directories, inner ones first: what is made in one changes its times."""
         for folder in reversed(folders):
             fd = os.open(folder.path or ".", _FOLDER, dir_fd=self._root)
@@ -153,7 +155,7 @@ def _write(fd: int, data: Data) -> None:
         written = os.write(fd, data)
 
 
-def _write_sparse(fd: int, data: Iterable[Data], sparse: Sparse) -> None:
+def _write_sparse(fd: int, data: Iterable[Data], sparse: SparseFile) -> None:
     pieces = iter(sparse.pieces)
     at = left = 0
     for piece in data:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.images.unpack import tar_reader
 from slimtrace.builder.images.unpack.disk import Disk
-from slimtrace.builder.images.unpack.pax import Malformed
-from slimtrace.builder.images.unpack.tree import Folder, Inode, Names, split
+from slimtrace.builder.images.unpack.pax import MalformedHeader
+from slimtrace.builder.images.unpack.tree import Inode, LayerDirectory, LayerTree, split
 from slimtrace.builder.root.xattrs import is_of_the_system
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from slimtrace.builder.images.unpack.limits import Budget
-    from slimtrace.builder.images.unpack.tar_reader import Member, TarReader
-    from slimtrace.builder.root.layer_index import Index
+    from slimtrace.builder.images.unpack.limits import UnpackLimits
+    from slimtrace.builder.images.unpack.tar_reader import TarMember, TarReader
+    from slimtrace.builder.root.layer_index import LayerIndex
 
 _HIDES = ".wh."
 _HIDES_ALL = ".wh..wh..opq"
@@ -39,10 +39,10 @@ _TYPES = {
 class Unpacker:
     """Unpacks layers into ``place``, an empty directory that nobody else works in."""
 
-    def __init__(self, place: str, budget: Budget) -> None:
+    def __init__(self, place: str, budget: UnpackLimits) -> None:
         self._budget = budget
         self._disk = Disk(place)
-        self._names = Names(budget, self._disk.folder, self._disk.remove)
+        self._names = LayerTree(budget, self._disk.folder, self._disk.remove)
 
     def close(self) -> None:
         self._disk.close()
@@ -59,7 +59,7 @@ class Unpacker:
             with _telling(label, member.name):
                 self._apply(member, reader)
 
-    def finish(self) -> Index:
+    def finish(self) -> LayerIndex:
         """Give directories their owners, modes and times; what the layers said of all.
 
         :raises SlimtraceError: that cannot be written.
@@ -69,14 +69,14 @@ class Unpacker:
             self._disk.finish(folders)
         return self._names.index()
 
-    def _apply(self, member: Member, reader: TarReader) -> None:
+    def _apply(self, member: TarMember, reader: TarReader) -> None:
         above, name = split(member.name)
         if name.startswith(_HIDES):
             self._hide(above, name)
             return
         if not name:
             if member.type != tar_reader.DIRECTORY:
-                raise Malformed("it stands for the root and is no directory")
+                raise MalformedHeader("it stands for the root and is no directory")
             _dress(self._names.root, member)
             return
         folder = self._names.parent(above)
@@ -93,7 +93,7 @@ class Unpacker:
         self._make(path, inode, member, reader)
         self._names.put(folder, name, inode)
 
-    def _make(self, path: str, inode: Inode, member: Member, reader: TarReader) -> None:
+    def _make(self, path: str, inode: Inode, member: TarMember, reader: TarReader) -> None:
         match member.type:
             case tar_reader.FILE:
                 if member.sparse is not None:
@@ -102,37 +102,37 @@ class Unpacker:
                 self._disk.file(path, inode, reader.pieces(), member.sparse)
             case tar_reader.SYMLINK:
                 if not member.target:
-                    raise Malformed("it is a symlink to nowhere")
+                    raise MalformedHeader("it is a symlink to nowhere")
                 self._disk.symlink(path, inode)
             case _:
                 self._disk.special(path, inode, os.makedev(*member.device))
 
-    def _folder(self, above: Folder, name: str, path: str, member: Member) -> None:
+    def _folder(self, above: LayerDirectory, name: str, path: str, member: TarMember) -> None:
         folder = above.names.get(name)
-        if isinstance(folder, Folder):
+        if isinstance(folder, LayerDirectory):
             self._names.keep(above, name)
         else:
             if folder is not None:
                 self._names.remove(above, name)
-            folder = Folder(above, path)
+            folder = LayerDirectory(above, path)
             self._disk.folder(path)
             self._names.put(above, name, folder)
         _dress(folder, member)
 
-    def _link(self, folder: Folder, name: str, path: str, target: str) -> None:
+    def _link(self, folder: LayerDirectory, name: str, path: str, target: str) -> None:
         """Join a file that is there; its header's owner and mode are the file's and change none."""
         above, last = split(target)
         source = self._names.find(above)
         inode = source.names.get(last) if source is not None else None
         if source is None or inode is None:
-            raise Malformed(f"it is a hard link to {target!r}, which is not there")
-        if isinstance(inode, Folder):
-            raise Malformed(f"it is a hard link to {target!r}, which is a directory")
+            raise MalformedHeader(f"it is a hard link to {target!r}, which is not there")
+        if isinstance(inode, LayerDirectory):
+            raise MalformedHeader(f"it is a hard link to {target!r}, which is a directory")
         if folder.names.get(name) is not inode:
             if name in folder.names:
                 self._names.remove(folder, name)
                 if source.names.get(last) is not inode:
-                    raise Malformed(f"it is a hard link to {target!r}, which it replaces")
+                    raise MalformedHeader(f"it is a hard link to {target!r}, which it replaces")
             self._disk.link(source.path_of(last), path)
             self._names.put(folder, name, inode)
         self._names.keep(folder, name)
@@ -147,12 +147,12 @@ class Unpacker:
             return
         hidden = name.removeprefix(_HIDES)
         if hidden in {"", ".", ".."}:
-            raise Malformed("it hides no name")
+            raise MalformedHeader("it hides no name")
         if folder is not None:
             self._names.hide(folder, hidden)
 
 
-def _inode(member: Member) -> Inode:
+def _inode(member: TarMember) -> Inode:
     target = member.target
     if member.type in {tar_reader.CHARACTER, tar_reader.BLOCK_DEVICE}:
         target = "{}:{}".format(*member.device)
@@ -167,7 +167,7 @@ def _inode(member: Member) -> Inode:
     )
 
 
-def _dress(folder: Folder, member: Member) -> None:
+def _dress(folder: LayerDirectory, member: TarMember) -> None:
     folder.mode = stat.S_IFDIR | member.mode
     folder.uid = member.uid
     folder.gid = member.gid
@@ -175,7 +175,7 @@ def _dress(folder: Folder, member: Member) -> None:
     folder.xattrs = _kept(member)
 
 
-def _kept(member: Member) -> tuple[tuple[str, bytes], ...]:
+def _kept(member: TarMember) -> tuple[tuple[str, bytes], ...]:
     if not member.xattrs:
         return ()
     return tuple(pair for pair in member.xattrs if not is_of_the_system(pair[0]))
@@ -185,7 +185,7 @@ def _kept(member: Member) -> tuple[tuple[str, bytes], ...]:
 def _telling(label: str, name: str) -> Generator[None]:
     try:
         yield
-    except Malformed as error:
+    except MalformedHeader as error:
         raise SlimtraceError(
             f"cannot unpack {label}: {name!r}: {error}", "fetch or build the image anew"
         ) from error

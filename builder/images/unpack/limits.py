@@ -14,7 +14,7 @@ _ENTRIES = 2_000_000
 
 
 @dataclass(slots=True)
-class Budget:
+class UnpackLimits:
     """What is left to one image.
 
     :ivar size: bytes of uncompressed layers, holes of sparse files counted.
@@ -45,12 +45,12 @@ class Budget:
             )
 
 
-def budget() -> Budget:
+def budget() -> UnpackLimits:
     """The limits that the environment sets, or 64 GiB and 2 million entries.
 
     :raises UsageError: a variable is not a number.
     """
-    return Budget(_setting(SIZE, _SIZE), _setting(ENTRIES, _ENTRIES))
+    return UnpackLimits(_setting(SIZE, _SIZE), _setting(ENTRIES, _ENTRIES))
 
 
 def _setting(name: str, default: int) -> int:

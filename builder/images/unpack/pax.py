@@ -11,7 +11,7 @@ _TIME = re.compile(rb"(-?)([0-9]{1,12})(?:\.([0-9]*))?")
 Records = list[tuple[bytes, bytes]]
 
 
-class Malformed(ValueError):  # noqa: N818 -- it is always caught and told as a SlimtraceError
+class MalformedHeader(ValueError):  # noqa: N818 -- it is always caught and told as a SlimtraceError
     """What is wrong with an archive, in words that follow a colon."""
 
 
@@ -26,11 +26,11 @@ def parse_records(body: bytes) -> Records:
         space = body.find(b" ", at, at + _LENGTH_DIGITS + 1)
         digits = body[at:space] if space > 0 else b""
         if not digits.isdigit():
-            raise Malformed("its extended header has a record without a length")
+            raise MalformedHeader("its extended header has a record without a length")
         end = at + int(digits)
         key, equals, value = body[space + 1 : end - 1].partition(b"=")
         if end > len(body) or end <= space + 1 or body[end - 1] != 0x0A or not (key and equals):
-            raise Malformed("its extended header has a damaged record")
+            raise MalformedHeader("its extended header has a damaged record")
         found.append((key, value))
         at = end
     return found
@@ -42,7 +42,7 @@ def decimal(value: bytes, what: str) -> int:
     :raises Malformed: it is none, or has more than 19 digits.
     """
     if not _DECIMAL.fullmatch(value):
-        raise Malformed(f"its {what} is not a number")
+        raise MalformedHeader(f"its {what} is not a number")
     return int(value)
 
 
@@ -53,7 +53,7 @@ def time_ns(value: bytes) -> int:
     """
     match = _TIME.fullmatch(value)
     if match is None:
-        raise Malformed("its mtime is not a number")
+        raise MalformedHeader("its mtime is not a number")
     sign, whole, fraction = match.groups(b"")
     nanoseconds = int(whole) * 10**9 + int(fraction[:9].ljust(9, b"0"))
     if not sign:
@@ -80,4 +80,4 @@ def field_number(field: bytes, what: str) -> int:
             return int(digits, 8)
     except ValueError:
         pass
-    raise Malformed(f"its {what} is not a number")
+    raise MalformedHeader(f"its {what} is not a number")

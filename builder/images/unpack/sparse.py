@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.images.unpack.pax import Malformed, Records, decimal, field_number
+from slimtrace.builder.images.unpack.pax import MalformedHeader, Records, decimal, field_number
 
 if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.bytestream import ByteStream
@@ -19,7 +19,7 @@ _OLD_IN_BLOCK = 21
 _NUMBER = 12
 
 
-class Sparse(NamedTuple):
+class SparseFile(NamedTuple):
     """A sparse file.
 
     :ivar size: with its holes.
@@ -30,7 +30,7 @@ class Sparse(NamedTuple):
     pieces: tuple[tuple[int, int], ...]
 
 
-def checked(size: int, pieces: list[tuple[int, int]], stored: int) -> Sparse:
+def checked(size: int, pieces: list[tuple[int, int]], stored: int) -> SparseFile:
     """The map, when it tells of all ``stored`` bytes and of none beyond ``size``.
 
     :raises Malformed: it does not.
@@ -38,15 +38,15 @@ def checked(size: int, pieces: list[tuple[int, int]], stored: int) -> Sparse:
     end = total = 0
     for offset, length in pieces:
         if offset < end or length < 0:
-            raise Malformed("its map of holes is not in order")
+            raise MalformedHeader("its map of holes is not in order")
         end = offset + length
         total += length
     if end > size or total != stored:
-        raise Malformed("its map of holes does not fit its size")
-    return Sparse(size, tuple(piece for piece in pieces if piece[1]))
+        raise MalformedHeader("its map of holes does not fit its size")
+    return SparseFile(size, tuple(piece for piece in pieces if piece[1]))
 
 
-def old_map(block: bytes, stream: ByteStream, stored: int) -> Sparse:
+def old_map(block: bytes, stream: ByteStream, stored: int) -> SparseFile:
     """The map in an ``S`` header and in the blocks after it.
 
     :raises Malformed: it is damaged.
@@ -57,14 +57,14 @@ def old_map(block: bytes, stream: ByteStream, stored: int) -> Sparse:
     while more:
         extension = stream.take(BLOCK)
         if len(extension) < BLOCK:
-            raise Malformed("its map of holes is cut off")
+            raise MalformedHeader("its map of holes is cut off")
         pieces += _old_pairs(extension, _OLD_IN_BLOCK)
         _few(len(pieces))
         more = extension[504]
     return checked(field_number(block[483:495], "size"), pieces, stored)
 
 
-def recorded_map(records: Records, stored: int) -> Sparse | None:
+def recorded_map(records: Records, stored: int) -> SparseFile | None:
     """The map in PAX records, versions 0.0 and 0.1; None where there is none.
 
     :raises Malformed: it is damaged.
@@ -79,13 +79,13 @@ def recorded_map(records: Records, stored: int) -> Sparse | None:
         pairs = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
         found = [(key, value) for key, value in records if key in pairs]
         if [key for key, _ in found] != [*pairs] * (len(found) // 2):
-            raise Malformed("its map of holes is not in pairs")
+            raise MalformedHeader("its map of holes is not in pairs")
         numbers = [decimal(value, "map of holes") for _, value in found]
     size = decimal(known[b"GNU.sparse.size"], "size")
     return checked(size, _paired(numbers), stored)
 
 
-def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[Sparse, int]:
+def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[SparseFile, int]:
     """The map that comes before the data (PAX 1.0), and how many bytes it took.
 
     :raises Malformed: it is damaged.
@@ -97,7 +97,7 @@ def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[Sparse, int
     while len(numbers) < wanted:
         block = stream.take(BLOCK) if taken + BLOCK <= stored else b""
         if len(block) < BLOCK:
-            raise Malformed("its map of holes is cut off")
+            raise MalformedHeader("its map of holes is cut off")
         taken += BLOCK
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
@@ -108,7 +108,7 @@ def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[Sparse, int
                 wanted = 1 + 2 * numbers[0]
                 _few(numbers[0])
         if len(rest) > BLOCK:
-            raise Malformed("its map of holes is damaged")
+            raise MalformedHeader("its map of holes is damaged")
     return checked(size, _paired(numbers[1:]), stored - taken), taken
 
 
@@ -124,10 +124,10 @@ def _old_pairs(data: bytes, number: int) -> list[tuple[int, int]]:
 
 def _paired(numbers: list[int]) -> list[tuple[int, int]]:
     if len(numbers) % 2:
-        raise Malformed("its map of holes is not in pairs")
+        raise MalformedHeader("its map of holes is not in pairs")
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _few(pieces: int) -> None:
     if pieces > _MOST_PIECES:
-        raise Malformed(f"its map of holes has more than {_MOST_PIECES} pieces")
+        raise MalformedHeader(f"its map of holes has more than {_MOST_PIECES} pieces")

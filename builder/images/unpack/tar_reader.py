@@ -14,14 +14,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from slimtrace.builder.images.unpack.pax import (
-    Malformed,
+    MalformedHeader,
     Records,
     decimal,
     field_number,
     parse_records,
     time_ns,
 )
-from slimtrace.builder.images.unpack.sparse import BLOCK, Sparse, leading_map, old_map, recorded_map
+from slimtrace.builder.images.unpack.sparse import (
+    BLOCK,
+    SparseFile,
+    leading_map,
+    old_map,
+    recorded_map,
+)
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -49,7 +55,7 @@ FIFO = b"6"
 _KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO))
 
 
-class Member(NamedTuple):
+class TarMember(NamedTuple):
     """One entry of an archive.
 
     :ivar name: as it is written there, which may be any path.
@@ -72,7 +78,7 @@ class Member(NamedTuple):
     target: str
     xattrs: tuple[tuple[str, bytes], ...]
     device: tuple[int, int]
-    sparse: Sparse | None
+    sparse: SparseFile | None
 
 
 @dataclass(slots=True)
@@ -98,12 +104,12 @@ class TarReader:
         self._padding = 0
         self._name = ""
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[TarMember]:
         """:raises SlimtraceError: the archive is damaged."""
         while True:
             try:
                 member = self._next()
-            except Malformed as error:
+            except MalformedHeader as error:
                 self._fail(str(error))
             if member is None:
                 return
@@ -121,10 +127,10 @@ class TarReader:
             self._content -= len(piece)
             yield piece
 
-    def _next(self) -> Member | None:
+    def _next(self) -> TarMember | None:
         left = self._content + self._padding
         if left and self._stream.skip(left) < left:
-            raise Malformed("the archive is cut off")
+            raise MalformedHeader("the archive is cut off")
         self._content = self._padding = 0
         self._name = ""
         said = _Said()
@@ -132,12 +138,12 @@ class TarReader:
             block = self._stream.take(BLOCK)
             if len(block) < BLOCK:
                 if block or said != _Said():
-                    raise Malformed("the archive is cut off")
+                    raise MalformedHeader("the archive is cut off")
                 return None
             if block == _ZEROS:
                 end = self._stream.take(BLOCK)
                 if end.strip(b"\0"):
-                    raise Malformed("it goes on after its end")
+                    raise MalformedHeader("it goes on after its end")
                 return None
             _check_sum(block)
             flag = block[156:157]
@@ -156,20 +162,20 @@ class TarReader:
             case b"g":
                 self._global += parse_records(self._body(block, _MOST_RECORDS))
                 if sum(len(key) + len(value) for key, value in self._global) > _MOST_RECORDS:
-                    raise Malformed("its global headers are too long")
+                    raise MalformedHeader("its global headers are too long")
             case _:
                 self._body(block, _MOST_RECORDS)
 
     def _body(self, block: bytes, most: int) -> bytes:
         size = field_number(block[124:136], "size")
         if not 0 <= size <= most:
-            raise Malformed(f"it has a header of {size} bytes: {most} are the most")
+            raise MalformedHeader(f"it has a header of {size} bytes: {most} are the most")
         body = self._stream.take(size + -size % BLOCK)
         if len(body) < size:
-            raise Malformed("the archive is cut off")
+            raise MalformedHeader("the archive is cut off")
         return body[:size]
 
-    def _member(self, block: bytes, said: _Said) -> Member:
+    def _member(self, block: bytes, said: _Said) -> TarMember:
         records = [*self._global, *said.records] if self._global or said.records else []
         fields = _LAYOUT.unpack(block)
         name, mode, uid, gid, size, mtime, _, flag, target, magic, _, major, minor, prefix, _ = (
@@ -193,7 +199,7 @@ class TarReader:
         self._padding = -stored % BLOCK
         if kind == FILE:
             sparse = self._sparse(block, flag, records, known)
-        return Member(
+        return TarMember(
             _path(name, "name"),
             kind,
             field_number(mode, "mode") & 0o7777,
@@ -209,7 +215,7 @@ class TarReader:
 
     def _sparse(
         self, block: bytes, flag: bytes, records: Records, known: dict[bytes, bytes]
-    ) -> Sparse | None:
+    ) -> SparseFile | None:
         if flag == b"S":
             return old_map(block, self._stream, self._content)
         version = known.get(b"GNU.sparse.major"), known.get(b"GNU.sparse.minor")
@@ -235,7 +241,7 @@ def _check_sum(block: bytes) -> None:
     # Some old tars summed signed bytes.
     signed = sum(struct.unpack("148b8x356b", block)) + 8 * 0x20
     if said != signed:
-        raise Malformed("a header's checksum is wrong")
+        raise MalformedHeader("a header's checksum is wrong")
 
 
 def _kind(flag: bytes, name: bytes) -> bytes:
@@ -246,7 +252,7 @@ def _kind(flag: bytes, name: bytes) -> bytes:
         return DIRECTORY if name.endswith(b"/") else FILE
     if flag in {b"7", b"S"}:
         return FILE
-    raise Malformed(f"its type {flag.decode('latin-1')!r} is none that images have")
+    raise MalformedHeader(f"its type {flag.decode('latin-1')!r} is none that images have")
 
 
 def _text(field: bytes) -> bytes:
@@ -255,9 +261,9 @@ def _text(field: bytes) -> bytes:
 
 def _path(path: bytes, what: str) -> str:
     if b"\0" in path:
-        raise Malformed(f"its {what} has a NUL in it")
+        raise MalformedHeader(f"its {what} has a NUL in it")
     if len(path) >= PATH_MAX:
-        raise Malformed(f"its {what} is longer than {PATH_MAX - 1} bytes")
+        raise MalformedHeader(f"its {what} is longer than {PATH_MAX - 1} bytes")
     return os.fsdecode(path)
 
 
@@ -280,7 +286,7 @@ def _device(major: bytes, minor: bytes) -> tuple[int, int]:
 
 def _check_range(number: int, least: int, most: int, what: str) -> int:
     if not least <= number <= most:
-        raise Malformed(f"its {what} {number} is not from {least} to {most}")
+        raise MalformedHeader(f"its {what} {number} is not from {least} to {most}")
     return number
 
 
@@ -291,6 +297,6 @@ def _xattrs(records: Records) -> tuple[tuple[str, bytes], ...]:
         if len(name) == len(key):
             continue
         if not name or b"\0" in name:
-            raise Malformed("an extended attribute has no name")
+            raise MalformedHeader("an extended attribute has no name")
         found[os.fsdecode(name)] = value
     return tuple(sorted(found.items()))

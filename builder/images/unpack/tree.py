@@ -11,21 +11,21 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.unpack.pax import Malformed
+from slimtrace.builder.images.unpack.pax import MalformedHeader
 from slimtrace.builder.images.unpack.tar_reader import PATH_MAX
-from slimtrace.builder.root.layer_index import Index, Node
+from slimtrace.builder.root.layer_index import LayerIndex, LayerNode
 from slimtrace.builder.root.root import MAX_LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slimtrace.builder.images.unpack.limits import Budget
+    from slimtrace.builder.images.unpack.limits import UnpackLimits
 
 Xattrs = tuple[tuple[str, bytes], ...]
 
 
 class Inode:
-    """What one or more names stand for; the fields are those of :class:`Node`."""
+    """What one or more names stand for; the fields are those of :class:`LayerNode`."""
 
     __slots__ = ("gid", "mode", "mtime_ns", "size", "target", "uid", "xattrs")
 
@@ -48,16 +48,16 @@ class Inode:
         self.xattrs = xattrs
 
 
-class Folder(Inode):
+class LayerDirectory(Inode):
     """A directory.
 
-    :ivar path: as in :class:`Index`.
+    :ivar path: as in :class:`LayerIndex`.
     :ivar above: the directory that it lies in; the root's is itself.
     """
 
     __slots__ = ("above", "names", "path")
 
-    def __init__(self, above: Folder | None, path: str) -> None:
+    def __init__(self, above: LayerDirectory | None, path: str) -> None:
         super().__init__(stat.S_IFDIR | 0o755, 0, 0, 0)
         self.above = above or self
         self.path = path
@@ -70,11 +70,11 @@ class Folder(Inode):
         """
         path = f"{self.path}/{name}" if self.path else name
         if len(path) * 4 >= PATH_MAX and len(os.fsencode(path)) >= PATH_MAX:
-            raise Malformed(f"its path is longer than {PATH_MAX - 1} bytes")
+            raise MalformedHeader(f"its path is longer than {PATH_MAX - 1} bytes")
         return path
 
 
-class Names:
+class LayerTree:
     """Every name of the tree.
 
     :param made: is told of each directory that an entry needs and no layer names.
@@ -84,32 +84,32 @@ class Names:
 
     def __init__(
         self,
-        budget: Budget,
+        budget: UnpackLimits,
         made: Callable[[str], None],
         removed: Callable[[str, Inode], None],
     ) -> None:
-        self.root = Folder(None, "")
+        self.root = LayerDirectory(None, "")
         self._budget = budget
         self._made = made
         self._removed = removed
         self._last = ("", self.root)
         # Of the layer that is being applied: its names, and directories where only those are.
-        self._fresh: dict[Folder, set[str]] = {}
-        self._cleared: set[Folder] = set()
+        self._fresh: dict[LayerDirectory, set[str]] = {}
+        self._cleared: set[LayerDirectory] = set()
 
     def next_layer(self) -> None:
         """What is there now can be hidden by what comes."""
         self._fresh.clear()
         self._cleared.clear()
 
-    def parent(self, path: str) -> Folder:
+    def parent(self, path: str) -> LayerDirectory:
         """The directory at ``path``, made where it is missing, symlinks followed (layer.md).
 
         :raises Malformed: something else is on the way, or symlinks loop.
         """
         return self._walk(path, self._make)
 
-    def find(self, path: str) -> Folder | None:
+    def find(self, path: str) -> LayerDirectory | None:
         """The directory at ``path``, symlinks followed; None where there is none.
 
         :raises Malformed: something else is on the way, or symlinks loop.
@@ -119,40 +119,40 @@ class Names:
         except FileNotFoundError:
             return None
 
-    def put(self, folder: Folder, name: str, inode: Inode) -> None:
+    def put(self, folder: LayerDirectory, name: str, inode: Inode) -> None:
         """Give ``inode`` a name that nothing has."""
         folder.names[name] = inode
         self.keep(folder, name)
-        if isinstance(inode, Folder):
+        if isinstance(inode, LayerDirectory):
             self._cleared.add(inode)
 
-    def keep(self, folder: Folder, name: str) -> None:
+    def keep(self, folder: LayerDirectory, name: str) -> None:
         """Note that this layer has the name: only later ones can hide it (layer.md)."""
         fresh = self._fresh.get(folder)
         if fresh is None:
             fresh = self._fresh[folder] = set()
         fresh.add(name)
 
-    def remove(self, folder: Folder, name: str) -> None:
+    def remove(self, folder: LayerDirectory, name: str) -> None:
         """Take a name away, and all below it."""
         inode = folder.names[name]
-        if isinstance(inode, Folder):
+        if isinstance(inode, LayerDirectory):
             for inner in reversed(_folders(inode)):
                 for child in list(inner.names):
                     self._unlink(inner, child)
         self._unlink(folder, name)
 
-    def hide(self, folder: Folder, name: str) -> None:
+    def hide(self, folder: LayerDirectory, name: str) -> None:
         """Take away what lower layers have at and below a name."""
         inode = folder.names.get(name)
         if inode is None:
             return
-        if isinstance(inode, Folder):
+        if isinstance(inode, LayerDirectory):
             self.hide_below(inode)
         if not self._stays(folder, name):
             self._unlink(folder, name)
 
-    def hide_below(self, folder: Folder) -> None:
+    def hide_below(self, folder: LayerDirectory) -> None:
         """Take away what lower layers have in a directory."""
         folders = _folders(folder, self._cleared)
         for inner in reversed(folders):
@@ -161,11 +161,11 @@ class Names:
                     self._unlink(inner, name)
         self._cleared.update(folders)
 
-    def folders(self) -> list[Folder]:
+    def folders(self) -> list[LayerDirectory]:
         """All directories, the outer ones first."""
         return _folders(self.root)
 
-    def index(self) -> Index:
+    def index(self) -> LayerIndex:
         """All of it."""
         inodes: dict[Inode, int] = {}
         links: dict[Inode, int] = {}
@@ -173,9 +173,9 @@ class Names:
         for _, inode in named:
             inodes.setdefault(inode, len(inodes) + 1)
             links[inode] = links.get(inode, 0) + 1
-        return Index(
+        return LayerIndex(
             {
-                path: Node(
+                path: LayerNode(
                     inode.mode,
                     inode.uid,
                     inode.gid,
@@ -196,19 +196,21 @@ class Names:
             for name, inode in folder.names.items():
                 yield folder.path_of(name), inode
 
-    def _stays(self, folder: Folder, name: str) -> bool:
+    def _stays(self, folder: LayerDirectory, name: str) -> bool:
         inode = folder.names[name]
         if name in self._fresh.get(folder, ()):
             return True
-        return isinstance(inode, Folder) and bool(inode.names)
+        return isinstance(inode, LayerDirectory) and bool(inode.names)
 
-    def _unlink(self, folder: Folder, name: str) -> None:
+    def _unlink(self, folder: LayerDirectory, name: str) -> None:
         inode = folder.names.pop(name)
-        if isinstance(inode, Folder) or stat.S_ISLNK(inode.mode):
+        if isinstance(inode, LayerDirectory) or stat.S_ISLNK(inode.mode):
             self._last = ("", self.root)
         self._removed(folder.path_of(name), inode)
 
-    def _walk(self, path: str, absent: Callable[[Folder, str], Folder]) -> Folder:
+    def _walk(
+        self, path: str, absent: Callable[[LayerDirectory, str], LayerDirectory]
+    ) -> LayerDirectory:
         if path == self._last[0]:
             return self._last[1]
         here = self.root
@@ -222,22 +224,22 @@ class Names:
                 here = here.above
                 continue
             inode = here.names.get(name) or absent(here, name)
-            if isinstance(inode, Folder):
+            if isinstance(inode, LayerDirectory):
                 here = inode
                 continue
             links += 1
             if links > MAX_LINKS or not stat.S_ISLNK(inode.mode):
                 what = "is one symlink too many" if links > MAX_LINKS else "is not a directory"
-                raise Malformed(f"{here.path_of(name)!r} on the way {what}")
+                raise MalformedHeader(f"{here.path_of(name)!r} on the way {what}")
             if inode.target.startswith("/"):
                 here = self.root
             pending += inode.target.split("/")[::-1]
         self._last = (path, here)
         return here
 
-    def _make(self, above: Folder, name: str) -> Folder:
+    def _make(self, above: LayerDirectory, name: str) -> LayerDirectory:
         self._budget.spend_entry()
-        folder = Folder(above, above.path_of(name))
+        folder = LayerDirectory(above, above.path_of(name))
         self._made(folder.path)
         self.put(above, name, folder)
         return folder
@@ -255,17 +257,19 @@ def split(name: str) -> tuple[str, str]:
     return above, last
 
 
-def _missing(above: Folder, name: str) -> Folder:
+def _missing(above: LayerDirectory, name: str) -> LayerDirectory:
     raise FileNotFoundError(above.path_of(name))
 
 
-def _folders(top: Folder, without: set[Folder] | frozenset[Folder] = frozenset()) -> list[Folder]:
+def _folders(
+    top: LayerDirectory, without: set[LayerDirectory] | frozenset[LayerDirectory] = frozenset()
+) -> list[LayerDirectory]:
     """``top`` and the directories below it, the outer ones first."""
     found = [] if top in without else [top]
     for folder in found:
         found += [
             inode
             for inode in folder.names.values()
-            if isinstance(inode, Folder) and inode not in without
+            if isinstance(inode, LayerDirectory) and inode not in without
         ]
     return found

@@ -12,7 +12,7 @@ from slimtrace.builder.images.documents import to_json
 from slimtrace.builder.images.reference import canonical_name
 from slimtrace.builder.images.write import oci
 from slimtrace.builder.images.write.atomic import check_file, replacing
-from slimtrace.builder.images.write.tar import END, Member, Type, header, padding
+from slimtrace.builder.images.write.tar import END, TarHeader, TarType, header, padding
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 
-class Form(Enum):
+class ArchiveFormat(Enum):
     """What an archive holds; the value is its transport's name, as users write it.
 
     :cvar HYBRID: an OCI layout with docker's ``manifest.json``: every engine reads it.
@@ -43,12 +43,14 @@ class Archive:
     :ivar reference: the image's tag in an OCI archive, its ``NAME:TAG`` in the others.
     """
 
-    form: Form
+    form: ArchiveFormat
     path: str
     reference: str | None = None
 
     def __str__(self) -> str:
-        named = self.reference and self.form is not Form.HYBRID  # -o FILE.tar has no place for it
+        named = (
+            self.reference and self.form is not ArchiveFormat.HYBRID
+        )  # -o FILE.tar has no place for it
         return f"{self.form.value}{self.path}" + (f":{self.reference}" if named else "")
 
     @property
@@ -72,16 +74,16 @@ class Archive:
         """
         with replacing(self.path) as file:
             match self.form:
-                case Form.ROOT:
+                case ArchiveFormat.ROOT:
                     with gzip.open(image.layer.blob, "rb") as tar:
                         _copy(file, tar, image.layer.uncompressed)
                     return
-                case Form.DOCKER:
+                case ArchiveFormat.DOCKER:
                     _write_docker(file, image, self.reference)
-                case Form.OCI:
+                case ArchiveFormat.OCI:
                     names = {oci.REF_NAME: self.reference} if self.reference else {}
                     _write_layout(file, image, names)
-                case Form.HYBRID:
+                case ArchiveFormat.HYBRID:
                     _write_hybrid(file, image, self.reference)
             file.write(END)
 
@@ -100,8 +102,8 @@ def _write_hybrid(file: BinaryIO, image: Image, name: str | None) -> None:
 def _write_layout(file: BinaryIO, image: Image, annotations: dict[str, str]) -> None:
     _file(file, "oci-layout", oci.MARKER)
     _document(file, "index.json", oci.index([oci.descriptor(image, annotations)]))
-    file.write(header(Member("blobs", Type.DIRECTORY, 0o755)))
-    file.write(header(Member("blobs/sha256", Type.DIRECTORY, 0o755)))
+    file.write(header(TarHeader("blobs", TarType.DIRECTORY, 0o755)))
+    file.write(header(TarHeader("blobs/sha256", TarType.DIRECTORY, 0o755)))
     _file(file, oci.blob_path(image.digest), image.manifest)
     _file(file, oci.blob_path(image.config_digest), image.config)
     with open(image.layer.blob, "rb") as blob:
@@ -127,11 +129,11 @@ def _document(file: BinaryIO, name: str, document: object) -> None:
 
 
 def _file(file: BinaryIO, name: str, data: bytes) -> None:
-    file.write(header(Member(name, size=len(data))) + data + padding(len(data)))
+    file.write(header(TarHeader(name, size=len(data))) + data + padding(len(data)))
 
 
 def _stream(file: BinaryIO, name: str, source: BinaryIO | gzip.GzipFile, size: int) -> None:
-    file.write(header(Member(name, size=size)))
+    file.write(header(TarHeader(name, size=size)))
     _copy(file, source, size)
     file.write(padding(size))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from slimtrace.builder.images.reference import image_name, ref_name
-from slimtrace.builder.images.skopeo import TRANSPORTS, Copied
-from slimtrace.builder.images.write.archives import Archive, Form
+from slimtrace.builder.images.skopeo import TRANSPORTS, SkopeoDestination
+from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
 from slimtrace.builder.images.write.oci import OciLayout
-from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,27 +68,29 @@ def parse_destination(text: str, tag: str | None = None) -> Destination:
         return _copied(text, tag)
     # A slash before the colon is a path's, never a transport's: ./a:b.tar
     if text.endswith(".tar") and (not colon or "/" in transport):
-        return Archive(Form.HYBRID, text, tag and image_name(tag))
+        return Archive(ArchiveFormat.HYBRID, text, tag and image_name(tag))
     path, _, reference = rest.partition(":")
     if path and transport in {"rootfs", "tar"}:
         _no_name(text, tag)
-        return Tree(rest) if transport == "rootfs" else Archive(Form.ROOT, rest)
+        return (
+            RootfsDestination(rest) if transport == "rootfs" else Archive(ArchiveFormat.ROOT, rest)
+        )
     if path and transport == "docker-archive":
         name = _only_one(text, reference, tag)
-        return Archive(Form.DOCKER, path, name and image_name(name))
+        return Archive(ArchiveFormat.DOCKER, path, name and image_name(name))
     if path and transport == "oci":
         return OciLayout(path, _reference(text, reference, tag))
     if path and transport == "oci-archive":
-        return Archive(Form.OCI, path, _reference(text, reference, tag))
+        return Archive(ArchiveFormat.OCI, path, _reference(text, reference, tag))
     raise UsageError(f"cannot write to {text!r}: it is none of the forms of -o", FORMS)
 
 
-def _copied(text: str, tag: str | None) -> Copied:
+def _copied(text: str, tag: str | None) -> SkopeoDestination:
     for transport in TRANSPORTS:
         name = text.removeprefix(transport)
         if name not in {text, ""}:
             _only_one(text, name, tag)
-            return Copied(transport, name)
+            return SkopeoDestination(transport, name)
     raise UsageError(f"cannot write to {text!r}: a name is missing", FORMS)
 
 

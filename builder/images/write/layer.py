@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from slimtrace.builder.images.write.atomic import removing
 from slimtrace.builder.images.write.gzip import Gzip
-from slimtrace.builder.images.write.tar import END, Member, Type, header, padding
+from slimtrace.builder.images.write.tar import END, TarHeader, TarType, header, padding
 from slimtrace.builder.model import Entry, Kind, Layer
 from slimtrace.builder.os_errors import writing
 from slimtrace.builder.root.contents import contents
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _TYPES = {
-    Kind.FILE: Type.FILE,
-    Kind.DIRECTORY: Type.DIRECTORY,
-    Kind.SYMLINK: Type.SYMLINK,
-    Kind.FIFO: Type.FIFO,
+    Kind.FILE: TarType.FILE,
+    Kind.DIRECTORY: TarType.DIRECTORY,
+    Kind.SYMLINK: TarType.SYMLINK,
+    Kind.FIFO: TarType.FIFO,
 }
 
 
@@ -80,8 +80,8 @@ def _add(
     if entry.hardlink is not None:
         one = first.setdefault(entry.hardlink, name)
         if one != name:
-            kind, target = Type.HARDLINK, one
-    member = Member(
+            kind, target = TarType.HARDLINK, one
+    member = TarHeader(
         name,
         kind,
         entry.mode & 0o7777,
@@ -90,7 +90,7 @@ def _add(
         # Layers carry whole seconds, as container engines write them; CPython compares a .pyc
         # with its source's mtime in whole seconds, too.
         entry.mtime_ns // 10**9,
-        entry.size if kind is Type.FILE else 0,
+        entry.size if kind is TarType.FILE else 0,
         target,
         # Hard links repeat their inode's xattrs: an engine that sets the owner once more on
         # unpacking thereby clears security.capability (chown(2)) and must set it again.
@@ -100,7 +100,7 @@ def _add(
         stream.feed(header(member))
     except ValueError as error:
         raise SlimtraceError(f"cannot put {entry.path} into a layer: {error}") from error
-    if kind is Type.FILE:
+    if kind is TarType.FILE:
         for data in read(entry):
             stream.feed(data)
         stream.feed(padding(entry.size))

@@ -32,7 +32,7 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _DOCKER = {"docker.io": "registry-1.docker.io"}
 
 
-class Answer(NamedTuple):
+class RegistryResponse(NamedTuple):
     """What the registry answered; headers' names are of any case."""
 
     status: int
@@ -98,7 +98,7 @@ class Repository:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         expected: set[int] | None = None,
-    ) -> Answer:
+    ) -> RegistryResponse:
         # Where the registry itself tells of a place, it does so in full.
         is_told = path.startswith(("/", "https://", "http://"))
         place = path if is_told else f"/v2/{self._name}/{path}"
@@ -115,7 +115,7 @@ class Repository:
 
     def _sent(
         self, method: str, place: str, headers: Mapping[str, str], data: bytes | None
-    ) -> Answer:
+    ) -> RegistryResponse:
         try:
             return self._send(method, urljoin(self._top, place), headers, data)
         except (OSError, http.client.HTTPException) as error:
@@ -126,20 +126,20 @@ class Repository:
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | None
-    ) -> Answer:
+    ) -> RegistryResponse:
         request = Request(url, data, dict(headers), method=method)  # noqa: S310 -- see _top
         if self._authorization and url.startswith(f"{self._top}/"):
             # Not to where the registry redirects to: stores refuse it, and it is none of theirs.
             request.add_unredirected_header("Authorization", self._authorization)
         return self._answer(request)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> RegistryResponse:
         try:
             with self._opener.open(request, timeout=_SECONDS) as found:
-                return Answer(found.status, found.headers, found.read(_MOST))
+                return RegistryResponse(found.status, found.headers, found.read(_MOST))
         except HTTPError as error:
             with error:
-                return Answer(error.code, error.headers, error.read(_MOST))
+                return RegistryResponse(error.code, error.headers, error.read(_MOST))
 
     def _log_in(self, challenge: str) -> None:
         """Answer a challenge (RFC 9110, 11.6.1; distribution's token authentication)."""
@@ -173,7 +173,7 @@ class Repository:
         self._authorization = f"Bearer {token}"
 
 
-def _told(answer: Answer) -> str:
+def _told(answer: RegistryResponse) -> str:
     """The status with the first error's message (distribution-spec, "Error Codes")."""
     try:
         message = orjson.loads(answer.body)["errors"][0]["message"]

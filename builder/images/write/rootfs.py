@@ -34,7 +34,7 @@ _NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @dataclass(slots=True)
-class Tree:
+class RootfsDestination:
     """A tree at ``folder``, which must be empty or new.
 
     :ivar warnings: what could not be kept, known once it is written.

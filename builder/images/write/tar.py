@@ -19,7 +19,7 @@ _OCTAL_7 = 0o7777777  # the largest uid and gid that ustar's fields hold
 _OCTAL_11 = 0o77777777777  # the largest size (8 GiB - 1) and mtime
 
 
-class Type(Enum):
+class TarType(Enum):
     """The typeflags that images use."""
 
     FILE = b"0"
@@ -30,7 +30,7 @@ class Type(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarHeader:
     """What one header says.
 
     :ivar name: path in the archive, without a leading or trailing slash.
@@ -40,7 +40,7 @@ class Member:
     """
 
     name: str
-    type: Type = Type.FILE
+    type: TarType = TarType.FILE
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
@@ -50,12 +50,12 @@ class Member:
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
 
-def header(member: Member) -> bytes:
+def header(member: TarHeader) -> bytes:
     """The blocks that come before the member's content.
 
     :raises ValueError: an xattr's name holds ``=``, which ends names in a PAX record.
     """
-    name = os.fsencode(member.name) + (b"/" if member.type is Type.DIRECTORY else b"")
+    name = os.fsencode(member.name) + (b"/" if member.type is TarType.DIRECTORY else b"")
     target = os.fsencode(member.target)
     records = _records(member, name, target)
     plain = _block(
@@ -82,7 +82,7 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
-def _records(member: Member, name: bytes, target: bytes) -> dict[bytes, bytes]:
+def _records(member: TarHeader, name: bytes, target: bytes) -> dict[bytes, bytes]:
     records: dict[bytes, bytes] = {}
     if not _fits(name):
         records[b"path"] = name

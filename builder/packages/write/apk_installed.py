@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.apk import apk_stanzas
-from slimtrace.builder.packages.write.generated_file import Document, mtime_of
+from slimtrace.builder.packages.write.generated_file import GeneratedFile, mtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def installed(
     root: Root, packages: Sequence[Package], is_kept: Callable[[str], bool]
-) -> Iterator[Document]:
+) -> Iterator[GeneratedFile]:
     """The one file.
 
     :param is_kept: of a path as databases list it.
@@ -26,7 +26,7 @@ def installed(
     wanted = {package.name for package in packages}
     parts = [_filtered(block, is_kept) for name, block in all_of_them if name in wanted]
     content = "".join(f"{part}\n\n" for part in parts).encode("utf-8", "surrogateescape")
-    yield Document(place, content, mtime_of(root, place))
+    yield GeneratedFile(place, content, mtime_of(root, place))
 
 
 def _filtered(block: str, is_kept: Callable[[str], bool]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.dpkg import ADMIN, diversions, stanzas
 from slimtrace.builder.packages.package import read_database
-from slimtrace.builder.packages.write.generated_file import Document, mtime_of
+from slimtrace.builder.packages.write.generated_file import GeneratedFile, mtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +47,7 @@ def status_d(
     packages: Sequence[Package],
     is_kept: Callable[[str], bool],
     is_made: Callable[[str], bool],
-) -> Iterator[Document]:
+) -> Iterator[GeneratedFile]:
     """The three files of each package.
 
     :param is_kept: of a path as databases list it; ``is_made`` of one whose bytes the build made,
@@ -73,15 +73,15 @@ def status_d(
         record = package.records[0]
         text = texts.get((package.name, package.architecture)) or read_database(root, record)
         mtime_ns = mtime_of(root, STATUS) or mtime_of(root, record)
-        yield Document(f"{_STATUS_D}/{name}", _bytes(_control_fields(text)), mtime_ns)
+        yield GeneratedFile(f"{_STATUS_D}/{name}", _bytes(_control_fields(text)), mtime_ns)
         lines = [line for line in read_database(root, sums_of(package)).split("\n") if line]
         places = [(line, lies_at(package, _file(line))) for line in lines]
         sums = [line for line, place in places if is_kept(place) and not is_made(place)]
         if lines:
             content = _bytes("".join(f"{line}\n" for line in sums))
-            yield Document(f"{_STATUS_D}/{name}.md5sums", content, mtime_ns)
+            yield GeneratedFile(f"{_STATUS_D}/{name}.md5sums", content, mtime_ns)
         files = "".join(f"{file}\n" for file in package.files if is_kept(file))
-        yield Document(f"{_INFO}/{name}.list", _bytes(files), mtime_ns)
+        yield GeneratedFile(f"{_INFO}/{name}.list", _bytes(files), mtime_ns)
 
 
 def _file(line: str) -> str:

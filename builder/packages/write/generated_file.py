@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class GeneratedFile:
     """A part of a package database.
 
     :ivar path: as it is looked up in the image.

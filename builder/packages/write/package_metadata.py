@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Entry, Selection
     from slimtrace.builder.packages.package import Package
-    from slimtrace.builder.packages.write.generated_file import Document
+    from slimtrace.builder.packages.write.generated_file import GeneratedFile
     from slimtrace.builder.root.root import Root
 
 _REASONS = (Reason.PACKAGE_METADATA,)
@@ -133,7 +133,7 @@ class _Addition:
             self._new[each] = self._root.entry(each, _REASONS)
         return [each for each in fresh if not self._unwanted(each)]
 
-    def _write(self, documents: Iterable[Document]) -> None:
+    def _write(self, documents: Iterable[GeneratedFile]) -> None:
         for document in documents:
             content, mtime_ns = document.content, document.mtime_ns
             for entry in written(self._root, document.path, content, _REASONS, mtime_ns):

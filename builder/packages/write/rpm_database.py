@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.rpm import opened, rpm_database, rpm_package
-from slimtrace.builder.packages.write.generated_file import Document, mtime_of
+from slimtrace.builder.packages.write.generated_file import GeneratedFile, mtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _CHANGES, _VALID_FOR, _WRITTEN_BY = slice(24, 28), slice(92, 96), slice(96, 100)
 _SQLITE = 3_007_000
 
 
-def rpmdb(root: Root, packages: Sequence[Package]) -> Iterator[Document]:
+def rpmdb(root: Root, packages: Sequence[Package]) -> Iterator[GeneratedFile]:
     """The one file.
 
     :raises SlimtraceError: the database cannot be read.
@@ -43,7 +43,7 @@ def rpmdb(root: Root, packages: Sequence[Package]) -> Iterator[Document]:
             if (package.name, package.version, package.architecture) in wanted:
                 numbers.add(number)
         content = _excerpt(database, numbers)
-    yield Document(place, content, mtime_of(root, place))
+    yield GeneratedFile(place, content, mtime_of(root, place))
 
 
 def _excerpt(database: sqlite3.Connection, numbers: set[int]) -> bytes:

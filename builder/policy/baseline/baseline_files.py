@@ -9,7 +9,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.closure.closure import Wanted
+from slimtrace.builder.closure.closure import Seed
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.walk import files_below
 
@@ -48,7 +48,7 @@ _OF_RESOLVERS = frozenset(
 )
 
 
-class Case(NamedTuple):
+class BaselineContext(NamedTuple):
     """What the parts are found for.
 
     :ivar all_zones: whether all time zones are wanted.
@@ -59,10 +59,10 @@ class Case(NamedTuple):
     all_zones: bool
 
 
-def baseline_files(case: Case, parts: Collection[Reason]) -> list[Wanted]:
+def baseline_files(case: BaselineContext, parts: Collection[Reason]) -> list[Seed]:
     """The files of these parts that the full image has."""
     return [
-        Wanted(path, reason)
+        Seed(path, reason)
         for reason, paths_of in _PARTS.items()
         if reason in parts
         for path in paths_of(case)
@@ -70,16 +70,16 @@ def baseline_files(case: Case, parts: Collection[Reason]) -> list[Wanted]:
     ]
 
 
-def _release(case: Case) -> Iterable[str]:
+def _release(case: BaselineContext) -> Iterable[str]:
     return release_files(case.root)
 
 
-def _certificates(_: Case) -> Iterable[str]:
+def _certificates(_: BaselineContext) -> Iterable[str]:
     """The bundles in which TLS libraries look, and programs that bring their own."""
     return _BUNDLES
 
 
-def _time_zones(case: Case) -> Iterator[str]:
+def _time_zones(case: BaselineContext) -> Iterator[str]:
     """The system's zone, and those that TZ names (tzset(3)): ``:Asia/Tokyo`` or a path."""
     yield from ("/etc/localtime", "/etc/timezone")
     for run in case.trace.runs:
@@ -90,17 +90,17 @@ def _time_zones(case: Case) -> Iterator[str]:
         yield from files_below(case.root, _ZONES)
 
 
-def _switch(_: Case) -> Iterable[str]:
+def _switch(_: BaselineContext) -> Iterable[str]:
     return (_SWITCH,)
 
 
-def _network_names(case: Case) -> Iterable[str]:
+def _network_names(case: BaselineContext) -> Iterable[str]:
     """Names of ports and protocols, where the run resolved names (services(5), protocols(5))."""
     is_resolver = any(path in _OF_RESOLVERS or _RESOLVER.match(path) for path in case.trace.paths)
     return _NETWORK_NAMES if is_resolver else ()
 
 
-_PARTS: Mapping[Reason, Callable[[Case], Iterable[str]]] = {
+_PARTS: Mapping[Reason, Callable[[BaselineContext], Iterable[str]]] = {
     Reason.RELEASE: _release,
     Reason.CA_CERTIFICATES: _certificates,
     Reason.TIME_ZONE: _time_zones,

@@ -20,7 +20,7 @@ system-calls name it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Machines:
+class Architectures:
     """The ABIs that a profile is for.
 
     :ivar architectures: as the runtime-spec names them (config-linux.md, seccomp).
@@ -31,7 +31,7 @@ class Machines:
     calls: frozenset[str]
 
 
-def machines_of(trace: Trace) -> Machines:
+def machines_of(trace: Trace) -> Architectures:
     """The machines that the runs were on; their 32-bit ABIs only where a run used one.
 
     x32 is never among them: whatever calls by it is killed.
@@ -47,7 +47,7 @@ def machines_of(trace: Trace) -> Machines:
             )
         abis += _MACHINES[machine][: 2 if trace.is_narrow else 1]
     calls = frozenset[str]().union(*(_calls(abi) for _, abi in abis))
-    return Machines(tuple(name for name, _ in abis), calls)
+    return Architectures(tuple(name for name, _ in abis), calls)
 
 
 def _calls(abi: str) -> frozenset[str]:

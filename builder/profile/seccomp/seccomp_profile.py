@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.profile.seccomp.architectures import Machines
-    from slimtrace.builder.profile.seccomp.seccomp_rules import Rule, Test
+    from slimtrace.builder.profile.seccomp.architectures import Architectures
+    from slimtrace.builder.profile.seccomp.seccomp_rules import ArgumentTest, SeccompRule
 
 
-def document(machines: Machines, rules: Iterable[Rule]) -> dict[str, Any]:
+def document(machines: Architectures, rules: Iterable[SeccompRule]) -> dict[str, Any]:
     """Every call that no rule names is refused with EPERM."""
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -26,7 +26,7 @@ def document(machines: Machines, rules: Iterable[Rule]) -> dict[str, Any]:
     }
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: SeccompRule) -> dict[str, Any]:
     action: dict[str, Any] = {"action": "SCMP_ACT_ALLOW"}
     if rule.errno is not None:
         action = {"action": "SCMP_ACT_ERRNO", "errnoRet": rule.errno}
@@ -34,7 +34,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {"names": list(rule.names), **action, **arguments, "comment": rule.why}
 
 
-def _argument(test: Test) -> dict[str, Any]:
+def _argument(test: ArgumentTest) -> dict[str, Any]:
     """With a mask, that is ``value``, and ``valueTwo`` what must be left (seccomp_rule_add(3))."""
     if test.mask is None:
         return {"index": test.index, "value": test.value, "op": "SCMP_CMP_EQ"}

@@ -33,7 +33,7 @@ _FILTERED = frozenset({"clone", "clone3", "personality", "socket"}) | _RINGS
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class ArgumentTest:
     """What an argument must be for a rule to hold: ``argument & mask == value``.
 
     :ivar index: of the argument, from 0; ``mask`` None for all its bits.
@@ -45,7 +45,7 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SeccompRule:
     """Calls that are allowed, or answered with an errno.
 
     :ivar why: in words, for whoever reads the profile.
@@ -54,7 +54,7 @@ class Rule:
     names: tuple[str, ...]
     why: str
     errno: int | None = None
-    test: Test | None = None
+    test: ArgumentTest | None = None
 
 
 def rules_of(
@@ -63,7 +63,7 @@ def rules_of(
     also: Iterable[str] = (),
     *,
     no_new_privileges: bool = False,
-) -> tuple[Rule, ...]:
+) -> tuple[SeccompRule, ...]:
     """The rules for what the runs did: a name stands in the first rule that it has a reason for.
 
     :param known: the calls that the machine has; others are left out.
@@ -79,13 +79,13 @@ def rules_of(
         (runtimes - _FILTERED, "runc and crun, before the app"),
         (EVERYDAY - _FILTERED, "any program may come to"),
     )
-    rules: list[Rule] = []
+    rules: list[SeccompRule] = []
     given = frozenset[str]()
     for names, why in reasons:
         new = (names & known) - given
         given |= new
         if new:
-            rules.append(Rule(tuple(sorted(new)), why))
+            rules.append(SeccompRule(tuple(sorted(new)), why))
     return (*rules, *(rule for rule in _filtered(trace, known) if rule.names[0] not in asked))
 
 
@@ -102,22 +102,26 @@ def families_of(trace: Trace) -> frozenset[int]:
     return families | INTERNET if families & INTERNET else families
 
 
-def _filtered(trace: Trace, known: frozenset[str]) -> Iterator[Rule]:
+def _filtered(trace: Trace, known: frozenset[str]) -> Iterator[SeccompRule]:
     """The rules for calls whose arguments count."""
     seen = frozenset(trace.observed_syscalls)
     for family in sorted(families_of(trace)):
-        yield Rule(("socket",), f"sockets of {family_name(family)}", test=Test(0, family))
+        yield SeccompRule(
+            ("socket",), f"sockets of {family_name(family)}", test=ArgumentTest(0, family)
+        )
     made = 0
     for flags in trace.arguments.get("clone", ()):
         made |= flags
     without = "no new namespace" if not made else f"only the new namespaces seen: {made:#x}"
-    yield Rule(("clone",), without, test=Test(0, 0, CLONE_NEW & ~made))
-    yield Rule(("clone3",), "its flags lie in memory: libraries then use clone", errno=ENOSYS)
+    yield SeccompRule(("clone",), without, test=ArgumentTest(0, 0, CLONE_NEW & ~made))
+    yield SeccompRule(
+        ("clone3",), "its flags lie in memory: libraries then use clone", errno=ENOSYS
+    )
     if "personality" in seen:
         for persona in PERSONAS:
-            yield Rule(("personality",), "the usual ones", test=Test(0, persona))
+            yield SeccompRule(("personality",), "the usual ones", test=ArgumentTest(0, persona))
     if rings := tuple(sorted(_RINGS & seen & known)):
-        yield Rule(rings, "as under the tracer: the app goes on without", errno=ENOSYS)
+        yield SeccompRule(rings, "as under the tracer: the app goes on without", errno=ENOSYS)
 
 
 def family_name(family: int) -> str:

@@ -10,7 +10,7 @@ from checked_images import CAPABILITY, File, check, layer, layout
 from parts import need
 
 from slimtrace.builder.check.rule_set import RULES
-from slimtrace.builder.check.target_platform import Platform
+from slimtrace.builder.check.target_platform import TargetPlatform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ CONFIG: dict[str, Any] = {
     "Volumes": {"/data": {}},
     "Healthcheck": {"Test": ["CMD", "script"]},
 }
-OPTIONS = ("--no-run", *(word for platform in Platform for word in ("--platform", platform)))
+OPTIONS = ("--no-run", *(word for platform in TargetPlatform for word in ("--platform", platform)))
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import compile_library, dump, plant, run
 
-from slimtrace.builder.closure.closure import Wanted, expand
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.shebang import parse_shebang
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.root import Root
@@ -24,8 +24,8 @@ def closure(
     top: Path, *paths: str, library_path: tuple[str, ...] = (), execute: bool = False
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """What touching these brings besides: own path → ``reason``; and the warnings."""
-    wanted = [Wanted(path, Reason.TOUCHED, load=True, execute=execute) for path in paths]
-    selection = expand(Root(str(top)), wanted, Surroundings(PATH, library_path, "/work"))
+    wanted = [Seed(path, Reason.TOUCHED, load=True, execute=execute) for path in paths]
+    selection = expand(Root(str(top)), wanted, RunEnvironment(PATH, library_path, "/work"))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
     return {path: why for path, why in found.items() if why != "touched"}, selection.warnings
 
@@ -135,8 +135,8 @@ def test_links_directories_and_the_loader(tmp_path: Path) -> None:
     compile_library(
         top / "app", "-pie", str(real), "-Wl,-e,0", "-Wl,--dynamic-linker,/usr/lib64/ld.so"
     )
-    wanted = [Wanted("/app", Reason.TOUCHED, load=True)]
-    selection = expand(Root(str(top)), wanted, Surroundings(PATH, (), "/"))
+    wanted = [Seed("/app", Reason.TOUCHED, load=True)]
+    selection = expand(Root(str(top)), wanted, RunEnvironment(PATH, (), "/"))
     assert {path: entry.reasons[0].value for path, entry in selection.entries.items()} == {
         "/": "directory",
         "/app": "touched",
@@ -263,7 +263,7 @@ def test_the_kernel_reads_256_bytes() -> None:
 def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/etc/mtab": "-> /proc/self/mounts", "/proc/self/mounts": "x"})
     selection = expand(
-        Root(str(top)), [Wanted("/etc/mtab", Reason.TOUCHED)], Surroundings(PATH, (), "/")
+        Root(str(top)), [Seed("/etc/mtab", Reason.TOUCHED)], RunEnvironment(PATH, (), "/")
     )
     assert dump(selection) == {"/etc/mtab": "-> /proc/self/mounts symlink"}
     assert [(item.path, item.why) for item in selection.dropped] == [
@@ -274,4 +274,4 @@ def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
 def test_variables_of_all_runs_decide_and_the_first_run_says_more(tmp_path: Path) -> None:
     first, second = {"LANG": "C.UTF-8"}, {"LANG": "de_DE.UTF-8", "NODE_PATH": "/srv"}
     runs = [run(tmp_path, env=first), run(tmp_path, env=second)]
-    assert Surroundings.of(runs).env == {"LANG": "C.UTF-8", "NODE_PATH": "/srv"}
+    assert RunEnvironment.of(runs).env == {"LANG": "C.UTF-8", "NODE_PATH": "/srv"}

@@ -10,7 +10,7 @@ import pytest
 from parts import need
 
 from slimtrace.builder.closure.elf.loader import Loader
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.root import Root
 
@@ -42,7 +42,7 @@ def ldd(path: str) -> set[str] | None:
 def test_as_ldd() -> None:
     need("ldd")
     root = Root("/")
-    loader = Loader(root, Surroundings((), (), "/"))
+    loader = Loader(root, RunEnvironment((), (), "/"))
     differences, compared = {}, 0
     for path in programs():
         expected = ldd(path)

@@ -14,7 +14,7 @@ from trivy import scan
 from worlds import TIME, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.builder.model import Reason
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
@@ -380,7 +380,7 @@ def test_a_scanner_knows_alpine(tmp_path: Path, shared: Path) -> None:
 def built(folder: Path, top: Path, *touched: str) -> Path:
     """The slim tree of what was touched in a full image."""
     slim = folder / "slim"
-    Tree(str(slim)).write(None, selected(top, *touched).entries.values())  # type: ignore[arg-type]
+    RootfsDestination(str(slim)).write(None, selected(top, *touched).entries.values())  # type: ignore[arg-type]
     return slim
 
 

@@ -18,8 +18,8 @@ from rpm_spec import SPEC
 from traces import open_the_way
 from worlds import dump, plant
 
-from slimtrace.builder.closure.closure import Wanted, expand
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.model import Keep, Reason
 from slimtrace.builder.packages.index import PackageIndex
@@ -45,9 +45,9 @@ def owners(top: Path | str, path: str) -> list[str]:
 
 def brought(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
     """The own paths that only belonging to a touched package brings."""
-    wanted = [Wanted(path, Reason.TOUCHED) for path in paths]
+    wanted = [Seed(path, Reason.TOUCHED) for path in paths]
     rules = [rule for rule in rules_of(keep) if rule.reason is Reason.PACKAGE]
-    selection = expand(Root(str(top)), wanted, Surroundings((), (), "/"), rules)
+    selection = expand(Root(str(top)), wanted, RunEnvironment((), (), "/"), rules)
     return {path for path, line in dump(selection).items() if line.endswith(" package")}
 
 

@@ -15,7 +15,7 @@ from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.contents import contents
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import UsageError
-from slimtrace.tracer.trace.trace import Listening, Use
+from slimtrace.tracer.trace.trace import ListeningPort, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,7 +182,7 @@ def test_time_zones(tmp_path: Path) -> None:
 
 # summary, what differs in the trace, what differs in the world, the words of the warning
 NEEDS: list[tuple[str, dict[str, object], World, dict[str, int], str]] = [
-    ("a port", {"listening": (Listening("tcp", 80), Listening("tcp", 8080))}, {}, {},
+    ("a port", {"listening": (ListeningPort("tcp", 80), ListeningPort("tcp", 8080))}, {}, {},
      "listens on port 80"),
     ("a call", {"observed_syscalls": ("setuid", "setsid", "openat")}, {}, {}, "calls setuid"),
     ("a change of owners", {"observed_syscalls": ("chown", "fchown")}, {}, {}, "calls chown"),
@@ -201,7 +201,7 @@ NEEDS: list[tuple[str, dict[str, object], World, dict[str, int], str]] = [
     ("a file that is removed", {"delete": "/srv/log"}, {"/srv/log": ""}, {}, "changes /srv/log"),
 ]  # fmt: skip
 FREE: list[tuple[str, dict[str, object], World, dict[str, int]]] = [
-    ("a high port", {"listening": (Listening("tcp", 8080),)}, {}, {}),
+    ("a high port", {"listening": (ListeningPort("tcp", 8080),)}, {}, {}),
     ("a harmless call", {"observed_syscalls": ("setsid", "capget", "mountx")}, {}, {}),
     ("temporary files", {"created": "/tmp/a/b"}, {"/tmp": None}, {"/tmp": 0o1777}),
     (

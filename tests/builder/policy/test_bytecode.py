@@ -12,7 +12,7 @@ import pytest
 from worlds import plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.builder.model import Reason
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
@@ -62,7 +62,7 @@ def test_a_real_python_loads_it(tmp_path: Path) -> None:
     assert why["/lib/m.py"] == "what was compiled of it stands for it"
     assert why[compiled("/lib/m.py")] == "it is at /lib/m.pyc"
     slim = tmp_path / "slim"
-    Tree(str(slim)).write(None, selection.entries.values())  # type: ignore[arg-type]
+    RootfsDestination(str(slim)).write(None, selection.entries.values())  # type: ignore[arg-type]
     words = (sys.executable, "-S", "-c", "import m; print(m.VALUE)")
     env = {"PYTHONPATH": str(slim / "lib")}
     assert subprocess.run(words, check=True, capture_output=True, env=env).stdout == b"7\n"

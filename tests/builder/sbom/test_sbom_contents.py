@@ -17,17 +17,17 @@ from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.packages.package import Package
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
-from slimtrace.builder.sbom.bom import Distribution, Format, KeptFile, Subject
-from slimtrace.builder.sbom.checksums import Sums
+from slimtrace.builder.sbom.bom import Distribution, KeptFile, SbomFormat, Subject
+from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.collect import gather
 from slimtrace.builder.sbom.purl import package_purl
 from slimtrace.builder.sbom.render import render
-from slimtrace.builder.sbom.subject import Named, named, subject
+from slimtrace.builder.sbom.subject import SubjectName, named, subject
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slimtrace.builder.sbom.bom import Facts
+    from slimtrace.builder.sbom.bom import BillOfMaterials
 
 WORLD: dict[str, str | bytes | None] = {
     "/lib": "-> usr/lib",
@@ -65,27 +65,27 @@ TOUCHED = (
 )
 DIGEST = f"sha256:{'0' * 63}1"
 IMAGE = subject(
-    Named("example.org/team/app", "1.0"),
+    SubjectName("example.org/team/app", "1.0"),
     DIGEST,
     {"created": "2024-05-06T07:08:09.5+02:00", "architecture": "amd64"},
     0,
 )
 
 
-def facts(top: Path, *touched: str, is_full: bool = True) -> Facts:
+def facts(top: Path, *touched: str, is_full: bool = True) -> BillOfMaterials:
     root = Root(str(top))
     options = BuildOptions(
         package_metadata=False, baseline=False, without_rules=("python-metadata",)
     )
     selection = select(trace(top, touched), root, options)
-    return gather(IMAGE, selection.entries, Sums(), root, is_full=is_full)
+    return gather(IMAGE, selection.entries, Checksums(), root, is_full=is_full)
 
 
-def read(top: Path, told: Facts, chosen: Format) -> dict[str, Any]:
+def read(top: Path, told: BillOfMaterials, chosen: SbomFormat) -> dict[str, Any]:
     path = f"{top}/x{chosen.ending}"
     with open(path, "wb") as file:
         file.write(render(told, chosen))
-    return (read_spdx if chosen is Format.SPDX else read_cyclonedx)(path)
+    return (read_spdx if chosen is SbomFormat.SPDX else read_cyclonedx)(path)
 
 
 def digest(content: str) -> str:
@@ -120,11 +120,11 @@ IN_WORDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("chosen", Format)
-def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: Format) -> None:
+@pytest.mark.parametrize("chosen", SbomFormat)
+def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: SbomFormat) -> None:
     told = facts(plant(tmp_path / "full", WORLD), *TOUCHED)
     document = read(tmp_path, told, chosen)
-    words = in_spdx(document) if chosen is Format.SPDX else in_cyclonedx(document)
+    words = in_spdx(document) if chosen is SbomFormat.SPDX else in_cyclonedx(document)
     plain = {name: {**said, "purl": _plain(said["purl"])} for name, said in words.items()}
     assert plain == {
         name: {**said, "purl": _plain(said["purl"])} for name, said in IN_WORDS.items()
@@ -139,15 +139,15 @@ def _plain(purl: str) -> str:
 def test_without_the_full_image_nothing_is_said_of_what_was_left_out(tmp_path: Path) -> None:
     told = facts(plant(tmp_path / "full", WORLD), *TOUCHED, is_full=False)
     for words in (
-        in_spdx(read(tmp_path, told, Format.SPDX)),
-        in_cyclonedx(read(tmp_path, told, Format.CYCLONEDX)),
+        in_spdx(read(tmp_path, told, SbomFormat.SPDX)),
+        in_cyclonedx(read(tmp_path, told, SbomFormat.CYCLONEDX)),
     ):
         assert {said["left out"] for said in words.values()} == {None}
         assert words["a"]["files"] == IN_WORDS["a"]["files"]
 
 
 def test_the_image_of_spdx(tmp_path: Path) -> None:
-    document = read(tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), Format.SPDX)
+    document = read(tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), SbomFormat.SPDX)
     assert document["documentDescribes"] == ["SPDXRef-Image"]
     assert document["creationInfo"]["created"] == "2024-05-06T05:08:09Z"
     image = document["packages"][0]
@@ -163,7 +163,9 @@ def test_the_image_of_spdx(tmp_path: Path) -> None:
 
 
 def test_the_image_of_cyclonedx(tmp_path: Path) -> None:
-    document = read(tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), Format.CYCLONEDX)
+    document = read(
+        tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), SbomFormat.CYCLONEDX
+    )
     image = document["metadata"]["component"]
     assert (image["type"], image["name"], image["version"]) == ("container", "app", DIGEST)
     (system,) = (each for each in document["components"] if each["type"] == "operating-system")
@@ -175,8 +177,8 @@ def test_the_image_of_cyclonedx(tmp_path: Path) -> None:
 def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_path: Path) -> None:
     top = plant(tmp_path / "full", WORLD)
     for chosen, name in {
-        Format.SPDX: "documentNamespace",
-        Format.CYCLONEDX: "serialNumber",
+        SbomFormat.SPDX: "documentNamespace",
+        SbomFormat.CYCLONEDX: "serialNumber",
     }.items():
         one, again = (render(facts(top, *words), chosen) for words in (TOUCHED, TOUCHED[::-1]))
         assert one == again
@@ -192,17 +194,17 @@ def test_what_json_cannot_hold(tmp_path: Path) -> None:
     nameless = subject(named(f"rootfs:{top}"), None, {}, TIME * 10**9)
     root = Root(str(top))
     selection = select(trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
-    told = gather(nameless, selection.entries, Sums(), root, is_full=True)
+    told = gather(nameless, selection.entries, Checksums(), root, is_full=True)
     assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
-    document = read(tmp_path, told, Format.SPDX)
+    document = read(tmp_path, told, SbomFormat.SPDX)
     assert [file["fileName"] for file in document["files"]] == ["./srv/\\xff"]
-    assert "purl" not in read(tmp_path, told, Format.CYCLONEDX)["metadata"]["component"]
+    assert "purl" not in read(tmp_path, told, SbomFormat.CYCLONEDX)["metadata"]["component"]
 
 
 def test_a_file_is_read_once_and_its_links_with_it(tmp_path: Path) -> None:
     top = plant(tmp_path / "full", {"/a": "content"})
     os.link(top / "a", top / "b")
-    root, sums = Root(str(top)), Sums()
+    root, sums = Root(str(top)), Checksums()
     assert b"".join(sums.reading(root.entry("/a", ()))) == b"content"
     link = root.entry("/b", ())
     (top / "a").unlink()
@@ -251,18 +253,18 @@ def test_purls(package: Package, distribution: Distribution | None, purl: str) -
 @pytest.mark.parametrize(
     ("text", "tag", "name"),
     [
-        ("app.tar", None, Named("", "")),
-        ("app.tar", "team/app:1", Named("team/app", "1")),
-        ("oci:dir:v1", None, Named("", "v1")),
-        ("oci:dir:app:v1", None, Named("app", "v1")),
-        ("docker-archive:a.tar:x.org:5/app", None, Named("x.org:5/app", "")),
-        ("docker://x.org:5/team/app:1", None, Named("x.org:5/team/app", "1")),
-        (f"docker://x.org/app@{DIGEST}", None, Named("x.org/app", "")),
-        ("containers-storage:app", None, Named("app", "")),
-        ("rootfs:/a:b", None, Named("", "")),
+        ("app.tar", None, SubjectName("", "")),
+        ("app.tar", "team/app:1", SubjectName("team/app", "1")),
+        ("oci:dir:v1", None, SubjectName("", "v1")),
+        ("oci:dir:app:v1", None, SubjectName("app", "v1")),
+        ("docker-archive:a.tar:x.org:5/app", None, SubjectName("x.org:5/app", "")),
+        ("docker://x.org:5/team/app:1", None, SubjectName("x.org:5/team/app", "1")),
+        (f"docker://x.org/app@{DIGEST}", None, SubjectName("x.org/app", "")),
+        ("containers-storage:app", None, SubjectName("app", "")),
+        ("rootfs:/a:b", None, SubjectName("", "")),
     ],
 )
-def test_what_an_image_is_called(text: str, tag: str | None, name: Named) -> None:
+def test_what_an_image_is_called(text: str, tag: str | None, name: SubjectName) -> None:
     assert named(text, tag) == name
 
 

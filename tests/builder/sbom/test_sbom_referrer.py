@@ -17,7 +17,7 @@ from specimens import file_of, image_of
 
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.images.write.registry_auth import is_insecure, login
-from slimtrace.builder.sbom.bom import Format
+from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.referrer import attach
 from slimtrace.builder.sbom.sbom_files import Sbom
 from slimtrace.tracer.errors import SlimtraceError
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Image
 
-SPDX = Sbom(Format.SPDX, "app.spdx.json", b'{"spdxVersion":"SPDX-2.3"}')
-CYCLONEDX = Sbom(Format.CYCLONEDX, "app.cdx.json", b'{"bomFormat":"CycloneDX"}')
+SPDX = Sbom(SbomFormat.SPDX, "app.spdx.json", b'{"spdxVersion":"SPDX-2.3"}')
+CYCLONEDX = Sbom(SbomFormat.CYCLONEDX, "app.cdx.json", b'{"bomFormat":"CycloneDX"}')
 USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 """``secret`` is the password."""
 

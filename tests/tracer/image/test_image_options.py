@@ -14,7 +14,7 @@ from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
 from slimtrace.tracer.image.runtime import Volume, parse_volume
 from slimtrace.tracer.process import procfs
-from slimtrace.tracer.process.root_view import HERE, There, own_name
+from slimtrace.tracer.process.root_view import HERE, SandboxView, own_name
 from slimtrace.tracer.sandbox.users import Account, account
 
 if TYPE_CHECKING:
@@ -247,10 +247,10 @@ def test_options(tmp_path: Path, words: Sequence[str], status: int, said: str) -
 
 
 @pytest.fixture
-def there() -> Iterator[There]:
+def there() -> Iterator[SandboxView]:
     """A look at our own root as if it were another's."""
     fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
-    yield There(fd, os.getpid(), os.getpid())
+    yield SandboxView(fd, os.getpid(), os.getpid())
     os.close(fd)
 
 
@@ -262,7 +262,7 @@ def _state(look: Callable[[], os.stat_result]) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def test_both_views_agree(there: There, tmp_path: Path) -> None:
+def test_both_views_agree(there: SandboxView, tmp_path: Path) -> None:
     """On this machine's root, what is asked by openat2 is what is asked plainly."""
     (tmp_path / "d/e").mkdir(parents=True)
     (tmp_path / "d/f").write_text("")

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from slimtrace.tracer.startup.listening_sockets import Listening, _in_tables, sockets
-from slimtrace.tracer.startup.trial import Listener
+from slimtrace.tracer.startup.listening_sockets import SocketWatch, _in_tables, sockets
+from slimtrace.tracer.startup.trial import ListeningSocket
 
 OUTSIDE = {
     "0.0.0.0": True,  # noqa: S104 -- what is said, not bound
@@ -25,7 +25,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_who_reaches_an_address(address: str) -> None:
-    assert Listener(address, 80).is_outside is OUTSIDE[address]
+    assert ListeningSocket(address, 80).is_outside is OUTSIDE[address]
 
 
 def test_netlink_tells_what_the_tables_tell() -> None:
@@ -35,7 +35,7 @@ def test_netlink_tells_what_the_tables_tell() -> None:
                 opened = stack.enter_context(socket.socket(family))
                 opened.bind((address, 0))
                 opened.listen()
-        mine = Listening(lambda: [os.getpid()], {})
+        mine = SocketWatch(lambda: [os.getpid()], {})
         found = {str(each) for each in mine.now()}
         assert {each.rpartition(":")[0] for each in found} >= {"127.0.0.1", "[::1]"}
         assert len(found) >= 6
@@ -46,10 +46,10 @@ def test_netlink_tells_what_the_tables_tell() -> None:
 def test_others_sockets_are_not_the_app_s() -> None:
     with socket.create_server(("127.0.0.1", 0)) as before:
         there = sockets()
-        listening = Listening(lambda: [os.getpid()], there)
+        listening = SocketWatch(lambda: [os.getpid()], there)
         assert before.getsockname()[1] in {each.port for each in there.values()}
         assert listening.now() == ()
         with socket.create_server(("127.0.0.1", 0)) as after:
-            assert listening.now() == (Listener(*after.getsockname()),)
-            assert Listening(list, {}).now() == ()
+            assert listening.now() == (ListeningSocket(*after.getsockname()),)
+            assert SocketWatch(list, {}).now() == ()
         assert listening.now() == ()

@@ -22,12 +22,12 @@ from slimtrace.tracer.trace.document import document
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.schema import get, get_list, put, put_list
 from slimtrace.tracer.trace.trace import (
-    Answer,
-    Driven,
-    Driving,
+    DriveOptions,
+    DriveResult,
     Fingerprint,
     Gap,
-    Listening,
+    ListeningPort,
+    Response,
     Run,
     SavedFile,
     State,
@@ -49,7 +49,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert (run.command, run.cwd, run.user, run.env) == (("app",), "/work", "1:2", {"PATH": "/bin"})
     assert (run.seconds, run.exit_status, run.signal, run.complete) == (0.8, 9, None, True)
     assert (run.mounts, run.network, run.hostname) == (("/srv:/data:ro",), "none", "h")
-    assert run.driving == Driving(
+    assert run.driving == DriveOptions(
         ready="log:up",
         ready_status="2xx",
         ready_timeout=5,
@@ -61,7 +61,9 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
         stop_signal="SIGHUP",
         stop_grace=3,
     )
-    assert run.driven == Driven(0.25, (Answer("GET /", 200), Answer("true", None)), "cannot")
+    assert run.driven == DriveResult(
+        0.25, (Response("GET /", 200), Response("true", None)), "cannot"
+    )
     assert trace.healed == ("/late", NOT_UTF8)
     assert run.gaps == (Gap("io-uring-refused", "why"),)
     assert run.modules == {"/jdk": ("java.base", "java.sql")}
@@ -81,7 +83,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert trace.saved == {"/file": SavedFile("/file", f"{tmp_path}/x.trace.d/abc", fingerprint)}
     assert trace.observed_syscalls == ("openat",)
     assert (trace.arguments, trace.is_narrow) == ({"socket": (2, 10)}, True)
-    assert trace.listening == (Listening("tcp", 8080),)
+    assert trace.listening == (ListeningPort("tcp", 8080),)
 
 
 def test_older_lines_say_nothing_of_driving(tmp_path: Path) -> None:
@@ -100,13 +102,13 @@ def test_older_lines_say_nothing_of_driving(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "driving",
     [
-        Driving(),
-        Driving(ready=f"file:{NOT_UTF8}", http_get=("/a", NOT_UTF8), commands=(NOT_UTF8,)),
-        Driving(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
+        DriveOptions(),
+        DriveOptions(ready=f"file:{NOT_UTF8}", http_get=("/a", NOT_UTF8), commands=(NOT_UTF8,)),
+        DriveOptions(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
     ],
 )
-def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: Driving) -> None:
-    driven = Driven(1.5, (Answer("GET /a", 404), Answer(NOT_UTF8, None)), "cannot")
+def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: DriveOptions) -> None:
+    driven = DriveResult(1.5, (Response("GET /a", 404), Response(NOT_UTF8, None)), "cannot")
     about = Run(
         *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
         mounts=("/a:/b",),

@@ -24,7 +24,7 @@ from slimtrace.tracer.kernel.namespaces import CLONE_NEWPID, unshare
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slimtrace.tracer.result import Exited
+    from slimtrace.tracer.result import ExitStatus
 
 _TITLE = "app guard"
 """Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""
@@ -48,7 +48,7 @@ class Guard:
         self.child = child
         self.watch = watch
         self._lock = threading.Lock()
-        self._exit: Exited | None = None
+        self._exit: ExitStatus | None = None
         self._delivered: dict[int, float] = {}
         self._over = False
         self._at_end = at_end
@@ -85,7 +85,7 @@ class Guard:
             raise OSError(-number, os.strerror(-number))
         return cls(pid, number, own, at_end)
 
-    def exit_of_app(self) -> Exited | None:
+    def exit_of_app(self) -> ExitStatus | None:
         """How the app's first process ended, or None while it lives."""
         self._hear()
         return self._exit

@@ -28,7 +28,7 @@ _EXEC_FAILED = 127
 NOTIFY = seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV
 
 
-class Launch:
+class HostLaunch:
     """A command that is to be executed by a child, which waits at each step to be told on.
 
     :param program: the file to execute.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.process.root_view import View
 
 
-class Launches(Protocol):
+class Launcher(Protocol):
     """A command that is to be executed here, or in an image (:class:`Launch` says more)."""
 
     app: int

@@ -30,8 +30,8 @@ from slimtrace.tracer.engines.ptrace.stops import exit_of
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
-from slimtrace.tracer.process.root_view import There
-from slimtrace.tracer.sandbox.init import First
+from slimtrace.tracer.process.root_view import SandboxView
+from slimtrace.tracer.sandbox.init import SandboxInit
 from slimtrace.tracer.sandbox.overlay import remove_folder
 from slimtrace.tracer.sandbox.sandbox_config import make_folder
 from slimtrace.tracer.sandbox.spec import decode_failure
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from slimtrace.tracer.process.root_view import View
-    from slimtrace.tracer.result import Exited
-    from slimtrace.tracer.sandbox.sandbox_config import Stage
+    from slimtrace.tracer.result import ExitStatus
+    from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
 _ENOUGH = 1 << 16
 _ANCILLARY = 256
@@ -102,7 +102,7 @@ class Spawner:
             raise EOFError
         return message.sender
 
-    def ended(self, within: float) -> Exited | None:
+    def ended(self, within: float) -> ExitStatus | None:
         """How the command ended, or None while it runs, after at most so many seconds.
 
         :raises EOFError: the sandbox has ended.
@@ -124,14 +124,18 @@ class Spawner:
                 raise decode_failure(message.data)
 
 
-class InsideLaunch:
+class SandboxLaunch:
     """As :class:`slimtrace.tracer.engines.launch.host.Launch`, in an image.
 
     :raises SlimtraceError: there is no place for what the app will write.
     """
 
     def __init__(
-        self, stage: Stage, argv: Sequence[str], mask: Iterable[int], streams: Mapping[int, int]
+        self,
+        stage: SandboxConfig,
+        argv: Sequence[str],
+        mask: Iterable[int],
+        streams: Mapping[int, int],
     ) -> None:
         self.app = 0
         self.first: int | None = None
@@ -204,7 +208,7 @@ class InsideLaunch:
 
         def child(watch: socket.socket) -> Never:
             words = self._stage, folder, self._argv, self._other, watch, self._mask
-            First(*words, self._streams, becomes_app=becomes_app).run(installs)
+            SandboxInit(*words, self._streams, becomes_app=becomes_app).run(installs)
 
         try:
             guard = Guard.start(child, apart=True, at_end=remove)
@@ -225,7 +229,7 @@ class InsideLaunch:
             if message.fd < 0:
                 raise _failure(message, self._stage.tree)
             about = json.loads(message.data)
-            self._view = There(message.fd, self.first, about["number"])
+            self._view = SandboxView(message.fd, self.first, about["number"])
             if about["instead"] is not None:
                 say(f"writing to {about['instead']}: no overlay can be had here ({about['why']})")
         except SlimtraceError:

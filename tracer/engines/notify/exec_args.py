@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.kernel.memory import MemoryReader
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.call import StoppedCall
 
 _MOST_ARGUMENTS = 6
 """With more it is cheaper to ask /proc."""
 
 
-class Callers:
+class ExecCallers:
     """Reads the memory of callers: for one thread at a time."""
 
     def __init__(self) -> None:
         self._memory = MemoryReader()
 
-    def arguments(self, stop: Stop) -> tuple[str, ...] | None:
+    def arguments(self, stop: StoppedCall) -> tuple[str, ...] | None:
         """The argument vector of an exec call; None where it is to be asked of /proc."""
         name = stop.call.signature.paths[0].path
         if name is None:

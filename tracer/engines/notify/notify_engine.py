@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.engines.app import App
-from slimtrace.tracer.engines.notify.notify_loop import Notifications
+from slimtrace.tracer.engines.notify.notify_loop import NotifyLoop
 from slimtrace.tracer.engines.notify.pidfds import TELLS_EXITS
-from slimtrace.tracer.engines.notify.process_tree import Lives
-from slimtrace.tracer.engines.notify.restart import AVAILABLE, Restarts
+from slimtrace.tracer.engines.notify.process_tree import ProcessTree
+from slimtrace.tracer.engines.notify.restart import AVAILABLE, CallRestarts
 from slimtrace.tracer.errors import CannotTraceError
 from slimtrace.tracer.kernel import bpf
-from slimtrace.tracer.kernel.seccomp import Listener
+from slimtrace.tracer.kernel.seccomp import NotifyListener
 from slimtrace.tracer.platform import kernel_version
 from slimtrace.tracer.syscalls import abi
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.engines.launch.launcher import Launches
+    from slimtrace.tracer.engines.launch.launcher import Launcher
     from slimtrace.tracer.record.recorder import Recorder
 
 
@@ -32,7 +32,7 @@ class NotifyEngine:
 
     name = "notify"
 
-    def __init__(self, launch: Launches) -> None:
+    def __init__(self, launch: Launcher) -> None:
         """Launch the app, which waits to be let go.
 
         :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
@@ -44,7 +44,7 @@ class NotifyEngine:
         self._launch = launch
         code = bpf.program(abi.verdicts(self._calls))
         self._guard, listener = launch.under_guard(code)
-        self._listener = Listener.open(listener)
+        self._listener = NotifyListener.open(listener)
         try:
             launch.check_memory()
         except CannotTraceError:
@@ -58,9 +58,9 @@ class NotifyEngine:
     def run(self, recorder: Recorder) -> None:
         """Let the app go and record what it does, to the end of its last process."""
         decoder = Decoder(recorder)
-        lives = Lives(recorder, decoder.execs, self._guard, self._launch)
-        restarts = Restarts(self._calls, decoder)
-        loop = Notifications(self._listener, decoder, lives, self._calls, restarts)
+        lives = ProcessTree(recorder, decoder.execs, self._guard, self._launch)
+        restarts = CallRestarts(self._calls, decoder)
+        loop = NotifyLoop(self._listener, decoder, lives, self._calls, restarts)
         self.app.do_now_and_then(lives.settle_waiting)
         with self.app.running():
             self._launch.go()

@@ -15,19 +15,19 @@ import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, Stop
-from slimtrace.tracer.decode.call_cache import Meanings, Plan, path_of, plan_of
+from slimtrace.tracer.decode.call import ONCE, StoppedCall
+from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
 from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
 from slimtrace.tracer.platform import kernel_version
 from slimtrace.tracer.process import procfs
-from slimtrace.tracer.syscalls.table import AT_FDCWD, Meaning
+from slimtrace.tracer.syscalls.table import AT_FDCWD, CallMeaning
 
 if TYPE_CHECKING:
     from slimtrace.tracer.decode.call_cache import Key
     from slimtrace.tracer.decode.decoder import Decoder
-    from slimtrace.tracer.engines.notify.process_tree import Lives
-    from slimtrace.tracer.engines.notify.restart import Restarts
-    from slimtrace.tracer.kernel.seccomp import Listener
+    from slimtrace.tracer.engines.notify.process_tree import ProcessTree
+    from slimtrace.tracer.engines.notify.restart import CallRestarts
+    from slimtrace.tracer.kernel.seccomp import NotifyListener
     from slimtrace.tracer.syscalls.abi import Call
 
 _HEARS_OF_THE_END = (6, 11)
@@ -35,7 +35,7 @@ _HEARS_OF_THE_END = (6, 11)
 _INSTRUCTION, _ARGUMENTS = 3, 4  # places among the request's words: of the first argument
 
 
-class Notifications:
+class NotifyLoop:
     """The loop that runs until no task uses the filter any more.
 
     :ivar stops: calls answered so far.
@@ -43,17 +43,17 @@ class Notifications:
 
     def __init__(
         self,
-        listener: Listener,
+        listener: NotifyListener,
         decoder: Decoder,
-        lives: Lives,
+        lives: ProcessTree,
         calls: dict[int, Call],
-        restarts: Restarts,
+        restarts: CallRestarts,
     ) -> None:
         self._listener = listener
         self._decoder = decoder
         self._lives = lives
         self._restarts = restarts
-        self._meanings = Meanings(decoder, calls)
+        self._meanings = CallCache(decoder, calls)
         self._memories = MemoryFiles()
         self._quick = {
             key: _in_words(plan) for key, call in calls.items() if (plan := plan_of(call))
@@ -191,7 +191,7 @@ class Notifications:
             self._proceed()
             return False
         process = lives.image_of(tid)
-        if call is None or (process is None and call.signature.meaning is not Meaning.EXEC):
+        if call is None or (process is None and call.signature.meaning is not CallMeaning.EXEC):
             is_app = process is None and call is not None and lives.is_unborn(tid)
             if not is_app and listener.alive():
                 what = f"call {words[2] & 0xFFFFFFFF}" if call is None else call.name
@@ -199,23 +199,23 @@ class Notifications:
             self._proceed()
             return False
         arguments = words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
-        stop = Stop(tid, process or 0, call, arguments, path_of(key))
+        stop = StoppedCall(tid, process or 0, call, arguments, path_of(key))
         match call.signature.meaning:
-            case Meaning.EXIT:
+            case CallMeaning.EXIT:
                 self._decoder.recorder.syscall(call.name)
                 whole = call.name == "exit_group"
                 lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
                 self._memories.drop(tid)
                 outcome = ONCE
-            case Meaning.REAPER:
+            case CallMeaning.REAPER:
                 lives.reapers = True
                 outcome = ONCE
-            case Meaning.HANDLER:
+            case CallMeaning.HANDLER:
                 self._restarts.installing(stop)
                 outcome = ONCE
             case _:
                 outcome = self._meanings.decode(stop, key)
-        if call.signature.meaning is Meaning.EXEC:
+        if call.signature.meaning is CallMeaning.EXEC:
             self._memories.drop(tid)
             if tid in self._decoder.execs:
                 lives.executing(stop, process, words[_INSTRUCTION])
@@ -242,7 +242,7 @@ def _is_over(error: OSError, wait: select.poll) -> bool:
     raise error
 
 
-def _in_words(plan: Plan) -> tuple[int, int, int, int, bool]:
+def _in_words(plan: CallPlan) -> tuple[int, int, int, int, bool]:
     """Where path, dirfd and flags are among the request's words; telling bits; only looks.
 
     A dirfd of 0 means the cwd: word 0 is the request's id and never a dirfd.

@@ -15,7 +15,7 @@ class Program(NamedTuple):
     argv: tuple[str, ...]
 
 
-class Past(NamedTuple):
+class PastImage(NamedTuple):
     """What a process ran before an exec, and when that was known to be over.
 
     Until then another thread may have made children that run what was before.
@@ -25,7 +25,7 @@ class Past(NamedTuple):
     moment: int | None
 
 
-class Exec(NamedTuple):
+class PendingExec(NamedTuple):
     """An exec under way.
 
     :ivar code: where the call returns to if it fails: memory that a new program has not.

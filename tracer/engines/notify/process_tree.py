@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.decode.binfmt import is_program
 from slimtrace.tracer.decode.exec import is_script
 from slimtrace.tracer.engines.notify.birth_order import BirthOrder
-from slimtrace.tracer.engines.notify.exec_args import Callers
+from slimtrace.tracer.engines.notify.exec_args import ExecCallers
 from slimtrace.tracer.engines.notify.pidfds import Pidfds
-from slimtrace.tracer.engines.notify.process_image import Exec, Inode, Past, Program
+from slimtrace.tracer.engines.notify.process_image import Inode, PastImage, PendingExec, Program
 from slimtrace.tracer.process import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.tracer.decode.call import Stop
-    from slimtrace.tracer.decode.exec import Execs
+    from slimtrace.tracer.decode.call import StoppedCall
+    from slimtrace.tracer.decode.exec import ExecDecoder
     from slimtrace.tracer.engines.launch.guard import Guard
-    from slimtrace.tracer.engines.launch.launcher import Launches
+    from slimtrace.tracer.engines.launch.launcher import Launcher
     from slimtrace.tracer.record.recorder import Recorder
-    from slimtrace.tracer.trace.trace import Place, Use
+    from slimtrace.tracer.trace.trace import PathState, Use
 
 
 _SWEEP_EVERY = 4096
@@ -38,7 +38,7 @@ _PATIENCE = 0.25
 """Seconds after which the kernel is asked about an exec, if the caller makes no other call."""
 
 
-class Lives:
+class ProcessTree:
     """Used by the loop that answers calls, but for :meth:`settle_waiting`.
 
     :ivar images: thread ids to ids of process images; a thread whose exec is under way has none.
@@ -46,7 +46,9 @@ class Lives:
     :ivar reapers: whether a process of the app inherits orphans (PR_SET_CHILD_SUBREAPER).
     """
 
-    def __init__(self, recorder: Recorder, execs: Execs, guard: Guard, launch: Launches) -> None:
+    def __init__(
+        self, recorder: Recorder, execs: ExecDecoder, guard: Guard, launch: Launcher
+    ) -> None:
         self._recorder = recorder
         self._execs = execs
         self.first = launch.first
@@ -56,10 +58,12 @@ class Lives:
         self.images: dict[int, int] = {}
         self._groups: dict[int, int] = {}  # thread → its process
         self._threads: dict[int, set[int]] = {}  # process → its threads beside the leader
-        self._pending: dict[int, Exec] = {}  # by process
-        self._before: dict[int, list[Past]] = {}  # by process: what it ran before, oldest first
+        self._pending: dict[int, PendingExec] = {}  # by process
+        self._before: dict[
+            int, list[PastImage]
+        ] = {}  # by process: what it ran before, oldest first
         self._order = BirthOrder()
-        self._callers = Callers()
+        self._callers = ExecCallers()
         self._exes: dict[tuple[bytes, Inode], bytes] = {}
         self._programs: dict[int, Program] = {}  # by image
         self._owners: dict[int, int] = {}  # process → the image that its last exec made
@@ -148,7 +152,7 @@ class Lives:
 
     # Execs
 
-    def executing(self, stop: Stop, previous: int | None, code: int) -> None:
+    def executing(self, stop: StoppedCall, previous: int | None, code: int) -> None:
         """A thread is about to exec something that exists, by an instruction at ``code``."""
         with self._lock:
             tid = stop.tid
@@ -159,7 +163,7 @@ class Lives:
             inode = None if status is None else (status.st_dev, status.st_ino)
             before = self._programs.get(previous or 0)
             again = before is None or before.inode == inode or before.inode is None
-            self._pending[group] = Exec(
+            self._pending[group] = PendingExec(
                 tid,
                 previous,
                 path,
@@ -173,7 +177,7 @@ class Lives:
             self.images.pop(tid, None)
             self.images.pop(group, None)
 
-    def _expected(self, stop: Stop, path: bytes, inode: Inode | None) -> Program | None:
+    def _expected(self, stop: StoppedCall, path: bytes, inode: Inode | None) -> Program | None:
         """What an exec will make of its caller, where the same file was executed before."""
         if inode is None or self._execs.is_script(stop.tid):
             return None
@@ -181,7 +185,7 @@ class Lives:
         argv = None if exe is None else self._callers.arguments(stop)
         return None if argv is None else Program(inode, exe, argv)
 
-    def _settle(self, tid: int, group: int, under_way: Exec) -> int | None:
+    def _settle(self, tid: int, group: int, under_way: PendingExec) -> int | None:
         """After an exec began, a thread of the process calls: see whether the exec succeeded."""
         if self._is_new(group, under_way):
             return self._executed(group, under_way)
@@ -194,7 +198,7 @@ class Lives:
             return self._runs(tid, previous)
         return previous
 
-    def _is_new(self, group: int, under_way: Exec) -> bool:
+    def _is_new(self, group: int, under_way: PendingExec) -> bool:
         """Whether it runs another program now, or the same again: then its stack has moved.
 
         Where stacks do not move (personality(2), ADDR_NO_RANDOMIZE) an exec of the same program
@@ -214,7 +218,7 @@ class Lives:
             return True
         return before.argv != procfs.command_line(group)
 
-    def _executed(self, group: int, under_way: Exec) -> int:
+    def _executed(self, group: int, under_way: PendingExec) -> int:
         """The process runs another program. All its other threads are gone (execve(2))."""
         del self._pending[group]
         previous = under_way.previous
@@ -229,7 +233,7 @@ class Lives:
         self._owners[group] = image
         self._started.discard(group)
         if previous is not None:
-            self._before.setdefault(group, []).append(Past(previous, self._order.now()))
+            self._before.setdefault(group, []).append(PastImage(previous, self._order.now()))
         if not self._pidfds.keep(group) and self._pidfds.is_full:
             self._ask_who_ended()
             self._pidfds.keep(group)
@@ -237,7 +241,7 @@ class Lives:
         return image
 
     def _program(
-        self, group: int, under_way: Exec, touches: Sequence[tuple[Use, Place]]
+        self, group: int, under_way: PendingExec, touches: Sequence[tuple[Use, PathState]]
     ) -> Program:
         """What a process runs now, and what others will that execute the same.
 
@@ -255,7 +259,7 @@ class Lives:
         image: int,
         previous: int | None,
         group: int,
-        touches: Sequence[tuple[Use, Place]],
+        touches: Sequence[tuple[Use, PathState]],
     ) -> None:
         """Say what a process image is, and what its exec touched."""
         program = self._programs[image]

@@ -17,25 +17,25 @@ import threading
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.call import descriptor
-from slimtrace.tracer.engines.ptrace.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
 from slimtrace.tracer.paths import join
 from slimtrace.tracer.process import procfs
-from slimtrace.tracer.result import Exited
+from slimtrace.tracer.result import ExitStatus
 from slimtrace.tracer.syscalls.abi import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
-from slimtrace.tracer.syscalls.table import AT_FDCWD, Meaning
+from slimtrace.tracer.syscalls.table import AT_FDCWD, CallMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slimtrace.tracer.decode.call import Stop
+    from slimtrace.tracer.decode.call import StoppedCall
     from slimtrace.tracer.decode.decoder import Decoder
     from slimtrace.tracer.process.root_view import View
     from slimtrace.tracer.syscalls.abi import Call
 
-__all__ = ["AVAILABLE", "WAKE", "Restarts"]
+__all__ = ["AVAILABLE", "WAKE", "CallRestarts"]
 
 WAKE = signal.SIGRTMIN
 """Sent to the thread that hears of signals; it and SIGCHLD are blocked in all threads."""
@@ -49,7 +49,7 @@ _SENT_BY_PEOPLE = (
 receive it is no reason to slow down every program that handles them, as nearly all do."""
 _RARE = frozenset(_FAULTS + _SENT_BY_PEOPLE)
 
-_OPENS = (Meaning.OPEN, Meaning.OPENAT2)
+_OPENS = (CallMeaning.OPEN, CallMeaning.OPENAT2)
 _MAY_WAIT = frozenset(
     """
     connect socketcall io_getevents io_pgetevents io_pgetevents_time64 ipc keyctl mount msgrcv
@@ -60,7 +60,7 @@ _MAY_WAIT = frozenset(
 """Stopped calls that a signal interrupts of right, beside the opens of fifos and devices."""
 
 
-class Restarts:
+class CallRestarts:
     """Seizes the processes that need it, in a thread of its own, once there is one."""
 
     def __init__(self, calls: Mapping[int, Call], decoder: Decoder) -> None:
@@ -71,7 +71,7 @@ class Restarts:
         self._thread: threading.Thread | None = None
         self._over = False
 
-    def installing(self, stop: Stop) -> None:
+    def installing(self, stop: StoppedCall) -> None:
         """A thread is about to install a handler (rt_sigaction(2)). Returns when it is seized."""
         size = stop.call.wide
         handler = self._memory.number(stop.tid, stop.args[1], size)
@@ -120,14 +120,14 @@ class Restarts:
 
     def _handle(self, tid: int, status: int) -> None:
         match decode_status(status):
-            case Exited():
+            case ExitStatus():
                 pass
             case SignalDelivery(number):
                 self._interrupted.before_delivery(tid)
                 ptrace.resume(tid, number)
-            case Event.GROUP_STOP:
+            case PtraceEvent.GROUP_STOP:
                 ptrace.listen(tid)
-            case Event.EXEC:
+            case PtraceEvent.EXEC:
                 ptrace.detach(tid)
             case _:
                 ptrace.resume(tid)

@@ -18,7 +18,7 @@ from slimtrace.tracer.console import say
 from slimtrace.tracer.decode.decoder import Decoder, Listeners
 from slimtrace.tracer.engines.ptrace.open_files import held_files
 from slimtrace.tracer.engines.ptrace.ptrace_engine import CallStops
-from slimtrace.tracer.engines.ptrace.ptrace_loop import Lifecycle
+from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.process import procfs
@@ -32,7 +32,7 @@ ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
 """Any of these means: let them go."""
 
 
-class Attachment:
+class AttachEngine:
     """A process, its threads and all its descendants, seized and not yet stopped.
 
     :ivar processes: those that were there, each after its parent.
@@ -51,7 +51,7 @@ class Attachment:
         self.stops = 0
         self.processes: list[int] = []
         self._threads: dict[int, list[int]] = {}
-        self._lifecycle = Lifecycle(every_call=True)
+        self._lifecycle = PtraceLoop(every_call=True)
         self._seize(pid)
         while any(self._seize(below) for below in _below(pid) if below not in self._threads):
             continue

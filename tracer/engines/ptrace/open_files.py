@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.process import procfs
-from slimtrace.tracer.trace.trace import Place, Use
+from slimtrace.tracer.trace.trace import PathState, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def held_files(process: int, image: int, decoder: Decoder) -> None:
     )
     if recorder.view.has_own_root(process):
         decoder.places.own_roots = True
-    touches: list[tuple[Use, Place]] = []
+    touches: list[tuple[Use, PathState]] = []
     for use, name, path in (*_links(process), *_mappings(process)):
         if name is not None and not procfs.is_same_file(name, path):
             recorder.gap("foreign-root", f"{os.fsdecode(path)} lies in another mount namespace")

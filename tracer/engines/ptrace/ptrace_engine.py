@@ -10,23 +10,23 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import Stop, descriptor
-from slimtrace.tracer.decode.call_cache import Meanings, Plan, path_of, plan_of
+from slimtrace.tracer.decode.call import StoppedCall, descriptor
+from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
 from slimtrace.tracer.decode.decoder import Decoder, Listeners
 from slimtrace.tracer.engines.app import App
-from slimtrace.tracer.engines.ptrace.ptrace_loop import Lifecycle, trace_child
+from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop, trace_child
 from slimtrace.tracer.kernel import bpf, ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.kernel.registers import refuse_call
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls import abi
 from slimtrace.tracer.syscalls.classes import HOT
-from slimtrace.tracer.syscalls.table import AT_FDCWD, CLONE_NEW, Meaning
+from slimtrace.tracer.syscalls.table import AT_FDCWD, CLONE_NEW, CallMeaning
 
 if TYPE_CHECKING:
     from slimtrace.tracer.decode.call_cache import Key
-    from slimtrace.tracer.engines.launch.launcher import Launches
-    from slimtrace.tracer.kernel.ptrace import Entry
+    from slimtrace.tracer.engines.launch.launcher import Launcher
+    from slimtrace.tracer.kernel.ptrace import SyscallEntry
     from slimtrace.tracer.record.recorder import Recorder
 
 _OPTIONS = ptrace.FOLLOW | ptrace.KILL_WITH_TRACER
@@ -35,7 +35,7 @@ _OPTIONS = ptrace.FOLLOW | ptrace.KILL_WITH_TRACER
 class PtraceEngine:
     """One run by ptrace. See :class:`slimtrace.tracer.engines.engine.Engine`."""
 
-    def __init__(self, launch: Launches, *, syscall: bool = False, all_calls: bool = False) -> None:
+    def __init__(self, launch: Launcher, *, syscall: bool = False, all_calls: bool = False) -> None:
         """Launch the app, which waits to be let go.
 
         :param syscall: by PTRACE_SYSCALL, without a filter.
@@ -47,7 +47,7 @@ class PtraceEngine:
         self._launch = launch
         self._all = all_calls
         self._calls = abi.stopped_calls(platform.machine(), births=True, hot=all_calls)
-        self._lifecycle = Lifecycle(every_call=syscall)
+        self._lifecycle = PtraceLoop(every_call=syscall)
         if syscall:
             pid = launch.seized(None, _OPTIONS | ptrace.CALLS)
             ptrace.interrupt(pid)
@@ -89,7 +89,7 @@ class CallStops:
     def __init__(
         self,
         decoder: Decoder,
-        lifecycle: Lifecycle,
+        lifecycle: PtraceLoop,
         calls: dict[int, abi.Call],
         *,
         count: bool,
@@ -97,7 +97,7 @@ class CallStops:
         self.stops = 0
         self._decoder = decoder
         self._lifecycle = lifecycle
-        self._meanings = Meanings(decoder, calls)
+        self._meanings = CallCache(decoder, calls)
         self._resume = lifecycle.go_on
         self._plans = {key: plan for key, call in calls.items() if (plan := plan_of(call))}
         self._info = ptrace.SyscallInfo()
@@ -114,11 +114,11 @@ class CallStops:
             return
         self.stops += 1
         image = self._lifecycle.image_of(tid)
-        is_exec = call.signature.meaning is Meaning.EXEC
+        is_exec = call.signature.meaning is CallMeaning.EXEC
         if self._lifecycle.is_unborn(tid) and not is_exec:
             self._resume(tid)
             return
-        if call.signature.meaning is Meaning.BIRTH:
+        if call.signature.meaning is CallMeaning.BIRTH:
             trace_child(tid, call.name, entry.args, self._memory)
         if self._counts is not None:
             self._counts[call.name] = self._counts.get(call.name, 0) + 1
@@ -134,10 +134,10 @@ class CallStops:
             self._decoder.recorder.counted(self._counts)
 
     def _decoded(
-        self, tid: int, entry: Entry, call: abi.Call, image: int | None, *, is_exec: bool
+        self, tid: int, entry: SyscallEntry, call: abi.Call, image: int | None, *, is_exec: bool
     ) -> int | None:
         """Record what the call is about to do; the errno with which to refuse it, or None."""
-        is_telling = call.signature.meaning is Meaning.SEND or (
+        is_telling = call.signature.meaning is CallMeaning.SEND or (
             call.name == "clone" and entry.args[0] & CLONE_NEW
         )
         if call.name in HOT and not is_telling:
@@ -152,7 +152,7 @@ class CallStops:
         mark = hash((image, key))
         if key is not None and mark in self._seen:
             return None
-        stop = Stop(tid, image or 0, call, entry.args, path_of(key))
+        stop = StoppedCall(tid, image or 0, call, entry.args, path_of(key))
         outcome = self._meanings.decode(stop, key)
         if key is not None and outcome.touches is not None and outcome.absent is None:
             self._seen.add(mark)
@@ -161,7 +161,7 @@ class CallStops:
             self._meanings.forget()
         return outcome.refuse
 
-    def _key(self, tid: int, entry: Entry, plan: Plan) -> Key | None:
+    def _key(self, tid: int, entry: SyscallEntry, plan: CallPlan) -> Key | None:
         try:
             raw = self._memory.string(tid, entry.args[plan.path])
         except PermissionError:  # the decoder will say so

@@ -6,17 +6,17 @@ import os
 import time
 from typing import TYPE_CHECKING, assert_never
 
-from slimtrace.tracer.engines.ptrace.stops import Event, SignalDelivery, decode_status
+from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.ptrace import poke
 from slimtrace.tracer.kernel.registers import Registers, set_first_argument
 from slimtrace.tracer.process import procfs
-from slimtrace.tracer.result import Exited
+from slimtrace.tracer.result import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from slimtrace.tracer.decode.exec import Execs
+    from slimtrace.tracer.decode.exec import ExecDecoder
     from slimtrace.tracer.kernel.memory import MemoryReader
     from slimtrace.tracer.record.recorder import Recorder
 
@@ -39,7 +39,7 @@ _PATIENCE = 0.2
 """Seconds; the birth of a child is told within microseconds of its first stop."""
 
 
-class Lifecycle:
+class PtraceLoop:
     """Which process image each thread runs. One thread loops; another may ask as a Keeper.
 
     :ivar images: live thread ids to ids of process images.
@@ -57,7 +57,7 @@ class Lifecycle:
         self._live: set[int] = set()  # what must end before the run does
         self._others = _children()  # what was here before, and is not waited for
         self._delivered: dict[int, float] = {}  # to the app's first process
-        self._exit: Exited | None = None
+        self._exit: ExitStatus | None = None
         self._first: int | None = None
         self._app = self._parent = 0
         self._unborn: set[int] = set()
@@ -66,7 +66,7 @@ class Lifecycle:
         self.images: dict[int, int] = {}
         self.called: Callable[[int], object] = self.go_on
 
-    def begin(self, recorder: Recorder, execs: Execs, called: Callable[[int], None]) -> None:
+    def begin(self, recorder: Recorder, execs: ExecDecoder, called: Callable[[int], None]) -> None:
         """Record from now on; ``called`` is to let the threads that it is given go on."""
         self._recorder, self._execs, self.called = recorder, execs, called
 
@@ -183,32 +183,32 @@ class Lifecycle:
     def _handle(self, tid: int, status: int) -> None:  # noqa: C901, PLR0912 -- a branch for each
         stop = decode_status(status)
         match stop:
-            case Exited():
+            case ExitStatus():
                 self._exited(tid, stop)
             case SignalDelivery():
                 if tid == self._app:
                     self._delivered[stop.signal] = time.monotonic()
                 self.go_on(tid, stop.signal)
-            case Event.BIRTH:
+            case PtraceEvent.BIRTH:
                 self._born(tid)
                 self.go_on(tid)
-            case Event.EXEC:
+            case PtraceEvent.EXEC:
                 self._executed(tid)
                 self.go_on(tid)
-            case Event.CALL:
+            case PtraceEvent.CALL:
                 self.called(tid)
-            case Event.GROUP_STOP | Event.FIRST_STOP if self._detaching:
+            case PtraceEvent.GROUP_STOP | PtraceEvent.FIRST_STOP if self._detaching:
                 self._detach(tid)
-            case Event.GROUP_STOP:
+            case PtraceEvent.GROUP_STOP:
                 ptrace.listen(tid)
-            case Event.FIRST_STOP:
+            case PtraceEvent.FIRST_STOP:
                 self._live.add(tid)
                 self._registers.spare(tid)
                 if tid in self.images or tid in self._unborn:
                     self.go_on(tid)
                 else:
                     self._parked[tid] = time.monotonic()
-            case Event.OTHER:
+            case PtraceEvent.OTHER:
                 self.go_on(tid)
             case _:
                 assert_never(stop)
@@ -245,7 +245,7 @@ class Lifecycle:
         self._execs.commit(former, image, exe)
         self._recorder.flush()
 
-    def _exited(self, tid: int, stop: Exited) -> None:
+    def _exited(self, tid: int, stop: ExitStatus) -> None:
         image = self.images.pop(tid, None)
         self._parked.pop(tid, None)
         self._live.discard(tid)
@@ -273,7 +273,7 @@ class Lifecycle:
 
     # As a Keeper, for other threads
 
-    def exit_of_app(self) -> Exited | None:
+    def exit_of_app(self) -> ExitStatus | None:
         return self._exit
 
     def delivered(self, number: int) -> float:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from slimtrace.tracer.kernel import ptrace
-from slimtrace.tracer.result import Exited
+from slimtrace.tracer.result import ExitStatus
 
 _SYSCALL_STOP = signal.SIGTRAP | 0x80  # PTRACE_O_TRACESYSGOOD
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -20,7 +20,7 @@ class SignalDelivery(NamedTuple):
     signal: int
 
 
-class Event(Enum):
+class PtraceEvent(Enum):
     """Stops that carry nothing more than their kind."""
 
     BIRTH = "birth"
@@ -35,23 +35,23 @@ class Event(Enum):
     OTHER = "other"
 
 
-Stop = Exited | SignalDelivery | Event
+Stop = ExitStatus | SignalDelivery | PtraceEvent
 
 _EVENTS = {
-    ptrace.PTRACE_EVENT_FORK: Event.BIRTH,
-    ptrace.PTRACE_EVENT_VFORK: Event.BIRTH,
-    ptrace.PTRACE_EVENT_CLONE: Event.BIRTH,
-    ptrace.PTRACE_EVENT_EXEC: Event.EXEC,
-    ptrace.EVENT_SECCOMP: Event.CALL,
+    ptrace.PTRACE_EVENT_FORK: PtraceEvent.BIRTH,
+    ptrace.PTRACE_EVENT_VFORK: PtraceEvent.BIRTH,
+    ptrace.PTRACE_EVENT_CLONE: PtraceEvent.BIRTH,
+    ptrace.PTRACE_EVENT_EXEC: PtraceEvent.EXEC,
+    ptrace.EVENT_SECCOMP: PtraceEvent.CALL,
 }
 
 
-def exit_of(status: int) -> Exited:
+def exit_of(status: int) -> ExitStatus:
     """How a process ended, by its status from waitpid(2)."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return Exited(128 + number, number)
-    return Exited(os.WEXITSTATUS(status), None)
+        return ExitStatus(128 + number, number)
+    return ExitStatus(os.WEXITSTATUS(status), None)
 
 
 def decode_status(status: int) -> Stop:
@@ -60,7 +60,7 @@ def decode_status(status: int) -> Stop:
         return exit_of(status)
     number, event = status >> 8 & 0xFF, status >> 16 & 0xFFFF
     if event == 0:
-        return Event.CALL if number == _SYSCALL_STOP else SignalDelivery(number)
+        return PtraceEvent.CALL if number == _SYSCALL_STOP else SignalDelivery(number)
     if event == ptrace.EVENT_STOP:
-        return Event.GROUP_STOP if number in _GROUP_STOPS else Event.FIRST_STOP
-    return _EVENTS.get(event, Event.OTHER)
+        return PtraceEvent.GROUP_STOP if number in _GROUP_STOPS else PtraceEvent.FIRST_STOP
+    return _EVENTS.get(event, PtraceEvent.OTHER)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.java.classfile import BROKEN_JAR, named_classes
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.walk import files_below
@@ -20,7 +20,7 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|zero)/libjvm\.so")
 """JAVA_HOME (of the JRE in JDK 8), and where its libraries lie: ``lib/amd64`` in JDK 8."""
@@ -58,7 +58,7 @@ _DESKTOP = "awt awt_headless fontmanager freetype javajpeg lcms mlib_image"
 _CONF = ("net.properties", "logging.properties")
 
 
-def class_path(world: World, path: str) -> Iterator[Need]:
+def class_path(world: RuleContext, path: str) -> Iterator[Need]:
     """What a jar's manifest puts on the class path, and what a class beside jars names there."""
     if path.endswith((".jar", ".war")):
         yield from _of_jar(world, path)
@@ -66,7 +66,7 @@ def class_path(world: World, path: str) -> Iterator[Need]:
         yield from _of_class(world, path)
 
 
-def _of_jar(world: World, path: str) -> Iterator[Need]:
+def _of_jar(world: RuleContext, path: str) -> Iterator[Need]:
     """URLs, relative to where the jar lies (JAR File Specification, "Class-Path attribute").
 
     A symlink to a jar stands for itself: the URL is that which the JVM was given.
@@ -79,7 +79,7 @@ def _of_jar(world: World, path: str) -> Iterator[Need]:
             yield Need(place, Reason.JAVA_CLASS_PATH)
 
 
-def _of_class(world: World, path: str) -> Iterator[Need]:
+def _of_class(world: RuleContext, path: str) -> Iterator[Need]:
     """Classes in the same folder of the class path: a JVM loads each when it is first used."""
     try:
         own, names = named_classes(world.root.head(path, _MOST_CLASS))
@@ -91,7 +91,7 @@ def _of_class(world: World, path: str) -> Iterator[Need]:
             yield Need(f"{top}{name}.class", Reason.JAVA_CLASS_PATH)
 
 
-def library(world: World, path: str) -> Iterator[Need]:
+def library(world: RuleContext, path: str) -> Iterator[Need]:
     """The native libraries beside a JVM that its modules load late, and its spawn helper."""
     jvm = JVM.fullmatch(path)
     if jvm is None:
@@ -105,7 +105,7 @@ def library(world: World, path: str) -> Iterator[Need]:
     yield Need(f"{folder}/jspawnhelper", Reason.JAVA_LIBRARY, load=True, execute=True)
 
 
-def security(world: World, path: str) -> Iterator[Need]:
+def security(world: RuleContext, path: str) -> Iterator[Need]:
     """A JVM's security and network settings, and the certificates that it trusts.
 
     They are read when the first provider or connection is asked for. Debian keeps them in /etc.
@@ -121,7 +121,7 @@ def security(world: World, path: str) -> Iterator[Need]:
             yield Need(f"{jvm['home']}/{folder}/{name}", Reason.JAVA_SECURITY)
 
 
-def time_zones(world: World, path: str) -> Iterator[Need]:
+def time_zones(world: RuleContext, path: str) -> Iterator[Need]:
     """The JVM's own time zones; it does not read the system's."""
     del world
     if (jvm := JVM.fullmatch(path)) is not None:
@@ -129,7 +129,7 @@ def time_zones(world: World, path: str) -> Iterator[Need]:
             yield Need(f"{jvm['home']}/lib/{name}", Reason.JAVA_TIME_ZONES)
 
 
-def _manifest(world: World, path: str) -> str:
+def _manifest(world: RuleContext, path: str) -> str:
     """A jar's manifest, continuation lines joined; empty where it has none or is broken."""
     found = world.root.resolve(path)
     if not found.exists or world.root.kind(found.path) is not Kind.FILE:
@@ -157,8 +157,8 @@ def _attribute(manifest: str, name: str) -> str:
 
 
 RULES = (
-    Rule(Reason.JAVA_CLASS_PATH, class_path),
-    Rule(Reason.JAVA_LIBRARY, library),
-    Rule(Reason.JAVA_SECURITY, security),
-    Rule(Reason.JAVA_TIME_ZONES, time_zones),
+    ClosureRule(Reason.JAVA_CLASS_PATH, class_path),
+    ClosureRule(Reason.JAVA_LIBRARY, library),
+    ClosureRule(Reason.JAVA_SECURITY, security),
+    ClosureRule(Reason.JAVA_TIME_ZONES, time_zones),
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.node.package_json import package_json
 from slimtrace.builder.closure.rules.node.require import require
 from slimtrace.builder.model import Reason
 
 RULES = (
-    Rule(Reason.NODE_PACKAGE_JSON, package_json),
-    Rule(Reason.NODE_REQUIRE, require),
+    ClosureRule(Reason.NODE_PACKAGE_JSON, package_json),
+    ClosureRule(Reason.NODE_REQUIRE, require),
 )

@@ -15,7 +15,7 @@ from slimtrace.builder.root.root import parents
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 SUFFIXES = (".js", ".cjs", ".mjs", ".json", ".node", ".wasm")
 
@@ -23,7 +23,7 @@ _PACKAGE = re.compile(r".*/(?:node_modules|(?:share|lib|lib/[^/]+)/nodejs)/(?:@[
 """A package's own folder, in node_modules or where Debian puts packages."""
 
 
-def package_json(world: World, path: str) -> Iterator[Need]:
+def package_json(world: RuleContext, path: str) -> Iterator[Need]:
     """Of a module or its data, the package.json of its package, and those of folders between.
 
     Outside node_modules the package is taken to begin where one has a name: those between say
@@ -34,7 +34,7 @@ def package_json(world: World, path: str) -> Iterator[Need]:
             yield Need(found, Reason.NODE_PACKAGE_JSON)
 
 
-def scopes(world: World, path: str) -> Iterator[str]:
+def scopes(world: RuleContext, path: str) -> Iterator[str]:
     """The package.json files above a file, the nearest first, up to its package's."""
     for folder in reversed(parents(path)):
         if folder.endswith("/node_modules"):
@@ -47,7 +47,7 @@ def scopes(world: World, path: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def read_package(world: World, file: str) -> dict[str, Any]:
+def read_package(world: RuleContext, file: str) -> dict[str, Any]:
     """What a package.json says; nothing where there is none or it is no object."""
     try:
         said = json.loads(text(world, file) or "{}")
@@ -56,5 +56,5 @@ def read_package(world: World, file: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _name(world: World, file: str) -> object:
+def _name(world: RuleContext, file: str) -> object:
     return read_package(world, file).get("name")

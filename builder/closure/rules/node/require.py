@@ -15,7 +15,7 @@ from slimtrace.builder.root.walk import files_below
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _FINDERS = {"bindings", "node-gyp-build", "node-gyp-build-optional-packages", "prebuild-install"}
 _FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}
@@ -24,7 +24,7 @@ _FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}
 _BUILT = ("build/Release", "prebuilds", "lib/binding")
 
 
-def require(world: World, path: str) -> Iterator[Need]:
+def require(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules that a JavaScript file requires or imports by a constant name."""
     if not is_source(world, path, (".js", ".cjs", ".mjs"), "node"):
         return
@@ -36,7 +36,7 @@ def require(world: World, path: str) -> Iterator[Need]:
         yield from _addons(world, path)
 
 
-def _addons(world: World, path: str) -> Iterator[Need]:
+def _addons(world: RuleContext, path: str) -> Iterator[Need]:
     """The native addons of a package that looks for them by a name it puts together.
 
     Those for another system or machine stay away.
@@ -48,12 +48,12 @@ def _addons(world: World, path: str) -> Iterator[Need]:
                     yield Need(file, Reason.NODE_REQUIRE, load=True)
 
 
-def _is_ours(world: World, file: str) -> bool:
+def _is_ours(world: RuleContext, file: str) -> bool:
     elf = world.loader.elves.read(world.root.resolve(file).path)
     return elf is not None and elf.machine == _machine(world)
 
 
-def _machine(world: World) -> str | None:
+def _machine(world: RuleContext) -> str | None:
     """The machine of the first program that was touched."""
     for path in sorted(world.touched):
         elf = world.loader.elves.read(path)

@@ -12,7 +12,7 @@ from slimtrace.builder.root.root import parents
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.closure.rules.node.specifiers import Specifier
 
 _REQUIRED = frozenset({"node", "require", "module-sync", "node-addons", "default"})
@@ -73,7 +73,7 @@ _EXTENSIONS = ("", ".js", ".json", ".node", ".mjs", ".cjs")
 _DEBIAN = ("/usr/share/nodejs", "/usr/lib/nodejs")
 
 
-def resolve(world: World, path: str, wanted: Specifier) -> list[str]:
+def resolve(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """The files that a module's name makes Node.js read.
 
     They are the module and the package.json files that say where it is; none where the name
@@ -92,7 +92,7 @@ def resolve(world: World, path: str, wanted: Specifier) -> list[str]:
     return _own(world, path, wanted) or _package(world, path, wanted)
 
 
-def _path(world: World, place: str) -> list[str]:
+def _path(world: RuleContext, place: str) -> list[str]:
     """LOAD_AS_FILE, then LOAD_AS_DIRECTORY."""
     found = [] if place.endswith(("/", "/.", "/..")) else _file(world, place)
     if found:
@@ -104,22 +104,22 @@ def _path(world: World, place: str) -> list[str]:
     return [file, *found] if found and is_file(world, file) else found
 
 
-def _inside(world: World, place: str, main: str) -> list[str]:
+def _inside(world: RuleContext, place: str, main: str) -> list[str]:
     target = f"{place}/{main}"
     return _file(world, target) or _index(world, target)
 
 
-def _file(world: World, place: str) -> list[str]:
+def _file(world: RuleContext, place: str) -> list[str]:
     tried = (place + extension for extension in _EXTENSIONS)
     return [file for file in tried if is_file(world, file)][:1]
 
 
-def _index(world: World, place: str) -> list[str]:
+def _index(world: RuleContext, place: str) -> list[str]:
     tried = (f"{place}/index{extension}" for extension in _EXTENSIONS[1:])
     return [file for file in tried if is_file(world, file)][:1]
 
 
-def _package(world: World, path: str, wanted: Specifier) -> list[str]:
+def _package(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_NODE_MODULES: the first folder on the way that has it."""
     package, subpath = _split(wanted.name)
     for folder in (*_above(path), *_global(world)):
@@ -133,7 +133,7 @@ def _package(world: World, path: str, wanted: Specifier) -> list[str]:
     return []
 
 
-def _own(world: World, path: str, wanted: Specifier) -> list[str]:
+def _own(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_PACKAGE_SELF: a package that names itself."""
     package, subpath = _split(wanted.name)
     for file in scopes(world, path):
@@ -143,7 +143,7 @@ def _own(world: World, path: str, wanted: Specifier) -> list[str]:
     return []
 
 
-def _internal(world: World, path: str, wanted: Specifier) -> list[str]:
+def _internal(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_PACKAGE_IMPORTS: a name that begins with ``#``, of a file or another package."""
     for file in scopes(world, path):
         table = read_package(world, file).get("imports")
@@ -157,7 +157,7 @@ def _internal(world: World, path: str, wanted: Specifier) -> list[str]:
     return []
 
 
-def _exports(world: World, top: str, subpath: str, *, is_required: bool) -> list[str]:
+def _exports(world: RuleContext, top: str, subpath: str, *, is_required: bool) -> list[str]:
     file = f"{top}/package.json"
     exports = read_package(world, file).get("exports")
     for target in exported(exports, subpath, is_required=is_required):
@@ -180,7 +180,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _global(world: World) -> tuple[str, ...]:
+def _global(world: RuleContext) -> tuple[str, ...]:
     """NODE_PATH, the home directory's, and where Debian's Node.js looks too."""
     home = world.around.env.get("HOME", "/root")
     machines = [f"/usr/lib/{name}/nodejs" for name in world.root.listdir("/usr/lib") if "-" in name]

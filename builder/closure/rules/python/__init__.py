@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from slimtrace.builder.closure.rule import Rule
+from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.python.imports import imported, named
 from slimtrace.builder.closure.rules.python.metadata import metadata
 from slimtrace.builder.closure.rules.python.pycache import twin
 from slimtrace.builder.model import Reason
 
 RULES = (
-    Rule(Reason.PYTHON_TWIN, twin),
-    Rule(Reason.PYTHON_METADATA, metadata),
-    Rule(Reason.PYTHON_IMPORT, imported),
-    Rule(Reason.PYTHON_STRING_IMPORT, named),
+    ClosureRule(Reason.PYTHON_TWIN, twin),
+    ClosureRule(Reason.PYTHON_METADATA, metadata),
+    ClosureRule(Reason.PYTHON_IMPORT, imported),
+    ClosureRule(Reason.PYTHON_STRING_IMPORT, named),
 )

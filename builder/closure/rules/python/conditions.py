@@ -22,7 +22,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class SourceContext:
     """Where a source runs.
 
     :ivar is_main: whether it may have been run as the main module.
@@ -33,7 +33,7 @@ class Here:
     version: tuple[int, int] | None = None
 
 
-def alive(node: ast.If, here: Here, *, is_deep: bool) -> Iterator[ast.AST]:
+def alive(node: ast.If, here: SourceContext, *, is_deep: bool) -> Iterator[ast.AST]:
     """What of it can run: not what is there for type checkers, other systems or versions."""
     truth = _truth(node.test, here)
     if is_deep:
@@ -65,7 +65,7 @@ _MAIN = "__main__"
 
 
 def _owner(node: ast.stmt) -> str:
-    is_main = isinstance(node, ast.If) and _truth(node.test, Here()) is False
+    is_main = isinstance(node, ast.If) and _truth(node.test, SourceContext()) is False
     return _MAIN if is_main and "__name__" in _mentioned(node) else ""
 
 
@@ -79,7 +79,7 @@ def _mentioned(node: ast.AST) -> set[str]:
     return found
 
 
-def _truth(test: ast.expr, here: Here) -> bool | None:
+def _truth(test: ast.expr, here: SourceContext) -> bool | None:
     """What a condition is known to be on Linux; None where that is open."""
     match test:
         case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
@@ -98,7 +98,9 @@ def _truth(test: ast.expr, here: Here) -> bool | None:
     return None
 
 
-def _compared(left: ast.expr, order: ast.cmpop, right: ast.expr, here: Here) -> bool | None:
+def _compared(
+    left: ast.expr, order: ast.cmpop, right: ast.expr, here: SourceContext
+) -> bool | None:
     match order, right:
         case ast.Eq(), ast.Constant(value=str(value)):
             return _equals(left, value, here)
@@ -107,7 +109,7 @@ def _compared(left: ast.expr, order: ast.cmpop, right: ast.expr, here: Here) -> 
     return None
 
 
-def _equals(left: ast.expr, value: str, here: Here) -> bool | None:
+def _equals(left: ast.expr, value: str, here: SourceContext) -> bool | None:
     if isinstance(left, ast.Name) and left.id == "__name__":
         return None if here.is_main else value == ""
     text = ast.unparse(left)
@@ -122,7 +124,7 @@ def _equals(left: ast.expr, value: str, here: Here) -> bool | None:
 _ORDERS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 
 
-def _is_version(order: ast.cmpop, numbers: list[ast.expr], here: Here) -> bool | None:
+def _is_version(order: ast.cmpop, numbers: list[ast.expr], here: SourceContext) -> bool | None:
     """As (3, 11, …) compares, which is longer than the two numbers that are known of it."""
     values = [each.value if isinstance(each, ast.Constant) else None for each in numbers]
     wanted = tuple(value for value in values if isinstance(value, int))

@@ -18,7 +18,7 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _STANDARD = re.compile(r"/python3\.\d+t?/lib-dynload/[^/]+\.so$")
 """CPython's own; libpython, which may lie near them, holds the names of all modules."""
@@ -27,7 +27,7 @@ _MOST = 1 << 24
 """Bytes of an extension that are looked at: none of these has nearly as many."""
 
 
-def by_extension(world: World, path: str) -> Iterator[str]:
+def by_extension(world: RuleContext, path: str) -> Iterator[str]:
     """The files of the modules that the extension at an own path names."""
     if not _STANDARD.search(path):
         return
@@ -37,7 +37,7 @@ def by_extension(world: World, path: str) -> Iterator[str]:
         yield from filter(modules.is_standard, modules.find(path, Import(name)))
 
 
-def _constants(world: World, path: str) -> set[str]:
+def _constants(world: RuleContext, path: str) -> set[str]:
     try:
         with world.root.open(path) as file:
             spans = parsed(file, read_only_data) or []

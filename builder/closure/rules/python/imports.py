@@ -13,14 +13,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.python.conditions import Here
+from slimtrace.builder.closure.rules.python.conditions import SourceContext
 from slimtrace.builder.closure.rules.python.extensions import by_extension
 from slimtrace.builder.closure.rules.python.modules import is_installed, modules_of
 from slimtrace.builder.closure.rules.python.source import (
     CALL,
     CODEC,
     Import,
-    Names,
+    ModuleNames,
     always,
     exact,
     rough,
@@ -30,8 +30,8 @@ from slimtrace.builder.model import Kind, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
-    from slimtrace.builder.closure.rules.python.modules import Modules
+    from slimtrace.builder.closure.rule import RuleContext
+    from slimtrace.builder.closure.rules.python.modules import ModuleIndex
 
 _MOST = 1 << 23
 """Bytes of a source that are read."""
@@ -48,7 +48,7 @@ _PICKLES = "/_compat_pickle.py"
 """A table of Python 2's names, for pickles: it imports none of them."""
 
 
-def imported(world: World, path: str) -> Iterator[Need]:
+def imported(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules that the file at an own path imports, and the packages that it lies in."""
     if path.endswith(".so"):
         files = _for_users(modules_of(world), path, by_extension(world, path))
@@ -58,13 +58,13 @@ def imported(world: World, path: str) -> Iterator[Need]:
     modules = modules_of(world)
     yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
 
-    def found(names: Names) -> Iterable[str]:
+    def found(names: ModuleNames) -> Iterable[str]:
         return imports(modules, path, names)
 
     yield from _news(world, path, found, Reason.PYTHON_IMPORT)
 
 
-def imports(modules: Modules, path: str, names: Names) -> Iterator[str]:
+def imports(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterator[str]:
     """The files of what a source names in imports, as far as they count."""
     has_run = modules.has_run(path)
     for what in () if has_run and modules.is_standard(path) else names.loads:
@@ -75,7 +75,7 @@ def imports(modules: Modules, path: str, names: Names) -> Iterator[str]:
             yield from _for_users(modules, path, modules.find(path, what))
 
 
-def named(world: World, path: str) -> Iterator[Need]:
+def named(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules that constants of a touched source name, of packages that were touched.
 
     As settings do: ``package.module``, ``package.module:attribute``, ``package.module.attribute``.
@@ -86,7 +86,7 @@ def named(world: World, path: str) -> Iterator[Need]:
     if not modules.is_touched(path) or path.endswith(_PICKLES):
         return
 
-    def found(names: Names) -> Iterator[str]:
+    def found(names: ModuleNames) -> Iterator[str]:
         for text in names.strings:
             files = modules.find(path, Import(text.partition(":")[0]))
             if files and modules.is_touched(files[0]):
@@ -95,7 +95,7 @@ def named(world: World, path: str) -> Iterator[Need]:
     yield from _news(world, path, found, Reason.PYTHON_STRING_IMPORT)
 
 
-def deferred(world: World, path: str) -> Iterator[str]:
+def deferred(world: RuleContext, path: str) -> Iterator[str]:
     """The files that an implied source would import later: in functions, or by a call.
 
     No rule follows them.
@@ -104,13 +104,13 @@ def deferred(world: World, path: str) -> Iterator[str]:
     if not path.endswith(".py") or modules.is_touched(path) or not _is_source(world, path):
         return
     text = _read(world, path)[0]
-    names = exact(text, Here(version=modules.version(path)))
+    names = exact(text, SourceContext(version=modules.version(path)))
     for what in names.calls if names else ():
         yield from _for_users(modules, path, modules.find(path, what))
 
 
 def _news(
-    world: World, path: str, found: Callable[[Names], Iterable[str]], reason: Reason
+    world: RuleContext, path: str, found: Callable[[ModuleNames], Iterable[str]], reason: Reason
 ) -> Iterator[Need]:
     """What is found of a source that no other brought: that alone is worth to parse it."""
     known = _known(world, reason)
@@ -118,7 +118,7 @@ def _news(
     either = roughly.loads | roughly.calls
     news = {*found(roughly._replace(loads=either, calls=either))} - known
     # What begins a line outside any block needs no closer look.
-    sure = Names(roughly.loads, frozenset(), frozenset())
+    sure = ModuleNames(roughly.loads, frozenset(), frozenset())
     if not news <= {*found(sure)}:
         has_calls = CALL.search(text) or CODEC.search(text)
         is_deep = reason is Reason.PYTHON_STRING_IMPORT or has_calls is not None
@@ -131,28 +131,28 @@ def _news(
 
 
 @lru_cache(maxsize=16)
-def _known(world: World, reason: Reason) -> set[str]:
+def _known(world: RuleContext, reason: Reason) -> set[str]:
     """What a rule need not name (again): it is kept already."""
     return {*world.touched} if reason else set()
 
 
 @lru_cache(maxsize=2)
-def _read(world: World, path: str) -> tuple[str, Names]:
+def _read(world: RuleContext, path: str) -> tuple[str, ModuleNames]:
     text = world.root.head(path, _MOST).decode("utf-8", "replace")
     return text, rough(text)
 
 
 @lru_cache(maxsize=2)
-def _parsed(world: World, path: str, text: str, *, is_deep: bool) -> Names | None:
+def _parsed(world: RuleContext, path: str, text: str, *, is_deep: bool) -> ModuleNames | None:
     """An app's own module may be what was started: then what it does as ``__main__`` counts."""
     modules = modules_of(world)
     is_main = modules.is_touched(path) and modules.is_apps(path)
     is_standard = modules.is_standard(path)
-    here = Here(is_main, modules.version(path))
+    here = SourceContext(is_main, modules.version(path))
     return exact(text, here, is_deep=is_deep, is_standard=is_standard)
 
 
-def _is_loadable(world: World, path: str) -> bool:
+def _is_loadable(world: RuleContext, path: str) -> bool:
     """Whether an installed source finds all that it cannot be loaded without.
 
     An extra that needs another distribution, which is not installed, ends in ImportError with it
@@ -170,7 +170,7 @@ def _is_loadable(world: World, path: str) -> bool:
     return not (lacks(rough(text).loads) and lacks(always(text)))
 
 
-def _for_users(modules: Modules, path: str, files: Iterable[str]) -> Iterator[str]:
+def _for_users(modules: ModuleIndex, path: str, files: Iterable[str]) -> Iterator[str]:
     """Without what only developers use, unless the app itself or a test asks for it."""
     if modules.is_apps(path) or _TESTS.search(path):
         yield from files
@@ -182,7 +182,7 @@ def _need(path: str, reason: Reason) -> Need:
     return Need(path, reason, load=path.endswith(".so"))
 
 
-def _is_source(world: World, path: str) -> bool:
+def _is_source(world: RuleContext, path: str) -> bool:
     """Whether it is a Python source: by its name, or a script by its first line."""
     root = world.root
     if path.endswith(".py"):

@@ -19,7 +19,7 @@ from slimtrace.builder.root.root import parents
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.root.root import Root
 
 _KINDS = (".dist-info", ".egg-info")
@@ -39,7 +39,7 @@ class _Site:
     names: Mapping[str, tuple[str, ...]]
 
 
-def metadata(world: World, path: str) -> Iterator[Need]:
+def metadata(world: RuleContext, path: str) -> Iterator[Need]:
     """All metadata of the distributions that the file at an own path belongs to."""
     if world.root.kind(path) is not Kind.FILE or f"{_KINDS[0]}/" in path or f"{_KINDS[1]}/" in path:
         return
@@ -56,7 +56,7 @@ def metadata(world: World, path: str) -> Iterator[Need]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _site(world: World, folder: str) -> _Site | None:
+def _site(world: RuleContext, folder: str) -> _Site | None:
     """What is installed in a directory, None where nothing is."""
     kept = [name for name in world.root.listdir(folder) if name.endswith(_KINDS)]
     if not kept:

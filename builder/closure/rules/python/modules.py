@@ -14,7 +14,7 @@ from slimtrace.builder.root.root import parents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.closure.rules.python.source import Import
 
 _INIT = "__init__.py"
@@ -36,10 +36,10 @@ class _Place(NamedTuple):
     folder: str | None
 
 
-class Modules:
+class ModuleIndex:
     """One world's modules. Paths are own ones, but for what lies behind symlinks in packages."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: RuleContext) -> None:
         self._root = world.root
         self._touched = world.touched
         self._read = world.read
@@ -195,7 +195,7 @@ class Modules:
             self._names[folder] = frozenset(names)
         return self._names[folder]
 
-    def _import_roots(self, world: World) -> Iterator[str]:
+    def _import_roots(self, world: RuleContext) -> Iterator[str]:
         """The directories above what was imported, of ``PYTHONPATH``, and those that were listed.
 
         The import system lists every directory in ``sys.path`` that it comes to.
@@ -245,5 +245,5 @@ def _fits(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-modules_of = lru_cache(maxsize=4)(Modules)
+modules_of = lru_cache(maxsize=4)(ModuleIndex)
 """A world's modules, looked up once."""

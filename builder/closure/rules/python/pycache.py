@@ -16,7 +16,7 @@ from slimtrace.builder.model import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rule import World
+    from slimtrace.builder.closure.rule import RuleContext
 
 _FROZEN = (
     *("_collections_abc", "_sitebuiltins", "abc", "codecs", "genericpath", "io", "ntpath", "os"),
@@ -48,7 +48,7 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 """``importlib.util.cache_from_source``: the interpreter's cache tag, and its optimization."""
 
 
-def twin(world: World, path: str) -> Iterator[Need]:
+def twin(world: RuleContext, path: str) -> Iterator[Need]:
     """The other file of the module that this one is a file of."""
     if path.endswith(".py"):
         found = (each for each in compiled(path, tags(world)) if not is_frozen(each))
@@ -58,7 +58,7 @@ def twin(world: World, path: str) -> Iterator[Need]:
 
 
 @lru_cache(maxsize=4)
-def tags(world: World) -> tuple[str, ...]:
+def tags(world: RuleContext) -> tuple[str, ...]:
     """Of the interpreters that ran, as the compiled files that they read have them.
 
     As ``cpython-311``, and ``cpython-311.opt-1`` for one under ``-O``.

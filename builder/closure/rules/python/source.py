@@ -14,13 +14,13 @@ from encodings import normalize_encoding
 from encodings.aliases import aliases
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.closure.rules.python.conditions import Here, alive, main_only
+from slimtrace.builder.closure.rules.python.conditions import SourceContext, alive, main_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-ANYWHERE = Here()
+ANYWHERE = SourceContext()
 
 
 class Import(NamedTuple):
@@ -38,7 +38,7 @@ class Import(NamedTuple):
     instead_of: tuple[Import, ...] = ()
 
 
-class Names(NamedTuple):
+class ModuleNames(NamedTuple):
     """What a source names.
 
     :ivar loads: what it imports while it is loaded: outside functions.
@@ -76,7 +76,7 @@ _FIRST_WORD = re.compile(rf"\s*({_DOTTED})")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
-def rough(text: str) -> Names:
+def rough(text: str) -> ModuleNames:
     """At least what :func:`exact` finds, if the source holds no oddities of writing.
 
     What stands at the beginning of a line counts as imported while the source is loaded.
@@ -87,7 +87,7 @@ def rough(text: str) -> Names:
     for match in _STATEMENT.finditer(text):
         (calls if match["indent"] else loads).update(_imports(match))
     strings = (match["text"] for match in _STRING.finditer(text))
-    return Names(frozenset(loads), frozenset(calls), frozenset(strings))
+    return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
 
 
 def _imports(match: re.Match[str]) -> Iterator[Import]:
@@ -107,8 +107,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def exact(
-    text: str, here: Here = ANYWHERE, *, is_deep: bool = True, is_standard: bool = False
-) -> Names | None:
+    text: str, here: SourceContext = ANYWHERE, *, is_deep: bool = True, is_standard: bool = False
+) -> ModuleNames | None:
     """What the source names; None where it is not in this Python's grammar.
 
     :param is_deep: whether expressions are looked into too; else only statements, which is quick.
@@ -140,7 +140,7 @@ def exact(
             is_handler = isinstance(child, ast.ExceptHandler) and _is_for_imports(child)
             if child not in dead:
                 pending.append((child, inside, handled if is_handler else tried))
-    return Names(frozenset(loads), frozenset(calls), frozenset(strings))
+    return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
 
 
 def always(text: str) -> frozenset[Import]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from slimtrace.builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import ClosureRule
 
 Tree = dict[str, str | bytes | None]
 
@@ -164,7 +164,7 @@ def test_require_leads_where_node_goes(tmp_path: Path, name: str) -> None:
     assert found == RESOLVED[name].split()
 
 
-def brought(top: Path, rules: Sequence[Rule], env: Mapping[str, str]) -> list[str]:
+def brought(top: Path, rules: Sequence[ClosureRule], env: Mapping[str, str]) -> list[str]:
     """What /app/start.js brings, without links: below /app as seen from there."""
     found = implied(top, ["/app/start.js"], rules, env)
     return sorted(path.removeprefix("/app/") for path in found if found[path] != "symlink")

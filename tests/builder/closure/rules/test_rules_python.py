@@ -14,8 +14,8 @@ from parts import need, need_root
 from traces import run_slimtrace
 from worlds import compile_library, dump, plant
 
-from slimtrace.builder.closure.closure import Wanted, expand
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.closure.rules.python.source import exact, rough
 from slimtrace.builder.model import Keep, Reason
@@ -39,10 +39,10 @@ def implied(
 
     :param touched: was read; ``looked_at`` was found, and no more.
     """
-    wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in touched]
-    wanted += [Wanted(path, Reason.TOUCHED) for path in looked_at]
-    wanted += [Wanted(path, Reason.TOUCHED, is_listed=True) for path in listed]
-    around = Surroundings(("/usr/bin",), (), "/", env or {})
+    wanted = [Seed(path, Reason.TOUCHED, load=True) for path in touched]
+    wanted += [Seed(path, Reason.TOUCHED) for path in looked_at]
+    wanted += [Seed(path, Reason.TOUCHED, is_listed=True) for path in listed]
+    around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     selection = expand(Root(str(top)), wanted, around, rules_of(Keep.CLOSURE, without))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
     reasons = {path: why.split(",") for path, why in found.items()}
@@ -154,8 +154,8 @@ def test_metadata(tmp_path: Path, files: Mapping[str, str], touched: str, brough
     top = plant(tmp_path / "root", tree)
     selection = expand(
         Root(str(top)),
-        [Wanted(f"{SITE}/{touched}", Reason.TOUCHED)],
-        Surroundings((), (), "/"),
+        [Seed(f"{SITE}/{touched}", Reason.TOUCHED)],
+        RunEnvironment((), (), "/"),
         rules_of(Keep.CLOSURE),
     )
     found = {

@@ -11,8 +11,8 @@ import pytest
 from parts import missing, need
 from worlds import compile_library, dump, plant
 
-from slimtrace.builder.closure.closure import Wanted, expand
-from slimtrace.builder.closure.need import Surroundings
+from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import RULES, directory_listing, dlopen, locale, nss, rules_of
 from slimtrace.builder.model import Keep, Reason
 from slimtrace.builder.root.root import Root
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from slimtrace.builder.closure.rule import Rule
+    from slimtrace.builder.closure.rule import ClosureRule
 
 LIB = "/usr/lib/x86_64-linux-gnu"
 
@@ -34,9 +34,9 @@ def implied(
     without: Iterable[str] = (),
 ) -> dict[str, str]:
     """What touching, and listing, these implies: own path → reason."""
-    wanted = [Wanted(path, Reason.TOUCHED, load=True) for path in paths]
-    wanted += [Wanted(path, Reason.TOUCHED, is_listed=True) for path in lists]
-    around = Surroundings(("/usr/bin",), (), "/", env or {})
+    wanted = [Seed(path, Reason.TOUCHED, load=True) for path in paths]
+    wanted += [Seed(path, Reason.TOUCHED, is_listed=True) for path in lists]
+    around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     names = {rule.reason for rule in SYSTEM}
     rules = [rule for rule in rules_of(Keep.CLOSURE, without) if rule.reason in names]
     selection = expand(Root(str(top)), wanted, around, rules)
@@ -44,7 +44,7 @@ def implied(
     return {path: why for path, why in last.items() if why in names}
 
 
-SYSTEM: tuple[Rule, ...] = tuple(
+SYSTEM: tuple[ClosureRule, ...] = tuple(
     rule
     for rule in RULES
     if rule.reason

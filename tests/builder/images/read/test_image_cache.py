@@ -20,7 +20,7 @@ from traces import run_slimtrace
 
 from slimtrace.builder.images.read import image_cache
 from slimtrace.builder.images.read.full_image_source import open_image
-from slimtrace.builder.root.layer_index import Index, Node, load_index
+from slimtrace.builder.root.layer_index import LayerIndex, LayerNode, load_index
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -299,11 +299,11 @@ def test_in_a_user_namespace(tmp_path: Path) -> None:
 
 def test_an_index_comes_back(tmp_path: Path) -> None:
     """Whatever its names and attributes; and soon."""
-    odd = Node(0o120777, 1, 2, 3, -5, "t\udcff", (("user.\udce4", b"\xff\0"),), 1, 1)
+    odd = LayerNode(0o120777, 1, 2, 3, -5, "t\udcff", (("user.\udce4", b"\xff\0"),), 1, 1)
     nodes = {"": odd, "ünï/\udcff": odd, 'quo"te\n': odd}
-    plain = Node(0o100644, 0, 0, 1234, 1_600_000_000_123_456_789, "", (), 2, 1)
+    plain = LayerNode(0o100644, 0, 0, 1234, 1_600_000_000_123_456_789, "", (), 2, 1)
     nodes |= {f"usr/lib/python3/dist-packages/module/{n}.py": plain for n in range(60_000)}
-    index = Index(nodes)
+    index = LayerIndex(nodes)
     index.save(f"{tmp_path}/index")
     start = time.monotonic()
     again = load_index(f"{tmp_path}/index")

@@ -19,7 +19,7 @@ from specimens import grow
 
 from slimtrace.builder.images.unpack import pax
 from slimtrace.builder.images.unpack.bytestream import FileStream, Pieces
-from slimtrace.builder.images.unpack.tar_reader import Member, TarReader
+from slimtrace.builder.images.unpack.tar_reader import TarMember, TarReader
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
         yield data[at : at + size]
 
 
-def read(data: bytes, size: int = 1 << 20) -> list[tuple[Member, bytes]]:
+def read(data: bytes, size: int = 1 << 20) -> list[tuple[TarMember, bytes]]:
     """All members with their contents, from pieces of ``size`` bytes."""
     reader = TarReader(Pieces(pieces(data, size)), "x")
     return [(member, b"".join(reader.pieces())) for member in reader]
 
 
-def whole(member: Member, stored: bytes) -> bytes:
+def whole(member: TarMember, stored: bytes) -> bytes:
     """A file as it will be, holes filled."""
     if member.sparse is None:
         return stored
@@ -151,7 +151,7 @@ def test_any_damage(data: bytes, changes: list[tuple[int, bytes]], length: int, 
 def test_any_records(body: bytes) -> None:
     try:
         records = pax.parse_records(body)
-    except pax.Malformed:
+    except pax.MalformedHeader:
         return
     again = b"".join(b" %b=%b\n" % record for record in records)
     assert len(again) <= len(body)
@@ -175,7 +175,7 @@ def test_times(text: bytes, nanoseconds: int) -> None:
 
 @pytest.mark.parametrize("text", [b"", b".5", b"1e3", b"+1", b"1_0", b" 1", b"9" * 13, b"nan"])
 def test_times_that_are_none(text: bytes) -> None:
-    with pytest.raises(pax.Malformed):
+    with pytest.raises(pax.MalformedHeader):
         pax.time_ns(text)
 
 

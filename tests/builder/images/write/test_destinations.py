@@ -14,11 +14,11 @@ from repository import ROOT as REPOSITORY
 from specimens import CONFIG, file_of, image_of, interrupted_after, shared_folder, small_disk
 
 from slimtrace.builder.images.documents import make_image
-from slimtrace.builder.images.skopeo import Copied
-from slimtrace.builder.images.write.archives import Archive, Form
+from slimtrace.builder.images.skopeo import SkopeoDestination
+from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
 from slimtrace.builder.images.write.destination import FORMS, parse_destination
 from slimtrace.builder.images.write.oci import OciLayout
-from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
@@ -32,20 +32,24 @@ if TYPE_CHECKING:
         ("oci:dir:v1", None, OciLayout("dir", "v1")),
         ("oci:dir:example.org/app:1", None, OciLayout("dir", "example.org/app:1")),
         ("oci:dir", "app", OciLayout("dir", "app:latest")),
-        ("oci-archive:a.tar", None, Archive(Form.OCI, "a.tar")),
-        ("oci-archive:a:v1", None, Archive(Form.OCI, "a", "v1")),
-        ("docker-archive:a", None, Archive(Form.DOCKER, "a")),
-        ("docker-archive:a:app", None, Archive(Form.DOCKER, "a", "app:latest")),
-        ("docker-archive:a", "x.org:5/b/c:1", Archive(Form.DOCKER, "a", "x.org:5/b/c:1")),
-        ("rootfs:dir", None, Tree("dir")),
-        ("rootfs:with:colon", None, Tree("with:colon")),
-        ("tar:root.tar", None, Archive(Form.ROOT, "root.tar")),
-        ("image.tar", None, Archive(Form.HYBRID, "image.tar")),
-        ("./a:b.tar", None, Archive(Form.HYBRID, "./a:b.tar")),
-        ("image.tar", "localhost/app", Archive(Form.HYBRID, "image.tar", "localhost/app:latest")),
-        ("containers-storage:app", None, Copied("containers-storage:", "app")),
-        ("docker-daemon:app:1", None, Copied("docker-daemon:", "app:1")),
-        ("docker://x.org/app", None, Copied("docker://", "x.org/app")),
+        ("oci-archive:a.tar", None, Archive(ArchiveFormat.OCI, "a.tar")),
+        ("oci-archive:a:v1", None, Archive(ArchiveFormat.OCI, "a", "v1")),
+        ("docker-archive:a", None, Archive(ArchiveFormat.DOCKER, "a")),
+        ("docker-archive:a:app", None, Archive(ArchiveFormat.DOCKER, "a", "app:latest")),
+        ("docker-archive:a", "x.org:5/b/c:1", Archive(ArchiveFormat.DOCKER, "a", "x.org:5/b/c:1")),
+        ("rootfs:dir", None, RootfsDestination("dir")),
+        ("rootfs:with:colon", None, RootfsDestination("with:colon")),
+        ("tar:root.tar", None, Archive(ArchiveFormat.ROOT, "root.tar")),
+        ("image.tar", None, Archive(ArchiveFormat.HYBRID, "image.tar")),
+        ("./a:b.tar", None, Archive(ArchiveFormat.HYBRID, "./a:b.tar")),
+        (
+            "image.tar",
+            "localhost/app",
+            Archive(ArchiveFormat.HYBRID, "image.tar", "localhost/app:latest"),
+        ),
+        ("containers-storage:app", None, SkopeoDestination("containers-storage:", "app")),
+        ("docker-daemon:app:1", None, SkopeoDestination("docker-daemon:", "app:1")),
+        ("docker://x.org/app", None, SkopeoDestination("docker://", "x.org/app")),
     ],
 )
 def test_destinations(text: str, tag: str | None, destination: object) -> None:

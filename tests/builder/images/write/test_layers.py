@@ -19,7 +19,7 @@ from repository import ROOT as REPOSITORY
 from repository import SUPPORT
 from specimens import dump, entries_of, file_of, grow, image_of, interrupted_after, small_disk
 
-from slimtrace.builder.images.write.archives import Archive, Form
+from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
 from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.images.write.oci import OciLayout
 from slimtrace.builder.model import Entry, Kind
@@ -56,7 +56,7 @@ def test_gnu_tar_unpacks_every_kind_of_entry_as_it_was(tmp_path: Path) -> None:
     need("tar")
     grow(tmp_path / "root")
     image = image_of(entries_of(tmp_path / "root"), tmp_path / "work")
-    Archive(Form.ROOT, str(tmp_path / "root.tar")).write(image, ())
+    Archive(ArchiveFormat.ROOT, str(tmp_path / "root.tar")).write(image, ())
     (tmp_path / "out").mkdir()
     words = ["tar", "--xattrs", "--xattrs-include=*", "-xpf", f"{tmp_path}/root.tar"]
     done = subprocess.run(

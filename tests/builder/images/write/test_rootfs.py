@@ -14,7 +14,7 @@ from repository import ROOT as REPOSITORY
 from repository import SUPPORT
 from specimens import dump, entries_of, file_of, grow, image_of, shared_folder
 
-from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.builder.model import Entry, Kind
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -44,7 +44,7 @@ def test_a_tree_holds_every_kind_of_entry_as_it_was(tmp_path: Path, *, exists: b
     if exists:
         (tmp_path / "out").mkdir()
     entries = entries_of(tmp_path / "root")
-    tree = Tree(str(tmp_path / "out"))
+    tree = RootfsDestination(str(tmp_path / "out"))
     tree.prepare()
     tree.write(image_of(entries, tmp_path / "work"), entries)
     assert dump(tmp_path / "out") == dump(tmp_path / "root")
@@ -96,7 +96,7 @@ def test_no_entry_lands_outside(
     if exists:
         out.mkdir()
     with pytest.raises(SlimtraceError, match=message):
-        Tree(str(out)).write(image, entries)
+        RootfsDestination(str(out)).write(image, entries)
     assert not os.path.lexists("/tmp/slimtrace-escaped")
     assert sorted(os.listdir(tmp_path)) == (["out", "work"] if exists else ["work"])
     assert not exists or os.listdir(out) == []
@@ -110,7 +110,7 @@ def test_a_file_that_changed_leaves_no_tree(tmp_path: Path) -> None:
         file_of(tmp_path / "file", "/closed/file", size=11),
     ]
     with pytest.raises(SlimtraceError, match="cannot copy /closed/file: it changed"):
-        Tree(str(tmp_path / "out")).write(image_of([], tmp_path / "work"), entries)
+        RootfsDestination(str(tmp_path / "out")).write(image_of([], tmp_path / "work"), entries)
     assert sorted(os.listdir(tmp_path)) == ["file", "work"]
 
 
@@ -120,7 +120,7 @@ def test_a_place_that_is_taken_is_refused_early(tmp_path: Path, name: str) -> No
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
     with pytest.raises(SlimtraceError) as caught:
-        Tree(str(tmp_path / name)).prepare()
+        RootfsDestination(str(tmp_path / name)).prepare()
     causes = {
         "file": f"{tmp_path}/file is not a folder",
         "full": "it is not empty",
