@@ -4,120 +4,94 @@ from __future__ import annotations
 
 import ast
 import os
-from typing import TYPE_CHECKING
 
-import pytest
 from repository import ROOT
+from source_tree import imported_names, is_in, modules, text, tree
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MOST_LINES = 400
+MAX_LINES = 400
 KNOWN_TO_THE_BUILDER = (
-    *(
-        "slimtrace.tracer.errors",
-        "slimtrace.tracer.trace",
-        "slimtrace.tracer.console",
-    ),
-    *(
-        "slimtrace.tracer.syscalls.classes",
-        "slimtrace.tracer.paths",
-        "slimtrace.tracer.remove_tree",
-        "slimtrace.tracer.host.rootless",
-    ),
-    *("slimtrace.tracer.version", "slimtrace.tracer.startup.trial"),
+    "slimtrace.tracer.console",
+    "slimtrace.tracer.errors",
+    "slimtrace.tracer.host.rootless",
+    "slimtrace.tracer.paths",
+    "slimtrace.tracer.remove_tree",
+    "slimtrace.tracer.startup.trial",
+    "slimtrace.tracer.syscalls.classes",
+    "slimtrace.tracer.trace",
+    "slimtrace.tracer.version",
 )
-"""What the builder may know of the tracer: the saved artefact and how to speak, no live process."""
+"""What the builder may import of the tracer: the trace and how to print, no live process."""
 
 
-def _modules(package: str) -> Iterator[str]:
-    for folder, _, names in os.walk(os.path.join(ROOT, package)):
-        for name in sorted(names):
-            if name.endswith(".py"):
-                yield os.path.relpath(os.path.join(folder, name), ROOT)
+def test_the_tracer_knows_nothing_of_the_builder() -> None:
+    above = ("slimtrace.builder", "slimtrace.main")
+    tracer = [module for module in modules() if is_in(module, ("slimtrace.tracer",))]
+    assert len(tracer) > 100
+    assert [
+        (module, name) for module in tracer for name in imported_names(module) if is_in(name, above)
+    ] == []
 
 
-def _tree(module: str) -> ast.Module:
-    with open(os.path.join(ROOT, module)) as file:
-        return ast.parse(file.read(), module)
+def test_the_builder_reads_traces_and_never_a_live_process() -> None:
+    other = ("slimtrace.tracer", "slimtrace.main", "psutil", "ptrace")
+    builder = [module for module in modules() if is_in(module, ("slimtrace.builder",))]
+    assert len(builder) > 150
+    assert [
+        (module, name)
+        for module in builder
+        for name in imported_names(module)
+        if is_in(name, other) and not is_in(name, KNOWN_TO_THE_BUILDER)
+    ] == []
 
 
-def _imports(module: str) -> set[str]:
-    """The modules that a module imports, inside functions and for types too."""
-    found = set()
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: an import says in full where from"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def _is_in(name: str, packages: tuple[str, ...]) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-TRACER, BUILDER = sorted(_modules("tracer")), sorted(_modules("builder"))
-
-
-def test_there_is_something_to_check() -> None:
-    assert "tracer/trace/trace.py" in TRACER
-    assert "builder/model.py" in BUILDER
-
-
-@pytest.mark.parametrize("module", TRACER)
-def test_the_tracer_knows_nothing_of_the_builder(module: str) -> None:
-    assert {
-        name for name in _imports(module) if _is_in(name, ("slimtrace.builder", "slimtrace.main"))
-    } == set()
-
-
-@pytest.mark.parametrize("module", BUILDER)
-def test_the_builder_reads_traces_and_never_a_live_process(module: str) -> None:
-    known = {
-        name for name in _imports(module) if _is_in(name, ("slimtrace.tracer", "slimtrace.main"))
+def test_ctypes_lives_in_the_kernel_package_alone() -> None:
+    users = {
+        module
+        for module in modules()
+        if any(is_in(name, ("ctypes", "ptrace")) for name in imported_names(module))
     }
-    assert {name for name in known if not _is_in(name, KNOWN_TO_THE_BUILDER)} == set()
-    assert not {name for name in _imports(module) if _is_in(name, ("psutil", "ptrace"))}
+    assert users
+    assert {user for user in users if not is_in(user, ("slimtrace.tracer.kernel",))} == set()
 
 
-@pytest.mark.parametrize("module", [*TRACER, *BUILDER, "slimtrace/main.py"])
-def test_ctypes_lives_in_the_kernel_package_alone(module: str) -> None:
-    foreign = {name for name in _imports(module) if _is_in(name, ("ctypes", "ptrace"))}
-    assert foreign == set() or module.startswith("tracer/kernel/")
+def test_no_module_is_long() -> None:
+    lines = {modules()[module]: len(text(module).splitlines()) for module in modules()}
+    assert {path: count for path, count in lines.items() if count > MAX_LINES} == {}
 
 
-@pytest.mark.parametrize("module", [*TRACER, *BUILDER, "slimtrace/main.py"])
-def test_no_module_is_long(module: str) -> None:
-    with open(os.path.join(ROOT, module)) as file:
-        assert sum(1 for _ in file) <= MOST_LINES
-
-
-@pytest.mark.parametrize("module", [*TRACER, *BUILDER, "slimtrace/main.py"])
-def test_nothing_prints_tracebacks(module: str) -> None:
+def test_nothing_prints_tracebacks() -> None:
     """The one error boundary lets ``--verbose`` re-raise; nothing else shows them."""
-    assert not {name for name in _imports(module) if _is_in(name, ("traceback", "faulthandler"))}
-    names = {node.attr for node in ast.walk(_tree(module)) if isinstance(node, ast.Attribute)}
-    assert not names & {"print_exc", "format_exc", "print_exception", "excepthook"}
+    banned = {"print_exc", "format_exc", "print_exception", "excepthook"}
+    for module in modules():
+        names = [*imported_names(module)]
+        assert not [name for name in names if is_in(name, ("traceback", "faulthandler"))], module
+        used = {node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)}
+        assert not used & banned, module
 
 
-@pytest.mark.parametrize("module", [*TRACER, *BUILDER, "slimtrace/main.py"])
-def test_no_handler_swallows_everything(module: str) -> None:
+def test_no_handler_swallows_everything() -> None:
     """A bare ``except`` or ``except BaseException`` does something with what it caught."""
-    for node in ast.walk(_tree(module)):
-        if not isinstance(node, ast.ExceptHandler):
-            continue
-        assert node.type is not None, f"{module}:{node.lineno}: a bare except"
-        broad = isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
-        idle = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
-        assert not (broad and idle), f"{module}:{node.lineno}: swallows everything"
+    for module in modules():
+        for node in ast.walk(tree(module)):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            assert node.type is not None, f"{module}:{node.lineno}: a bare except"
+            broad = isinstance(node.type, ast.Name) and node.type.id in (
+                "Exception",
+                "BaseException",
+            )
+            idle = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
+            assert not (broad and idle), f"{module}:{node.lineno}: swallows everything"
 
 
-@pytest.mark.parametrize("module", [*TRACER, *BUILDER])
-def test_every_folder_is_a_package(module: str) -> None:
+def test_every_folder_is_a_package() -> None:
     """Else it would not be installed."""
-    assert os.path.exists(os.path.join(ROOT, os.path.dirname(module), "__init__.py"))
+    folders = {os.path.dirname(path) for path in modules().values()}
+    assert {
+        folder
+        for folder in folders
+        if not os.path.exists(os.path.join(ROOT, folder, "__init__.py"))
+    } == set()
 
 
 def test_the_package_is_typed() -> None:

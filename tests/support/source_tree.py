@@ -1,0 +1,61 @@
+"""The project's own modules, parsed, and what they import."""
+
+from __future__ import annotations
+
+import ast
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+from repository import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@cache
+def modules() -> Mapping[str, str]:
+    """``{module: path in the checkout}``; a package is its ``__init__``."""
+    found = {"slimtrace.main": "slimtrace/main.py", "slimtrace.__main__": "slimtrace/__main__.py"}
+    for package in ("tracer", "builder"):
+        for folder, _, names in os.walk(os.path.join(ROOT, package)):
+            for name in names:
+                if name.endswith(".py"):
+                    path = os.path.relpath(os.path.join(folder, name), ROOT)
+                    module = path.removesuffix(".py").replace("/", ".")
+                    found[f"slimtrace.{module}".removesuffix(".__init__")] = path
+    return dict(sorted(found.items()))
+
+
+@cache
+def text(module: str) -> str:
+    with open(os.path.join(ROOT, modules()[module]), encoding="utf-8") as file:
+        return file.read()
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(text(module), modules()[module])
+
+
+def imported_names(module: str) -> Iterator[str]:
+    """What a module imports, inside functions and for types too: ``package.module.name``."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: an import says in full where from"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_modules(module: str) -> Iterator[str]:
+    """The project's modules that a module imports."""
+    for imported in imported_names(module):
+        name = imported if imported in modules() else imported.rpartition(".")[0]
+        if name in modules() and name != module:
+            yield name
+
+
+def is_in(name: str, packages: tuple[str, ...]) -> bool:
+    """Whether a module is one of these packages, or lies in one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
