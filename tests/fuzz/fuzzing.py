@@ -27,9 +27,7 @@ def main() -> None:
     """:raises SystemExit: always."""
     name, folder, *options = sys.argv[1:]
     module, _, fault = name.partition(":")
-    with atheris.instrument_imports(
-        include=["slimtrace.builder.sources", "slimtrace.tracer.tracefile"]
-    ):
+    with atheris.instrument_imports(include=["slimtrace.builder.images", "slimtrace.tracer.trace"]):
         importlib.import_module("slimtrace.builder.images.read.full_image_source")
         importlib.import_module("slimtrace.tracer.trace.reader")
         harness = importlib.import_module(module)
