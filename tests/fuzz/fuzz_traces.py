@@ -16,6 +16,7 @@ from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace.document import document
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -80,7 +81,7 @@ class Target:
         try:
             with self._watch.on():
                 trace = read_trace(self._traces[: len(texts)])
-                document(trace)
+                document(trace, HOT)
                 if not trace.runs:  # as the caller of select() sees to
                     return False
                 selection = select(trace, Root(self._root, trace.saved), _options(data[0]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace.document import document
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -169,7 +170,7 @@ def first_line_of(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 def show(trace: str) -> Document:
     """The document that ``show --json`` prints (a test of the command line holds it to that)."""
-    shown: Document = json.loads(orjson.dumps(document(read_trace(trace))))
+    shown: Document = json.loads(orjson.dumps(document(read_trace(trace), HOT)))
     return shown
 
 

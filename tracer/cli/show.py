@@ -29,11 +29,11 @@ def show(
     if as_json:
         import orjson  # noqa: PLC0415
 
+        from slimtrace.tracer.syscalls.classes import HOT  # noqa: PLC0415
         from slimtrace.tracer.trace.document import document  # noqa: PLC0415
 
-        sys.stdout.buffer.write(
-            orjson.dumps(document(content), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
+        option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        sys.stdout.buffer.write(orjson.dumps(document(content, HOT), option=option))
         return
     from slimtrace.tracer.trace.summary import summary  # noqa: PLC0415
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 _ORDER = {use: place for place, use in enumerate(Use)}
 
 
-def document(trace: Trace) -> dict[str, Any]:
-    """The trace as plain values that JSON can hold."""
+def document(trace: Trace, unstopped: Iterable[str]) -> dict[str, Any]:
+    """Return the trace as plain values that JSON can hold.
+
+    :param unstopped: names of the calls that a run stops only with ``--syscalls all``.
+    """
     return {
         "schema": SCHEMA,
         "runs": [_run(run) for run in trace.runs],
@@ -24,7 +27,7 @@ def document(trace: Trace) -> dict[str, Any]:
         "created": _paths(trace.with_state(State.CREATED), seen=False),
         "syscalls": {
             "observed": list(trace.observed_syscalls),
-            "assumed": list(trace.assumed_syscalls),
+            "assumed": sorted(unstopped) if trace.has_unseen_syscalls else [],
             **({"counts": dict(trace.syscall_counts)} if trace.syscall_counts else {}),
             "arguments": {name: list(seen) for name, seen in trace.arguments.items()},
             "narrow": trace.is_narrow,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace import schema
 from slimtrace.tracer.trace.schema import SCHEMA, get, get_driven, get_driving, get_list, get_place
 from slimtrace.tracer.trace.trace import (
@@ -264,7 +263,7 @@ class _Fold:
             },
             self.saved,
             tuple(sorted(self.syscalls)),
-            tuple(sorted(HOT)) if None in self.counts else (),
+            None in self.counts,
             tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
             self._summed(),
             tuple(sorted(self.healed)),

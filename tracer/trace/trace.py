@@ -237,7 +237,8 @@ class Trace:
 
     :ivar paths: every path touched, by name; ``files``, ``missing`` and ``created`` pick by state.
     :ivar saved: files put aside, by their own (resolved) path.
-    :ivar assumed_syscalls: calls that were not stopped in every run, and may have been made.
+    :ivar has_unseen_syscalls: whether a run left calls unstopped that may have been made: the
+        commonest ones, unless ``--syscalls all`` was given.
     :ivar syscall_counts: how often each call was made; empty unless every run stopped them all.
     :ivar healed: paths that a verification missed and added, sorted.
     :ivar arguments: of some calls, the values seen of the argument that tells most, ascending: the
@@ -250,7 +251,7 @@ class Trace:
     paths: Mapping[str, TracedPath] = field(default_factory=dict)
     saved: Mapping[str, SavedFile] = field(default_factory=dict)
     observed_syscalls: tuple[str, ...] = ()
-    assumed_syscalls: tuple[str, ...] = ()
+    has_unseen_syscalls: bool = False
     listening: tuple[ListeningPort, ...] = ()
     syscall_counts: Mapping[str, int] = field(default_factory=dict)
     healed: tuple[str, ...] = ()

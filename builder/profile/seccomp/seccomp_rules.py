@@ -12,6 +12,7 @@ from slimtrace.builder.profile.seccomp.required_calls import (
     RUNTIMES,
     RUNTIMES_WITH_PRIVILEGES,
 )
+from slimtrace.tracer.syscalls.classes import HOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,10 +73,11 @@ def rules_of(
     """
     runtimes = RUNTIMES if no_new_privileges else RUNTIMES | RUNTIMES_WITH_PRIVILEGES
     asked = frozenset(also)
+    assumed = HOT if trace.has_unseen_syscalls else frozenset()
     reasons = (
         (asked, "asked for"),
         (frozenset(trace.observed_syscalls) - _FILTERED, "the app was seen to"),
-        (frozenset(trace.assumed_syscalls) - _FILTERED, "assumed: these were not looked at"),
+        (assumed - _FILTERED, "assumed: these were not looked at"),
         (runtimes - _FILTERED, "runc and crun, before the app"),
         (EVERYDAY - _FILTERED, "any program may come to"),
     )

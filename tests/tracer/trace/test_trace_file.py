@@ -17,6 +17,7 @@ from hypothesis import strategies as some
 from whole_trace import WHOLE
 
 from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace.append import append_healed, append_modules
 from slimtrace.tracer.trace.document import document
 from slimtrace.tracer.trace.reader import read_trace
@@ -141,9 +142,9 @@ def test_healed_paths_are_added(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(WHOLE + b'{"healed":"/b"}\n')
     trace = read_trace(str(path))
     assert trace.healed == ("/a", "/b", "/c", "/late", NOT_UTF8)
-    assert document(trace)["healed_b64"]
+    assert document(trace, HOT)["healed_b64"]
     path.write_bytes(WHOLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
-    assert document(read_trace(str(path)))["healed"] == ["/late"]
+    assert document(read_trace(str(path)), HOT)["healed"] == ["/late"]
 
 
 def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
         {"/jdk": ("java.base", "java.sql")},
         {"/jdk": ("java.sql", "java.xml"), NOT_UTF8: ("jdk.zipfs",)},
     ]
-    assert document(trace)["runs"][2]["jvms"] == [
+    assert document(trace, HOT)["runs"][2]["jvms"] == [
         {"home": "/jdk", "modules": ["java.sql", "java.xml"]},
         {"home_b64": "L27//nQ=", "modules": ["jdk.zipfs"]},
     ]
@@ -259,4 +260,4 @@ def _reads_or_is_refused(content: bytes) -> None:
         file.write(content)
         file.flush()
         with contextlib.suppress(TraceFileError):
-            orjson.dumps(document(read_trace(file.name)))
+            orjson.dumps(document(read_trace(file.name), HOT))
