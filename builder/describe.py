@@ -10,7 +10,7 @@ from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.image_config import newest
 from slimtrace.builder.full_image import full_image, root_of
 from slimtrace.builder.images.read.full_image_source import open_image
-from slimtrace.builder.images.reference import parse_source
+from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.pipeline import plan
 from slimtrace.builder.root.walk import entries_of
 from slimtrace.builder.sbom.checksums import Checksums
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.sbom.bom import BillOfMaterials
 
-_WITHOUT_MANIFEST = {"docker-archive", "tar", "rootfs"}
+_WITHOUT_MANIFEST = {Transport.DOCKER_ARCHIVE, Transport.TARBALL, Transport.ROOTFS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> Bi
     entries = entries_of(root)
     if not entries:
         raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
-    transport = parse_source(text).transport
+    transport = parse_reference(text).transport
     digest = None if transport in _WITHOUT_MANIFEST else opened.digest
     about = subject(named(text), digest, opened.config, newest(entries.values()))
     return gather(about, entries, Checksums(), full or root, is_full=full is not None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.config.image_config import no_run
 from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.builder.root.layered_root import LayeredTree
 from slimtrace.builder.root.root import Root
@@ -49,10 +50,11 @@ def full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
             "build from traces of one image, or name one that holds what all need with --image",
         )
     (run,) = runs.values()
-    kind, _, folder = run.image.partition(":")
+    reference = parse_reference(run.image)
+    folder = reference.location
     if folder != "/":
         become_root()  # as the run did: files may be of other users
-    if kind == "rootfs":
+    if reference.transport is Transport.ROOTFS:
         if not os.path.isdir(folder):
             raise SlimtraceError(
                 f"cannot read the full image {folder}: it is not a directory", _ELSEWHERE
@@ -63,7 +65,8 @@ def full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
 
 def _named(trace: Trace, text: str) -> OpenedRoot:
     """The image that the user names, which must be the runs' if they say which that was."""
-    if os.path.abspath(text.removeprefix("rootfs:")) == "/" and text.startswith("rootfs:"):
+    reference = parse_reference(text)
+    if reference.transport is Transport.ROOTFS and os.path.abspath(reference.location) == "/":
         image = None
     else:
         become_root()

@@ -11,14 +11,14 @@ from slimtrace.builder.closure.baseline_parts import parts_of
 from slimtrace.builder.closure.closure import Seed, expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.config.debug_image import debug_destination, find_busybox, with_busybox
+from slimtrace.builder.config.debug_image import debug_reference, find_busybox, with_busybox
 from slimtrace.builder.config.image_config import image_config
 from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.edit import as_traced
 from slimtrace.builder.full_image import full_image
 from slimtrace.builder.images.documents import make_image
-from slimtrace.builder.images.skopeo import REGISTRY
-from slimtrace.builder.images.write.destination import parse_destination
+from slimtrace.builder.images.reference import Transport, parse_reference
+from slimtrace.builder.images.write.destination import make_destination
 from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.jlink.replace import link_java
 from slimtrace.builder.model import Reason
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.config.user import ImageUser
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.images.write.destination import Destination
     from slimtrace.builder.model import Entry, Image, ImageConfig, Selection
     from slimtrace.builder.root.root import Root
@@ -134,9 +135,10 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> BuildRes
         run, or the image or an SBOM cannot be written.
     """
     check_options(options)
-    to = parse_destination(destination, options.tag)
+    reference = parse_reference(destination, "write to").with_tag(options.tag)
+    to = make_destination(reference)
     to.prepare()
-    aside = _aside(destination, options.tag) if options.debug else None
+    aside = _aside(reference) if options.debug else None
     check_sboms(options)
     planned = plan(read_trace(traces), options)
     selection, root = planned.selection, planned.root
@@ -151,7 +153,7 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> BuildRes
         to.write(image, selection.entries.values())
     debug = None if aside is None or inspected is None else _write(inspected, aside)
     write_sboms(sboms)
-    if sboms and destination.startswith(REGISTRY):
+    if sboms and reference.transport is Transport.REGISTRY:
         from slimtrace.builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
 
         sboms = attach(image, destination, sboms)
@@ -161,8 +163,8 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> BuildRes
     )
 
 
-def _aside(destination: str, tag: str | None) -> Destination:
-    to = parse_destination(*debug_destination(destination, tag))
+def _aside(reference: ImageReference) -> Destination:
+    to = make_destination(debug_reference(reference))
     to.prepare()
     return to
 

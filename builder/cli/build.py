@@ -375,14 +375,16 @@ def _of_debug(written: WrittenImage | None) -> list[str]:
 
 
 def _next_step(destination: str) -> list[str]:
-    transport, colon, rest = destination.partition(":")
-    if not colon and destination.endswith(".tar"):
-        return [f"next: podman load -i {destination}"]
-    if transport in {"docker-archive", "oci-archive"} and colon:
-        return [f"next: podman load -i {rest.partition(':')[0]}"]
-    if transport == "oci" and colon:
-        return [f"next: skopeo copy {destination} docker://REGISTRY/NAME"]
-    return []
+    from slimtrace.builder.images.reference import Transport, parse_reference  # noqa: PLC0415
+
+    reference = parse_reference(destination)
+    match reference.transport:
+        case Transport.ARCHIVE | Transport.OCI_ARCHIVE | Transport.DOCKER_ARCHIVE:
+            return [f"next: podman load -i {reference.location}"]
+        case Transport.OCI:
+            return [f"next: skopeo copy {destination} docker://REGISTRY/NAME"]
+        case _:
+            return []
 
 
 build.__doc__ = f"{build.__doc__}\n{_BUILD_HELP}"

@@ -81,10 +81,10 @@ def sbom(
 
 def _facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
     from slimtrace.builder.describe import facts_of_image, facts_of_trace  # noqa: PLC0415
-    from slimtrace.builder.images.reference import parse_source  # noqa: PLC0415
+    from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415
 
     try:
-        parse_source(subject)
+        parse_reference(subject)
     except UsageError:
         if traces:
             raise

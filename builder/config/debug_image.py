@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.elf.elf import elf_info, parsed
 from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.config.image_config import ARCHITECTURES
-from slimtrace.builder.images.skopeo import TRANSPORTS
+from slimtrace.builder.images.reference import Syntax, Transport, split_name
 from slimtrace.builder.model import Entry, Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import ImageConfig, Selection
 
 FOLDER = "/busybox"
@@ -85,23 +86,20 @@ def find_busybox(architecture: str) -> str:
     return program
 
 
-def debug_destination(destination: str, tag: str | None) -> tuple[str, str | None]:
-    """Where the second image goes, and how it is tagged, beside one that goes to ``destination``.
+def debug_reference(reference: ImageReference) -> ImageReference:
+    """The reference of the second image, beside the one that is written to ``reference``.
 
-    An image that has a tag or a name in a registry or a store has it with ``-debug``
-    (``debug`` alone for ``latest``); of a file or folder the name ends so.
+    An image with a tag or a name in a registry or a store gets the tag with ``-debug`` (``debug``
+    alone for ``latest``); an image in a file or a directory of its own gets a path with ``-debug``.
     """
-    tagged = None if tag is None else _name(tag)
-    transport, colon, rest = destination.partition(":")
-    for known in TRANSPORTS:
-        if destination.startswith(known):
-            return known + _name(destination.removeprefix(known)), tagged
-    if not colon or "/" in transport:
-        return _file(destination), tagged
-    path, colon, reference = rest.partition(":")
-    named = _name if transport == "docker-archive" or ":" in reference else _tag
-    place = path if transport == "oci" and (reference or tag) else _file(path)
-    return f"{transport}:{place}{colon}{named(reference) if reference else ''}", tagged
+    name, syntax = reference.name, reference.transport.syntax
+    if name is not None:
+        is_tag = syntax is Syntax.PATH_AND_TAG and ":" not in name
+        name = _tag(name) if is_tag else _name(name)
+    location = reference.location
+    if syntax is not Syntax.NAME and not (reference.transport is Transport.OCI and name):
+        location = _file(location)
+    return replace(reference, location=location, name=name)
 
 
 def _file(path: str) -> str:
@@ -109,10 +107,9 @@ def _file(path: str) -> str:
     return f"{stem}-debug{ending}" if ending == ".tar" else f"{path.rstrip('/')}-debug"
 
 
-def _name(reference: str) -> str:
-    """``NAME`` or ``NAME:TAG``; a slash follows the colon of a registry's port."""
-    name, colon, tag = reference.rpartition(":")
-    return f"{name}:{_tag(tag)}" if colon and "/" not in tag else f"{reference}:{_tag(_LATEST)}"
+def _name(name: str) -> str:
+    parts = split_name(name)
+    return f"{parts.repository}:{_tag(parts.tag or _LATEST)}"
 
 
 def _tag(tag: str) -> str:

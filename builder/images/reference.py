@@ -1,17 +1,21 @@
-"""Which image is meant: the words after ``--image``, in the transports of skopeo and podman."""
+"""Image references: the text after ``--image`` and ``-o``, in the transports of skopeo and podman.
+
+One function, :func:`parse_reference`, parses each of them, as ``alltransports.ParseImageName`` does
+in containers/image. To add a transport:
+
+1. add a member to :class:`Transport`: its prefix, its syntax and its line in the help;
+2. read it: add a case to ``open_image`` (``read/full_image_source.py``);
+3. write it: add a case to ``make_destination`` (``write/destination.py``).
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import tarfile
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import NamedTuple
 
-import orjson
-
-from slimtrace.builder.images.skopeo import TRANSPORTS
-from slimtrace.builder.images.write.oci import REF_NAME
-from slimtrace.builder.os_errors import reading
 from slimtrace.tracer.errors import UsageError
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -26,10 +30,167 @@ _WORD = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
 _REF_NAME = re.compile(rf"{_WORD}(?:/{_WORD})*")
 
 
+class Syntax(Enum):
+    """What follows the prefix of a transport.
+
+    :cvar PATH: a path; the format has no place for a name.
+    :cvar ARCHIVE: a path that ends in ``.tar``; the name is inside (``--tag`` sets it).
+    :cvar PATH_AND_TAG: ``PATH[:TAG]``, the tag of an image in an OCI layout.
+    :cvar PATH_AND_NAME: ``PATH[:NAME[:TAG]]``, one of docker's RepoTags.
+    :cvar NAME: a name in an engine's store or in a registry.
+    """
+
+    PATH = auto()
+    ARCHIVE = auto()
+    PATH_AND_TAG = auto()
+    PATH_AND_NAME = auto()
+    NAME = auto()
+
+
+class Transport(Enum):
+    """Where an image is stored and in which format (containers-transports(5))."""
+
+    ARCHIVE = ("", Syntax.ARCHIVE, "FILE.tar", "an archive for docker, podman and skopeo")
+    OCI = ("oci:", Syntax.PATH_AND_TAG, "DIR[:TAG]", "an OCI layout")
+    OCI_ARCHIVE = ("oci-archive:", Syntax.PATH_AND_TAG, "FILE[:TAG]", "an OCI layout in a tar")
+    DOCKER_ARCHIVE = (
+        "docker-archive:",
+        Syntax.PATH_AND_NAME,
+        "FILE[:NAME]",
+        "an archive as docker save wrote before 25.0",
+    )
+    ROOTFS = ("rootfs:", Syntax.PATH, "DIR", "a plain tree")
+    TARBALL = ("tar:", Syntax.PATH, "FILE", "a root tarball")
+    CONTAINERS_STORAGE = ("containers-storage:", Syntax.NAME, "NAME", "podman's store (skopeo)")
+    DOCKER_DAEMON = ("docker-daemon:", Syntax.NAME, "NAME:TAG", "docker's store (skopeo)")
+    REGISTRY = ("docker://", Syntax.NAME, "NAME", "a registry (skopeo)")
+
+    def __init__(self, prefix: str, syntax: Syntax, form: str, description: str) -> None:
+        self.prefix = prefix
+        self.syntax = syntax
+        self.form = f"{prefix}{form}"
+        self.description = description
+
+
+FORMS = "\n".join(f"{each.form:<28} {each.description}" for each in Transport)
+"""All forms of a reference, one a line, for help texts and error messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image in a transport; ``str()`` gives the text that :func:`parse_reference` parses.
+
+    :ivar location: the path of the file or directory; "" in a store and in a registry.
+    :ivar name: the tag or ``NAME[:TAG]``, as the user wrote it; None where none was given.
+    """
+
+    transport: Transport
+    location: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        transport = self.transport
+        if transport.syntax is Syntax.NAME:
+            return f"{transport.prefix}{self.name}"
+        text = f"{transport.prefix}{self.location}"
+        has_name = self.name is not None and transport.syntax is not Syntax.ARCHIVE
+        return f"{text}:{self.name}" if has_name else text
+
+    def absolute(self) -> ImageReference:
+        """The same image, found from every working directory: an absolute path, a full name."""
+        match self.transport.syntax:
+            case Syntax.NAME:
+                return self
+            case Syntax.PATH_AND_NAME:
+                name = self.name and image_name(self.name)
+            case _:
+                name = self.name
+        return replace(self, location=os.path.abspath(self.location), name=name)
+
+    def with_tag(self, tag: str | None) -> ImageReference:
+        """The reference with the name that ``--tag`` gives: ``NAME[:TAG]``, or None for none.
+
+        :raises UsageError: the reference has a name already, or no place for one; ``tag`` is not
+            a name.
+        """
+        if not tag:
+            return self
+        if self.name:
+            raise UsageError(
+                f"cannot tag the image {tag!r}: {self} names it already", "name it in one place"
+            )
+        if self.transport.syntax is Syntax.PATH:
+            raise UsageError(
+                f"cannot tag the image {tag!r}: {self} has no place for a name",
+                "write an archive, as in -o image.tar",
+            )
+        return replace(self, name=image_name(tag))
+
+
+def parse_reference(text: str, verb: str = "read") -> ImageReference:
+    """Parse an image reference.
+
+    As in skopeo, the first colon after the prefix ends a path that a tag or name can follow.
+
+    :param verb: what the caller wants to do with the image, for the message ``cannot VERB 'TEXT'``.
+    :raises UsageError: ``text`` is not an image reference.
+    """
+    transport = _find_transport(text)
+    failure = f"cannot {verb} {text!r}"
+    if transport is None:
+        raise UsageError(f"{failure}: it is not an image reference", FORMS)
+    rest = text.removeprefix(transport.prefix)
+    location, name = rest, ""
+    match transport.syntax:
+        case Syntax.NAME:
+            location, name = "", rest
+        case Syntax.PATH_AND_TAG:
+            location, _, name = rest.partition(":")
+            check_ref_name(name)
+        case Syntax.PATH_AND_NAME:
+            location, _, name = rest.partition(":")
+            if name:
+                image_name(name)
+        case Syntax.PATH | Syntax.ARCHIVE:
+            pass
+    if not location and transport.syntax is not Syntax.NAME:
+        raise UsageError(f"{failure}: the path is missing", FORMS)
+    if not name and transport.syntax is Syntax.NAME:
+        raise UsageError(f"{failure}: the name is missing", FORMS)
+    return ImageReference(transport, location, name or None)
+
+
+def _find_transport(text: str) -> Transport | None:
+    for transport in Transport:
+        if transport.prefix and text.startswith(transport.prefix):
+            return transport
+    before, colon, _ = text.partition(":")
+    # A slash before the colon belongs to a path, never to a transport: ./a:b.tar
+    if text.endswith(".tar") and (not colon or "/" in before):
+        return Transport.ARCHIVE
+    return None
+
+
+class SplitName(NamedTuple):
+    """``REPOSITORY[:TAG][@DIGEST]``, split; "" for each part that is missing."""
+
+    repository: str
+    tag: str
+    digest: str
+
+
+def split_name(name: str) -> SplitName:
+    """Split a name in a registry or a store. A colon before a slash belongs to a port."""
+    name, _, digest = name.partition("@")
+    parent, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    return SplitName(f"{parent}{slash}{last}", tag, digest)
+
+
 def image_name(text: str) -> str:
     """``NAME:TAG`` as ``docker save`` records it: ``:latest`` where no tag is given.
 
-    :raises UsageError: ``text`` is no image name that docker and podman would take.
+    :raises UsageError: docker and podman would not take ``text`` as an image name.
     """
     match = _NAME.fullmatch(text)
     if match is None:
@@ -41,7 +202,7 @@ def image_name(text: str) -> str:
 
 
 def canonical_name(name: str) -> str:
-    """``name`` with the registry that docker means where none is given (docker.io/library/)."""
+    """``name`` with docker's default registry where it has none (docker.io/library/)."""
     host, slash, _ = name.partition("/")
     if not slash:
         return f"docker.io/library/{name}"
@@ -50,125 +211,10 @@ def canonical_name(name: str) -> str:
     return f"docker.io/{name}"
 
 
-def ref_name(text: str) -> str:
-    """``text`` itself, when it can be a tag in an OCI layout.
+def check_ref_name(text: str) -> None:
+    """Check a tag in an OCI layout; an empty one is none.
 
-    :raises UsageError: it cannot.
+    :raises UsageError: it breaks the grammar of ``org.opencontainers.image.ref.name``.
     """
-    if not _REF_NAME.fullmatch(text):
+    if text and not _REF_NAME.fullmatch(text):
         raise UsageError(f"cannot tag the image {text!r}: it is not a tag", "as in oci:app:1.0")
-    return text
-
-
-def tag_of(text: str) -> str | None:
-    """The tag of the one image in FILE.tar, ``docker-archive:``, ``oci:`` or ``oci-archive:``.
-
-    None where ``text`` names it, the image has no name, or there is no place for one.
-
-    :param text: as :func:`slimtrace.builder.images.write.destination.parse_destination` takes it.
-    :raises SlimtraceError: it cannot be read.
-    """
-    transport, colon, rest = text.partition(":")
-    if text.endswith(".tar") and (not colon or "/" in transport):
-        return _in_manifest(_document(text, "manifest.json"))
-    path, _, reference = rest.partition(":")
-    if reference:
-        return None
-    if transport == "docker-archive":
-        return _in_manifest(_document(path, "manifest.json"))
-    if transport in {"oci", "oci-archive"}:
-        return _in_index(_document(path, "index.json"))
-    return None
-
-
-def _document(path: str, name: str) -> Any:
-    """A document of a folder or an archive that slimtrace wrote."""
-    with reading(path):
-        if os.path.isdir(path):
-            with open(os.path.join(path, name), "rb") as file:
-                return orjson.loads(file.read())
-        with tarfile.open(path) as archive:
-            member = archive.extractfile(name)
-            return None if member is None else orjson.loads(member.read())
-
-
-def _in_manifest(images: Any) -> str | None:
-    return next(iter(images[0]["RepoTags"] or ()), None)
-
-
-def _in_index(index: Any) -> str | None:
-    annotations = index["manifests"][0].get("annotations") or {}
-    found = annotations.get(REF_NAME)
-    return None if found is None else str(found)
-
-
-FORMS = """\
-FILE.tar                     an archive as docker, podman or slimtrace wrote it
-oci:DIR[:TAG]                an OCI layout
-oci-archive:FILE[:TAG]       an OCI layout in a tar
-docker-archive:FILE[:NAME]   what docker save wrote
-rootfs:DIR                   a plain tree
-tar:FILE                     a root tarball, plain or packed by gzip or zstd
-containers-storage:NAME      podman's store (skopeo)
-docker-daemon:NAME:TAG       docker's store (skopeo)
-docker://NAME                a registry (skopeo)"""
-
-Transport = Literal["oci", "oci-archive", "docker-archive", "rootfs", "tar", "archive", "skopeo"]
-
-
-class ImageSource(NamedTuple):
-    """A source of a full image.
-
-    :ivar text: as the user named it.
-    :ivar path: of the file or folder; of ``skopeo``, the whole name.
-    :ivar reference: the tag or the name that is wanted there; None where the only one is.
-    """
-
-    text: str
-    transport: Transport
-    path: str
-    reference: str | None = None
-
-    def __str__(self) -> str:
-        return self.text
-
-    def anywhere(self) -> str:
-        """The name by which it is found from any directory."""
-        if self.transport == "skopeo":
-            return self.text
-        transport = "" if self.transport == "archive" else f"{self.transport}:"
-        reference = f":{self.reference}" if self.reference else ""
-        return f"{transport}{os.path.abspath(self.path)}{reference}"
-
-
-def parse_source(text: str) -> ImageSource:
-    """The source that ``text`` names.
-
-    As in skopeo, the first colon after the transport ends a path.
-
-    :raises UsageError: ``text`` is no source.
-    """
-    if text.startswith(TRANSPORTS):
-        if text in TRANSPORTS:
-            raise UsageError(f"cannot read {text!r}: a name is missing", FORMS)
-        return ImageSource(text, "skopeo", text)
-    transport, colon, rest = text.partition(":")
-    # A slash before the colon is a path's, never a transport's: ./a:b.tar
-    if text.endswith(".tar") and (not colon or "/" in transport):
-        return ImageSource(text, "archive", text)
-    if rest and (transport in {"rootfs", "tar"}):
-        return ImageSource(text, _known(transport), rest)
-    path, _, reference = rest.partition(":")
-    if path and transport == "docker-archive":
-        return ImageSource(
-            text, _known(transport), path, image_name(reference) if reference else None
-        )
-    if path and transport in {"oci", "oci-archive"}:
-        return ImageSource(
-            text, _known(transport), path, ref_name(reference) if reference else None
-        )
-    raise UsageError(f"cannot read {text!r}: it names no image", FORMS)
-
-
-def _known(transport: str) -> Transport:
-    return next(each for each in get_args(Transport) if each == transport)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slimtrace.builder.images.skopeo import TRANSPORTS
+from slimtrace.builder.images.reference import Syntax, parse_reference, split_name
 from slimtrace.builder.sbom.bom import Subject
 from slimtrace.builder.sbom.purl import image_purl
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 NAMELESS = "image"
 """What an image is called that has no name."""
-_HAVE_A_PLACE = ("docker-archive:", "oci-archive:", "oci:")
 
 
 class SubjectName(NamedTuple):
@@ -29,21 +28,19 @@ class SubjectName(NamedTuple):
 
 
 def named(text: str, tag: str | None = None) -> SubjectName:
-    """What the words that say where an image lies call it. A path on this machine is no name.
+    """The name in an image reference. A path on this machine is no name.
 
+    :param text: the reference; "" for an image that is not written.
     :param tag: of ``--tag``.
     """
     if tag:
         return _split(tag)
-    for transport in TRANSPORTS:
-        if text.startswith(transport):
-            return _split(text.removeprefix(transport))
-    for transport in _HAVE_A_PLACE:
-        if text.startswith(transport):
-            reference = text.removeprefix(transport).partition(":")[2]
-            is_tag = transport != "docker-archive:" and ":" not in reference
-            return SubjectName("", reference) if is_tag else _split(reference)
-    return SubjectName("", "")
+    reference = parse_reference(text) if text else None
+    if reference is None or reference.name is None:
+        return SubjectName("", "")
+    if reference.transport.syntax is Syntax.PATH_AND_TAG and ":" not in reference.name:
+        return SubjectName("", reference.name)
+    return _split(reference.name)
 
 
 def subject(
@@ -63,10 +60,8 @@ def subject(
 
 
 def _split(name: str) -> SubjectName:
-    repository, _, _ = name.partition("@")
-    above, slash, last = repository.rpartition("/")
-    last, _, tag = last.partition(":")
-    return SubjectName(f"{above}{slash}{last}", tag)
+    parts = split_name(name)
+    return SubjectName(parts.repository, parts.tag)
 
 
 def _created(said: object, newest_ns: int) -> str:

@@ -15,7 +15,8 @@ from slimtrace.builder.config.provenance import identity, read_record
 from slimtrace.builder.full_image import full_image
 from slimtrace.builder.images.read import image_cache
 from slimtrace.builder.images.read.full_image_source import open_image
-from slimtrace.builder.images.reference import tag_of
+from slimtrace.builder.images.read.image_tag import find_tag
+from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
 from slimtrace.builder.pipeline import BuildResult, make, select
@@ -86,7 +87,7 @@ def _verified(image: str, traces: Sequence[str], options: VerifyOptions, rerun: 
     verification = _Verification(full, traces, made, options, rerun)
     verdict = verification.healed(verification.examine(opened, trace))
     if verdict.healed:
-        make([*traces], image, replace(made, tag=tag_of(image)))
+        make([*traces], image, replace(made, tag=find_tag(parse_reference(image))))
     return replace(verdict, image=image)
 
 

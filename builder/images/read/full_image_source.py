@@ -15,8 +15,8 @@ from slimtrace.builder.images.read.blobs import (
     plain_archive,
 )
 from slimtrace.builder.images.read.manifest import in_docker_archive, in_layout
-from slimtrace.builder.images.read.skopeo_copy import copied
-from slimtrace.builder.images.reference import parse_source
+from slimtrace.builder.images.read.skopeo_copy import fetch_image
+from slimtrace.builder.images.reference import Syntax, Transport, parse_reference
 from slimtrace.builder.images.unpack.decompress import ExpectedDigest, HashingReader, layer_stream
 from slimtrace.builder.images.unpack.layers import Unpacker
 from slimtrace.builder.images.unpack.limits import budget
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.read.blobs import Blobs
     from slimtrace.builder.images.read.manifest import SourceImage
-    from slimtrace.builder.images.reference import ImageSource
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.root.layer_index import LayerIndex
 
 
@@ -64,25 +64,25 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
     :raises UsageError: ``text`` names no image, or could mean several.
     :raises SlimtraceError: it is not there, damaged, too large, or cannot be unpacked.
     """
-    source = parse_source(text)
-    text = source.anywhere()
+    reference = parse_reference(text)
+    text = str(reference.absolute())
     kept = image_cache.find(digest, text) if digest is not None else None
     if kept is not None:
         return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)
-    match source.transport:
-        case "rootfs":
-            if not os.path.isdir(source.path):
+    match reference.transport:
+        case Transport.ROOTFS:
+            if not os.path.isdir(reference.location):
                 raise SlimtraceError(f"cannot read {text}: it is not a directory")
-            return FullImage(text, None, os.path.realpath(source.path), None, {})
-        case "tar":
+            return FullImage(text, None, os.path.realpath(reference.location), None, {})
+        case Transport.TARBALL:
             kept = image_cache.keep_file(
-                source.path, text, lambda place: _unpack_tarball(source, place)
+                reference.location, text, lambda place: _unpack_tarball(reference, place)
             )
-        case "skopeo":
-            kept = copied(text, platform, digest, _unpack)
+        case Transport.CONTAINERS_STORAGE | Transport.DOCKER_DAEMON | Transport.REGISTRY:
+            kept = fetch_image(reference, platform, digest, _unpack)
         case _:
-            with _blobs(source) as blobs:
-                found = _found(source, blobs, platform, digest)
+            with _blobs(reference) as blobs:
+                found = _found(reference, blobs, platform, digest)
                 kept = image_cache.keep(
                     found.digest, text, lambda place: _unpack(text, found, blobs, place)
                 )
@@ -94,24 +94,24 @@ def stored_size(text: str) -> int | None:
 
     :raises SlimtraceError: as :func:`open_image`.
     """
-    source = parse_source(text)
-    if source.transport in {"rootfs", "tar", "skopeo"}:
+    reference = parse_reference(text)
+    if reference.transport.syntax in {Syntax.PATH, Syntax.NAME}:
         return None
-    with _blobs(source) as blobs:
-        sizes = [layer.expected.size for layer in _found(source, blobs, None, None).layers]
+    with _blobs(reference) as blobs:
+        sizes = [layer.expected.size for layer in _found(reference, blobs, None, None).layers]
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
 
 
 def _found(
-    source: ImageSource, blobs: Blobs, platform: str | None, digest: str | None
+    reference: ImageReference, blobs: Blobs, platform: str | None, digest: str | None
 ) -> SourceImage:
-    label = source.path
-    if source.transport == "docker-archive" or not blobs.has("index.json"):
-        if source.transport in {"oci", "oci-archive"}:
+    label = reference.location
+    if reference.transport is Transport.DOCKER_ARCHIVE or not blobs.has("index.json"):
+        if reference.transport.syntax is Syntax.PATH_AND_TAG:
             raise SlimtraceError(f"cannot read {label}: it is no OCI layout: it has no index.json")
-        return in_docker_archive(blobs, label, source.reference, platform)
-    return in_layout(blobs, label, source.reference, platform, digest)
+        return in_docker_archive(blobs, label, reference.name, platform)
+    return in_layout(blobs, label, reference.name, platform, digest)
 
 
 def _unpack(text: str, found: SourceImage, blobs: Blobs, place: str) -> image_cache.UnpackedTree:
@@ -130,29 +130,30 @@ def _unpack(text: str, found: SourceImage, blobs: Blobs, place: str) -> image_ca
         unpacker.close()
 
 
-def _unpack_tarball(source: ImageSource, place: str) -> image_cache.UnpackedTree:
-    say(f"unpacking {source}")
+def _unpack_tarball(reference: ImageReference, place: str) -> image_cache.UnpackedTree:
+    say(f"unpacking {reference}")
     left = budget()
     unpacker = Unpacker(place, left)
     try:
-        with _open(source.path) as file:
+        with _open(reference.location) as file:
             whole = HashingReader(file)
-            with layer_stream(whole, source.path, ExpectedDigest(), left) as stream:
-                unpacker.layer(TarReader(stream, source.path), source.path)
+            with layer_stream(whole, reference.location, ExpectedDigest(), left) as stream:
+                unpacker.layer(TarReader(stream, reference.location), reference.location)
             return image_cache.UnpackedTree(whole.digest(), unpacker.finish(), {})
     finally:
         unpacker.close()
 
 
 @contextmanager
-def _blobs(source: ImageSource) -> Generator[Blobs]:
-    if source.transport == "oci":
-        if not os.path.isdir(source.path):
-            raise SlimtraceError(f"cannot read {source}: {source.path} is not a directory")
-        yield FolderBlobs(source.path, source.path)
+def _blobs(reference: ImageReference) -> Generator[Blobs]:
+    path = reference.location
+    if reference.transport is Transport.OCI:
+        if not os.path.isdir(path):
+            raise SlimtraceError(f"cannot read {reference}: {path} is not a directory")
+        yield FolderBlobs(path, path)
         return
-    with _open(source.path) as file, plain_archive(file, source.path) as plain:
-        yield ArchiveBlobs(plain, source.path)
+    with _open(path) as file, plain_archive(file, path) as plain:
+        yield ArchiveBlobs(plain, path)
 
 
 def _open(path: str) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Images in an engine's store or a registry, fetched by skopeo."""
+"""Fetches images from an engine's store or a registry, by skopeo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from slimtrace.builder.images.read import document_parser, image_cache
 from slimtrace.builder.images.read.blobs import FolderBlobs
 from slimtrace.builder.images.read.manifest import check_platform, choose, in_folder_of_skopeo
 from slimtrace.builder.images.read.platform_choice import parse_platform
-from slimtrace.builder.images.skopeo import REGISTRY, need_skopeo, run_skopeo
+from slimtrace.builder.images.reference import Transport, split_name
+from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -17,89 +18,98 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.read.blobs import Blobs
     from slimtrace.builder.images.read.manifest import SourceImage
+    from slimtrace.builder.images.reference import ImageReference
 
-_DAEMON = "docker-daemon:"
 _HINT = "install skopeo, or save the image: podman save -o image.tar NAME"
 
 
-def copied(
-    name: str,
+def fetch_image(
+    reference: ImageReference,
     platform: str | None,
     digest: str | None,
     unpack: Callable[[str, SourceImage, Blobs, str], image_cache.UnpackedTree],
 ) -> image_cache.CachedImage:
-    """The image that a transport of skopeo's has; fetched only when the cache lacks it.
+    """Open an image in a store or a registry; fetch it only if the cache lacks it.
 
-    :param digest: of the image that is meant, where it is known.
-    :param unpack: unpacks an image (told its name, itself and its blobs) into a directory.
+    :param digest: of the manifest that the caller wants, if it knows one.
+    :param unpack: unpacks an image (arguments: its name, the image, its blobs, the directory).
     :raises SlimtraceError: skopeo is missing or fails, or the image is damaged.
     """
-    failure = f"cannot read {name}"
+    text = str(reference)
+    failure = f"cannot read {text}"
     need_skopeo(failure, _HINT)
-    wanted = _Wanted(name, None, None)
-    if not name.startswith(_DAEMON):  # it has no manifest, and would be saved whole to make one
-        raw = run_skopeo(["inspect", "--raw", name], failure)
-        wanted = _wanted(name, raw, platform, digest)
-    kept = image_cache.find(wanted.digest, name) if wanted.digest is not None else None
-    if kept is not None:
-        check_platform(kept.config, name, platform)
-        return kept
-    say(f"fetching {name}")
+    request = _Request(text, None, None)
+    # docker's store has no manifest: skopeo would save the whole image to make one.
+    if reference.transport is not Transport.DOCKER_DAEMON:
+        raw = run_skopeo(["inspect", "--raw", text], failure)
+        request = _make_request(reference, raw, platform, digest)
+    cached = image_cache.find(request.digest, text) if request.digest is not None else None
+    if cached is not None:
+        check_platform(cached.config, text, platform)
+        return cached
+    say(f"fetching {text}")
     with image_cache.scratch() as folder:
-        words = ["copy", "--quiet", wanted.name, f"dir:{folder}"]
-        run_skopeo([*_overriding(platform), *words], failure)
-        blobs = FolderBlobs(folder, name)
-        found = _as_wanted(in_folder_of_skopeo(blobs, name, platform), wanted)
-        return image_cache.keep(found.digest, name, lambda place: unpack(name, found, blobs, place))
+        argv = ["copy", "--quiet", request.text, f"dir:{folder}"]
+        run_skopeo([*_platform_options(platform), *argv], failure)
+        blobs = FolderBlobs(folder, text)
+        image = _check_fetched(in_folder_of_skopeo(blobs, text, platform), request)
+        return image_cache.keep(image.digest, text, lambda place: unpack(text, image, blobs, place))
 
 
-class _Wanted(NamedTuple):
-    """What is to be fetched.
+class _Request(NamedTuple):
+    """The image that skopeo is to fetch.
 
-    :ivar name: as skopeo takes it, by digest where that can be.
-    :ivar digest: of the manifest, where it is known before.
-    :ivar config: the configuration's digest, where the manifest will be another one: podman's
-        store keeps layers unpacked, and skopeo writes a manifest for what it packed anew.
+    :ivar text: the reference for skopeo, by digest where that is possible.
+    :ivar digest: of the manifest, where it is known before the fetch.
+    :ivar config: the configuration's digest, where the fetched manifest will be another one:
+        podman's store keeps layers unpacked, and skopeo writes a manifest for the layers that it
+        packs again.
     """
 
-    name: str
+    text: str
     digest: str | None
     config: str | None
 
 
-def _wanted(name: str, raw: bytes, platform: str | None, meant: str | None) -> _Wanted:
-    document = document_parser.parse(raw, name)
-    if not document_parser.is_index(document, None, name):
+def _make_request(
+    reference: ImageReference, raw: bytes, platform: str | None, digest: str | None
+) -> _Request:
+    text = str(reference)
+    is_registry = reference.transport is Transport.REGISTRY
+    document = document_parser.parse(raw, text)
+    if not document_parser.is_index(document, None, text):
         digest = document_parser.digest_of(raw)
-        if name.startswith(REGISTRY):
-            return _Wanted(_by_digest(name, digest), digest, None)
-        return _Wanted(name, digest, document_parser.manifest(document, name).config.digest)
-    if name.startswith(REGISTRY):
-        digest = choose(document_parser.listed(document, name), name, platform, meant).digest
-        return _Wanted(_by_digest(name, digest), digest, None)
-    return _Wanted(name, None, None)
+        if is_registry:
+            return _Request(_pin(reference, digest), digest, None)
+        return _Request(text, digest, document_parser.manifest(document, text).config.digest)
+    if is_registry:
+        digest = choose(document_parser.listed(document, text), text, platform, digest).digest
+        return _Request(_pin(reference, digest), digest, None)
+    return _Request(text, None, None)
 
 
-def _as_wanted(found: SourceImage, wanted: _Wanted) -> SourceImage:
-    """What skopeo brought, when it is what was asked for: a configuration binds its layers."""
-    if wanted.config is not None and wanted.digest is not None:
-        if found.config_digest == wanted.config:
-            return found._replace(digest=wanted.digest)
-    elif wanted.digest in {None, found.digest}:
-        return found
+def _check_fetched(image: SourceImage, request: _Request) -> SourceImage:
+    """The fetched image with the requested digest; a configuration's digest fixes its layers.
+
+    :raises SlimtraceError: skopeo fetched another image.
+    """
+    if request.config is not None and request.digest is not None:
+        if image.config_digest == request.config:
+            return image._replace(digest=request.digest)
+    elif request.digest in {None, image.digest}:
+        return image
     raise SlimtraceError(
-        f"cannot read {wanted.name}: another image came, {found.digest}", "try again"
+        f"cannot read {request.text}: skopeo fetched another image, {image.digest}", "try again"
     )
 
 
-def _by_digest(name: str, digest: str) -> str:
-    """``docker://HOST/NAME@DIGEST``; a tag that was there would be refused beside it."""
-    name = name.partition("@")[0]
-    above, slash, last = name.rpartition("/")
-    return f"{above}{slash}{last.partition(':')[0]}@{digest}"
+def _pin(reference: ImageReference, digest: str) -> str:
+    """``docker://HOST/NAME@DIGEST``, without the tag: skopeo refuses a tag and a digest."""
+    repository = split_name(reference.name or "").repository
+    return f"{reference.transport.prefix}{repository}@{digest}"
 
 
-def _overriding(platform: str | None) -> list[str]:
+def _platform_options(platform: str | None) -> list[str]:
     wanted = parse_platform(platform)
-    words = ["--override-os", wanted.os, "--override-arch", wanted.architecture]
-    return [*words, "--override-variant", wanted.variant] if wanted.variant else words
+    options = ["--override-os", wanted.os, "--override-arch", wanted.architecture]
+    return [*options, "--override-variant", wanted.variant] if wanted.variant else options

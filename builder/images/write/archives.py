@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slimtrace.builder.images.documents import to_json
-from slimtrace.builder.images.reference import canonical_name
+from slimtrace.builder.images.reference import ImageReference, Transport, canonical_name
 from slimtrace.builder.images.write import oci
 from slimtrace.builder.images.write.atomic import check_file, replacing
 from slimtrace.builder.images.write.tar import END, TarHeader, TarType, header, padding
@@ -24,16 +24,16 @@ _PIECE = 1 << 20
 
 
 class ArchiveFormat(Enum):
-    """What an archive holds; the value is its transport's name, as users write it.
+    """The format of an archive; the value is its transport.
 
     :cvar HYBRID: an OCI layout with docker's ``manifest.json``: every engine reads it.
     :cvar ROOT: the layer's tar itself, uncompressed.
     """
 
-    OCI = "oci-archive:"
-    DOCKER = "docker-archive:"
-    HYBRID = ""
-    ROOT = "tar:"
+    OCI = Transport.OCI_ARCHIVE
+    DOCKER = Transport.DOCKER_ARCHIVE
+    HYBRID = Transport.ARCHIVE
+    ROOT = Transport.TARBALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,7 @@ class Archive:
     reference: str | None = None
 
     def __str__(self) -> str:
-        named = (
-            self.reference and self.form is not ArchiveFormat.HYBRID
-        )  # -o FILE.tar has no place for it
-        return f"{self.form.value}{self.path}" + (f":{self.reference}" if named else "")
+        return str(ImageReference(self.form.value, self.path, self.reference))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, to_json
+from slimtrace.builder.images.reference import ImageReference, Transport
 from slimtrace.builder.images.write.atomic import (
     check_folder,
     discard,
@@ -66,7 +67,7 @@ class OciLayout:
     tag: str | None = None
 
     def __str__(self) -> str:
-        return f"oci:{self.folder}" + (f":{self.tag}" if self.tag else "")
+        return str(ImageReference(Transport.OCI, self.folder, self.tag))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.images.reference import ImageReference, Transport
 from slimtrace.builder.images.write.atomic import (
     check_folder,
     emptying,
@@ -44,7 +45,7 @@ class RootfsDestination:
     warnings: tuple[str, ...] = field(default=(), init=False)
 
     def __str__(self) -> str:
-        return f"rootfs:{self.folder}"
+        return str(ImageReference(Transport.ROOTFS, self.folder))
 
     def work_folder(self) -> str:
         return work_beside(os.path.realpath(self.folder))

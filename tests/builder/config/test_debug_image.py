@@ -11,8 +11,9 @@ from parts import need
 from worlds import compile_library, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.config.debug_image import debug_destination, find_busybox, with_busybox
+from slimtrace.builder.config.debug_image import debug_reference, find_busybox, with_busybox
 from slimtrace.builder.config.image_config import image_config
+from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.model import Reason
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.base_config import BaseConfig
@@ -41,7 +42,9 @@ PLACES = [
 
 @pytest.mark.parametrize(("place", "tag", "beside", "as_tag"), PLACES)
 def test_where_it_goes(place: str, tag: str | None, beside: str, as_tag: str | None) -> None:
-    assert debug_destination(place, tag) == (beside, as_tag)
+    assert debug_reference(parse_reference(place).with_tag(tag)) == (
+        parse_reference(beside).with_tag(as_tag)
+    )
 
 
 def test_what_it_has_besides(tmp_path: Path) -> None:

@@ -14,89 +14,11 @@ from repository import ROOT as REPOSITORY
 from specimens import CONFIG, file_of, image_of, interrupted_after, shared_folder, small_disk
 
 from slimtrace.builder.images.documents import make_image
-from slimtrace.builder.images.skopeo import SkopeoDestination
-from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
-from slimtrace.builder.images.write.destination import FORMS, parse_destination
-from slimtrace.builder.images.write.oci import OciLayout
-from slimtrace.builder.images.write.rootfs import RootfsDestination
-from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.builder.images.write.destination import parse_destination
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.mark.parametrize(
-    ("text", "tag", "destination"),
-    [
-        ("oci:dir", None, OciLayout("dir")),
-        ("oci:dir:v1", None, OciLayout("dir", "v1")),
-        ("oci:dir:example.org/app:1", None, OciLayout("dir", "example.org/app:1")),
-        ("oci:dir", "app", OciLayout("dir", "app:latest")),
-        ("oci-archive:a.tar", None, Archive(ArchiveFormat.OCI, "a.tar")),
-        ("oci-archive:a:v1", None, Archive(ArchiveFormat.OCI, "a", "v1")),
-        ("docker-archive:a", None, Archive(ArchiveFormat.DOCKER, "a")),
-        ("docker-archive:a:app", None, Archive(ArchiveFormat.DOCKER, "a", "app:latest")),
-        ("docker-archive:a", "x.org:5/b/c:1", Archive(ArchiveFormat.DOCKER, "a", "x.org:5/b/c:1")),
-        ("rootfs:dir", None, RootfsDestination("dir")),
-        ("rootfs:with:colon", None, RootfsDestination("with:colon")),
-        ("tar:root.tar", None, Archive(ArchiveFormat.ROOT, "root.tar")),
-        ("image.tar", None, Archive(ArchiveFormat.HYBRID, "image.tar")),
-        ("./a:b.tar", None, Archive(ArchiveFormat.HYBRID, "./a:b.tar")),
-        (
-            "image.tar",
-            "localhost/app",
-            Archive(ArchiveFormat.HYBRID, "image.tar", "localhost/app:latest"),
-        ),
-        ("containers-storage:app", None, SkopeoDestination("containers-storage:", "app")),
-        ("docker-daemon:app:1", None, SkopeoDestination("docker-daemon:", "app:1")),
-        ("docker://x.org/app", None, SkopeoDestination("docker://", "x.org/app")),
-    ],
-)
-def test_destinations(text: str, tag: str | None, destination: object) -> None:
-    assert parse_destination(text, tag) == destination
-
-
-@pytest.mark.parametrize(
-    ("text", "tag", "message"),
-    [
-        ("", None, "cannot write to ''"),
-        ("image", None, "cannot write to 'image'"),
-        ("image.tgz", None, "cannot write to 'image.tgz'"),
-        ("oci:", None, "cannot write to 'oci:'"),
-        ("oci::tag", None, "cannot write to 'oci::tag'"),
-        ("ooci:image.tar", None, "cannot write to 'ooci:image.tar'"),
-        ("docker:app", None, "cannot write to 'docker:app'"),
-        ("docker://", None, "cannot write to 'docker://': a name is missing"),
-        ("docker-daemon:", None, "cannot write to 'docker-daemon:': a name is missing"),
-        ("oci:dir:a b", None, "cannot tag the image 'a b'"),
-        ("oci:dir:v1", "app", "cannot tag the image 'app': oci:dir:v1 names it already"),
-        ("docker://x.org/app", "app", "cannot tag the image 'app': docker://x.org/app names"),
-        ("image.tar", "App", "cannot name the image 'App'"),
-        ("image.tar", "app@sha256:00", "cannot name the image 'app@sha256:00'"),
-        ("docker-archive:a:App", None, "cannot name the image 'App'"),
-        ("rootfs:dir", "app", "cannot tag the image 'app': rootfs:dir has no place"),
-        ("tar:root.tar", "app", "cannot tag the image 'app': tar:root.tar has no place"),
-    ],
-)
-def test_words_that_are_no_destination(text: str, tag: str | None, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_destination(text, tag)
-    assert caught.value.message.startswith(message)
-    if tag is None and message.startswith("cannot write"):
-        assert caught.value.hint == FORMS
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["oci:dir:v1", "oci-archive:a:v1", "docker-archive:a:app:1", "rootfs:dir", "image.tar"],
-)
-def test_a_destination_is_told_as_it_was_given(text: str) -> None:
-    assert str(parse_destination(text)) == text
-
-
-def test_a_name_is_told_where_o_has_a_place_for_it() -> None:
-    assert str(parse_destination("oci:dir", "app")) == "oci:dir:app:latest"
-    assert str(parse_destination("image.tar", "app")) == "image.tar"
 
 
 @pytest.mark.parametrize(

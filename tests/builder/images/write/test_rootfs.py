@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 AS_SOMEBODY = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
-from slimtrace.builder.images.write.rootfs import Tree
+from slimtrace.builder.images.write.rootfs import RootfsDestination
 from specimens import entries_of, image_of
 from pathlib import Path
 folder = Path(sys.argv[2])
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 entries = entries_of(sys.argv[1])
-tree = Tree(str(folder / "out"))
+tree = RootfsDestination(str(folder / "out"))
 tree.prepare()
 tree.write(image_of(entries, folder / "work"), entries)
 print("\\n".join(tree.warnings))

@@ -1,0 +1,54 @@
+"""Copies an image into an engine's store or a registry, by skopeo."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo
+from slimtrace.builder.images.write.oci import OciLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.images.reference import ImageReference
+    from slimtrace.builder.model import Entry, Image
+
+
+@dataclass(frozen=True, slots=True)
+class SkopeoDestination:
+    """A name in a store or a registry that skopeo writes to (containers-transports(5))."""
+
+    reference: ImageReference
+
+    def __str__(self) -> str:
+        return str(self.reference)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def work_folder(self) -> str:
+        return tempfile.gettempdir()
+
+    def prepare(self) -> None:
+        """Check that skopeo is installed.
+
+        :raises SlimtraceError: it is not.
+        """
+        need_skopeo(
+            f"cannot write {self}",
+            "install skopeo, or write an archive that engines load: -o image.tar",
+        )
+
+    def write(self, image: Image, entries: Iterable[Entry]) -> None:
+        """Copy the image; its digest stays the same where the transport allows it.
+
+        :raises SlimtraceError: skopeo is missing or fails; its last line says why.
+        """
+        self.prepare()
+        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+            layout = OciLayout(f"{folder}/image", "image")
+            layout.write(image, entries)
+            run_skopeo(["copy", "--quiet", str(layout), str(self)], f"cannot write {self}")
