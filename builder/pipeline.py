@@ -128,9 +128,12 @@ def plan(trace: Trace, options: BuildOptions) -> BuildPlan:
     return BuildPlan(selection, config, root, warnings)
 
 
-def make(traces: list[str], destination: str, options: BuildOptions) -> BuildResult:
+def make(
+    traces: list[str], destination: str, options: BuildOptions, healed: Collection[str] = ()
+) -> BuildResult:
     """Build the slim image of these traces and write it, and the SBOMs that tell of it.
 
+    :param healed: paths that a verification adds to those of the traces.
     :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
         run, or the image or an SBOM cannot be written.
     """
@@ -140,7 +143,8 @@ def make(traces: list[str], destination: str, options: BuildOptions) -> BuildRes
     to.prepare()
     aside = _aside(reference) if options.debug else None
     check_sboms(options)
-    planned = plan(read_trace(traces), options)
+    trace = read_trace(traces)
+    planned = plan(replace(trace, healed=tuple(sorted({*trace.healed, *healed}))), options)
     selection, root = planned.selection, planned.root
     inspected = None if aside is None else planned.with_busybox()
     sums = Checksums()

@@ -32,7 +32,12 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether the answer is yes."""
-        return not self.lacking and not any(outcome.differences for outcome in self.outcomes)
+        return not self.lacking and not self.differences
+
+    @property
+    def differences(self) -> int:
+        """How many answers of the runs differ from those that were traced."""
+        return sum(len(outcome.differences) for outcome in self.outcomes)
 
     def document(self) -> dict[str, Any]:
         """The document that ``verify --json`` prints."""
@@ -45,6 +50,16 @@ class Verdict:
             "left_out": [_lacking(item) for item in self.left_out],
             "healed": [printable(path) for path in self.healed],
         }
+
+
+def is_better(verdict: Verdict, other: Verdict) -> bool:
+    """Whether the runs found what the other verdict misses, and no more of them went otherwise.
+
+    What they miss now is not counted: an app that gets further may look for more.
+    """
+    missing = {item.path for item in verdict.lacking}
+    has_found = any(item.path not in missing for item in other.lacking)
+    return has_found and verdict.differences <= other.differences
 
 
 def _outcome(outcome: RunOutcome) -> dict[str, Any]:

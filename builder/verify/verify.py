@@ -25,7 +25,7 @@ from slimtrace.builder.selection.globs import compile_glob
 from slimtrace.builder.verify.absent_names import show_absent
 from slimtrace.builder.verify.compare import compare, failed
 from slimtrace.builder.verify.missing_files import lacking, purposes
-from slimtrace.builder.verify.verdict import Verdict
+from slimtrace.builder.verify.verdict import Verdict, is_better
 from slimtrace.tracer.console import detail, say
 from slimtrace.tracer.errors import (
     CannotExecuteError,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.verify.compare import RunOutcome
     from slimtrace.tracer.trace.trace import Run
 
-_MOST_ROUNDS = 10
+_MAX_ROUNDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,9 @@ def _verified(image: str, traces: Sequence[str], options: VerifyOptions, rerun: 
     if options.heal:
         _check_healing(image, opened)
     verification = _Verification(full, traces, made, options, rerun)
-    verdict = verification.healed(verification.examine(opened, trace))
+    verdict = verification.heal(verification.examine(opened, trace))
     if verdict.healed:
+        append_healed(traces[0], verdict.healed)
         make([*traces], image, replace(made, tag=find_tag(parse_reference(image))))
     return replace(verdict, image=image)
 
@@ -98,7 +99,7 @@ def build_verified(
     options: VerifyOptions,
     rerun: Rerun,
 ) -> tuple[BuildResult, Verdict]:
-    """Build the slim image of these traces, verified, and healed before anybody sees it.
+    """Build the slim image of these traces, after verifying and healing temporary images of it.
 
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
     """
@@ -106,7 +107,9 @@ def build_verified(
     full = full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
     with tidily_stopped(destination):
-        verdict = verification.healed(verification.examine_built())
+        verdict = verification.heal(verification.examine_built())
+        if verdict.healed:
+            append_healed(traces[0], verdict.healed)
         return make([*traces], destination, build_options), replace(verdict, image=destination)
 
 
@@ -124,25 +127,42 @@ class _Verification:
     options: VerifyOptions
     rerun: Rerun
 
-    def healed(self, verdict: Verdict) -> Verdict:
-        """Round after round on images that nobody sees, until one brings nothing new."""
-        healed: dict[str, None] = {}
-        for number in range(2, _MOST_ROUNDS + 1):
-            fresh = [item.path for item in verdict.lacking if item.path not in healed]
-            if not (self.options.heal and fresh):
-                break
-            say(f"healing {len(fresh)} missing, round {number}")
-            append_healed(self.traces[0], fresh)
-            healed.update(dict.fromkeys(fresh))
-            verdict = replace(self.examine_built(), healed=tuple(healed), rounds=number)
-        return verdict
+    def heal(self, verdict: Verdict) -> Verdict:
+        """Add missing files and verify again, round after round, on images of our own.
 
-    def examine_built(self) -> Verdict:
-        """Build an image for oneself and repeat all runs in it."""
+        Nothing is written to the traces.
+
+        :returns: the verdict of the last round that helped, with the paths added up to then; the
+            first verdict where none helped.
+        """
+        if not self.options.heal:
+            return verdict
+        best, latest, added = verdict, verdict, dict[str, None]()
+        rounds = 1
+        while rounds < _MAX_ROUNDS:
+            fresh = [item.path for item in latest.lacking if item.path not in added]
+            if not fresh:
+                break
+            rounds += 1
+            say(f"healing {len(fresh)} missing, round {rounds}")
+            added.update(dict.fromkeys(fresh))
+            latest = replace(self.examine_built([*added]), healed=tuple(added))
+            if is_better(latest, best):
+                best = latest
+        if len(best.healed) < len(added):
+            useless = len(added) - len(best.healed)
+            say(f"adding {useless} missing did not help: left out of the image and the trace")
+        return replace(best, rounds=rounds)
+
+    def examine_built(self, healed: Sequence[str] = ()) -> Verdict:
+        """Build a temporary image and repeat all runs in it.
+
+        :param healed: paths to add to those of the traces.
+        """
+        options = replace(self.made, tag=None, sbom=(), debug=False)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
-            image = f"oci:{folder}/slim:latest"
-            built = make([*self.traces], image, replace(self.made, tag=None, sbom=(), debug=False))
-            opened = open_image(image)
+            built = make([*self.traces], f"oci:{folder}/slim:latest", options, healed)
+            opened = open_image(f"oci:{folder}/slim:latest")
             try:
                 return self.examine(opened, read_trace(self.traces), built.selection)
             finally:

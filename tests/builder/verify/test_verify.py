@@ -137,6 +137,43 @@ def test_healing_adds_builds_and_remembers(place: Place, form: str) -> None:
     assert place.slimtrace("cache").stdout.count("sha256:") == len({image}) + 1
 
 
+def test_healing_that_does_not_help_changes_nothing(place: Place) -> None:
+    """The app goes wrong as soon as the missing file is there."""
+    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    script = "#!/bin/sh\nread -r name </given/which\n"
+    script += "test $name = first || test ! -e /app/second && cat /app/first\n"
+    (place.folder / "full/app/job").write_text(script)
+    place.trace()
+    place.build("app.tar")
+    files = [place.folder / name for name in ("slimtrace.trace", "app.tar")]
+    before = [path.read_bytes() for path in files]
+    place.give("second")
+    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace", "--heal", "--json")
+    verdict = json.loads(done.stdout)
+    assert (done.returncode, missing(verdict)) == (1, {"/app/second": "/bin/sh"})
+    assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 0}
+    assert (verdict["healed"], verdict["rounds"]) == ([], 2)
+    assert "adding 1 missing did not help: left out of the image and the trace" in done.stderr
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_healing_keeps_what_helped_before_it_failed(place: Place) -> None:
+    """The app gets further with the first file, and goes wrong with the next."""
+    script = "#!/bin/sh\nread -r name </given/which\ncat /app/$name || exit 0\n"
+    script += "test $name = first || ! test -e /app/third\n"
+    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    (place.folder / "full/app/job").write_text(script)
+    place.trace()
+    place.build("app.tar")
+    place.give("second")
+    status, verdict = place.verify("app.tar", "--heal")
+    assert (status, missing(verdict)) == (1, {"/app/third": "/bin/sh"})
+    assert (verdict["healed"], verdict["rounds"]) == (["/app/second"], 3)
+    assert verdict["runs"][0]["differences"] == []
+    assert show(f"{place.folder}/slimtrace.trace")["healed"] == ["/app/second"]
+    assert place.verify("app.tar")[1]["missing"] == verdict["missing"]
+
+
 def names_of(image: str) -> str:
     """How the image is called where it lies, and its label."""
     transport, colon, rest = image.partition(":")
