@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slimtrace.builder.check.target_platform import HABITS, TargetPlatform
-from slimtrace.builder.check.user_lookup import who
+from slimtrace.builder.check.user_lookup import look_up_user
 from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.model import Kind
 
@@ -277,8 +277,8 @@ class ImageFacts:
 
     @cached_property
     def user(self) -> UserLookup:
-        """Who runs it."""
-        return who(self.root, self.text("User"))
+        """The user that it runs as."""
+        return look_up_user(self.root, self.text("User"))
 
     @cached_property
     def env(self) -> dict[str, str]:

@@ -1,29 +1,27 @@
-"""Who the image's user is."""
+"""Chooses the image's user."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.config.image_config import default_run
-from slimtrace.builder.policy.baseline.accounts import NONROOT
+from slimtrace.builder.policy.baseline.baseline_accounts import NONROOT
 from slimtrace.builder.policy.privilege import GrantedPrivilege, needs_of_privilege
 from slimtrace.builder.selection.process_filter import attribute
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.image.accounts import MAX_ID, MAX_TABLE_BYTES, is_valid_id, look_up_account
 
 if TYPE_CHECKING:
     from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Run, Trace
 
-_MOST = 1 << 24  # bytes of a table of users or groups, as a run in an image reads them
-_LAST_ID = (1 << 32) - 2  # the one after it means none (chown(2))
-
 
 class ImageUser(NamedTuple):
     """The image's user.
 
     :ivar ids: uid and gid.
-    :ivar warning: why it is root though nobody asked for that.
+    :ivar warning: why it is root although no option says so.
     """
 
     ids: tuple[int, int]
@@ -31,9 +29,10 @@ class ImageUser(NamedTuple):
 
 
 def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
-    """Whom ``--user`` or the full image names, else nobody in particular: 65532:65532.
+    """The user of ``--user`` or of the full image, or else 65532:65532.
 
-    That is if the runs did nothing that this user could not do. Else it is the default run's user.
+    65532:65532 is chosen only if it could do everything that the runs did. If it could not, the
+    image keeps the user of the default run.
 
     :raises UsageError: as :func:`image_user` does.
     """
@@ -58,51 +57,27 @@ def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
 
 
 def image_user(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
-    """The uid and gid of ``--user`` (numbers, or names of the full image), or the run's.
+    """The UID and GID of ``--user`` (numbers, or names in the full image), or of the run.
 
-    The image gets numbers: Kubernetes cannot tell of a name whether it is root.
+    The image's config gets numbers, because Kubernetes cannot know whether a name is root
+    (``runAsNonRoot``).
 
-    :raises UsageError: the full image has no such user or group, or a number is too large.
+    :raises UsageError: the full image has no such user or group, or the kernel has no such ID.
     """
-    uid, gid = _ids(root, run, wanted)
-    if max(uid, gid) > _LAST_ID:
-        raise UsageError(f"cannot use --user {uid}:{gid}: ids end at {_LAST_ID}")
-    return uid, gid
-
-
-def _ids(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
-    user, _, group = (run.user if wanted is None else wanted).partition(":")
-    fields = _account(root, "/etc/passwd", user)
-    if not user.isdecimal() and fields is None:
+    text = run.user if wanted is None else wanted
+    user, _, group = text.partition(":")
+    found = look_up_account(text, lambda path: root.text(path, MAX_TABLE_BYTES))
+    hint = "use numbers, for example --user 65532:65532"
+    if not user or found.uid is None:
         raise UsageError(
-            f"cannot use --user {user}: the full image's /etc/passwd has no such user",
-            "give numbers, as --user 65532:65532",
+            f"cannot use --user {text}: the full image's /etc/passwd has no such user", hint
         )
-    uid = int(user) if user.isdecimal() or fields is None else int(fields[2])
-    if not group:
-        return uid, 0 if fields is None else int(fields[3])
-    if group.isdecimal():
-        return uid, int(group)
-    fields = _account(root, "/etc/group", group)
-    if fields is None:
+    if found.gid is None:
         raise UsageError(
-            f"cannot use --user {wanted}: the full image's /etc/group has no group {group}",
-            "give numbers, as --user 65532:65532",
+            f"cannot use --user {text}: the full image's /etc/group has no group {group}", hint
         )
-    return uid, int(fields[2])
-
-
-def _account(root: Root, table: str, name: str) -> list[str] | None:
-    """The line of passwd(5) or group(5) for a name or number."""
-    found = root.resolve(table)
-    if not found.exists or not name:
-        return None
-    lines = root.head(found.path, _MOST).decode("utf-8", "surrogateescape").splitlines()
-    number = name.isdecimal()
-    width = 4 if table.endswith("passwd") else 3
-    for line in lines:
-        fields = line.split(":")
-        whole = len(fields) >= width and all(map(str.isdecimal, fields[2:width]))
-        if whole and fields[2 if number else 0] == name:
-            return fields
-    return None
+    if not (is_valid_id(found.uid) and is_valid_id(found.gid)):
+        raise UsageError(
+            f"cannot use --user {found.uid}:{found.gid}: IDs are numbers from 0 to {MAX_ID}"
+        )
+    return found.uid, found.gid

@@ -13,6 +13,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.console",
     "slimtrace.tracer.errors",
     "slimtrace.tracer.host.rootless",
+    "slimtrace.tracer.image.accounts",
     "slimtrace.tracer.paths",
     "slimtrace.tracer.remove_tree",
     "slimtrace.tracer.startup.trial",

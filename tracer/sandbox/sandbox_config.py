@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.sandbox import overlay
 from slimtrace.tracer.sandbox.capabilities import without
-from slimtrace.tracer.sandbox.users import Account, account
+from slimtrace.tracer.sandbox.users import Account, find_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,13 +53,13 @@ def stage_of(inside: ImageRun) -> SandboxConfig:
     tree = os.path.realpath(inside.root)
     if not os.path.isdir(tree):
         raise SlimtraceError(f"cannot enter {inside.root}: it is no directory")
-    who = account(tree, inside.user)
+    account = find_account(tree, inside.user)
     has_network = inside.network == "host"
     hostname = inside.hostname or (socket.gethostname() if has_network else _ALONE)
-    given = {"PATH": PATH, "HOME": who.home, "HOSTNAME": hostname}
+    given = {"PATH": PATH, "HOME": account.home, "HOSTNAME": hostname}
     return SandboxConfig(
         tree=tree,
-        account=who,
+        account=account,
         env={**given, **inside.env},
         workdir=inside.workdir or "/",
         volumes=inside.volumes,

@@ -15,6 +15,7 @@ from slimtrace.builder.check.inspection import (
     skipped,
 )
 from slimtrace.builder.check.target_platform import TargetPlatform
+from slimtrace.tracer.image.accounts import MAX_ID, is_valid_id
 
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
@@ -29,9 +30,11 @@ _BUILD = "build it with --user 65532:65532"
 def _is_known(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     user = facts.user
     if user.uid is None:
-        return breaks(f"the image's /etc/passwd has no {user.words.partition(':')[0]}")
+        return breaks(f"the image's /etc/passwd has no {user.text.partition(':')[0]}")
     if user.gid is None:
-        return breaks(f"the image's /etc/group has no {user.words.partition(':')[2]}")
+        return breaks(f"the image's /etc/group has no {user.text.partition(':')[2]}")
+    if not (is_valid_id(user.uid) and is_valid_id(user.gid)):
+        return breaks(f"it would run as {user.uid}:{user.gid}: IDs are numbers from 0 to {MAX_ID}")
     return holds(f"it runs as {user.uid}:{user.gid}")
 
 
@@ -39,10 +42,10 @@ def _is_numeric(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.config:
         return skipped(_NO_CONFIG)
     if facts.user.is_numeric:
-        return holds(f"its user is {facts.user.words}")
-    if not facts.user.words:
+        return holds(f"its user is {facts.user.text}")
+    if not facts.user.text:
         return breaks("it names no user")
-    return breaks(f"its user is {facts.user.words}, a name, of which the kubelet cannot tell")
+    return breaks(f"its user is {facts.user.text}, a name, of which the kubelet cannot tell")
 
 
 def _is_not_root(facts: ImageFacts, _: TargetPlatform) -> RuleResult:

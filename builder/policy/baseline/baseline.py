@@ -8,7 +8,7 @@ from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.nss import CONFIGURATION
 from slimtrace.builder.edit import add_entries, written
 from slimtrace.builder.model import Entry, Kind, Reason
-from slimtrace.builder.policy.baseline.accounts import NONROOT, accounts
+from slimtrace.builder.policy.baseline.baseline_accounts import NONROOT, make_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -30,7 +30,7 @@ def add_baseline(
     """
     new: list[Entry] = []
     if Reason.ACCOUNTS in parts:
-        new += accounts(selection, root, user)
+        new += make_accounts(selection, root, user)
     if Reason.NONROOT_HOME in parts:
         home = root.resolve(_HOME).path
         if home not in selection.entries and root.kind(home) in {None, Kind.DIRECTORY}:

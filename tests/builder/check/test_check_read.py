@@ -87,6 +87,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         {"User": "nobody"},
         {"known-user": "fail", "numeric-user": "fail", "volumes-writable": ""},
     ),
+    "a user above the kernel's": (
+        "IDs are numbers from 0 to 4294967294",
+        {"User": "4294967295", "Volumes": None},
+        {"known-user": "fail"},
+    ),
     "no user": ("names no user", {"User": None}, {"numeric-user": "fail", "not-root": "fail"}),
     "root by number": ("as root", {"User": "0:0"}, {"not-root": "fail"}),
     "the sidecar's user": (
