@@ -307,7 +307,7 @@ def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) ->
             loop = NotifyLoop(listener.listener, decoder, lives, CALLS, restarts)
             loop.loop(-1)
             decoder.execs.finish()
-            moved = set(recorder._moved.values())
+            moved = set(recorder.history.renames.moved.values())
     finally:
         listener.close()
     assert loop.stops == len(requests)

@@ -134,7 +134,7 @@ class Decoder:
         if outcome.absent is None:
             return True
         path, follow = outcome.absent
-        return self.recorder.state(path, follow=follow)[0] is State.MISSING
+        return self.recorder.history.state(path, follow=follow)[0] is State.MISSING
 
     def unsettled(self) -> bool:
         """Whether paths seen before may mean other files since the last time this was asked."""

@@ -70,7 +70,7 @@ class FastPath:
     """Decodes such calls of one run."""
 
     def __init__(self, recorder: Recorder, places: PathResolver, touching: TouchRecorder) -> None:
-        self._state = recorder.state
+        self._state = recorder.history.state
         self._places = places
         self._touching = touching
 

@@ -127,7 +127,7 @@ class PathResolver:
         view = self._view.own_view(tid, path)
         if self.own_roots and view == path and self._view.has_own_mounts(tid):
             return self._look_in(tid, path, follow=follow)
-        state, status = self._recorder.state(view, follow=follow)
+        state, status = self._recorder.history.state(view, follow=follow)
         return PathState(path, state, status)
 
     def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
@@ -153,7 +153,7 @@ class PathResolver:
                 status = os.fstat(fd)
             finally:
                 os.close(fd)
-        return PathState(path, self._recorder.state_of(path, status), status)
+        return PathState(path, self._recorder.history.state_of(path, status), status)
 
 
 def follows(argument: PathArgument, flags: int) -> bool:

@@ -26,6 +26,7 @@ class TouchRecorder:
         self._recorder = recorder
         self._places = places
         self._view = recorder.view
+        self._history = recorder.history
         self._inherited = {procfs.link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._unsettled = False
@@ -35,7 +36,7 @@ class TouchRecorder:
     @property
     def changes_meanings(self) -> bool:
         """Whether the app changed where paths lead, so that a touch is more than its own path."""
-        return self._links_changed or self._recorder.has_moved
+        return self._links_changed or self._history.has_moves
 
     def begin(self) -> None:
         """Another call is to be decoded."""
@@ -54,7 +55,7 @@ class TouchRecorder:
         to it now need not lead there in the full image.
         """
         self.touch(stop.process, use, place)
-        origin = self._recorder.origin(place.path) if place.status is not None else None
+        origin = self._history.origin(place.path) if place.status is not None else None
         if origin is not None:
             self.touch(stop.process, use, PathState(origin, State.FILE, place.status))
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
@@ -73,7 +74,7 @@ class TouchRecorder:
             self.touch(stop.process, Use.READLINK, link)
             place = PathState(self._view.own_path(place.path), State.MISSING, None)
         if self._view.may_make_in(stop.tid, parent(place.path)):
-            self._recorder.created(place.path)
+            self._history.create(place.path)
             place = PathState(place.path, State.CREATED, None)
         self.touch(stop.process, Use.CREATE, place)
         return place
@@ -100,22 +101,22 @@ class TouchRecorder:
 
         Nothing is to be said of one that the run made.
         """
-        if old.state is State.FILE or self._recorder.origin(old.path) is not None:
-            return self._recorder.moved(old.path, new)
+        if old.state is State.FILE or self._history.origin(old.path) is not None:
+            return self._history.move(old.path, new)
         return False
 
     def exchanged(self, one: bytes, other: bytes) -> None:
         """The app exchanges two names, of directories at least one."""
-        self._recorder.exchanged(one, other)
+        self._history.exchange(one, other)
 
     def linked(self, place: PathState) -> None:
         """A file of the full image gets another name, which may have been written to before."""
         self._unsettled = True
-        self._recorder.linked(place.path, place.status)
+        self._history.link(place)
 
     def deleted(self, place: PathState) -> None:
         """The app deletes a name: what it makes under it later is new."""
-        self._recorder.deleted(place)
+        self._history.delete(place)
 
     def unsettled(self) -> bool:
         """Whether links changed since the last time this was asked."""

@@ -34,7 +34,7 @@ class Preserver:
         self._names: dict[tuple[int, int], set[bytes]] = {}  # of files with several names
         self._linked: dict[tuple[int, int], SavedFile] = {}  # of those, the ones put aside
 
-    def keep(self, path: bytes, *, deep: bool = True) -> Iterator[SavedFile]:
+    def save(self, path: bytes, *, deep: bool = True) -> Iterator[SavedFile]:
         """Put aside what lies at ``path`` (a symlink itself, a directory with all below it).
 
         A path is kept once: what lies there later is the app's own.
@@ -68,7 +68,7 @@ class Preserver:
                 if status.st_nlink > 1:
                     yield from self._under_other_names(saved, status)
 
-    def also_named(self, path: bytes, status: os.stat_result) -> Iterator[SavedFile]:
+    def add_name(self, path: bytes, status: os.stat_result) -> Iterator[SavedFile]:
         """Learn a name of a file that has several; it is put aside if another name's was."""
         inode = status.st_dev, status.st_ino
         self._names.setdefault(inode, set()).add(path)

@@ -1,4 +1,4 @@
-"""Turns what was decoded into lines of the trace: each touch once, with what lay there before."""
+"""Turns what was decoded into lines of the trace, each fact once."""
 
 from __future__ import annotations
 
@@ -6,90 +6,67 @@ import os
 import stat
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from slimtrace.tracer.paths import KERNELS, is_below
-from slimtrace.tracer.process.root_view import HERE, own_name
+from slimtrace.tracer.paths import KERNELS
+from slimtrace.tracer.process.root_view import HERE
+from slimtrace.tracer.record.path_history import PathHistory
 from slimtrace.tracer.record.preserve import Preserver
+from slimtrace.tracer.record.repeats import Repeats
+from slimtrace.tracer.record.write_queue import WriteQueue
 from slimtrace.tracer.trace.gaps import loses_files
 from slimtrace.tracer.trace.trace import Gap, ListeningPort, PathState, ProcessImage, State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from slimtrace.tracer.process.root_view import View
     from slimtrace.tracer.trace.writer import TraceWriter
 
-_CLOCK_SLACK_NS = 50_000_000
-"""File times come from the kernel's coarse clock, up to a tick behind; doubled and more."""
-_MOST_TAILS = 20_000
-_MOST_GAPS = 200
-"""Of one kind; what comes later says nothing new to a reader and must not fill the disk."""
+_MAX_SHARED_TOUCHES = 20_000
+"""Lists of touches whose lines are kept, of any process image's calls."""
 
 
 class Recorder:
-    """One run's facts. Called by the thread that answers calls and the one that hears of lives.
+    """The facts of one run, from two threads: one answers calls, one follows processes.
 
-    What is recorded by a ``…_later`` method is written once the call was answered, before the next
-    is received: the app does not wait for it, and the order stays.
+    What a method whose name ends in ``_later`` records is written by ``queue``.
 
     :ivar view: how to look at the app's files.
+    :ivar history: what is at a path, and whether the run made it.
+    :ivar queue: what is written once the call was answered.
     :ivar complete: False once a gap says that files may be missing.
-    :ivar later: what is still to be written; whoever adds to it sees that it gets done (flush).
     """
 
     def __init__(
         self, writer: TraceWriter, run: int, first_process: int, view: View = HERE
     ) -> None:
         self.view = view
-        self._stat = view.stat
+        self.history = PathHistory(view)
+        self.queue = WriteQueue(writer)
+        self.complete = True
         self._writer = writer
         self._run = run
         self._next_process = first_process
         self._lock = threading.Lock()
-        self._writing = threading.RLock()
-        self._is_writing = False
         self._began = time.monotonic()
-        self._began_ns = time.time_ns() - _CLOCK_SLACK_NS
         # The trace and its folder: no need of the app's. Inside an image it has neither.
-        self._own = b"\0" if view.is_inside else os.fsencode(writer.path)
-        self._own_folder = os.fsencode(writer.folder) + b"/"
-        self._custody = Preserver(writer.folder)
-        self._known: set[int] = set()  # hashes: see notify
-        self._files: set[int] = set()
-        self._tails: dict[int, tuple[Sequence[tuple[Use, PathState]], list[bytes]]] = {}
-        self._names: set[int] = set()  # of files that have several
-        self._created: set[bytes] = set()
-        self._moved: dict[bytes, bytes] = {}
-        self._pristine: dict[tuple[int, int], bytes] = {}  # files that got another name
-        self._syscalls: set[str] = set()
-        self._arguments: set[tuple[str, int]] = set()
-        self._is_narrow = False
-        self._ports: dict[ListeningPort, None] = {}  # in order
-        self._gaps: dict[str, set[str]] = {}
-        self.complete = True
-        self.later: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._trace = b"\0" if view.is_inside else os.fsencode(writer.path)
+        self._trace_folder = os.fsencode(writer.folder) + b"/"
+        self._preserver = Preserver(writer.folder)
+        self._repeats = Repeats()
+        self._shared: dict[int, tuple[Sequence[tuple[Use, PathState]], list[bytes]]] = {}
+        self._ports: list[ListeningPort] = []
 
     def flush(self) -> None:
-        """Write what was put off, or wait until another thread has."""
-        if not (self.later or self._is_writing):
-            return
-        later = self.later
-        with self._writing:
-            self._is_writing = True
-            self._writer.gather()
-            try:
-                while later:
-                    task, words = later.popleft()
-                    task(*words)
-            finally:
-                self._writer.spill()
-                self._is_writing = False
+        """Write what waits in the queue."""
+        self.queue.flush()
 
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self._began
+
+    # Process images
 
     def process(self, parent_image: int | None, exe: str, argv: tuple[str, ...]) -> int:
         """An exec made a process image; returns its id."""
@@ -113,225 +90,123 @@ class Recorder:
 
     def exited(self, process: int, status: int) -> None:
         """A process image ended."""
-        self.flush()
+        self.queue.flush()
         self._writer.exited(process, status)
 
     def exited_later(self, process: int, status: int) -> None:
-        self.later.append((self._writer.exited, (process, status)))
+        self.queue.add(self._writer.exited, process, status)
 
-    def state(self, path: bytes, *, follow: bool) -> tuple[State, os.stat_result | None]:
-        """What lies at ``path`` now, asked while the caller waits.
-
-        :param follow: whether the call follows a symlink in the last component.
-        """
-        try:
-            status = self._stat(path, follow_symlinks=follow)
-        except (OSError, ValueError):
-            return State.MISSING, None
-        return (State.CREATED if self._is_created(path, status) else State.FILE), status
-
-    def state_of(self, path: bytes, status: os.stat_result) -> State:
-        """What something is that lies at ``path``."""
-        return State.CREATED if self._is_created(path, status) else State.FILE
-
-    def _is_created(self, path: bytes, status: os.stat_result) -> bool:
-        """Whether the run made it: by name, or under another name of the same file.
-
-        What the run made has changed since the run began (st_ctime), so all else needs no look.
-        """
-        if not self._created:
-            return False
-        if path in self._created or is_below(path, self._created):
-            return True
-        if self.origin(path) is not None:
-            return True
-        if status.st_ctime_ns < self._began_ns:
-            return False
-        is_link = stat.S_ISLNK(status.st_mode)
-        real = self._own_name(path) if is_link else self.view.own_path(path)
-        return real in self._created or is_below(real, self._created)
+    # Touches
 
     def touched(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
         """Write touches, but for those that this process image made before."""
-        self.flush()
-        self._touched_now(process, touches, self.seconds())
+        self.queue.flush()
+        self._write_touches(process, touches, self.seconds())
 
     def touched_later(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
-        self.later.append((self._touched_now, (process, touches, self.seconds())))
+        self.queue.pending.append((self._write_touches, (process, touches, self.seconds())))
 
     def touched_again(self, process: int, touches: Sequence[tuple[Use, PathState]]) -> None:
-        """The same touches as another process image's, of which this one makes each once."""
-        self.later.append((self._touched_again, (process, touches, self.seconds())))
+        """Write later the touches of a call that other process images made, or will make.
 
-    def _touched_again(
+        A process image makes each call once: whoever calls this has seen to it (CallCache).
+        """
+        self.queue.pending.append((self._write_shared, (process, touches, self.seconds())))
+
+    def _write_shared(
         self, process: int, touches: Sequence[tuple[Use, PathState]], seconds: float
     ) -> None:
-        known = self._tails.get(id(touches))
-        if known is None:
-            if len(self._tails) >= _MOST_TAILS:
-                self._tails.clear()
-            needed = [*self._needed(touches)]
-            tails = [self._writer.tail(use, place) for use, place in needed]
-            self._tails[id(touches)] = touches, tails  # kept, so that the id stays theirs
-            new = [
-                tail
-                for (use, place), tail in zip(needed, tails, strict=True)
-                if self._is_new(process, use, place)
-            ]
-        else:
-            new = known[1]
+        known = self._shared.get(id(touches))
+        if known is not None:
+            if known[1]:
+                self._writer.touched(seconds, process, known[1])
+            return
+        if len(self._shared) >= _MAX_SHARED_TOUCHES:
+            self._shared.clear()
+        lines, new = list[bytes](), list[bytes]()
+        for use, place in touches:
+            if self._is_of_the_trace(place.path):
+                continue
+            line = self._writer.tail(use, place)
+            lines.append(line)
+            if self._is_new(process, use, place):
+                new.append(line)
+        self._shared[id(touches)] = touches, lines  # kept, so that the id stays theirs
         if new:
             self._writer.touched(seconds, process, new)
 
-    def _needed(self, touches: Iterable[tuple[Use, PathState]]) -> Iterator[tuple[Use, PathState]]:
-        """All but the trace itself, and its folder: no need of the app's."""
-        for use, place in touches:
-            path = place.path
-            if path.startswith(self._own) and (
-                path == self._own or (path + b"/").startswith(self._own_folder)
-            ):
-                continue
-            yield use, place
-
-    def _touched_now(
+    def _write_touches(
         self, process: int, touches: Iterable[tuple[Use, PathState]], seconds: float
     ) -> None:
-        tails = [
+        lines = [
             self._writer.tail(use, place)
-            for use, place in self._needed(touches)
-            if self._is_new(process, use, place)
+            for use, place in touches
+            if not self._is_of_the_trace(place.path) and self._is_new(process, use, place)
         ]
-        if tails:
-            self._writer.touched(seconds, process, tails)
+        if lines:
+            self._writer.touched(seconds, process, lines)
+
+    def _is_of_the_trace(self, path: bytes) -> bool:
+        """Whether it is the trace itself or its folder: no need of the app's."""
+        return path.startswith(self._trace) and (
+            path == self._trace or (path + b"/").startswith(self._trace_folder)
+        )
 
     def _is_new(self, process: int, use: Use, place: PathState) -> bool:
         """Whether the process image did not make this touch before."""
-        key = hash((process, id(use), place.path, id(place.state)))  # enums hash slowly
-        if key in self._known:
+        if not self._repeats.is_new_touch(process, use, place):
             return False
-        self._known.add(key)
-        if place.state is State.FILE:
-            self._files.add(hash(place.path))
         if place.status is not None and place.status.st_nlink > 1:
-            self._linked(place)
+            self._note_link(place, place.status)
         return True
 
-    def _linked(self, place: PathState) -> None:
+    # Files put aside
+
+    def _note_link(self, place: PathState, status: os.stat_result) -> None:
         """A file with several names: what changes it under one, changes it under all."""
-        status = place.status
-        if status is None or place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
+        if place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
             return
-        if self.view.is_inside:
+        if self.view.is_inside or place.path.startswith(KERNELS):  # what is behind has its touch
             return
-        name = hash((place.path, status.st_dev, status.st_ino))
-        if name in self._names or place.path.startswith(KERNELS):  # what is behind has its touch
-            return
-        self._names.add(name)
-        for saved in self._custody.also_named(self.view.own_path(place.path), status):
-            self._writer.saved(saved)
-
-    def created(self, path: bytes) -> None:
-        """The app is about to make ``path``, where nothing is."""
-        self._created.add(path)
-        self._created.add(self._own_name(path))
-
-    def moved(self, old: bytes, new: bytes) -> bool:
-        """The app is about to move the directory ``old`` of the full image to ``new``.
-
-        :returns: whether that is where it lay in the full image.
-        """
-        origin = self.origin(old) or self._own_name(old)
-        self._forget(self._own_name(old))
-        target = self._own_name(new)
-        self._forget(target)
-        if origin == target:
-            self._created -= {new, target}
-            return True
-        self._moved[target] = origin
-        return False
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether a directory of the full image lies elsewhere now."""
-        return bool(self._moved)
-
-    def exchanged(self, one: bytes, other: bytes) -> None:
-        """The app is about to exchange two names."""
-        names = self._own_name(one), self._own_name(other)
-        origins = self.origin(one) or names[0], self.origin(other) or names[1]
-        for name, origin in zip(names, reversed(origins), strict=True):
-            self._forget(name)
-            if name != origin:
-                self._moved[name] = origin
-
-    def _forget(self, name: bytes) -> None:
-        """What was moved to ``name`` or below lies there no more."""
-        for new in [new for new in self._moved if (new + b"/").startswith(name + b"/")]:
-            del self._moved[new]
-
-    def linked(self, path: bytes, status: os.stat_result | None) -> None:
-        """The app is about to give a file of the full image another name."""
-        if status is not None:
-            self._pristine[status.st_dev, status.st_ino] = self._own_name(path)
-
-    def deleted(self, place: PathState) -> None:
-        """The app is about to delete a name."""
-        own = self._own_name(place.path)
-        if self._moved:
-            self._forget(own)
-        if place.state is State.CREATED and place.status and stat.S_ISREG(place.status.st_mode):
-            self._created -= {place.path, own}
-
-    def origin(self, path: bytes) -> bytes | None:
-        """Where in the full image lay what the app moved to ``path``, or to a folder above it."""
-        if not self._moved:
-            return None
-        own = self._own_name(path)
-        for new, old in self._moved.items():
-            if own == new or own.startswith(new + b"/"):
-                return old + own[len(new) :]
-        return None
+        if self._repeats.is_new("name", place.path, status.st_dev, status.st_ino):
+            for saved in self._preserver.add_name(self.view.own_path(place.path), status):
+                self._writer.saved(saved)
 
     def put_aside(self, path: bytes, *, deep: bool = True) -> None:
-        """The app is about to change, move or delete what lies at ``path``, its own path.
+        """The app is about to change, move or delete what is at ``path``, its own path.
 
         Nothing is done for what the run made, unless it is another name for a file that it
-        did not make; nor in an image, whose pristine tree lies below and does not change.
+        did not make; nor in an image, whose pristine tree is below the app's and does not change.
 
         :param deep: False where a directory changes, but nothing below it.
         """
         if self.view.is_inside:
             return
-        self.flush()  # there the names are learnt of files that have several
-        state, status = self.state(path, follow=False)
-        if status is None:
+        self.queue.flush()  # it notes the names of files that have several
+        name = self.history.original_name(path)
+        if name is None:
             return
-        if state is not State.FILE:
-            pristine = self._pristine.get((status.st_dev, status.st_ino))
-            if pristine is None:
-                return
-            path = pristine
         try:
-            for saved in self._custody.keep(path, deep=deep):
+            for saved in self._preserver.save(name, deep=deep):
                 self._writer.saved(saved)
         except OSError as error:
-            self.gap("not-put-aside", f"{os.fsdecode(path)}: {error.strerror}")
+            self.gap("not-put-aside", f"{os.fsdecode(name)}: {error.strerror}")
+
+    # Facts about the run
 
     def syscall(self, name: str) -> None:
-        if name not in self._syscalls:
-            self._syscalls.add(name)
+        """A system call was made."""
+        if self._repeats.is_new("syscall", name):
             self._writer.syscall(name)
 
     def argument(self, name: str, value: int) -> None:
         """A system call had this value for the argument that tells most (Trace.arguments)."""
-        if (name, value) not in self._arguments:
-            self._arguments.add((name, value))
+        if self._repeats.is_new("argument", name, value):
             self._writer.argument(name, value)
 
     def narrow(self) -> None:
         """A call came by the 32-bit ABI of a 64-bit machine."""
-        if not self._is_narrow:
-            self._is_narrow = True
+        if self._repeats.is_new("narrow"):
             self._writer.narrow()
 
     def counted(self, counts: Mapping[str, int]) -> None:
@@ -341,8 +216,9 @@ class Recorder:
         self._writer.counted(counts)
 
     def listening(self, port: ListeningPort) -> None:
-        if port not in self._ports:
-            self._ports[port] = None
+        """The app accepts traffic on a port."""
+        if self._repeats.is_new("port", port):
+            self._ports.append(port)
             self._writer.listening(port)
 
     def first_port(self) -> int | None:
@@ -350,21 +226,17 @@ class Recorder:
         return next((port.port for port in [*self._ports] if port.protocol == "tcp"), None)
 
     def gap(self, kind: str, detail: str) -> None:
+        """Something may not have been seen."""
         self.complete = self.complete and not loses_files(kind)
-        details = self._gaps.setdefault(kind, set())
-        if detail not in details and len(details) < _MOST_GAPS:
-            details.add(detail)
+        if self._repeats.is_new_gap(kind, detail):
             self._writer.gap(Gap(kind, detail))
-
-    def _own_name(self, path: bytes) -> bytes:
-        return own_name(self.view, path)
 
     @property
     def files(self) -> int:
         """How many paths of the full image were touched."""
-        return len(self._files)
+        return self._repeats.file_count
 
     @property
     def gaps(self) -> dict[str, int]:
         """How many gaps of each kind were written."""
-        return {kind: len(details) for kind, details in self._gaps.items()}
+        return self._repeats.gap_counts

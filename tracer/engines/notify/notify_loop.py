@@ -82,10 +82,10 @@ class NotifyLoop:
         if polls:
             wait.register(guard, 0)
         stops = mark = 0
-        later, flush = recorder.later, recorder.flush
+        pending, flush = recorder.queue.pending, recorder.queue.flush
         known, touched_again = self._meanings.known, recorder.touched_again
         while True:
-            if later:
+            if pending:
                 flush()
             if polls and any(event & select.POLLHUP for _, event in wait.poll()):
                 break

@@ -226,7 +226,7 @@ class ProcessTree:
         touches = self._execs.take(under_way.caller)
         # Asked now, for it may be gone in a moment; told when there is time.
         self._programs[image] = under_way.expected or self._program(group, under_way, touches)
-        self._recorder.later.append((self._describe, (image, previous, group, touches)))
+        self._recorder.queue.add(self._describe, image, previous, group, touches)
         if previous is None:  # the app itself: from here on there is a trace
             self._recorder.flush()
         self._forget_threads(group)

@@ -1,0 +1,52 @@
+"""Writes that wait until the call was answered."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slimtrace.tracer.trace.writer import TraceWriter
+
+Task = tuple["Callable[..., None]", tuple[Any, ...]]
+"""A function and its arguments."""
+
+
+class WriteQueue:
+    """Runs tasks that write to the trace, in the order in which they were added.
+
+    A task is added while a call waits, and run once the call was answered, before the next one
+    is received: the app does not wait for the disk, and the order of the lines stays. Two threads
+    add tasks: the one that answers calls and the one that follows processes.
+
+    :ivar pending: the tasks. Whoever adds one sees that :meth:`flush` is called. The hot loops
+        append to it and look at it directly, for a call costs time there.
+    """
+
+    def __init__(self, writer: TraceWriter) -> None:
+        self.pending: deque[Task] = deque()
+        self._writer = writer
+        self._lock = threading.RLock()  # a task may flush: put_aside does
+        self._is_writing = False
+
+    def add(self, function: Callable[..., None], *arguments: object) -> None:
+        self.pending.append((function, arguments))
+
+    def flush(self) -> None:
+        """Run the pending tasks; wait for those that another thread runs."""
+        pending = self.pending
+        if not (pending or self._is_writing):
+            return
+        with self._lock:
+            self._is_writing = True
+            self._writer.gather()
+            try:
+                while pending:
+                    function, arguments = pending.popleft()
+                    function(*arguments)
+            finally:
+                self._writer.spill()
+                self._is_writing = False
