@@ -57,15 +57,16 @@ if TYPE_CHECKING:
     from slimtrace.builder.model import Entry, Image, ImageConfig, Selection
     from slimtrace.builder.root.root import Root
     from slimtrace.builder.sbom.sbom_files import Sbom
+    from slimtrace.builder.services import Rerun
     from slimtrace.tracer.trace.trace import Trace
 
 
-def build(traces: list[str], destination: str, options: BuildOptions) -> BuildReport:
+def build(traces: list[str], destination: str, options: BuildOptions, rerun: Rerun) -> BuildReport:
     """Build the slim image of these traces, write it, and report.
 
     :raises SlimtraceError: as :func:`make` does.
     """
-    return reported(make(traces, destination, options))
+    return reported(make(traces, destination, options, rerun))
 
 
 class BuildResult(NamedTuple):
@@ -114,14 +115,15 @@ class BuildPlan(NamedTuple):
         return self._replace(selection=selection, config=config)
 
 
-def plan(trace: Trace, options: BuildOptions) -> BuildPlan:
+def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> BuildPlan:
     """What ``build`` makes of a trace.
 
+    :param rerun: as :func:`select` takes it.
     :raises SlimtraceError: the full image cannot be read, or files changed since the run.
     """
     root, base, warnings = full_image(trace, options.image)
     user = choose_user(trace, root, options)
-    selection = select(trace, root, options, user)
+    selection = select(trace, root, options, user, rerun)
     config = image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
     selection = embed_sboms(selection, options.embed_sbom, root, config, Checksums())
@@ -129,10 +131,15 @@ def plan(trace: Trace, options: BuildOptions) -> BuildPlan:
 
 
 def make(
-    traces: list[str], destination: str, options: BuildOptions, healed: Collection[str] = ()
+    traces: list[str],
+    destination: str,
+    options: BuildOptions,
+    rerun: Rerun,
+    healed: Collection[str] = (),
 ) -> BuildResult:
-    """Build the slim image of these traces and write it, and the SBOMs that tell of it.
+    """Build the slim image of these traces and write it, and its SBOMs.
 
+    :param rerun: runs jlink in the full image.
     :param healed: paths that a verification adds to those of the traces.
     :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
         run, or the image or an SBOM cannot be written.
@@ -144,7 +151,8 @@ def make(
     aside = _aside(reference) if options.debug else None
     check_sboms(options)
     trace = read_trace(traces)
-    planned = plan(replace(trace, healed=tuple(sorted({*trace.healed, *healed}))), options)
+    trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
+    planned = plan(trace, options, rerun)
     selection, root = planned.selection, planned.root
     inspected = None if aside is None else planned.with_busybox()
     sums = Checksums()
@@ -181,11 +189,16 @@ def _write(planned: BuildPlan, to: Destination) -> WrittenImage:
 
 
 def select(
-    trace: Trace, root: Root, options: BuildOptions, user: ImageUser | None = None
+    trace: Trace,
+    root: Root,
+    options: BuildOptions,
+    user: ImageUser | None = None,
+    rerun: Rerun | None = None,
 ) -> Selection:
     """What of the full image goes into the slim one.
 
-    :param user: the image's; None for whom :func:`choose_user` chooses.
+    :param user: the image's; None for the one that :func:`choose_user` chooses.
+    :param rerun: runs jlink in the full image; ``options.jlink`` needs it.
     :raises SlimtraceError: files changed since the run, or one cannot be read.
     """
     user = user or choose_user(trace, root, options)
@@ -203,7 +216,11 @@ def select(
     expanded = partial(expand, root, wanted, RunEnvironment.of(trace.runs))
     selection = expanded(rules)
     if options.jlink:
-        selection = link_java(selection, trace, root, options, lambda fit: expanded(fit(rules)))
+        if rerun is None:
+            raise ValueError("options.jlink needs rerun")
+        selection = link_java(
+            selection, trace, root, options, rerun, lambda fit: expanded(fit(rules))
+        )
     picked = replace(picked, dropped=(*attributed.dropped, *picked.dropped))
     selection = settle(selection, picked, (*attributed.warnings, *included.warnings))
     selection = as_traced(selection, picked.directories, live=root.root == "/")

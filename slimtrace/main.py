@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
-from slimtrace.builder.check.trial_start import Starting
 from slimtrace.builder.cli.build import SbomCommand
-from slimtrace.builder.services import Tracing
+from slimtrace.builder.services import Services
 from slimtrace.tracer.console import fail, verbosity
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.image.image_options import Images
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from slimtrace.builder.images.read.full_image_source import FullImage
-    from slimtrace.builder.services import Rerun
-    from slimtrace.tracer.image.image_options import OpenedImage
+    from slimtrace.tracer.image.opened_image import OpenedImage
+    from slimtrace.tracer.rerun_options import RerunOptions
     from slimtrace.tracer.startup.trial import Trial, TrialResult
     from slimtrace.tracer.trace.trace import Run
 
@@ -90,63 +88,48 @@ class _Image(NamedTuple):
     config: Mapping[str, Any]
 
 
+def _opened(image: FullImage) -> _Image:
+    config = image.config.get("config")
+    run_config = config if isinstance(config, dict) else {}
+    return _Image(image.source, image.root, image.digest, run_config)
+
+
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
     from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
 
     become_root()
-    full = open_image(image, platform)
-    return nullcontext(_Image(full.source, full.root, full.digest, _of_image(full.config)))
-
-
-def _of_image(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an image's whole configuration says of how it runs."""
-    found = config.get("config")
-    return found if isinstance(found, dict) else {}
-
-
-Images.opener = _open_image
+    return nullcontext(_opened(open_image(image, platform)))
 
 
 def _rerun(
-    env: Sequence[str],
-    volumes: Sequence[str],
-    user: str | None,
-    cap_drop: Sequence[str],
+    image: FullImage,
+    run: Run,
+    trace: str,
+    changes: RerunOptions,
     *,
-    read_only: bool,
-) -> Rerun:
-    from slimtrace.tracer.rerun import RerunOptions, rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
+    is_default: bool,
+    user: str | None,
+    below: str | None,
+) -> None:
+    from slimtrace.tracer.rerun import rerun, rerun_here  # noqa: PLC0415 -- for verifications alone
 
-    around = RerunOptions((*env,), (*volumes,), user, read_only, (*cap_drop,))
-
-    def repeat(
-        image: FullImage,
-        run: Run,
-        trace: str,
-        *,
-        is_default: bool,
-        user: str | None,
-        below: str | None,
-    ) -> None:
-        if image.root == "/":
-            return rerun_here(run, trace, around)
-        opened = _Image(image.source, image.root, image.digest, _of_image(image.config))
-        return rerun(opened, run, trace, around, is_default=is_default, user=user, below=below)
-
-    return repeat
-
-
-Tracing.rerun = _rerun
+    if image.root == "/":
+        rerun_here(run, trace, changes)
+        return
+    opened = _opened(image)
+    rerun(opened, run, trace, changes, is_default=is_default, user=user, below=below)
 
 
 def _start(image: FullImage, trial: Trial) -> TrialResult:
     from slimtrace.tracer.startup.start import tried  # noqa: PLC0415 -- for checks alone
 
-    return tried(_Image(image.source, image.root, image.digest, _of_image(image.config)), trial)
+    return tried(_opened(image), trial)
 
 
-Starting.start = _start
+def make_services() -> Services:
+    """What commands need of both halves."""
+    return Services(_open_image, _rerun, _start)
 
 
 def _version(asked: bool) -> None:
@@ -174,7 +157,7 @@ def main() -> None:
     """Run the command line; every failure ends as one line and a documented exit status."""
     try:
         _register(sys.argv[1:])
-        app()
+        app(obj=make_services())
     except SlimtraceError as error:
         _fail(error, error.message, error.hint, error.exit_status)
     except BrokenPipeError:  # as head(1) leaves us: nobody reads on

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import SlimtraceError
@@ -20,8 +20,9 @@ from slimtrace.tracer.trace.trace import DriveOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from slimtrace.tracer.image.image_options import OpenedImage
+    from slimtrace.tracer.image.opened_image import OpenedImage
     from slimtrace.tracer.image.runtime import Volume
+    from slimtrace.tracer.rerun_options import RerunOptions
     from slimtrace.tracer.trace.trace import Run
 
 _SERVICE = 5.0
@@ -29,28 +30,11 @@ _JOB, _TIMES = 60.0, 10.0
 """Seconds: for a service that the user ended by hand; for a job, with times what it took."""
 
 
-@dataclass(frozen=True, slots=True)
-class RerunOptions:
-    """What is otherwise than in the run that was traced.
-
-    :ivar env: ``NAME=VALUE`` or ``NAME`` over the image's environment: what no trace keeps.
-    :ivar volumes: ``HOST:PATH[:ro]``, in the place of the run's own at that PATH.
-    :ivar user: None for the image's.
-    :ivar read_only: whether the root cannot be written; ``cap_drop`` names capabilities.
-    """
-
-    env: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    user: str | None = None
-    read_only: bool = False
-    cap_drop: tuple[str, ...] = ()
-
-
 def rerun(
     image: OpenedImage,
     run: Run,
     output: str,
-    around: RerunOptions,
+    changes: RerunOptions,
     *,
     is_default: bool,
     user: str | None = None,
@@ -60,7 +44,7 @@ def rerun(
 
     :param is_default: whether the image's own Entrypoint, Cmd and WorkingDir are those of the run;
         an image without a configuration has none.
-    :param user: who it runs as where ``around`` names nobody; None for the image's user.
+    :param user: who it runs as where ``changes`` names nobody; None for the image's user.
     :param below: a directory whose names show where the image has none.
     :raises SlimtraceError: it cannot be started; each subclass with its exit status.
     """
@@ -70,14 +54,14 @@ def rerun(
         image.root,
         image.digest,
         image.config or {"Env": [f"{name}={value}" for name, value in run.env.items()]},
-        env=around.env,
-        user=around.user or user or (None if image.config else run.user),
+        env=changes.env,
+        user=changes.user or user or (None if image.config else run.user),
         workdir=None if own else run.cwd,
-        volumes=_volumes(run.mounts, around.volumes),
+        volumes=_volumes(run.mounts, changes.volumes),
         network=run.network,
         hostname=run.hostname,
     )
-    inside = replace(inside, read_only=around.read_only, cap_drop=around.cap_drop, below=below)
+    inside = replace(inside, read_only=changes.read_only, cap_drop=changes.cap_drop, below=below)
     command = command_of(image.config, (), None) if own else run.command
     driving = _driving(run)
     number = signal.Signals[driving.stop_signal]
@@ -86,14 +70,14 @@ def rerun(
         trace_run(command, options)
 
 
-def rerun_here(run: Run, output: str, around: RerunOptions) -> None:
+def rerun_here(run: Run, output: str, changes: RerunOptions) -> None:
     """Run it as :func:`rerun` does, but on this machine's root, as who and where it ran before.
 
     :raises SlimtraceError: it cannot be started, or its directory is gone.
     """
     driving = _driving(run)
     number = signal.Signals[driving.stop_signal]
-    with _apart(), _in_directory(run.cwd), _with_variables(around.env):
+    with _apart(), _in_directory(run.cwd), _with_variables(changes.env):
         trace_run(run.command, RunOptions(TraceOutput(output), driving=driving, stop_signal=number))
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import CheckRule
     from slimtrace.builder.check.target_platform import TargetPlatform
     from slimtrace.builder.images.read.full_image_source import FullImage
+    from slimtrace.builder.services import StartImage
 
 
 def check(
@@ -36,12 +37,14 @@ def check(
     platforms: Sequence[TargetPlatform],
     asked: CheckRequest,
     how: StartOptions,
+    start: StartImage,
     *,
     run: bool,
 ) -> CheckReport:
     """What the rules of these platforms find in an image.
 
     :param image: in a form that ``run --image`` reads.
+    :param start: starts an image once.
     :param run: whether it is started for the rules that are measured.
     :raises SlimtraceError: it cannot be read, or not be tried here.
     """
@@ -55,7 +58,7 @@ def check(
             facts = replace(facts, why_no_start=why)
         else:
             wanted = {rule.start for rule in rules if rule.start is not None}
-            facts = measured(opened, facts, wanted, platforms, how)
+            facts = measured(opened, facts, wanted, platforms, how, start)
         findings = tuple(finding for rule in rules for finding in _findings(rule, facts, platforms))
         return CheckReport(image, opened.digest, (*platforms,), rules, findings, facts.starts)
 

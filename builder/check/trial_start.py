@@ -13,31 +13,13 @@ from slimtrace.tracer.console import say
 from slimtrace.tracer.startup.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from slimtrace.builder.check.inspection import ImageFacts
     from slimtrace.builder.check.target_platform import TargetPlatform
     from slimtrace.builder.images.read.full_image_source import FullImage
+    from slimtrace.builder.services import StartImage
     from slimtrace.tracer.startup.trial import TrialResult
-
-
-class Starting:
-    """Set by whoever joins the builder with the tracer.
-
-    :cvar start: starts an image once.
-    """
-
-    start: Callable[[FullImage, Trial], TrialResult] | None = None
-
-
-def start(image: FullImage, trial: Trial) -> TrialResult:
-    """How one start of the image goes.
-
-    :raises SlimtraceError: it cannot be tried here.
-    """
-    if Starting.start is None:
-        raise AssertionError
-    return Starting.start(image, trial)
 
 
 _NOT_ROOT = "65532:65532"
@@ -61,6 +43,7 @@ def measured(
     wanted: Collection[StartMode],
     platforms: Collection[TargetPlatform],
     how: StartOptions,
+    start: StartImage,
 ) -> ImageFacts:
     """The facts, with how the image started in each of the wanted ways.
 

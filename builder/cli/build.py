@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.report import BuildReport, WrittenImage
     from slimtrace.builder.sbom.sbom_files import Sbom
+    from slimtrace.builder.services import Services
 
 
 class SbomCommand(TyperCommand):
@@ -66,6 +67,7 @@ Examples:
 
 
 def build(
+    context: typer.Context,
     traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Traces of one image.")],
     output: Annotated[
         str,
@@ -253,13 +255,14 @@ def build(
 ) -> None:
     """Build the image that holds what the traces saw, what that needs to load, and no more."""
     options = build_options(locals())
+    services: Services = context.obj
     from slimtrace.builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
 
     if options.jlink:
         from slimtrace.builder.verify.java_modules import observe  # noqa: PLC0415 -- for Java alone
 
-        observe(traces, options)
-    report = build_image(traces, output, options)
+        observe(traces, options, services.rerun)
+    report = build_image(traces, output, options, services.rerun)
     if json:
         print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())
         return

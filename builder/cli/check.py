@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slimtrace.builder.check.inspection import CheckReport
+    from slimtrace.builder.services import Services
 
 _CHECK_HELP = """
 Examples:
@@ -39,6 +40,7 @@ signal N ended it.
 
 
 def check(
+    context: typer.Context,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="As run --image takes it.")],
     words: Annotated[
         list[str] | None,
@@ -119,7 +121,8 @@ def check(
         None if max_size is None else round(max_size * 1e6),
     )
     how = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
-    checked = check_image(image, platforms, asked, how, run=not no_run)
+    services: Services = context.obj
+    checked = check_image(image, platforms, asked, how, services.start, run=not no_run)
     _tell(checked, sarif, json=json)
     raise typer.Exit(0 if checked.passed else 1)
 

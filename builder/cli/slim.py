@@ -11,15 +11,16 @@ import typer
 
 from slimtrace.builder.cli.build import build, build_options, tell_build
 from slimtrace.builder.cli.verify import tell, verify
-from slimtrace.builder.services import tracing
 from slimtrace.tracer.console import warn
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rerun_options import RerunOptions
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.services import Services
 
 _HELP = """Trace COMMAND, build its slim image, verify it there, and add what is missing.
 
@@ -40,6 +41,8 @@ _OF_THE_RUN = ("env", "volume", "entrypoint", "stop_signal")
 _OF_THE_APP = ("user", "workdir")
 """Options of run and build: of the run where the app has an image, else of the build."""
 
+_OF_VERIFY = ("context", "image", "full_image", "traces", "heal", "json")
+
 _Trace = Annotated[
     str, typer.Option("--trace", metavar="TRACE", help="Where the trace goes, for later builds.")
 ]
@@ -52,18 +55,19 @@ def slim_of(run: Callable[..., None]) -> Callable[..., None]:
     :param run: the command ``run``, which traces.
     """
 
-    def slim(**given: Any) -> None:
+    def slim(context: typer.Context, **given: Any) -> None:
         options = _checked(given)
-        _trace(run, given)
-        _build(given, options)
+        _trace(run, context, given)
+        _build(context.obj, given, options)
 
     parts = (
-        (run, ("output",)),
-        (build, ("traces", "image", *_OF_THE_RUN, *_OF_THE_APP)),
-        (verify, ("image", "full_image", "traces", "heal", "json", *_OF_THE_RUN, *_OF_THE_APP)),
+        (run, ("context", "output")),
+        (build, ("context", "traces", "image", *_OF_THE_RUN, *_OF_THE_APP)),
+        (verify, (*_OF_VERIFY, *_OF_THE_RUN, *_OF_THE_APP)),
     )
     own = inspect.Parameter.KEYWORD_ONLY
     parameters = [
+        inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
         inspect.Parameter("trace", own, default="slimtrace.trace", annotation=_Trace),
         inspect.Parameter("no_heal", own, default=False, annotation=_NoHeal),
     ]
@@ -77,7 +81,7 @@ def slim_of(run: Callable[..., None]) -> Callable[..., None]:
     return slim
 
 
-def _trace(run: Callable[..., None], given: dict[str, Any]) -> None:
+def _trace(run: Callable[..., None], context: typer.Context, given: dict[str, Any]) -> None:
     """Run it.
 
     :raises typer.Exit: it failed, which was told.
@@ -87,7 +91,7 @@ def _trace(run: Callable[..., None], given: dict[str, Any]) -> None:
     if given["image"] is None:
         words |= dict.fromkeys((*_OF_THE_APP, "env"))
     try:
-        run(**{**words, "output": given["trace"]})
+        run(context, **{**words, "output": given["trace"]})
     except typer.Exit:
         last = read_trace(given["trace"]).runs[-1]
         if last.driven is not None and last.driven.failure is not None:
@@ -118,24 +122,22 @@ def _checked(given: dict[str, Any]) -> BuildOptions:
     return options
 
 
-def _build(given: dict[str, Any], build_options: BuildOptions) -> None:
+def _build(services: Services, given: dict[str, Any], build_options: BuildOptions) -> None:
     """:raises typer.Exit: with 1 where the image is not verified."""
     from slimtrace.builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.verify.verify import VerifyOptions, build_verified  # noqa: PLC0415
 
-    rerun = tracing(
-        given["env"] or (),
-        given["volume"] or (),
-        None,
-        given["cap_drop"] or (),
-        read_only=given["read_only"],
-    )
+    env, volumes = tuple(given["env"] or ()), tuple(given["volume"] or ())
+    cap_drop = tuple(given["cap_drop"] or ())
+    changes = RerunOptions(env, volumes, None, given["read_only"], cap_drop)
     if build_options.jlink:
         from slimtrace.builder.verify.java_modules import observe  # noqa: PLC0415 -- for Java alone
 
-        observe([given["trace"]], build_options, given["env"] or (), given["volume"] or ())
-    options = VerifyOptions(not given["no_heal"], tuple(given["ignore"] or ()))
-    made, verdict = build_verified([given["trace"]], given["output"], build_options, options, rerun)
+        observe([given["trace"]], build_options, services.rerun, env, volumes)
+    options = VerifyOptions(not given["no_heal"], tuple(given["ignore"] or ()), changes=changes)
+    made, verdict = build_verified(
+        [given["trace"]], given["output"], build_options, options, services.rerun
+    )
     if given["json"]:
         document = {**reported(made).document(), "verify": verdict.document()}
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

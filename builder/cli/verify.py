@@ -8,10 +8,12 @@ import orjson
 import typer
 
 from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.rerun_options import RerunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from slimtrace.builder.services import Services
     from slimtrace.builder.verify.verdict import Verdict
 
 _VERIFY_HELP = """
@@ -35,6 +37,7 @@ _MOST = 20
 
 
 def verify(
+    context: typer.Context,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="What build wrote, in any form.")],
     traces: Annotated[
         list[str],
@@ -81,13 +84,15 @@ def verify(
     ] = False,
 ) -> None:
     """Repeat in the image what was traced, and tell what it lacks."""
-    from slimtrace.builder.services import tracing  # noqa: PLC0415
     from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
 
-    rerun = tracing(env or (), volume or (), user, cap_drop or (), read_only=read_only)
-    options = VerifyOptions(heal, tuple(ignore or ()), full_image)
-    verdict = verify_image(image, traces, options, rerun)
+    changes = RerunOptions(
+        tuple(env or ()), tuple(volume or ()), user, read_only, tuple(cap_drop or ())
+    )
+    options = VerifyOptions(heal, tuple(ignore or ()), full_image, changes)
+    services: Services = context.obj
+    verdict = verify_image(image, traces, options, services.rerun)
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())
     else:

@@ -9,14 +9,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.images.read.full_image_source import FullImage
-from slimtrace.builder.services import tracing
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rerun_options import RerunOptions
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from slimtrace.builder.services import Rerun
 
 _PLACE = "/slimtrace-jlink"
 _SECONDS = 600.0
@@ -36,7 +38,7 @@ class JavaRuntime(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def link(root: str, home: str, modules: tuple[str, ...]) -> JavaRuntime:
+def link(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -> JavaRuntime:
     """Link these modules and what they require.
 
     Uncompressed: so a JVM starts fastest, and layers are compressed anyway. With what stack traces
@@ -44,6 +46,7 @@ def link(root: str, home: str, modules: tuple[str, ...]) -> JavaRuntime:
     (its place among jlink's plugins is that in a table of identity hashes).
 
     :param root: the full image's tree, whose JAVA_HOME is ``home``.
+    :param rerun: runs jlink in the full image.
     :raises SlimtraceError: jlink fails.
     """
     say(f"linking a Java runtime of {', '.join(modules)}")
@@ -57,7 +60,7 @@ def link(root: str, home: str, modules: tuple[str, ...]) -> JavaRuntime:
             *(f"{home}/bin/jlink", *path, "--add-modules", ",".join(modules)),
             *("--no-header-files", "--no-man-pages", "--output", f"{place}/runtime"),
         )
-        status = _run(root, command, shown, f"{folder}/trace")
+        status = _run(rerun, root, command, shown, f"{folder}/trace")
         top = f"{folder}/runtime"
         if status != 0 or not os.path.isfile(f"{top}/lib/modules"):
             raise SlimtraceError(
@@ -68,7 +71,9 @@ def link(root: str, home: str, modules: tuple[str, ...]) -> JavaRuntime:
         return JavaRuntime(_bytes(f"{top}/lib/modules"), _bytes(f"{top}/release"), files)
 
 
-def _run(root: str, command: tuple[str, ...], shown: tuple[str, ...], trace: str) -> int | None:
+def _run(
+    rerun: Rerun, root: str, command: tuple[str, ...], shown: tuple[str, ...], trace: str
+) -> int | None:
     """Run it as root of the full image, and give its exit status."""
     image = FullImage(f"rootfs:{root}", None, root, None, {})
     run = Run(
@@ -83,8 +88,8 @@ def _run(root: str, command: tuple[str, ...], shown: tuple[str, ...], trace: str
         engine="",
         seconds=_SECONDS / 10,
     )
-    repeat = tracing((), shown, None, (), read_only=False)
-    repeat(image, run, trace, is_default=False, user="0:0", below=None)
+    changes = RerunOptions(volumes=shown)
+    rerun(image, run, trace, changes, is_default=False, user="0:0", below=None)
     return read_trace(trace).runs[-1].exit_status
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.jlink.jlink import JavaRuntime
     from slimtrace.builder.model import Entry, Selection
     from slimtrace.builder.root.root import Root
+    from slimtrace.builder.services import Rerun
     from slimtrace.tracer.trace.trace import Trace
 
 _ASKED_LATE = "jdk.crypto.ec"
@@ -35,12 +36,14 @@ def link_java(
     trace: Trace,
     root: Root,
     options: BuildOptions,
+    rerun: Rerun,
     again: Callable[[Callable[[Iterable[ClosureRule]], tuple[ClosureRule, ...]]], Selection],
 ) -> Selection:
     """The selection with each JVM's modules file linked anew, of the modules that are used.
 
     All else that a JVM has stays the full image's: the linked runtime is of the same build.
 
+    :param rerun: runs jlink in the full image.
     :param again: makes the selection once more, by rules that bring nothing of other modules.
     :raises SlimtraceError: no JVM is in the selection, its modules were not observed, or the full
         image cannot link a runtime.
@@ -52,7 +55,7 @@ def link_java(
     for home in check_homes(homes, root):
         jimage = read_jimage(root, f"{home}/lib/modules")
         modules = _modules(home, jimage, selection, trace, root, options)
-        runtimes[home] = link(root.root, home, modules)
+        runtimes[home] = link(root.root, home, modules, rerun)
     fitting = again(lambda rules: fitting_rules(rules, runtimes))
     gone = [
         Dropped(path, "it is of a Java module that is not linked (--jlink)")

@@ -16,10 +16,10 @@ from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
 from slimtrace.builder.jlink.class_log import log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes, jvms_of
 from slimtrace.builder.jlink.jimage import read_jimage
-from slimtrace.builder.services import tracing
 from slimtrace.builder.verify.compare import compare
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rerun_options import RerunOptions
 from slimtrace.tracer.trace.append import append_modules
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.jlink.class_log import LoadedClass
     from slimtrace.builder.root.root import Root
+    from slimtrace.builder.services import Rerun
     from slimtrace.tracer.trace.trace import Run
 
 _PLACE = "/slimtrace-classes"
@@ -38,11 +39,13 @@ _VARIABLE = "JAVA_TOOL_OPTIONS"
 def observe(
     traces: Sequence[str],
     options: BuildOptions,
+    rerun: Rerun,
     env: Sequence[str] = (),
     volumes: Sequence[str] = (),
 ) -> None:
     """Repeat each run that had a JVM and was not repeated before; the traces remember the modules.
 
+    :param rerun: repeats a run.
     :param env: ``NAME=VALUE`` or ``NAME``, beside the image's variables: what no trace keeps.
     :param volumes: ``HOST:PATH[:ro]``, instead of what the run was shown there.
     :raises SlimtraceError: no JVM ran, the full image cannot link a runtime, a run cannot be
@@ -59,7 +62,8 @@ def observe(
                 continue
             image = _image(run, root, options)
             say(f"repeating {run.command[0]}, to see which Java modules it uses")
-            modules = _used(_repeated(image, run, (*options.env, *env), volumes), root)
+            loaded = _repeated(rerun, image, run, (*options.env, *env), volumes)
+            modules = _used(loaded, root)
             if modules:
                 append_modules(path, number, modules)
             elif not options.jlink_modules:
@@ -78,7 +82,7 @@ def _image(run: Run, root: Root, options: BuildOptions) -> FullImage:
 
 
 def _repeated(
-    image: FullImage, run: Run, env: Sequence[str], volumes: Sequence[str]
+    rerun: Rerun, image: FullImage, run: Run, env: Sequence[str], volumes: Sequence[str]
 ) -> list[LoadedClass]:
     """What the run's JVMs say that they load."""
     is_live = image.root == "/"
@@ -91,10 +95,10 @@ def _repeated(
         shown = volumes if is_live else (*volumes, f"{logs}:{_PLACE}")
         said = [word for word in env if not word.startswith(f"{_VARIABLE}=")]
         given = (*said, f"{_VARIABLE}={log_option(place)} {_options(image, env)}".rstrip())
-        again = tracing(given, shown, None, (), read_only=False)
+        changes = RerunOptions(given, tuple(shown))
         trace = os.path.join(folder, "trace")
         with tidily_stopped(run.command[0]):
-            again(image, run, trace, is_default=False, user=run.user, below=None)
+            rerun(image, run, trace, changes, is_default=False, user=run.user, below=None)
             (now,) = read_trace(trace).runs
             if now.interrupted is not None:
                 raise StoppedBySignal(signal.Signals[now.interrupted])

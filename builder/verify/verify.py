@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from slimtrace.tracer.errors import (
     UsageError,
 )
 from slimtrace.tracer.host.rootless import become_root
+from slimtrace.tracer.rerun_options import RerunOptions
 from slimtrace.tracer.trace.append import append_healed
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Trace, Use
@@ -57,12 +58,14 @@ class VerifyOptions:
 
     :ivar heal: whether what is missing is added, and the image built again.
     :ivar ignore: globs of what may be missing.
+    :ivar changes: how the repeated runs differ from the traced ones.
     :ivar full: where the full image lies now; None for where the runs saw it.
     """
 
     heal: bool = False
     ignore: tuple[str, ...] = ()
     full: str | None = None
+    changes: RerunOptions = field(default_factory=RerunOptions)
 
 
 def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
@@ -88,7 +91,8 @@ def _verified(image: str, traces: Sequence[str], options: VerifyOptions, rerun: 
     verdict = verification.heal(verification.examine(opened, trace))
     if verdict.healed:
         append_healed(traces[0], verdict.healed)
-        make([*traces], image, replace(made, tag=find_tag(parse_reference(image))))
+        tagged = replace(made, tag=find_tag(parse_reference(image)))
+        make([*traces], image, tagged, rerun)
     return replace(verdict, image=image)
 
 
@@ -110,7 +114,8 @@ def build_verified(
         verdict = verification.heal(verification.examine_built())
         if verdict.healed:
             append_healed(traces[0], verdict.healed)
-        return make([*traces], destination, build_options), replace(verdict, image=destination)
+        built = make([*traces], destination, build_options, rerun)
+        return built, replace(verdict, image=destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +166,9 @@ class _Verification:
         """
         options = replace(self.made, tag=None, sbom=(), debug=False)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
-            built = make([*self.traces], f"oci:{folder}/slim:latest", options, healed)
-            opened = open_image(f"oci:{folder}/slim:latest")
+            image = f"oci:{folder}/slim:latest"
+            built = make([*self.traces], image, options, self.rerun, healed)
+            opened = open_image(image)
             try:
                 return self.examine(opened, read_trace(self.traces), built.selection)
             finally:
@@ -204,6 +210,7 @@ class _Verification:
                 place = os.path.join(folder, f"{number}.trace")
                 again = partial(
                     self.rerun,
+                    changes=self.options.changes,
                     is_default=number == self.made.default_run,
                     user=None if run.user == default.user else run.user,
                     below=below,
@@ -216,7 +223,9 @@ class _Verification:
         found = lacking(self.full, slim, trace, verified, ignored)
         if found:
             if selection is None:  # it only tells why, and builds nothing
-                selection = select(trace, self.full, replace(self.made, allow_changed=True))
+                selection = select(
+                    trace, self.full, replace(self.made, allow_changed=True), rerun=self.rerun
+                )
             found = purposes(found, selection, self._excluded())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)

@@ -19,6 +19,7 @@ from slimtrace.builder.pipeline import build, select
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
 from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.builder.root.root import Root
+from slimtrace.main import make_services
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.trace.trace import ListeningPort
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
 
+RERUN = make_services().rerun
 ACCOUNTS = "root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\nbroken\n"
 
 
@@ -236,7 +238,7 @@ def test_users_that_there_are_not(tmp_path: Path, wanted: str) -> None:
 
 def test_an_env_must_be_a_pair(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot use --env A: it is not NAME=VALUE"):
-        build([], str(tmp_path / "x.tar"), BuildOptions(env=("A",)))
+        build([], str(tmp_path / "x.tar"), BuildOptions(env=("A",)), RERUN)
 
 
 def write_trace(path: Path, top: Path, *files: str) -> None:
@@ -286,7 +288,7 @@ def test_two_builds_have_one_digest(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/app": "12345", "/lib": "-> usr", "/usr/x": "x"})
     write_trace(tmp_path / "t", top, "/app", "/usr/x")
     reports = [
-        build([str(tmp_path / "t")], f"oci:{tmp_path}/{name}", BuildOptions())
+        build([str(tmp_path / "t")], f"oci:{tmp_path}/{name}", BuildOptions(), RERUN)
         for name in ("a", "b")
     ]
     assert reports[0].image.digest == reports[1].image.digest
@@ -325,4 +327,4 @@ def test_errors_have_one_line_and_a_status(tmp_path: Path, slimtrace: Command) -
 
 def test_a_destination_that_cannot_be_is_said_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(SlimtraceError, match=r"the folder .* does not exist"):
-        build([str(tmp_path / "no-trace")], str(tmp_path / "no/x.tar"), BuildOptions())
+        build([str(tmp_path / "no-trace")], str(tmp_path / "no/x.tar"), BuildOptions(), RERUN)

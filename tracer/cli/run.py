@@ -10,13 +10,10 @@ import typer
 
 from slimtrace.tracer.cli.options import DEFAULT_TRACE, Append, Force, TraceFile, check_output, tell
 from slimtrace.tracer.errors import UsageError
-from slimtrace.tracer.image.image_options import Images
 from slimtrace.tracer.trace.trace import DriveOptions
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from slimtrace.tracer.image.image_options import OpenedImage
+    from slimtrace.tracer.image.opened_image import ImageServices
 
 _RUN_HELP = """
 Examples:
@@ -40,6 +37,7 @@ not found.
 
 
 def run(
+    context: typer.Context,
     command: Annotated[
         list[str] | None,
         typer.Argument(
@@ -213,7 +211,8 @@ def run(
     with ExitStack() as stack:
         words, inside = tuple(command or ()), None
         if about is not None and image is not None:
-            opened = stack.enter_context(_open(image, platform))
+            services: ImageServices = context.obj
+            opened = stack.enter_context(services.open_image(image, platform))
             words, inside = about.in_image(opened, words)
             number = number or about.stop_signal(opened)
         driving = None
@@ -241,13 +240,6 @@ def run(
         result = trace_run(words, options)
     tell(result, output)
     raise typer.Exit(result.exit_status)
-
-
-def _open(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
-    """What the front door's opener opens, as root where files of many owners can be kept."""
-    if Images.opener is None:
-        raise UsageError(f"cannot open {image}: nothing here reads images")
-    return Images.opener(image, platform)
 
 
 def _engine(asked: str, syscalls: str) -> str:

@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
 from slimtrace.tracer.image.runtime import NETWORKS, parse_volume
 
-
-class Images:
-    """What opens the image of ``--image``: set by whoever joins the tracer with what knows how."""
-
-    opener: Opener | None = None
-
-
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
+    from slimtrace.tracer.image.opened_image import OpenedImage
     from slimtrace.tracer.image.runtime import ImageRun
-
-    Opener = Callable[[str, str | None], AbstractContextManager["OpenedImage"]]
-
-
-class OpenedImage(Protocol):
-    """An image that is unpacked for a while.
-
-    :ivar source: the words that name it.
-    :ivar root: the directory with its tree.
-    :ivar digest: of its manifest; None where it has none.
-    :ivar config: the ``config`` object of its configuration.
-    """
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def root(self) -> str: ...
-    @property
-    def digest(self) -> str | None: ...
-    @property
-    def config(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from slimtrace.tracer.startup.trial import StopResult, TrialResult
 
 if TYPE_CHECKING:
     from slimtrace.tracer.drive.ready import Ready
-    from slimtrace.tracer.image.image_options import OpenedImage
+    from slimtrace.tracer.image.opened_image import OpenedImage
     from slimtrace.tracer.image.runtime import ImageRun
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
     from slimtrace.tracer.startup.trial import Trial
