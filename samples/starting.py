@@ -20,7 +20,7 @@ from slimtrace.tracer.drive.http import address_of, get, target_of
 from slimtrace.tracer.drive.probes import check_not_ready, why_not
 from slimtrace.tracer.drive.ready import Delay, LogLine, parse_ready
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.process.root_view import HERE
+from slimtrace.tracer.process.root_view import HOST_VIEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -161,7 +161,7 @@ def _why_not_yet(app: Started, ready: Ready) -> str | None:
             lines = app.said().decode(errors="replace").splitlines()
             return None if any(map(ready.pattern.search, lines)) else "no line says so"
         case _:
-            return why_not(ready, HERE.entry)
+            return why_not(ready, HOST_VIEW.open_path)
     assert_never(ready)
 
 

@@ -13,7 +13,7 @@ from slimtrace.tracer.engines.ptrace.attach_engine import ENDING, AttachEngine
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
 from slimtrace.tracer.platform import check_platform
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import RunResult
 from slimtrace.tracer.trace.output import timestamp
@@ -62,13 +62,13 @@ def _seized(pid: int) -> AttachEngine:
 
 
 def _about(pid: int, attachment: AttachEngine) -> Run:
-    ids = procfs.identity(pid)
-    cwd = procfs.link(b"/proc/%d/cwd" % pid)
+    ids = procfs.read_effective_ids(pid)
+    cwd = magic_links.read_link(b"/proc/%d/cwd" % pid)
     return Run(
         command=attachment.command_line(),
         cwd=os.fsdecode(cwd or b"/"),
         user="{}:{}".format(*ids),
-        env=environment.kept(procfs.environment(pid)),
+        env=environment.kept(procfs.read_environment(pid)),
         image="rootfs:/",
         image_digest=None,
         started=timestamp(),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.drive.plan import DrivePlan
     from slimtrace.tracer.engines.engine import Engine
     from slimtrace.tracer.image.runtime import ImageRun, Volume
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
     from slimtrace.tracer.trace.output import TraceOutput
     from slimtrace.tracer.trace.trace import DriveOptions
@@ -178,10 +178,10 @@ def _begin(
     )
 
 
-def _shown(volumes: Iterable[Volume], view: View) -> tuple[str, ...]:
+def _shown(volumes: Iterable[Volume], view: RootView) -> tuple[str, ...]:
     """Where volumes are: as they were given, and by their own paths."""
     places = (
-        (volume.target, os.fsdecode(view.own_path(os.fsencode(volume.target))))
+        (volume.target, os.fsdecode(view.resolve_path(os.fsencode(volume.target))))
         for volume in volumes
     )
     return tuple(dict.fromkeys(place for both in places for place in both))

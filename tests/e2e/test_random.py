@@ -30,8 +30,8 @@ from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, d
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.kernel.seccomp import NotifyListener
 from slimtrace.tracer.paths import join
-from slimtrace.tracer.process import procfs
-from slimtrace.tracer.process.root_view import HERE, own_name
+from slimtrace.tracer.process import magic_links
+from slimtrace.tracer.process.root_view import HOST_VIEW, resolve_parent
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import ExitStatus
 from slimtrace.tracer.syscalls import abi
@@ -263,8 +263,11 @@ def _request(call: int, arguments: list[int], noise: bytes, tid: int) -> bytes:
 
 def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
     """Every path that a call with these arguments can mean, whichever of them are paths."""
-    starts = [b"/", *filter(None, (procfs.link(b"/proc/self/cwd"),))]
-    links = (procfs.link(b"/proc/self/fd/" + os.fsencode(fd)) for fd in os.listdir("/proc/self/fd"))
+    starts = [b"/", *filter(None, (magic_links.read_link(b"/proc/self/cwd"),))]
+    links = (
+        magic_links.read_link(b"/proc/self/fd/" + os.fsencode(fd))
+        for fd in os.listdir("/proc/self/fd")
+    )
     starts += [link for link in links if link is not None]
     allowed = set(starts)
     for argument in arguments:
@@ -276,7 +279,9 @@ def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
                 cut = {text[:end] for end in ends if 0 < end <= 128} | {text}
                 allowed |= {join(start, part) for start in starts for part in cut}
     return allowed | {
-        own for path in allowed for own in (HERE.own_path(path), own_name(HERE, path))
+        own
+        for path in allowed
+        for own in (HOST_VIEW.resolve_path(path), resolve_parent(HOST_VIEW, path))
     }
 
 
@@ -351,9 +356,9 @@ def test_a_link_of_proc_that_leads_nowhere() -> None:
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     try:
         name = b"/proc/%d/exe" % child
-        assert HERE.own_path(name) == name
-        assert HERE.own_path(name + b"/below") == name + b"/below"
-        assert own_name(HERE, name + b"/below") == name + b"/below"
+        assert HOST_VIEW.resolve_path(name) == name
+        assert HOST_VIEW.resolve_path(name + b"/below") == name + b"/below"
+        assert resolve_parent(HOST_VIEW, name + b"/below") == name + b"/below"
     finally:
         os.waitpid(child, 0)
 
@@ -424,7 +429,7 @@ def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
     else:
         assert expected in seen
     also = {join(cwd, b"file")} if len(call.signature.paths) > 1 else set()
-    assert seen <= {expected, HERE.own_path(expected)} | also
+    assert seen <= {expected, HOST_VIEW.resolve_path(expected)} | also
     assert {gap.kind for gap in trace.runs[0].gaps} <= {"unknown-directory", "foreign-root"}
 
 

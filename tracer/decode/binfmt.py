@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-from slimtrace.tracer.process.root_view import HERE, View
+from slimtrace.tracer.process.root_view import HOST_VIEW, RootView
 from slimtrace.tracer.trace.trace import PathState, Use
 
 Locate = Callable[[bytes], bytes | None]
@@ -36,7 +36,7 @@ class Interpreter(NamedTuple):
 class Interpreters:
     """Remembers what was read of each program, by its inode and times."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: RootView) -> None:
         self._view = view
         self._known: dict[tuple[bytes, int, int, int], list[Interpreter]] = {}
 
@@ -51,7 +51,7 @@ class Interpreters:
         return known
 
 
-def interpreters(program: bytes, locate: Locate, view: View = HERE) -> list[Interpreter]:
+def interpreters(program: bytes, locate: Locate, view: RootView = HOST_VIEW) -> list[Interpreter]:
     """All that the kernel opens to run ``program``, in order; none for what cannot be read.
 
     :param locate: says where in the image's root an interpreter lies, as the caller names it.
@@ -73,7 +73,7 @@ def interpreters(program: bytes, locate: Locate, view: View = HERE) -> list[Inte
     return found
 
 
-def is_program(view: View, place: PathState) -> bool:
+def is_program(view: RootView, place: PathState) -> bool:
     """Whether the kernel would execute what lies there: ELF, a script, or by binfmt_misc."""
     if place.status is None or not place.status.st_mode & 0o111:
         return False
@@ -84,7 +84,7 @@ def is_program(view: View, place: PathState) -> bool:
     return head.startswith((b"\x7fELF", b"#!")) or os.path.exists(_BINFMT_MISC)
 
 
-def _read(view: View, program: bytes) -> tuple[bytes, bytes | None]:
+def _read(view: RootView, program: bytes) -> tuple[bytes, bytes | None]:
     """The head of a program and its ELF interpreter; nothing of what is no plain file."""
     fd = view.open(program)
     with open(fd, "rb") as file:

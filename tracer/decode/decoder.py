@@ -99,7 +99,7 @@ class Decoder:
         try:
             outcome = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
         except PermissionError:
-            exe = procfs.program(stop.tid)
+            exe = procfs.read_program_name(stop.tid)
             self.recorder.gap("unreadable", f"{exe} may not be looked into")
             return ONCE
         except Exception as error:  # noqa: BLE001
@@ -144,7 +144,7 @@ class Decoder:
         """From here on the caller's paths may start from another root, or cross other mounts."""
         self._files.plain(stop)
         self.places.own_roots = True
-        if stop.call.name in _MOUNTS and not self.recorder.view.has_own_root(stop.tid):
+        if stop.call.name in _MOUNTS and not self.recorder.view.has_other_root(stop.tid):
             self.recorder.gap("foreign-root", "the app mounts in the image's own root")
         return ONCE
 
@@ -187,7 +187,7 @@ def _is_traced_by_us(stop: StoppedCall) -> bool:
     request = stop.args[0]
     if request not in (_TRACEME, _ATTACH, _SEIZE):
         return False
-    if not procfs.has_own_pids(stop.tid):
+    if not procfs.has_own_pid_namespace(stop.tid):
         whom = stop.tid if request == _TRACEME else stop.fd(1)
-        return procfs.tracer_of(whom) == os.getpid()
+        return procfs.read_tracer_pid(whom) == os.getpid()
     return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.decode.call import StoppedCall
     from slimtrace.tracer.decode.path_arguments import PathResolver
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.record.recorder import Recorder
 
 _SETUID_OR_SETGID = 0o6000
@@ -51,10 +51,10 @@ class ExecDecoder:
             self._recorder.touched_later(stop.process, ((Use.EXEC, program),))
             return ONCE
         touches = [(Use.EXEC, program)]
-        hidden = self._view.behind(stop.tid, path)
+        hidden = self._view.resolve_magic_link(stop.tid, path)
         if hidden is not None:
             touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
-        view = self._view.own_view(stop.tid, path)
+        view = self._view.replace_self(stop.tid, path)
         relative = False
         locate = partial(self._places.locate, stop.tid, AT_FDCWD, follow=True)
         for interpreter in self._interpreters.of(view, locate, program.status):
@@ -70,7 +70,7 @@ class ExecDecoder:
 
     def _has_privilege(self, tid: int) -> bool:
         """Whether there is none to gain: the app is root already. In an image none is gained."""
-        return (procfs.rights(tid).uid if self._view.is_inside else os.geteuid()) == 0
+        return (procfs.read_credentials(tid).uid if self._view.is_sandbox else os.geteuid()) == 0
 
     def begin_again(self, stop: StoppedCall, touches: Sequence[tuple[Use, PathState]]) -> None:
         """An exec of a program that was looked at before."""
@@ -136,12 +136,12 @@ def is_script(touches: Sequence[tuple[Use, PathState]]) -> bool:
     return sum(use is Use.EXEC for use, _ in touches) > 1
 
 
-def _asks_for_privilege(view: View, program: bytes, status: os.stat_result) -> bool:
+def _asks_for_privilege(view: RootView, program: bytes, status: os.stat_result) -> bool:
     """Whether exec would give it privilege: setuid, setgid or capabilities (capabilities(7))."""
     if status.st_mode & _SETUID_OR_SETGID:
         return True
     try:
-        return bool(view.attribute(program, "security.capability"))
+        return bool(view.read_xattr(program, "security.capability"))
     except OSError:
         return False
 

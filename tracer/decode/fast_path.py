@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.decode.call import CallVerdict
 from slimtrace.tracer.decode.path_arguments import LOOKS
 from slimtrace.tracer.paths import KERNELS
-from slimtrace.tracer.process.procfs import is_directory
+from slimtrace.tracer.process.root_view import is_directory
 from slimtrace.tracer.syscalls.table import (
     AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,

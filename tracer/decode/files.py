@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.decode.call import ONCE, CallVerdict
 from slimtrace.tracer.decode.path_arguments import follows
 from slimtrace.tracer.paths import KERNELS, join
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links
+from slimtrace.tracer.process.root_view import is_directory
 from slimtrace.tracer.syscalls.table import (
     AT_FDCWD,
     O_ACCMODE,
@@ -92,9 +93,7 @@ class FileDecoder:
             return False
         if use is Use.CREATE:  # EEXIST: it was only looked at
             use = Use.STAT
-        elif use in (Use.DELETE, Use.WRITE) or (
-            use is Use.ATTR and not procfs.is_directory(place.status)
-        ):
+        elif use in (Use.DELETE, Use.WRITE) or (use is Use.ATTR and not is_directory(place.status)):
             follow = follows(argument, stop.flags)
             self._touching.put_aside(stop.tid, place, follow=follow, deep=False)
         self._touching.touch_all(stop, use, place)
@@ -131,7 +130,7 @@ class FileDecoder:
         path = self._places.resolve_inside(root, raw, follow=follow)
         if path is not None:
             return path
-        base = procfs.link(root)
+        base = magic_links.read_link(root)
         return None if base is None else join(base, raw.lstrip(b"/") or b".")
 
     def _open(self, stop: StoppedCall, path: bytes, flags: int) -> CallVerdict:
@@ -147,7 +146,7 @@ class FileDecoder:
                 self._touching.touch_all(stop, use, place)
             return ONCE if flags & O_CREAT else self._absent(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
-        if Use.WRITE in uses and not procfs.is_directory(place.status):
+        if Use.WRITE in uses and not is_directory(place.status):
             self._touching.put_aside(stop.tid, place, follow=True)
         for use in uses:
             self._touching.touch_all(stop, use, place)
@@ -189,7 +188,7 @@ class FileDecoder:
         self._touching.links_change()
         self._touching.put_aside(stop.tid, new, follow=False)
         self._touching.touch(stop.process, Use.WRITE, new)
-        if procfs.is_directory(old.status) or procfs.is_directory(new.status):
+        if is_directory(old.status) or is_directory(new.status):
             self._touching.exchanged(old.path, new.path)
 
 
@@ -198,7 +197,7 @@ def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:
         return (Use.STAT,)
     if flags & os.O_TMPFILE == os.O_TMPFILE:
         return (Use.WRITE,)
-    if procfs.is_directory(status):
+    if is_directory(status):
         return (Use.LIST,)
     mode = flags & O_ACCMODE
     if mode == os.O_RDONLY:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.kernel.memory import PATH_MAX, MemoryReader
 from slimtrace.tracer.kernel.openat2 import open_in_root
 from slimtrace.tracer.paths import join
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.syscalls.table import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -54,7 +54,7 @@ class PathResolver:
         if stop.path is not None and not self.own_roots:
             return stop.path
         if argument.path is None:
-            return procfs.base_directory(stop.tid, stop.fd(argument.dirfd or 0))
+            return magic_links.read_base_directory(stop.tid, stop.fd(argument.dirfd or 0))
         address = stop.args[argument.path]
         if address == 0:
             by_fd = stop.flags & AT_EMPTY_PATH or stop.call.name in _EMPTY_MEANS_FD
@@ -78,16 +78,16 @@ class PathResolver:
         if argument.use in LOOKS:
             return None
         allowed = stop.flags & AT_EMPTY_PATH or stop.call.name in _EMPTY_MEANS_FD
-        return procfs.base_directory(stop.tid, dirfd) if allowed else None
+        return magic_links.read_base_directory(stop.tid, dirfd) if allowed else None
 
     def locate(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
         """``raw`` made absolute in the image's root; None where it starts from nowhere."""
         if raw.startswith(b"/"):
             base: bytes | None = b"/"
         else:
-            base = procfs.base_directory(tid, dirfd)
+            base = magic_links.read_base_directory(tid, dirfd)
         if base is None:
-            if procfs.is_hidden(tid, dirfd, upwards=b".." in raw):
+            if magic_links.is_hidden_directory(tid, dirfd, upwards=b".." in raw):
                 self._recorder.gap("unknown-directory", f"{os.fsdecode(raw)}: from where?")
             return None
         path = join(base, raw)
@@ -96,14 +96,14 @@ class PathResolver:
             return None
         if self.serves_files and procfs.is_on_fuse(tid, path):
             return path
-        if self.own_roots and self._view.has_own_root(tid):
+        if self.own_roots and self._view.has_other_root(tid):
             return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
         return path
 
     def _in_own_root(self, tid: int, path: bytes, *, absolute: bool, follow: bool) -> bytes | None:
         """The path in the image's root of what a thread with another root calls ``path``."""
         root = b"/proc/%d/root" % tid
-        prefix = procfs.link(root) or b"/"
+        prefix = magic_links.read_link(root) or b"/"
         inside = path
         if not absolute and prefix != b"/":
             if not (path + b"/").startswith(prefix + b"/"):
@@ -112,7 +112,7 @@ class PathResolver:
         found = self.resolve_inside(root, inside, follow=follow)
         if found is not None:
             return path if prefix == b"/" and self._is_same(found, path) else found
-        with procfs.directory(root) as fd:
+        with magic_links.open_directory(root) as fd:
             if fd is not None and _exists_in(fd, inside):
                 name = os.fsdecode(inside)
                 self._recorder.gap("foreign-root", f"{name} lies in another mount namespace")
@@ -124,15 +124,15 @@ class PathResolver:
         if self.serves_files and procfs.is_on_fuse(tid, path):
             self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
             return PathState(path, State.MISSING, None)
-        view = self._view.own_view(tid, path)
-        if self.own_roots and view == path and self._view.has_own_mounts(tid):
+        view = self._view.replace_self(tid, path)
+        if self.own_roots and view == path and self._view.has_other_mounts(tid):
             return self._look_in(tid, path, follow=follow)
         state, status = self._recorder.history.state(view, follow=follow)
         return PathState(path, state, status)
 
     def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
         """Where a path leads with a magic link's directory taken for ``/``; None for nowhere."""
-        return procfs.resolve_inside(root, path, self._view.stat, follow=follow)
+        return magic_links.resolve_in_root(root, path, self._view.stat, follow=follow)
 
     def _is_same(self, one: bytes, other: bytes) -> bool:
         try:
@@ -142,7 +142,7 @@ class PathResolver:
 
     def _look_in(self, tid: int, path: bytes, *, follow: bool) -> PathState:
         """What lies at a path in the mounts of a thread that has its own."""
-        with procfs.directory(b"/proc/%d/root" % tid) as root:
+        with magic_links.open_directory(b"/proc/%d/root" % tid) as root:
             if root is None:
                 return PathState(path, State.MISSING, None)
             try:

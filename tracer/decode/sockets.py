@@ -86,12 +86,12 @@ class SocketDecoder:
         """A datagram socket serves from its bind on; port 0 is a client's."""
         if port == 0:
             return
-        with borrow(procfs.owner(tid), fd) as own:
+        with borrow(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.type == socket.SOCK_DGRAM:
                 self._recorder.listening(ListeningPort("udp", port))
 
     def _listen(self, tid: int, fd: int) -> CallVerdict:
-        with borrow(procfs.owner(tid), fd) as own:
+        with borrow(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.family in _INTERNET:
                 port = own.getsockname()[1]
                 if port:

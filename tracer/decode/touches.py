@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.paths import KERNELS, parent
-from slimtrace.tracer.process import procfs
-from slimtrace.tracer.process.root_view import own_name
+from slimtrace.tracer.process import magic_links
+from slimtrace.tracer.process.root_view import resolve_parent
 from slimtrace.tracer.trace.trace import PathState, State, Use
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class TouchRecorder:
         self._places = places
         self._view = recorder.view
         self._history = recorder.history
-        self._inherited = {procfs.link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
+        self._inherited = {magic_links.read_link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._unsettled = False
         self.made: list[tuple[Use, PathState]] = []
@@ -59,11 +59,11 @@ class TouchRecorder:
         if origin is not None:
             self.touch(stop.process, use, PathState(origin, State.FILE, place.status))
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
-            own = self._view.own_path(place.path)
+            own = self._view.resolve_path(place.path)
             if own != place.path:
                 self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
-        self.own = self.own or procfs.is_own_link(place.path)
-        hidden = self._view.behind(stop.tid, place.path)
+        self.own = self.own or magic_links.is_magic_link(place.path)
+        hidden = self._view.resolve_magic_link(stop.tid, place.path)
         if hidden is not None and hidden not in self._inherited:
             self.touch(stop.process, use, self._places.look(stop.tid, hidden, follow=True))
 
@@ -72,8 +72,8 @@ class TouchRecorder:
         link = self._places.look(stop.tid, place.path, follow=False)
         if link.status is not None:  # it leads to nothing: what is made is its target
             self.touch(stop.process, Use.READLINK, link)
-            place = PathState(self._view.own_path(place.path), State.MISSING, None)
-        if self._view.may_make_in(stop.tid, parent(place.path)):
+            place = PathState(self._view.resolve_path(place.path), State.MISSING, None)
+        if self._view.can_create_in(stop.tid, parent(place.path)):
             self._history.create(place.path)
             place = PathState(place.path, State.CREATED, None)
         self.touch(stop.process, Use.CREATE, place)
@@ -87,8 +87,8 @@ class TouchRecorder:
         """
         if place.status is None:
             return
-        path = (self._view.behind(tid, place.path) if follow else None) or place.path
-        own = self._view.own_path(path) if follow else own_name(self._view, path)
+        path = (self._view.resolve_magic_link(tid, place.path) if follow else None) or place.path
+        own = self._view.resolve_path(path) if follow else resolve_parent(self._view, path)
         if not own.startswith(KERNELS):
             self._recorder.put_aside(own, deep=deep)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.drive.shell import CommandLimits, HostCommands
     from slimtrace.tracer.engines.app import App
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
 
 _POLL = 0.02
@@ -52,7 +52,7 @@ class Actions:
     """
 
     app: App
-    view: View
+    view: RootView
     ready: Ready | None
     port: Callable[[], int | None]
     outside: HostCommands
@@ -117,7 +117,7 @@ class Actions:
 
     def _ask(self, path: str, seconds: float) -> int:
         if isinstance(self.ready, UnixSocket):
-            with reachable(self.ready.path, self.view.entry) as place:
+            with reachable(self.ready.path, self.view.open_path) as place:
                 return get(Address("localhost", 80, path=place), path, seconds)
         address = self._address()
         if address is None:
@@ -138,7 +138,7 @@ class Actions:
         """Ours, and where the app is; what is not known is not there."""
         env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
         if isinstance(self.ready, UnixSocket):
-            root = f"/proc/{self.app.pid}/root" if self.view.is_inside else ""
+            root = f"/proc/{self.app.pid}/root" if self.view.is_sandbox else ""
             env["SLIMTRACE_SOCKET"] = root + self.ready.path
         address = self._address()
         if address is not None:

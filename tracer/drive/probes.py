@@ -14,12 +14,12 @@ from slimtrace.tracer.drive.ready import Delay, LogLine, Ready, ReadyFile, TcpPo
 from slimtrace.tracer.errors import DriverError, SlimtraceError
 from slimtrace.tracer.kernel.openat2 import open_in_root
 from slimtrace.tracer.paths import is_below
-from slimtrace.tracer.process.root_view import HERE
+from slimtrace.tracer.process.root_view import HOST_VIEW
 
 if TYPE_CHECKING:
     from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.engines.app import App
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
 
 _POLL = 0.02
@@ -28,7 +28,7 @@ _MOMENT = 1.0
 
 
 def wait_until_ready(
-    ready: Ready, limit: float, app: App, view: View, streams: OutputRelay
+    ready: Ready, limit: float, app: App, view: RootView, streams: OutputRelay
 ) -> float:
     """Wait; the seconds that it took.
 
@@ -42,7 +42,7 @@ def wait_until_ready(
         if isinstance(ready, LogLine):
             is_ready, why = streams.lines.matched.is_set(), None
         else:
-            why = why_not(ready, view.entry)
+            why = why_not(ready, view.open_path)
             is_ready = why is None
         if is_ready:
             break
@@ -159,7 +159,7 @@ def check_not_ready(ready: Ready, stage: SandboxConfig | None) -> None:
     """
     if isinstance(ready, Delay | LogLine):
         return
-    if why_not(ready, HERE.entry if stage is None else _entry_in(stage)) is not None:
+    if why_not(ready, HOST_VIEW.open_path if stage is None else _entry_in(stage)) is not None:
         return
     what, hint = "answers", "end what answers there, or let the app use another port"
     if isinstance(ready, ReadyFile):
@@ -178,7 +178,7 @@ def _entry_in(stage: SandboxConfig) -> Entry:
         for volume in stage.volumes:
             target = os.fsencode(volume.target)
             if path == target or is_below(path, {target}):
-                return HERE.entry(os.fsencode(volume.source) + path[len(target) :])
+                return HOST_VIEW.open_path(os.fsencode(volume.source) + path[len(target) :])
         root = os.open(stage.tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return open_in_root(root, path, follow=True)

@@ -119,7 +119,7 @@ def _final(error: CannotTraceError) -> SlimtraceError:
             "cannot trace: a seccomp listener watches this process already",
             "use --engine auto or ptrace, or run slimtrace outside that container engine or tracer",
         )
-    if error.what == "ptrace" and procfs.tracer_of(os.getpid()):
+    if error.what == "ptrace" and procfs.read_tracer_pid(os.getpid()):
         return SlimtraceError(
             "cannot trace: this process is being traced already",
             "run slimtrace outside the other tracer",

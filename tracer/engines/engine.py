@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from slimtrace.tracer.engines.app import App
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.record.recorder import Recorder
 
 
@@ -20,7 +20,7 @@ class Engine(Protocol):
     name: str
     app: App
     stops: int
-    view: View
+    view: RootView
 
     def run(self, recorder: Recorder) -> None:
         """Let the app go and record what it does, to the end of its last process.

@@ -1,142 +1,149 @@
-"""How the tracer looks at the app's files: in its own root, or in the root that the app has.
+"""How the tracer looks at the app's files: in its own root, or in the root of a sandbox.
 
-Paths are the app's, absolute in its first root, ``/proc/self`` replaced by ``own_view``.
+Paths are the app's: absolute in its first root, with ``/proc/self`` replaced by ``replace_self``.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from typing import Protocol
 
 from slimtrace.tracer.kernel.openat2 import open_in_root
 from slimtrace.tracer.paths import join, parent
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 
-_MOST_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
+_MAX_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
 _CAP_DAC_OVERRIDE = 1 << 1  # linux/capability.h
 _ST_RDONLY = 1  # statvfs(3)
-_TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class View(Protocol):
-    """What there is to ask of a path.
+class RootView(Protocol):
+    """Looks at files by their paths in the app's root.
 
-    :ivar is_inside: whether the app has another root than the tracer.
+    :ivar is_sandbox: whether the app has another root than the tracer.
     """
 
-    is_inside: bool
+    is_sandbox: bool
 
     def stat(self, path: bytes, *, follow_symlinks: bool = True) -> os.stat_result:
         """As os.stat."""
 
-    def own_path(self, path: bytes) -> bytes:
-        """The file's own path: every symlink resolved, as far as there are files."""
+    def resolve_path(self, path: bytes) -> bytes:
+        """The file's real path: with every symlink resolved, as far as the files exist."""
 
     def open(self, path: bytes) -> int:
-        """A descriptor to read from, of whatever lies there.
+        """A descriptor to read from.
 
-        :raises OSError: it cannot be opened.
+        :raises OSError: the file cannot be opened.
         """
 
-    def entry(self, path: bytes) -> int:
-        """An O_PATH descriptor of whatever lies there.
+    def open_path(self, path: bytes) -> int:
+        """An O_PATH descriptor.
 
-        :raises OSError: nothing does.
+        :raises OSError: there is no such file.
         """
 
-    def attribute(self, path: bytes, name: str) -> bytes:
+    def read_xattr(self, path: bytes, name: str) -> bytes:
         """An extended attribute (xattr(7)).
 
         :raises OSError: ENODATA where it has none.
         """
 
-    def may_make_in(self, tid: int, directory: bytes) -> bool:
-        """Whether a thread may make a file in a directory."""
+    def can_create_in(self, tid: int, directory: bytes) -> bool:
+        """Whether a thread may create a file in a directory."""
 
-    def own_view(self, tid: int, path: bytes) -> bytes:
-        """``path`` with the tracee's own /proc/self named, to be looked at."""
+    def replace_self(self, tid: int, path: bytes) -> bytes:
+        """``path`` with the tracee's number in place of /proc/self, for the other methods."""
 
-    def behind(self, tid: int, path: bytes) -> bytes | None:
-        """The file behind /proc/self/fd/3, /dev/stdin…, None where path is no such."""
+    def resolve_magic_link(self, tid: int, path: bytes) -> bytes | None:
+        """The file behind /proc/self/fd/3, /dev/stdin…; None when the path is no such link."""
 
-    def has_own_root(self, tid: int) -> bool:
-        """Whether the thread's root or mount namespace is not the one that the app began with."""
+    def has_other_root(self, tid: int) -> bool:
+        """Whether the thread's root or mount namespace is not the one the app started with."""
 
-    def has_own_mounts(self, tid: int) -> bool:
-        """Whether its mount namespace is another, with the root at its top."""
+    def has_other_mounts(self, tid: int) -> bool:
+        """Whether its mount namespace is another one, and its root is the top of it."""
 
 
-def own_name(view: View, path: bytes) -> bytes:
-    """The own path of a directory entry: every symlink resolved but the last component's."""
-    return os.path.join(view.own_path(parent(path)), path[path.rfind(b"/") + 1 :])
+def resolve_parent(view: RootView, path: bytes) -> bytes:
+    """The real path of a directory entry: every symlink resolved but the last component."""
+    return os.path.join(view.resolve_path(parent(path)), path[path.rfind(b"/") + 1 :])
+
+
+def is_directory(status: os.stat_result | None) -> bool:
+    return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 class HostView:
     """The app has the tracer's root and mounts."""
 
-    is_inside = False
+    is_sandbox = False
     stat = staticmethod(os.stat)
-    own_view = staticmethod(procfs.own_view)
-    behind = staticmethod(procfs.behind)
+    replace_self = staticmethod(magic_links.replace_self)
+    resolve_magic_link = staticmethod(magic_links.resolve_magic_link)
 
-    def own_path(self, path: bytes) -> bytes:
-        """A link that vanishes, and one of /proc that leads nowhere, stands for itself."""
+    def resolve_path(self, path: bytes) -> bytes:
+        """A link that vanishes, and a link of /proc without a target, stay as they are."""
         try:
             return os.path.realpath(path)
-        except OSError:  # before Python 3.13 also of a link that was there and cannot be read
-            return own_name(self, path)
+        except OSError:  # before Python 3.13 also for a link that exists and cannot be read
+            return resolve_parent(self, path)
 
     def open(self, path: bytes) -> int:
-        return os.open(path, _TO_READ)
+        return os.open(path, _READ_FLAGS)
 
-    def entry(self, path: bytes) -> int:
+    def open_path(self, path: bytes) -> int:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
-    def attribute(self, path: bytes, name: str) -> bytes:
+    def read_xattr(self, path: bytes, name: str) -> bytes:
         return os.getxattr(path, name)
 
-    def may_make_in(self, tid: int, directory: bytes) -> bool:  # noqa: ARG002 -- it is our user
+    def can_create_in(self, tid: int, directory: bytes) -> bool:  # noqa: ARG002 -- it is our user
         return os.access(directory, os.W_OK)
 
-    def has_own_root(self, tid: int) -> bool:
+    def has_other_root(self, tid: int) -> bool:
         return procfs.has_other_root(tid, "self")
 
-    def has_own_mounts(self, tid: int) -> bool:
+    def has_other_mounts(self, tid: int) -> bool:
         return procfs.has_other_mounts(tid, "self")
 
 
-HERE = HostView()
+HOST_VIEW = HostView()
 
 
 class SandboxView:
-    """The app has a root and mounts of its own, of which the tracer holds a descriptor.
+    """The app has a root and mounts of its own; the tracer has a descriptor of that root.
 
-    A plain path below /proc/PID/root would follow absolute symlinks in the tracer's root: each
-    is resolved by openat2(2) with RESOLVE_IN_ROOT.
+    A plain path below /proc/PID/root would follow absolute symlinks in the tracer's root. So each
+    path is resolved by openat2(2) with RESOLVE_IN_ROOT.
 
-    :param root: O_PATH descriptor of the root, which is kept.
-    :param first: the process that the root is the root of, by its number outside.
-    :param number: the same process, as its /proc numbers it.
+    :param root: O_PATH descriptor of the root; this object keeps it.
+    :param first: the first process with that root, by its number in our PID namespace.
+    :param number: the number of the same process in the sandbox's own /proc.
     """
 
-    is_inside = True
+    is_sandbox = True
 
     def __init__(self, root: int, first: int, number: int) -> None:
         self._root = root
         self._first = first
-        numbers = procfs.numbers(first)
+        numbers = procfs.read_namespace_pids(first)
         self._depth = numbers.index(number) if number in numbers else 0
 
     def stat(self, path: bytes, *, follow_symlinks: bool = True) -> os.stat_result:
-        """:raises OSError: ENOENT and its kin where the path does not lead anywhere."""
-        link, rest = procfs.magic_link(path) if path.startswith(b"/proc/") else (None, b"")
+        """:raises OSError: ENOENT, ENOTDIR and the like where there is no such file."""
+        link, rest = (
+            magic_links.split_magic_link(path) if path.startswith(b"/proc/") else (None, b"")
+        )
         if link is not None and (rest or follow_symlinks):
             target = self._target(link)
             if target is not None:
                 return self.stat(join(target, rest), follow_symlinks=follow_symlinks)
             if rest:
                 raise FileNotFoundError(os.fsdecode(path))
-            follow_symlinks = False  # a pipe, or a deleted file: that it is there can be said
+            follow_symlinks = False  # a pipe or a deleted file: it exists, but has no path
         try:
             fd = open_in_root(self._root, path, follow=follow_symlinks)
         except OSError:
@@ -149,15 +156,15 @@ class SandboxView:
             os.close(fd)
 
     def _through_magic(self, path: bytes) -> bytes | None:
-        """Where a symlink leads by way of /proc/self: of a log to /dev/stdout, for one."""
-        if self._link(path) is None:
+        """The target of a symlink that leads through /proc/self, as of a log to /dev/stdout."""
+        if self._read_symlink(path) is None:
             return None
-        target = self.own_path(path)
-        return None if target == path else self.own_view(self._first, target)
+        target = self.resolve_path(path)
+        return None if target == path else self.replace_self(self._first, target)
 
     def _target(self, link: bytes) -> bytes | None:
-        """Where a magic link leads that is named by the inner number of a process."""
-        target = self._link(link)
+        """The target of a magic link whose process is numbered as in the sandbox."""
+        target = self._read_symlink(link)
         if target is None or not target.startswith(b"/"):
             return None
         try:
@@ -166,32 +173,32 @@ class SandboxView:
             return None
         return target
 
-    def own_path(self, path: bytes) -> bytes:
-        return self._own_path(path, _MOST_LINKS)
+    def resolve_path(self, path: bytes) -> bytes:
+        return self._resolve(path, _MAX_LINKS)
 
-    def _own_path(self, path: bytes, links: int) -> bytes:
-        found = self._leads_to(path, follow=True)
-        if found is not None or path == b"/":
-            return found or b"/"
-        head, name = self._own_path(parent(path), links), path[path.rfind(b"/") + 1 :]
+    def _resolve(self, path: bytes, links: int) -> bytes:
+        target = self._find_target(path, follow=True)
+        if target is not None or path == b"/":
+            return target or b"/"
+        head, name = self._resolve(parent(path), links), path[path.rfind(b"/") + 1 :]
         if name == b"..":
             return parent(head)
         entry = join(head, name)
-        target = self._link(entry) if links else None
-        return entry if target is None else self._own_path(join(head, target), links - 1)
+        target = self._read_symlink(entry) if links else None
+        return entry if target is None else self._resolve(join(head, target), links - 1)
 
-    def _leads_to(self, path: bytes, *, follow: bool) -> bytes | None:
+    def _find_target(self, path: bytes, *, follow: bool) -> bytes | None:
         try:
             fd = open_in_root(self._root, path, follow=follow)
         except OSError:
             return None
         try:
-            return procfs.link(b"/proc/self/fd/%d" % fd)
+            return magic_links.read_link(b"/proc/self/fd/%d" % fd)
         finally:
             os.close(fd)
 
-    def _link(self, path: bytes) -> bytes | None:
-        """What a symlink says; None where there is none."""
+    def _read_symlink(self, path: bytes) -> bytes | None:
+        """The content of a symlink; None when the path is no symlink."""
         try:
             fd = open_in_root(self._root, path, follow=False)
         except OSError:
@@ -203,25 +210,25 @@ class SandboxView:
         finally:
             os.close(fd)
 
-    def entry(self, path: bytes) -> int:
+    def open_path(self, path: bytes) -> int:
         return open_in_root(self._root, path, follow=True)
 
     def open(self, path: bytes) -> int:
-        fd = self.entry(path)
+        fd = self.open_path(path)
         try:
-            return os.open(b"/proc/self/fd/%d" % fd, _TO_READ)
+            return os.open(b"/proc/self/fd/%d" % fd, _READ_FLAGS)
         finally:
             os.close(fd)
 
-    def attribute(self, path: bytes, name: str) -> bytes:
-        fd = self.entry(path)
+    def read_xattr(self, path: bytes, name: str) -> bytes:
+        fd = self.open_path(path)
         try:
             return os.getxattr(b"/proc/self/fd/%d" % fd, name)
         finally:
             os.close(fd)
 
-    def may_make_in(self, tid: int, directory: bytes) -> bool:
-        """By mode, owner and capabilities: the tracer may be somebody else, so it cannot try."""
+    def can_create_in(self, tid: int, directory: bytes) -> bool:
+        """By mode, owner and capabilities: the tracer may be another user, so it cannot try."""
         try:
             fd = open_in_root(self._root, directory, follow=True)
         except OSError:
@@ -234,34 +241,34 @@ class SandboxView:
             os.close(fd)
         if mount.f_flag & _ST_RDONLY:
             return False
-        rights = procfs.rights(tid)
+        credentials = procfs.read_credentials(tid)
         needed = 0o002
-        if rights.uid == status.st_uid:
+        if credentials.uid == status.st_uid:
             needed = 0o200
-        elif status.st_gid in rights.groups:
+        elif status.st_gid in credentials.groups:
             needed = 0o020
-        return bool(rights.capabilities & _CAP_DAC_OVERRIDE or status.st_mode & needed)
+        return bool(credentials.capabilities & _CAP_DAC_OVERRIDE or status.st_mode & needed)
 
-    def own_view(self, tid: int, path: bytes) -> bytes:
+    def replace_self(self, tid: int, path: bytes) -> bytes:
         if not path.startswith((b"/proc/", b"/dev/")):
             return path
-        return procfs.own_view(self._inner(tid), path)
+        return magic_links.replace_self(self._inner_pid(tid), path)
 
-    def behind(self, tid: int, path: bytes) -> bytes | None:
-        link, rest = procfs.magic_link(path)
+    def resolve_magic_link(self, tid: int, path: bytes) -> bytes | None:
+        link, rest = magic_links.split_magic_link(path)
         if link is None:
             return None
-        link, _ = procfs.magic_link(self.own_view(tid, link))
+        link, _ = magic_links.split_magic_link(self.replace_self(tid, link))
         target = None if link is None else self._target(link)
         return None if target is None else join(target, rest)
 
-    def _inner(self, tid: int) -> int:
-        """The number of a thread in the app's /proc; of one that is gone, none that there is."""
-        numbers = procfs.numbers(tid)
+    def _inner_pid(self, tid: int) -> int:
+        """The number of a thread in the sandbox's /proc; 0 when it is gone."""
+        numbers = procfs.read_namespace_pids(tid)
         return numbers[self._depth] if self._depth < len(numbers) else 0
 
-    def has_own_root(self, tid: int) -> bool:
+    def has_other_root(self, tid: int) -> bool:
         return procfs.has_other_root(tid, str(self._first))
 
-    def has_own_mounts(self, tid: int) -> bool:
+    def has_other_mounts(self, tid: int) -> bool:
         return procfs.has_other_mounts(tid, str(self._first))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from slimtrace.tracer.drive.probes import check_not_ready, why_not
 from slimtrace.tracer.drive.ready import TcpPort, Url, parse_ready
 from slimtrace.tracer.errors import DriverError, SlimtraceError, UsageError
-from slimtrace.tracer.process.root_view import HERE
+from slimtrace.tracer.process.root_view import HOST_VIEW
 from slimtrace.tracer.pytest_plugin.service_spec import environment_of, with_port, words_of
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -102,7 +102,7 @@ def _wait(started: RunningService, ready: TcpPort | Url) -> DriverError | None:
     wanted, process = started.wanted, started.service.process
     deadline = time.monotonic() + wanted.timeout
     while True:
-        is_ready = why_not(ready, HERE.entry) is None
+        is_ready = why_not(ready, HOST_VIEW.open_path) is None
         if process.poll() is not None:
             how = f"it ended with {_status(_end_of(started))} before it was ready"
             return _error(started, "start", how)

@@ -6,14 +6,14 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.process.root_view import own_name
+from slimtrace.tracer.process.root_view import resolve_parent
 from slimtrace.tracer.record.renames import Renames
 from slimtrace.tracer.trace.trace import State
 
 if TYPE_CHECKING:
     import os
 
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.trace.trace import PathState
 
 _CLOCK_SLACK_NS = 50_000_000
@@ -21,14 +21,14 @@ _CLOCK_SLACK_NS = 50_000_000
 
 
 class PathHistory:
-    """Joins what the kernel says of a path (View) with what the run did to names (Renames).
+    """Joins what the kernel says of a path (RootView) with what the run did to names (Renames).
 
     Paths are the app's, absolute in its root, symlinks in them not resolved.
 
     :ivar renames: what the run did to names, for those who must know all of it.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: RootView) -> None:
         self.renames = Renames()
         self._view = view
         self._stat = view.stat
@@ -62,7 +62,7 @@ class PathHistory:
             return False
         is_link = stat.S_ISLNK(status.st_mode)
         return self.renames.is_created(
-            self._own_name(path) if is_link else self._view.own_path(path)
+            self._own_name(path) if is_link else self._view.resolve_path(path)
         )
 
     @property
@@ -119,4 +119,4 @@ class PathHistory:
             self.renames.created.discard(place.path)
 
     def _own_name(self, path: bytes) -> bytes:
-        return own_name(self._view, path)
+        return resolve_parent(self._view, path)

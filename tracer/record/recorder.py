@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.paths import KERNELS
-from slimtrace.tracer.process.root_view import HERE
+from slimtrace.tracer.process.root_view import HOST_VIEW
 from slimtrace.tracer.record.path_history import PathHistory
 from slimtrace.tracer.record.preserve import Preserver
 from slimtrace.tracer.record.repeats import Repeats
@@ -20,7 +20,7 @@ from slimtrace.tracer.trace.trace import Gap, ListeningPort, PathState, ProcessI
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.trace.writer import TraceWriter
 
 _MAX_SHARED_TOUCHES = 20_000
@@ -39,7 +39,7 @@ class Recorder:
     """
 
     def __init__(
-        self, writer: TraceWriter, run: int, first_process: int, view: View = HERE
+        self, writer: TraceWriter, run: int, first_process: int, view: RootView = HOST_VIEW
     ) -> None:
         self.view = view
         self.history = PathHistory(view)
@@ -51,7 +51,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         # The trace and its folder: no need of the app's. Inside an image it has neither.
-        self._trace = b"\0" if view.is_inside else os.fsencode(writer.path)
+        self._trace = b"\0" if view.is_sandbox else os.fsencode(writer.path)
         self._trace_folder = os.fsencode(writer.folder) + b"/"
         self._preserver = Preserver(writer.folder)
         self._repeats = Repeats()
@@ -166,10 +166,10 @@ class Recorder:
         """A file with several names: what changes it under one, changes it under all."""
         if place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
             return
-        if self.view.is_inside or place.path.startswith(KERNELS):  # what is behind has its touch
+        if self.view.is_sandbox or place.path.startswith(KERNELS):  # what is behind has its touch
             return
         if self._repeats.is_new("name", place.path, status.st_dev, status.st_ino):
-            for saved in self._preserver.add_name(self.view.own_path(place.path), status):
+            for saved in self._preserver.add_name(self.view.resolve_path(place.path), status):
                 self._writer.saved(saved)
 
     def put_aside(self, path: bytes, *, deep: bool = True) -> None:
@@ -180,7 +180,7 @@ class Recorder:
 
         :param deep: False where a directory changes, but nothing below it.
         """
-        if self.view.is_inside:
+        if self.view.is_sandbox:
             return
         self.queue.flush()  # it notes the names of files that have several
         name = self.history.original_name(path)

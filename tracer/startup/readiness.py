@@ -13,7 +13,7 @@ from slimtrace.tracer.drive.ready import Delay, LogLine, TcpPort, Url
 if TYPE_CHECKING:
     from slimtrace.tracer.drive.app_output import LastLines
     from slimtrace.tracer.drive.ready import Ready
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.startup.listening_sockets import SocketWatch
     from slimtrace.tracer.startup.trial import ListeningSocket, Trial
 
@@ -35,7 +35,7 @@ class Readiness:
         ready: Ready | None,
         trial: Trial,
         listening: SocketWatch,
-        view: View,
+        view: RootView,
         lines: LastLines,
     ) -> None:
         self._ready = ready
@@ -83,7 +83,7 @@ class Readiness:
             case LogLine():
                 return self._lines.matched.is_set()
             case ready:
-                return why_not(ready, self._view.entry) is None
+                return why_not(ready, self._view.open_path) is None
 
     def why_not(self, listening: tuple[ListeningSocket, ...]) -> str:
         """What did not show in time, in words."""

@@ -13,8 +13,8 @@ from traces import fails, run_slimtrace
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
 from slimtrace.tracer.image.runtime import Volume, parse_volume
-from slimtrace.tracer.process import procfs
-from slimtrace.tracer.process.root_view import HERE, SandboxView, own_name
+from slimtrace.tracer.process import magic_links
+from slimtrace.tracer.process.root_view import HOST_VIEW, SandboxView, resolve_parent
 from slimtrace.tracer.sandbox.users import Account, find_account
 
 if TYPE_CHECKING:
@@ -289,16 +289,21 @@ def test_both_views_agree(there: SandboxView, tmp_path: Path) -> None:
         paths += [own + b"/exe", own + b"/cwd/none", own + b"/fd/%d" % fd, own + b"/status"]
         paths += [b"/", b"/proc/self/fd/%d" % fd, b"/dev/null", b"/dev/stdin", b"/etc/mtab"]
         for path in paths:
-            here_view, view = HERE.own_view(os.getpid(), path), there.own_view(os.getpid(), path)
+            here_view, view = (
+                HOST_VIEW.replace_self(os.getpid(), path),
+                there.replace_self(os.getpid(), path),
+            )
             for follow in (True, False):
                 assert _state(lambda: there.stat(view, follow_symlinks=follow)) == _state(  # noqa: B023
-                    lambda: HERE.stat(here_view, follow_symlinks=follow)  # noqa: B023
+                    lambda: HOST_VIEW.stat(here_view, follow_symlinks=follow)  # noqa: B023
                 ), (path, follow)
-            assert there.behind(os.getpid(), path) == HERE.behind(os.getpid(), path), path
+            assert there.resolve_magic_link(os.getpid(), path) == HOST_VIEW.resolve_magic_link(
+                os.getpid(), path
+            ), path
             if not path.startswith((b"/proc/", b"/dev/")) and b"self" not in path:
-                assert there.own_path(path) == HERE.own_path(path), path
-                assert own_name(there, path) == own_name(HERE, path), path
-    assert not there.has_own_root(os.getpid())
+                assert there.resolve_path(path) == HOST_VIEW.resolve_path(path), path
+                assert resolve_parent(there, path) == resolve_parent(HOST_VIEW, path), path
+    assert not there.has_other_root(os.getpid())
 
 
 def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
@@ -307,9 +312,9 @@ def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
     named.write_text("")
     with open(named, "rb") as file:
         link = b"/proc/%d/fd/%d" % (os.getpid(), file.fileno())
-        assert procfs.link(link) == os.fsencode(named)
+        assert magic_links.read_link(link) == os.fsencode(named)
         named.unlink()
-        assert procfs.link(link) is None
+        assert magic_links.read_link(link) is None
 
 
 def test_failures_are_told_as_elsewhere(tmp_path: Path) -> None:

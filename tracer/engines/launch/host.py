@@ -18,7 +18,7 @@ from slimtrace.tracer.errors import CannotTraceError
 from slimtrace.tracer.host.which import cannot_execute
 from slimtrace.tracer.kernel import ptrace, seccomp
 from slimtrace.tracer.kernel.memory import MemoryReader
-from slimtrace.tracer.process.root_view import HERE, View
+from slimtrace.tracer.process.root_view import HOST_VIEW, RootView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,9 +54,9 @@ class HostLaunch:
         self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     @property
-    def view(self) -> View:
+    def view(self) -> RootView:
         """How to look at the app's files."""
-        return HERE
+        return HOST_VIEW
 
     def under_guard(self, code: bytes) -> tuple[Guard, int]:
         """Fork a child under a guard; its filter ``code`` notifies the listener that returns.

@@ -40,7 +40,7 @@ from slimtrace.tracer.sandbox.userns import what_forbids
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
@@ -150,10 +150,10 @@ class SandboxLaunch:
         self._guard: Guard | None = None
         self._is_seized = False
         self._lock: int | None = None
-        self._view: View | None = None
+        self._view: RootView | None = None
 
     @property
-    def view(self) -> View:
+    def view(self) -> RootView:
         """How to look at the app's files, once it was forked."""
         if self._view is None:
             raise AssertionError

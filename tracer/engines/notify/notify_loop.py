@@ -19,7 +19,7 @@ from slimtrace.tracer.decode.call import ONCE, StoppedCall
 from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
 from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
 from slimtrace.tracer.platform import kernel_version
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links
 from slimtrace.tracer.syscalls.table import AT_FDCWD, CallMeaning
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class NotifyLoop:
         images, quick, seen = self._lives.images, self._quick, set[int]()
         missed = set[int]()  # absent each time so far
         request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
-        base_directory, slow = procfs.base_directory, self._slow
+        base_directory, slow = magic_links.read_base_directory, self._slow
         wait = select.poll()
         wait.register(listener.fd, select.POLLIN)
         polls = kernel_version() < _HEARS_OF_THE_END

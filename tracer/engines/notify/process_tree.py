@@ -18,7 +18,7 @@ from slimtrace.tracer.engines.notify.birth_order import BirthOrder
 from slimtrace.tracer.engines.notify.exec_args import ExecCallers
 from slimtrace.tracer.engines.notify.pidfds import Pidfds
 from slimtrace.tracer.engines.notify.process_image import Inode, PastImage, PendingExec, Program
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ class ProcessTree:
         self._born += 1
         if self._born % _SWEEP_EVERY == 0:
             self._sweep()
-        relatives = self._pidfds.relatives(tid) or procfs.relatives(tid)
+        relatives = self._pidfds.relatives(tid) or procfs.read_tgid_and_ppid(tid)
         if relatives is None:  # gone: whose call this was will not be known
             return None
         group, parent = relatives
@@ -130,14 +130,14 @@ class ProcessTree:
 
     def _is_running(self, process: int, image: int | None) -> bool:
         program = self._programs.get(image or 0)
-        if program is None or program.exe != procfs.link(b"/proc/%d/exe" % process):
+        if program is None or program.exe != magic_links.read_link(b"/proc/%d/exe" % process):
             return False
-        return program.argv == procfs.command_line(process)
+        return program.argv == procfs.read_command_line(process)
 
     def _is_adopted(self, tid: int, parent: int) -> bool:
         """Whether a process runs another program than its parent: it was born of a third one."""
         program = self._programs.get(self.image_of(parent) or 0)
-        return program is not None and program.exe != procfs.link(b"/proc/%d/exe" % tid)
+        return program is not None and program.exe != magic_links.read_link(b"/proc/%d/exe" % tid)
 
     def _runs(self, tid: int, image: int | None) -> int | None:
         if image is not None:
@@ -146,7 +146,10 @@ class ProcessTree:
 
     def _look_alike(self, process: int) -> int | None:
         """Of a process whose parent is gone: the last image with its program and arguments."""
-        program = procfs.link(b"/proc/%d/exe" % process), procfs.command_line(process)
+        program = (
+            magic_links.read_link(b"/proc/%d/exe" % process),
+            procfs.read_command_line(process),
+        )
         alike = (i for i, known in self._programs.items() if (known.exe, known.argv) == program)
         return max(alike, default=max(self._programs, default=None))
 
@@ -170,7 +173,7 @@ class ProcessTree:
                 inode,
                 code,
                 self._expected(stop, path, inode),
-                procfs.stack(group) if again else None,
+                procfs.read_stack_start(group) if again else None,
                 time.monotonic(),
                 self._order.now(),
             )
@@ -208,15 +211,15 @@ class ProcessTree:
             return True
         before = self._programs.get(under_way.previous or 0)
         if under_way.stack is not None:
-            if procfs.stack(group) != under_way.stack:
+            if procfs.read_stack_start(group) != under_way.stack:
                 return True
         elif before is not None:
             runs = _inode_of(group)
             if runs is not None and runs in (under_way.inode, before.inode):
                 return runs != before.inode
-        if before is None or before.exe != procfs.link(b"/proc/%d/exe" % group):
+        if before is None or before.exe != magic_links.read_link(b"/proc/%d/exe" % group):
             return True
-        return before.argv != procfs.command_line(group)
+        return before.argv != procfs.read_command_line(group)
 
     def _executed(self, group: int, under_way: PendingExec) -> int:
         """The process runs another program. All its other threads are gone (execve(2))."""
@@ -248,7 +251,7 @@ class ProcessTree:
         That is not known of scripts, and where binfmt_misc has another program run: their
         arguments are not those of the call.
         """
-        exe, argv = procfs.link(b"/proc/%d/exe" % group), procfs.command_line(group)
+        exe, argv = magic_links.read_link(b"/proc/%d/exe" % group), procfs.read_command_line(group)
         inode = under_way.inode
         if exe and inode and not is_script(touches) and _inode_of(group) == inode:
             self._exes[under_way.path, inode] = exe
@@ -279,7 +282,7 @@ class ProcessTree:
             now = time.monotonic()
             for group, under_way in [*self._pending.items()]:
                 if now - under_way.since > _PATIENCE:
-                    alive = procfs.link(b"/proc/%d/exe" % group) is not None
+                    alive = magic_links.read_link(b"/proc/%d/exe" % group) is not None
                     if alive and self._is_new(group, under_way):
                         self._executed(group, under_way)
             self._recorder.flush()

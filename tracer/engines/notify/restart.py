@@ -22,7 +22,7 @@ from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
 from slimtrace.tracer.paths import join
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.result import ExitStatus
 from slimtrace.tracer.syscalls.abi import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
 from slimtrace.tracer.syscalls.table import AT_FDCWD, CallMeaning
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.decode.call import StoppedCall
     from slimtrace.tracer.decode.decoder import Decoder
-    from slimtrace.tracer.process.root_view import View
+    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.syscalls.abi import Call
 
 __all__ = ["AVAILABLE", "WAKE", "CallRestarts"]
@@ -79,7 +79,7 @@ class CallRestarts:
         if handler in (None, int(signal.SIG_DFL), int(signal.SIG_IGN)) or flags is None:
             return
         if not flags & _SA_RESTART and stop.args[0] not in _RARE:
-            self._seize(procfs.owner(stop.tid) or stop.tid)
+            self._seize(procfs.read_tgid(stop.tid) or stop.tid)
 
     def _seize(self, process: int) -> None:
         if self._thread is None:
@@ -135,7 +135,7 @@ class CallRestarts:
 
 def _seize_threads(process: int) -> None:
     """Seize every thread; who is traced already, by the app or by us, stays as it is."""
-    for thread in procfs.threads(process):
+    for thread in procfs.list_threads(process):
         try:
             ptrace.seize(thread, ptrace.FOLLOW)
         except OSError:
@@ -145,7 +145,7 @@ def _seize_threads(process: int) -> None:
 class _InterruptedCalls:
     """Looks at each signal before it is delivered."""
 
-    def __init__(self, calls: Mapping[int, Call], view: View) -> None:
+    def __init__(self, calls: Mapping[int, Call], view: RootView) -> None:
         self._calls = calls
         self._view = view
         self._registers = Registers()
@@ -182,11 +182,11 @@ class _InterruptedCalls:
         dirfd = AT_FDCWD
         if argument.dirfd is not None:
             dirfd = descriptor(interrupted.arguments[argument.dirfd])
-        base = b"/" if raw.startswith(b"/") else procfs.base_directory(tid, dirfd)
+        base = b"/" if raw.startswith(b"/") else magic_links.read_base_directory(tid, dirfd)
         if base is None:
             return True
         try:
-            mode = self._view.stat(self._view.own_view(tid, join(base, raw))).st_mode
+            mode = self._view.stat(self._view.replace_self(tid, join(base, raw))).st_mode
         except OSError:
             return True
         return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
@@ -194,5 +194,5 @@ class _InterruptedCalls:
 
 def _never_blocks(tid: int, fd: int) -> bool:
     """Whether a descriptor is O_NONBLOCK (proc(5), fdinfo)."""
-    flags = procfs.open_flags(tid, descriptor(fd))
+    flags = procfs.read_open_flags(tid, descriptor(fd))
     return flags is not None and bool(flags & os.O_NONBLOCK)

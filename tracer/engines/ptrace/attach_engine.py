@@ -59,13 +59,13 @@ class AttachEngine:
     def command_line(self) -> tuple[str, ...]:
         """What the first process runs, told by a thread that lives: its leader may have ended."""
         thread = self._threads[self.pid][0]
-        return procfs.command_line(thread) or (procfs.program(thread),)
+        return procfs.read_command_line(thread) or (procfs.read_program_name(thread),)
 
     def _seize(self, process: int) -> bool:
         """Seize the threads of a process; False when it is gone."""
         threads: list[int] = []
         tried = set[int]()
-        while new := [tid for tid in procfs.threads(process) if tid not in tried]:
+        while new := [tid for tid in procfs.list_threads(process) if tid not in tried]:
             for tid in new:
                 try:
                     ptrace.seize(tid, _OPTIONS)
@@ -75,7 +75,7 @@ class AttachEngine:
                 except OSError as error:
                     if procfs.has_ended(tid):  # not waited for yet, or its other threads live on
                         continue
-                    if procfs.tracer_of(tid) != os.getpid():
+                    if procfs.read_tracer_pid(tid) != os.getpid():
                         self._give_up()
                         raise _refused(process, tid, error) from error
                     threads.append(tid)  # a seized one's child
@@ -105,10 +105,10 @@ class AttachEngine:
         self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
         images: dict[int, int] = {}
         for process in self.processes:
-            parent = procfs.parent(process)
+            parent = procfs.read_ppid(process)
             lives = self._threads[process][0]  # the leader, or what outlived it
-            exe = procfs.program(lives)
-            image = recorder.process(images.get(parent or 0), exe, procfs.command_line(lives))
+            exe = procfs.read_program_name(lives)
+            image = recorder.process(images.get(parent or 0), exe, procfs.read_command_line(lives))
             images[process] = image
             held_files(lives, image, decoder)
             for tid in self._threads[process]:
@@ -159,7 +159,7 @@ def _below(pid: int) -> list[int]:
 
 
 def _refused(process: int, tid: int, error: OSError) -> SlimtraceError:
-    by = procfs.tracer_of(tid)
+    by = procfs.read_tracer_pid(tid)
     if by:
         return SlimtraceError(
             f"cannot attach to {process}: process {by} traces it already", "end that tracer first"

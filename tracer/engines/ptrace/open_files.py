@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
+from slimtrace.tracer.process.root_view import is_directory
 from slimtrace.tracer.trace.trace import PathState, Use
 
 if TYPE_CHECKING:
@@ -20,18 +21,19 @@ def held_files(process: int, image: int, decoder: Decoder) -> None:
     """Record them as touched: how each came to be open was not seen."""
     recorder = decoder.recorder
     recorder.gap(
-        "attached", f"what {procfs.program(process)} did before is known by what it holds alone"
+        "attached",
+        f"what {procfs.read_program_name(process)} did before is known by what it holds alone",
     )
-    if recorder.view.has_own_root(process):
+    if recorder.view.has_other_root(process):
         decoder.places.own_roots = True
     touches: list[tuple[Use, PathState]] = []
     for use, name, path in (*_links(process), *_mappings(process)):
-        if name is not None and not procfs.is_same_file(name, path):
+        if name is not None and not magic_links.is_same_file(name, path):
             recorder.gap("foreign-root", f"{os.fsdecode(path)} lies in another mount namespace")
             continue
         place = decoder.places.look(process, path, follow=True)
         if place.status is not None:
-            is_folder = procfs.is_directory(place.status) and use is Use.READ
+            is_folder = is_directory(place.status) and use is Use.READ
             touches.append((Use.LIST if is_folder else use, place))
     recorder.touched(image, touches)
 
@@ -40,12 +42,12 @@ def _links(process: int) -> Iterator[tuple[Use, bytes, bytes]]:
     """Use, magic link and path of the program, the directory and each open file."""
     for use, link in ((Use.EXEC, b"exe"), (Use.CHDIR, b"cwd")):
         name = b"/proc/%d/%s" % (process, link)
-        path = procfs.link(name)
+        path = magic_links.read_link(name)
         if path is not None:
             yield use, name, path
     for number in _descriptors(process):
         name = b"/proc/%d/fd/%s" % (process, number)
-        path = procfs.link(name)
+        path = magic_links.read_link(name)
         if path is not None:
             yield _use(process, number), name, path
 
@@ -58,7 +60,7 @@ def _descriptors(process: int) -> list[bytes]:
 
 
 def _use(process: int, number: bytes) -> Use:
-    flags = procfs.open_flags(process, int(number))
+    flags = procfs.read_open_flags(process, int(number))
     if flags is None:
         return Use.READ
     if flags & os.O_PATH:

@@ -18,7 +18,7 @@ from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop, trace_child
 from slimtrace.tracer.kernel import bpf, ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.kernel.registers import refuse_call
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links
 from slimtrace.tracer.syscalls import abi
 from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.syscalls.table import AT_FDCWD, CLONE_NEW, CallMeaning
@@ -171,6 +171,6 @@ class CallStops:
         base: bytes | None = b""
         if not raw.startswith(b"/"):
             dirfd = AT_FDCWD if plan.dirfd is None else descriptor(entry.args[plan.dirfd])
-            base = procfs.base_directory(tid, dirfd)
+            base = magic_links.read_base_directory(tid, dirfd)
         flags = 0 if plan.flags is None else entry.args[plan.flags] & plan.telling
         return entry.key, base, raw, flags

@@ -10,7 +10,7 @@ from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, d
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.ptrace import poke
 from slimtrace.tracer.kernel.registers import Registers, set_first_argument
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.result import ExitStatus
 
 if TYPE_CHECKING:
@@ -233,9 +233,9 @@ class PtraceLoop:
         previous = self.images.pop(former, None)
         if previous is not None and self._owners.get(previous) == tid:
             del self._owners[previous]
-        exe = procfs.link(b"/proc/%d/exe" % tid)
+        exe = magic_links.read_link(b"/proc/%d/exe" % tid)
         name = os.fsdecode(exe) if exe is not None else "(deleted)"
-        image = self._recorder.process(previous, name, procfs.command_line(tid))
+        image = self._recorder.process(previous, name, procfs.read_command_line(tid))
         self._owners[image] = tid
         self._first = image if self._first is None else self._first
         self._unborn.discard(tid)
@@ -264,7 +264,7 @@ class PtraceLoop:
         image = self.images.get(tid)
         if image is not None:
             return image
-        for relative in procfs.relatives(tid) or ():
+        for relative in procfs.read_tgid_and_ppid(tid) or ():
             if relative in self.images:
                 image = self.images[relative]
                 self.images.setdefault(tid, image)
@@ -280,11 +280,13 @@ class PtraceLoop:
         return self._delivered.get(number, float("-inf"))
 
     def processes(self) -> Iterable[int]:
-        owners = {procfs.owner(tid) for tid in [*self.images]}
+        owners = {procfs.read_tgid(tid) for tid in [*self.images]}
         return [owner for owner in owners if owner is not None]
 
 
 def _children() -> set[int]:
     """The processes that this one has already: a shell may have made them before it exec'd us."""
     own = os.getpid()
-    return {child for thread in procfs.threads(own) for child in procfs.children(own, thread)}
+    return {
+        child for thread in procfs.list_threads(own) for child in procfs.list_children(own, thread)
+    }
