@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer import environment
-from slimtrace.tracer.engines.ptrace.attach_engine import ENDING, AttachEngine
+from slimtrace.tracer.engines.ptrace.attach_engine import DETACH_SIGNALS, AttachEngine
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
 from slimtrace.tracer.platform import check_platform
@@ -34,7 +34,7 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
     number, first_process = output.continued()
     writer = output.open()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, stops would not be told (wait(2))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING | {signal.SIGCHLD})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, DETACH_SIGNALS | {signal.SIGCHLD})
     try:
         attachment = _seized(pid)
         recorder = Recorder(writer, number, first_process)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer import environment
 from slimtrace.tracer.console import say
 from slimtrace.tracer.engines import signals
-from slimtrace.tracer.engines.choice import AUTO, LaunchCommand, start
+from slimtrace.tracer.engines.choice import AUTO, LaunchCommand, start_engine
 from slimtrace.tracer.engines.signals import ForwardedSignals
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.which import find_program
@@ -104,15 +104,15 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         stage, program = stage_of(options.inside), command[0]
     number, first_process = options.output.continued()
     writer = options.output.open()
-    mask = signals.block()
+    mask = signals.block_signals()
     plan = None
     try:
         plan = _plan(options.driving, stage)
         what = LaunchCommand(program, command, mask, stage, plan.places if plan else {})
-        chosen = start(options.engine, what, all_calls=options.all_calls)
+        chosen = start_engine(options.engine, what, all_calls=options.all_calls)
         engine = chosen.engine
-        if chosen.why is not None:
-            say(f"tracing with the engine {engine.name}, which is slower: {chosen.why}")
+        if chosen.reason is not None:
+            say(f"tracing with the engine {engine.name}, which is slower: {chosen.reason}")
         recorder = Recorder(writer, number, first_process, engine.view)
         about = _begin(command, options, engine, stage)
         writer.run(about)
@@ -126,7 +126,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         writer.abandon()
         raise
     finally:
-        signals.restore(mask)
+        signals.restore_mask(mask)
         if plan is not None:
             plan.close()
     options.output.finish(writer)
@@ -189,7 +189,7 @@ def _shown(volumes: Iterable[Volume], view: RootView) -> tuple[str, ...]:
 
 def _ended(about: Run, engine: Engine, recorder: Recorder, driver: Driver | None) -> Run:
     """The run with how it ended."""
-    last = engine.app.exit
+    last = engine.app.exit_status
     return replace(
         about,
         seconds=round(recorder.seconds(), 3),

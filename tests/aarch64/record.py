@@ -98,7 +98,7 @@ CALLS = (
 
 def main() -> None:
     machine = platform.machine()
-    code = bpf.program(abi.verdicts(abi.stopped_calls(machine)))
+    code = bpf.assemble_filter(abi.group_by_arch(abi.select_calls(machine)))
     own, other = socket.socketpair()
     pid = os.fork()
     if pid == 0:

@@ -33,7 +33,7 @@ TREE = {"file": "1", "link": "-> file", "folder/inner": "2", "program": "#!/bin/
 FLAGS = {"O_DIRECTORY": 0o40000, "O_NOFOLLOW": 0o100000, "O_TMPFILE": 0o20040000}
 """Those of open(2) that are other numbers on aarch64 (asm/fcntl.h)."""
 
-CALLS = abi.stopped_calls("aarch64")
+CALLS = abi.select_calls("aarch64")
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ STEADY = settings(deadline=None, database=None, derandomize=os.environ.get("CI")
 NOBODY = 1 << 22  # PID_MAX_LIMIT (linux/threads.h): no thread has this number or a higher one
 IMAGE = 1
 RUN = Run(("app",), "/", "0:0", {}, "rootfs:/", None, "2024-01-01T00:00:00Z", "x86_64", "notify")
-CALLS = abi.stopped_calls(platform.machine(), handlers=True, exits=True)
+CALLS = abi.select_calls(platform.machine(), handlers=True, exits=True)
 U64 = some.integers(0, 2**64 - 1)
 
 tids = some.integers(NOBODY, NOBODY + 3)
@@ -376,7 +376,7 @@ NAMED = [
 NAMED = [
     (call, number)
     for call, number in {(call.name, number): (call, number) for call, number in NAMED}.values()
-    if call.name in abi.numbers(NATIVE)
+    if call.name in abi.read_call_numbers(NATIVE)
 ]
 """Native calls with the number of one of their paths."""
 raws = texts.map(lambda text: text.replace(b"\0", b"n")).filter(bool)
@@ -386,7 +386,7 @@ def test_all_calls_with_a_path_are_tried() -> None:
     untried = {name for name, signature in SIGNATURES.items() if signature.paths} - {
         call.name for call, _ in NAMED
     }
-    own = abi.numbers(NATIVE)
+    own = abi.read_call_numbers(NATIVE)
     by_descriptor = {"fchmod", "fchown", "fsetxattr", "fremovexattr", "fchdir"}
     assert {name for name in untried if name in own} == by_descriptor
 

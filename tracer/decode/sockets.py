@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.call import ONCE, CallVerdict
-from slimtrace.tracer.kernel.process import borrow
+from slimtrace.tracer.kernel.process import borrow_socket
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls.table import AT_FDCWD, PathArgument
 from slimtrace.tracer.trace.trace import ListeningPort, Use
@@ -86,12 +86,12 @@ class SocketDecoder:
         """A datagram socket serves from its bind on; port 0 is a client's."""
         if port == 0:
             return
-        with borrow(procfs.read_tgid(tid), fd) as own:
+        with borrow_socket(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.type == socket.SOCK_DGRAM:
                 self._recorder.listening(ListeningPort("udp", port))
 
     def _listen(self, tid: int, fd: int) -> CallVerdict:
-        with borrow(procfs.read_tgid(tid), fd) as own:
+        with borrow_socket(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.family in _INTERNET:
                 port = own.getsockname()[1]
                 if port:

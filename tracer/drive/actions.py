@@ -81,13 +81,13 @@ class Actions:
 
         :raises DriverError: it cannot be run, or had to be ended; all ends with the app there.
         """
-        command, inside = shlex.join(argv), self.app.inside
+        command, inside = shlex.join(argv), self.app.spawner
         if inside is None:
             raise DriverError(f"cannot drive the app: {command!r} has no image to run in")
         until = time.monotonic() + limits.timeout
         try:
             pid = inside.start(argv)
-            while (ended := inside.ended(_POLL)) is None:
+            while (ended := inside.wait(_POLL)) is None:
                 if (now := time.monotonic()) > min(until, limits.deadline):
                     os.kill(pid, signal.SIGKILL)
                     why = limits.why_after_deadline if now <= until else limits.why_after_timeout

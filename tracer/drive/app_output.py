@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.console import verbosity, warn
-from slimtrace.tracer.engines.signals import ENDING
+from slimtrace.tracer.engines.signals import TERMINATION_SIGNALS
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class OutputRelay:
             )
             stream.thread.start()
         if any(stream.is_terminal for stream in self._streams):
-            app.do_now_and_then(lambda: self._follow_size(app))
+            app.add_periodic_task(lambda: self._follow_size(app))
 
     def settle(self, seconds: float) -> None:
         """All processes of the app have ended: wait until what they wrote is passed on."""
@@ -214,7 +214,7 @@ class OutputRelay:
         """As settle, as long as who reads takes, or until an interrupt; those must be blocked."""
         self._end()
         for thread in self._threads():
-            while thread.is_alive() and signal.sigtimedwait(ENDING, 0) is None:
+            while thread.is_alive() and signal.sigtimedwait(TERMINATION_SIGNALS, 0) is None:
                 thread.join(_MOMENT)
         self.close()
 

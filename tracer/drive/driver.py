@@ -130,7 +130,7 @@ class Driver:
         app.send(number)
         told_rest = was_killed = False
         while not app.ended.wait(_POLL):
-            if app.exit is not None and not told_rest:
+            if app.exit_status is not None and not told_rest:
                 told_rest = True
                 app.send_all(number)
             if time.monotonic() > deadline:

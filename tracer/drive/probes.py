@@ -57,7 +57,7 @@ def wait_until_ready(
     if app.ended.is_set():
         streams.settle(_MOMENT)
         if not streams.lines.matched.is_set():
-            _fail_early(app.exit, streams)
+            _fail_early(app.exit_status, streams)
     return time.monotonic() - began
 
 

@@ -1,7 +1,8 @@
-"""How an app's calls, births and ends are heard of: by notification, or by ptrace.
+"""How slimtrace observes an app's calls, births, execs and exits: seccomp notification or ptrace.
 
-``choose`` takes one; each is an ``engine.Engine``. ``notify`` puts a ``guard`` between itself and
-the app, answers calls in ``notifications`` and learns in ``lives`` who makes them; ``ptrace`` hears
-of everything in ``lifecycle``; ``attach`` does so with what runs already. What a call means is
-``decode``'s business, and remembered in ``meanings``.
+``choice`` picks the engine of a run; each is an ``engine.Engine``. ``notify`` answers seccomp
+notifications (``notify_loop``) and finds out which process makes a call (``process_tree``).
+``ptrace`` gets every event from the kernel (``ptrace_loop``); ``attach_engine`` does the same with
+processes that run already. ``launch`` starts the app, on the host or in an image, for ``notify``
+under a guard process. What a call means is the business of the package ``decode``.
 """

@@ -1,4 +1,4 @@
-"""The app as seen from outside: who drives it, signals it or ends it asks here."""
+"""The app as the rest of slimtrace sees it: its processes, its signals and its end."""
 
 from __future__ import annotations
 
@@ -12,69 +12,72 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from slimtrace.tracer.engines.launch.sandbox import Spawner
+    from slimtrace.tracer.engines.launch.spawner import Spawner
     from slimtrace.tracer.result import ExitStatus
 
 
 class AppControl(Protocol):
     """What an engine knows of the processes that it traces."""
 
-    def exit_of_app(self) -> ExitStatus | None:
+    def read_exit_status(self) -> ExitStatus | None:
         """How the app's first process ended, or None while it lives."""
 
-    def processes(self) -> Iterable[int]:
+    def list_processes(self) -> Iterable[int]:
         """The processes of the app that live now."""
 
-    def delivered(self, number: int) -> float:
-        """When the app last got a signal that slimtrace got too, by time.monotonic(); or -inf."""
+    def last_delivery(self, number: int) -> float:
+        """When the app last got this signal, by time.monotonic(); -inf if never.
+
+        Only signals that the whole process group gets, slimtrace included, must be known.
+        """
 
 
 class App:
     """One app under a tracer.
 
     :ivar pid: its first process.
-    :ivar inside: what starts other commands beside it, in an image.
+    :ivar spawner: starts further commands beside it, in the sandbox of an image.
     :ivar ended: set when none of its processes is left.
-    :ivar interrupted: the signal by which slimtrace was told to end it, by name.
-    :ivar tasks: what whoever waits for signals is to do now and then.
+    :ivar interrupted: the name of the signal by which the user asked slimtrace to end the app.
+    :ivar periodic_tasks: called every fraction of a second by the thread that waits for signals.
     """
 
-    def __init__(self, pid: int, keeper: AppControl, inside: Spawner | None = None) -> None:
+    def __init__(self, pid: int, control: AppControl, spawner: Spawner | None = None) -> None:
         self.pid = pid
-        self.inside = inside
+        self.spawner = spawner
         self.ended = threading.Event()
         self.interrupted: str | None = None
-        self.tasks: list[Callable[[], None]] = []
-        self._keeper = keeper
+        self.periodic_tasks: list[Callable[[], None]] = []
+        self._control = control
 
     @property
-    def exit(self) -> ExitStatus | None:
-        """How its first process ended, or None while that lives."""
-        return self._keeper.exit_of_app()
+    def exit_status(self) -> ExitStatus | None:
+        """How its first process ended, or None while it lives."""
+        return self._control.read_exit_status()
 
-    def send(self, number: int, *, group_has_it: bool = False) -> None:
-        """Send a signal to the first process, or to all that is left when that is gone.
+    def send(self, number: int, *, skip_our_group: bool = False) -> None:
+        """Send a signal to the first process, or to all others when that one has ended.
 
-        :param group_has_it: who is in this process group got it already.
+        :param skip_our_group: not to processes in slimtrace's process group: they have got it.
         """
-        for process in [self.pid] if self.exit is None else self._keeper.processes():
-            if not (group_has_it and _is_in_our_group(process)):
+        for process in [self.pid] if self.exit_status is None else self._control.list_processes():
+            if not (skip_our_group and _is_in_our_group(process)):
                 _kill(process, number)
 
     def send_all(self, number: int) -> None:
         """Send a signal to every process."""
-        for process in self._keeper.processes():
+        for process in self._control.list_processes():
             _kill(process, number)
 
     def kill(self) -> None:
         """End every process now."""
-        if self.exit is None:
+        if self.exit_status is None:
             _kill(self.pid, signal.SIGKILL)
         self.send_all(signal.SIGKILL)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Its calls are answered meanwhile, to its end; it is killed where that fails."""
+    def kill_on_error(self) -> Iterator[None]:
+        """Kill the app when the tracing in this context fails; set ``ended`` in any case."""
         try:
             yield
         except BaseException:
@@ -83,13 +86,13 @@ class App:
         finally:
             self.ended.set()
 
-    def do_now_and_then(self, task: Callable[[], None]) -> None:
-        """Have something done now and then while the app runs, by who waits for signals."""
-        self.tasks.append(task)
+    def add_periodic_task(self, task: Callable[[], None]) -> None:
+        """Have ``task`` called every fraction of a second while the app runs."""
+        self.periodic_tasks.append(task)
 
-    def got(self, number: int, within: float) -> bool:
-        """Whether the app got this signal by itself in the last ``within`` seconds."""
-        return time.monotonic() - self._keeper.delivered(number) < within
+    def has_received(self, number: int, within: float) -> bool:
+        """Whether the app got this signal from elsewhere in the last ``within`` seconds."""
+        return time.monotonic() - self._control.last_delivery(number) < within
 
 
 def _is_in_our_group(pid: int) -> bool:

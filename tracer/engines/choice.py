@@ -1,4 +1,4 @@
-"""Which engine a run has: the one that was asked for, or the best that this place allows."""
+"""Picks the engine of a run: the one that the user chose, or the best that works here."""
 
 from __future__ import annotations
 
@@ -26,85 +26,88 @@ ENGINES = ("notify", "ptrace", "ptrace-syscall")
 
 
 class EngineChoice(NamedTuple):
-    """An engine whose app waits to be let go.
+    """An engine whose app waits to be executed.
 
-    :ivar why: why it is not the one that would be better, or None.
+    :ivar reason: why it is not a faster engine, or None.
     """
 
     engine: Engine
-    why: str | None = None
+    reason: str | None = None
 
 
 class LaunchCommand(NamedTuple):
-    """What is to be executed.
+    """A command to execute.
 
-    :ivar program: its file; in an image that is looked for there.
-    :ivar mask: the signals that it is to have blocked.
-    :ivar stage: the image, or None for this machine's root.
-    :ivar streams: its descriptors to what is put there; the others of 0, 1 and 2 are ours.
+    :ivar program: its file; with a sandbox, a name to find inside the image.
+    :ivar mask: the signals that it blocks from the start.
+    :ivar sandbox: the image to run it in, or None for the host.
+    :ivar streams: standard descriptors (0 to 2) that it does not share with slimtrace, each with
+        the descriptor to put there.
     """
 
     program: str
     argv: Sequence[str]
     mask: Iterable[int]
-    stage: SandboxConfig | None = None
+    sandbox: SandboxConfig | None = None
     streams: Mapping[int, int] = MappingProxyType({})
 
     def launch(self) -> Launcher:
-        if self.stage is None:
+        if self.sandbox is None:
             return HostLaunch(self.program, self.argv, self.mask, self.streams)
-        from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch  # noqa: PLC0415 -- for images alone
+        from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch  # noqa: PLC0415 -- only for images
 
-        return SandboxLaunch(self.stage, self.argv, self.mask, self.streams)
+        return SandboxLaunch(self.sandbox, self.argv, self.mask, self.streams)
 
 
-def start(asked: str, command: LaunchCommand, *, all_calls: bool = False) -> EngineChoice:
-    """Launch the command under the engine ``asked`` for, or under the best one for AUTO.
+def start_engine(name: str, command: LaunchCommand, *, all_calls: bool = False) -> EngineChoice:
+    """Start the command under the engine ``name``, or under the best one for AUTO.
 
-    :param all_calls: every system call is to be seen.
-    :raises SlimtraceError: that engine, or every one, is forbidden here.
+    :param all_calls: stop every system call, not only those with paths.
+    :raises SlimtraceError: that engine, or every engine, is forbidden here.
     """
-    if asked == "notify" or (asked == AUTO and not all_calls):
+    if name == "notify" or (name == AUTO and not all_calls):
         try:
-            return _notify(command)
+            return _start_notify(command)
         except CannotTraceError as error:
-            if asked == "notify" or error.what == "process_vm_readv":
-                raise _final(error) from error
-            return _ptrace(command, _reason(error), syscall=False, all_calls=all_calls)
-    # A filter that stops all calls would stop the child's own, before it can say that it is ready.
-    syscall = all_calls or asked == "ptrace-syscall"
-    return _ptrace(command, None, syscall=syscall, all_calls=all_calls)
+            if name == "notify" or error.what == "process_vm_readv":
+                raise _explain(error) from error
+            return _start_ptrace(command, _describe(error), syscall=False, all_calls=all_calls)
+    # A filter that stops all calls would also stop the child's own, before it can send "ready".
+    syscall = all_calls or name == "ptrace-syscall"
+    return _start_ptrace(command, None, syscall=syscall, all_calls=all_calls)
 
 
-def _notify(command: LaunchCommand) -> EngineChoice:
+def _start_notify(command: LaunchCommand) -> EngineChoice:
     if kernel_version() < NOTIFY_SINCE:
         raise CannotTraceError("seccomp", errno.ENOSYS)
     return EngineChoice(NotifyEngine(command.launch()))
 
 
-def _ptrace(
-    command: LaunchCommand, why: str | None, *, syscall: bool, all_calls: bool
+def _start_ptrace(
+    command: LaunchCommand, reason: str | None, *, syscall: bool, all_calls: bool
 ) -> EngineChoice:
     from slimtrace.tracer.engines.ptrace.ptrace_engine import PtraceEngine  # noqa: PLC0415 -- rarely needed
 
     try:
         if not syscall and has_listener():
             syscall = True
-            why = why or "another filter notifies a listener, and would hide calls from ours"
+            reason = reason or "another filter notifies a listener, and would hide calls from ours"
         if not syscall:
             try:
-                return EngineChoice(PtraceEngine(command.launch(), all_calls=all_calls), why)
+                return EngineChoice(PtraceEngine(command.launch(), all_calls=all_calls), reason)
             except CannotTraceError as error:
                 if error.what != "seccomp":
                     raise
-                why = why or _reason(error)
-        return EngineChoice(PtraceEngine(command.launch(), all_calls=all_calls, syscall=True), why)
+                reason = reason or _describe(error)
+        return EngineChoice(
+            PtraceEngine(command.launch(), all_calls=all_calls, syscall=True), reason
+        )
     except CannotTraceError as error:
-        raise _final(error) from error
+        raise _explain(error) from error
 
 
-def _reason(error: CannotTraceError) -> str:
-    """Why an engine was passed over, in a few words."""
+def _describe(error: CannotTraceError) -> str:
+    """Why an engine cannot be used, in a few words."""
     if error.what == "seccomp" and error.number == errno.EBUSY:
         return "a seccomp listener watches this process already"
     if error.what == "seccomp" and kernel_version() < NOTIFY_SINCE:
@@ -112,8 +115,8 @@ def _reason(error: CannotTraceError) -> str:
     return f"{error.what} is refused: {os.strerror(error.number)}"
 
 
-def _final(error: CannotTraceError) -> SlimtraceError:
-    """The error for the user: nothing else can be tried."""
+def _explain(error: CannotTraceError) -> SlimtraceError:
+    """The error for the user, when no other engine is left to try."""
     if error.what == "seccomp" and error.number == errno.EBUSY:
         return SlimtraceError(
             "cannot trace: a seccomp listener watches this process already",

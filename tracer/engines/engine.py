@@ -1,4 +1,4 @@
-"""What an engine is: a way to hear of the app's calls, processes and end."""
+"""What an engine is: a way to observe the app's calls, processes and end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """An app that was launched, or found, and waits to be let go.
+    """An app that was started, and waits for :meth:`run` before it executes its program.
 
     :ivar view: how to look at the app's files.
-    :ivar stops: calls that were stopped, once it is over.
+    :ivar stops: the number of calls that were stopped, once the run is over.
     """
 
     name: str
@@ -23,8 +23,8 @@ class Engine(Protocol):
     view: RootView
 
     def run(self, recorder: Recorder) -> None:
-        """Let the app go and record what it does, to the end of its last process.
+        """Let the app execute its program and record what it does, until its last process ends.
 
         :raises CannotExecuteError: the app could not be executed.
-        :raises OSError: calls could not be heard of any more; the app was killed.
+        :raises OSError: tracing failed in the middle; the app was killed.
         """

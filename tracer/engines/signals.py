@@ -1,7 +1,7 @@
-"""Signals sent to slimtrace while it traces: the app gets them, and the trace is finished.
+"""Signals sent to slimtrace while it traces: it forwards them to the app, and the trace goes on.
 
-A signal typed at the terminal reaches the app by itself, for it is in the same foreground
-process group; sending it again would be once too often.
+A signal typed at the terminal reaches the app directly, because it is in the same foreground
+process group. slimtrace must not send that one again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from slimtrace.tracer.engines.notify.restart import WAKE
 if TYPE_CHECKING:
     from slimtrace.tracer.engines.app import App
 
-ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
-"""A second one of these, soon after, means: end it now."""
-PASSED_ON = ENDING | {
+TERMINATION_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
+"""The same one twice within a short time means: kill the app now."""
+FORWARDED = TERMINATION_SIGNALS | {
     signal.SIGHUP,
     signal.SIGUSR1,
     signal.SIGUSR2,
@@ -26,17 +26,17 @@ PASSED_ON = ENDING | {
     signal.SIGWINCH,
 }
 _SI_KERNEL = 0x80  # sigaction(2): the terminal's own signals come from the kernel
-_AGAIN = 10.0
-_AGAIN_TYPED = 2.0
-"""Seconds for Ctrl-C, which the app gets too and may have a use of its own for."""
-_SAME = 0.1
-_MOMENT = 0.02
-"""Seconds in which a signal to the whole group reaches the app as well as us."""
-_POLL = 0.25
+_REPEAT_SECONDS = 10.0
+_TYPED_REPEAT_SECONDS = 2.0
+"""For Ctrl-C, which the app gets too and may use for something else than its end."""
+_SAME_SIGNAL_SECONDS = 0.1
+_DELIVERY_SECONDS = 0.02
+"""Within which a signal to the whole process group reaches both the app and us."""
+_POLL_SECONDS = 0.25
 
 
 class ForwardedSignals:
-    """Waits for signals in a thread; they must be blocked in every thread (:func:`block`)."""
+    """Waits for signals in a thread; every thread must block them (:func:`block_signals`)."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -48,8 +48,8 @@ class ForwardedSignals:
 
     def _loop(self) -> None:
         while not self._app.ended.is_set():
-            info = signal.sigtimedwait(PASSED_ON, _POLL)
-            for task in self._app.tasks:
+            info = signal.sigtimedwait(FORWARDED, _POLL_SECONDS)
+            for task in self._app.periodic_tasks:
                 task()
             if info is not None:
                 self._handle(info.si_signo, typed=info.si_code == _SI_KERNEL)
@@ -58,31 +58,35 @@ class ForwardedSignals:
         now = time.monotonic()
         since = now - self._last.get(number, float("-inf"))
         self._last[number] = now
-        if number in ENDING and since < (_AGAIN_TYPED if typed else _AGAIN):
+        if number in TERMINATION_SIGNALS and since < (
+            _TYPED_REPEAT_SECONDS if typed else _REPEAT_SECONDS
+        ):
             self._app.kill()
         else:
-            self._app.send(number, group_has_it=typed or self._was_delivered(number))
-        if number in ENDING:  # only now, so that the app ends by this signal and not by another
+            self._app.send(number, skip_our_group=typed or self._was_delivered(number))
+        if (
+            number in TERMINATION_SIGNALS
+        ):  # set only now: whoever reads it may send the app another signal
             self._app.interrupted = self._app.interrupted or signal.Signals(number).name
 
     def _was_delivered(self, number: int) -> bool:
-        """Whether the app got it too: it was sent to the process group (kill(2))."""
-        time.sleep(_MOMENT)
-        signal.sigtimedwait({number}, 0)  # what was sent twice at once is one
-        return self._app.got(number, _SAME)
+        """Whether the app got it too, because it was sent to the whole process group (kill(2))."""
+        time.sleep(_DELIVERY_SECONDS)
+        signal.sigtimedwait({number}, 0)  # two at the same moment count as one
+        return self._app.has_received(number, _SAME_SIGNAL_SECONDS)
 
 
-def block() -> set[int]:
-    """Block the signals that are passed on, and those that tracing waits for.
+def block_signals() -> set[int]:
+    """Block the signals that are forwarded, and those that the engines wait for.
 
-    :returns: what was blocked before.
+    :returns: the signals that were blocked before.
     """
-    blocked = PASSED_ON | {signal.SIGCHLD, WAKE}
+    blocked = FORWARDED | {signal.SIGCHLD, WAKE}
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
 
 
-def restore(before: set[int]) -> None:
-    """Undo :func:`block`, dropping what arrived after the end of the app."""
-    while signal.sigtimedwait(PASSED_ON, 0) is not None:
+def restore_mask(before: set[int]) -> None:
+    """Undo :func:`block_signals`; signals that arrived after the end of the app are dropped."""
+    while signal.sigtimedwait(FORWARDED, 0) is not None:
         continue
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -57,7 +57,7 @@ class IsNotNull:
 Condition = FirstIsOneOf | FirstHasAnyOf | IsNotNull
 
 
-def program(verdicts: Mapping[int, Verdict], action: int = NOTIFY) -> bytes:
+def assemble_filter(verdicts: Mapping[int, Verdict], action: int = NOTIFY) -> bytes:
     """The filter that answers ``action`` for the numbers of each audit arch, else ALLOW.
 
     :param verdicts: AUDIT_ARCH_* to call numbers.

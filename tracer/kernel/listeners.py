@@ -32,7 +32,7 @@ class BoundSocket(NamedTuple):
     port: int
 
 
-def listeners() -> Iterator[BoundSocket]:
+def list_listening_sockets() -> Iterator[BoundSocket]:
     """Those of the caller's network namespace.
 
     :raises OSError: the kernel tells nothing that way.

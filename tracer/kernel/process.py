@@ -18,7 +18,7 @@ _SYS_PIDFD_GETFD = 438  # the same on every architecture
 
 
 @contextmanager
-def borrow(process: int | None, fd: int) -> Iterator[socket.socket | None]:
+def borrow_socket(process: int | None, fd: int) -> Iterator[socket.socket | None]:
     """The socket behind descriptor ``fd`` of a process; None when it is none or out of reach."""
     own: socket.socket | None = None
     try:
@@ -76,7 +76,7 @@ def forget_environment() -> None:
         ctypes.memset(start, 0, end - start)
 
 
-def rename(title: str) -> None:
+def rename_process(title: str) -> None:
     """Change what ps(1) and pkill(1) know the process by, cut to the room that there is."""
     name = title.encode()
     buffer = ctypes.create_string_buffer(name[:15])
@@ -98,7 +98,7 @@ def _set(option: int, value: int, subject: str) -> None:
         raise last_error(subject)
 
 
-def relatives(pidfd: int) -> tuple[int, int] | None:
+def read_tgid_and_ppid(pidfd: int) -> tuple[int, int] | None:
     """The thread group and the parent of a process; None before Linux 6.13 (PIDFD_GET_INFO)."""
     _info[0] = _PIDFD_INFO_PID
     try:
@@ -108,7 +108,7 @@ def relatives(pidfd: int) -> tuple[int, int] | None:
     return _info[2] >> 32, _info[3] & 0xFFFFFFFF
 
 
-def status_of_ended(pidfd: int) -> int | None:
+def read_wait_status(pidfd: int) -> int | None:
     """The wait status of a process that has ended and been waited for, child or not.
 
     None where it lives, or the kernel does not tell (before Linux 6.15, PIDFD_INFO_EXIT).

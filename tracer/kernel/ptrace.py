@@ -28,18 +28,18 @@ from ptrace.binding.func import (
 from slimtrace.tracer.kernel.libc import keeping, last_error
 
 __all__ = [
-    "CALLS",
     "EVENT_SECCOMP",
     "EVENT_STOP",
-    "FILTERED",
     "FOLLOW",
     "KILL_WITH_TRACER",
+    "MARK_CALL_STOPS",
     "PTRACE_EVENT_CLONE",
     "PTRACE_EVENT_EXEC",
     "PTRACE_EVENT_FORK",
     "PTRACE_EVENT_VFORK",
+    "STOP_AT_FILTER",
     "WAIT_ALL",
-    "WAIT_OURS",
+    "WAIT_OWN",
     "SyscallEntry",
     "SyscallInfo",
     "detach",
@@ -70,14 +70,14 @@ FOLLOW = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE
 """Follow every birth and exec."""
 KILL_WITH_TRACER = _O_EXITKILL
 """When the tracer dies, however it dies, so do its tracees."""
-FILTERED = _O_TRACESECCOMP
+STOP_AT_FILTER = _O_TRACESECCOMP
 """Stop at the calls for which a filter answers SECCOMP_RET_TRACE."""
-CALLS = _O_TRACESYSGOOD
+MARK_CALL_STOPS = _O_TRACESYSGOOD
 """Mark the stops of resume_to_call."""
 
 WAIT_ALL = 0x40000000
 """__WALL (waitpid(2)): threads and processes alike."""
-WAIT_OURS = WAIT_ALL | 0x20000000
+WAIT_OWN = WAIT_ALL | 0x20000000
 """With __WNOTHREAD: threads too, but only of the thread that waits, so that
 the programs which drive the app, started by another thread, are left to it."""
 

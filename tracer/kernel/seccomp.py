@@ -52,7 +52,7 @@ def set_no_new_privs() -> None:
         raise last_error("no_new_privs")
 
 
-def install(program: bytes, flags: int) -> int:
+def install_filter(program: bytes, flags: int) -> int:
     """Put a filter on the calling thread and what it will fork.
 
     :param program: struct sock_filter, 8 bytes each.
@@ -69,9 +69,9 @@ def install(program: bytes, flags: int) -> int:
     return result
 
 
-def allow_all() -> bytes:
+def assemble_allow_all() -> bytes:
     """A filter that lets every call through."""
-    return bpf.program({})
+    return bpf.assemble_filter({})
 
 
 @dataclass(slots=True)

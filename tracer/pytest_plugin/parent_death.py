@@ -67,14 +67,14 @@ def _serve(program: str, command: list[str]) -> int:
     guard = Guard.start(execute)
     told = False
     while (number := signal.sigwait(_WATCHED)) != signal.SIGCHLD:
-        ended = guard.exit_of_app() is not None
+        ended = guard.read_exit_status() is not None
         # As below slimtrace: the first process, or all that is left when that is gone.
-        targets = [*guard.processes()] if told or ended else [guard.child]
+        targets = [*guard.list_processes()] if told or ended else [guard.child]
         for pid in targets:
             _kill(pid, signal.SIGKILL if told else number)
         told = True
     guard.join()
-    exited = guard.exit_of_app()
+    exited = guard.read_exit_status()
     return _FAILURE if exited is None else exited.status
 
 

@@ -114,7 +114,7 @@ class SandboxInit:
         """Make the namespaces and be the app's user, then say what the tracer must know."""
         self._put_streams()
         self._close_others()
-        process.rename(_TITLE)
+        process.rename_process(_TITLE)
         stage = self._stage
         os.umask(0o022)
         user = User(stage.account.uid, stage.account.gid)

@@ -8,7 +8,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.kernel.listeners import listeners
+from slimtrace.tracer.kernel.listeners import list_listening_sockets
 from slimtrace.tracer.startup.trial import ListeningSocket
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ _TABLES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}
 def sockets() -> dict[int, ListeningSocket]:
     """All listening sockets of this network, by inode."""
     try:
-        return {bound.inode: ListeningSocket(bound.address, bound.port) for bound in listeners()}
+        return {
+            bound.inode: ListeningSocket(bound.address, bound.port)
+            for bound in list_listening_sockets()
+        }
     except OSError:  # a kernel without inet_diag, or a sandbox that has none
         return dict(_in_tables())
 

@@ -41,7 +41,7 @@ class EndSignals:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self._mask = signals.block()
+        self._mask = signals.block_signals()
 
     def wait(self, seconds: float) -> None:
         """Sleep so long, or until a signal comes."""
@@ -67,7 +67,7 @@ class EndSignals:
 
     def restore(self) -> None:
         """Undo the blocking."""
-        signals.restore(self._mask)
+        signals.restore_mask(self._mask)
 
 
 _MASKS = ("SigCgt", "SigBlk")
@@ -145,19 +145,19 @@ def _started(
         before = sockets()
         launch = SandboxLaunch(stage, about.command, ending.mask, printed.places)
         try:
-            guard = launch.unseen()
+            guard = launch.start_untraced()
         except SlimtraceError as error:
             if error.exit_status == SlimtraceError.exit_status:
                 raise
             return replace(about, failure=error.message)
         printed.start()
-        app = App(launch.app, guard, launch.inside)
-        listening = SocketWatch(guard.processes, before)
-        with app.running():
+        app = App(launch.app_pid, guard, launch.spawner)
+        listening = SocketWatch(guard.list_processes, before)
+        with app.kill_on_error():
             began = time.monotonic()
-            launch.go()
+            launch.execute_app()
             readiness = Readiness(ready, trial, listening, launch.view, printed.lines)
-            watched = _Watched(app, launch.first or 0, trial, began, ending)
+            watched = _Watched(app, launch.init_pid or 0, trial, began, ending)
             about = watched.watch(about, readiness, number)
             guard.join()
         about = replace(about, lines=printed.finish())
@@ -233,7 +233,7 @@ class _Watched:
 
     def _ended(self, about: TrialResult) -> TrialResult:
         """It may have ended by itself; who was only to start is killed now."""
-        last = self.app.exit
+        last = self.app.exit_status
         if last is None:
             return about
         what = "before it was ready" if about.ready is None else "once it was ready"
@@ -243,13 +243,13 @@ class _Watched:
 
     def _is_alive(self) -> bool:
         """Whether its first process is, and nobody ends slimtrace."""
-        if self.ending.number is not None or self.app.exit is not None:
+        if self.ending.number is not None or self.app.exit_status is not None:
             return False
         return os.path.exists(f"/proc/{self.first}")
 
     def _kill(self) -> None:
-        while self.app.exit is None and os.path.exists(f"/proc/{self.first}"):
+        while self.app.exit_status is None and os.path.exists(f"/proc/{self.first}"):
             self.app.kill()
             deadline = time.monotonic() + _AGAIN
-            while self.app.exit is None and time.monotonic() < deadline:
+            while self.app.exit_status is None and time.monotonic() < deadline:
                 self.ending.wait(_POLL)

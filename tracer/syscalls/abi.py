@@ -66,7 +66,7 @@ class Call(NamedTuple):
     wide: int
 
 
-def numbers(abi: str) -> Mapping[str, int]:
+def read_call_numbers(abi: str) -> Mapping[str, int]:
     """Names to numbers of one ABI, as system-calls knows it: i386, x32, x86_64, arm, arm64."""
     table: Mapping[str, int] = getattr(
         import_module(f"system_calls.tables.{abi}"), f"syscalls_{abi}"
@@ -74,7 +74,7 @@ def numbers(abi: str) -> Mapping[str, int]:
     return {**table, **_REMOVED.get(abi, {})}
 
 
-def stopped_calls(
+def select_calls(
     machine: str,
     *,
     handlers: bool = False,
@@ -103,7 +103,7 @@ def stopped_calls(
             name, extra.get(name) or _signature(name, abi), 4 if abi in _NARROW else 8
         )
         for abi, arch in _ABIS[machine]
-        for name, number in numbers(abi).items()
+        for name, number in read_call_numbers(abi).items()
         if name not in unstopped or name in extra
     }
 
@@ -113,7 +113,7 @@ def _signature(name: str, abi: str) -> Signature:
     return own or SIGNATURES.get(name, _NOTED)
 
 
-def verdicts(calls: Mapping[int, Call]) -> dict[int, dict[int, Condition | None]]:
+def group_by_arch(calls: Mapping[int, Call]) -> dict[int, dict[int, Condition | None]]:
     """The same for the filter: audit arch to numbers, each with what its arguments must be."""
     by_arch: dict[int, dict[int, Condition | None]] = {}
     for key, call in calls.items():

@@ -84,7 +84,7 @@ RARE = frozenset(
 """Calls that are stopped only to be noted for the list of system calls."""
 
 
-def class_of(name: str) -> str | None:
+def classify(name: str) -> str | None:
     """``path``, ``process``, ``rare``, ``hot``, or None for a call unknown to this version."""
     named = {"path": PATH, "process": PROCESS, "rare": RARE, "hot": HOT}
     return next((label for label, members in named.items() if name in members), None)

@@ -17,7 +17,7 @@ from slimtrace.builder.profile.seccomp.required_calls import (
 )
 from slimtrace.builder.profile.seccomp.seccomp_profile import document
 from slimtrace.builder.profile.seccomp.seccomp_rules import families_of, rules_of
-from slimtrace.tracer.syscalls.classes import HOT, class_of
+from slimtrace.tracer.syscalls.classes import HOT, classify
 from slimtrace.tracer.trace.trace import Gap, Run, Trace
 
 if TYPE_CHECKING:
@@ -173,9 +173,9 @@ def test_architectures(machines: tuple[str, ...], is_narrow: bool, expected: lis
 def test_what_is_allowed_unseen_is_harmless() -> None:
     """Calls that exist, none by which a container is left, and few that name a file."""
     unseen = RUNTIMES | RUNTIMES_WITH_PRIVILEGES | EVERYDAY | HOT
-    assert {name for name in unseen | TELLING if class_of(name) is None} == set()
+    assert {name for name in unseen | TELLING if classify(name) is None} == set()
     assert unseen & TELLING == set()
-    assert {name for name in EVERYDAY if class_of(name) != "hot"} == {"statx"}
+    assert {name for name in EVERYDAY if classify(name) != "hot"} == {"statx"}
     assert RUNTIMES.isdisjoint(RUNTIMES_WITH_PRIVILEGES)
 
 

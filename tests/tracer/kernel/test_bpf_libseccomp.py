@@ -45,13 +45,13 @@ MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
 @pytest.fixture(scope="module", params=sorted(abi.MACHINES))
 def policy(request: pytest.FixtureRequest) -> Verdicts:
     """What the tracer stops on a machine."""
-    return abi.verdicts(
-        abi.stopped_calls(request.param, handlers=True, reapers=True, births=True, exits=True)
+    return abi.group_by_arch(
+        abi.select_calls(request.param, handlers=True, reapers=True, births=True, exits=True)
     )
 
 
 def test_the_kernel_takes_the_program(policy: Verdicts) -> None:
-    program = bpf.program(policy)
+    program = bpf.assemble_filter(policy)
     length, rest = divmod(len(program), 8)
     assert rest == 0
     assert length <= MOST
@@ -64,7 +64,7 @@ def test_the_kernel_takes_the_program(policy: Verdicts) -> None:
 
 def test_the_verdict_on_every_call(policy: Verdicts) -> None:
     """By the policy itself, for every number there is and some that there are not."""
-    program = bpf.program(policy)
+    program = bpf.assemble_filter(policy)
     for arch, number, argument in _every_call(policy):
         calls = policy.get(arch, {})
         arguments: tuple[int, ...] = (argument,)
@@ -82,12 +82,12 @@ def test_the_verdict_on_every_call(policy: Verdicts) -> None:
 
 @pytest.mark.parametrize("arch", [0, 0xFFFFFFFF, 0x28])
 def test_an_unknown_abi_is_let_through(policy: Verdicts, arch: int) -> None:
-    program = bpf.program(policy)
+    program = bpf.assemble_filter(policy)
     assert {run(program, arch, number) for number in range(HIGHEST)} == {ACT_ALLOW}
 
 
 def test_the_answer_can_be_another(policy: Verdicts) -> None:
-    program = bpf.program(policy, bpf.TRACE)
+    program = bpf.assemble_filter(policy, bpf.TRACE)
     answers = {run(program, arch, number, 2) for arch, number, _ in _every_call(policy)}
     assert answers == {ACT_ALLOW, 0x7FF00000}
 
@@ -108,7 +108,7 @@ def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
         1: dict.fromkeys(numbers),
         2: {5: bpf.FirstIsOneOf((1, 2)), 6: bpf.IsNotNull(2), 7: bpf.FirstHasAnyOf(6)},
     }
-    program = bpf.program(policy)
+    program = bpf.assemble_filter(policy)
     probes = {*numbers, *(number + 1 for number in numbers), 0, 1, 1200} - {1 << 32}
     stopped = {number for number in probes if run(program, 1, number) == ACT_NOTIFY}
     assert stopped == set(numbers), summary
@@ -125,8 +125,8 @@ def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
 
 @pytest.mark.parametrize("machine", list(ABIS))
 def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
-    calls = abi.stopped_calls(machine)
-    ours = bpf.program(abi.verdicts(calls))
+    calls = abi.select_calls(machine)
+    ours = bpf.assemble_filter(abi.group_by_arch(calls))
     theirs = libseccomp.program({call.name for call in calls.values()}, ABIS[machine])
     unknown = {
         key
@@ -137,7 +137,7 @@ def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
     assert len(unknown) < len(calls) / 5, "an old libseccomp; still most calls are compared"
     differing = [
         (hex(arch), number, argument)
-        for arch, number, argument in _every_call(abi.verdicts(calls))
+        for arch, number, argument in _every_call(abi.group_by_arch(calls))
         if arch << 32 | number not in unknown
         and run(ours, arch, number, argument) != run(theirs, arch, number, argument)
     ]
@@ -146,10 +146,12 @@ def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
 
 @pytest.mark.parametrize("abi_name", list(TOKENS))
 def test_libseccomp_has_the_same_numbers(libseccomp: Library, abi_name: str) -> None:
-    theirs = {name: libseccomp.number(name, TOKENS[abi_name]) for name in abi.numbers(abi_name)}
+    theirs = {
+        name: libseccomp.number(name, TOKENS[abi_name]) for name in abi.read_call_numbers(abi_name)
+    }
     known = {name: number for name, number in theirs.items() if number >= 0}
     assert len(known) > 250
-    assert known == {name: abi.numbers(abi_name)[name] for name in known}
+    assert known == {name: abi.read_call_numbers(abi_name)[name] for name in known}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from slimtrace.tracer.syscalls import abi
-from slimtrace.tracer.syscalls.classes import HOT, PATH, PROCESS, RARE, class_of
+from slimtrace.tracer.syscalls.classes import HOT, PATH, PROCESS, RARE, classify
 from slimtrace.tracer.syscalls.table import SIGNATURES, Follow
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ def test_every_call_is_in_exactly_one_class(abi_name: str) -> None:
     """A call that a newer kernel brings fails here until somebody has thought about it."""
     homes = {
         name: [label for label, names in CLASSES.items() if name in names]
-        for name in abi.numbers(abi_name)
+        for name in abi.read_call_numbers(abi_name)
     }
     assert {name: found for name, found in homes.items() if len(found) != 1} == {}
-    assert {name: [class_of(name)] for name in homes} == homes
+    assert {name: [classify(name)] for name in homes} == homes
 
 
 def test_no_class_names_a_call_that_no_kernel_has() -> None:
-    known = {name for each in ABIS for name in abi.numbers(each)}
+    known = {name for each in ABIS for name in abi.read_call_numbers(each)}
     for label, names in CLASSES.items():
         assert names - known == set(), label
 
@@ -82,7 +82,7 @@ def test_no_call_that_waits_or_moves_bytes_is_stopped() -> None:
 
 
 def test_an_unknown_call_has_no_class() -> None:
-    assert class_of("no_such_call") is None
+    assert classify("no_such_call") is None
 
 
 @pytest.mark.parametrize(
@@ -119,25 +119,25 @@ def test_where_the_paths_of_a_call_are(
 
 @pytest.mark.parametrize("machine", sorted(abi.MACHINES))
 def test_what_is_stopped_is_what_is_not_hot(machine: str) -> None:
-    stopped = abi.stopped_calls(machine)
+    stopped = abi.select_calls(machine)
     abis = {"x86_64": ABIS[:3], "aarch64": ABIS[3:]}[machine]
     for each in abis:
-        names = {name for name in abi.numbers(each) if name not in HOT}
+        names = {name for name in abi.read_call_numbers(each) if name not in HOT}
         told = {call.name for call in stopped.values()}
         assert names <= told
     assert {call.name for call in stopped.values()} & HOT == {"sendto", "clone"}, "not always"
-    verdicts = abi.verdicts(stopped)
+    verdicts = abi.group_by_arch(stopped)
     assert {arch << 32 | number for arch, of in verdicts.items() for number in of} == set(stopped)
 
 
 def test_a_call_means_the_same_on_aarch64() -> None:
     """It has the x86_64 calls by other numbers, but for those that an ``…at`` call stands for."""
-    theirs, ours = abi.numbers("x86_64"), abi.numbers("arm64")
+    theirs, ours = abi.read_call_numbers("x86_64"), abi.read_call_numbers("arm64")
     assert set(ours) - set(theirs) == set()
     lacking = (set(theirs) - set(ours)) & set(SIGNATURES)
     assert lacking == {"uselib", *(name for names in STAND_FOR.values() for name in names)}
     assert set(STAND_FOR) <= set(ours)
-    stopped = abi.stopped_calls("aarch64")
+    stopped = abi.select_calls("aarch64")
     arch = abi.AUDIT_ARCH_AARCH64 << 32
     read = {name: stopped[arch | ours[name]] for name in (PATH | PROCESS) & set(ours)}
     assert {name: call.name for name, call in read.items()} == {name: name for name in read}
@@ -149,8 +149,8 @@ def test_a_call_means_the_same_on_aarch64() -> None:
 
 def test_x32_calls_carry_their_bit() -> None:
     """So that open of x32 (0x40000002) is not taken for open of x86_64 (2), nor the reverse."""
-    assert {number >> 30 for number in abi.numbers("x32").values()} == {1}
-    stopped = abi.stopped_calls("x86_64")
+    assert {number >> 30 for number in abi.read_call_numbers("x32").values()} == {1}
+    stopped = abi.select_calls("x86_64")
     arch = abi.AUDIT_ARCH_X86_64 << 32
     assert stopped[arch | 2].name == "open"
     assert stopped[arch | 0x40000002].name == "open"

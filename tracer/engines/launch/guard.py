@@ -1,8 +1,9 @@
-"""A process between slimtrace and the app: the app's parent, and the heir of its orphans.
+"""The guard: a process between slimtrace and the app, parent of the app and of its orphans.
 
-Where nothing is ptraced, nobody else could end the app when slimtrace is killed, know all of its
-processes, or tell a signal to the whole process group from one to slimtrace alone: the guard
-gets the former too. It waits for all of them, and ends when none is left.
+Without ptrace, only such a process can kill the app when slimtrace is killed, and knows all
+processes of the app. It also gets each signal that is sent to the whole process group, so
+slimtrace can tell such a signal from one that was sent to slimtrace only. The guard waits for all
+processes of the app and ends when none is left.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
-from slimtrace.tracer.engines.ptrace.stops import exit_of
+from slimtrace.tracer.engines.ptrace.stops import decode_exit_status
 from slimtrace.tracer.kernel import process, ptrace
 from slimtrace.tracer.kernel.namespaces import CLONE_NEWPID, unshare
 
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
     from slimtrace.tracer.result import ExitStatus
 
 _TITLE = "app guard"
-"""Not slimtrace: a pkill(1) of that name is meant for slimtrace, which passes the signal on."""
-_PAUSE = 0.001
-_MESSAGE = 64
-_LONGEST = 10.0
-"""Seconds for the kernel to end a PID namespace (zap_pid_ns_processes)."""
+"""Not "slimtrace": a pkill(1) of that name is meant for slimtrace, which forwards the signal."""
+_KILL_PAUSE_SECONDS = 0.001
+_MAX_MESSAGE_BYTES = 64
+_NAMESPACE_END_SECONDS = 10.0
+"""For the kernel to end all processes of a PID namespace (zap_pid_ns_processes)."""
 
 
 class Guard:
-    """The tracer's end.
+    """The tracer's side of a guard.
 
-    :ivar pid: the guard.
-    :ivar child: the child that it made.
+    :ivar pid: the guard process.
+    :ivar child: the child that it forked.
+    :ivar watch: the socket on which the guard reports.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Guard:
         self._lock = threading.Lock()
         self._exit: ExitStatus | None = None
         self._delivered: dict[int, float] = {}
-        self._over = False
+        self._is_over = False
         self._at_end = at_end
 
     @classmethod
@@ -58,81 +60,82 @@ class Guard:
         cls,
         child: Callable[[socket.socket], Never],
         *,
-        apart: bool = False,
+        own_pids: bool = False,
         at_end: Callable[[], None] | None = None,
     ) -> Guard:
-        """Fork a guard, and have it fork a child that runs ``child`` with all signals blocked.
+        """Fork a guard, which forks a child that runs ``child`` with all signals blocked.
 
-        :param child: is given a socket to say ``exit STATUS`` on, if the app is not itself.
-        :param apart: have it be process 1 of a PID namespace: all of its processes end with it.
-        :param at_end: what the guard is to do when no process is left, or the tracer where the
+        :param child: gets a socket on which it can report ``exit STATUS``, if it is not the app.
+        :param own_pids: make the child process 1 of a PID namespace: all of the namespace's
+            processes end with it.
+        :param at_end: called by the guard when no process is left, or by the tracer where the
             guard was killed.
-        :raises OSError: there may be no such namespace.
+        :raises OSError: the namespace is refused.
         """
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         tracer = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                _guard(other, tracer, child, apart=apart, at_end=at_end)
+                _guard(other, tracer, child, own_pids=own_pids, at_end=at_end)
             finally:
                 os._exit(1)
         other.close()
-        number = int(own.recv(_MESSAGE))
+        number = int(own.recv(_MAX_MESSAGE_BYTES))
         if number < 0:
             own.close()
             os.waitpid(pid, 0)
             raise OSError(-number, os.strerror(-number))
         return cls(pid, number, own, at_end)
 
-    def exit_of_app(self) -> ExitStatus | None:
+    def read_exit_status(self) -> ExitStatus | None:
         """How the app's first process ended, or None while it lives."""
-        self._hear()
+        self._receive()
         return self._exit
 
-    def delivered(self, number: int) -> float:
-        """When a signal last came to the process group, by time.monotonic(); or -inf."""
-        self._hear()
+    def last_delivery(self, number: int) -> float:
+        """When a signal last came to the process group, by time.monotonic(); -inf if never."""
+        self._receive()
         return self._delivered.get(number, float("-inf"))
 
-    def processes(self) -> Iterator[int]:
-        """The processes below the guard: all of the app."""
-        import psutil  # noqa: PLC0415 -- 20 ms at every start, for what is rarely asked
+    def list_processes(self) -> Iterator[int]:
+        """The descendants of the guard: all processes of the app."""
+        import psutil  # noqa: PLC0415 -- the import takes 20 ms, and few runs need it
 
         with suppress(psutil.NoSuchProcess):
             for below in psutil.Process(self.pid).children(recursive=True):
                 yield below.pid
 
     def join(self) -> None:
-        """Wait until no process of the app is left, and the guard neither."""
+        """Wait until all processes of the app, and the guard, have ended."""
         if self.watch.fileno() < 0:
             return
         with self._lock:
             self.watch.setblocking(True)
-            while not self._over:
-                self._take(self.watch.recv(_MESSAGE))
+            while not self._is_over:
+                self._handle(self.watch.recv(_MAX_MESSAGE_BYTES))
         try:
             was_killed = os.waitpid(self.pid, 0)[1] != 0
-        except ChildProcessError:  # a ptrace loop waits for all children
+        except ChildProcessError:  # a ptrace loop has waited for it, as for every child
             was_killed = True
         if was_killed and self._at_end is not None:
             _wait_for_end(self.child)
             self._at_end()
         self.watch.close()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         with self._lock, suppress(BlockingIOError):
-            while not self._over:
-                self._take(self.watch.recv(_MESSAGE, socket.MSG_DONTWAIT))
+            while not self._is_over:
+                self._handle(self.watch.recv(_MAX_MESSAGE_BYTES, socket.MSG_DONTWAIT))
 
-    def _take(self, message: bytes) -> None:
-        what, _, number = message.partition(b" ")
-        if what == b"exit":
-            self._exit = self._exit or exit_of(int(number))
-        elif what == b"got":
+    def _handle(self, message: bytes) -> None:
+        event, _, number = message.partition(b" ")
+        if event == b"exit":
+            self._exit = self._exit or decode_exit_status(int(number))
+        elif event == b"got":
             self._delivered[int(number)] = time.monotonic()
         else:
-            self._over = True
+            self._is_over = True
 
 
 def _guard(
@@ -140,14 +143,14 @@ def _guard(
     tracer: int,
     child: Callable[[socket.socket], Never],
     *,
-    apart: bool,
+    own_pids: bool,
     at_end: Callable[[], None] | None,
 ) -> Never:
-    """The guard itself: it holds no descriptor but ``watch``, so that pipes end as they should."""
+    """The guard process. It closes all descriptors but ``watch``, so that pipes can end."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     process.become_subreaper()
-    if apart:
+    if own_pids:
         try:
             unshare(CLONE_NEWPID)
         except OSError as error:
@@ -156,13 +159,13 @@ def _guard(
     app = os.fork()
     if app == 0:
         child(watch)
-    process.rename(_TITLE)
-    watch = _keep_only(watch)
+    process.rename_process(_TITLE)
+    watch = _close_all_but(watch)
     process.set_parent_death_signal(signal.SIGCHLD)
     watch.send(b"%d" % app)
-    while _reap(watch, app):
+    while _wait_for_ended(watch, app):
         if os.getppid() != tracer:
-            _end_all()
+            _kill_all()
             break
         number = signal.sigwait(signal.valid_signals())
         if number != signal.SIGCHLD:
@@ -173,8 +176,8 @@ def _guard(
     os._exit(0)
 
 
-def _reap(watch: socket.socket | None, app: int) -> bool:
-    """Wait for what has ended, and tell of the app; False when no process is left."""
+def _wait_for_ended(watch: socket.socket | None, app: int) -> bool:
+    """Wait for all that have ended, and report the app's end; False when no process is left."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG | ptrace.WAIT_ALL)
@@ -188,34 +191,34 @@ def _reap(watch: socket.socket | None, app: int) -> bool:
 
 
 def _wait_for_end(child: int) -> None:
-    """Of a child of the guard, which the kernel kills after it: its own children are gone then."""
+    """Wait for a child of the guard: the kernel kills it after its own children, all of them."""
     with suppress(OSError):
         fd = os.pidfd_open(child)
         try:
-            select.select([fd], [], [], _LONGEST)
+            select.select([fd], [], [], _NAMESPACE_END_SECONDS)
         finally:
             os.close(fd)
 
 
-def _end_all() -> None:
-    """The tracer was killed: its app's calls would fail from now on."""
+def _kill_all() -> None:
+    """Kill the app: the tracer is gone, and the app's calls would fail from now on."""
     import psutil  # noqa: PLC0415 -- as above
 
     own = psutil.Process()
-    while _reap(None, 0):
+    while _wait_for_ended(None, 0):
         for below in own.children(recursive=True):
             with suppress(psutil.Error):
                 below.kill()
-        time.sleep(_PAUSE)
+        time.sleep(_KILL_PAUSE_SECONDS)
 
 
-def _keep_only(watch: socket.socket) -> socket.socket:
-    """The socket, above the standard descriptors, which lead nowhere; all others are closed."""
-    kept = fcntl.fcntl(watch.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-    nothing = os.open(os.devnull, os.O_RDWR)
+def _close_all_but(watch: socket.socket) -> socket.socket:
+    """The socket, moved above 2; 0 to 2 become /dev/null, and all others are closed."""
+    number = fcntl.fcntl(watch.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+    null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
-        os.dup2(nothing, standard)
+        os.dup2(null, standard)
     watch.detach()
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-    return socket.socket(fileno=kept)
+    os.closerange(3, number)
+    os.closerange(number + 1, os.sysconf("SC_OPEN_MAX"))
+    return socket.socket(fileno=number)

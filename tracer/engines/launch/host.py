@@ -1,7 +1,7 @@
-"""Starts the app under the tracer: fork, filter, exec, each side waiting for the other.
+"""Starts the app on the host, under the tracer: fork, filter, exec; each side waits for the other.
 
-Nothing of the child's own set-up reaches the trace: the loop that hears of calls begins when only
-the exec is left to do.
+The child's own set-up is not part of the trace: the loop that receives calls starts when only the
+exec is left to do.
 """
 
 from __future__ import annotations
@@ -24,76 +24,64 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-_EXEC_FAILED = 127
-NOTIFY = seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV
+_EXEC_FAILED_STATUS = 127
+LISTENER_FLAGS = seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV
 
 
 class HostLaunch:
-    """A command that is to be executed by a child, which waits at each step to be told on.
+    """A :class:`~slimtrace.tracer.engines.launch.launcher.Launcher` on the host.
+
+    The child waits before each step until slimtrace sends a byte.
 
     :param program: the file to execute.
-    :param mask: the signals that the app is to have blocked.
-    :param streams: its descriptors to what is to be put there.
-    :ivar app: the app's first process, once it was forked.
-    :ivar first: its parent, if that is traced as well.
-    :ivar inside: what starts further commands, where that is possible.
+    :param mask: the signals that the app blocks from the start.
+    :param streams: standard descriptors to replace, each with the descriptor to put there.
     """
 
     def __init__(
         self, program: str, argv: Sequence[str], mask: Iterable[int], streams: Mapping[int, int]
     ) -> None:
-        self.app = 0
-        self.first: int | None = None
-        self.inside = None
+        self.app_pid = 0
+        self.init_pid: int | None = None
+        self.spawner = None
         self._program = program
         self._argv = argv
         self._mask = mask
         self._streams = streams
         self._control, self._child_end = socket.socketpair()
-        # Ignored, as a caller may have left it, children's ends would be lost (wait(2)).
+        # Where the caller left it ignored, the exit statuses of children would be lost (wait(2)).
         self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     @property
     def view(self) -> RootView:
-        """How to look at the app's files."""
         return HOST_VIEW
 
-    def under_guard(self, code: bytes) -> tuple[Guard, int]:
-        """Fork a child under a guard; its filter ``code`` notifies the listener that returns.
-
-        :raises CannotTraceError: seccomp is refused here.
-        """
-        guard = Guard.start(lambda _: self._child(code, NOTIFY))
-        self.app = guard.child
+    def start_under_guard(self, code: bytes) -> tuple[Guard, int]:
+        guard = Guard.start(lambda _: self._run_child(code, LISTENER_FLAGS))
+        self.app_pid = guard.child
         try:
-            return guard, self._filtered()
+            return guard, self._install_filter()
         except CannotTraceError:
             guard.join()
             raise
 
-    def seized(self, code: bytes | None, options: int) -> int:
-        """Fork a child and seize it for ptrace, with a filter where there is ``code``; its pid.
-
-        To be called by the thread that will run the ptrace loop, before other threads exist.
-
-        :raises CannotTraceError: ptrace or seccomp is refused here.
-        """
-        pid = self.app = os.fork()
+    def start_seized(self, code: bytes | None, options: int) -> int:
+        pid = self.app_pid = os.fork()
         if pid == 0:
-            self._child(code, 0)
+            self._run_child(code, 0)
         try:
             ptrace.seize(pid, options)
-            self._filtered()
+            self._install_filter()
         except OSError as error:
             self._control.close()
-            os.waitpid(pid, ptrace.WAIT_OURS)
+            os.waitpid(pid, ptrace.WAIT_OWN)
             raise CannotTraceError("ptrace", error.errno or 0) from error
         except CannotTraceError:
-            os.waitpid(pid, ptrace.WAIT_OURS)
+            os.waitpid(pid, ptrace.WAIT_OWN)
             raise
         return pid
 
-    def _filtered(self) -> int:
+    def _install_filter(self) -> int:
         """Have the child install its filter; the listener's descriptor, or -1."""
         self._child_end.close()
         with suppress(ConnectionError):
@@ -105,49 +93,43 @@ class HostLaunch:
         raise CannotTraceError("seccomp", int(data or b"0"))
 
     def check_memory(self) -> None:
-        """See that the child's memory may be read; else it is told to end.
-
-        :raises CannotTraceError: it may not.
-        """
         try:
-            MemoryReader().check(self.app)
+            MemoryReader().check(self.app_pid)
         except OSError as error:
             self._control.close()
             raise CannotTraceError("process_vm_readv", error.errno or 0) from error
 
     def fork_app(self) -> None:
-        """The child is the app: nothing is to be forked."""
+        """Nothing to do: the child is the app."""
 
-    def go(self) -> None:
-        """Let the child exec the app, unless it was killed already."""
+    def execute_app(self) -> None:
         with suppress(ConnectionError):
             self._control.send(b"x")
 
     def check_executed(self) -> None:
-        """After the app's end.
-
-        :raises CannotExecuteError: the exec failed, and that was the end.
-        """
         with self._control, suppress(ConnectionResetError):
             data = self._control.recv(16)
             if not data:
                 return
             raise cannot_execute(self._program, int(data))
 
-    def _child(self, code: bytes | None, flags: int) -> Never:
-        """Never returns: what goes wrong is told through the socket as an errno."""
+    def _run_child(self, code: bytes | None, flags: int) -> Never:
+        """The child: it sends an error as an errno through the socket, and never returns."""
         control = self._child_end
         try:
             self._control.close()
             if not control.recv(1):  # the tracer gave up
-                os._exit(_EXEC_FAILED)
+                os._exit(_EXEC_FAILED_STATUS)
             for number, stream in self._streams.items():
                 os.dup2(stream, number)
             signal.signal(signal.SIGCHLD, self._sigchld or signal.SIG_DFL)
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python; execs inherit it
+            for number in (
+                signal.SIGPIPE,
+                signal.SIGXFSZ,
+            ):  # Python ignores them, and an exec would keep that
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            listener = -1 if code is None else install(code, flags)
+            listener = -1 if code is None else install_best_filter(code, flags)
             socket.send_fds(control, [b"x"], [listener] if flags else [])
             if flags:
                 os.close(listener)
@@ -156,19 +138,19 @@ class HostLaunch:
         except OSError as error:
             control.send(str(error.errno).encode())
         finally:
-            os._exit(_EXEC_FAILED)
+            os._exit(_EXEC_FAILED_STATUS)
 
 
 def has_listener() -> bool:
-    """Whether a filter of this process asks a listener: it would hide calls from other filters.
+    """Whether a filter of this process notifies a listener: it would hide calls from our filter.
 
-    Of all that filters answer the strictest counts, and to ask a listener is stricter than to
-    tell a tracer (seccomp(2)). There can be one only, so another is refused.
+    The strictest answer of all filters counts, and to notify a listener is stricter than to stop
+    for a tracer (seccomp(2)). A process can have only one listener, so the kernel refuses another.
     """
     pid = os.fork()
     if pid == 0:
         try:
-            install(seccomp.allow_all(), seccomp.FLAG_NEW_LISTENER)
+            install_best_filter(seccomp.assemble_allow_all(), seccomp.FLAG_NEW_LISTENER)
         except OSError as error:
             os._exit(error.errno or 0)
         finally:
@@ -176,11 +158,11 @@ def has_listener() -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == errno.EBUSY
 
 
-def install(code: bytes, flags: int) -> int:
-    """Install the filter, with privileges kept where the kernel allows that."""
+def install_best_filter(code: bytes, flags: int) -> int:
+    """Install the filter; without the no_new_privs attribute where the kernel allows that."""
     for attempt in range(3):
         try:
-            return seccomp.install(code, flags)
+            return seccomp.install_filter(code, flags)
         except OSError as error:
             if error.errno == errno.EINVAL and attempt < 2:
                 flags &= seccomp.FLAG_NEW_LISTENER  # Linux before 5.19

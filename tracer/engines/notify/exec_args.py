@@ -19,7 +19,7 @@ _MOST_ARGUMENTS = 6
 """With more it is cheaper to ask /proc."""
 
 
-class ExecCallers:
+class ExecArgumentReader:
     """Reads the memory of callers: for one thread at a time."""
 
     def __init__(self) -> None:

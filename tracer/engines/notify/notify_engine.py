@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.engines.app import App
 from slimtrace.tracer.engines.notify.notify_loop import NotifyLoop
-from slimtrace.tracer.engines.notify.pidfds import TELLS_EXITS
+from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE
 from slimtrace.tracer.engines.notify.process_tree import ProcessTree
 from slimtrace.tracer.engines.notify.restart import AVAILABLE, CallRestarts
 from slimtrace.tracer.errors import CannotTraceError
@@ -38,12 +38,12 @@ class NotifyEngine:
         :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
         """
         # Where the kernel tells later how a process ended, its exit need not be stopped.
-        exits = kernel_version() < TELLS_EXITS
+        exits = kernel_version() < EXIT_STATUS_SINCE
         machine = platform.machine()
-        self._calls = abi.stopped_calls(machine, handlers=AVAILABLE, reapers=True, exits=exits)
+        self._calls = abi.select_calls(machine, handlers=AVAILABLE, reapers=True, exits=exits)
         self._launch = launch
-        code = bpf.program(abi.verdicts(self._calls))
-        self._guard, listener = launch.under_guard(code)
+        code = bpf.assemble_filter(abi.group_by_arch(self._calls))
+        self._guard, listener = launch.start_under_guard(code)
         self._listener = NotifyListener.open(listener)
         try:
             launch.check_memory()
@@ -51,7 +51,7 @@ class NotifyEngine:
             self._listener.close()
             self._guard.join()
             raise
-        self.app = App(launch.app, self._guard, launch.inside)
+        self.app = App(launch.app_pid, self._guard, launch.spawner)
         self.view = launch.view
         self.stops = 0
 
@@ -61,13 +61,13 @@ class NotifyEngine:
         lives = ProcessTree(recorder, decoder.execs, self._guard, self._launch)
         restarts = CallRestarts(self._calls, decoder)
         loop = NotifyLoop(self._listener, decoder, lives, self._calls, restarts)
-        self.app.do_now_and_then(lives.settle_waiting)
-        with self.app.running():
-            self._launch.go()
+        self.app.add_periodic_task(lives.settle_waiting)
+        with self.app.kill_on_error():
+            self._launch.execute_app()
             loop.loop(self._guard.watch.fileno())
         self.stops = loop.stops
         self._guard.join()
-        if self.app.exit is None:
+        if self.app.exit_status is None:
             raise ChildProcessError(
                 "the app's guard was killed, and how the app ended is not known"
             )

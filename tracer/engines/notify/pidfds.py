@@ -10,13 +10,13 @@ import resource
 import select
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.engines.ptrace.stops import exit_of
+from slimtrace.tracer.engines.ptrace.stops import decode_exit_status
 from slimtrace.tracer.kernel import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TELLS_EXITS = (6, 15)
+EXIT_STATUS_SINCE = (6, 15)
 """Linux: since then a pidfd says how its process ended, also when that was waited for."""
 
 _PIDFD_THREAD = os.O_EXCL  # Linux 6.9
@@ -38,13 +38,13 @@ class Pidfds:
         """
         pidfd = self._open(tid)
         if pidfd >= 0:
-            return process.relatives(pidfd)
+            return process.read_tgid_and_ppid(pidfd)
         try:
             pidfd = os.pidfd_open(tid, _PIDFD_THREAD)
         except OSError:
             return None
         try:
-            return process.relatives(pidfd)
+            return process.read_tgid_and_ppid(pidfd)
         finally:
             os.close(pidfd)
 
@@ -78,8 +78,8 @@ class Pidfds:
         for pidfd in pids:
             waiting.register(pidfd, select.POLLIN)
         for pidfd, _ in waiting.poll(0):
-            status = process.status_of_ended(pidfd)
-            yield pids[pidfd], None if status is None else exit_of(status).status
+            status = process.read_wait_status(pidfd)
+            yield pids[pidfd], None if status is None else decode_exit_status(status).status
             self.drop(pids[pidfd])
         # Beyond this, the ends of those that are killed are not told.
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.decode.binfmt import is_program
 from slimtrace.tracer.decode.exec import is_script
 from slimtrace.tracer.engines.notify.birth_order import BirthOrder
-from slimtrace.tracer.engines.notify.exec_args import ExecCallers
+from slimtrace.tracer.engines.notify.exec_args import ExecArgumentReader
 from slimtrace.tracer.engines.notify.pidfds import Pidfds
 from slimtrace.tracer.engines.notify.process_image import Inode, PastImage, PendingExec, Program
 from slimtrace.tracer.process import magic_links, procfs
@@ -51,9 +51,9 @@ class ProcessTree:
     ) -> None:
         self._recorder = recorder
         self._execs = execs
-        self.first = launch.first
-        self._heirs = (0, guard.pid, launch.first)
-        self._started = {launch.app} if launch.inside is None else launch.inside.started
+        self.first = launch.init_pid
+        self._heirs = (0, guard.pid, launch.init_pid)
+        self._started = {launch.app_pid} if launch.spawner is None else launch.spawner.starting
         self._pidfds = Pidfds()
         self.images: dict[int, int] = {}
         self._groups: dict[int, int] = {}  # thread → its process
@@ -63,7 +63,7 @@ class ProcessTree:
             int, list[PastImage]
         ] = {}  # by process: what it ran before, oldest first
         self._order = BirthOrder()
-        self._callers = ExecCallers()
+        self._callers = ExecArgumentReader()
         self._exes: dict[tuple[bytes, Inode], bytes] = {}
         self._programs: dict[int, Program] = {}  # by image
         self._owners: dict[int, int] = {}  # process → the image that its last exec made

@@ -113,7 +113,7 @@ class CallRestarts:
 
     def _handle_all(self) -> None:
         try:
-            while (found := os.waitpid(-1, ptrace.WAIT_OURS | os.WNOHANG))[0]:
+            while (found := os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG))[0]:
                 self._handle(*found)
         except ChildProcessError:
             return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.console import say
 from slimtrace.tracer.decode.decoder import Decoder, Listeners
-from slimtrace.tracer.engines.ptrace.open_files import held_files
+from slimtrace.tracer.engines.ptrace.open_files import record_open_files
 from slimtrace.tracer.engines.ptrace.ptrace_engine import CallStops
 from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
@@ -27,8 +27,8 @@ from slimtrace.tracer.syscalls import abi
 if TYPE_CHECKING:
     from slimtrace.tracer.record.recorder import Recorder
 
-_OPTIONS = ptrace.FOLLOW | ptrace.CALLS
-ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_OPTIONS = ptrace.FOLLOW | ptrace.MARK_CALL_STOPS
+DETACH_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Any of these means: let them go."""
 
 
@@ -100,7 +100,7 @@ class AttachEngine:
         """
         decoder = Decoder(recorder, ptraces=True, listeners=Listeners.FINE)
         calls = CallStops(
-            decoder, self._lifecycle, abi.stopped_calls(platform.machine()), count=False
+            decoder, self._lifecycle, abi.select_calls(platform.machine()), count=False
         )
         self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
         images: dict[int, int] = {}
@@ -110,7 +110,7 @@ class AttachEngine:
             exe = procfs.read_program_name(lives)
             image = recorder.process(images.get(parent or 0), exe, procfs.read_command_line(lives))
             images[process] = image
-            held_files(lives, image, decoder)
+            record_open_files(lives, image, decoder)
             for tid in self._threads[process]:
                 self._lifecycle.join(tid, image, owner=tid == process)
         for threads in self._threads.values():
@@ -134,8 +134,8 @@ class AttachEngine:
             left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
             if left <= 0:
                 return
-            info = signal.sigtimedwait(ENDING | {signal.SIGCHLD}, left)
-            if info is not None and info.si_signo in ENDING:
+            info = signal.sigtimedwait(DETACH_SIGNALS | {signal.SIGCHLD}, left)
+            if info is not None and info.si_signo in DETACH_SIGNALS:
                 return
 
     def _let_go(self) -> None:

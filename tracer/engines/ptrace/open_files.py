@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FILE_FIELD = 5  # of a line of /proc/PID/maps (proc(5)): address perms offset dev inode pathname
 
 
-def held_files(process: int, image: int, decoder: Decoder) -> None:
+def record_open_files(process: int, image: int, decoder: Decoder) -> None:
     """Record them as touched: how each came to be open was not seen."""
     recorder = decoder.recorder
     recorder.gap(

@@ -46,20 +46,20 @@ class PtraceEngine:
         self.stops = 0
         self._launch = launch
         self._all = all_calls
-        self._calls = abi.stopped_calls(platform.machine(), births=True, hot=all_calls)
+        self._calls = abi.select_calls(platform.machine(), births=True, hot=all_calls)
         self._lifecycle = PtraceLoop(every_call=syscall)
         if syscall:
-            pid = launch.seized(None, _OPTIONS | ptrace.CALLS)
+            pid = launch.start_seized(None, _OPTIONS | ptrace.MARK_CALL_STOPS)
             ptrace.interrupt(pid)
         else:
-            code = bpf.program(abi.verdicts(self._calls), bpf.TRACE)
-            pid = launch.seized(code, _OPTIONS | ptrace.FILTERED)
-        self._lifecycle.adopt(pid, is_app=launch.first is None)
-        if launch.first is not None:
+            code = bpf.assemble_filter(abi.group_by_arch(self._calls), bpf.TRACE)
+            pid = launch.start_seized(code, _OPTIONS | ptrace.STOP_AT_FILTER)
+        self._lifecycle.adopt(pid, is_app=launch.init_pid is None)
+        if launch.init_pid is not None:
             launch.fork_app()
-            launch.app = self._lifecycle.await_app()
+            launch.app_pid = self._lifecycle.await_app()
         launch.check_memory()
-        self.app = App(launch.app, self._lifecycle, launch.inside)
+        self.app = App(launch.app_pid, self._lifecycle, launch.spawner)
         self.view = launch.view
 
     def run(self, recorder: Recorder) -> None:
@@ -70,8 +70,8 @@ class PtraceEngine:
         )
         calls = CallStops(decoder, self._lifecycle, self._calls, count=self._all)
         self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
-        with self.app.running():
-            self._launch.go()
+        with self.app.kill_on_error():
+            self._launch.execute_app()
             self._lifecycle.loop()
         self.stops = calls.stops
         calls.finish()

@@ -89,7 +89,7 @@ class PtraceLoop:
         :raises ChildProcessError: it ended instead.
         """
         while not self._app and self._live:
-            self._handle(*os.waitpid(-1, ptrace.WAIT_OURS))
+            self._handle(*os.waitpid(-1, ptrace.WAIT_OWN))
         return self._app
 
     def is_unborn(self, tid: int) -> bool:
@@ -126,7 +126,7 @@ class PtraceLoop:
         """Handle the stops that there are now."""
         while self._live:
             try:
-                tid, status = os.waitpid(-1, ptrace.WAIT_OURS | os.WNOHANG)
+                tid, status = os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG)
             except ChildProcessError:
                 self._live.clear()
                 return
@@ -165,8 +165,8 @@ class PtraceLoop:
         A parent that is killed while it forks may never tell.
         """
         if not self._parked:
-            return os.waitpid(-1, ptrace.WAIT_OURS)
-        found = os.waitpid(-1, ptrace.WAIT_OURS | os.WNOHANG)
+            return os.waitpid(-1, ptrace.WAIT_OWN)
+        found = os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG)
         if not found[0]:
             time.sleep(_POLL)
             now = time.monotonic()
@@ -273,13 +273,13 @@ class PtraceLoop:
 
     # As a Keeper, for other threads
 
-    def exit_of_app(self) -> ExitStatus | None:
+    def read_exit_status(self) -> ExitStatus | None:
         return self._exit
 
-    def delivered(self, number: int) -> float:
+    def last_delivery(self, number: int) -> float:
         return self._delivered.get(number, float("-inf"))
 
-    def processes(self) -> Iterable[int]:
+    def list_processes(self) -> Iterable[int]:
         owners = {procfs.read_tgid(tid) for tid in [*self.images]}
         return [owner for owner in owners if owner is not None]
 

@@ -46,7 +46,7 @@ _EVENTS = {
 }
 
 
-def exit_of(status: int) -> ExitStatus:
+def decode_exit_status(status: int) -> ExitStatus:
     """How a process ended, by its status from waitpid(2)."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
@@ -57,7 +57,7 @@ def exit_of(status: int) -> ExitStatus:
 def decode_status(status: int) -> Stop:
     """What a status from waitpid(2) says, for a tracee that was seized."""
     if not os.WIFSTOPPED(status):
-        return exit_of(status)
+        return decode_exit_status(status)
     number, event = status >> 8 & 0xFF, status >> 16 & 0xFFFF
     if event == 0:
         return PtraceEvent.CALL if number == _SYSCALL_STOP else SignalDelivery(number)
