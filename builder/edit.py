@@ -11,6 +11,7 @@ from slimtrace.builder.root.root import parents
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Dropped, Selection
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Fingerprint
@@ -41,21 +42,35 @@ def without(
     )
 
 
-def as_traced(selection: Selection, traced: Mapping[str, Fingerprint], *, live: bool) -> Selection:
-    """The selection with directories that owe nothing to what happened since the run.
+def restore_directories(selection: Selection, context: Context) -> Selection:
+    """Give directories the metadata that they had during the run."""
+    root = context.root
+    traced = {
+        root.resolve(seed.path, follow=seed.follow).path: seed.fingerprint
+        for seed in selection.seeds
+        if seed.fingerprint is not None
+    }
+    entries = _with_old_directories(selection.entries, traced, live=root.root == "/")
+    return replace(selection, entries=entries)
 
-    :param traced: what the run saw of directories, by own path.
+
+def _with_old_directories(
+    before: Mapping[str, Entry], traced: Mapping[str, Fingerprint], *, live: bool
+) -> dict[str, Entry]:
+    """The entries, with directories that do not depend on what happened since the run.
+
+    :param traced: how the run saw directories, by own path.
     :param live: whether the full image is a running system. Its directories change whenever a
-        file is made in them, be it the trace or the image itself, and would take the digest
-        along. Where the run did not look at one, it gets the newest time of what it holds.
+        file is created in them, even by the trace or the image itself, and the digest would
+        change too. A directory that no run looked at gets the time of its newest file.
     """
-    entries = dict(selection.entries)
+    entries = dict(before)
     newest: dict[str, int] = {}
-    for path, entry in selection.entries.items():
+    for path, entry in before.items():
         if entry.kind is not Kind.DIRECTORY:
             for parent in parents(path):
                 newest[parent] = max(newest.get(parent, 0), entry.mtime_ns)
-    for path, entry in selection.entries.items():
+    for path, entry in before.items():
         was = traced.get(path)
         if entry.kind is not Kind.DIRECTORY:
             continue
@@ -66,7 +81,7 @@ def as_traced(selection: Selection, traced: Mapping[str, Fingerprint], *, live: 
             )
         elif live:
             entries[path] = replace(entry, mtime_ns=newest.get(path, 0))
-    return replace(selection, entries=entries)
+    return entries
 
 
 def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> Selection:
@@ -82,7 +97,7 @@ def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> S
             if parent not in new and parent not in selection.entries:
                 new[parent] = _folder(root, parent, entry.mtime_ns)
     # The folders of a live system change whenever something is made in them.
-    added = as_traced(replace(selection, entries=new), {}, live=root.root == "/").entries
+    added = _with_old_directories(new, {}, live=root.root == "/")
     return replace(selection, entries=dict(sorted({**selection.entries, **added}.items())))
 
 

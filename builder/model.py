@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from slimtrace.tracer.trace.trace import Fingerprint
+
 
 class Kind(StrEnum):
     """What an entry is, by the tar typeflag's meaning (POSIX ustar)."""
@@ -126,6 +128,28 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """A path that the build starts from, as it was looked up; the closure adds what it needs.
+
+    :ivar follow: whether the target of a symlink is kept too.
+    :ivar load: whether it was, or may be, loaded as a program or library.
+    :ivar execute: whether it was, or may be, executed: only then does a ``#!`` line count.
+    :ivar override: kept even if images do not contain such paths (``--include``).
+    :ivar is_listed: whether it is a directory whose names were read.
+    :ivar fingerprint: of a directory that can have changed since: how the run saw it.
+    """
+
+    path: str
+    reason: Reason
+    follow: bool = True
+    load: bool = False
+    execute: bool = False
+    override: bool = False
+    is_listed: bool = False
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """A touched path that is not in the image, and why, in words for the user."""
 
@@ -135,11 +159,18 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The entries that will be in the slim image, by path, and what was left out on purpose."""
+    """What goes into the slim image; each step of the build makes a new one from the last.
+
+    :ivar entries: by path.
+    :ivar dropped: what was left out on purpose.
+    :ivar warnings: for the user, in the order of the steps.
+    :ivar seeds: where the closure starts.
+    """
 
     entries: Mapping[str, Entry]
     dropped: tuple[Dropped, ...] = ()
     warnings: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

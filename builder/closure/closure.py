@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.hwcaps import baseline
 from slimtrace.builder.closure.elf.loader import Loader
+from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rule import RuleContext
+from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.closure.shebang import script_needs
-from slimtrace.builder.model import Dropped, Kind, Reason, Selection
+from slimtrace.builder.model import Dropped, Kind, Reason, Seed, Selection
 from slimtrace.builder.root.excluded_paths import is_kernels, why_outside
 from slimtrace.builder.root.root import parents
 
@@ -19,33 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from slimtrace.builder.closure.elf.loader import MissingLibrary
-    from slimtrace.builder.closure.need import Need, RunEnvironment
+    from slimtrace.builder.closure.need import Need
     from slimtrace.builder.closure.rule import ClosureRule
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Entry
     from slimtrace.builder.root.root import ResolvedPath, Root
 
 _RANK = {reason: rank for rank, reason in enumerate(Reason)}
 _ASKED_FOR = frozenset({Reason.TOUCHED, Reason.INCLUDED, Reason.HEALED})
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """A path to keep, as it was looked up.
-
-    :ivar follow: whether what a symlink leads to is wanted too.
-    :ivar load: whether it was, or may be, loaded as a program or library.
-    :ivar execute: whether it was, or may be, executed: only then does a ``#!`` line count.
-    :ivar override: kept even where an image does not hold such paths (``--include``).
-    :ivar is_listed: whether it is a directory whose names were read.
-    """
-
-    path: str
-    reason: Reason
-    follow: bool = True
-    load: bool = False
-    execute: bool = False
-    override: bool = False
-    is_listed: bool = False
 
 
 def expand(
@@ -64,6 +47,25 @@ def expand(
     closure.load()
     closure.imply()
     return closure.selection()
+
+
+def add_closure(
+    selection: Selection, context: Context, rules: Sequence[ClosureRule] | None = None
+) -> Selection:
+    """Add all that the seeds need, and all that the rules of ``--keep`` imply.
+
+    :param rules: None for those that the options choose.
+    """
+    if rules is None:
+        rules = rules_of(context.options.keep, context.options.without_rules)
+    environment = RunEnvironment.of(context.trace.runs)
+    closed = expand(context.root, selection.seeds, environment, rules)
+    return replace(
+        selection,
+        entries=closed.entries,
+        dropped=(*selection.dropped, *closed.dropped),
+        warnings=(*selection.warnings, *closed.warnings),
+    )
 
 
 class _Closure:

@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.closure.closure import add_closure
+from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.edit import without
 from slimtrace.builder.jlink.java_home import check_homes, home_of
 from slimtrace.builder.jlink.jimage import read_jimage
@@ -15,51 +17,46 @@ from slimtrace.builder.model import Dropped, Keep, Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.closure.need import Need
     from slimtrace.builder.closure.rule import ClosureRule, RuleContext
+    from slimtrace.builder.context import Context
     from slimtrace.builder.jlink.jimage import Jimage
     from slimtrace.builder.jlink.jlink import JavaRuntime
     from slimtrace.builder.model import Entry, Selection
-    from slimtrace.builder.root.root import Root
-    from slimtrace.builder.services import Rerun
     from slimtrace.tracer.trace.trace import Trace
 
 _ASKED_LATE = "jdk.crypto.ec"
 """What most TLS servers want, by a name in java.security: small, and missed when it is needed."""
 
 
-def link_java(
-    selection: Selection,
-    trace: Trace,
-    root: Root,
-    options: BuildOptions,
-    rerun: Rerun,
-    again: Callable[[Callable[[Iterable[ClosureRule]], tuple[ClosureRule, ...]]], Selection],
-) -> Selection:
-    """The selection with each JVM's modules file linked anew, of the modules that are used.
+def add_closure_with_java(selection: Selection, context: Context) -> Selection:
+    """Add the closure; then link each JVM with the modules in use, and close once more.
 
-    All else that a JVM has stays the full image's: the linked runtime is of the same build.
+    The rules of the second closure imply no file of other modules. All other files of a JVM stay
+    the full image's: the linked runtime is of the same build.
 
-    :param rerun: runs jlink in the full image.
-    :param again: makes the selection once more, by rules that bring nothing of other modules.
     :raises SlimtraceError: no JVM is in the selection, its modules were not observed, or the full
         image cannot link a runtime.
     :raises UsageError: the user names a module that there is not.
     """
-    homes = {home for path in selection.entries if (home := home_of(path))}
-    homes = {home for home in homes if _is_runtime(selection, home)}
+    if context.rerun is None:
+        raise ValueError("options.jlink needs rerun")
+    root, options = context.root, context.options
+    whole = add_closure(selection, context)
+    homes = {home for path in whole.entries if (home := home_of(path))}
+    homes = {home for home in homes if _is_runtime(whole, home)}
     runtimes = {}
     for home in check_homes(homes, root):
         jimage = read_jimage(root, f"{home}/lib/modules")
-        modules = _modules(home, jimage, selection, trace, root, options)
-        runtimes[home] = link(root.root, home, modules, rerun)
-    fitting = again(lambda rules: fitting_rules(rules, runtimes))
+        modules = _modules(home, jimage, whole, context)
+        runtimes[home] = link(root.root, home, modules, context.rerun)
+    rules = rules_of(options.keep, options.without_rules)
+    fitting = add_closure(selection, context, fitting_rules(rules, runtimes))
     gone = [
         Dropped(path, "it is of a Java module that is not linked (--jlink)")
-        for path in sorted(selection.entries.keys() - fitting.entries.keys())
+        for path in sorted(whole.entries.keys() - fitting.entries.keys())
         if any(path.startswith(f"{home}/lib/") for home in runtimes)
     ]
     for home, runtime in runtimes.items():
@@ -93,15 +90,9 @@ def _is_runtime(selection: Selection, home: str) -> bool:
     return any(path.startswith(f"{home}/lib/") for path in selection.entries if "libjvm" in path)
 
 
-def _modules(
-    home: str,
-    jimage: Jimage,
-    selection: Selection,
-    trace: Trace,
-    root: Root,
-    options: BuildOptions,
-) -> tuple[str, ...]:
-    """What is to be linked, sorted."""
+def _modules(home: str, jimage: Jimage, selection: Selection, context: Context) -> tuple[str, ...]:
+    """The names of the modules to link, sorted."""
+    trace, root, options = context.trace, context.root, context.options
     observed = {name for run in trace.runs for name in run.modules.get(home, ())}
     said = set(options.jlink_modules)
     for name in sorted(said - jimage.modules):

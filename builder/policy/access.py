@@ -9,19 +9,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.policy.secrets import find_secrets
 from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Entry, Selection
 
-_NAMED = 5
+_MAX_NAMED_PATHS = 5
 _READ, _WRITE, _SEARCH = 4, 2, 1
 
 
-def check_access(selection: Selection, uid: int, gid: int) -> Selection:
-    """The selection with a warning that says what the user cannot read, and what bars it."""
+def warn_of_access(selection: Selection, context: Context) -> Selection:
+    """Warn of the files that the image's user cannot read, and name what bars it."""
+    uid, gid = context.user
     blocked: dict[str, list[str]] = {}
     for path, entry in selection.entries.items():
         if entry.kind is Kind.FILE:
@@ -32,9 +35,9 @@ def check_access(selection: Selection, uid: int, gid: int) -> Selection:
         return selection
     count = sum(map(len, blocked.values()))
     named = sorted(blocked, key=lambda path: (-len(blocked[path]), path))
-    words = [_bars(selection.entries[path], blocked[path]) for path in named[:_NAMED]]
-    if len(named) > _NAMED:
-        words.append(f"and {len(named) - _NAMED} more")
+    words = [_bars(selection.entries[path], blocked[path]) for path in named[:_MAX_NAMED_PATHS]]
+    if len(named) > _MAX_NAMED_PATHS:
+        words.append(f"and {len(named) - _MAX_NAMED_PATHS} more")
     files = "1 file" if count == 1 else f"{count} files"
     warning = (
         f"the image's user {uid}:{gid} cannot read {files}: {', '.join(words)}; "
@@ -43,8 +46,12 @@ def check_access(selection: Selection, uid: int, gid: int) -> Selection:
     return replace(selection, warnings=(*selection.warnings, warning))
 
 
-def grant_read(selection: Selection, uid: int, gid: int, secrets: Collection[str]) -> Selection:
-    """The selection with the bits that the user lacks added to the copies, never to a secret."""
+def grant_read(selection: Selection, context: Context) -> Selection:
+    """With ``--grant-read``, add the mode bits that the user lacks; a secret stays closed."""
+    if not context.options.grant_read:
+        return selection
+    uid, gid = context.user
+    secrets = find_secrets(context.root, selection)
     entries = dict(selection.entries)
     for path, entry in selection.entries.items():
         touched_directory = entry.kind is Kind.DIRECTORY and Reason.TOUCHED in entry.reasons

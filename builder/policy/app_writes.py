@@ -1,4 +1,4 @@
-"""Where the app wrote: folders that must be there, and those that the user may not use."""
+"""The folders to which the app wrote: they are kept, and the image's user must own them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Seed
-from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.model import Kind, Reason, Seed
 from slimtrace.builder.policy.access import may_write
 from slimtrace.builder.root.excluded_paths import is_bytecode, why_outside
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from slimtrace.builder.model import Entry, Selection
+    from slimtrace.builder.context import Context
+    from slimtrace.builder.model import Selection
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Trace
 
-_NAMED = 5
+_MAX_NAMED_PATHS = 5
 _CHANGES = {Use.WRITE, Use.CREATE, Use.DELETE}
 
 
-def folders_written(trace: Trace, root: Root) -> dict[str, Seed]:
-    """The folders of the full image in which the run made things, by own path.
+def add_written_folders(selection: Selection, context: Context) -> Selection:
+    """Add the folders of the full image in which the runs created files.
 
-    What the app makes is not in the image, but it must be able to make it again.
+    The files are not in the image, but the app must be able to create them again.
     """
-    found = {}
+    trace, root = context.trace, context.root
+    seeds = {}
     for path in trace.with_state(State.CREATED):
         if is_bytecode(path.path):
             continue
@@ -38,8 +37,8 @@ def folders_written(trace: Trace, root: Root) -> dict[str, Seed]:
             folder = os.path.dirname(folder)
         own = root.resolve(folder)
         if own.exists and root.kind(own.path) is Kind.DIRECTORY and why_outside(own.path) is None:
-            found[own.path] = Seed(folder, Reason.PARENT_OF_CREATED)
-    return found
+            seeds[own.path] = Seed(folder, Reason.PARENT_OF_CREATED)
+    return replace(selection, seeds=(*selection.seeds, *seeds.values()))
 
 
 def _is_created(trace: Trace, path: str) -> bool:
@@ -47,40 +46,49 @@ def _is_created(trace: Trace, path: str) -> bool:
     return known is not None and known.state is State.CREATED
 
 
-def give_folders(selection: Selection, folders: Iterable[str], user: tuple[int, int]) -> Selection:
-    """The selection with the copies of these folders owned by the image's user.
+def grant_write(selection: Selection, context: Context) -> Selection:
+    """With ``--grant-write``, give the copies of the written folders to the image's user.
 
-    A volume that an engine mounts there for the first time takes the owner along.
+    A volume that an engine mounts there for the first time gets the same owner.
     """
+    if not context.options.grant_write:
+        return selection
+    uid, gid = context.user
     entries = dict(selection.entries)
-    for folder in folders:
+    for folder in _written_folders(selection, context.root):
         entry = entries.get(folder)
-        if entry is not None and not may_write(entry, *user):
-            entries[folder] = replace(entry, uid=user[0], gid=user[1], mode=entry.mode | 0o700)
+        if entry is not None and not may_write(entry, uid, gid):
+            entries[folder] = replace(entry, uid=uid, gid=gid, mode=entry.mode | 0o700)
     return replace(selection, entries=entries)
 
 
-def files_changed(trace: Trace, root: Root) -> list[str]:
-    """The paths of the full image that the run wrote to or deleted, by own path."""
-    changed = [path for path in trace.with_state(State.FILE) if path.uses & _CHANGES]
-    own = [root.resolve(path.path).path for path in changed]
-    return [path for path in own if root.kind(path) is Kind.FILE]
-
-
-def warn_of_writes(
-    selection: Selection, changed: Iterable[str], user: tuple[int, int]
-) -> Selection:
-    """The selection with a warning that names where the app wrote and the user may not."""
-    barred = sorted({path for path in changed if _is_barred(selection.entries.get(path), user)})
+def warn_of_writes(selection: Selection, context: Context) -> Selection:
+    """Warn of the paths to which the app wrote, and the image's user may not."""
+    uid, gid = context.user
+    written = (*_written_folders(selection, context.root), *_changed_files(context))
+    entries = selection.entries
+    barred = sorted(
+        {path for path in written if path in entries and not may_write(entries[path], uid, gid)}
+    )
     if not barred:
         return selection
-    names = ", ".join(barred[:_NAMED]) + (", …" if len(barred) > _NAMED else "")
+    names = ", ".join(barred[:_MAX_NAMED_PATHS]) + (", …" if len(barred) > _MAX_NAMED_PATHS else "")
     warning = (
-        f"the app wrote to {names}, where the image's user {user[0]}:{user[1]} may not: "
+        f"the app wrote to {names}, where the image's user {uid}:{gid} may not: "
         "--grant-write gives it the folders; or mount a volume that it owns, or name another --user"
     )
     return replace(selection, warnings=(*selection.warnings, warning))
 
 
-def _is_barred(entry: Entry | None, user: tuple[int, int]) -> bool:
-    return entry is not None and not may_write(entry, *user)
+def _written_folders(selection: Selection, root: Root) -> list[str]:
+    """The own paths of what :func:`add_written_folders` added."""
+    folders = [seed.path for seed in selection.seeds if seed.reason is Reason.PARENT_OF_CREATED]
+    return [root.resolve(folder).path for folder in folders]
+
+
+def _changed_files(context: Context) -> list[str]:
+    """The own paths of the full image's files that the runs wrote to or deleted."""
+    root = context.root
+    changed = [path for path in context.trace.with_state(State.FILE) if path.uses & _CHANGES]
+    own = [root.resolve(path.path).path for path in changed]
+    return [path for path in own if root.kind(path) is Kind.FILE]

@@ -15,11 +15,13 @@ from slimtrace.builder.closure.rules.python.pycache import source as source_of
 from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind, Reason
 from slimtrace.builder.root.contents import contents
+from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Entry, Selection
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Trace
@@ -32,17 +34,16 @@ _WORD = 0xFFFFFFFF
 _READING = {Use.READ, Use.EXEC}
 
 
-def without_sources(
-    selection: Selection, trace: Trace, root: Root, unwanted: Callable[[str], bool]
-) -> Selection:
-    """The selection without the sources of modules that one compiled file is kept of.
+def remove_sources(selection: Selection, context: Context) -> Selection:
+    """With ``--no-python-sources``, remove the sources of modules that have one compiled file.
 
-    Those that a run read or executed stay, as do those that were asked for or that a link leads to:
-    they are more than sources.
-
-    :param unwanted: whether the user excludes a path.
+    A source stays if a run read or executed it, if the user included it or if a link leads to it:
+    it is then more than a source.
     """
-    entries = selection.entries
+    if context.options.python_sources:
+        return selection
+    trace, root, entries = context.trace, context.root, selection.entries
+    is_excluded = compile_globs(root, context.options.exclude)
     stay = {
         *(_own(root, path) for path in _read(trace)),
         *(_own(root, path) for path, entry in entries.items() if entry.kind is Kind.SYMLINK),
@@ -50,17 +51,17 @@ def without_sources(
     gone = []
     for source, compiled in _compiled(entries).items():
         entry = entries.get(source)
-        if unwanted(compiled) or entry is None or entry.kind is not Kind.FILE or source in stay:
+        if is_excluded(compiled) or entry is None or entry.kind is not Kind.FILE or source in stay:
             continue
         if not _ASKED_FOR & {*entry.reasons} and _is_of(entries[compiled], entry):
             gone.append(Dropped(source, _WHY))
     return without(selection, gone)
 
 
-def in_place_of_sources(selection: Selection) -> Selection:
-    """The selection with what was compiled of the sources that were left out in their places.
+def replace_sources(selection: Selection, _: Context) -> Selection:
+    """Move the compiled files of the sources that were removed to the places of the sources.
 
-    After all that reads the full image, which has nothing there.
+    This comes after every step that reads the full image, which has no such files there.
     """
     entries = selection.entries
     left_out = {item.path for item in selection.dropped if item.why == _WHY}

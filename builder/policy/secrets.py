@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind
+from slimtrace.builder.selection.globs import compile_globs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Selection
     from slimtrace.builder.root.root import Root
 
@@ -68,7 +68,7 @@ _PUTTY_KEY = b"PuTTY-User-Key-File-"
 _PEM_HEADS = (b"-----BEGIN", b"Bag Attributes")
 _HEAD = 1024
 _LARGEST_PEM = 1 << 22
-_NAMED = 20
+_MAX_NAMED_SECRETS = 20
 
 
 def find_secrets(root: Root, selection: Selection) -> dict[str, str]:
@@ -95,20 +95,19 @@ def find_secrets(root: Root, selection: Selection) -> dict[str, str]:
     return found
 
 
-def leave_out_secrets(
-    selection: Selection, secrets: Mapping[str, str], allowed: Callable[[str], bool]
-) -> Selection:
-    """The selection without its secrets, and one warning that names them.
-
-    :param secrets: what :func:`find_secrets` found.
-    :param allowed: whether the user lets in the file at a path.
-    """
-    gone = [Dropped(path, f"it is {what}") for path, what in secrets.items() if not allowed(path)]
+def leave_out_secrets(selection: Selection, context: Context) -> Selection:
+    """Remove the secrets that ``--allow-secret`` does not name, with one warning."""
+    is_allowed = compile_globs(context.root, context.options.allow_secret)
+    secrets = find_secrets(context.root, selection)
+    gone = [
+        Dropped(path, f"it is {what}") for path, what in secrets.items() if not is_allowed(path)
+    ]
     if not gone:
         return selection
-    names = ", ".join(f"{item.path} ({secrets[item.path]})" for item in gone[:_NAMED])
-    more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
-    warning = f"secrets are left out: {names}{more}; --allow-secret GLOB lets one in"
+    names = ", ".join(f"{item.path} ({secrets[item.path]})" for item in gone[:_MAX_NAMED_SECRETS])
+    more = len(gone) - _MAX_NAMED_SECRETS
+    rest = f" and {more} more" if more > 0 else ""
+    warning = f"secrets are left out: {names}{rest}; --allow-secret GLOB lets one in"
     return without(selection, gone, (warning,))
 
 

@@ -12,7 +12,7 @@ from slimtrace.builder.root.excluded_paths import OWN_TOP
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slimtrace.builder.root.root import Root
+    from slimtrace.builder.context import Context
 
 _MODES: Mapping[str, int] = {
     "/": 0o755,
@@ -29,14 +29,13 @@ _LINK = "/var/run"
 (glibc for nscd's socket), which an app may come to as another user alone."""
 
 
-def add_skeleton(selection: Selection, root: Root) -> Selection:
-    """The selection with ``/``, ``/proc``, ``/sys``, ``/dev``, ``/run`` and ``/tmp`` in it.
+def add_skeleton(selection: Selection, context: Context) -> Selection:
+    """Add ``/``, ``/proc``, ``/sys``, ``/dev``, ``/run``, ``/tmp``, and the link /var/run.
 
-    And the link /var/run, where it is one in the full image.
-
-    All but ``/`` get fixed metadata: on a live root they are mounts and change by the second,
-    and the digest must not.
+    All but ``/`` get fixed metadata: on a live root they are mounts and change every second, and
+    the digest must not.
     """
+    root = context.root
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     is_link = root.kind(_LINK) is Kind.SYMLINK and root.kind("/var") is Kind.DIRECTORY
     if is_link and _LINK not in selection.entries:

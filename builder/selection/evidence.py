@@ -1,104 +1,87 @@
-"""From a trace to what it asks for: the paths to keep, and what was touched and stays out."""
+"""The files that the runs touched: what of them the image keeps, and what it leaves out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Seed
-from slimtrace.builder.model import Dropped, Kind, Reason
+from slimtrace.builder.model import Dropped, Kind, Reason, Seed
 from slimtrace.builder.root.excluded_paths import is_in_volume, is_kernels, volumes_of, why_outside
 from slimtrace.builder.root.staleness import difference, follows
+from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Selection
     from slimtrace.builder.root.root import ResolvedPath, Root
-    from slimtrace.builder.selection.globs import Glob
-    from slimtrace.tracer.trace.trace import Fingerprint, Trace, TracedPath
+    from slimtrace.tracer.trace.trace import Trace, TracedPath
 
-_NAMED = 5
-"""How many paths a message names before it only counts."""
+_MAX_NAMED_FILES = 5
+"""How many paths a message names before it only counts them."""
 
 _LOADING = {Use.EXEC, Use.READ}
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the trace asks for.
+def add_touched(selection: Selection, context: Context) -> Selection:
+    """Add the files that the runs found, after a check that they did not change since.
 
-    :ivar directories: how the touched directories were, by own path: a live root's change with
-        every build beside them. None of a pristine one.
+    A file outside of what an image contains is dropped, unless ``--include`` names it.
+
+    :raises SlimtraceError: files changed since the run, and ``--allow-changed`` is not set.
     """
-
-    wanted: tuple[Seed, ...]
-    dropped: tuple[Dropped, ...]
-    warnings: tuple[str, ...]
-    directories: Mapping[str, Fingerprint]
-
-
-def pick(
-    trace: Trace, root: Root, include: tuple[Glob, ...] = (), *, allow_changed: bool = False
-) -> Evidence:
-    """The paths that the app found, checked against the full image as it is now.
-
-    :param include: paths that ``--include`` names are kept wherever they lie.
-    :raises SlimtraceError: files changed since the run and ``allow_changed`` was not said.
-    """
-    wanted: list[Seed] = []
+    trace, root = context.trace, context.root
+    is_included = compile_globs(root, context.options.include)
+    seeds: list[Seed] = []
     dropped: list[Dropped] = []
     changed: list[str] = []
-    directories: dict[str, Fingerprint] = {}
     volumes = volumes_of(trace.runs)
     for traced in trace.with_state(State.FILE):
-        follow = follows(traced)
-        found = root.resolve(traced.path, follow=follow)
-        override = any(glob.matches(found.path) for glob in include)
-        why = _why_dropped(root, traced, found, override=override)
-        if why is None and is_in_volume(volumes, traced.path, found.path):
-            why = "it lies in a volume"
-        if why is None and root.is_pristine and not found.exists:
-            why = "the full image does not hold it"
+        found = root.resolve(traced.path, follow=follows(traced))
+        override = is_included(found.path)
+        why = _why_dropped(root, traced, found, volumes, override=override)
         if why is not None:
             dropped.append(Dropped(traced.path, why))
-            wanted += _links_to(found, volumes)
+            seeds += _links_to(found, volumes)
             continue
         if difference(root, traced, found) is not None:
             changed.append(traced.path)
             if not found.exists:
                 dropped.append(Dropped(traced.path, "it was gone when the image was built"))
                 continue
-        is_directory = root.kind(found.path) is Kind.DIRECTORY
-        if traced.fingerprint is not None and is_directory and not root.is_pristine:
-            directories[found.path] = traced.fingerprint
-        wanted.append(_want(traced, follow=follow, override=override))
-    if changed and not allow_changed:
+        seeds.append(_seed(root, traced, found, override=override))
+    if changed and not context.options.allow_changed:
         raise _changed_error(changed)
     dropped += [Dropped(path.path, "the app made it") for path in trace.with_state(State.CREATED)]
-    cwds = [Seed(cwd, Reason.TOUCHED) for cwd in dict.fromkeys(run.cwd for run in trace.runs)]
-    warnings = _changed_warnings(changed) + _gap_warnings(trace)
-    return Evidence((*wanted, *cwds), tuple(dropped), warnings, directories)
-
-
-def settle(selection: Selection, picked: Evidence, warnings: tuple[str, ...] = ()) -> Selection:
-    """The selection with all that the trace left out, and its warnings.
-
-    What a path's record says is dropped and is there all the same (a link to it was also
-    reached another way) is not reported.
-    """
-    dropped = {item.path: item for item in (*selection.dropped, *picked.dropped)}
+    seeds += [Seed(cwd, Reason.TOUCHED) for cwd in dict.fromkeys(run.cwd for run in trace.runs)]
     return replace(
         selection,
-        dropped=tuple(dropped[path] for path in sorted(dropped) if path not in selection.entries),
-        warnings=(*picked.warnings, *warnings, *selection.warnings),
+        seeds=(*selection.seeds, *seeds),
+        dropped=(*selection.dropped, *dropped),
+        warnings=(*selection.warnings, *_changed_warnings(changed), *_gap_warnings(trace)),
     )
 
 
+def add_healed(selection: Selection, context: Context) -> Selection:
+    """Add the files that ``verify --heal`` wrote into the trace."""
+    healed = [Seed(path, Reason.HEALED, load=True, execute=True) for path in context.trace.healed]
+    return replace(selection, seeds=(*selection.seeds, *healed))
+
+
+def settle_dropped(selection: Selection, _: Context) -> Selection:
+    """Sort the dropped paths, and forget those that are kept for another reason."""
+    dropped: dict[str, Dropped] = {}
+    for item in selection.dropped:
+        dropped.setdefault(item.path, item)
+    paths = sorted(dropped.keys() - selection.entries.keys())
+    return replace(selection, dropped=tuple(dropped[path] for path in paths))
+
+
 def _links_to(found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
-    """The image's own links on the way to what lies outside it: the app goes that way."""
+    """The image's own links on the way to a file outside of it: the app follows them."""
     return [
         Seed(link, Reason.SYMLINK, follow=False)
         for link in found.links
@@ -106,36 +89,48 @@ def _links_to(found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
     ]
 
 
-def _want(traced: TracedPath, *, follow: bool, override: bool) -> Seed:
+def _seed(root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool) -> Seed:
+    may_change = root.kind(found.path) is Kind.DIRECTORY and not root.is_pristine
     return Seed(
         traced.path,
         Reason.TOUCHED,
-        follow=follow,
+        follow=follows(traced),
         load=bool(traced.uses & _LOADING),
         execute=Use.EXEC in traced.uses,
         override=override,
         is_listed=Use.LIST in traced.uses,
+        fingerprint=traced.fingerprint if may_change else None,
     )
 
 
 def _why_dropped(
-    root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool
+    root: Root,
+    traced: TracedPath,
+    found: ResolvedPath,
+    volumes: Collection[str],
+    *,
+    override: bool,
 ) -> str | None:
-    """Why the trace's path stays out, by its own name and as it was looked up."""
+    """Why an image does not contain the path, by its own name or by the file that it leads to."""
     lookup = traced.path.rstrip("/") or "/"
     if is_kernels(lookup) and lookup.count("/") > 1:
         return why_outside(lookup)
-    if override:
-        return None
-    why = why_outside(lookup) or why_outside(found.path)
-    if why is None and found.exists and root.kind(found.path) is None:
-        return "it is a socket or a device"
-    return why
+    if not override:
+        why = why_outside(lookup) or why_outside(found.path)
+        if why is not None:
+            return why
+        if found.exists and root.kind(found.path) is None:
+            return "it is a socket or a device"
+    if is_in_volume(volumes, traced.path, found.path):
+        return "it lies in a volume"
+    if root.is_pristine and not found.exists:
+        return "the full image does not hold it"
+    return None
 
 
 def _changed_error(changed: list[str]) -> SlimtraceError:
     return SlimtraceError(
-        f"cannot build from the trace: {_named(changed)} changed since the run",
+        f"cannot build from the trace: {_format_files(changed)} changed since the run",
         "trace the app again, or build with --allow-changed",
     )
 
@@ -143,7 +138,7 @@ def _changed_error(changed: list[str]) -> SlimtraceError:
 def _changed_warnings(changed: list[str]) -> tuple[str, ...]:
     if not changed:
         return ()
-    return (f"{_named(changed)} changed since the run: the image has what is there now",)
+    return (f"{_format_files(changed)} changed since the run: the image has what is there now",)
 
 
 def _gap_warnings(trace: Trace) -> tuple[str, ...]:
@@ -151,7 +146,7 @@ def _gap_warnings(trace: Trace) -> tuple[str, ...]:
     return tuple(f"the trace may lack something ({gap})" for gap in gaps)
 
 
-def _named(paths: list[str]) -> str:
-    """``3 files (/a, /b, /c)``, with no more than a few named."""
-    names = ", ".join(paths[:_NAMED]) + (", …" if len(paths) > _NAMED else "")
+def _format_files(paths: list[str]) -> str:
+    """``3 files (/a, /b, /c)``; it names a few and then only counts."""
+    names = ", ".join(paths[:_MAX_NAMED_FILES]) + (", …" if len(paths) > _MAX_NAMED_FILES else "")
     return f"{len(paths)} file{'s' if len(paths) != 1 else ''} ({names})"

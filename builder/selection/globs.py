@@ -7,17 +7,17 @@ component matches any number of them. A pattern that names a directory takes all
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Seed
 from slimtrace.builder.edit import without
-from slimtrace.builder.model import Dropped, Kind, Reason
+from slimtrace.builder.model import Dropped, Kind, Reason, Seed
 from slimtrace.builder.root.excluded_paths import KERNEL, is_kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Selection
     from slimtrace.builder.root.root import Root
 
@@ -40,14 +40,6 @@ class Glob:
         return self.regex.fullmatch(path) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class IncludedPaths:
-    """What ``--include`` adds."""
-
-    wanted: tuple[Seed, ...]
-    warnings: tuple[str, ...]
-
-
 def compile_glob(root: Root, pattern: str) -> Glob:
     """The pattern for this root. One that is not absolute matches nothing."""
     literal, wild = _split(pattern)
@@ -60,32 +52,45 @@ def compile_glob(root: Root, pattern: str) -> Glob:
     return Glob(pattern, re.compile(rf"{regex}(?:/.*)?", re.DOTALL))
 
 
-def include(root: Root, patterns: tuple[str, ...]) -> IncludedPaths:
-    """Everything in the full image that the patterns name; one that names nothing is warned of."""
-    wanted: dict[Seed, None] = {}
-    warnings = []
-    for pattern in patterns:
-        found = list(_walk_pattern(root, pattern)) if pattern.startswith("/") else []
-        if not found:
-            warnings.append(f"--include '{pattern}' matches nothing: {_explain(root, pattern)}")
-        for path in found:
-            wanted[Seed(path, Reason.INCLUDED, load=True, execute=True, override=True)] = None
-    return IncludedPaths(tuple(wanted), tuple(warnings))
+def compile_globs(root: Root, patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """A function that says whether one of the patterns takes the file at an own path."""
+    globs = [compile_glob(root, pattern) for pattern in patterns]
+    return lambda path: any(glob.matches(path) for glob in globs)
 
 
-def exclude(selection: Selection, globs: tuple[Glob, ...]) -> Selection:
-    """The selection without what the patterns take; directories stay while they hold something."""
-    gone: dict[str, str] = {}
+def add_included(selection: Selection, context: Context) -> Selection:
+    """Add everything in the full image that ``--include`` names; warn of one that names nothing."""
+    root = context.root
+    seeds: dict[str, Seed] = {}
     warnings = []
-    for glob in globs:
-        taken = [path for path in selection.entries if path != "/" and glob.matches(path)]
-        gone.update((path, f"--exclude '{glob.text}'") for path in taken)
-        if not taken:
+    for pattern in context.options.include:
+        paths = list(_walk_pattern(root, pattern)) if pattern.startswith("/") else []
+        if not paths:
+            cause = _explain_no_match(root, pattern)
+            warnings.append(f"--include '{pattern}' matches nothing: {cause}")
+        for path in paths:
+            seed = Seed(path, Reason.INCLUDED, load=True, execute=True, override=True)
+            seeds.setdefault(path, seed)
+    return replace(
+        selection,
+        seeds=(*selection.seeds, *seeds.values()),
+        warnings=(*selection.warnings, *warnings),
+    )
+
+
+def exclude(selection: Selection, context: Context) -> Selection:
+    """Remove what ``--exclude`` names; a directory stays while something in it is kept."""
+    why: dict[str, str] = {}
+    warnings = []
+    for glob in [compile_glob(context.root, pattern) for pattern in context.options.exclude]:
+        paths = [path for path in selection.entries if path != "/" and glob.matches(path)]
+        why.update((path, f"--exclude '{glob.text}'") for path in paths)
+        if not paths:
             cause = "nothing that it names would be in the image"
             if not glob.text.startswith("/"):
                 cause = _NOT_ABSOLUTE
             warnings.append(f"--exclude '{glob.text}' matches nothing: {cause}")
-    dropped = (Dropped(path, why) for path, why in sorted(gone.items()))
+    dropped = (Dropped(path, cause) for path, cause in sorted(why.items()))
     return without(selection, dropped, tuple(warnings))
 
 
@@ -172,7 +177,7 @@ def _beneath(root: Root, path: str) -> Iterator[str]:
                 folders.append(child)
 
 
-def _explain(root: Root, pattern: str) -> str:
+def _explain_no_match(root: Root, pattern: str) -> str:
     if not pattern.startswith("/"):
         return _NOT_ABSOLUTE
     literal, wild = _split(pattern)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from traces import environment, run_slimtrace
 
-from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
-from slimtrace.builder.model import Reason
+from slimtrace.builder.model import Reason, Seed
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.sandbox import Sandbox
 

@@ -6,6 +6,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.context import Context
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.trace.trace import Run, State, Trace, TracedPath, Use
@@ -85,6 +87,13 @@ def trace(
     for path in created:
         paths[path] = TracedPath(path, State.CREATED, frozenset({Use.CREATE}), (1,), 0.0, None)
     return Trace((run(root, **changes),), (), paths, dict(saved or {}))
+
+
+def context(
+    root: Path, options: BuildOptions | None = None, user: tuple[int, int] = (65532, 65532)
+) -> Context:
+    """What the steps of a build read, of a trace in which nothing was touched."""
+    return Context(trace(root, []), Root(str(root)), options or BuildOptions(), user)
 
 
 _EVERYWHERE = {Reason.SKELETON, Reason.DIRECTORY, Reason.ACCOUNTS, Reason.NONROOT_HOME}

@@ -17,11 +17,13 @@ from slimtrace.builder.packages.write.apk_installed import installed
 from slimtrace.builder.packages.write.dpkg_status import STATUS, copyright_of, status_d, sums_of
 from slimtrace.builder.packages.write.rpm_database import rpmdb
 from slimtrace.builder.root.excluded_paths import why_outside
+from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Entry, Selection
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.packages.write.generated_file import GeneratedFile
@@ -30,19 +32,19 @@ if TYPE_CHECKING:
 _REASONS = (Reason.PACKAGE_METADATA,)
 
 
-def add_package_metadata(
-    selection: Selection, root: Root, unwanted: Callable[[str], bool]
-) -> Selection:
-    """The selection with the packages' copyrights and their database's part.
+def add_package_metadata(selection: Selection, context: Context) -> Selection:
+    """Add the packages' copyrights, and their part of the package database.
 
     Nothing where the full image has no package database. A database that is in the selection
     already, because the app reads it, stays whole, and nothing is put beside it: scanners would
     count packages twice. One that cannot be read is warned of.
 
-    :param unwanted: whether the user excludes a path: what it owns does not count, and it is left
-        to be taken out with all else that is excluded.
+    The owner of a path that the user excludes does not count; a later step removes the path.
     """
-    addition = _Addition(selection, root, unwanted)
+    if not context.options.package_metadata:
+        return selection
+    is_excluded = compile_globs(context.root, context.options.exclude)
+    addition = _Addition(selection, context.root, is_excluded)
     try:
         if not addition.index.system:
             return selection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.closure.baseline_parts import parts_of
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.nss import CONFIGURATION
 from slimtrace.builder.edit import add_entries, written
@@ -11,26 +12,20 @@ from slimtrace.builder.model import Entry, Kind, Reason
 from slimtrace.builder.policy.baseline.baseline_accounts import NONROOT, make_accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
+    from slimtrace.builder.context import Context
     from slimtrace.builder.model import Selection
-    from slimtrace.builder.root.root import Root
 
 _HOME = "/home/nonroot"
 _SWITCH = b"hosts: files dns\n"
 """Without the file glibc asks the network before /etc/hosts (nsswitch.conf(5))."""
 
 
-def add_baseline(
-    selection: Selection, root: Root, parts: Collection[Reason], user: tuple[int, int]
-) -> Selection:
-    """The selection with these parts.
-
-    :param user: the image's uid and gid.
-    """
+def add_baseline(selection: Selection, context: Context) -> Selection:
+    """Add the accounts, nonroot's home and nsswitch.conf."""
+    root, parts = context.root, parts_of(context.options)
     new: list[Entry] = []
     if Reason.ACCOUNTS in parts:
-        new += make_accounts(selection, root, user)
+        new += make_accounts(selection, root, context.user)
     if Reason.NONROOT_HOME in parts:
         home = root.resolve(_HOME).path
         if home not in selection.entries and root.kind(home) in {None, Kind.DIRECTORY}:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.closure import Seed
-from slimtrace.builder.model import Reason
+from slimtrace.builder.closure.baseline_parts import parts_of
+from slimtrace.builder.model import Reason, Seed
 from slimtrace.builder.root.walk import files_below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from slimtrace.builder.context import Context
+    from slimtrace.builder.model import Selection
     from slimtrace.builder.root.root import Root
-    from slimtrace.tracer.trace.trace import Trace
 
 _ENDING = "-release"
 
@@ -48,59 +50,52 @@ _OF_RESOLVERS = frozenset(
 )
 
 
-class BaselineContext(NamedTuple):
-    """What the parts are found for.
-
-    :ivar all_zones: whether all time zones are wanted.
-    """
-
-    trace: Trace
-    root: Root
-    all_zones: bool
-
-
-def baseline_files(case: BaselineContext, parts: Collection[Reason]) -> list[Seed]:
-    """The files of these parts that the full image has."""
-    return [
+def add_baseline_files(selection: Selection, context: Context) -> Selection:
+    """Add the baseline's files that the full image has."""
+    parts = parts_of(context.options)
+    seeds = [
         Seed(path, reason)
         for reason, paths_of in _PARTS.items()
         if reason in parts
-        for path in paths_of(case)
-        if case.root.resolve(path).exists
+        for path in paths_of(context)
+        if context.root.resolve(path).exists
     ]
+    return replace(selection, seeds=(*selection.seeds, *seeds))
 
 
-def _release(case: BaselineContext) -> Iterable[str]:
-    return release_files(case.root)
+def _release(context: Context) -> Iterable[str]:
+    return release_files(context.root)
 
 
-def _certificates(_: BaselineContext) -> Iterable[str]:
+def _certificates(_: Context) -> Iterable[str]:
     """The bundles in which TLS libraries look, and programs that bring their own."""
     return _BUNDLES
 
 
-def _time_zones(case: BaselineContext) -> Iterator[str]:
+def _time_zones(context: Context) -> Iterator[str]:
     """The system's zone, and those that TZ names (tzset(3)): ``:Asia/Tokyo`` or a path."""
     yield from ("/etc/localtime", "/etc/timezone")
-    for run in case.trace.runs:
+    for run in context.trace.runs:
         zone = run.env.get("TZ", "").removeprefix(":")
         if zone:
             yield os.path.join(_ZONES, zone)
-    if case.all_zones:
-        yield from files_below(case.root, _ZONES)
+    if context.options.all_zones:
+        yield from files_below(context.root, _ZONES)
 
 
-def _switch(_: BaselineContext) -> Iterable[str]:
+def _switch(_: Context) -> Iterable[str]:
     return (_SWITCH,)
 
 
-def _network_names(case: BaselineContext) -> Iterable[str]:
+def _network_names(context: Context) -> Iterable[str]:
     """Names of ports and protocols, where the run resolved names (services(5), protocols(5))."""
-    is_resolver = any(path in _OF_RESOLVERS or _RESOLVER.match(path) for path in case.trace.paths)
+    is_resolver = any(
+        path in _OF_RESOLVERS or _RESOLVER.match(path) for path in context.trace.paths
+    )
     return _NETWORK_NAMES if is_resolver else ()
 
 
-_PARTS: Mapping[Reason, Callable[[BaselineContext], Iterable[str]]] = {
+_PARTS: Mapping[Reason, Callable[[Context], Iterable[str]]] = {
     Reason.RELEASE: _release,
     Reason.CA_CERTIFICATES: _certificates,
     Reason.TIME_ZONE: _time_zones,

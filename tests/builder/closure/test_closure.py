@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from worlds import compile_library, dump, plant, run
 
-from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.shebang import parse_shebang
-from slimtrace.builder.model import Reason
+from slimtrace.builder.model import Reason, Seed
 from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from rpm_spec import SPEC
 from traces import open_the_way
 from worlds import dump, plant
 
-from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.model import Keep, Reason
+from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError

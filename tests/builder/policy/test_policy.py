@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import dump, plant, trace
+from worlds import context, dump, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.model import Entry, Kind, Reason, Selection
 from slimtrace.builder.pipeline import select
-from slimtrace.builder.policy.access import check_access, grant_read
+from slimtrace.builder.policy.access import grant_read, warn_of_access
 from slimtrace.builder.policy.secrets import find_secrets
 from slimtrace.builder.root.root import Root
 
@@ -156,20 +156,27 @@ ACCESS = [
     ids=[case[0] for case in ACCESS],
 )
 def test_access(
-    entries: list[Entry], user: tuple[int, int], bars: list[str], granted: dict[str, int]
+    tmp_path: Path,
+    entries: list[Entry],
+    user: tuple[int, int],
+    bars: list[str],
+    granted: dict[str, int],
 ) -> None:
     before = tree(*entries)
-    warnings = check_access(before, *user).warnings
+    top = plant(tmp_path / "root", {e.path: "" if e.kind is Kind.FILE else None for e in entries})
+    opened = context(top, BuildOptions(grant_read=True), user)
+    warnings = warn_of_access(before, opened).warnings
     assert [warning.partition(": ")[2].partition(";")[0] for warning in warnings] == bars
-    after = grant_read(before, *user, secrets=())
+    after = grant_read(before, opened)
     modes = {p: e.mode for p, e in after.entries.items() if e.mode != before.entries[p].mode}
     assert modes == granted
-    assert check_access(after, *user).warnings == ()
+    assert warn_of_access(after, opened).warnings == ()
+    assert grant_read(before, context(top, BuildOptions(), user)) is before
 
 
-def test_the_warning_names_five_and_the_way_out() -> None:
+def test_the_warning_names_five_and_the_way_out(tmp_path: Path) -> None:
     files = [file(f"/f{n}", 0o600) for n in range(7)]
-    (warning,) = check_access(tree(*files), *NOBODY).warnings
+    (warning,) = warn_of_access(tree(*files), context(tmp_path)).warnings
     assert warning.startswith("the image's user 65532:65532 cannot read 7 files: /f0 is 0600 and")
     assert "/f4" in warning
     assert "/f5" not in warning

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import dump, plant, trace
+from worlds import context, dump, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.model import Selection
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
-from slimtrace.builder.selection.globs import compile_glob, include
+from slimtrace.builder.selection.globs import add_included, compile_glob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +86,9 @@ def test_include_and_exclude_take_the_same(tmp_path: Path, pattern: str, taken: 
     ],
 )
 def test_an_include_that_matches_nothing_says_why(tmp_path: Path, pattern: str, cause: str) -> None:
-    found = include(Root(str(plant(tmp_path / "root", TREE))), (pattern,))
-    assert found.wanted == ()
+    top = plant(tmp_path / "root", TREE)
+    found = add_included(Selection({}), context(top, BuildOptions(include=(pattern,))))
+    assert found.seeds == ()
     assert found.warnings == (f"--include '{pattern}' matches nothing: {cause}",)
 
 

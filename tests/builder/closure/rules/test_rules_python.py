@@ -14,11 +14,11 @@ from parts import need, need_root
 from traces import run_slimtrace
 from worlds import compile_library, dump, plant
 
-from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.closure.rules.python.source import exact, rough
-from slimtrace.builder.model import Keep, Reason
+from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:

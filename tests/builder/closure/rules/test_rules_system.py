@@ -11,10 +11,10 @@ import pytest
 from parts import missing, need
 from worlds import compile_library, dump, plant
 
-from slimtrace.builder.closure.closure import Seed, expand
+from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import RULES, directory_listing, dlopen, locale, nss, rules_of
-from slimtrace.builder.model import Keep, Reason
+from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:

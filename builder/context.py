@@ -1,0 +1,37 @@
+"""What the steps of the pipeline read, and what a step is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.model import Selection
+
+if TYPE_CHECKING:
+    from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.root.root import Root
+    from slimtrace.builder.services import Rerun
+    from slimtrace.tracer.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the steps of one build read. No step changes it.
+
+    :ivar trace: the runs, processes and paths that count: the trace as ``--drop-process`` and
+        ``--only-process`` leave it.
+    :ivar root: the full image.
+    :ivar user: uid and gid of the image's user.
+    :ivar rerun: runs jlink in the full image; only ``--jlink`` needs it.
+    """
+
+    trace: Trace
+    root: Root
+    options: BuildOptions
+    user: tuple[int, int]
+    rerun: Rerun | None = None
+
+
+Step = Callable[[Selection, Context], Selection]
+"""A pure function: what it drops and warns of is in the selection that it returns."""
