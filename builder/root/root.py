@@ -14,6 +14,7 @@ from slimtrace.builder.model import Entry, Kind
 from slimtrace.builder.root.host_root import HostNode, HostTree, Totals
 from slimtrace.builder.root.xattrs import read_xattrs
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.path_resolution import LinkTarget, parent_path, walk
 from slimtrace.tracer.trace.trace import Fingerprint
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Reason
     from slimtrace.tracer.trace.trace import SavedFile
-
-MAX_LINKS = 40
-"""MAXSYMLINKS of the kernel: a walk that passes more gets ELOOP (path_resolution(7))."""
 
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
@@ -104,32 +102,20 @@ class Root:
 
         What cannot be reached (ENOENT, ENOTDIR, EACCES, ELOOP) does not exist.
         """
-        pending = path.lstrip("/").split("/")[::-1]
-        here = ""
-        links: list[str] = []
-        while pending:
-            name = pending.pop()
-            if name in {"", "."}:
-                continue
-            if name == "..":
-                here = here.rpartition("/")[0]
-                continue
-            step = f"{here}/{name}"
+
+        def look(directory: str, name: str, is_last: bool) -> str | LinkTarget | None:
+            step = f"{directory}/{name}"
             node = self._node(step)
             kind = 0 if node is None else stat.S_IFMT(node.fingerprint.mode)
-            if kind == stat.S_IFLNK and (pending or follow):
-                if len(links) == MAX_LINKS:
-                    return _nowhere(step, pending, links)
-                links.append(step)
-                target = self.readlink(step)
-                if target.startswith("/"):
-                    here = ""
-                pending += target.lstrip("/").split("/")[::-1]
-                continue
-            if kind == 0 or (pending and kind != stat.S_IFDIR):
-                return _nowhere(step, pending, links)
-            here = step
-        return ResolvedPath(here or "/", tuple(links), exists=True)
+            if kind == stat.S_IFLNK and (follow or not is_last):
+                return LinkTarget(self.readlink(step))
+            is_end = kind == 0 or not (is_last or kind == stat.S_IFDIR)
+            return None if is_end else step
+
+        walked = walk(path, "", parent_path, look)
+        own = "/".join([walked.node, *walked.rest]) or "/"
+        links = tuple(f"{directory}/{name}" for directory, name in walked.links)
+        return ResolvedPath(own, links, exists=not walked.rest)
 
     def fingerprint(self, path: str) -> Fingerprint | None:
         """What lstat(2) says of a resolved path, None where there is nothing."""
@@ -264,8 +250,3 @@ def parents(path: str) -> list[str]:
     for name in names:
         above.append(f"{above[-1].rstrip('/')}/{name}")
     return above
-
-
-def _nowhere(step: str, pending: list[str], links: list[str]) -> ResolvedPath:
-    rest = [name for name in reversed(pending) if name]
-    return ResolvedPath("/".join([step, *rest]), tuple(links), exists=False)

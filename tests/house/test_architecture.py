@@ -15,6 +15,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.host.rootless",
     "slimtrace.tracer.image.accounts",
     "slimtrace.tracer.image.opened_image",
+    "slimtrace.tracer.path_resolution",
     "slimtrace.tracer.paths",
     "slimtrace.tracer.remove_tree",
     "slimtrace.tracer.rerun_options",

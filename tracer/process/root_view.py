@@ -10,10 +10,10 @@ import stat
 from typing import Protocol
 
 from slimtrace.tracer.kernel.openat2 import open_in_root
+from slimtrace.tracer.path_resolution import LinkTarget, parent_path, walk
 from slimtrace.tracer.paths import join, parent
 from slimtrace.tracer.process import magic_links, procfs
 
-_MAX_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
 _CAP_DAC_OVERRIDE = 1 << 1  # linux/capability.h
 _ST_RDONLY = 1  # statvfs(3)
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -174,18 +174,23 @@ class SandboxView:
         return target
 
     def resolve_path(self, path: bytes) -> bytes:
-        return self._resolve(path, _MAX_LINKS)
-
-    def _resolve(self, path: bytes, links: int) -> bytes:
+        """The kernel resolves what exists; beyond that, a walk resolves links to missing files."""
         target = self._find_target(path, follow=True)
         if target is not None or path == b"/":
             return target or b"/"
-        head, name = self._resolve(parent(path), links), path[path.rfind(b"/") + 1 :]
-        if name == b"..":
-            return parent(head)
-        entry = join(head, name)
-        target = self._read_symlink(entry) if links else None
-        return entry if target is None else self._resolve(join(head, target), links - 1)
+        directory = self._find_target(parent(path), follow=True)
+        if directory is None:
+            walked = walk(os.fsdecode(path), "", parent_path, self._look)
+        else:
+            start = os.fsdecode(directory.rstrip(b"/"))
+            name = os.fsdecode(path[path.rfind(b"/") + 1 :])
+            walked = walk(name, "", parent_path, self._look, start)
+        return os.fsencode("/".join([walked.node, *walked.rest]) or "/")
+
+    def _look(self, directory: str, name: str, is_last: bool) -> str | LinkTarget:  # noqa: ARG002
+        path = f"{directory}/{name}"
+        target = self._read_symlink(os.fsencode(path))
+        return path if target is None else LinkTarget(os.fsdecode(target))
 
     def _find_target(self, path: bytes, *, follow: bool) -> bytes | None:
         try:

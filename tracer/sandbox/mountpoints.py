@@ -1,7 +1,7 @@
-"""Where a mount point lies in a root while another root is mounted over its top.
+"""Resolves mount points in a root while another root is mounted over its top.
 
-The kernel must resolve no ``..`` there: a walk that comes back up to / goes on in the root that
-lies over it (path_resolution(7)), and symlinks are the image's to choose.
+The kernel must not resolve ``..`` there: a walk that comes back up to / goes on in the root that
+is mounted over it (path_resolution(7)), and the image chooses the symlinks.
 """
 
 from __future__ import annotations
@@ -10,42 +10,32 @@ import errno
 import os
 
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.path_resolution import LinkTarget, parent_path, walk
 
-_MOST_LINKS = 40  # MAXSYMLINKS (path_resolution(7))
 
+def resolve_mountpoint(path: str) -> str:
+    """Resolve the symlinks in an absolute path; names that do not exist stay as they are.
 
-def resolved(path: str) -> str:
-    """An absolute path without symlinks, its end as far as it is missing as it is.
-
-    os.path.realpath(3) leaves what is behind a loop of symlinks unresolved.
+    os.path.realpath is no help: it leaves what follows a loop of symlinks unresolved.
 
     :raises OSError: ELOOP.
     """
-    found: list[str] = []
-    left = path.split("/")[::-1]
-    links = 0
-    while left:
-        name = left.pop()
-        if name == "..":
-            found = found[:-1]
-        elif name not in ("", "."):
-            target = _target("/".join(("", *found, name)))
-            if target is None:
-                found.append(name)
-                continue
-            links += 1
-            if links > _MOST_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            left += target.split("/")[::-1]
-            if target.startswith("/"):
-                found = []
-    return "/" + "/".join(found)
+    walked = walk(path, "", parent_path, _look)
+    if walked.rest:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return walked.node or "/"
+
+
+def _look(directory: str, name: str, is_last: bool) -> str | LinkTarget:  # noqa: ARG001
+    path = f"{directory}/{name}"
+    target = _target(path)
+    return path if target is None else LinkTarget(target)
 
 
 def check_plain(path: str) -> None:
-    """See that no symlink lies at the end of a path.
+    """Check that the last component of a path is not a symlink.
 
-    :raises SlimtraceError: one does.
+    :raises SlimtraceError: it is one.
     """
     target = _target(path)
     if target is not None:

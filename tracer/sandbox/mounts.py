@@ -20,7 +20,7 @@ from slimtrace.tracer.kernel.namespaces import (
     pivot_root,
     remount_read_only,
 )
-from slimtrace.tracer.sandbox.mountpoints import check_plain, resolved
+from slimtrace.tracer.sandbox.mountpoints import check_plain, resolve_mountpoint
 from slimtrace.tracer.sandbox.overlay import OverlayMount, lay
 
 if TYPE_CHECKING:
@@ -70,15 +70,15 @@ def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
         check_plain(point)
     if scratch:
         for point in points:
-            os.makedirs(resolved(point), exist_ok=True)
+            os.makedirs(resolve_mountpoint(point), exist_ok=True)
     _mount_proc()
     _mount_sys()
     _mount_dev()
     if read_only:
         for path, options in _SCRATCH.items():
-            _mount_scratch(resolved(path), options, mapped=mapped)
+            _mount_scratch(resolve_mountpoint(path), options, mapped=mapped)
     for path, source in files.items():
-        _mount_file(source.lstrip("/"), resolved(path), create=scratch)
+        _mount_file(source.lstrip("/"), resolve_mountpoint(path), create=scratch)
     detach(".")
     os.chdir("/")
     if read_only:
@@ -120,7 +120,7 @@ def enter_image(
     _mount_tmp()
     for path, source in files.items():
         with suppress(PermissionError):  # another user's tree, where its place is missing
-            _mount_file(source.lstrip("/"), resolved(path), create=True, read_only=False)
+            _mount_file(source.lstrip("/"), resolve_mountpoint(path), create=True, read_only=False)
     for volume in sorted(shown, key=lambda shown: shown.target.count("/")):  # inner ones later
         _mount_volume(volume)
     detach(".")
@@ -146,7 +146,7 @@ def _mount_tmp() -> None:
 
 
 def _mount_volume(volume: Volume) -> None:
-    source, target = volume.source.lstrip("/") or ".", resolved(volume.target)
+    source, target = volume.source.lstrip("/") or ".", resolve_mountpoint(volume.target)
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
         mount(source, target, flags=MS_BIND | MS_REC)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.images.unpack.pax import MalformedHeader
 from slimtrace.builder.images.unpack.tar_reader import PATH_MAX
 from slimtrace.builder.root.layer_index import LayerIndex, LayerNode
-from slimtrace.builder.root.root import MAX_LINKS
+from slimtrace.tracer.path_resolution import LinkTarget, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,29 +213,21 @@ class LayerTree:
     ) -> LayerDirectory:
         if path == self._last[0]:
             return self._last[1]
-        here = self.root
-        links = 0
-        pending = path.split("/")[::-1]
-        while pending:
-            name = pending.pop()
-            if name in {"", "."}:
-                continue
-            if name == "..":
-                here = here.above
-                continue
-            inode = here.names.get(name) or absent(here, name)
+
+        def look(folder: LayerDirectory, name: str, _: bool) -> LayerDirectory | LinkTarget:
+            inode = folder.names.get(name) or absent(folder, name)
             if isinstance(inode, LayerDirectory):
-                here = inode
-                continue
-            links += 1
-            if links > MAX_LINKS or not stat.S_ISLNK(inode.mode):
-                what = "is one symlink too many" if links > MAX_LINKS else "is not a directory"
-                raise MalformedHeader(f"{here.path_of(name)!r} on the way {what}")
-            if inode.target.startswith("/"):
-                here = self.root
-            pending += inode.target.split("/")[::-1]
-        self._last = (path, here)
-        return here
+                return inode
+            if not stat.S_ISLNK(inode.mode):
+                raise MalformedHeader(f"{folder.path_of(name)!r} on the way is not a directory")
+            return LinkTarget(inode.target)
+
+        walked = walk(path, self.root, lambda folder: folder.above, look)
+        if walked.rest:
+            name = walked.node.path_of(walked.rest[0])
+            raise MalformedHeader(f"{name!r} on the way is one symlink too many")
+        self._last = (path, walked.node)
+        return walked.node
 
     def _make(self, above: LayerDirectory, name: str) -> LayerDirectory:
         self._budget.spend_entry()
