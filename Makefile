@@ -1,14 +1,14 @@
-# `make` lists what there is.
+# `make` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Programs without an ending, which the tools do not find by themselves.
+# Python programs without the ending .py: the tools find them only by name.
 SCRIPTS := benchmarks/overhead benchmarks/growth benchmarks/build
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-aarch64 lint bench growth bench-build samples clean
+.PHONY: help demo test test-aarch64 lint bench growth bench-build samples changelog clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,10 +19,10 @@ demo: $(READY)  ## trace the sample app, build its slim image, run it
 test: $(READY)  ## lint and run all tests, with the real programs they use
 	@tests/install-parts
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m compileall -q slimtrace tracer builder  # else each of a thousand starts may
+	@$(BIN)/python -m compileall -q slimtrace tracer builder  # so that no test's start has to do it
 	$(BIN)/pytest -n auto --dist worksteal
 
-test-aarch64: $(READY)  ## a real run on aarch64, emulated: downloads 60 MB, takes minutes
+test-aarch64: $(READY)  ## trace on an emulated aarch64: downloads 60 MB, takes minutes
 	CI=true $(BIN)/pytest tests/aarch64/real_run.py -k aarch64-bookworm
 
 lint: $(READY)  ## ruff and mypy
@@ -32,23 +32,26 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy tests samples benchmarks
 	$(BIN)/mypy --scripts-are-modules $(SCRIPTS)
 
-bench: $(READY)  ## what tracing costs, beside strace
+bench: $(READY)  ## measure what tracing costs, beside strace
 	@$(BIN)/python benchmarks/overhead
 
-growth: $(READY)  ## what a stop costs among a million, and the tracer's memory
+growth: $(READY)  ## measure a stop's cost among a million, and the tracer's memory
 	@$(BIN)/python benchmarks/growth
 
-bench-build: $(READY)  ## what it costs to write a layer and to read an image
+bench-build: $(READY)  ## measure what it costs to write a layer and to read an image
 	@$(BIN)/python benchmarks/build
 
-samples: $(READY)  ## slim every sample at each level, and write samples/README.md's table (root)
+samples: $(READY)  ## slim each sample at each level, and write the tables of samples/README.md (root)
 	@$(BIN)/python samples/measure.py $(SAMPLES)
+
+changelog: $(READY)  ## show what the next release's part of CHANGELOG.md will say
+	@$(BIN)/towncrier build --draft --version next
 
 clean:  ## remove what these targets made
 	rm -rf $(VENV) demo benchmarks/.work samples/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The virtual environment, made once, and again when pyproject.toml asks for something else.
+# The virtual environment: made once, and again when pyproject.toml changes.
 $(READY): pyproject.toml
 	@tests/make-venv $(PYTHON) $(VENV)
 	@touch $@
