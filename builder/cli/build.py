@@ -13,7 +13,6 @@ from typer.core import TyperCommand
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.model import Keep, Zones
 from slimtrace.builder.sbom.bom import SbomFormat
-from slimtrace.builder.sizes import human
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import UsageError
 
@@ -353,11 +352,13 @@ def source_date_epoch() -> int | None:
 
 
 def _summary(report: BuildReport) -> list[str]:
+    from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
+
     kept, full = report.kept, report.full
     layer = report.image.layer
-    sizes = f"{human(layer.size)} compressed, {human(layer.uncompressed)} unpacked"
+    sizes = f"{decimal(layer.size)} compressed, {decimal(layer.uncompressed)} unpacked"
     return [
-        f"kept {kept.files} of {full.files} files, {human(kept.size)} of {human(full.size)}",
+        f"kept {kept.files} of {full.files} files, {decimal(kept.size)} of {decimal(full.size)}",
         f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",
         *map(_of_sbom, report.sboms),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from slimtrace.builder.sizes import human
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slimtrace.builder.images.read.image_cache import CacheEntry, PruneResult
 
 _HELP = """
@@ -45,11 +46,24 @@ def cache(
     if json:
         _print({"folder": kept.cache_folder(), "images": [_document(image) for image in images]})
         return
-    for image in images:
-        used = datetime.fromtimestamp(image.used).astimezone().strftime("%Y-%m-%d %H:%M")
-        print(f"{image.digest}  {human(image.size):>9}  {used}  {' '.join(image.sources)}")
     if not images:
         say(f"no images in {kept.cache_folder()}")
+        return
+    for line in _table(images):
+        print(line)
+
+
+def _table(images: Sequence[CacheEntry]) -> list[str]:
+    from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
+    from rich.text import Text  # noqa: PLC0415
+
+    from slimtrace.tracer.stdout import make_table, render  # noqa: PLC0415
+
+    rows = []
+    for image in images:
+        used = datetime.fromtimestamp(image.used).astimezone().strftime("%Y-%m-%d %H:%M")
+        rows.append((image.digest, decimal(image.size), used, Text(" ".join(image.sources))))
+    return render(make_table(rows, right=(1,)))
 
 
 def _pruned(pruned: PruneResult, json: bool) -> None:

@@ -158,14 +158,14 @@ def _words(command: str) -> tuple[str, ...]:
 def _tell(checked: CheckReport, sarif: str | None, *, json: bool) -> None:
     from slimtrace.builder.check import inspection  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.check.report import sarif as sarif_format  # noqa: PLC0415
-    from slimtrace.builder.check.report.terminal import lines_of  # noqa: PLC0415
+    from slimtrace.builder.check.report.terminal import render_report  # noqa: PLC0415
 
     if sarif is not None:
         _write(sarif, sarif_format.document(checked))
     if json:
         _write("-", inspection.document(checked))
     elif sarif != "-":
-        for line in lines_of(checked):
+        for line in render_report(checked):
             print(line)
 
 

@@ -9,7 +9,6 @@ import orjson
 import typer
 
 from slimtrace.builder.model import Keep
-from slimtrace.builder.sizes import human
 from slimtrace.tracer.console import say
 
 if TYPE_CHECKING:
@@ -80,11 +79,13 @@ def _document(each: Suggestion) -> dict[str, object]:
 
 def _lines(found: tuple[Suggestion, ...]) -> Iterator[str]:
     """A table: the words, then what they bring and why, as a comment of the shell."""
+    from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
+
     words = [f"--include {shlex.quote(_clean(each.path))}" for each in found]
     width = min(max(map(len, words), default=0), 60)
     for word, each in zip(words, found, strict=True):
         files = f"{each.files} files, " if each.files != 1 else ""
-        yield f"{word:{width}}  # {files}{human(each.size)}: {_clean(each.why)}"
+        yield f"{word:{width}}  # {files}{decimal(each.size)}: {_clean(each.why)}"
 
 
 def _clean(text: str) -> str:

@@ -303,7 +303,7 @@ def test_the_command_line(tmp_path: Path, slimtrace: Command) -> None:
     done = slimtrace("build", str(tmp_path / "t"), "-o", f"rootfs:{tree}", *words, "--no-baseline")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert "kept 1 of 2 files, 5 B of 6 B" in done.stderr
+    assert "kept 1 of 2 files, 5 bytes of 6 bytes" in done.stderr
     assert (tree / "app").stat().st_mode & 0o777 == 0o604
     assert sorted(os.listdir(tree)) == ["app", "dev", "proc", "run", "sys", "tmp"]
 

@@ -20,6 +20,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.remove_tree",
     "slimtrace.tracer.rerun_options",
     "slimtrace.tracer.startup.trial",
+    "slimtrace.tracer.stdout",
     "slimtrace.tracer.syscalls.classes",
     "slimtrace.tracer.trace",
     "slimtrace.tracer.version",

@@ -6,6 +6,9 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
+from slimtrace.tracer.stdout import make_table, render, stdout_width
 from slimtrace.tracer.trace.trace import (
     DriveResult,
     ProcessImage,
@@ -17,34 +20,41 @@ from slimtrace.tracer.trace.trace import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-_MOST_PLACES = 12
-_DEPTH = 3
-_WIDTH = 100
+_MAX_FOLDERS = 12
+_FOLDER_DEPTH = 3
 
 
 def summary(trace: Trace) -> Iterator[str]:
-    """Lines of plain text."""
+    """The lines to print."""
     for number, run in enumerate(trace.runs, start=1):
         yield from _run(number, run)
     files = trace.with_state(State.FILE)
     yield ""
-    yield f"{len(files):7,} files and directories touched"
-    for use in (Use.EXEC, Use.READ, Use.LIST, Use.STAT, Use.WRITE):
-        count = sum(use in path.uses for path in files)
-        yield f"{count:7,}   {use}"
-    yield f"{len(trace.with_state(State.MISSING)):7,} looked for and missing"
-    yield f"{len(trace.with_state(State.CREATED)):7,} created by the app"
-    if trace.healed:
-        yield f"{len(trace.healed):7,} added after a verification"
-    if trace.saved:
-        yield f"{len(trace.saved):7,} put aside before they were changed"
+    yield from _count_table(_counts(trace, files))
     if trace.listening:
         ports = ", ".join(f"{port.port}/{port.protocol}" for port in trace.listening)
         yield f"listening on {ports}"
     yield from _places(files)
     yield from _processes(trace.processes)
+
+
+def _counts(trace: Trace, files: Sequence[TracedPath]) -> Iterator[tuple[int, str]]:
+    yield len(files), "files and directories touched"
+    for use in (Use.EXEC, Use.READ, Use.LIST, Use.STAT, Use.WRITE):
+        yield sum(use in path.uses for path in files), f"  {use}"
+    yield len(trace.with_state(State.MISSING)), "looked for and missing"
+    yield len(trace.with_state(State.CREATED)), "created by the app"
+    if trace.healed:
+        yield len(trace.healed), "added after a verification"
+    if trace.saved:
+        yield len(trace.saved), "put aside before they were changed"
+
+
+def _count_table(counts: Iterable[tuple[int, str]]) -> list[str]:
+    rows = ((Text(f"{count:7,}"), Text(label)) for count, label in counts)
+    return render(make_table(rows, right=(0,), gap=1))
 
 
 def _run(number: int, run: Run) -> Iterator[str]:
@@ -79,28 +89,28 @@ def _driven(driven: DriveResult | None) -> Iterator[str]:
 
 def _places(files: Iterable[TracedPath]) -> Iterator[str]:
     places = Counter(
-        os.sep.join(path.path.split(os.sep)[: _DEPTH + 1])
+        os.sep.join(path.path.split(os.sep)[: _FOLDER_DEPTH + 1])
         for path in files
         if path.uses & {Use.READ, Use.EXEC}
     )
     if places:
         yield ""
         yield "most read below:"
-    for place, count in places.most_common(_MOST_PLACES):
-        yield f"{count:7,} {_printable(place)}"
+        top = places.most_common(_MAX_FOLDERS)
+        yield from _count_table((count, _printable(folder)) for folder, count in top)
 
 
 def _processes(processes: Iterable[ProcessImage]) -> Iterator[str]:
     yield ""
     yield "programs:"
+    width = stdout_width()
     depth: dict[int | None, int] = {None: 0}
     for image in processes:
         level = depth[image.id] = depth.get(image.parent, 0) + 1
         status = "" if image.exit_status in (0, None) else f"  (exit {image.exit_status})"
-        line = _printable(" ".join(image.argv) or image.exe)
-        room = max(20, _WIDTH - 2 * level)
-        shown = line if len(line) <= room else line[: room - 1] + "…"
-        yield "  " * level + shown + status
+        command = Text(_printable(" ".join(image.argv) or image.exe))
+        command.truncate(max(20, width - 2 * level), overflow="ellipsis")
+        yield "  " * level + command.plain + status
 
 
 def _printable(text: str) -> str:

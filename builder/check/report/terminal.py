@@ -1,89 +1,75 @@
-"""A check for people: a line for each rule, with what to do beneath those that are broken."""
+"""A check for people: a line for each rule, with the remedy below each broken one."""
 
 from __future__ import annotations
 
-import os
-import sys
-import textwrap
 from typing import TYPE_CHECKING
 
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
 from slimtrace.builder.check.inspection import FindingStatus
+from slimtrace.tracer.stdout import make_table, render, stdout_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import RenderableType
+
     from slimtrace.builder.check.inspection import CheckReport, Finding
 
-_COLOURS = {
-    FindingStatus.PASS: 32,
-    FindingStatus.WARN: 33,
-    FindingStatus.FAIL: 31,
-    FindingStatus.SKIP: 2,
+_STYLES = {
+    FindingStatus.PASS: "green",
+    FindingStatus.WARN: "yellow",
+    FindingStatus.FAIL: "red",
+    FindingStatus.SKIP: "dim",
 }
-"""ECMA-48, select graphic rendition."""
-_WIDTH = 100
-_PATHS = 5
-
-
-def lines_of(checked: CheckReport) -> Iterator[str]:
-    """The whole table, without a newline at the ends."""
-    names = max(len(finding.rule.name) for finding in checked.findings)
-    indent = 6 + names + 2
-    coloured = is_coloured()
-    for finding in checked.findings:
-        status = finding.status.ljust(4)
-        if coloured:
-            status = f"\x1b[{_COLOURS[finding.status]}m{status}\x1b[0m"
-        told = _plain(_told(finding, checked))
-        yield f"{status}  {finding.rule.name.ljust(names)}  {told}"
-        if finding.is_broken:
-            yield from _beneath(finding, indent)
-    yield ""
-    platforms = ", ".join(checked.platforms)
-    counts = [f"{checked.count(status)} {word}" for status, word in _WORDS.items()]
-    yield f"{checked.image} for {platforms}: {', '.join(counts)}"
-
-
-_WORDS = {
+_TOTALS = {
     FindingStatus.PASS: "passed",
     FindingStatus.WARN: "warned",
     FindingStatus.FAIL: "failed",
     FindingStatus.SKIP: "skipped",
 }
+_MAX_PATHS = 5
+_MIN_REMEDY_WIDTH = 37
 
 
-def _told(finding: Finding, checked: CheckReport) -> str:
+def render_report(report: CheckReport) -> list[str]:
+    """The lines of the whole table, with escape codes where stdout is a coloured terminal."""
+    name_width = max(len(finding.rule.name) for finding in report.findings)
+    remedy_width = max(_MIN_REMEDY_WIDTH, stdout_width() - len("fail  ") - name_width - 2 - 3)
+    rows = [
+        (
+            Text(finding.status, _STYLES[finding.status]),
+            Text(finding.rule.name),
+            Group(*_describe(finding, report, remedy_width)),
+        )
+        for finding in report.findings
+    ]
+    counts = ", ".join(f"{report.count(status)} {word}" for status, word in _TOTALS.items())
+    total = f"{report.image} for {', '.join(report.platforms)}: {counts}"
+    return render(make_table(rows), "", Text(total))
+
+
+def _describe(finding: Finding, report: CheckReport, remedy_width: int) -> Iterator[RenderableType]:
     marks = ["measured"] if finding.is_measured else []
-    if finding.platforms != checked.platforms and finding.status is not FindingStatus.SKIP:
+    if finding.platforms != report.platforms and finding.status is not FindingStatus.SKIP:
         marks += [*finding.platforms]
-    return finding.verdict.detail + (f" ({', '.join(marks)})" if marks else "")
+    verdict = finding.verdict
+    yield _escape(verdict.detail + (f" ({', '.join(marks)})" if marks else ""))
+    if not finding.is_broken:
+        return
+    yield from map(_escape, verdict.paths[:_MAX_PATHS])
+    if len(verdict.paths) > _MAX_PATHS:
+        yield Text(f"and {len(verdict.paths) - _MAX_PATHS} more: --json names all")
+    yield from (_escape(f"| {line}") for line in verdict.lines)
+    remedy = Table.grid(padding=(0, 1, 0, 0))
+    remedy.add_column()
+    remedy.add_column(max_width=remedy_width, overflow="fold")
+    remedy.add_row("->", Text(finding.rule.remedy))
+    yield remedy
 
 
-def _beneath(finding: Finding, indent: int) -> Iterator[str]:
-    space = " " * indent
-    paths = finding.verdict.paths
-    for path in paths[:_PATHS]:
-        yield f"{space}{_plain(path)}"
-    if len(paths) > _PATHS:
-        yield f"{space}and {len(paths) - _PATHS} more: --json names all"
-    for line in finding.verdict.lines:
-        yield f"{space}| {_plain(line)}"
-    arrow = f"{space}-> "
-    yield from textwrap.wrap(
-        finding.rule.remedy,
-        max(_WIDTH, indent + 40),
-        initial_indent=arrow,
-        subsequent_indent=f"{space}   ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-
-
-def _plain(text: str) -> str:
-    """What an image says may not speak to the terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def is_coloured() -> bool:
-    """Whether stdout is a terminal whose user takes colours (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+def _escape(text: str) -> Text:
+    """Text of an image, without characters that control a terminal."""
+    return Text("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))

@@ -1,8 +1,10 @@
-"""What has to be fetched before it starts."""
+"""The size that a platform downloads before the app starts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from rich.filesize import decimal
 
 from slimtrace.builder.check.inspection import (
     CheckRule,
@@ -18,25 +20,20 @@ from slimtrace.builder.check.target_platform import TargetPlatform
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
 
-MOST = 50_000_000
-"""Bytes: what AWS takes of a function that runs at its edge, compressed (Lambda@Edge quotas,
-origin events: 50 MB)."""
+MAX_LAYER_BYTES = 50_000_000
+"""Compressed size that AWS accepts for an edge function (Lambda@Edge quotas, origin events)."""
 
 
 def _size(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    most = MOST if facts.asked.max_size is None else facts.asked.max_size
-    budget = f"the budget is {_mb(most)}"
+    limit = MAX_LAYER_BYTES if facts.asked.max_size is None else facts.asked.max_size
+    budget = f"the budget is {decimal(limit)}"
     if facts.compressed is not None:
-        found = f"its layers are {_mb(facts.compressed)}, {budget}"
-        return holds(found) if facts.compressed <= most else breaks(found)
-    whole = sum(entry.size for entry in facts.entries.values())
-    if whole <= most:
-        return holds(f"its files are {_mb(whole)}, {budget}")
+        found = f"its layers are {decimal(facts.compressed)}, {budget}"
+        return holds(found) if facts.compressed <= limit else breaks(found)
+    unpacked = sum(entry.size for entry in facts.entries.values())
+    if unpacked <= limit:
+        return holds(f"its files are {decimal(unpacked)}, {budget}")
     return skipped("the size of its layers is not known in this form: check an archive or layout")
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
 
 
 RULES = (

@@ -78,6 +78,22 @@ def test_colours_are_for_terminals(image: str, tmp_path: Path) -> None:
     assert "\x1b" not in run(tmp_path, image, "--no-run").stdout
 
 
+def test_a_table_on_a_narrow_terminal(tmp_path: Path) -> None:
+    """Prose fits the terminal; a path that does not fit stays one line, and can be copied."""
+    path = f"/opt/{'long-' * 20}name"
+    root = busybox_root(tmp_path / "root", {path[1:]: ""})
+    (root / path[1:]).chmod(0o4755)
+    lines = on_terminal(tmp_path, "rootfs:root", NO_COLOR="1", COLUMNS="80").splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("fail  no-setuid "))
+    space = " " * 28
+    assert lines[at + 1 : at + 5] == [
+        f"{space}{path}",
+        f"{space}-> leave it out with --exclude, or take the bits off",
+        f"{space}   in the full image: chmod a-s",
+        "pass  no-file-capabilities  no file has capabilities",
+    ]
+
+
 def on_terminal(folder: Path, image: str, **env: str) -> str:
     ours, theirs = pty.openpty()
     words = command("-q", "check", image, "--no-run")
