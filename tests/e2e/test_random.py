@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from whole_trace import WHOLE
 
-from slimtrace.tracer.decode.binfmt import interpreters
+from slimtrace.tracer.decode.binfmt import find_interpreters
 from slimtrace.tracer.decode.call import StoppedCall
 from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.engines.notify.notify_loop import NotifyLoop
@@ -458,7 +458,7 @@ def test_any_program(head: bytes) -> None:
     with tempfile.NamedTemporaryFile() as program:
         program.write(head)
         program.flush()
-        found = interpreters(os.fsencode(program.name), lambda name: join(b"/", name))
+        found = find_interpreters(os.fsencode(program.name), lambda name: join(b"/", name))
         if found:
             assert found[0].path.strip(b"/") in head or b"/" in found[0].path.strip(b"/")
             assert all(b"\0" not in interpreter.path for interpreter in found)

@@ -1,6 +1,7 @@
-"""One stopped call → touches. All engines feed this; nothing here knows how the stop came.
+"""What the call that a stopped thread is about to make means for files, and what it touches.
 
-Everything runs while the caller waits, so what is asked of the kernel is the state that the
-call will meet. ``decoder`` hands each call to the file that knows its meaning; ``places`` says
-which file a path argument names, ``touching`` records what is done to it.
+A call is decoded before the kernel executes it: what is at a path is looked at then, as the
+call will meet it. ``decoder`` hands each call to the module that knows its meaning;
+``path_arguments`` finds the file that a path argument names, and ``touches`` records what is done
+to it. ``call_cache`` remembers calls, so that most of them need no decoding.
 """

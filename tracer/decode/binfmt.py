@@ -1,7 +1,7 @@
 """What the kernel itself opens at exec: script interpreters and ELF interpreters (execve(2)).
 
 No call of the app shows these. They are read here with ``struct``: this runs at every exec of
-the app, and an ELF library would cost more at start than all it would save.
+the app, and to import an ELF library would cost more than it saves.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from slimtrace.tracer.trace.trace import PathState, Use
 
 Locate = Callable[[bytes], bytes | None]
 
-_HEAD = 256  # BINPRM_BUF_SIZE
+_HEAD_BYTES = 256  # BINPRM_BUF_SIZE
 _BINFMT_MISC = "/proc/sys/fs/binfmt_misc/register"
-_DEEPEST = 5  # exec_binprm: interpreters of interpreters
+_MAX_INTERPRETERS = 5  # exec_binprm: interpreters of interpreters
 _PT_INTERP = 3
-_HEADERS_MOST = 65536  # ELF_MIN_ALIGN of load_elf_phdrs: the kernel refuses more
+_MAX_HEADER_BYTES = 65536  # ELF_MIN_ALIGN of load_elf_phdrs: the kernel refuses more
 _PATH_MAX = 4096
 
 
 class Interpreter(NamedTuple):
-    """``from_cwd``: the script names it relatively."""
+    """``from_cwd``: the script names it by a relative path."""
 
     path: bytes
     use: Use
@@ -41,23 +41,25 @@ class Interpreters:
         self._known: dict[tuple[bytes, int, int, int], list[Interpreter]] = {}
 
     def of(self, program: bytes, locate: Locate, status: os.stat_result) -> list[Interpreter]:
-        """As :func:`interpreters`, for a program whose stat(2) is known."""
+        """As :func:`find_interpreters`, for a program whose stat(2) is known."""
         key = (program, status.st_dev, status.st_ino, status.st_ctime_ns)
         known = self._known.get(key)
         if known is None:
-            known = interpreters(program, locate, self._view)
+            known = find_interpreters(program, locate, self._view)
             if not any(interpreter.from_cwd for interpreter in known):
                 self._known[key] = known
         return known
 
 
-def interpreters(program: bytes, locate: Locate, view: RootView = HOST_VIEW) -> list[Interpreter]:
+def find_interpreters(
+    program: bytes, locate: Locate, view: RootView = HOST_VIEW
+) -> list[Interpreter]:
     """All that the kernel opens to run ``program``, in order; none for what cannot be read.
 
-    :param locate: says where in the image's root an interpreter lies, as the caller names it.
+    :param locate: makes an interpreter's name absolute in the image's root, for this caller.
     """
     found: list[Interpreter] = []
-    for _ in range(_DEEPEST + 1):
+    for _ in range(_MAX_INTERPRETERS + 1):
         try:
             head, loader = _read(view, program)
         except (OSError, struct.error, OverflowError, ValueError):
@@ -74,7 +76,7 @@ def interpreters(program: bytes, locate: Locate, view: RootView = HOST_VIEW) -> 
 
 
 def is_program(view: RootView, place: PathState) -> bool:
-    """Whether the kernel would execute what lies there: ELF, a script, or by binfmt_misc."""
+    """Whether the kernel would execute what is there: ELF, a script, or by binfmt_misc."""
     if place.status is None or not place.status.st_mode & 0o111:
         return False
     try:
@@ -85,12 +87,12 @@ def is_program(view: RootView, place: PathState) -> bool:
 
 
 def _read(view: RootView, program: bytes) -> tuple[bytes, bytes | None]:
-    """The head of a program and its ELF interpreter; nothing of what is no plain file."""
+    """The head of a program and its ELF interpreter; nothing if it is no regular file."""
     fd = view.open(program)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return b"", None
-        head = file.read(_HEAD)
+        head = file.read(_HEAD_BYTES)
         return head, _elf_interpreter(head, file)
 
 
@@ -116,7 +118,7 @@ def _elf_interpreter(head: bytes, file: BinaryIO) -> bytes | None:
         size, count = struct.unpack_from(order + "HH", head, 42)
         layout = order + "II8xI"
     file.seek(table)
-    headers = file.read(min(size * count, _HEADERS_MOST))
+    headers = file.read(min(size * count, _MAX_HEADER_BYTES))
     for number in range(count):
         kind, offset, length = struct.unpack_from(layout, headers, number * size)
         if kind == _PT_INTERP and 1 < length <= _PATH_MAX:

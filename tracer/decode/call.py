@@ -1,4 +1,4 @@
-"""What a decoder is given and what it answers."""
+"""A stopped call, and the verdict of the decoder on it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def descriptor(argument: int) -> int:
 
 
 class StoppedCall(NamedTuple):
-    """A thread that waits at a call.
+    """A thread that waits until its call is answered.
 
     :ivar process: the process image that the thread runs.
     :ivar args: six unsigned 64-bit arguments.
-    :ivar path: the call's one path, made absolute, where it was read already.
+    :ivar path: the call's only path, made absolute, if it was read already.
     """
 
     tid: int
@@ -32,28 +32,30 @@ class StoppedCall(NamedTuple):
     path: bytes | None = None
 
     def fd(self, argument: int) -> int:
+        """The descriptor in an argument, by its number from 0."""
         return descriptor(self.args[argument])
 
     @property
     def flags(self) -> int:
-        """The argument that the call's signature calls its flags; 0 where it has none."""
+        """The value of the flags argument (Signature.flags), 32 bits; 0 where there is none."""
         at = self.call.signature.flags
         return 0 if at is None else self.args[at] & 0xFFFFFFFF
 
 
 class CallVerdict(NamedTuple):
-    """What the answer to the caller and the cache of seen calls need to know.
+    """What the engine, which answers the caller, and the cache of calls need to know.
 
     :ivar touches: what the same call would touch again, whoever makes it; None where that
         cannot be known beforehand.
-    :ivar absent: the path that was missing, and whether links are followed: the touches are the
-        same as long as nothing lies there.
+    :ivar missing: the path that was missing, and whether symlinks are followed: the touches are
+        the same as long as nothing is there.
     :ivar refuse: the errno to answer with, or None to let the call go on.
     """
 
     touches: Sequence[tuple[Use, PathState]] | None = None
-    absent: tuple[bytes, bool] | None = None
+    missing: tuple[bytes, bool] | None = None
     refuse: int | None = None
 
 
-ONCE = CallVerdict()
+UNCACHED = CallVerdict()
+"""Let the call go on, and decode the next one like it."""

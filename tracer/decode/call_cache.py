@@ -1,11 +1,24 @@
-"""What stopped calls meant: decoded once, and recorded again for whoever makes the same call."""
+"""What stopped calls meant, and which of them say nothing new: the one place that remembers calls.
+
+Three memories speed up the engines. All are emptied together, when the run changed where paths
+lead (:meth:`CallCache.forget_if_paths_changed`):
+
+- the verdict on a call, by its :data:`Key`: the same call of another process image touches the
+  same files, and is not decoded again;
+- ``recorded``: calls of a process image whose touches are in the trace;
+- ``missing``: calls of a process image whose path was missing each time.
+
+A verdict on a missing path holds only as long as nothing is there, which is looked up each time.
+The other memories never need to forget: those of programs (binfmt, exec) are keyed by inode and
+change time, and :class:`~slimtrace.tracer.record.repeats.Repeats` knows what was written.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.tracer.decode.call import ONCE, CallVerdict, StoppedCall
-from slimtrace.tracer.decode.fast_path import PlainCall, glance_of
+from slimtrace.tracer.decode.call import UNCACHED, CallVerdict, StoppedCall
+from slimtrace.tracer.decode.fast_path import FastCall, find_fast_call
 from slimtrace.tracer.decode.path_arguments import LOOKS
 from slimtrace.tracer.kernel.memory import PATH_MAX
 from slimtrace.tracer.paths import join
@@ -20,15 +33,15 @@ if TYPE_CHECKING:
 Key = tuple[int, bytes | None, bytes, int]
 """arch and number, base directory (empty for an absolute path), path, telling flags."""
 
-_KNOWABLE = (CallMeaning.PLAIN, CallMeaning.OPEN, CallMeaning.EXEC)
-_MOST = 20_000
+_CACHEABLE = (CallMeaning.PLAIN, CallMeaning.OPEN, CallMeaning.EXEC)
+_MAX_VERDICTS = 20_000
 """An app that execs one program a thousand times makes the same few hundred calls."""
 
 
 class CallPlan(NamedTuple):
-    """For a call with one path: the numbers of its arguments.
+    """How to make the key of a call with one path: the numbers of its arguments.
 
-    :ivar telling: the bits of the flags that change what is meant.
+    :ivar telling: the bits of the flags that change what the call means.
     :ivar looks: whether the call only looks at the file.
     """
 
@@ -40,9 +53,9 @@ class CallPlan(NamedTuple):
 
 
 def plan_of(call: Call) -> CallPlan | None:
-    """How to make a key for a call; None where each must be decoded."""
+    """How to make a key for a call; None where each such call must be decoded."""
     signature = call.signature
-    if signature.meaning not in _KNOWABLE or len(signature.paths) != 1:
+    if signature.meaning not in _CACHEABLE or len(signature.paths) != 1:
         return None
     (argument,) = signature.paths
     if argument.path is None:
@@ -52,16 +65,21 @@ def plan_of(call: Call) -> CallPlan | None:
 
 
 class CallCache:
-    """Used by all engines.
+    """The calls of one run; used by all engines.
 
-    :ivar calls: arch<<32|number to the calls that are stopped.
+    :ivar calls: arch<<32|number → the calls that are stopped.
+    :ivar recorded: ``hash((process image, key))`` of calls that say nothing new. The engines look
+        here first, and add to it.
+    :ivar missing: the same of calls whose path was missing each time.
     """
 
     def __init__(self, decoder: Decoder, calls: Mapping[int, Call]) -> None:
         self.calls = calls
+        self.recorded: set[int] = set()
+        self.missing: set[int] = set()
         self._decoder = decoder
-        self._known: dict[Key | None, CallVerdict] = {}
-        self._glances: dict[int, PlainCall] = {}  # of the calls that the trace lists already
+        self._verdicts: dict[Key | None, CallVerdict] = {}
+        self._fast_calls: dict[int, FastCall] = {}  # of the calls that the trace lists already
         self._execs = {k for k, call in calls.items() if call.signature.meaning is CallMeaning.EXEC}
 
     def decode(self, stop: StoppedCall, key: Key | None) -> CallVerdict:
@@ -69,45 +87,51 @@ class CallCache:
 
         :returns: with ``touches``, if the same call of the same process image says nothing new.
         """
-        outcome = self._known.get(key, ONCE)
-        if not self._decoder.again(stop, outcome):
-            outcome = self._decoder.decode(stop)
-            if key is not None and outcome.touches is not None:
-                self._remember(key, outcome)
-                glance = glance_of(stop.call.signature)
-                if glance is not None:
-                    self._glances[key[0]] = glance
-        return ONCE if stop.call.signature.meaning is CallMeaning.EXEC else outcome
+        verdict = self._verdicts.get(key, UNCACHED)
+        if not self._decoder.repeat(stop, verdict):
+            verdict = self._decoder.decode(stop)
+            if key is not None and verdict.touches is not None:
+                self._remember(key, verdict)
+                fast_call = find_fast_call(stop.call.signature)
+                if fast_call is not None:
+                    self._fast_calls[key[0]] = fast_call
+        return UNCACHED if stop.call.signature.meaning is CallMeaning.EXEC else verdict
 
-    def known(self, key: Key) -> CallVerdict | None:
-        """What a call means that is no exec: as before, or at a glance; else None.
+    def recall(self, key: Key) -> CallVerdict | None:
+        """What a call means, if that is known or the fast path can decode it, and it is no exec.
 
-        What it touches is still to be recorded.
+        Its touches are still to be recorded.
         """
-        outcome = self._known.get(key)
-        if outcome is None:
-            return self._at_a_glance(key)
-        if key[0] in self._execs or not self._decoder.holds(outcome):
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            return self._decode_fast(key)
+        if key[0] in self._execs or not self._decoder.is_current(verdict):
             return None
-        return outcome
+        return verdict
 
-    def _at_a_glance(self, key: Key) -> CallVerdict | None:
-        glance, path = self._glances.get(key[0]), path_of(key)
-        if glance is None or path is None:
+    def _decode_fast(self, key: Key) -> CallVerdict | None:
+        fast_call, path = self._fast_calls.get(key[0]), path_of(key)
+        if fast_call is None or path is None:
             return None
-        outcome = self._decoder.glances.outcome(glance, path, key[3])
-        if outcome is not None:
-            self._remember(key, outcome)
-        return outcome
+        verdict = self._decoder.fast_path.decode(fast_call, path, key[3])
+        if verdict is not None:
+            self._remember(key, verdict)
+        return verdict
 
-    def _remember(self, key: Key, outcome: CallVerdict) -> None:
-        if len(self._known) >= _MOST:
-            self._known.clear()
-        self._known[key] = outcome
+    def _remember(self, key: Key, verdict: CallVerdict) -> None:
+        if len(self._verdicts) >= _MAX_VERDICTS:
+            self._verdicts.clear()
+        self._verdicts[key] = verdict
 
-    def forget(self) -> None:
-        """Paths may mean other files now."""
-        self._known.clear()
+    def forget_if_paths_changed(self) -> None:
+        """Forget all calls if paths may mean other files since the last time.
+
+        To be called after each call whose verdict has no touches: only such calls change paths.
+        """
+        if self._decoder.poll_path_changes():
+            self.recorded.clear()
+            self.missing.clear()
+            self._verdicts.clear()
 
 
 def path_of(key: Key | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Hands each stopped call to what knows its meaning, and knows what hides calls from a tracer."""
+"""Hands each stopped call to the decoder of its meaning; notes what hides calls from a tracer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, CallVerdict
+from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
 from slimtrace.tracer.decode.exec import ExecDecoder
 from slimtrace.tracer.decode.fast_path import FastPath
 from slimtrace.tracer.decode.files import FileDecoder
@@ -30,22 +30,22 @@ _SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
 
 
 class Listeners(Enum):
-    """What becomes of a seccomp listener that the app asks for."""
+    """What to do when the app installs a seccomp listener."""
 
     REFUSED = auto()
-    """The kernel refuses it: there is ours."""
+    """Nothing: the kernel refuses a second one beside ours."""
     REFUSE = auto()
-    """It would hide calls from our filter: we refuse it as the kernel does."""
+    """Refuse it as the kernel would: it hides calls from our filter."""
     FINE = auto()
-    """It hides nothing."""
+    """Nothing: it hides no call from this engine."""
 
 
 class Decoder:
     """Decodes the calls of one run.
 
-    :ivar execs: execs under way; whoever hears of an exec commits it.
-    :ivar glances: what decodes the commonest calls, which need not be handed to :meth:`decode`.
-    :ivar ptraces: whether any tracee is ptraced by us, so that the app cannot ptrace it.
+    :ivar execs: execs under way; the engine that learns of an exec commits it.
+    :ivar fast_path: decodes the commonest calls, which then need no :meth:`decode`.
+    :ivar ptraces: whether we ptrace the tracees, so that the app cannot.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Decoder:
         self.recorder = recorder
         self.ptraces = ptraces
         self._listeners = listeners
-        self.places = PathResolver(recorder)
-        self._touching = TouchRecorder(recorder, self.places)
-        self._files = FileDecoder(self.places, self._touching)
-        self.glances = FastPath(recorder, self.places, self._touching)
-        self.execs = ExecDecoder(recorder, self.places)
-        sockets = SocketDecoder(recorder, self.places, self._files)
+        self.resolver = PathResolver(recorder)
+        self._touches = TouchRecorder(recorder, self.resolver)
+        self._files = FileDecoder(self.resolver, self._touches)
+        self.fast_path = FastPath(recorder, self.resolver, self._touches)
+        self.execs = ExecDecoder(recorder, self.resolver)
+        sockets = SocketDecoder(recorder, self.resolver, self._files)
         self._handlers: dict[CallMeaning, Callable[[StoppedCall], CallVerdict]] = {
             CallMeaning.PLAIN: self._files.plain,
             CallMeaning.OPEN: self._files.open,
@@ -85,82 +85,80 @@ class Decoder:
         }
 
     def decode(self, stop: StoppedCall) -> CallVerdict:
-        """Record what the call is about to do. Raises nothing: a failed look is data.
+        """Record what the call is about to do. Raises nothing: what fails becomes a gap.
 
-        A process that the kernel forbids to read is a gap: it runs a program that may be run and
-        not read, or hides itself, or has another user whom the tracer has no power over.
+        A process that we may not read is a gap: its program is executable but not readable, or it
+        made itself undumpable (prctl(2)), or it runs as a user over whom the tracer has no power.
         """
         self.recorder.syscall(stop.call.name)
         if stop.call.wide == 4:
             self.recorder.narrow()
-        if stop.tid in self.execs:  # its exec failed: the caller made the look-ups
+        if stop.tid in self.execs:  # it failed: the caller's image made these look-ups
             self.execs.commit(stop.tid, stop.process)
-        self._touching.begin()
+        self._touches.begin()
         try:
-            outcome = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
+            verdict = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
         except PermissionError:
             exe = procfs.read_program_name(stop.tid)
             self.recorder.gap("unreadable", f"{exe} may not be looked into")
-            return ONCE
+            return UNCACHED
         except Exception as error:  # noqa: BLE001
-            # A fault of ours must not become the app's: what this call meant is not known.
+            # A bug here must not stop the app: what this call meant is not known.
             self.recorder.gap("not-decoded", f"{stop.call.name}: {error}")
-            return ONCE
-        once = self.places.own_roots or self._touching.own
-        return ONCE if once and outcome.refuse is None else outcome
+            return UNCACHED
+        once = self.resolver.own_roots or self._touches.own
+        return UNCACHED if once and verdict.refuse is None else verdict
 
-    def again(self, stop: StoppedCall, outcome: CallVerdict) -> bool:
-        """Record later, for another process image, what the same call was decoded to before.
+    def repeat(self, stop: StoppedCall, verdict: CallVerdict) -> bool:
+        """Record for the caller what the same call was decoded to before.
 
-        False where that may not hold any more: the call must be decoded.
+        :returns: False where the verdict may be out of date: the call must be decoded.
         """
-        if outcome.touches is None:
-            return False
-        if not self.holds(outcome):
+        if verdict.touches is None or not self.is_current(verdict):
             return False
         is_exec = stop.call.signature.meaning is CallMeaning.EXEC
-        if is_exec and not self.execs.is_same(stop.tid, outcome.touches):
+        if is_exec and not self.execs.is_same(stop.tid, verdict.touches):
             return False
         if stop.tid in self.execs:
             self.execs.commit(stop.tid, stop.process)
         if is_exec:
-            self.execs.begin_again(stop, outcome.touches)
+            self.execs.begin_again(stop, verdict.touches)
         else:
-            self.recorder.touched_later(stop.process, outcome.touches)
+            self.recorder.touched_later(stop.process, verdict.touches)
         return True
 
-    def holds(self, outcome: CallVerdict) -> bool:
-        """Whether what was missing is missing still; all else that is known does not change."""
-        if outcome.absent is None:
+    def is_current(self, verdict: CallVerdict) -> bool:
+        """Whether a path that was missing is missing still. Nothing else in a verdict changes."""
+        if verdict.missing is None:
             return True
-        path, follow = outcome.absent
+        path, follow = verdict.missing
         return self.recorder.history.state(path, follow=follow)[0] is State.MISSING
 
-    def unsettled(self) -> bool:
-        """Whether paths seen before may mean other files since the last time this was asked."""
-        return self._touching.unsettled() or self.places.own_roots
+    def poll_path_changes(self) -> bool:
+        """Whether paths may mean other files since the last time that this was called."""
+        return self._touches.poll_path_changes() or self.resolver.own_roots
 
     def _own_root(self, stop: StoppedCall) -> CallVerdict:
-        """From here on the caller's paths may start from another root, or cross other mounts."""
+        """From now on the caller's paths may start from another root, or cross other mounts."""
         self._files.plain(stop)
-        self.places.own_roots = True
+        self.resolver.own_roots = True
         if stop.call.name in _MOUNTS and not self.recorder.view.has_other_root(stop.tid):
             self.recorder.gap("foreign-root", "the app mounts in the image's own root")
-        return ONCE
+        return UNCACHED
 
     def _own_filter(self, stop: StoppedCall) -> CallVerdict:
-        asked = stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER
-        if stop.call.name != "seccomp" or not asked or self._listeners is Listeners.FINE:
-            return ONCE
+        wants_listener = stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER
+        if stop.call.name != "seccomp" or not wants_listener or self._listeners is Listeners.FINE:
+            return UNCACHED
         self.recorder.gap(
             "own-listener", "the app asked for a seccomp listener of its own and was refused"
         )
-        return CallVerdict(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else ONCE
+        return CallVerdict(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else UNCACHED
 
     def _own_tracer(self, stop: StoppedCall) -> CallVerdict:
         if self.ptraces and _is_traced_by_us(stop):
             self.recorder.gap("own-tracer", "the app uses ptrace, which fails under our own")
-        return ONCE
+        return UNCACHED
 
     def _ring(self, _stop: StoppedCall) -> CallVerdict:
         self.recorder.gap(
@@ -171,23 +169,23 @@ class Decoder:
     def _namespaces(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "clone":
             self.recorder.argument("clone", stop.args[0] & CLONE_NEW)
-        return ONCE
+        return UNCACHED
 
     def _noted(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "open_by_handle_at":
             self.recorder.gap("by-handle", "a file was opened by handle: its path is not known")
-        return ONCE
+        return UNCACHED
 
 
 def _is_traced_by_us(stop: StoppedCall) -> bool:
-    """Whether ptrace is asked to begin with a thread that we trace, which fails: one tracer each.
+    """Whether ptrace(2) is to attach to a thread that we trace: it fails, a thread has one tracer.
 
-    A number from another PID namespace says nothing: it is taken for one of ours.
+    A number from another PID namespace cannot be checked: it is taken for one of ours.
     """
     request = stop.args[0]
     if request not in (_TRACEME, _ATTACH, _SEIZE):
         return False
     if not procfs.has_own_pid_namespace(stop.tid):
-        whom = stop.tid if request == _TRACEME else stop.fd(1)
-        return procfs.read_tracer_pid(whom) == os.getpid()
+        tid = stop.tid if request == _TRACEME else stop.fd(1)
+        return procfs.read_tracer_pid(tid) == os.getpid()
     return True

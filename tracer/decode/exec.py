@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.binfmt import Interpreters
-from slimtrace.tracer.decode.call import ONCE, CallVerdict
+from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls.table import AT_FDCWD
 from slimtrace.tracer.trace.trace import PathState, Use
@@ -24,15 +24,15 @@ _SETUID_OR_SETGID = 0o6000
 
 _Inode = tuple[int, int, int]
 _Exe = tuple[bytes, bytes, _Inode | None]
-"""What the kernel says it runs; the program that was to be executed, and its inode."""
+"""What runs according to the kernel; the program that the call named, and its inode."""
 
 
 class ExecDecoder:
     """Execs under way, by thread: who made the call and what it will touch."""
 
-    def __init__(self, recorder: Recorder, places: PathResolver) -> None:
+    def __init__(self, recorder: Recorder, resolver: PathResolver) -> None:
         self._recorder = recorder
-        self._places = places
+        self._resolver = resolver
         self._view = recorder.view
         self._interpreters = Interpreters(recorder.view)
         self._under_way: dict[int, tuple[int, Sequence[tuple[Use, PathState]]]] = {}
@@ -43,33 +43,33 @@ class ExecDecoder:
 
     def begin(self, stop: StoppedCall) -> CallVerdict:
         """The program, its interpreters, and the file behind /proc/self/fd/3 (execve(2))."""
-        path = self._places.path(stop, stop.call.signature.paths[0])
+        path = self._resolver.path(stop, stop.call.signature.paths[0])
         if path is None:
-            return ONCE
-        program = self._places.look(stop.tid, path, follow=True)
+            return UNCACHED
+        program = self._resolver.look(stop.tid, path, follow=True)
         if program.status is None:
             self._recorder.touched_later(stop.process, ((Use.EXEC, program),))
-            return ONCE
+            return UNCACHED
         touches = [(Use.EXEC, program)]
         hidden = self._view.resolve_magic_link(stop.tid, path)
         if hidden is not None:
-            touches.append((Use.EXEC, self._places.look(stop.tid, hidden, follow=True)))
+            touches.append((Use.EXEC, self._resolver.look(stop.tid, hidden, follow=True)))
         view = self._view.replace_self(stop.tid, path)
         relative = False
-        locate = partial(self._places.locate, stop.tid, AT_FDCWD, follow=True)
+        locate = partial(self._resolver.locate, stop.tid, AT_FDCWD, follow=True)
         for interpreter in self._interpreters.of(view, locate, program.status):
             relative = relative or interpreter.from_cwd
-            place = self._places.look(stop.tid, interpreter.path, follow=True)
+            place = self._resolver.look(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
-        asks = _asks_for_privilege(self._view, view, program.status)
-        if asks and not self._has_privilege(stop.tid):
+        needs_privilege = _needs_privilege(self._view, view, program.status)
+        if needs_privilege and not self._has_privilege(stop.tid):
             name = os.fsdecode(path)
             self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
-        return ONCE if relative else CallVerdict(touches)
+        return UNCACHED if relative else CallVerdict(touches)
 
     def _has_privilege(self, tid: int) -> bool:
-        """Whether there is none to gain: the app is root already. In an image none is gained."""
+        """Whether the app is root already, and can gain none. In an image none is ever gained."""
         return (procfs.read_credentials(tid).uid if self._view.is_sandbox else os.geteuid()) == 0
 
     def begin_again(self, stop: StoppedCall, touches: Sequence[tuple[Use, PathState]]) -> None:
@@ -79,7 +79,7 @@ class ExecDecoder:
     def is_same(self, tid: int, touches: Sequence[tuple[Use, PathState]]) -> bool:
         """Whether the program is still the one that was looked at."""
         before = touches[0][1]
-        after = self._places.look(tid, before.path, follow=True)
+        after = self._resolver.look(tid, before.path, follow=True)
         return before.state is after.state and _inode(before) == _inode(after)
 
     def target(self, tid: int) -> PathState | None:
@@ -93,9 +93,9 @@ class ExecDecoder:
         return is_script(touches)
 
     def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
-        """The exec under way in ``tid`` is over: its touches belong to ``process``.
+        """The exec under way in ``tid`` is over: record its touches as those of ``process``.
 
-        :param exe: what the kernel says it runs: an interpreter of binfmt_misc, for one.
+        :param exe: what runs according to the kernel: an interpreter of binfmt_misc, for example.
         """
         self.record(tid, process, self.take(tid), exe)
 
@@ -121,22 +121,22 @@ class ExecDecoder:
         if known is None:
             known = touches
             if all(place.path != exe for _, place in touches):
-                known = (*touches, (Use.EXEC, self._places.look(tid, exe, follow=True)))
+                known = (*touches, (Use.EXEC, self._resolver.look(tid, exe, follow=True)))
             self._with_exes[key] = known
         return known
 
     def finish(self) -> None:
-        """The run is over: an exec that nobody heard of again failed, or its caller was killed."""
+        """The run is over: an exec that is still under way failed, or its caller was killed."""
         for tid, (process, _) in [*self._under_way.items()]:
             self.commit(tid, process)
 
 
 def is_script(touches: Sequence[tuple[Use, PathState]]) -> bool:
-    """Whether an exec runs more than the file that it names, with arguments not the call's."""
+    """Whether an exec runs an interpreter: its arguments are then not those of the call."""
     return sum(use is Use.EXEC for use, _ in touches) > 1
 
 
-def _asks_for_privilege(view: RootView, program: bytes, status: os.stat_result) -> bool:
+def _needs_privilege(view: RootView, program: bytes, status: os.stat_result) -> bool:
     """Whether exec would give it privilege: setuid, setgid or capabilities (capabilities(7))."""
     if status.st_mode & _SETUID_OR_SETGID:
         return True

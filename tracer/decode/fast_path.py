@@ -1,7 +1,7 @@
-"""The commonest calls by far: a path is looked at, or opened to be read, and no rule is special.
+"""The commonest calls by far: they look at a path, or open it to read, and nothing is special.
 
-What such a call touches follows from its path and flags alone. It is decoded here as Files
-decodes it, in a third of the time; the rest is left to Files.
+What such a call touches follows from its path and flags alone. It is decoded here as FileDecoder
+decodes it, in a third of the time; the rest is left to FileDecoder.
 """
 
 from __future__ import annotations
@@ -40,50 +40,50 @@ _FOLLOWS = {
 _MORE_THAN_READ = O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | (os.O_TMPFILE & ~os.O_DIRECTORY)
 
 
-class PlainCall(NamedTuple):
-    """How to decode a call that may be one of these.
+class FastCall(NamedTuple):
+    """How to decode such a call.
 
-    :ivar more: flags with any of which it is none.
+    :ivar slow_flags: a call with any of these flags is left to FileDecoder.
     :ivar follows: whether a symlink in the last component is followed.
-    :ivar switch: flags with any of which it is the other way round.
+    :ivar follow_flags: with any of these flags, the opposite of ``follows``.
     """
 
     use: Use
-    more: int
+    slow_flags: int
     follows: bool
-    switch: int
+    follow_flags: int
 
 
-def glance_of(signature: Signature) -> PlainCall | None:
-    """For a call whose one path is looked at or opened; None for others."""
+def find_fast_call(signature: Signature) -> FastCall | None:
+    """How to decode a call that looks at its only path, or opens it; None for others."""
     if len(signature.paths) != 1:
         return None
     (argument,) = signature.paths
     if signature.meaning is CallMeaning.PLAIN and argument.use in LOOKS:
-        return PlainCall(argument.use, 0, *_FOLLOWS[argument.follow])
+        return FastCall(argument.use, 0, *_FOLLOWS[argument.follow])
     if signature.meaning is CallMeaning.OPEN and signature.flags is not None:
-        return PlainCall(Use.READ, _MORE_THAN_READ, follows=True, switch=os.O_NOFOLLOW)
+        return FastCall(Use.READ, _MORE_THAN_READ, follows=True, follow_flags=os.O_NOFOLLOW)
     return None
 
 
 class FastPath:
-    """Decodes such calls of one run."""
+    """Decodes the commonest calls of one run."""
 
-    def __init__(self, recorder: Recorder, places: PathResolver, touching: TouchRecorder) -> None:
+    def __init__(self, recorder: Recorder, resolver: PathResolver, touches: TouchRecorder) -> None:
         self._state = recorder.history.state
-        self._places = places
-        self._touching = touching
+        self._resolver = resolver
+        self._touches = touches
 
-    def outcome(self, glance: PlainCall, path: bytes, flags: int) -> CallVerdict | None:
-        """What a call touches, which is not recorded yet; None where Files is to decode it."""
-        if flags & glance.more or path.startswith(KERNELS):
+    def decode(self, call: FastCall, path: bytes, flags: int) -> CallVerdict | None:
+        """What a call touches, which is not recorded yet; None where FileDecoder must decode it."""
+        if flags & call.slow_flags or path.startswith(KERNELS):
             return None
-        if self._touching.changes_meanings or self._places.depend_on_the_caller:
+        if self._touches.changes_meanings or self._resolver.depend_on_caller:
             return None
-        use, follow = glance.use, glance.follows ^ bool(flags & glance.switch)
+        use, follow = call.use, call.follows ^ bool(flags & call.follow_flags)
         state, status = self._state(path, follow=follow)
         if state is State.MISSING:
-            return CallVerdict([(use, PathState(path, state, status))], absent=(path, follow))
+            return CallVerdict([(use, PathState(path, state, status))], missing=(path, follow))
         if use is Use.READ and is_directory(status):
             use = Use.LIST
         return CallVerdict([(use, PathState(path, state, status))])

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, CallVerdict
+from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
 from slimtrace.tracer.decode.path_arguments import follows
 from slimtrace.tracer.paths import KERNELS, join
 from slimtrace.tracer.process import magic_links
@@ -37,97 +37,97 @@ _HOW_RESOLVE = 16  # offset in struct open_how (openat2(2))
 class FileDecoder:
     """Decodes calls on files."""
 
-    def __init__(self, places: PathResolver, touching: TouchRecorder) -> None:
-        self._places = places
-        self._touching = touching
+    def __init__(self, resolver: PathResolver, touches: TouchRecorder) -> None:
+        self._resolver = resolver
+        self._touches = touches
 
     def plain(self, stop: StoppedCall) -> CallVerdict:
         """Each path is touched as the signature says."""
         again = True
         if stop.call.name in _SYMLINKS:
-            self._touching.links_change()
+            self._touches.path_changes()
         elif stop.call.name in _LINKS:
             self._link(stop)
         for argument in stop.call.signature.paths:
-            path = self._places.path(stop, argument)
+            path = self._resolver.path(stop, argument)
             if path is None:
                 again = False
                 continue
-            place = self._places.look(stop.tid, path, follow=follows(argument, stop.flags))
+            place = self._resolver.look(stop.tid, path, follow=follows(argument, stop.flags))
             again = self.apply(stop, argument, place) and again
-        if stop.call.name in _SYMLINKS:  # it fails now, and need not when it is made again
-            return ONCE
+        if stop.call.name in _SYMLINKS:  # it fails now, and may succeed the next time
+            return UNCACHED
         if again:
-            return CallVerdict(self._touching.made)
+            return CallVerdict(self._touches.made)
         only = stop.call.signature.paths[0]
         if stop.path is None or only.use is Use.CREATE:
-            return ONCE
-        return self._absent(stop.path, follow=follows(only, stop.flags))
+            return UNCACHED
+        return self._missing(stop.path, follow=follows(only, stop.flags))
 
-    def _absent(self, path: bytes, *, follow: bool) -> CallVerdict:
-        """Nothing lay there; for the kernel's files that depends on who asks."""
+    def _missing(self, path: bytes, *, follow: bool) -> CallVerdict:
+        """Nothing was there; among the kernel's files that depends on the caller."""
         if path.startswith(KERNELS):
-            return ONCE
-        return CallVerdict(self._touching.made, absent=(path, follow))
+            return UNCACHED
+        return CallVerdict(self._touches.made, missing=(path, follow))
 
     def _link(self, stop: StoppedCall) -> None:
-        """A second name: of a symlink, it is a new way; of a file, it can change it unseen."""
+        """A symlink's second name changes paths; a file's second name can be written through."""
         argument = stop.call.signature.paths[0]
-        path = self._places.path(stop, argument)
+        path = self._resolver.path(stop, argument)
         if path is None:
             return
-        place = self._places.look(stop.tid, path, follow=follows(argument, stop.flags))
+        place = self._resolver.look(stop.tid, path, follow=follows(argument, stop.flags))
         if place.status is not None and stat.S_ISLNK(place.status.st_mode):
-            self._touching.links_change()
+            self._touches.path_changes()
         elif place.state is State.FILE:
-            self._touching.linked(place)
+            self._touches.link(place)
 
     def apply(self, stop: StoppedCall, argument: PathArgument, place: PathState) -> bool:
         """Record one path of a plain call; True when the same call would say the same again."""
         use = argument.use
         if place.state is State.MISSING:
             if use is Use.CREATE:
-                self._touching.create(stop, place)
+                self._touches.create(stop, place)
             else:
-                self._touching.touch_all(stop, use, place)
+                self._touches.touch_all(stop, use, place)
             return False
         if use is Use.CREATE:  # EEXIST: it was only looked at
             use = Use.STAT
         elif use in (Use.DELETE, Use.WRITE) or (use is Use.ATTR and not is_directory(place.status)):
             follow = follows(argument, stop.flags)
-            self._touching.put_aside(stop.tid, place, follow=follow, deep=False)
-        self._touching.touch_all(stop, use, place)
+            self._touches.put_aside(stop.tid, place, follow=follow, deep=False)
+        self._touches.touch_all(stop, use, place)
         if use is Use.DELETE:
-            self._touching.deleted(place)
+            self._touches.delete(place)
         return True
 
     def open(self, stop: StoppedCall) -> CallVerdict:
         """open, openat, creat: the flags say what is done (open(2))."""
-        path = self._places.path(stop, stop.call.signature.paths[0])
+        path = self._resolver.path(stop, stop.call.signature.paths[0])
         flags = stop.flags if stop.call.name != "creat" else os.O_WRONLY | O_CREAT | O_TRUNC
-        return ONCE if path is None else self._open(stop, path, flags)
+        return UNCACHED if path is None else self._open(stop, path, flags)
 
     def openat2(self, stop: StoppedCall) -> CallVerdict:
-        """The flags lie in the caller's memory, and the root may be a directory of its choice."""
-        memory = self._places.memory
+        """The flags are in the caller's memory, and a directory of its choice may be the root."""
+        memory = self._resolver.memory
         flags = memory.number(stop.tid, stop.args[2], 8)
         resolve = memory.number(stop.tid, stop.args[2] + _HOW_RESOLVE, 8)
         raw = memory.string(stop.tid, stop.args[1])
         if flags is None or resolve is None or not raw:
-            return ONCE
+            return UNCACHED
         follow = not flags & os.O_NOFOLLOW
         if resolve & _RESOLVE_IN_ROOT:
             path = self._below(stop.tid, stop.fd(0), raw, follow=follow)
         else:
-            path = self._places.locate(stop.tid, stop.fd(0), raw, follow=follow)
+            path = self._resolver.locate(stop.tid, stop.fd(0), raw, follow=follow)
         if path is not None:
             self._open(stop, path, flags)
-        return ONCE
+        return UNCACHED
 
     def _below(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
-        """RESOLVE_IN_ROOT: the directory is the root for this one look-up."""
+        """RESOLVE_IN_ROOT: the directory is the root for this call."""
         root = b"/proc/%d/%s" % (tid, b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd)
-        path = self._places.resolve_inside(root, raw, follow=follow)
+        path = self._resolver.resolve_inside(root, raw, follow=follow)
         if path is not None:
             return path
         base = magic_links.read_link(root)
@@ -135,61 +135,61 @@ class FileDecoder:
 
     def _open(self, stop: StoppedCall, path: bytes, flags: int) -> CallVerdict:
         if path == b"/dev/fuse":
-            self._places.serves_files = True
+            self._resolver.serves_files = True
         exclusive = flags & O_CREAT and flags & O_EXCL
         follow = not (flags & os.O_NOFOLLOW or exclusive)
-        place = self._places.look(stop.tid, path, follow=follow)
+        place = self._resolver.look(stop.tid, path, follow=follow)
         if place.state is State.MISSING:
             if flags & O_CREAT:
-                place = self._touching.create(stop, place)
+                place = self._touches.create(stop, place)
             for use in _open_uses(flags, None):
-                self._touching.touch_all(stop, use, place)
-            return ONCE if flags & O_CREAT else self._absent(path, follow=follow)
+                self._touches.touch_all(stop, use, place)
+            return UNCACHED if flags & O_CREAT else self._missing(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
         if Use.WRITE in uses and not is_directory(place.status):
-            self._touching.put_aside(stop.tid, place, follow=True)
+            self._touches.put_aside(stop.tid, place, follow=True)
         for use in uses:
-            self._touching.touch_all(stop, use, place)
-        return CallVerdict(self._touching.made)
+            self._touches.touch_all(stop, use, place)
+        return CallVerdict(self._touches.made)
 
     def rename(self, stop: StoppedCall) -> CallVerdict:
-        """Both names: what lay at either is put aside (rename(2))."""
+        """Both names: what is at either is put aside (rename(2))."""
         old_path, new_path = (
-            self._places.path(stop, argument) for argument in stop.call.signature.paths
+            self._resolver.path(stop, argument) for argument in stop.call.signature.paths
         )
         if old_path is None or new_path is None:
-            return ONCE
-        old = self._places.look(stop.tid, old_path, follow=False)
-        self._touching.put_aside(stop.tid, old, follow=False)
-        self._touching.touch_all(stop, Use.DELETE, old)
+            return UNCACHED
+        old = self._resolver.look(stop.tid, old_path, follow=False)
+        self._touches.put_aside(stop.tid, old, follow=False)
+        self._touches.touch_all(stop, Use.DELETE, old)
         if old.status is None:
-            return ONCE
+            return UNCACHED
         if not stat.S_ISREG(old.status.st_mode):
-            self._touching.links_change()
-        new = self._places.look(stop.tid, new_path, follow=False)
-        is_back = stat.S_ISDIR(old.status.st_mode) and self._touching.directory_moves(old, new_path)
+            self._touches.path_changes()
+        new = self._resolver.look(stop.tid, new_path, follow=False)
+        is_back = stat.S_ISDIR(old.status.st_mode) and self._touches.move_directory(old, new_path)
         if new.status is not None and stop.flags & _RENAME_EXCHANGE:
             self._exchange(stop, old, new)
         elif is_back:
-            self._touching.touch(
+            self._touches.touch(
                 stop.process, Use.WRITE, PathState(new_path, State.FILE, old.status)
             )
         elif new.state is State.MISSING:
-            self._touching.create(stop, new)
+            self._touches.create(stop, new)
         elif stop.flags & _RENAME_NOREPLACE:
-            self._touching.touch(stop.process, Use.STAT, new)
+            self._touches.touch(stop.process, Use.STAT, new)
         else:
-            self._touching.put_aside(stop.tid, new, follow=False, deep=False)
-            self._touching.touch(stop.process, Use.WRITE, new)
-        return ONCE
+            self._touches.put_aside(stop.tid, new, follow=False, deep=False)
+            self._touches.touch(stop.process, Use.WRITE, new)
+        return UNCACHED
 
     def _exchange(self, stop: StoppedCall, old: PathState, new: PathState) -> None:
-        """Both names stay, each with what the other had (renameat2(2))."""
-        self._touching.links_change()
-        self._touching.put_aside(stop.tid, new, follow=False)
-        self._touching.touch(stop.process, Use.WRITE, new)
+        """Both names stay, each for what the other named (renameat2(2))."""
+        self._touches.path_changes()
+        self._touches.put_aside(stop.tid, new, follow=False)
+        self._touches.touch(stop.process, Use.WRITE, new)
         if is_directory(old.status) or is_directory(new.status):
-            self._touching.exchanged(old.path, new.path)
+            self._touches.exchange(old.path, new.path)
 
 
 def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:

@@ -30,10 +30,11 @@ _EMPTY_MEANS_FD = ("utimensat", "utimensat_time64", "futimesat")
 
 
 class PathResolver:
-    """Reads paths from the caller and asks the kernel what they mean.
+    """Reads paths from the caller's memory and finds the files that they name.
 
-    :ivar own_roots: True once any tracee changed what its paths mean; each is then asked.
-    :ivar serves_files: True once any tracee opened /dev/fuse. To look at a file that it serves
+    :ivar own_roots: True once any tracee changed its root or mounts; each caller's are then
+        looked at.
+    :ivar serves_files: True once any tracee opened /dev/fuse. A look at a file that it serves
         would wait for it, while it waits for us.
     """
 
@@ -45,7 +46,7 @@ class PathResolver:
         self.serves_files = False
 
     @property
-    def depend_on_the_caller(self) -> bool:
+    def depend_on_caller(self) -> bool:
         """Whether a path may mean another file for another caller, or be no file to look at."""
         return self.own_roots or self.serves_files
 
@@ -72,8 +73,8 @@ class PathResolver:
     def _of_descriptor(stop: StoppedCall, argument: PathArgument, dirfd: int) -> bytes | None:
         """What an empty path means: the descriptor's own file, where the call allows that.
 
-        To look at an open file again names no file: it was recorded when it was opened, and one
-        that was inherited, a log on stdout, is nothing that the image needs.
+        A call that only looks at an open file touches nothing: the file was recorded when it was
+        opened; one that was inherited, such as a log on stdout, is not needed in the image.
         """
         if argument.use in LOOKS:
             return None
@@ -81,7 +82,7 @@ class PathResolver:
         return magic_links.read_base_directory(stop.tid, dirfd) if allowed else None
 
     def locate(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
-        """``raw`` made absolute in the image's root; None where it starts from nowhere."""
+        """``raw`` made absolute in the image's root; None where its directory is not known."""
         if raw.startswith(b"/"):
             base: bytes | None = b"/"
         else:
@@ -120,7 +121,7 @@ class PathResolver:
         return join(prefix, inside.lstrip(b"/") or b".")
 
     def look(self, tid: int, path: bytes, *, follow: bool) -> PathState:
-        """What lies at a path now, as the tracee sees it."""
+        """What is at a path now, as the tracee sees it."""
         if self.serves_files and procfs.is_on_fuse(tid, path):
             self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
             return PathState(path, State.MISSING, None)
@@ -131,7 +132,7 @@ class PathResolver:
         return PathState(path, state, status)
 
     def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
-        """Where a path leads with a magic link's directory taken for ``/``; None for nowhere."""
+        """Where a path leads if ``root``, a magic link of /proc, is its ``/``; None for nowhere."""
         return magic_links.resolve_in_root(root, path, self._view.stat, follow=follow)
 
     def _is_same(self, one: bytes, other: bytes) -> bool:
@@ -141,7 +142,7 @@ class PathResolver:
             return False
 
     def _look_in(self, tid: int, path: bytes, *, follow: bool) -> PathState:
-        """What lies at a path in the mounts of a thread that has its own."""
+        """What is at a path, in the mounts of a thread that has its own."""
         with magic_links.open_directory(b"/proc/%d/root" % tid) as root:
             if root is None:
                 return PathState(path, State.MISSING, None)

@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, CallVerdict
+from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
 from slimtrace.tracer.kernel.process import borrow_socket
 from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls.table import AT_FDCWD, PathArgument
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from slimtrace.tracer.record.recorder import Recorder
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-_ADDRESS_MOST = 128  # struct sockaddr_storage
+_MAX_ADDRESS_BYTES = 128  # struct sockaddr_storage
 _SOCKET, _BIND, _CONNECT, _LISTEN, _SENDTO = 1, 2, 3, 4, 11  # linux/net.h, for socketcall(2)
 
 
 class SocketDecoder:
     """Decodes socket, bind, connect and listen."""
 
-    def __init__(self, recorder: Recorder, places: PathResolver, files: FileDecoder) -> None:
+    def __init__(self, recorder: Recorder, resolver: PathResolver, files: FileDecoder) -> None:
         self._recorder = recorder
-        self._places = places
+        self._resolver = resolver
         self._files = files
 
     def address(self, stop: StoppedCall) -> CallVerdict:
@@ -37,12 +37,12 @@ class SocketDecoder:
         return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
 
     def send(self, stop: StoppedCall) -> CallVerdict:
-        """A datagram: sendto names where it goes (send(2))."""
+        """A datagram: sendto has the address to which it goes (send(2))."""
         return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
 
     def socket(self, stop: StoppedCall) -> CallVerdict:
         self._recorder.argument("socket", stop.args[0] & 0xFFFFFFFF)
-        return ONCE
+        return UNCACHED
 
     def listen(self, stop: StoppedCall) -> CallVerdict:
         return self._listen(stop.tid, stop.fd(0))
@@ -51,38 +51,38 @@ class SocketDecoder:
         """i386's one call for all sockets: a number, then a block of 32-bit arguments."""
         skipped = 12 if stop.args[0] == _SENDTO else 0  # of sendto: buffer, length, flags
         try:
-            block = self._places.memory.block(stop.tid, stop.args[1], 12 + skipped)
+            block = self._resolver.memory.block(stop.tid, stop.args[1], 12 + skipped)
             fd, address, length = struct.unpack(f"<i{skipped}xII", block)
         except (OSError, struct.error):
-            return ONCE
+            return UNCACHED
         if stop.args[0] == _LISTEN:
             return self._listen(stop.tid, fd)
         if stop.args[0] == _SOCKET:
             self._recorder.argument("socket", fd & 0xFFFFFFFF)  # the first of any call's block
-            return ONCE
+            return UNCACHED
         uses = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT, _SENDTO: Use.CONNECT}
         use = uses.get(stop.args[0])
-        return ONCE if use is None else self._address(stop, use, fd, (address, length))
+        return UNCACHED if use is None else self._address(stop, use, fd, (address, length))
 
     def _address(self, stop: StoppedCall, use: Use, fd: int, block: tuple[int, int]) -> CallVerdict:
         address, length = block
         try:
-            data = self._places.memory.block(stop.tid, address, min(length, _ADDRESS_MOST))
+            data = self._resolver.memory.block(stop.tid, address, min(length, _MAX_ADDRESS_BYTES))
         except OSError:
-            return ONCE
+            return UNCACHED
         family = int.from_bytes(data[:2], "little")
         if family == socket.AF_UNIX and data[2:3] not in (b"", b"\0"):  # else abstract, unnamed
             name = data[2:].split(b"\0", 1)[0]
-            path = self._places.locate(stop.tid, AT_FDCWD, name, follow=True)
+            path = self._resolver.locate(stop.tid, AT_FDCWD, name, follow=True)
             if path is not None:
-                place = self._places.look(stop.tid, path, follow=True)
+                place = self._resolver.look(stop.tid, path, follow=True)
                 self._files.apply(stop, PathArgument(use, None), place)
         elif family in _INTERNET and use is Use.CREATE and len(data) >= 4:
             (port,) = struct.unpack_from("!H", data, 2)
-            self._datagrams(stop.tid, fd, port)
-        return ONCE
+            self._serve_datagrams(stop.tid, fd, port)
+        return UNCACHED
 
-    def _datagrams(self, tid: int, fd: int, port: int) -> None:
+    def _serve_datagrams(self, tid: int, fd: int, port: int) -> None:
         """A datagram socket serves from its bind on; port 0 is a client's."""
         if port == 0:
             return
@@ -96,4 +96,4 @@ class SocketDecoder:
                 port = own.getsockname()[1]
                 if port:
                     self._recorder.listening(ListeningPort("tcp", port))
-        return ONCE
+        return UNCACHED

@@ -1,4 +1,4 @@
-"""Records what is done to a place, and what lies behind and beside it."""
+"""Records what a call does to a path, and to the files to which the path leads."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ class TouchRecorder:
     """The touches of one call at a time.
 
     :ivar made: the touches of the call that is being decoded.
-    :ivar own: whether they are the caller's alone, and of this moment: a magic link led to them.
+    :ivar own: whether only this caller makes them, and only now: a magic link of /proc led there.
     """
 
-    def __init__(self, recorder: Recorder, places: PathResolver) -> None:
+    def __init__(self, recorder: Recorder, resolver: PathResolver) -> None:
         self._recorder = recorder
-        self._places = places
+        self._resolver = resolver
         self._view = recorder.view
         self._history = recorder.history
         self._inherited = {magic_links.read_link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
-        self._unsettled = False
+        self._paths_changed = False
         self.made: list[tuple[Use, PathState]] = []
         self.own = False
 
     @property
     def changes_meanings(self) -> bool:
-        """Whether the app changed where paths lead, so that a touch is more than its own path."""
+        """Whether the app changed where paths lead, so that a touch may mean a second path."""
         return self._links_changed or self._history.has_moves
 
     def begin(self) -> None:
-        """Another call is to be decoded."""
+        """Begin the next call."""
         self.made, self.own = [], False
 
     def touch(self, process: int, use: Use, place: PathState) -> None:
-        """One touch, and nothing besides."""
+        """Record one touch, and nothing that it may imply."""
         self.made.append((use, place))
         self._recorder.touched_later(process, ((use, place),))
 
     def touch_all(self, stop: StoppedCall, use: Use, place: PathState) -> None:
-        """A touch by a stopped thread, and of what else it means.
+        """Record a touch by a stopped thread, and those that it implies.
 
-        That is the file behind a magic link of /proc; where the app moved a directory, the file
-        in the full image; and once the app changed links, the file's own path, for what leads
-        to it now need not lead there in the full image.
+        These are: the file behind a magic link of /proc; where the app moved a directory, the
+        file's path in the full image; once the app changed symlinks, the file's own path, for
+        the same path need not lead there in the full image.
         """
         self.touch(stop.process, use, place)
         origin = self._history.origin(place.path) if place.status is not None else None
@@ -61,16 +61,16 @@ class TouchRecorder:
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
             own = self._view.resolve_path(place.path)
             if own != place.path:
-                self.touch(stop.process, use, self._places.look(stop.tid, own, follow=True))
+                self.touch(stop.process, use, self._resolver.look(stop.tid, own, follow=True))
         self.own = self.own or magic_links.is_magic_link(place.path)
         hidden = self._view.resolve_magic_link(stop.tid, place.path)
         if hidden is not None and hidden not in self._inherited:
-            self.touch(stop.process, use, self._places.look(stop.tid, hidden, follow=True))
+            self.touch(stop.process, use, self._resolver.look(stop.tid, hidden, follow=True))
 
     def create(self, stop: StoppedCall, place: PathState) -> PathState:
-        """The call makes what is missing, if it can; what will lie there then."""
-        link = self._places.look(stop.tid, place.path, follow=False)
-        if link.status is not None:  # it leads to nothing: what is made is its target
+        """The call makes what is missing, if it may; returns what will be there then."""
+        link = self._resolver.look(stop.tid, place.path, follow=False)
+        if link.status is not None:  # a dangling symlink: its target is made
             self.touch(stop.process, Use.READLINK, link)
             place = PathState(self._view.resolve_path(place.path), State.MISSING, None)
         if self._view.can_create_in(stop.tid, parent(place.path)):
@@ -80,10 +80,10 @@ class TouchRecorder:
         return place
 
     def put_aside(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
-        """The call changes, moves or deletes what lies at ``place``, if that is not the run's.
+        """The call changes, moves or deletes what is at ``place``: keep it, unless the run made it.
 
-        :param deep: False where a directory is put aside alone: one that is deleted is empty
-            by then, or the call fails.
+        :param deep: False where a directory is put aside without what is below it: one that is
+            deleted is empty by then, or the call fails.
         """
         if place.status is None:
             return
@@ -92,33 +92,33 @@ class TouchRecorder:
         if not own.startswith(KERNELS):
             self._recorder.put_aside(own, deep=deep)
 
-    def links_change(self) -> None:
+    def path_changes(self) -> None:
         """The app makes or moves a symlink or a directory: paths through it change meaning."""
-        self._links_changed = self._unsettled = True
+        self._links_changed = self._paths_changed = True
 
-    def directory_moves(self, old: PathState, new: bytes) -> bool:
+    def move_directory(self, old: PathState, new: bytes) -> bool:
         """The app moves a directory; True when it comes back to where it was in the full image.
 
-        Nothing is to be said of one that the run made.
+        One that the run made needs no note.
         """
         if old.state is State.FILE or self._history.origin(old.path) is not None:
             return self._history.move(old.path, new)
         return False
 
-    def exchanged(self, one: bytes, other: bytes) -> None:
+    def exchange(self, one: bytes, other: bytes) -> None:
         """The app exchanges two names, of directories at least one."""
         self._history.exchange(one, other)
 
-    def linked(self, place: PathState) -> None:
+    def link(self, place: PathState) -> None:
         """A file of the full image gets another name, which may have been written to before."""
-        self._unsettled = True
+        self._paths_changed = True
         self._history.link(place)
 
-    def deleted(self, place: PathState) -> None:
-        """The app deletes a name: what it makes under it later is new."""
+    def delete(self, place: PathState) -> None:
+        """The app deletes a name: what it makes there later is new."""
         self._history.delete(place)
 
-    def unsettled(self) -> bool:
-        """Whether links changed since the last time this was asked."""
-        unsettled, self._unsettled = self._unsettled, False
-        return unsettled
+    def poll_path_changes(self) -> bool:
+        """Whether paths changed since the last time that this was called."""
+        changed, self._paths_changed = self._paths_changed, False
+        return changed

@@ -15,7 +15,7 @@ import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.decode.call import ONCE, StoppedCall
+from slimtrace.tracer.decode.call import UNCACHED, StoppedCall
 from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
 from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
 from slimtrace.tracer.platform import kernel_version
@@ -53,7 +53,7 @@ class NotifyLoop:
         self._decoder = decoder
         self._lives = lives
         self._restarts = restarts
-        self._meanings = CallCache(decoder, calls)
+        self._cache = CallCache(decoder, calls)
         self._memories = MemoryFiles()
         self._quick = {
             key: _in_words(plan) for key, call in calls.items() if (plan := plan_of(call))
@@ -65,15 +65,15 @@ class NotifyLoop:
 
         :param guard: a descriptor that hangs up when the guard sees no process any more.
         """
-        listener, decoder, memory = self._listener, self._decoder, self._decoder.places.memory
+        listener, decoder, memory = self._listener, self._decoder, self._decoder.resolver.memory
         recorder = decoder.recorder
         words, ints, answer = listener.words, listener.ints, listener.answer
         receive, proceed = listener.receive, listener.proceed
         window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
         local, local_count, remote, remote_count, zero = vectors
         files, met, pread = self._memories.files, self._memories.met, os.pread
-        images, quick, seen = self._lives.images, self._quick, set[int]()
-        missed = set[int]()  # absent each time so far
+        images, quick, cache = self._lives.images, self._quick, self._cache
+        recorded, missing = cache.recorded, cache.missing
         request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
         base_directory, slow = magic_links.read_base_directory, self._slow
         wait = select.poll()
@@ -83,7 +83,7 @@ class NotifyLoop:
             wait.register(guard, 0)
         stops = mark = 0
         pending, flush = recorder.queue.pending, recorder.queue.flush
-        known, touched_again = self._meanings.known, recorder.touched_again
+        recall, touched_again = cache.recall, recorder.touched_again
         while True:
             if pending:
                 flush()
@@ -122,14 +122,14 @@ class NotifyLoop:
                         self._memories.forget()
                 if looks and not raw and count > 0:  # fstat: see Places
                     mark = words[2]
-                    if mark in seen:
+                    if mark in recorded:
                         answer[0] = words[0]
                         try:
                             proceed()
                         except OSError:  # the caller was killed
                             continue
                         continue
-                    seen.add(mark)
+                    recorded.add(mark)
                 if len(raw) < count:
                     if raw[:1] == b"/":
                         base: bytes | None = b""
@@ -141,7 +141,7 @@ class NotifyLoop:
                     key = (words[2], base, raw, words[flags] & telling)
                     image = images.get(tid)
                     mark = hash((image, key))
-                    if mark in seen:
+                    if mark in recorded:
                         answer[0] = words[0]
                         try:
                             proceed()
@@ -155,28 +155,26 @@ class NotifyLoop:
                         if count <= len(raw) or buffer.value != raw:
                             self._memories.drop(tid)
                             key = None
-                    if key and image is not None and (outcome := known(key)) is not None:
+                    if key and image is not None and (outcome := recall(key)) is not None:
                         answer[0] = words[0]
                         try:
                             proceed()
                         except OSError:  # the caller was killed
                             continue
-                        if outcome.absent is None:
-                            seen.add(mark)
-                        elif mark in missed:
+                        if outcome.missing is None:
+                            recorded.add(mark)
+                        elif mark in missing:
                             continue
                         else:
-                            missed.add(mark)
+                            missing.add(mark)
                         touched_again(image, outcome.touches or ())
                         continue
             if slow(tid, key):
                 image = images.get(tid)  # known only now, or not while another thread execs
                 if key is not None and image is not None:
-                    seen.add(hash((image, key)))
-            elif decoder.unsettled():
-                seen.clear()
-                missed.clear()
-                self._meanings.forget()
+                    recorded.add(hash((image, key)))
+            else:
+                cache.forget_if_paths_changed()
         self._memories.forget()
         recorder.flush()
         self.stops = stops
@@ -185,7 +183,7 @@ class NotifyLoop:
         """Decode and answer; True when the same call of this process image says nothing new."""
         listener = self._listener
         words = listener.words
-        call = self._meanings.calls.get(words[2])
+        call = self._cache.calls.get(words[2])
         lives = self._lives
         if tid == lives.first:
             self._proceed()
@@ -206,15 +204,15 @@ class NotifyLoop:
                 whole = call.name == "exit_group"
                 lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
                 self._memories.drop(tid)
-                outcome = ONCE
+                outcome = UNCACHED
             case CallMeaning.REAPER:
                 lives.reapers = True
-                outcome = ONCE
+                outcome = UNCACHED
             case CallMeaning.HANDLER:
                 self._restarts.installing(stop)
-                outcome = ONCE
+                outcome = UNCACHED
             case _:
-                outcome = self._meanings.decode(stop, key)
+                outcome = self._cache.decode(stop, key)
         if call.signature.meaning is CallMeaning.EXEC:
             self._memories.drop(tid)
             if tid in self._decoder.execs:
@@ -224,7 +222,7 @@ class NotifyLoop:
             listener.refuse(outcome.refuse)
         else:
             self._proceed()
-        return outcome.touches is not None and outcome.absent is None
+        return outcome.touches is not None and outcome.missing is None
 
     def _proceed(self) -> None:
         self._listener.answer[0] = self._listener.words[0]

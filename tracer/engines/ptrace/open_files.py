@@ -25,13 +25,13 @@ def record_open_files(process: int, image: int, decoder: Decoder) -> None:
         f"what {procfs.read_program_name(process)} did before is known by what it holds alone",
     )
     if recorder.view.has_other_root(process):
-        decoder.places.own_roots = True
+        decoder.resolver.own_roots = True
     touches: list[tuple[Use, PathState]] = []
     for use, name, path in (*_links(process), *_mappings(process)):
         if name is not None and not magic_links.is_same_file(name, path):
             recorder.gap("foreign-root", f"{os.fsdecode(path)} lies in another mount namespace")
             continue
-        place = decoder.places.look(process, path, follow=True)
+        place = decoder.resolver.look(process, path, follow=True)
         if place.status is not None:
             is_folder = is_directory(place.status) and use is Use.READ
             touches.append((Use.LIST if is_folder else use, place))

@@ -97,18 +97,17 @@ class CallStops:
         self.stops = 0
         self._decoder = decoder
         self._lifecycle = lifecycle
-        self._meanings = CallCache(decoder, calls)
+        self._cache = CallCache(decoder, calls)
         self._resume = lifecycle.go_on
         self._plans = {key: plan for key, call in calls.items() if (plan := plan_of(call))}
         self._info = ptrace.SyscallInfo()
         self._memory = MemoryReader()
-        self._seen: set[int] = set()
         self._counts: dict[str, int] | None = {} if count else None
 
     def stopped(self, tid: int) -> None:
         """A thread stopped at the beginning or end of a call."""
         entry = self._info.entry(tid)
-        call = None if entry is None else self._meanings.calls.get(entry.key)
+        call = None if entry is None else self._cache.calls.get(entry.key)
         if entry is None or call is None:
             self._resume(tid)
             return
@@ -150,15 +149,14 @@ class CallStops:
         if plan is not None and plan.looks and key is not None and not key[2]:
             return None  # fstat: see Places
         mark = hash((image, key))
-        if key is not None and mark in self._seen:
+        if key is not None and mark in self._cache.recorded:
             return None
         stop = StoppedCall(tid, image or 0, call, entry.args, path_of(key))
-        outcome = self._meanings.decode(stop, key)
-        if key is not None and outcome.touches is not None and outcome.absent is None:
-            self._seen.add(mark)
-        elif self._decoder.unsettled():
-            self._seen.clear()
-            self._meanings.forget()
+        outcome = self._cache.decode(stop, key)
+        if key is not None and outcome.touches is not None and outcome.missing is None:
+            self._cache.recorded.add(mark)
+        else:
+            self._cache.forget_if_paths_changed()
         return outcome.refuse
 
     def _key(self, tid: int, entry: SyscallEntry, plan: CallPlan) -> Key | None:
