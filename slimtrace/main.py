@@ -1,4 +1,4 @@
-"""The front door: joins the tracer and the builder into one command line."""
+"""The command line: joins the tracer and the builder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
-from slimtrace.builder.cli.build import SbomCommand
 from slimtrace.builder.services import Services
 from slimtrace.tracer.console import fail, verbosity
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from slimtrace.builder.images.read.full_image_source import FullImage
@@ -29,21 +28,33 @@ if TYPE_CHECKING:
 
 _FAILURE = 125
 
+_HELP = """slimtrace runs your app, records every file it uses, and builds a container image with
+only those files.
+
+Examples:
+
+  slimtrace run -- python app.py
+
+  slimtrace build slimtrace.trace -o app.tar
+
+Each command explains its options: slimtrace run --help
+"""
+
 app = typer.Typer(
     name="slimtrace",
-    help="Derives minimal container images from what an app is observed to touch.",
+    help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = {
+COMMANDS = {
     "run": "slimtrace.tracer.cli.run",
     "attach": "slimtrace.tracer.cli.attach",
     "show": "slimtrace.tracer.cli.show",
     "merge": "slimtrace.tracer.cli.merge",
     "build": "slimtrace.builder.cli.build",
-    "slim": "slimtrace.builder.cli.slim",
+    "slim": "slimtrace.slim",
     "verify": "slimtrace.builder.cli.verify",
     "suggest": "slimtrace.builder.cli.suggest",
     "profile": "slimtrace.builder.cli.profile",
@@ -51,32 +62,31 @@ _COMMANDS = {
     "check": "slimtrace.builder.cli.check",
     "cache": "slimtrace.builder.cli.cache",
 }
-"""Where each command lies, in the order of ``--help``."""
-_UP_TO_THE_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
-_SETTINGS = {"run": _UP_TO_THE_COMMAND, "slim": _UP_TO_THE_COMMAND}
-_CLASSES = {"build": SbomCommand, "slim": SbomCommand}
+"""The module of each command, in the order of ``--help``."""
+_STOP_AT_COMMAND = {"allow_interspersed_args": False, "ignore_unknown_options": False}
+_SETTINGS = {"run": _STOP_AT_COMMAND, "slim": _STOP_AT_COMMAND}
 
 
-def _register(words: Sequence[str]) -> None:
-    """Have the command that the words name: the others' options cost time at every start.
+def _register(argv: Sequence[str]) -> None:
+    """Register the command that argv names. To import the others costs time at every start.
 
-    All of them where no word is one, as in ``--help``, or completion asks.
+    Registers all commands if argv names none, as in ``--help``, and for completion.
     """
-    asked = [word for word in words if word in _COMMANDS][:1]
-    if not asked or "_SLIMTRACE_COMPLETE" in os.environ:
-        asked = [*_COMMANDS]
-    for name in asked:
-        kind = _CLASSES.get(name, TyperCommand)
-        app.command(name, cls=kind, context_settings=_SETTINGS.get(name))(_function(name))
+    names = [arg for arg in argv if arg in COMMANDS][:1]
+    if not names or "_SLIMTRACE_COMPLETE" in os.environ:
+        names = [*COMMANDS]
+    for name in names:
+        function = getattr(import_module(COMMANDS[name]), name)
+        settings = _SETTINGS.get(name)
+        app.command(name, cls=_command_class(name), context_settings=settings)(function)
 
 
-def _function(name: str) -> Callable[..., None]:
-    module = import_module(_COMMANDS[name])
-    if name == "slim":
-        function: Callable[..., None] = module.slim_of(_function("run"))
-    else:
-        function = getattr(module, name)
-    return function
+def _command_class(name: str) -> type[TyperCommand]:
+    if name not in {"build", "slim"}:
+        return TyperCommand
+    from slimtrace.builder.cli.option_values import SbomCommand  # noqa: PLC0415 -- for builds alone
+
+    return SbomCommand
 
 
 class _Image(NamedTuple):
@@ -132,8 +142,8 @@ def make_services() -> Services:
     return Services(_open_image, _rerun, _start)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         print(f"slimtrace {VERSION}")
         raise typer.Exit
 
@@ -141,35 +151,40 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Say more, and show tracebacks.")
+        bool, typer.Option("-v", "--verbose", help="Print more, and tracebacks.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only errors and warnings.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 -- acted upon by its callback
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """What holds for every command."""
+    """The options before the command."""
     verbosity.verbose = verbose
     verbosity.quiet = quiet
 
 
 def main() -> None:
-    """Run the command line; every failure ends as one line and a documented exit status."""
+    """Run the command line. A failure prints one line and a next step."""
     try:
         _register(sys.argv[1:])
         app(obj=make_services())
     except SlimtraceError as error:
         _fail(error, error.message, error.hint, error.exit_status)
-    except BrokenPipeError:  # as head(1) leaves us: nobody reads on
+    except BrokenPipeError:  # the reader has closed the pipe, as head(1) does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + 13)
     except KeyboardInterrupt:
         sys.exit(128 + 2)
     except Exception as error:  # noqa: BLE001 -- the error boundary
-        _fail(error, f"cannot go on: {type(error).__name__}: {error}", _REPORT, _FAILURE)
+        _fail(error, f"internal error: {type(error).__name__}: {error}", _REPORT, _FAILURE)
 
 
-_REPORT = "this is a fault of slimtrace: --verbose shows where"
+_REPORT = "please report this bug, with the output of slimtrace --verbose"
 
 
 def _fail(error: Exception, message: str, hint: str | None, status: int) -> None:

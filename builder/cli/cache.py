@@ -1,4 +1,4 @@
-"""``slimtrace cache``: what is kept of full images."""
+"""The command ``cache``: parse, call one function, print."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -17,37 +18,41 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.read.image_cache import CacheEntry, PruneResult
 
-_HELP = """
+_CACHE_HELP = """
 Examples:
 
   slimtrace cache
 
   slimtrace cache --prune
+
+Full images are unpacked into $XDG_CACHE_HOME/slimtrace, by default ~/.cache/slimtrace.
 """
 
 
 def cache(
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove the images that nothing uses now.")
+        bool, typer.Option("--prune", help="Remove the images that are not in use.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    json: shared.Json = False,
 ) -> None:
-    """List the full images that are kept unpacked in $XDG_CACHE_HOME/slimtrace, or remove them."""
-    from slimtrace.builder.images.read import image_cache as kept  # noqa: PLC0415 -- --help pays nothing
+    """List or remove the cached full images."""
+    from slimtrace.builder.images.read import image_cache  # noqa: PLC0415 -- --help pays nothing
 
     if prune:
         from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
 
-        with suppress(SlimtraceError):  # then only the images of subordinate users stay
+        with suppress(SlimtraceError):  # then the images of subordinate users stay
             become_root()
-        _pruned(kept.prune(), json)
+        _print_pruned(image_cache.prune(), json)
         return
-    images = kept.listing()
+    images = image_cache.listing()
     if json:
-        _print({"folder": kept.cache_folder(), "images": [_document(image) for image in images]})
+        _print(
+            {"folder": image_cache.cache_folder(), "images": [_document(image) for image in images]}
+        )
         return
     if not images:
-        say(f"no images in {kept.cache_folder()}")
+        say(f"no images in {image_cache.cache_folder()}")
         return
     for line in _table(images):
         print(line)
@@ -66,7 +71,7 @@ def _table(images: Sequence[CacheEntry]) -> list[str]:
     return render(make_table(rows, right=(1,)))
 
 
-def _pruned(pruned: PruneResult, json: bool) -> None:
+def _print_pruned(pruned: PruneResult, json: bool) -> None:
     if json:
         _print({"removed": list(pruned.removed), "in_use": list(pruned.in_use)})
         return
@@ -91,4 +96,4 @@ def _print(document: object) -> None:
     print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
 
-cache.__doc__ = f"{cache.__doc__}\n{_HELP}"
+cache.__doc__ = f"{cache.__doc__}\n{_CACHE_HELP}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from slimtrace.builder.cli import shared_options as shared
+from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import UsageError
 
@@ -30,80 +32,83 @@ Examples:
 
   slimtrace check rootfs:tree --no-run
 
-Rules that are marked as measured have the image started in slimtrace's sandbox, on this machine's
-network: with PORT where the platform sets it, as its user, stopped by its stop signal; then with a
-read-only root, without capabilities, as another user. --no-run skips them.
+The rules look at the files, the configuration and how the image starts. Rules that are marked as
+measured start the image in slimtrace's sandbox, on this machine's network: first as its user, with
+PORT if the platform sets it, and stopped by its stop signal; then with a read-only root, without
+capabilities, and as another user. --no-run skips them.
 
-Exit status: 0 all passed, or warned alone; 1 a rule failed; 2 usage; 125 failure; 128+N where
+Exit status: 0 all rules passed or only warned; 1 a rule failed; 2 usage; 125 failure; 128+N if
 signal N ended it.
 """
 
 
 def check(
     context: typer.Context,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="As run --image takes it.")],
-    words: Annotated[
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image, as run --image accepts it.")
+    ],
+    args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- WORDS]", help="What to start in the place of the image's Cmd."),
+        typer.Argument(metavar="[-- ARGS]", help="Override the image's Cmd."),
     ] = None,
     platform: Annotated[
         list[str] | None,
         typer.Option(
             "--platform",
             metavar="PLATFORM",
-            help="kubernetes, knative, cloud-run, app-engine, istio, docker or edge; may be "
-            "repeated. (docker: what holds everywhere)",
+            help="Platform to check for: kubernetes, knative, cloud-run, app-engine, istio, docker "
+            "or edge. Can be repeated. (default: docker, whose rules apply everywhere)",
         ),
     ] = None,
     no_run: Annotated[
-        bool, typer.Option("--no-run", help="Do not start the image: skip what is measured.")
+        bool, typer.Option("--no-run", help="Do not start the image; skip the rules that measure.")
     ] = False,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("-e", "--env", metavar="NAME[=VALUE]", help="Set a variable for the app."),
-    ] = None,
-    volume: Annotated[
-        list[str] | None,
-        typer.Option("-v", "--volume", metavar="HOST:PATH[:ro]", help="Show HOST at PATH."),
-    ] = None,
+    env: traced.Env = None,
+    volume: traced.Volume = None,
     ready: Annotated[
         str | None,
         typer.Option(
-            metavar="URL|tcp:PORT|unix:PATH|log:REGEX|file:PATH|SECONDS",
-            help="The app is ready when this shows (when it listens on a TCP port); of a URL the "
-            "path counts, its port may be another.",
+            metavar=traced.READY_METAVAR,
+            help="Wait until the app is ready, as run --ready does. Of a URL, only the path is "
+            "used, on the port that the app listens on. (default: until it listens on a TCP port)",
         ),
     ] = None,
-    ready_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it is ready.")
-    ] = 60.0,
+    ready_timeout: traced.ReadyTimeout = traced.DEFAULT_READY_TIMEOUT_SECONDS,
     startup: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", min=0, help="How soon it must be ready. (the platform's)"),
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Time in which the app must be ready. (default: the platform's)",
+        ),
     ] = None,
     grace: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0, help="How soon its stop signal must end it. (the platform's)"
+            metavar="SECONDS",
+            min=0,
+            help="Time in which the stop signal must end the app. (default: the platform's)",
         ),
     ] = None,
     probe: Annotated[
         list[str] | None,
-        typer.Option(metavar="COMMAND", help="An exec probe, which must run; may be repeated."),
+        typer.Option(
+            metavar="COMMAND", help="An exec probe; its program must run. Can be repeated."
+        ),
     ] = None,
     max_size: Annotated[
         float | None,
-        typer.Option(metavar="MB", min=0, help="What edge takes, compressed. (50)"),
+        typer.Option(metavar="MB", min=0, help="Maximum compressed size for edge. (default: 50)"),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print what was found as JSON on stdout.")
-    ] = False,
+    json: shared.Json = False,
     sarif: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write what is broken as SARIF 2.1.0; - is stdout."),
+        typer.Option(
+            metavar="FILE", help="Write the findings to FILE as SARIF 2.1.0; - is stdout."
+        ),
     ] = None,
 ) -> None:
-    """Check that an image is what platforms expect, by what it holds and how it starts."""
+    """Check an image against the rules of platforms."""
     from slimtrace.builder.check.check import check as check_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.check.inspection import CheckRequest  # noqa: PLC0415
     from slimtrace.builder.check.target_platform import parse_platforms  # noqa: PLC0415
@@ -114,8 +119,8 @@ def check(
     numbers = {"--startup": startup, "--grace": grace, "--max-size": max_size}
     _check_finite({"--ready-timeout": ready_timeout, **numbers})
     asked = CheckRequest(
-        tuple(words or ()),
-        tuple(map(_words, probe or ())),
+        tuple(args or ()),
+        tuple(map(_parse_probe, probe or ())),
         grace,
         startup,
         None if max_size is None else round(max_size * 1e6),
@@ -123,12 +128,12 @@ def check(
     how = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
     services: Services = context.obj
     checked = check_image(image, platforms, asked, how, services.start, run=not no_run)
-    _tell(checked, sarif, json=json)
+    _print_report(checked, sarif, json=json)
     raise typer.Exit(0 if checked.passed else 1)
 
 
 def _check_output(sarif: str | None, *, json: bool) -> None:
-    """:raises UsageError: two documents are to go to stdout."""
+    """:raises UsageError: two documents would go to stdout."""
     from slimtrace.builder.images.write.atomic import check_file  # noqa: PLC0415 -- --help pays nothing
 
     if sarif == "-" and json:
@@ -138,24 +143,24 @@ def _check_output(sarif: str | None, *, json: bool) -> None:
 
 
 def _check_finite(numbers: Mapping[str, float | None]) -> None:
-    """:raises UsageError: one is infinite or not a number, which ``float`` reads too."""
+    """:raises UsageError: one is infinite or not a number; ``float`` accepts both."""
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
-            raise UsageError(f"cannot use {option} {number:g}: it is no finite number")
+            raise UsageError(f"cannot use {option} {number:g}: it is not a finite number")
 
 
-def _words(command: str) -> tuple[str, ...]:
-    """:raises UsageError: a quote is not closed, or there is nothing."""
+def _parse_probe(command: str) -> tuple[str, ...]:
+    """:raises UsageError: a quote is not closed, or the command is empty."""
     try:
-        words = tuple(shlex.split(command))
+        argv = tuple(shlex.split(command))
     except ValueError as error:
         raise UsageError(f"cannot use --probe {command}: {error}") from error
-    if not words:
+    if not argv:
         raise UsageError("cannot use --probe with nothing to run")
-    return words
+    return argv
 
 
-def _tell(checked: CheckReport, sarif: str | None, *, json: bool) -> None:
+def _print_report(checked: CheckReport, sarif: str | None, *, json: bool) -> None:
     from slimtrace.builder.check import inspection  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.check.report import sarif as sarif_format  # noqa: PLC0415
     from slimtrace.builder.check.report.terminal import render_report  # noqa: PLC0415

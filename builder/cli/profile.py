@@ -1,4 +1,4 @@
-"""The command ``profile``: parse, call the functions that it asks for, print."""
+"""The command ``profile``: parse, call one function for each profile, print."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
@@ -30,66 +31,73 @@ Examples:
 
   apparmor_parser -r app.aa && podman run --security-opt apparmor=app app
 
-Trace with run --syscalls all for a profile without the calls that are only assumed. What no run
-did is refused: drive the app through all that it should do.
+The profiles allow only what the traced runs did. Trace with run --syscalls all to omit the calls
+that are otherwise assumed. A profile refuses what no run did: use every feature of the app in the
+traced runs.
 
-Exit status: 0; 2 usage; 125 when a trace cannot be read or a profile not be written.
+Exit status: 0; 2 usage; 125 if a trace cannot be read or a profile cannot be written.
 """
-_NAME = "slimtrace-app"
+_DEFAULT_NAME = "slimtrace-app"
 
 
 def profile(
-    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Traces of one app.")],
+    traces: Annotated[
+        list[str], typer.Argument(metavar="TRACE...", help="Traces of the same app.")
+    ],
     seccomp: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write a seccomp profile for containers; - is stdout."),
+        typer.Option(
+            metavar="FILE", help="Write a seccomp profile for containers to FILE; - is stdout."
+        ),
     ] = None,
     apparmor: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write an AppArmor profile; - is stdout.")
+        str | None,
+        typer.Option(metavar="FILE", help="Write an AppArmor profile to FILE; - is stdout."),
     ] = None,
     name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="The AppArmor profile's name.")
-    ] = _NAME,
+        str, typer.Option("--name", metavar="NAME", help="Name of the AppArmor profile.")
+    ] = _DEFAULT_NAME,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="SYSCALL", help="Allow this call too, whatever its arguments."),
+        typer.Option(
+            metavar="SYSCALL",
+            help="Allow this system call too, with any arguments. Can be repeated.",
+        ),
     ] = None,
     no_new_privileges: Annotated[
         bool,
         typer.Option(
             "--no-new-privileges",
-            help="For containers that run so: leave out what their start needs otherwise.",
+            help="For containers with no-new-privileges: omit the calls that only other "
+            "containers need to start.",
         ),
     ] = False,
-    image: Annotated[
-        str | None,
-        typer.Option(metavar="FULL", help="Where the full image lies now: for --apparmor."),
-    ] = None,
-    allow_changed: Annotated[
-        bool, typer.Option("--allow-changed", help="Go on if files changed: for --apparmor.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what they allow, as JSON.")] = False,
+    image: shared.FullImageReference = None,
+    allow_changed: shared.AllowChanged = False,
+    json: shared.Json = False,
 ) -> None:
-    """Write profiles that confine a container to what the app was seen to do."""
+    """Write seccomp and AppArmor profiles for the app."""
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415 -- --help pays nothing
 
     _check(seccomp, apparmor, json=json)
     trace = read_trace(traces)
     if not trace.runs:
         raise SlimtraceError("cannot make a profile: the trace has no run", "trace the app again")
-    said: dict[str, Any] = {}
+    documents: dict[str, Any] = {}
     if seccomp is not None:
-        said["seccomp"] = _seccomp(trace, seccomp, allow or (), no_new_privileges=no_new_privileges)
+        documents["seccomp"] = _seccomp(
+            trace, seccomp, allow or (), no_new_privileges=no_new_privileges
+        )
     if apparmor is not None:
-        said["apparmor"] = _apparmor(trace, apparmor, name, image, allow_changed=allow_changed)
+        documents["apparmor"] = _apparmor(trace, apparmor, name, image, allow_changed=allow_changed)
     if not all(run.complete for run in trace.runs):
         warn("the trace may be incomplete: what it lacks is refused")
     if json:
-        print(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode())
 
 
 def _check(seccomp: str | None, apparmor: str | None, *, json: bool) -> None:
-    """:raises UsageError: nothing is to be written, or two things to stdout."""
+    """:raises UsageError: no profile is requested, or two documents would go to stdout."""
     if seccomp is None and apparmor is None:
         raise UsageError("cannot write a profile: none was asked for", "add --seccomp FILE")
     if [seccomp, apparmor, "-" if json else None].count("-") > 1:
@@ -116,7 +124,7 @@ def _seccomp(
     telling = sorted(TELLING & allowed)
     families = [family_name(family) for family in sorted(families_of(trace))]
     of = f"{len(allowed)} of {len(machines.calls)} system calls"
-    say(f"wrote {_called(path)}: {of}; sockets: {', '.join(families) or 'none'}")
+    say(f"wrote {_display_name(path)}: {of}; sockets: {', '.join(families) or 'none'}")
     if "socketcall" in allowed:
         warn("it allows 32-bit programs sockets of every family: socketcall names them in memory")
     if telling:
@@ -148,11 +156,11 @@ def _apparmor(
     lines = text(trace, root, selection, name)
     _write(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
     rules = sum(line.endswith(",") for line in lines)
-    say(f"wrote {_called(path)}: {rules} rules, profile {name}")
+    say(f"wrote {_display_name(path)}: {rules} rules, profile {name}")
     return {"file": path, "name": name, "rules": rules}
 
 
-def _called(path: str) -> str:
+def _display_name(path: str) -> str:
     return "stdout" if path == "-" else path
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import UsageError
@@ -24,49 +25,49 @@ Examples:
 
   slimtrace sbom app.trace
 
-Of an image it tells what the image itself holds; with --trace also which files of its packages
-were left out. Of a trace it is the SBOM of what slimtrace build makes of it without other options.
+An SBOM lists packages and their files, with checksums. For an image, it lists what the image
+contains; with --trace, also which files of its packages were left out. For a trace, it is the SBOM
+of the image that slimtrace build makes without options.
 
-Exit status: 0; 2 usage; 125 when something cannot be read or written.
+Exit status: 0; 2 usage; 125 if a file cannot be read or written.
 """
 
 
 def sbom(
     subject: Annotated[
         str,
-        typer.Argument(metavar="TRACE|IMAGE", help="A trace, or what build wrote, in any form."),
+        typer.Argument(
+            metavar="TRACE|IMAGE", help="A trace, or an image in any format that build writes."
+        ),
     ],
     chosen: Annotated[
-        SbomFormat, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, as JSON.")
+        SbomFormat, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, both as JSON.")
     ] = SbomFormat.SPDX,
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="Where it goes; - is stdout.")
+        str,
+        typer.Option("-o", "--output", metavar="FILE", help="Write the SBOM to FILE; - is stdout."),
     ] = "-",
     traces: Annotated[
         list[str] | None,
         typer.Option(
             "--trace",
             metavar="TRACE",
-            help="What IMAGE was built from, to tell what was left out; once for each trace.",
+            help="A trace that IMAGE was built from, to list what was left out. Repeat it for each "
+            "trace.",
         ),
     ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option("--image", metavar="FULL", help="Where the full image of a trace lies now."),
-    ] = None,
-    allow_changed: Annotated[
-        bool, typer.Option("--allow-changed", help="Go on if files changed since the run.")
-    ] = False,
+    image: shared.FullImageReference = None,
+    allow_changed: shared.AllowChanged = False,
 ) -> None:
-    """Write an image's SBOM: its packages, their files in it with sums, and what was left out."""
-    from slimtrace.builder.cli.build import source_date_epoch  # noqa: PLC0415 -- --help pays nothing
+    """Write the SBOM of an image or of a trace."""
+    from slimtrace.builder.cli.option_values import read_source_date_epoch  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.describe import ImageLocation  # noqa: PLC0415
     from slimtrace.builder.images.write.atomic import check_file, replacing  # noqa: PLC0415
     from slimtrace.builder.sbom.render import render  # noqa: PLC0415
 
     if output != "-":
         check_file(output)
-    where = ImageLocation(image, source_date_epoch(), allow_changed)
+    where = ImageLocation(image, read_source_date_epoch(), allow_changed)
     facts = _facts(subject, traces or [], where)
     data = render(facts, chosen)
     if output == "-":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.model import Keep
 from slimtrace.tracer.console import say
 
@@ -25,27 +26,21 @@ Examples:
 
   slimtrace suggest slimtrace.trace --json
 
-The lines are words for build, ready to paste. What is suggested is pointed at by something, and
-not known to be needed: drive the app there, or include what you know.
+The likeliest come first. Each line is an option of build, ready to paste. Something refers to each
+of these files, but no run needed them: use that feature of the app in a traced run, or include the
+files that you know of.
 """
 
 
 def suggest(
-    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Traces of one image.")],
-    keep: Annotated[
-        Keep, typer.Option(help="What would be kept anyway: as in build.")
-    ] = Keep.CLOSURE,
-    limit: Annotated[int, typer.Option(min=1, help="How many lines at most.")] = 30,
-    allow_changed: Annotated[
-        bool, typer.Option("--allow-changed", help="Go on if files changed since the run.")
-    ] = False,
-    image: Annotated[
-        str | None,
-        typer.Option("--image", metavar="FULL", help="Where the full image lies now."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print them as JSON on stdout.")] = False,
+    traces: shared.Traces,
+    keep: shared.KeepLevel = Keep.CLOSURE,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of suggestions.")] = 30,
+    allow_changed: shared.AllowChanged = False,
+    image: shared.FullImageReference = None,
+    json: shared.Json = False,
 ) -> None:
-    """Print what is likely to be needed but was neither touched nor implied, likeliest first."""
+    """List files that the app may need but no run used."""
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415
     from slimtrace.builder.full_image import full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
@@ -62,7 +57,7 @@ def suggest(
     for line in _lines(found[:limit]):
         print(line)
     if not found:
-        say("nothing points at a file that is not kept")
+        say("nothing refers to a file that is not kept")
     elif len(found) > limit:
         say(f"{len(found) - limit} more; --limit {len(found)} shows all")
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from slimtrace.builder.cli import shared_options as shared
+from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.rerun_options import RerunOptions
 
@@ -25,65 +27,60 @@ Examples:
 
   slimtrace verify app.tar --trace app.trace --read-only --cap-drop all --user 65532:65532
 
-Every run is repeated in the image, with the same readiness, requests and commands as when it was
-traced. What a trace does not keep must be said again: --env for variables that slimtrace does not
-record, --volume where a run was shown a folder that must be new.
+Every run is repeated in the image, with the same readiness check, requests and commands as when it
+was traced. Give again what a trace does not record: --env for variables that slimtrace does not
+keep, --volume for directories that must be new.
 
-Exit status: 0 verified; 1 something is missing or went otherwise; 125 failure; 128+N where signal N
-ended it.
+Exit status: 0 verified; 1 a file is missing or a run ended in another way; 125 failure; 128+N if
+signal N ended it.
 """
 
-_MOST = 20
+_MAX_LISTED_PATHS = 20
 
 
 def verify(
     context: typer.Context,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="What build wrote, in any form.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image that build wrote, in any format.")
+    ],
     traces: Annotated[
         list[str],
         typer.Option(
-            "--trace", metavar="TRACE", help="What it was built from; once for each trace."
+            "--trace",
+            metavar="TRACE",
+            help="A trace that the image was built from. Repeat it for each trace.",
         ),
     ],
     heal: Annotated[
         bool,
-        typer.Option("--heal", help="Add what is missing, build again, until nothing changes."),
+        typer.Option("--heal", help="Add missing files and build again, until nothing is missing."),
     ] = False,
-    ignore: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="What may be missing.")
-    ] = None,
-    full_image: Annotated[
-        str | None,
-        typer.Option("--image", metavar="FULL", help="Where the full image lies now."),
-    ] = None,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Run with a root that cannot be written.")
-    ] = False,
+    ignore: shared.Ignore = None,
+    full_image: shared.FullImageReference = None,
+    read_only: shared.ReadOnly = False,
     user: Annotated[
-        str | None, typer.Option(metavar="USER[:GROUP]", help="Run as USER, not the image's user.")
+        str | None,
+        typer.Option(
+            metavar="USER[:GROUP]",
+            help="User[:group] to run as, by name in the image or by number. "
+            "(default: the image's user)",
+        ),
     ] = None,
-    cap_drop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CAPABILITY", help="Run without it; all for every one."),
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("-e", "--env", metavar="NAME[=VALUE]", help="Set a variable for the app."),
-    ] = None,
+    cap_drop: shared.CapDrop = None,
+    env: traced.Env = None,
     volume: Annotated[
         list[str] | None,
         typer.Option(
             "-v",
             "--volume",
             metavar="HOST:PATH[:ro]",
-            help="Show HOST at PATH, instead of what was shown there when traced.",
+            help="Bind-mount HOST at PATH, instead of what the traced run had there. Can be "
+            "repeated.",
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the verdict as JSON on stdout.")
-    ] = False,
+    json: shared.Json = False,
 ) -> None:
-    """Repeat in the image what was traced, and tell what it lacks."""
+    """Repeat the traced runs in the image and report what is missing."""
     from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
 
@@ -96,12 +93,12 @@ def verify(
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())
     else:
-        tell(verdict)
+        print_verdict(verdict)
     raise typer.Exit(0 if verdict.passed else 1)
 
 
-def tell(verdict: Verdict) -> None:
-    """The verdict for people."""
+def print_verdict(verdict: Verdict) -> None:
+    """Print the verdict, for people."""
     for line in _lines(verdict):
         (say if verdict.passed else warn)(line)
     rounds = f" in {verdict.rounds} rounds" if verdict.rounds > 1 else ""
@@ -124,11 +121,11 @@ def _lines(verdict: Verdict) -> Iterator[str]:
                 f"{words}: it ran as {now.user}, and as {before.user} when traced: where it needs "
                 f"that, build with --user {before.user}"
             )
-    for item in verdict.lacking[:_MOST]:
+    for item in verdict.lacking[:_MAX_LISTED_PATHS]:
         yield f"missing: {item.path} ({'; '.join(item.processes[:2])})"
-    if len(verdict.lacking) > _MOST:
-        yield f"missing: {len(verdict.lacking) - _MOST} more; --json names all"
-    for item in verdict.left_out[:_MOST]:
+    if len(verdict.lacking) > _MAX_LISTED_PATHS:
+        yield f"missing: {len(verdict.lacking) - _MAX_LISTED_PATHS} more; --json lists all"
+    for item in verdict.left_out[:_MAX_LISTED_PATHS]:
         yield f"left out on purpose: {item.path} ({item.on_purpose})"
 
 

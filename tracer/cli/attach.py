@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from slimtrace.tracer.cli.options import DEFAULT_TRACE, Append, Force, TraceFile, check_output, tell
+from slimtrace.tracer.cli import options
+from slimtrace.tracer.cli.messages import check_output_options, print_result
 
 _ATTACH_HELP = """
 Examples:
@@ -15,28 +16,30 @@ Examples:
 
   slimtrace attach "$(pgrep -o nginx)" -o nginx.trace --stop-after 60
 
-What it did before is known by its open and mapped files alone, so the trace is never complete.
+Its threads and descendants are traced too. Of what the process did earlier, only its open and
+mapped files are recorded. The trace is always marked as incomplete.
 
-Exit status: 0; 125 when it cannot be traced.
+Exit status: 0; 125 if the process cannot be traced.
 """
 
 
 def attach(
-    pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="A process that runs already.")],
-    output: TraceFile = DEFAULT_TRACE,
-    append: Append = False,
-    force: Force = False,
+    pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="ID of a running process.")],
+    output: options.TraceOutputFile = options.DEFAULT_TRACE,
+    append: options.Append = False,
+    force: options.Force = False,
     stop_after: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", min=0, help="Let it go after SECONDS, at the latest."),
+        typer.Option(metavar="SECONDS", min=0, help="Detach after SECONDS at the latest."),
     ] = None,
 ) -> None:
-    """Trace the process PID, its threads and its descendants until Ctrl-C, then let them go."""
+    """Trace a running process until Ctrl-C, then detach."""
     from slimtrace.tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
     from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415
 
-    check_output(append=append, force=force)
-    tell(trace_process(pid, TraceOutput(output, append, force), stop_after), output)
+    check_output_options(append=append, force=force)
+    result = trace_process(pid, TraceOutput(output, append, force), stop_after)
+    print_result(result, output)
 
 
 attach.__doc__ = f"{attach.__doc__}\n{_ATTACH_HELP}"

@@ -15,28 +15,33 @@ Examples:
 
   slimtrace merge app.trace from-ci.trace -o app.trace --force
 
-Exit status: 0; 125 when a trace cannot be read or written, or their images differ.
+Exit status: 0; 125 if a trace cannot be read or written, or their images differ.
 """
 
 
 def merge(
-    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", help="Traces of one image.")],
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
+    traces: Annotated[
+        list[str], typer.Argument(metavar="TRACE...", help="Traces of the same image.")
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")] = False,
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o", "--output", metavar="TRACE", help="Write the merged trace to this file."
+        ),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite TRACE if it exists.")] = False,
     different_images: Annotated[
         bool,
         typer.Option(
             "--different-images",
-            help="Merge traces of different images too: build then needs --image.",
+            help="Allow traces of different images. build then needs --image.",
         ),
     ] = False,
 ) -> None:
-    """Unite traces of one image, from this machine or others, in one, with the files put aside."""
-    from slimtrace.tracer.trace.merge import merge as unite  # noqa: PLC0415 -- not needed for --help
+    """Merge traces of one image, from any machines."""
+    from slimtrace.tracer.trace.merge import merge as merge_traces  # noqa: PLC0415 -- not needed for --help
 
-    unite(traces, output, force=force, different_images=different_images)
+    merge_traces(traces, output, force=force, different_images=different_images)
     say(f"wrote {output}: {len(traces)} traces")
 
 

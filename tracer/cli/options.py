@@ -1,46 +1,171 @@
-"""What several commands of the tracer share: options, and how a run's end is told."""
+"""The options that commands of both halves share: each is declared once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from slimtrace.tracer.console import detail, fail, quote, say, warn
-from slimtrace.tracer.errors import UsageError
-from slimtrace.tracer.trace.gaps import loses_files
-
-if TYPE_CHECKING:
-    from slimtrace.tracer.result import RunResult
-
 DEFAULT_TRACE = "slimtrace.trace"
+DEFAULT_READY_TIMEOUT_SECONDS = 60.0
+DEFAULT_EXEC_TIMEOUT_SECONDS = 3600.0
+DEFAULT_STOP_GRACE_SECONDS = 10.0
 
-TraceFile = Annotated[
-    str, typer.Option("-o", "--output", metavar="TRACE", help="The trace to write.")
+TraceOutputFile = Annotated[
+    str, typer.Option("-o", "--output", metavar="TRACE", help="Write the trace to this file.")
 ]
 Append = Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace TRACE if it exists.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite TRACE if it exists.")]
 
-
-def check_output(*, append: bool, force: bool) -> None:
-    """:raises UsageError: both were said."""
-    if append and force:
-        raise UsageError("cannot both --append to a trace and --force it to be replaced")
-
-
-def tell(result: RunResult, output: str) -> None:
-    """Say how a run ended."""
-    losing = [kind for kind in result.gaps if loses_files(kind)]
-    if losing:
-        warn(
-            f"the trace may be incomplete: {', '.join(sorted(losing))} "
-            f"(slimtrace show {output} says more)"
-        )
-    if result.failure is not None:
-        fail(result.failure.message)
-        quote(result.failure.lines)
-        if result.failure.hint is not None:
-            fail(result.failure.hint)
-    detail(f"{result.stops} calls stopped in {result.run.seconds} s by {result.run.engine}")
-    whole = "complete" if result.run.complete else "incomplete"
-    say(f"wrote {output}: {result.files:,} files, {whole}, in {result.run.seconds:.1f} s")
+Command = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="COMMAND",
+        help="The app and its arguments. With --image, overrides the image's Cmd.",
+    ),
+]
+READY_METAVAR = "URL|tcp:PORT|unix:PATH|log:REGEX|file:PATH|SECONDS"
+Ready = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar=READY_METAVAR,
+        help="Wait until the app is ready: URL answers, PORT or the Unix socket PATH accepts "
+        "connections, a line of the app's output matches REGEX, the file PATH exists, or SECONDS "
+        "have passed.",
+    ),
+]
+ReadyStatus = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATUS",
+        help="HTTP status that URL must answer with: 200, 2xx, 200-399 or 200,404. "
+        "(default: below 500)",
+    ),
+]
+ReadyTimeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="Time to wait until the app is ready.")
+]
+HttpGet = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="Send GET PATH to the app once it is ready, before any --exec, then stop the app. "
+        "Fails without an answer, or on status 500 and above. Can be repeated; the first failure "
+        "ends the run.",
+    ),
+]
+Exec = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exec",
+        metavar="CMD",
+        help="Run CMD in a shell once the app is ready (without --ready: at once), then stop the "
+        "app. CMD is not traced. It finds the app at SLIMTRACE_URL, SLIMTRACE_HOST and "
+        "SLIMTRACE_PORT. Can be repeated; the first failure ends the run.",
+    ),
+]
+ExecTimeout = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="Time limit for each --exec and --exec-in."),
+]
+StopAfter = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", min=0, help="Stop the app at the latest SECONDS after it is ready."
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|notify|ptrace|ptrace-syscall",
+        help="How to observe system calls: seccomp notification, ptrace with a filter, or ptrace "
+        "at every call. auto uses the first that works on this machine.",
+    ),
+]
+Syscalls = Annotated[
+    str,
+    typer.Option(
+        metavar="path|all",
+        help="System calls to observe: those that name files or change how names are resolved, "
+        "or all of them, for an exact list with counts (slow).",
+    ),
+]
+StopSignal = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIGNAL",
+        help="Signal to stop the app with, by name or number, in the slim image too. "
+        "(default: the stop signal of --image, or SIGTERM)",
+    ),
+]
+StopGrace = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="Time from the stop signal to SIGKILL."),
+]
+RunImage = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        metavar="IMAGE",
+        help="Run in IMAGE instead of this machine's root, by the image's configuration: "
+        "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, FILE.tar, tar:FILE, rootfs:DIR, "
+        "containers-storage:NAME, docker-daemon:NAME or docker://NAME.",
+    ),
+]
+Platform = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OS/ARCH[/VARIANT]", help="Platform to select from a multi-platform IMAGE."
+    ),
+]
+Volume = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-v",
+        "--volume",
+        metavar="HOST:PATH[:ro]",
+        help="Bind-mount HOST at PATH. Its files are not included in the image. Can be repeated.",
+    ),
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-e",
+        "--env",
+        metavar="NAME[=VALUE]",
+        help="Set an environment variable for the app. Without VALUE, use slimtrace's own value. "
+        "Can be repeated.",
+    ),
+]
+Workdir = Annotated[
+    str | None, typer.Option(metavar="PATH", help="Working directory inside the sandbox.")
+]
+User = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER[:GROUP]",
+        help="User[:group] to run as, by name in the image or by number.",
+    ),
+]
+Entrypoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Override the image's Entrypoint and Cmd: a program, a JSON list of a program and "
+        "its arguments, or an empty string for no entrypoint.",
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option(metavar="host|none", help="Network of the sandbox. (default: host)"),
+]
+Hostname = Annotated[str | None, typer.Option(metavar="NAME", help="Host name inside the sandbox.")]
+ExecIn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exec-in",
+        metavar="CMD",
+        help="Like --exec, but run CMD in the image, traced and without a shell, after all "
+        "--exec. Can be repeated.",
+    ),
+]

@@ -17,12 +17,12 @@ Examples:
 
 
 def show(
-    trace: Annotated[str, typer.Argument(metavar="TRACE", help="A trace that run wrote.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The whole trace as one JSON document.")
-    ] = False,
+    trace: Annotated[
+        str, typer.Argument(metavar="TRACE", help="A trace written by run, attach or merge.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole trace as JSON.")] = False,
 ) -> None:
-    """Show what a trace holds."""
+    """Show what a trace recorded."""
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
     content = read_trace(trace)

@@ -274,7 +274,7 @@ BUILD = ("build", "x.trace", "-o", "x.tar")
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("--sbom", "spd", "x"), 2, "cannot write an SBOM as spd: there are spdx and cyclonedx"),
+        (("--sbom", "spd", "x"), 2, "cannot write an SBOM as spd: choose spdx or cyclonedx"),
         (("--sbom", "spdx"), 2, "Option '--sbom' requires 2 arguments"),
         (
             ("--sbom", "spdx", "x", "--sbom", "cyclonedx", "x"),

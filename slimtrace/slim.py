@@ -1,0 +1,260 @@
+"""The command ``slim``: run, build and verify in one go, with the options of the three."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.cli import shared_options as shared
+from slimtrace.builder.cli.build import print_build
+from slimtrace.builder.cli.option_values import (
+    parse_argv,
+    parse_sboms,
+    read_source_date_epoch,
+    split_names,
+)
+from slimtrace.builder.cli.verify import print_verdict
+from slimtrace.builder.model import Keep, Zones
+from slimtrace.tracer.cli import options as traced
+from slimtrace.tracer.cli.run import run
+from slimtrace.tracer.console import warn
+from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.trace.reader import read_trace
+
+if TYPE_CHECKING:
+    from slimtrace.builder.pipeline import BuildResult
+    from slimtrace.builder.services import Services
+    from slimtrace.builder.verify.verdict import Verdict
+    from slimtrace.tracer.trace.trace import Run
+
+_SLIM_HELP = """
+Examples:
+
+  slimtrace slim -o app.tar --ready http://127.0.0.1:8080/ --http-get /users -- python app.py
+
+  slimtrace slim -o oci:app:v1 --image oci:./full --exec 'pytest tests/integration' --read-only
+
+The options are those of run, build and verify. --env sets variables for the runs, not in the image.
+--user sets the user of the slim image, and with --image also that of the run. --workdir is the
+run's with --image, and the slim image's without.
+
+Exit status: 0 built and verified; 1 built but not verified, or a driver failed; that of run if
+COMMAND could not be traced; 125 failure.
+"""
+
+
+def slim(
+    context: typer.Context,
+    output: shared.ImageOutput,
+    command: traced.Command = None,
+    trace: Annotated[
+        str,
+        typer.Option("--trace", metavar="TRACE", help="Keep the trace here, for later builds."),
+    ] = traced.DEFAULT_TRACE,
+    no_heal: Annotated[
+        bool, typer.Option("--no-heal", help="Report missing files, but do not add them.")
+    ] = False,
+    append: traced.Append = False,
+    force: traced.Force = False,
+    ready: traced.Ready = None,
+    ready_status: traced.ReadyStatus = None,
+    ready_timeout: traced.ReadyTimeout = traced.DEFAULT_READY_TIMEOUT_SECONDS,
+    http_get: traced.HttpGet = None,
+    exec_: traced.Exec = None,
+    exec_timeout: traced.ExecTimeout = traced.DEFAULT_EXEC_TIMEOUT_SECONDS,
+    stop_after: traced.StopAfter = None,
+    engine: traced.Engine = "auto",
+    syscalls: traced.Syscalls = "path",
+    stop_signal: traced.StopSignal = None,
+    stop_grace: traced.StopGrace = traced.DEFAULT_STOP_GRACE_SECONDS,
+    image: traced.RunImage = None,
+    platform: traced.Platform = None,
+    volume: traced.Volume = None,
+    env: traced.Env = None,
+    workdir: traced.Workdir = None,
+    user: traced.User = None,
+    entrypoint: traced.Entrypoint = None,
+    network: traced.Network = None,
+    hostname: traced.Hostname = None,
+    exec_in: traced.ExecIn = None,
+    include: shared.Include = None,
+    exclude: shared.Exclude = None,
+    drop_process: shared.DropProcess = None,
+    only_process: shared.OnlyProcess = None,
+    keep: shared.KeepLevel = Keep.CLOSURE,
+    without_rule: shared.WithoutRule = None,
+    jlink: shared.Jlink = False,
+    jlink_modules: shared.JlinkModules = None,
+    allow_secret: shared.AllowSecret = None,
+    grant_read: shared.GrantRead = False,
+    grant_write: shared.GrantWrite = False,
+    allow_changed: shared.AllowChanged = False,
+    cmd: shared.Cmd = None,
+    default_run: shared.DefaultRun = 1,
+    expose: shared.Expose = None,
+    label: shared.Label = None,
+    no_healthcheck: shared.NoHealthcheck = False,
+    no_baseline: shared.NoBaseline = False,
+    tzdata: shared.Tzdata = Zones.IN_USE,
+    debug: shared.Debug = False,
+    no_python_sources: shared.NoPythonSources = False,
+    no_package_metadata: shared.NoPackageMetadata = False,
+    sbom: shared.Sbom = None,
+    embed_sbom: shared.EmbedSbom = None,
+    tag: shared.Tag = None,
+    ignore: shared.Ignore = None,
+    read_only: shared.ReadOnly = False,
+    cap_drop: shared.CapDrop = None,
+    json: shared.Json = False,
+) -> None:
+    """Run COMMAND, build its slim image, verify and heal it."""
+    build_options = BuildOptions(  # the full image is where the run takes place
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        drop_process=tuple(drop_process or ()),
+        only_process=tuple(only_process or ()),
+        keep=keep,
+        without_rules=tuple(without_rule or ()),
+        jlink=jlink or bool(jlink_modules),
+        jlink_modules=split_names(jlink_modules or ()),
+        allow_secret=tuple(allow_secret or ()),
+        user=user,
+        grant_read=grant_read,
+        grant_write=grant_write,
+        allow_changed=allow_changed,
+        cmd=parse_argv("--cmd", cmd),
+        default_run=default_run,
+        workdir=None if image is not None else workdir,
+        expose=tuple(expose or ()),
+        labels=tuple(label or ()),
+        healthcheck=not no_healthcheck,
+        baseline=not no_baseline,
+        all_zones=tzdata is Zones.ALL,
+        debug=debug,
+        python_sources=not no_python_sources,
+        package_metadata=not no_package_metadata,
+        sbom=parse_sboms(sbom or ()),
+        embed_sbom=tuple(sbom_format.value for sbom_format in embed_sbom or ()),
+        tag=tag,
+        source_date_epoch=read_source_date_epoch(),
+    )
+    _check_build(output, build_options)
+    try:
+        run(
+            context,
+            command=command,
+            output=trace,
+            append=append,
+            force=force,
+            ready=ready,
+            ready_status=ready_status,
+            ready_timeout=ready_timeout,
+            http_get=http_get,
+            exec_=exec_,
+            exec_timeout=exec_timeout,
+            stop_after=stop_after,
+            engine=engine,
+            syscalls=syscalls,
+            stop_signal=stop_signal,
+            stop_grace=stop_grace,
+            image=image,
+            platform=platform,
+            volume=volume,
+            env=env if image is not None else None,
+            workdir=workdir if image is not None else None,
+            user=user if image is not None else None,
+            entrypoint=entrypoint,
+            network=network,
+            hostname=hostname,
+            exec_in=exec_in,
+        )
+    except typer.Exit:
+        last = read_trace(trace).runs[-1]
+        if last.driven is not None and last.driven.failure is not None:
+            raise
+        _check_end(last, trace)
+    changes = RerunOptions(
+        tuple(env or ()), tuple(volume or ()), None, read_only, tuple(cap_drop or ())
+    )
+    built, verdict = _build_verified(
+        context,
+        trace,
+        output,
+        build_options,
+        changes,
+        heal=not no_heal,
+        ignore=tuple(ignore or ()),
+    )
+    _print(built, verdict, json=json)
+    if not verdict.passed:
+        warn(f"{verdict.image} was built, but not verified")
+        raise typer.Exit(1)
+
+
+def _check_build(output: str, options: BuildOptions) -> None:
+    """Check the build's options before the run, which may take long.
+
+    :raises UsageError: they are not valid.
+    """
+    from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.write.destination import make_destination  # noqa: PLC0415
+    from slimtrace.builder.option_checks import check_options  # noqa: PLC0415
+
+    check_options(options)
+    make_destination(parse_reference(output, "write to").with_tag(options.tag)).prepare()
+
+
+def _check_end(last: Run, trace: str) -> None:
+    """Check how the app ended.
+
+    :param trace: the path of its trace.
+    :raises SlimtraceError: the app failed by itself.
+    """
+    stopped = {0, 128 + signal.SIGINT, 128 + signal.SIGTERM}
+    is_stopped = last.driving is not None and bool(last.driven)
+    if last.exit_status not in stopped and not is_stopped:
+        raise SlimtraceError(
+            f"cannot slim {last.command[0]}: it failed: exit status {last.exit_status}",
+            f"if it is meant to end so, build from {trace} and verify",
+        ) from None
+
+
+def _build_verified(
+    context: typer.Context,
+    trace: str,
+    output: str,
+    build_options: BuildOptions,
+    changes: RerunOptions,
+    *,
+    heal: bool,
+    ignore: tuple[str, ...],
+) -> tuple[BuildResult, Verdict]:
+    from slimtrace.builder.verify.verify import VerifyOptions, build_verified  # noqa: PLC0415 -- --help pays nothing
+
+    services: Services = context.obj
+    if build_options.jlink:
+        from slimtrace.builder.verify.java_modules import observe  # noqa: PLC0415 -- for Java alone
+
+        observe([trace], build_options, services.rerun, changes.env, changes.volumes)
+    options = VerifyOptions(heal, ignore, changes=changes)
+    return build_verified([trace], output, build_options, options, services.rerun)
+
+
+def _print(built: BuildResult, verdict: Verdict, *, json: bool) -> None:
+    from slimtrace.builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
+
+    report = reported(built)
+    if json:
+        document = {**report.document(), "verify": verdict.document()}
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        return
+    print_build(report)
+    print_verdict(verdict)
+
+
+slim.__doc__ = f"{slim.__doc__}\n{_SLIM_HELP}"
