@@ -1,4 +1,4 @@
-"""The things that a tracer may know it has not seen, by name. The README explains each."""
+"""The kinds of gap: what the tracer knows it may not have seen (docs/reference/gaps.md)."""
 
 from __future__ import annotations
 
