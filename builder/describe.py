@@ -14,9 +14,9 @@ from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.pipeline import plan
 from slimtrace.builder.root.walk import entries_of
 from slimtrace.builder.sbom.checksums import Checksums
-from slimtrace.builder.sbom.collect import gather
-from slimtrace.builder.sbom.sbom_files import facts_of
-from slimtrace.builder.sbom.subject import named, subject
+from slimtrace.builder.sbom.collect import collect_facts
+from slimtrace.builder.sbom.sbom_files import collect_built_image
+from slimtrace.builder.sbom.subject import make_subject, parse_subject_name
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.rootless import become_root
 from slimtrace.tracer.trace.reader import read_trace
@@ -55,7 +55,7 @@ def facts_of_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
     sums = Checksums()
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         image = planned.write_image(folder, sums.reading)
-    return facts_of(image, "", None, planned.selection.entries, planned.root, sums)
+    return collect_built_image(image, "", None, planned.selection.entries, planned.root, sums)
 
 
 def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> BillOfMaterials:
@@ -74,5 +74,5 @@ def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> Bi
         raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
     transport = parse_reference(text).transport
     digest = None if transport in _WITHOUT_MANIFEST else opened.digest
-    about = subject(named(text), digest, opened.config, newest(entries.values()))
-    return gather(about, entries, Checksums(), full or root, is_full=full is not None)
+    about = make_subject(parse_subject_name(text), digest, opened.config, newest(entries.values()))
+    return collect_facts(about, entries, Checksums(), full or root, is_full=full is not None)

@@ -26,7 +26,12 @@ from slimtrace.builder.report import BuildReport, WrittenImage, kept_totals
 from slimtrace.builder.root.contents import contents
 from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.embed import embed_sboms
-from slimtrace.builder.sbom.sbom_files import check_sboms, facts_of, sboms_of, write_sboms
+from slimtrace.builder.sbom.sbom_files import (
+    check_sboms,
+    collect_built_image,
+    render_sboms,
+    write_sboms,
+)
 from slimtrace.builder.selection.process_filter import attribute
 from slimtrace.builder.steps import run_steps
 from slimtrace.tracer.trace.reader import read_trace
@@ -166,8 +171,8 @@ def make(
         sboms: list[Sbom] = []
         if options.sbom:
             entries, root = selection.entries, planned.root
-            facts = facts_of(image, destination, options.tag, entries, root, sums)
-            sboms = sboms_of(facts, options)
+            facts = collect_built_image(image, destination, options.tag, entries, root, sums)
+            sboms = render_sboms(facts, options)
         to.write(image, selection.entries.values())
     debug = _write(debug_plan, to_debug) if debug_plan and to_debug else None
     write_sboms(sboms)

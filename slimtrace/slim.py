@@ -234,15 +234,15 @@ def _build_verified(
     heal: bool,
     ignore: tuple[str, ...],
 ) -> tuple[BuildResult, Verdict]:
-    from slimtrace.builder.verify.verify import VerifyOptions, build_verified  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.verify.verify import VerifyOptions, build_and_verify  # noqa: PLC0415 -- --help pays nothing
 
     services: Services = context.obj
     if build_options.jlink:
-        from slimtrace.builder.verify.java_modules import observe  # noqa: PLC0415 -- for Java alone
+        from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 
-        observe([trace], build_options, services.rerun, changes.env, changes.volumes)
+        record_modules([trace], build_options, services.rerun, changes.env, changes.volumes)
     options = VerifyOptions(heal, ignore, changes=changes)
-    return build_verified([trace], output, build_options, options, services.rerun)
+    return build_and_verify([trace], output, build_options, options, services.rerun)
 
 
 def _print(built: BuildResult, verdict: Verdict, *, json: bool) -> None:

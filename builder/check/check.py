@@ -13,8 +13,8 @@ from slimtrace.builder.check.inspection import (
     FindingStatus,
     ImageFacts,
 )
-from slimtrace.builder.check.rule_set import rules_for
-from slimtrace.builder.check.trial_start import StartOptions, measured
+from slimtrace.builder.check.rule_set import select_rules
+from slimtrace.builder.check.trial_start import StartOptions, measure_starts
 from slimtrace.builder.full_image import root_of
 from slimtrace.builder.images.read.full_image_source import open_image, stored_size
 from slimtrace.builder.images.read.platform_choice import own_platform
@@ -51,19 +51,21 @@ def check(
     with tidily_stopped(image, "check"):
         become_root()
         opened = open_image(image)
-        rules = rules_for(platforms)
-        facts = _facts(image, opened, asked)
-        why = _why_no_start(facts, run=run)
+        rules = select_rules(platforms)
+        facts = _read_facts(image, opened, asked)
+        why = _explain_no_start(facts, run=run)
         if why is not None:
             facts = replace(facts, why_no_start=why)
         else:
             wanted = {rule.start for rule in rules if rule.start is not None}
-            facts = measured(opened, facts, wanted, platforms, how, start)
-        findings = tuple(finding for rule in rules for finding in _findings(rule, facts, platforms))
+            facts = measure_starts(opened, facts, wanted, platforms, how, start)
+        findings = tuple(
+            finding for rule in rules for finding in _apply_rule(rule, facts, platforms)
+        )
         return CheckReport(image, opened.digest, (*platforms,), rules, findings, facts.starts)
 
 
-def _facts(text: str, image: FullImage, asked: CheckRequest) -> ImageFacts:
+def _read_facts(text: str, image: FullImage, asked: CheckRequest) -> ImageFacts:
     root = root_of(image)
     entries = entries_of(root)
     if not entries:
@@ -71,7 +73,7 @@ def _facts(text: str, image: FullImage, asked: CheckRequest) -> ImageFacts:
     return ImageFacts(text, image.digest, image.config, root, entries, asked, stored_size(text))
 
 
-def _why_no_start(facts: ImageFacts, *, run: bool) -> str | None:
+def _explain_no_start(facts: ImageFacts, *, run: bool) -> str | None:
     """Why the image cannot or is not to be started, in words."""
     if not run:
         return "not started: --no-run"
@@ -83,7 +85,7 @@ def _why_no_start(facts: ImageFacts, *, run: bool) -> str | None:
     return None
 
 
-def _findings(
+def _apply_rule(
     rule: CheckRule, facts: ImageFacts, platforms: Sequence[TargetPlatform]
 ) -> list[Finding]:
     """What a rule finds; platforms on which that is the same stand together."""

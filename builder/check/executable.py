@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
 
 _EXECUTE = 1
-_MOST_SCRIPTS = 5  # fs/exec.c, exec_binprm: the depth of interpreters that are scripts
+_MAX_SCRIPT_DEPTH = 5  # fs/exec.c, exec_binprm: the depth of interpreters that are scripts
 
 
-def may(facts: ImageFacts, path: str, bit: int) -> bool:
+def has_permission(facts: ImageFacts, path: str, bit: int) -> bool:
     """Whether the image's user has a permission (4, 2, 1) of what lies at a resolved path.
 
     The folders above must let it pass too (path_resolution(7)). Root may all, but for execution,
@@ -30,10 +30,10 @@ def may(facts: ImageFacts, path: str, bit: int) -> bool:
         is_file = facts.root.kind(path) is Kind.FILE
         return there is not None and (bit != _EXECUTE or not is_file or bool(there.mode & 0o111))
     wanted = [*((above, _EXECUTE) for above in parents(path)), (path, bit)]
-    return all(_grants(facts, where, needed) for where, needed in wanted)
+    return all(_mode_allows(facts, where, needed) for where, needed in wanted)
 
 
-def _grants(facts: ImageFacts, path: str, bit: int) -> bool:
+def _mode_allows(facts: ImageFacts, path: str, bit: int) -> bool:
     there = facts.root.fingerprint(path)
     if there is None:
         return path == "/"  # an image need not say anything of its root
@@ -41,30 +41,30 @@ def _grants(facts: ImageFacts, path: str, bit: int) -> bool:
     return bool(there.mode >> shift & bit)
 
 
-def why_not_run(facts: ImageFacts, program: str) -> str | None:
+def explain_exec_failure(facts: ImageFacts, program: str) -> str | None:
     """Why a program, as it is looked up, does not run; None where it does."""
-    return _why_not(facts, program, 0)
+    return _explain(facts, program, 0)
 
 
-def _why_not(facts: ImageFacts, program: str, depth: int) -> str | None:
+def _explain(facts: ImageFacts, program: str, depth: int) -> str | None:
     path = facts.find(program)
     if path is None:
         return f"{program} is not in the image"
     own = facts.root.resolve(path).path
-    if not may(facts, own, _EXECUTE):
+    if not has_permission(facts, own, _EXECUTE):
         return f"the user {facts.user.uid}:{facts.user.gid} may not execute {own}"
     line = parse_shebang(facts.root.head(own, BINPRM_BUF_SIZE))
-    if line is not None and depth < _MOST_SCRIPTS:
+    if line is not None and depth < _MAX_SCRIPT_DEPTH:
         interpreter, argument = line
-        why = _why_not(facts, interpreter, depth + 1)
+        why = _explain(facts, interpreter, depth + 1)
         if why is None and os.path.basename(interpreter) == "env" and argument.isidentifier():
-            why = _why_not(facts, argument, depth + 1)
+            why = _explain(facts, argument, depth + 1)
         return why and f"{why}, which {program} names"
-    return _why_not_loaded(facts, path, own)
+    return _explain_load_failure(facts, path, own)
 
 
-def _why_not_loaded(facts: ImageFacts, path: str, own: str) -> str | None:
-    loader = Loader(facts.root, _around(facts))
+def _explain_load_failure(facts: ImageFacts, path: str, own: str) -> str | None:
+    loader = Loader(facts.root, _make_environment(facts))
     elf = loader.elves.read(own)
     if elf is None:
         return f"{path} is neither an ELF program nor a script that names its interpreter"
@@ -77,7 +77,7 @@ def _why_not_loaded(facts: ImageFacts, path: str, own: str) -> str | None:
     return None
 
 
-def _around(facts: ImageFacts) -> RunEnvironment:
+def _make_environment(facts: ImageFacts) -> RunEnvironment:
     libraries = facts.env.get("LD_LIBRARY_PATH", "").replace(";", ":")
     return RunEnvironment(
         facts.search_path,

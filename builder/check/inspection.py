@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slimtrace.builder.check.target_platform import HABITS, TargetPlatform
+from slimtrace.builder.check.target_platform import PLATFORM_TRAITS, TargetPlatform
 from slimtrace.builder.check.user_lookup import look_up_user
 from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.model import Kind
@@ -30,9 +30,9 @@ class FindingStatus(StrEnum):
     @classmethod
     def of(cls, verdict: RuleResult, level: Severity) -> FindingStatus:
         """What a verdict comes to where the rule counts so much."""
-        if verdict.holds is None:
+        if verdict.passed is None:
             return cls.SKIP
-        return cls.PASS if verdict.holds else cls(level)
+        return cls.PASS if verdict.passed else cls(level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Finding:
         return self.rule.start is not None and self.status is not FindingStatus.SKIP
 
 
-def document(checked: CheckReport) -> dict[str, Any]:
+def to_document(checked: CheckReport) -> dict[str, Any]:
     """All of it for ``--json``."""
     return {
         "image": checked.image,
@@ -112,19 +112,19 @@ def _start(tried: TrialResult) -> dict[str, Any]:
     }
 
 
-def grace_of(platform: TargetPlatform, asked: float | None) -> float:
+def grace_seconds(platform: TargetPlatform, asked: float | None) -> float:
     """Seconds: what the user says, or else the platform's habit."""
-    return HABITS[platform].grace if asked is None else asked
+    return PLATFORM_TRAITS[platform].grace if asked is None else asked
 
 
-def not_seen(facts: ImageFacts) -> RuleResult:
+def skip_without_service(facts: ImageFacts) -> RuleResult:
     """Why there is nothing to say of the service."""
     tried = facts.starts.get(StartMode.USUAL)
     if tried is None:
-        return skipped(facts.why_no_start)
+        return skips(facts.why_no_start)
     if tried.is_job:
-        return skipped("it is a job: it ended by itself with exit status 0")
-    return skipped("it did not start")
+        return skips("it is a job: it ended by itself with exit status 0")
+    return skips("it did not start")
 
 
 class Severity(StrEnum):
@@ -150,29 +150,29 @@ class StartMode(StrEnum):
 class RuleResult(NamedTuple):
     """What one rule found.
 
-    :ivar holds: None where the rule does not apply, or could not be looked at.
+    :ivar passed: None where the rule does not apply, or could not be looked at.
     :ivar detail: what was found, in words.
     :ivar paths: the files that break it.
     :ivar lines: the app's last ones.
     """
 
-    holds: bool | None
+    passed: bool | None
     detail: str
     paths: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
 
 
-def holds(detail: str) -> RuleResult:
+def passes(detail: str) -> RuleResult:
     """It is as it should be."""
     return RuleResult(True, detail)
 
 
-def breaks(detail: str, paths: tuple[str, ...] = (), lines: tuple[str, ...] = ()) -> RuleResult:
+def fails(detail: str, paths: tuple[str, ...] = (), lines: tuple[str, ...] = ()) -> RuleResult:
     """It is not."""
     return RuleResult(False, detail, paths, lines)
 
 
-def skipped(why: str) -> RuleResult:
+def skips(why: str) -> RuleResult:
     """There is nothing to say."""
     return RuleResult(None, why)
 

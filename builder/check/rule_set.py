@@ -35,7 +35,7 @@ RULES: tuple[CheckRule, ...] = (
 )
 
 
-def rules_for(platforms: Iterable[TargetPlatform]) -> tuple[CheckRule, ...]:
+def select_rules(platforms: Iterable[TargetPlatform]) -> tuple[CheckRule, ...]:
     """Those that count on one of these platforms."""
     wanted = {*platforms}
     return tuple(rule for rule in RULES if wanted & rule.levels.keys())

@@ -35,7 +35,7 @@ class PlatformTraits(NamedTuple):
     sets_port: bool = False
 
 
-HABITS = {
+PLATFORM_TRAITS = {
     # terminationGracePeriodSeconds; a livenessProbe kills after failureThreshold 3 times
     # periodSeconds 10 (kubernetes.io, "Configure Liveness, Readiness and Startup Probes").
     TargetPlatform.KUBERNETES: PlatformTraits(30, 30),

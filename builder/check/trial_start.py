@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from slimtrace.builder.check.inspection import StartMode, grace_of
-from slimtrace.builder.check.target_platform import HABITS
+from slimtrace.builder.check.inspection import StartMode, grace_seconds
+from slimtrace.builder.check.target_platform import PLATFORM_TRAITS
 from slimtrace.tracer.console import say
 from slimtrace.tracer.startup.trial import Trial
 
@@ -37,7 +37,7 @@ class StartOptions:
     ready_timeout: float = 60.0
 
 
-def measured(
+def measure_starts(
     image: FullImage,
     facts: ImageFacts,
     wanted: Collection[StartMode],
@@ -51,9 +51,13 @@ def measured(
 
     :raises SlimtraceError: it cannot be tried here.
     """
-    port = _port(how) if any(HABITS[platform].sets_port for platform in platforms) else None
+    port = (
+        _choose_port(how)
+        if any(PLATFORM_TRAITS[platform].sets_port for platform in platforms)
+        else None
+    )
     found: dict[StartMode, TrialResult] = {}
-    for way, trial in _trials(facts, platforms, how, port):
+    for way, trial in _plan_trials(facts, platforms, how, port):
         if way in wanted:
             say(f"starting {facts.image}: {way}")
             found[way] = start(image, trial)
@@ -62,7 +66,7 @@ def measured(
     return replace(facts, starts=found, port=port)
 
 
-def _trials(
+def _plan_trials(
     facts: ImageFacts, platforms: Collection[TargetPlatform], how: StartOptions, port: int | None
 ) -> Iterator[tuple[StartMode, Trial]]:
     usual = Trial(
@@ -73,9 +77,9 @@ def _trials(
         ready=how.ready,
         ready_timeout=how.ready_timeout,
     )
-    grace = max(grace_of(platform, facts.asked.grace) for platform in platforms)
+    grace = max(grace_seconds(platform, facts.asked.grace) for platform in platforms)
     # What speaks something else than HTTP would take offence.
-    path = None if port is None else _path(how.ready)
+    path = None if port is None else _probe_path(how.ready)
     yield StartMode.USUAL, replace(usual, path=path, grace=grace)
     yield StartMode.READ_ONLY, replace(usual, read_only=True)
     user = _NOT_ROOT if facts.user.uid in {0, None} else None
@@ -83,14 +87,14 @@ def _trials(
     yield StartMode.ANY_USER, replace(usual, user=_ANY_USER)
 
 
-def _path(ready: str | None) -> str:
+def _probe_path(ready: str | None) -> str:
     parts = urlsplit(ready or "")
     if not parts.scheme.startswith("http"):
         return "/"
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _port(how: StartOptions) -> int:
+def _choose_port(how: StartOptions) -> int:
     """What PORT is to be: what the user says, or one that is free now."""
     given = [word.removeprefix("PORT=") for word in how.env if word.startswith("PORT=")]
     if given and given[-1].isdecimal():

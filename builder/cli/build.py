@@ -116,9 +116,9 @@ def build(
     from slimtrace.builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
 
     if options.jlink:
-        from slimtrace.builder.verify.java_modules import observe  # noqa: PLC0415 -- for Java alone
+        from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 
-        observe(traces, options, services.rerun)
+        record_modules(traces, options, services.rerun)
     report = build_image(traces, output, options, services.rerun)
     if json:
         print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())

@@ -166,9 +166,9 @@ def _print_report(checked: CheckReport, sarif: str | None, *, json: bool) -> Non
     from slimtrace.builder.check.report.terminal import render_report  # noqa: PLC0415
 
     if sarif is not None:
-        _write(sarif, sarif_format.document(checked))
+        _write(sarif, sarif_format.to_sarif(checked))
     if json:
-        _write("-", inspection.document(checked))
+        _write("-", inspection.to_document(checked))
     elif sarif != "-":
         for line in render_report(checked):
             print(line)

@@ -107,22 +107,26 @@ def _check(seccomp: str | None, apparmor: str | None, *, json: bool) -> None:
 def _seccomp(
     trace: Trace, path: str, allow: Sequence[str], *, no_new_privileges: bool
 ) -> dict[str, Any]:
-    from slimtrace.builder.profile.seccomp.architectures import machines_of  # noqa: PLC0415 -- --help pays nothing
-    from slimtrace.builder.profile.seccomp.required_calls import TELLING  # noqa: PLC0415
-    from slimtrace.builder.profile.seccomp.seccomp_profile import document  # noqa: PLC0415
-    from slimtrace.builder.profile.seccomp.seccomp_rules import families_of, family_name, rules_of  # noqa: PLC0415
+    from slimtrace.builder.profile.seccomp.architectures import find_architectures  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.profile.seccomp.required_calls import SENSITIVE_CALLS  # noqa: PLC0415
+    from slimtrace.builder.profile.seccomp.seccomp_profile import to_profile  # noqa: PLC0415
+    from slimtrace.builder.profile.seccomp.seccomp_rules import (  # noqa: PLC0415
+        find_families,
+        make_rules,
+        name_family,
+    )
 
-    machines = machines_of(trace)
+    machines = find_architectures(trace)
     if unknown := [call for call in allow if call not in machines.calls]:
         raise UsageError(
             f"cannot --allow {unknown[0]}: {machines.architectures[0]} has no such call"
         )
-    rules = rules_of(trace, machines.calls, allow, no_new_privileges=no_new_privileges)
+    rules = make_rules(trace, machines.calls, allow, no_new_privileges=no_new_privileges)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    _write(path, orjson.dumps(document(machines, rules), option=options))
+    _write(path, orjson.dumps(to_profile(machines, rules), option=options))
     allowed = _allowed(rules)
-    telling = sorted(TELLING & allowed)
-    families = [family_name(family) for family in sorted(families_of(trace))]
+    telling = sorted(SENSITIVE_CALLS & allowed)
+    families = [name_family(family) for family in sorted(find_families(trace))]
     of = f"{len(allowed)} of {len(machines.calls)} system calls"
     say(f"wrote {_display_name(path)}: {of}; sockets: {', '.join(families) or 'none'}")
     if "socketcall" in allowed:
@@ -148,12 +152,12 @@ def _apparmor(
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415
     from slimtrace.builder.full_image import full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
-    from slimtrace.builder.profile.apparmor.apparmor_profile import check_name, text  # noqa: PLC0415
+    from slimtrace.builder.profile.apparmor.apparmor_profile import check_name, render_profile  # noqa: PLC0415
 
     check_name(name)
     root = full_image(trace, image).root
     selection = select(trace, root, BuildOptions(allow_changed=allow_changed))
-    lines = text(trace, root, selection, name)
+    lines = render_profile(trace, root, selection, name)
     _write(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
     rules = sum(line.endswith(",") for line in lines)
     say(f"wrote {_display_name(path)}: {rules} rules, profile {name}")

@@ -16,7 +16,7 @@ formatted asks for that. Only a class with a locale's data tells that it is used
 """
 
 
-def log_option(folder: str) -> str:
+def make_log_option(folder: str) -> str:
     """What has every JVM write a log of its own into a folder, without decorations, never cut."""
     return f"-Xlog:class+load,class+path:file={folder}/%p-%t.log:none:filecount=0"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MODULES = re.compile(r"(.+)/lib/modules")
 
 
-def jvms_of(trace: Trace, root: Root) -> dict[int, set[str]]:
+def find_jvms(trace: Trace, root: Root) -> dict[int, set[str]]:
     """The JAVA_HOMEs of the JVMs of each run, by the run's place in the trace."""
     runs = {image.id: image.run for image in trace.processes}
     found: dict[int, set[str]] = {}
@@ -55,7 +55,7 @@ def check_homes(homes: Iterable[str], root: Root) -> list[str]:
     return homes
 
 
-def home_of(path: str) -> str | None:
+def parse_home(path: str) -> str | None:
     """JAVA_HOME of a file ``lib/modules``, None for another file."""
     found = _MODULES.fullmatch(path)
     return found[1] if found else None

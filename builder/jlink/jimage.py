@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("=7I")
 _MAGIC = 0xCAFEDADA
-_MOST = 64 << 20
+_MAX_INDEX_BYTES = 64 << 20
 """Bytes of an index; that of a whole JDK has three million."""
 
 _END, _MODULE, _PARENT, _BASE, _EXTENSION = range(5)
@@ -45,9 +45,9 @@ def read_jimage(root: Root, path: str) -> Jimage:
         try:
             magic, _, _, _, slots, size, text = _HEADER.unpack(head)
             length = 8 * slots + size + text
-            if magic == _MAGIC and length <= _MOST:
+            if magic == _MAGIC and length <= _MAX_INDEX_BYTES:
                 index = file.read(length)
-            classes = frozenset(_classes(index, slots, size))
+            classes = frozenset(_read_classes(index, slots, size))
         except (struct.error, ValueError, IndexError) as error:
             raise SlimtraceError(
                 f"cannot read {path}: it does not hold the modules of a Java runtime"
@@ -56,7 +56,7 @@ def read_jimage(root: Root, path: str) -> Jimage:
     return Jimage(frozenset(module for _, module in classes), packages)
 
 
-def _classes(index: bytes, slots: int, size: int) -> Iterator[tuple[str, str]]:
+def _read_classes(index: bytes, slots: int, size: int) -> Iterator[tuple[str, str]]:
     """Package and module of each class; module-info is of no package."""
     offsets = struct.unpack_from(f"={slots}I", index, 4 * slots)
     texts = 8 * slots + size
@@ -69,12 +69,12 @@ def _classes(index: bytes, slots: int, size: int) -> Iterator[tuple[str, str]]:
         return names[at]
 
     for offset in offsets:
-        location = _location(index, 8 * slots + offset)
+        location = _read_location(index, 8 * slots + offset)
         if name(location.get(_EXTENSION, 0)) == "class":
             yield name(location.get(_PARENT, 0)), name(location[_MODULE])
 
 
-def _location(index: bytes, at: int) -> dict[int, int]:
+def _read_location(index: bytes, at: int) -> dict[int, int]:
     """Attributes of one file: a byte with kind and size, then the value, its high byte first."""
     found = {}
     while (kind := index[at] >> 3) != _END:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.services import Rerun
 
-_PLACE = "/slimtrace-jlink"
-_SECONDS = 600.0
+_OUTPUT_FOLDER = "/slimtrace-jlink"
+_MAX_SECONDS = 600.0
 """A run that is repeated has ten times what it took: that is more than any link needs."""
 
 
@@ -38,7 +38,7 @@ class JavaRuntime(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def link(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -> JavaRuntime:
+def link_runtime(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -> JavaRuntime:
     """Link these modules and what they require.
 
     Uncompressed: so a JVM starts fastest, and layers are compressed anyway. With what stack traces
@@ -52,8 +52,8 @@ def link(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -> JavaRu
     say(f"linking a Java runtime of {', '.join(modules)}")
     is_live = root == "/"
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
-        place = folder if is_live else _PLACE
-        shown = () if is_live else (f"{folder}:{_PLACE}",)
+        place = folder if is_live else _OUTPUT_FOLDER
+        shown = () if is_live else (f"{folder}:{_OUTPUT_FOLDER}",)
         jmods = f"{home}/jmods"
         path = ("--module-path", jmods) if os.path.isdir(root.rstrip("/") + jmods) else ()
         command = (
@@ -67,8 +67,8 @@ def link(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -> JavaRu
                 f"cannot link a Java runtime: {home}/bin/jlink failed: exit status {status}",
                 None if path else f"it may need {jmods}, which the full image lacks",
             )
-        files = frozenset(os.path.relpath(name, top) for name in _files(top))
-        return JavaRuntime(_bytes(f"{top}/lib/modules"), _bytes(f"{top}/release"), files)
+        files = frozenset(os.path.relpath(name, top) for name in _walk_files(top))
+        return JavaRuntime(_read_bytes(f"{top}/lib/modules"), _read_bytes(f"{top}/release"), files)
 
 
 def _run(
@@ -86,19 +86,19 @@ def _run(
         started="",
         machine=platform.machine(),
         engine="",
-        seconds=_SECONDS / 10,
+        seconds=_MAX_SECONDS / 10,
     )
     changes = RerunOptions(volumes=shown)
     rerun(image, run, trace, changes, is_default=False, user="0:0", below=None)
     return read_trace(trace).runs[-1].exit_status
 
 
-def _files(top: str) -> Iterator[str]:
+def _walk_files(top: str) -> Iterator[str]:
     for folder, _, names in os.walk(top):
         for name in names:
             yield os.path.join(folder, name)
 
 
-def _bytes(path: str) -> bytes:
+def _read_bytes(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()

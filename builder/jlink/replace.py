@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.closure import add_closure
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.edit import without
-from slimtrace.builder.jlink.java_home import check_homes, home_of
+from slimtrace.builder.jlink.java_home import check_homes, parse_home
 from slimtrace.builder.jlink.jimage import read_jimage
-from slimtrace.builder.jlink.jlink import link
-from slimtrace.builder.jlink.required_modules import named, required
+from slimtrace.builder.jlink.jlink import link_runtime
+from slimtrace.builder.jlink.required_modules import find_named_modules, find_required_modules
 from slimtrace.builder.model import Dropped, Keep, Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.model import Entry, Selection
     from slimtrace.tracer.trace.trace import Trace
 
-_ASKED_LATE = "jdk.crypto.ec"
+_LATE_MODULE = "jdk.crypto.ec"
 """What most TLS servers want, by a name in java.security: small, and missed when it is needed."""
 
 
@@ -45,40 +45,40 @@ def add_closure_with_java(selection: Selection, context: Context) -> Selection:
         raise ValueError("options.jlink needs rerun")
     root, options = context.root, context.options
     whole = add_closure(selection, context)
-    homes = {home for path in whole.entries if (home := home_of(path))}
-    homes = {home for home in homes if _is_runtime(whole, home)}
+    homes = {home for path in whole.entries if (home := parse_home(path))}
+    homes = {home for home in homes if _has_jvm(whole, home)}
     runtimes = {}
     for home in check_homes(homes, root):
         jimage = read_jimage(root, f"{home}/lib/modules")
-        modules = _modules(home, jimage, whole, context)
-        runtimes[home] = link(root.root, home, modules, context.rerun)
+        modules = _choose_modules(home, jimage, whole, context)
+        runtimes[home] = link_runtime(root.root, home, modules, context.rerun)
     rules = rules_of(options.keep, options.without_rules)
-    fitting = add_closure(selection, context, fitting_rules(rules, runtimes))
+    fitting = add_closure(selection, context, restrict_rules(rules, runtimes))
     gone = [
         Dropped(path, "it is of a Java module that is not linked (--jlink)")
         for path in sorted(whole.entries.keys() - fitting.entries.keys())
         if any(path.startswith(f"{home}/lib/") for home in runtimes)
     ]
     for home, runtime in runtimes.items():
-        fitting = _with(fitting, home, runtime)
+        fitting = _replace_runtime(fitting, home, runtime)
     return replace(fitting, dropped=(*fitting.dropped, *gone))
 
 
-def fitting_rules(
+def restrict_rules(
     rules: Iterable[ClosureRule], runtimes: Mapping[str, JavaRuntime]
 ) -> tuple[ClosureRule, ...]:
     """These rules, but for what they bring of a JVM that its linked runtime does not have."""
 
     def fitting(rule: ClosureRule) -> ClosureRule:
         def of(world: RuleContext, path: str) -> Iterator[Need]:
-            return (need for need in rule.of(world, path) if _fits(world, need, runtimes))
+            return (need for need in rule.of(world, path) if _is_linked(world, need, runtimes))
 
         return replace(rule, of=of)
 
     return tuple(map(fitting, rules))
 
 
-def _fits(world: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -> bool:
+def _is_linked(world: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -> bool:
     path = world.root.resolve(need.path).path
     return not any(
         path.startswith(f"{home}/lib/") and path.removeprefix(f"{home}/") not in runtime.files
@@ -86,11 +86,13 @@ def _fits(world: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -
     )
 
 
-def _is_runtime(selection: Selection, home: str) -> bool:
+def _has_jvm(selection: Selection, home: str) -> bool:
     return any(path.startswith(f"{home}/lib/") for path in selection.entries if "libjvm" in path)
 
 
-def _modules(home: str, jimage: Jimage, selection: Selection, context: Context) -> tuple[str, ...]:
+def _choose_modules(
+    home: str, jimage: Jimage, selection: Selection, context: Context
+) -> tuple[str, ...]:
     """The names of the modules to link, sorted."""
     trace, root, options = context.trace, context.root, context.options
     observed = {name for run in trace.runs for name in run.modules.get(home, ())}
@@ -106,13 +108,19 @@ def _modules(home: str, jimage: Jimage, selection: Selection, context: Context) 
             "name them with --jlink-modules",
         )
     own = [entry for path, entry in selection.entries.items() if not path.startswith(f"{home}/")]
-    found = {"java.base", *observed, *said, *required(root, own), *_argued(trace)}
+    found = {
+        "java.base",
+        *observed,
+        *said,
+        *find_required_modules(root, own),
+        *_find_added_modules(trace),
+    }
     if options.keep is not Keep.TOUCHED:
-        found |= {_ASKED_LATE, *named(root, own, jimage.packages)}
+        found |= {_LATE_MODULE, *find_named_modules(root, own, jimage.packages)}
     return tuple(sorted(found & jimage.modules))
 
 
-def _argued(trace: Trace) -> Iterator[str]:
+def _find_added_modules(trace: Trace) -> Iterator[str]:
     """What command lines say to ``--add-modules`` (java(1)): without it, no JVM starts."""
     for image in trace.processes:
         for word, following in zip(image.argv, (*image.argv[1:], ""), strict=True):
@@ -121,12 +129,12 @@ def _argued(trace: Trace) -> Iterator[str]:
                 yield from (value if equals else following).split(",")
 
 
-def _with(selection: Selection, home: str, runtime: JavaRuntime) -> Selection:
+def _replace_runtime(selection: Selection, home: str, runtime: JavaRuntime) -> Selection:
     entries = dict(selection.entries)
     path = f"{home}/lib/modules"
-    entries[path] = _made(entries[path], runtime.modules)
+    entries[path] = _replace_content(entries[path], runtime.modules)
     if (release := entries.get(f"{home}/release")) and release.kind is Kind.FILE:
-        entries[release.path] = _made(release, _release(release, runtime))
+        entries[release.path] = _replace_content(release, _edit_release(release, runtime))
     archives = [
         Dropped(path, "it holds for the modules file that was not linked (--jlink)")
         for path in entries
@@ -135,13 +143,13 @@ def _with(selection: Selection, home: str, runtime: JavaRuntime) -> Selection:
     return without(replace(selection, entries=entries), archives)
 
 
-def _made(entry: Entry, content: bytes) -> Entry:
+def _replace_content(entry: Entry, content: bytes) -> Entry:
     reasons = (Reason.JLINK, *entry.reasons)
     size = len(content)
     return replace(entry, source=None, hardlink=None, content=content, size=size, reasons=reasons)
 
 
-def _release(entry: Entry, runtime: JavaRuntime) -> bytes:
+def _edit_release(entry: Entry, runtime: JavaRuntime) -> bytes:
     """The full image's, which says more than what jlink writes, with the modules that there are."""
     content = entry.content
     if content is None and entry.source is not None:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 _JARS = (".jar", ".war", ".ear")
-_MOST = 64 << 20
+_MAX_CLASS_BYTES = 64 << 20
 """Bytes of one class or of a jar within a jar."""
 
 
-def required(root: Root, entries: Iterable[Entry]) -> frozenset[str]:
+def find_required_modules(root: Root, entries: Iterable[Entry]) -> frozenset[str]:
     """What modular jars cannot be started without: ``requires``, but for ``requires static``."""
     found: set[str] = set()
-    for name, content in _classes(root, entries):
+    for name, content in _read_classes(root, entries):
         if name.endswith("module-info.class"):
             try:
                 found |= required_modules(content)
@@ -35,7 +35,9 @@ def required(root: Root, entries: Iterable[Entry]) -> frozenset[str]:
     return frozenset(found)
 
 
-def named(root: Root, entries: Iterable[Entry], packages: Mapping[str, str]) -> frozenset[str]:
+def find_named_modules(
+    root: Root, entries: Iterable[Entry], packages: Mapping[str, str]
+) -> frozenset[str]:
     """Of whose packages a class names one: in code, not in a string.
 
     :param packages: the module of each package, as ``java/sql``.
@@ -45,31 +47,31 @@ def named(root: Root, entries: Iterable[Entry], packages: Mapping[str, str]) -> 
         return frozenset()
     pattern = re.compile(rf"(?:{'|'.join(map(re.escape, tops))})/(?:[\w-]+/)*".encode())
     found: set[bytes] = set()
-    for _, content in _classes(root, entries):
+    for _, content in _read_classes(root, entries):
         found.update(pattern.findall(content))
     names = (name.decode().rstrip("/") for name in found)
     return frozenset(packages[name] for name in names if name in packages)
 
 
-def _classes(root: Root, entries: Iterable[Entry]) -> Iterator[tuple[str, bytes]]:
+def _read_classes(root: Root, entries: Iterable[Entry]) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each class in files and jars, and in the jars of a jar."""
     for entry in entries:
         if entry.kind is not Kind.FILE or entry.content is not None:
             continue
         if entry.path.endswith(".class"):
-            yield entry.path, root.head(entry.path, _MOST)
+            yield entry.path, root.head(entry.path, _MAX_CLASS_BYTES)
         elif entry.path.endswith(_JARS):
             try:
                 with root.open(entry.path) as file, zipfile.ZipFile(file) as jar:
-                    yield from _of_jar(jar, inner=True)
+                    yield from _read_jar(jar, inner=True)
             except (SlimtraceError, OSError, struct.error, *BROKEN_JAR):
                 continue
 
 
-def _of_jar(jar: zipfile.ZipFile, *, inner: bool) -> Iterator[tuple[str, bytes]]:
+def _read_jar(jar: zipfile.ZipFile, *, inner: bool) -> Iterator[tuple[str, bytes]]:
     for item in jar.infolist():
         is_class = item.filename.endswith(".class")
-        if item.file_size > _MOST or not (is_class or item.filename.endswith(_JARS)):
+        if item.file_size > _MAX_CLASS_BYTES or not (is_class or item.filename.endswith(_JARS)):
             continue
         try:
             content = jar.read(item)
@@ -77,6 +79,6 @@ def _of_jar(jar: zipfile.ZipFile, *, inner: bool) -> Iterator[tuple[str, bytes]]
                 yield item.filename, content
             elif inner:
                 with zipfile.ZipFile(io.BytesIO(content)) as below:
-                    yield from _of_jar(below, inner=False)
+                    yield from _read_jar(below, inner=False)
         except BROKEN_JAR:
             continue

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 _DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 
 
-def apk_packages(root: Root) -> list[Package]:
+def read_apk_packages(root: Root) -> list[Package]:
     """What is installed, in the database's order; empty where apk has none.
 
     :raises SlimtraceError: the database cannot be read.
     """
-    return [_package(block) for _, block in apk_stanzas(root)[1]]
+    return [_parse_package(block) for _, block in read_apk_stanzas(root)[1]]
 
 
-def apk_stanzas(root: Root) -> tuple[str, list[tuple[str, str]]]:
+def read_apk_stanzas(root: Root) -> tuple[str, list[tuple[str, str]]]:
     """The path of the database, and of each package the name and the stanza; none without apk.
 
     :raises SlimtraceError: the database cannot be read.
@@ -33,11 +33,11 @@ def apk_stanzas(root: Root) -> tuple[str, list[tuple[str, str]]]:
         text = read_database(root, place)
         if text:
             blocks = [block for block in text.split("\n\n") if block.strip()]
-            return place, [(_package(block).name, block) for block in blocks]
+            return place, [(_parse_package(block).name, block) for block in blocks]
     return _DATABASES[0], []
 
 
-def _package(block: str) -> Package:
+def _parse_package(block: str) -> Package:
     fields: dict[str, str] = {}
     folder = ""
     files = []

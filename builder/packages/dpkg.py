@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 
-def stanzas(text: str) -> Iterator[dict[str, str]]:
+def parse_stanzas(text: str) -> Iterator[dict[str, str]]:
     """The fields of each stanza by name, without their continuation lines."""
     for block in text.split("\n\n"):
         found = {}
@@ -29,7 +29,13 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
 
 
 ADMIN = "/var/lib/dpkg"
-_THERE = ("installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+_UNPACKED_STATES = (
+    "installed",
+    "unpacked",
+    "half-configured",
+    "triggers-awaited",
+    "triggers-pending",
+)
 
 
 class Diversion(NamedTuple):
@@ -40,7 +46,7 @@ class Diversion(NamedTuple):
     by: str
 
 
-def dpkg_packages(root: Root) -> list[Package]:
+def read_dpkg_packages(root: Root) -> list[Package]:
     """What is installed, by name; empty where dpkg has no database.
 
     A file that was diverted is listed where it was moved to (dpkg-divert(1)).
@@ -48,32 +54,32 @@ def dpkg_packages(root: Root) -> list[Package]:
     :raises SlimtraceError: the database cannot be read.
     """
     names = set(root.listdir(root.resolve(f"{ADMIN}/info").path))
-    moved = {divert.original: divert for divert in diversions(root)}
+    moved = {divert.original: divert for divert in read_diversions(root)}
     found = []
-    for stanza in stanzas(read_database(root, f"{ADMIN}/status")):
-        if stanza.get("Status", "").rpartition(" ")[2] not in _THERE:
+    for stanza in parse_stanzas(read_database(root, f"{ADMIN}/status")):
+        if stanza.get("Status", "").rpartition(" ")[2] not in _UNPACKED_STATES:
             continue
         name, architecture = stanza.get("Package", ""), stanza.get("Architecture", "")
         stem = f"{name}:{architecture}" if f"{name}:{architecture}.list" in names else name
         listing = f"{ADMIN}/info/{stem}.list"
         files = [line for line in read_database(root, listing).split("\n") if line]
         if not moved.keys().isdisjoint(files):
-            files = [_where(moved.get(file), file, name) for file in files]
-        found.append(_package(stanza, files, (listing,)))
-    return found + _distroless(root)
+            files = [_divert(moved.get(file), file, name) for file in files]
+        found.append(_make_package(stanza, files, (listing,)))
+    return found + _read_status_d(root)
 
 
-def diversions(root: Root) -> list[Diversion]:
+def read_diversions(root: Root) -> list[Diversion]:
     """The lines of ``diversions``, three for each."""
     lines = read_database(root, f"{ADMIN}/diversions").split("\n")
     return [Diversion(*lines[at : at + 3]) for at in range(0, len(lines) - 2, 3)]
 
 
-def _where(divert: Diversion | None, file: str, name: str) -> str:
+def _divert(divert: Diversion | None, file: str, name: str) -> str:
     return file if divert is None or divert.by == name else divert.to
 
 
-def _distroless(root: Root) -> list[Package]:
+def _read_status_d(root: Root) -> list[Package]:
     folder = f"{ADMIN}/status.d"
     found = []
     for name in root.listdir(root.resolve(folder).path):
@@ -82,14 +88,14 @@ def _distroless(root: Root) -> list[Package]:
         place, sums = f"{folder}/{name}", f"{folder}/{name}.md5sums"
         files = [line.partition("  ")[2] for line in read_database(root, sums).split("\n")]
         files += read_database(root, f"{ADMIN}/info/{name}.list").split("\n")
-        for stanza in stanzas(read_database(root, place)):
+        for stanza in parse_stanzas(read_database(root, place)):
             paths = [f"/{file.removeprefix('./').lstrip('/')}" for file in files if file]
             paths = [*dict.fromkeys(paths)]
-            found.append(_package(stanza, paths, (place, sums)))
+            found.append(_make_package(stanza, paths, (place, sums)))
     return found
 
 
-def _package(stanza: Mapping[str, str], files: list[str], records: tuple[str, ...]) -> Package:
+def _make_package(stanza: Mapping[str, str], files: list[str], records: tuple[str, ...]) -> Package:
     name, version = stanza.get("Package", ""), stanza.get("Version", "")
     source, _, given = stanza.get("Source", name).partition(" ")  # ``name (version)``
     return Package(

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind
-from slimtrace.builder.packages.apk import apk_packages
-from slimtrace.builder.packages.dpkg import dpkg_packages
+from slimtrace.builder.packages.apk import read_apk_packages
+from slimtrace.builder.packages.dpkg import read_dpkg_packages
 from slimtrace.builder.packages.languages import LanguagePackages
-from slimtrace.builder.packages.rpm import rpm_packages
+from slimtrace.builder.packages.rpm import read_rpm_packages
 
 if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
@@ -33,7 +33,7 @@ class PackageIndex:
         :raises SlimtraceError: a database cannot be read.
         """
         root = self._root
-        return (*dpkg_packages(root), *apk_packages(root), *rpm_packages(root))
+        return (*read_dpkg_packages(root), *read_apk_packages(root), *read_rpm_packages(root))
 
     def owners(self, path: str) -> tuple[Package, ...]:
         """The packages that installed the file at an own path: the OS's, then a language's.

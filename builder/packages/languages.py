@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from slimtrace.builder.model import Kind
-from slimtrace.builder.packages.package import Package, in_installed_files, in_record
+from slimtrace.builder.packages.package import Package, parse_installed_files, parse_record
 from slimtrace.builder.root.tables import read_text
 from slimtrace.builder.root.walk import files_below
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SITE = re.compile(r"(.*/(?:site|dist)-packages)/")
 _MODULE = re.compile(r"(.*/node_modules/((?:@[^/]+/)?[^/@.][^/]*))/")
 _GEM = re.compile(r"(.*)/gems/([^/]+)-([0-9][^/-]*(?:-[^/]+)?)/")
-_MOST = 1 << 26
+_MAX_RECORD_BYTES = 1 << 26
 
 
 class LanguagePackages:
@@ -51,21 +51,21 @@ class LanguagePackages:
         by_file: dict[str, Package] = {}
         for name in self._root.listdir(site):
             if name.endswith((".dist-info", ".egg-info")):
-                package = _python(self._root, site, name)
+                package = _read_python(self._root, site, name)
                 for file in package.files if package else ():
                     by_file.setdefault(file, package)  # type: ignore[arg-type]
         return by_file
 
     def _read_folder(self, gem: bool, *groups: str) -> Package | None:
-        return _ruby(self._root, *groups) if gem else _node(self._root, *groups)
+        return _read_ruby(self._root, *groups) if gem else _read_node(self._root, *groups)
 
 
-def _python(root: Root, site: str, name: str) -> Package | None:
+def _read_python(root: Root, site: str, name: str) -> Package | None:
     """None where the distribution does not say what it installed."""
     place = f"{site}/{name}"
-    record = read_text(root, f"{place}/RECORD", _MOST)
-    installed = "" if record else read_text(root, f"{place}/installed-files.txt", _MOST)
-    files = in_record(record, site) or in_installed_files(installed, place)
+    record = read_text(root, f"{place}/RECORD", _MAX_RECORD_BYTES)
+    installed = "" if record else read_text(root, f"{place}/installed-files.txt", _MAX_RECORD_BYTES)
+    files = parse_record(record, site) or parse_installed_files(installed, place)
     if not files:
         return None
     text = read_text(root, f"{place}/METADATA") or read_text(root, f"{place}/PKG-INFO")
@@ -75,7 +75,7 @@ def _python(root: Root, site: str, name: str) -> Package | None:
     return Package("pypi", called, version, source=called, files=files, records=(place,))
 
 
-def _node(root: Root, folder: str, name: str) -> Package | None:
+def _read_node(root: Root, folder: str, name: str) -> Package | None:
     try:
         said = orjson.loads(read_text(root, f"{folder}/package.json"))
     except ValueError:
@@ -87,7 +87,7 @@ def _node(root: Root, folder: str, name: str) -> Package | None:
     return Package("npm", called, version, source=called, files=files)
 
 
-def _ruby(root: Root, home: str, name: str, version: str) -> Package | None:
+def _read_ruby(root: Root, home: str, name: str, version: str) -> Package | None:
     """``HOME/gems/NAME-VERSION``, ``HOME/specifications`` and ``HOME/extensions``."""
     full = f"{name}-{version}"
     specification = f"{home}/specifications/{full}.gemspec"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
-_MOST = 1 << 28
+_MAX_DATABASE_BYTES = 1 << 28
 """Bytes: no system has as many packages."""
 
 
@@ -19,10 +19,10 @@ def read_database(root: Root, path: str) -> str:
 
     :raises SlimtraceError: it is there and cannot be read.
     """
-    return root.text(path, _MOST)
+    return root.text(path, _MAX_DATABASE_BYTES)
 
 
-def in_record(text: str, site: str) -> tuple[str, ...]:
+def parse_record(text: str, site: str) -> tuple[str, ...]:
     """By ``RECORD`` (packaging.python.org, "Recording installed projects"); none if it is damaged.
 
     :param site: the directory that the distribution is installed into.
@@ -34,7 +34,7 @@ def in_record(text: str, site: str) -> tuple[str, ...]:
     return tuple(posixpath.normpath(posixpath.join(site, name)) for name in names)
 
 
-def in_installed_files(text: str, place: str) -> tuple[str, ...]:
+def parse_installed_files(text: str, place: str) -> tuple[str, ...]:
     """By ``installed-files.txt``, which pip wrote for eggs.
 
     :param place: the directory of the metadata.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/usr/share/rpm", "/var/lib/rpm")
-_OLD = {"Packages": "a Berkeley database", "Packages.db": "an ndb database"}
+_OLD_DATABASES = {"Packages": "a Berkeley database", "Packages.db": "an ndb database"}
 _INT32, _STRING, _STRINGS, _I18N = 4, 6, 8, 9
 _NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE = 1000, 1001, 1002, 1003, 1022, 1044
 _INDEXES, _BASENAMES, _DIRNAMES = 1116, 1117, 1118
@@ -33,19 +33,19 @@ _TAGS = {_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE, _INDEXES, _BASENAMES
 Values = list[str | int]
 
 
-def rpm_packages(root: Root) -> list[Package]:
+def read_rpm_packages(root: Root) -> list[Package]:
     """What is installed, by name; empty where rpm has no database.
 
     :raises SlimtraceError: there is one that cannot be read: of an older rpm, or damaged.
     """
-    place = rpm_database(root)
+    place = find_rpm_database(root)
     if place is not None:
-        with opened(root, place) as database:
-            found = [rpm_package(blob) for blob in _blobs(database)]
+        with open_copy(root, place) as database:
+            found = [parse_package(blob) for blob in _read_blobs(database)]
         installed = (package for package in found if package.name != "gpg-pubkey")
         return sorted(installed, key=lambda package: package.name)
     for folder in _FOLDERS:
-        for name, kind in _OLD.items():
+        for name, kind in _OLD_DATABASES.items():
             if root.resolve(f"{folder}/{name}").exists:
                 raise SlimtraceError(
                     f"cannot read {folder}/{name}: it is {kind}, as rpm had before 4.16",
@@ -54,7 +54,7 @@ def rpm_packages(root: Root) -> list[Package]:
     return []
 
 
-def rpm_database(root: Root) -> str | None:
+def find_rpm_database(root: Root) -> str | None:
     """The own path of the database, None where there is none that is SQLite's."""
     for folder in _FOLDERS:
         place = root.resolve(f"{folder}/rpmdb.sqlite")
@@ -64,7 +64,7 @@ def rpm_database(root: Root) -> str | None:
 
 
 @contextmanager
-def opened(root: Root, path: str) -> Iterator[sqlite3.Connection]:
+def open_copy(root: Root, path: str) -> Iterator[sqlite3.Connection]:
     """A copy of the database, with what was written last: that may lie in the log beside it.
 
     :raises SlimtraceError: it is damaged, as what is done with it shows.
@@ -81,7 +81,7 @@ def opened(root: Root, path: str) -> Iterator[sqlite3.Connection]:
             raise SlimtraceError(f"cannot read {path}: it is damaged ({error})") from error
 
 
-def _blobs(database: sqlite3.Connection) -> list[bytes]:
+def _read_blobs(database: sqlite3.Connection) -> list[bytes]:
     """The headers; a view in the table's place could compute for ever."""
     kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'Packages'").fetchall()
     if kinds != [("table",)]:
@@ -89,12 +89,12 @@ def _blobs(database: sqlite3.Connection) -> list[bytes]:
     return [row[0] for row in database.execute("SELECT blob FROM Packages")]
 
 
-def rpm_package(blob: bytes) -> Package:
+def parse_package(blob: bytes) -> Package:
     """What a header says.
 
     :raises struct.error, LookupError, ValueError, TypeError: it is damaged.
     """
-    tags = header(blob)
+    tags = parse_header(blob)
 
     def text(tag: int) -> str:
         return str(tags[tag][0]) if tags.get(tag) else ""
@@ -108,7 +108,7 @@ def rpm_package(blob: bytes) -> Package:
     return Package("rpm", name, version, text(_ARCH), text(_SOURCE) or name, version, files)
 
 
-def header(blob: bytes) -> dict[int, Values]:
+def parse_header(blob: bytes) -> dict[int, Values]:
     """The values of the tags that are of use here.
 
     :raises struct.error, ValueError: the blob ends early.

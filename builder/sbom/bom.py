@@ -24,21 +24,21 @@ class SbomFormat(StrEnum):
     @property
     def ending(self) -> str:
         """Of a file's name, by which tools know the format."""
-        return _ENDINGS[self]
+        return _SUFFIXES[self]
 
 
 _MEDIA_TYPES = {
     SbomFormat.SPDX: "application/spdx+json",
     SbomFormat.CYCLONEDX: "application/vnd.cyclonedx+json",
 }
-_ENDINGS = {SbomFormat.SPDX: ".spdx.json", SbomFormat.CYCLONEDX: ".cdx.json"}
+_SUFFIXES = {SbomFormat.SPDX: ".spdx.json", SbomFormat.CYCLONEDX: ".cdx.json"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class KeptFile:
     """A regular file in the image; sums are of its bytes, in hexadecimal.
 
-    :ivar path: absolute, as :func:`spelled`.
+    :ivar path: absolute, as :func:`escape_path`.
     """
 
     path: str
@@ -101,7 +101,7 @@ class BillOfMaterials:
     files: tuple[KeptFile, ...]
 
 
-def spelled(path: str) -> str:
+def escape_path(path: str) -> str:
     """The path as JSON can hold it: bytes that are not UTF-8 escaped by a backslash and ``xff``.
 
     So that paths which differ stay different.

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.root.contents import contents
-from slimtrace.builder.sbom.bom import KeptFile, spelled
+from slimtrace.builder.sbom.bom import KeptFile, escape_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Checksums:
         if _key(entry) not in self._known:
             for _ in self.reading(entry):
                 pass
-        return KeptFile(spelled(entry.path), *self._known[_key(entry)])
+        return KeptFile(escape_path(entry.path), *self._known[_key(entry)])
 
 
 def _key(entry: Entry) -> _Key:

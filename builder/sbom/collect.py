@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.packages.package import read_database
-from slimtrace.builder.sbom.bom import BillOfMaterials, Component, Distribution, KeptFile, spelled
-from slimtrace.builder.sbom.purl import package_purl
+from slimtrace.builder.sbom.bom import (
+    BillOfMaterials,
+    Component,
+    Distribution,
+    KeptFile,
+    escape_path,
+)
+from slimtrace.builder.sbom.purl import make_package_purl
 from slimtrace.builder.terminal_text import printable
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 
 
-def gather(
+def collect_facts(
     subject: Subject, entries: Mapping[str, Entry], sums: Checksums, root: Root, *, is_full: bool
 ) -> BillOfMaterials:
     """The facts of an image that holds these entries.
@@ -36,7 +42,7 @@ def gather(
     :raises SlimtraceError: a package database or a file cannot be read.
     """
     index = PackageIndex(root)
-    distribution = distribution_of(root)
+    distribution = read_distribution(root)
     packages: dict[int, Package] = {}
     files: dict[int, list[KeptFile]] = {}
     of_none: list[KeptFile] = []
@@ -51,9 +57,9 @@ def gather(
     components = [
         Component(
             package,
-            package_purl(package, distribution),
+            make_package_purl(package, distribution),
             tuple(sorted(files.get(key, ()))),
-            _left_out(package, entries, root, index) if is_full else None,
+            _find_left_out(package, entries, root, index) if is_full else None,
         )
         for key, package in packages.items()
     ]
@@ -61,16 +67,16 @@ def gather(
     return BillOfMaterials(subject, distribution, tuple(components), tuple(sorted(of_none)))
 
 
-def _left_out(
+def _find_left_out(
     package: Package, entries: Collection[str], root: Root, index: PackageIndex
 ) -> tuple[str, ...]:
     """What the package has in the full image and not in the slim one; no directories."""
     found = (root.resolve(listed, follow=False) for listed in package.files)
     gone = {each.path for each in found if each.exists and each.path not in entries}
-    return tuple(sorted(spelled(path) for path in gone if not index.is_folder(path)))
+    return tuple(sorted(escape_path(path) for path in gone if not index.is_folder(path)))
 
 
-def distribution_of(root: Root) -> Distribution | None:
+def read_distribution(root: Root) -> Distribution | None:
     """What os-release(5) tells; None where there is none."""
     text = next(filter(None, (read_database(root, place) for place in _RELEASES)), "")
     said = {}

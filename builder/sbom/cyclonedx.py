@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.builder.sbom.bom import SbomFormat
-from slimtrace.builder.sbom.identity import LEFT_OUT, LEFT_OUT_COUNT, TOOL, identity
+from slimtrace.builder.sbom.identity import LEFT_OUT, LEFT_OUT_COUNT, TOOL, make_uuid
 from slimtrace.builder.terminal_text import printable
 from slimtrace.tracer.version import VERSION
 
@@ -26,7 +26,7 @@ _IMAGE = "image"
 _SYSTEM = "operating-system"
 
 
-def document(facts: BillOfMaterials) -> dict[str, Any]:
+def to_cyclonedx(facts: BillOfMaterials) -> dict[str, Any]:
     """The document."""
     seen: Counter[str] = Counter()
     components = [_component(component, seen) for component in facts.components]
@@ -39,7 +39,7 @@ def document(facts: BillOfMaterials) -> dict[str, Any]:
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "serialNumber": f"urn:uuid:{identity(facts, SbomFormat.CYCLONEDX)}",
+        "serialNumber": f"urn:uuid:{make_uuid(facts, SbomFormat.CYCLONEDX)}",
         "metadata": {
             "timestamp": facts.subject.created,
             "tools": {"components": [tool]},

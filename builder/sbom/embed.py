@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.edit import add_entries, written
 from slimtrace.builder.model import Reason
 from slimtrace.builder.sbom.bom import SbomFormat, Subject
-from slimtrace.builder.sbom.collect import gather
+from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.render import render
 from slimtrace.builder.sbom.subject import NAMELESS
 
@@ -37,7 +37,7 @@ def embed_sboms(
     if not chosen:
         return selection
     about = Subject(NAMELESS, None, None, config.created)
-    facts = gather(about, selection.entries, sums, root, is_full=True)
+    facts = collect_facts(about, selection.entries, sums, root, is_full=True)
     mtime_ns = int(datetime.fromisoformat(config.created).timestamp()) * 10**9
     place = root.resolve(FOLDER).path
     added: list[Entry] = []

@@ -16,7 +16,7 @@ LEFT_OUT = "slimtrace:left-out"
 LEFT_OUT_COUNT = "slimtrace:left-out:count"
 
 
-def identity(facts: BillOfMaterials, chosen: SbomFormat) -> str:
+def make_uuid(facts: BillOfMaterials, chosen: SbomFormat) -> str:
     """A UUID (RFC 9562, version 5) of the image and of all that is told of it.
 
     Of the image alone it would be no identity: with its trace, more can be told of it.
@@ -24,7 +24,7 @@ def identity(facts: BillOfMaterials, chosen: SbomFormat) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{TOOL} {VERSION} {chosen} {facts!r}"))
 
 
-def all_files(facts: BillOfMaterials) -> list[KeptFile]:
+def list_files(facts: BillOfMaterials) -> list[KeptFile]:
     """Every file in the image, by path."""
     of_packages = (file for component in facts.components for file in component.files)
     return sorted((*facts.files, *of_packages))

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.sbom.bom import Distribution
 
-_OF_SYSTEMS = {"deb", "apk", "rpm"}
+_SYSTEM_KINDS = {"deb", "apk", "rpm"}
 
 
-def package_purl(package: Package, distribution: Distribution | None) -> str:
+def make_package_purl(package: Package, distribution: Distribution | None) -> str:
     """The package's URL.
 
     An OS package's says of which distribution it is (``distro``), and from which source package it
@@ -30,8 +30,8 @@ def package_purl(package: Package, distribution: Distribution | None) -> str:
         source=printable(package.source),
         source_version=printable(package.source_version),
     )
-    if package.kind in _OF_SYSTEMS:
-        return _of_system(package, distribution)
+    if package.kind in _SYSTEM_KINDS:
+        return _make_system_purl(package, distribution)
     namespace, _, name = package.name.rpartition("/")  # @scope/name, of npm
     if not name:
         namespace, name = "", package.name
@@ -40,7 +40,7 @@ def package_purl(package: Package, distribution: Distribution | None) -> str:
     return PackageURL(package.kind, namespace or None, name, version, qualifiers).to_string()
 
 
-def _of_system(package: Package, distribution: Distribution | None) -> str:
+def _make_system_purl(package: Package, distribution: Distribution | None) -> str:
     version = package.version
     qualifiers = {"arch": package.architecture}
     if package.kind == "rpm" and ":" in version:
@@ -56,7 +56,7 @@ def _of_system(package: Package, distribution: Distribution | None) -> str:
     return PackageURL(package.kind, namespace, package.name, version, qualifiers).to_string()
 
 
-def image_purl(name: str, digest: str, architecture: str, repository: str, tag: str) -> str:
+def make_image_purl(name: str, digest: str, architecture: str, repository: str, tag: str) -> str:
     """The URL of an image by its manifest's digest.
 
     :param name: the last word of ``repository``, which with the registry's host may be "".

@@ -9,7 +9,7 @@ import orjson
 from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
 from slimtrace.builder.images.write.oci import index
 from slimtrace.builder.images.write.registry import Repository
-from slimtrace.builder.sbom.subject import named
+from slimtrace.builder.sbom.subject import parse_subject_name
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -34,21 +34,21 @@ def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
     :raises SlimtraceError: the registry refuses.
     """
     failure = f"cannot attach the SBOM to {destination}"
-    repository = Repository(named(destination).repository, failure)
+    repository = Repository(parse_subject_name(destination).repository, failure)
     attached = []
     for sbom in sboms:
-        manifest = artifact(image, sbom)
+        manifest = make_artifact(image, sbom)
         for blob in (_EMPTY, sbom.data):
             repository.put_blob(blob)
         name = digest(manifest)
         answer = repository.put_manifest(name, MANIFEST_TYPE, manifest)
         if "OCI-Subject" not in answer:
-            _list(repository, image, _descriptor(manifest), failure)
+            _add_to_index(repository, image, _make_referrer(manifest), failure)
         attached.append(sbom._replace(attached=name))
     return attached
 
 
-def artifact(image: Image, sbom: Sbom) -> bytes:
+def make_artifact(image: Image, sbom: Sbom) -> bytes:
     """The manifest of the artifact: its one layer is the document."""
     kind = sbom.format.media_type
     title = {f"{_ANNOTATION}title": f"sbom{sbom.format.ending}"}
@@ -58,26 +58,28 @@ def artifact(image: Image, sbom: Sbom) -> bytes:
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "artifactType": kind,
-            "config": _described(_EMPTY_TYPE, _EMPTY),
-            "layers": [{**_described(kind, sbom.data), "annotations": title}],
-            "subject": _described(MANIFEST_TYPE, image.manifest),
+            "config": _make_descriptor(_EMPTY_TYPE, _EMPTY),
+            "layers": [{**_make_descriptor(kind, sbom.data), "annotations": title}],
+            "subject": _make_descriptor(MANIFEST_TYPE, image.manifest),
             "annotations": {f"{_ANNOTATION}created": created},
         }
     )
 
 
-def _described(kind: str, data: bytes) -> dict[str, Any]:
+def _make_descriptor(kind: str, data: bytes) -> dict[str, Any]:
     return {"mediaType": kind, "digest": digest(data), "size": len(data)}
 
 
-def _descriptor(manifest: bytes) -> dict[str, Any]:
+def _make_referrer(manifest: bytes) -> dict[str, Any]:
     """As a list of referrers has it: with the artifact's type and annotations."""
     document = orjson.loads(manifest)
     said = {key: document[key] for key in ("artifactType", "annotations")}
-    return {**_described(MANIFEST_TYPE, manifest), **said}
+    return {**_make_descriptor(MANIFEST_TYPE, manifest), **said}
 
 
-def _list(repository: Repository, image: Image, fresh: dict[str, Any], failure: str) -> None:
+def _add_to_index(
+    repository: Repository, image: Image, fresh: dict[str, Any], failure: str
+) -> None:
     tag = image.digest.replace(":", "-")
     found = repository.manifest(tag, INDEX_TYPE)
     try:

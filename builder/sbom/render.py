@@ -16,7 +16,7 @@ def render(facts: BillOfMaterials, chosen: SbomFormat) -> bytes:
     """The document: the same facts give the same bytes."""
     from slimtrace.builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
 
-    make = spdx.document if chosen is SbomFormat.SPDX else cyclonedx.document
+    make = spdx.to_spdx if chosen is SbomFormat.SPDX else cyclonedx.to_cyclonedx
     return to_bytes(make(facts))
 
 

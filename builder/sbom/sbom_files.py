@@ -9,9 +9,9 @@ import orjson
 from slimtrace.builder.config.image_config import newest
 from slimtrace.builder.images.write.atomic import check_file, replacing
 from slimtrace.builder.sbom.bom import SbomFormat
-from slimtrace.builder.sbom.collect import gather
+from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.render import render
-from slimtrace.builder.sbom.subject import named, subject
+from slimtrace.builder.sbom.subject import make_subject, parse_subject_name
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_sboms(options: BuildOptions) -> None:
         check_file(path)
 
 
-def facts_of(
+def collect_built_image(
     image: Image,
     destination: str,
     tag: str | None,
@@ -65,11 +65,13 @@ def facts_of(
     :raises SlimtraceError: its package databases cannot be read.
     """
     config = orjson.loads(image.config)
-    about = subject(named(destination, tag), image.digest, config, newest(entries.values()))
-    return gather(about, entries, sums, root, is_full=True)
+    about = make_subject(
+        parse_subject_name(destination, tag), image.digest, config, newest(entries.values())
+    )
+    return collect_facts(about, entries, sums, root, is_full=True)
 
 
-def sboms_of(facts: BillOfMaterials, options: BuildOptions) -> list[Sbom]:
+def render_sboms(facts: BillOfMaterials, options: BuildOptions) -> list[Sbom]:
     """Those that were asked for."""
     formats = ((SbomFormat(name), path) for name, path in options.sbom)
     return [Sbom(chosen, path, render(facts, chosen)) for chosen, path in formats]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from slimtrace.builder.sbom.bom import SbomFormat
-from slimtrace.builder.sbom.identity import LEFT_OUT, TOOL, all_files, identity
+from slimtrace.builder.sbom.identity import LEFT_OUT, TOOL, list_files, make_uuid
 from slimtrace.builder.terminal_text import printable
 from slimtrace.tracer.version import VERSION
 
@@ -28,28 +28,28 @@ _CREATOR = f"Tool: {TOOL}-{VERSION}"
 _UNFIT = re.compile(r"[^a-zA-Z0-9.-]+")
 
 
-def document(facts: BillOfMaterials) -> dict[str, Any]:
+def to_spdx(facts: BillOfMaterials) -> dict[str, Any]:
     """The document."""
     subject = facts.subject
     packages = [_image(facts)]
     relations = [_relation(_DOCUMENT, "DESCRIBES", _IMAGE)]
     relations += _contains(_IMAGE, facts.files)
     for number, component in enumerate(facts.components, start=1):
-        name = f"SPDXRef-Package-{_fit(component.package.name)}-{number}"
+        name = f"SPDXRef-Package-{_to_identifier(component.package.name)}-{number}"
         packages.append(_package(component, name, subject.created))
         relations.append(_relation(_IMAGE, "CONTAINS", name))
         relations += _contains(name, component.files)
-    unique = identity(facts, SbomFormat.SPDX)
+    unique = make_uuid(facts, SbomFormat.SPDX)
     return {
         "spdxVersion": "SPDX-2.3",
         "SPDXID": _DOCUMENT,
         "dataLicense": "CC0-1.0",
         "name": subject.name,
-        "documentNamespace": f"https://spdx.org/spdxdocs/{TOOL}-{_fit(subject.name)}-{unique}",
+        "documentNamespace": f"https://spdx.org/spdxdocs/{TOOL}-{_to_identifier(subject.name)}-{unique}",
         "creationInfo": {"created": subject.created, "creators": [_CREATOR]},
         "documentDescribes": [_IMAGE],
         "packages": packages,
-        "files": [_file(file) for file in all_files(facts)],
+        "files": [_file(file) for file in list_files(facts)],
         "relationships": relations,
     }
 
@@ -57,7 +57,7 @@ def document(facts: BillOfMaterials) -> dict[str, Any]:
 def _image(facts: BillOfMaterials) -> dict[str, Any]:
     subject = facts.subject
     return {
-        **_plain(subject.name, _IMAGE, all_files(facts)),
+        **_package_fields(subject.name, _IMAGE, list_files(facts)),
         "primaryPackagePurpose": "CONTAINER",
         **_version_and_sum(subject),
         **_purl(subject.purl),
@@ -76,7 +76,7 @@ def _version_and_sum(subject: Subject) -> dict[str, Any]:
 def _package(component: Component, name: str, created: str) -> dict[str, Any]:
     package = component.package
     found = {
-        **_plain(printable(package.name), name, component.files),
+        **_package_fields(printable(package.name), name, component.files),
         "versionInfo": printable(package.version),
         **_purl(component.purl),
     }
@@ -96,7 +96,7 @@ def _package(component: Component, name: str, created: str) -> dict[str, Any]:
     return found
 
 
-def _plain(name: str, spdx_id: str, files: Sequence[KeptFile]) -> dict[str, Any]:
+def _package_fields(name: str, spdx_id: str, files: Sequence[KeptFile]) -> dict[str, Any]:
     """A package; the code of section 7.9 covers its files that are in the image."""
     code = hashlib.sha1(
         "".join(sorted(file.sha1 for file in files)).encode(), usedforsecurity=False
@@ -151,6 +151,6 @@ def _relation(one: str, kind: str, other: str) -> dict[str, str]:
     return {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
 
 
-def _fit(name: str) -> str:
+def _to_identifier(name: str) -> str:
     """As much of a name as an identifier may have (section 3.2)."""
     return _UNFIT.sub("-", name)

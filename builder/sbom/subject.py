@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slimtrace.builder.images.reference import Syntax, parse_reference, split_name
 from slimtrace.builder.sbom.bom import Subject
-from slimtrace.builder.sbom.purl import image_purl
+from slimtrace.builder.sbom.purl import make_image_purl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,23 +27,23 @@ class SubjectName(NamedTuple):
         return self.repository.rpartition("/")[2] or NAMELESS
 
 
-def named(text: str, tag: str | None = None) -> SubjectName:
+def parse_subject_name(text: str, tag: str | None = None) -> SubjectName:
     """The name in an image reference. A path on this machine is no name.
 
     :param text: the reference; "" for an image that is not written.
     :param tag: of ``--tag``.
     """
     if tag:
-        return _split(tag)
+        return _parse_name(tag)
     reference = parse_reference(text) if text else None
     if reference is None or reference.name is None:
         return SubjectName("", "")
     if reference.transport.syntax is Syntax.PATH_AND_TAG and ":" not in reference.name:
         return SubjectName("", reference.name)
-    return _split(reference.name)
+    return _parse_name(reference.name)
 
 
-def subject(
+def make_subject(
     called: SubjectName, digest: str | None, config: Mapping[str, Any], newest_ns: int
 ) -> Subject:
     """The image as SBOMs tell of it.
@@ -55,16 +55,16 @@ def subject(
     architecture = str(config.get("architecture") or "")
     purl = None
     if digest is not None:
-        purl = image_purl(called.name, digest, architecture, called.repository, called.tag)
-    return Subject(called.name, digest, purl, _created(config.get("created"), newest_ns))
+        purl = make_image_purl(called.name, digest, architecture, called.repository, called.tag)
+    return Subject(called.name, digest, purl, _parse_created(config.get("created"), newest_ns))
 
 
-def _split(name: str) -> SubjectName:
+def _parse_name(name: str) -> SubjectName:
     parts = split_name(name)
     return SubjectName(parts.repository, parts.tag)
 
 
-def _created(said: object, newest_ns: int) -> str:
+def _parse_created(said: object, newest_ns: int) -> str:
     try:
         moment = datetime.fromisoformat(str(said)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -14,7 +14,7 @@ from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rule import RuleContext
 from slimtrace.builder.closure.rules.python.imports import deferred
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.packages.dpkg import dpkg_packages
+from slimtrace.builder.packages.dpkg import read_dpkg_packages
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.packages.package import read_database
 from slimtrace.builder.root.root import parents
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Trace
 
-_MOST_READ = 1 << 24
+_MAX_FILE_BYTES = 1 << 24
 """Bytes of a file that are looked through for paths."""
-_MOST_WALKED = 20_000
+_MAX_FILES = 20_000
 """Files of an app's folder that are looked at."""
 _SYSTEM = re.compile(r"^/(?:usr(?!/src/)|etc|lib\w*|var|proc|sys|dev|run)/|/s?bin/$")
 _INSTALLED = re.compile(r"/(?:(?:site|dist)-packages|node_modules|__pycache__)(?:/|$)")
@@ -78,7 +78,7 @@ class ClueContext(NamedTuple):
         return path.startswith(self.own) and not _INSTALLED.search(path)
 
 
-def case_of(trace: Trace, root: Root, selection: Selection) -> ClueContext:
+def make_context(trace: Trace, root: Root, selection: Selection) -> ClueContext:
     """The case of a trace."""
     folders = {run.cwd for run in trace.runs}
     for process in trace.processes:
@@ -91,13 +91,13 @@ def case_of(trace: Trace, root: Root, selection: Selection) -> ClueContext:
     return ClueContext(trace, root, selection, tuple(sorted(fitting)) or ("//",))
 
 
-def constants(case: ClueContext) -> Iterator[Clue]:
+def find_constants(case: ClueContext) -> Iterator[Clue]:
     """Paths that the app's own files and touched settings name, and its programs' strings."""
     for path in case.touched():
         is_own = case.is_own(path)
         if not is_own and not path.startswith("/etc/"):
             continue
-        data = case.root.head(path, _MOST_READ)
+        data = case.root.head(path, _MAX_FILE_BYTES)
         is_program = data.startswith(b"\x7fELF")
         if not is_program and b"\0" in data:
             continue  # a table for programs, as ld.so.cache, names all that there is
@@ -113,7 +113,7 @@ def constants(case: ClueContext) -> Iterator[Clue]:
                         yield Clue(rank, os.path.join(base, name), f"named in {path}")
 
 
-def beside(case: ClueContext) -> Iterator[Clue]:
+def find_siblings(case: ClueContext) -> Iterator[Clue]:
     """Files in the app's own folders that are like touched ones there, by their suffix."""
     like: dict[tuple[str, str], str] = {}
     for path in case.touched():
@@ -132,7 +132,7 @@ def beside(case: ClueContext) -> Iterator[Clue]:
                     break
 
 
-def later(case: ClueContext) -> Iterator[Clue]:
+def find_late_imports(case: ClueContext) -> Iterator[Clue]:
     """Modules that implied Python modules import in functions."""
     around = RunEnvironment.of(case.trace.runs)
     listed = {
@@ -150,10 +150,10 @@ def later(case: ClueContext) -> Iterator[Clue]:
             yield Clue(rank, found, f"imported in a function of {path}")
 
 
-def settings(case: ClueContext) -> Iterator[Clue]:
+def find_settings(case: ClueContext) -> Iterator[Clue]:
     """The configuration files of touched Debian packages (deb-conffiles(5))."""
     index, entries = PackageIndex(case.root), case.selection.entries
-    for package in dpkg_packages(case.root):
+    for package in read_dpkg_packages(case.root):
         own = map(index.own_path, package.files)
         if any(path in entries and entries[path].kind is Kind.FILE for path in own):
             record = package.records[0].removesuffix(".list")
@@ -162,7 +162,7 @@ def settings(case: ClueContext) -> Iterator[Clue]:
                 yield Clue(6, line.rpartition(" ")[2], f"a setting of the package {name}")
 
 
-def rest(case: ClueContext) -> Iterator[Clue]:
+def find_rest(case: ClueContext) -> Iterator[Clue]:
     """Data files of packages that were touched: what is neither code nor a test."""
     folders = {
         match.group(1)
@@ -175,14 +175,14 @@ def rest(case: ClueContext) -> Iterator[Clue]:
                 yield Clue(7, path, f"data of {folder.rpartition('/')[2]}, which was used")
 
 
-CLUES = (constants, later, beside, settings, rest)
+CLUE_FINDERS = (find_constants, find_late_imports, find_siblings, find_settings, find_rest)
 
 
 def _walk(root: Root, top: str) -> Iterator[str]:
     """The files below a directory, without what is installed, hidden or for developers."""
     pending = [top]
     count = 0
-    while pending and count < _MOST_WALKED:
+    while pending and count < _MAX_FILES:
         folder = pending.pop()
         names = root.listdir(folder)
         if "pyvenv.cfg" in names:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Kind, Selection
 from slimtrace.builder.policy.secrets import find_secrets
 from slimtrace.builder.root.excluded_paths import why_outside
-from slimtrace.builder.suggest.clues import CLUES, Clue, case_of
+from slimtrace.builder.suggest.clues import CLUE_FINDERS, Clue, make_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Trace
 
-_SIBLINGS = 4
+_MIN_GROUP_FILES = 4
 """So many of one folder, kind and rank make one line."""
-_SHALLOW = 2
+_MAX_SHALLOW_DEPTH = 2
 """Directories so near the root (``/usr/share``) say nothing by being named."""
 
 
@@ -46,9 +46,9 @@ def suggest(trace: Trace, root: Root, selection: Selection) -> tuple[Suggestion,
 
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    case = case_of(trace, root, selection)
+    case = make_context(trace, root, selection)
     best: dict[str, Clue] = {}
-    for find in CLUES:
+    for find in CLUE_FINDERS:
         for clue in find(case):
             path = root.resolve(clue.path).path
             if path not in best or best[path].rank > clue.rank:
@@ -57,44 +57,44 @@ def suggest(trace: Trace, root: Root, selection: Selection) -> tuple[Suggestion,
     fresh = {
         path: clue
         for path, clue in best.items()
-        if path not in left_out and why_outside(path) is None and _is_news(root, selection, path)
+        if path not in left_out and why_outside(path) is None and _is_new(root, selection, path)
     }
     entries = {path: root.entry(path, ()) for path in fresh if root.kind(path) is Kind.FILE}
     secrets = {*find_secrets(root, Selection(entries))}
     found = [clue for path, clue in fresh.items() if path not in secrets]
-    return tuple(_grouped(root, found))
+    return tuple(_group_clues(root, found))
 
 
-def _is_news(root: Root, selection: Selection, path: str) -> bool:
+def _is_new(root: Root, selection: Selection, path: str) -> bool:
     kind = root.kind(path)
     if kind is Kind.DIRECTORY:
-        deep = path.count("/") > _SHALLOW
+        deep = path.count("/") > _MAX_SHALLOW_DEPTH
         return deep and not any(other.startswith(f"{path}/") for other in selection.entries)
     return kind is Kind.FILE and path not in selection.entries
 
 
-def _grouped(root: Root, clues: Iterable[Clue]) -> Iterator[Suggestion]:
+def _group_clues(root: Root, clues: Iterable[Clue]) -> Iterator[Suggestion]:
     groups: dict[tuple[int, str, str], list[Clue]] = defaultdict(list)
     for clue in clues:
         folder, name = os.path.split(clue.path)
         groups[clue.rank, folder, os.path.splitext(name)[1]].append(clue)
     lines: list[tuple[int, Suggestion]] = []
     for (rank, folder, suffix), members in groups.items():
-        if len(members) < _SIBLINGS or not suffix:
-            lines += [(rank, _one(root, clue)) for clue in members]
+        if len(members) < _MIN_GROUP_FILES or not suffix:
+            lines += [(rank, _make_suggestion(root, clue)) for clue in members]
             continue
-        size = sum(_sizes(root, [clue.path for clue in members]).values())
+        size = sum(_measure_files(root, [clue.path for clue in members]).values())
         word = f"{folder}/*{suffix}"
         lines.append((rank, Suggestion(word, min(members).why, len(members), size)))
     yield from (line for _, line in sorted(lines, key=lambda pair: (pair[0], pair[1].path)))
 
 
-def _one(root: Root, clue: Clue) -> Suggestion:
-    sizes = _sizes(root, [clue.path])
+def _make_suggestion(root: Root, clue: Clue) -> Suggestion:
+    sizes = _measure_files(root, [clue.path])
     return Suggestion(clue.path, clue.why, len(sizes), sum(sizes.values()))
 
 
-def _sizes(root: Root, paths: Iterable[str]) -> Mapping[str, int]:
+def _measure_files(root: Root, paths: Iterable[str]) -> Mapping[str, int]:
     """The regular files at and below the paths, with their sizes."""
     found: dict[str, int] = {}
     pending = [*paths]

@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.root.root import Root
 
-_NOWHERE = "absent from the slim image"
-_PACKAGE = "__init__.py"
-_SHOWN = (".py", ".so", ".pyc", ".dist-info", ".egg-info")
+_LINK_TARGET = "absent from the slim image"
+_PACKAGE_FILE = "__init__.py"
+_MODULE_SUFFIXES = (".py", ".so", ".pyc", ".dist-info", ".egg-info")
 
 
-def show_absent(folder: str, full: Root, slim: Root) -> set[str]:
+def link_absent_names(folder: str, full: Root, slim: Root) -> set[str]:
     """Make a tree of links below ``folder``, to be laid below the slim image's.
 
     :returns: the directories that show names which they do not hold.
     """
     shown = set()
-    for directory in _directories(slim):
-        absent = list(_absent(directory, full, slim))
+    for directory in _walk_directories(slim):
+        absent = list(_find_absent_names(directory, full, slim))
         place = folder + directory
         if absent:
             shown.add(directory)
             os.makedirs(place, exist_ok=True)
         for name in absent:
-            os.symlink(_NOWHERE, os.path.join(place, name))
+            os.symlink(_LINK_TARGET, os.path.join(place, name))
     return shown
 
 
-def _directories(slim: Root) -> Iterator[str]:
+def _walk_directories(slim: Root) -> Iterator[str]:
     pending = ["/"]
     while pending:
         directory = pending.pop()
@@ -49,14 +49,14 @@ def _directories(slim: Root) -> Iterator[str]:
         pending += [path for path in beneath if slim.kind(path) is Kind.DIRECTORY]
 
 
-def _absent(directory: str, full: Root, slim: Root) -> Iterator[str]:
+def _find_absent_names(directory: str, full: Root, slim: Root) -> Iterator[str]:
     if not _is_searched(full, directory):
         return
     there = set(slim.listdir(directory))
     for name in full.listdir(directory):
         if name in there or name == "__pycache__" or f"{name}c" in there:
             continue  # a module is there that is compiled alone
-        if name.endswith(_SHOWN) or _is_searched(full, f"{directory.rstrip('/')}/{name}"):
+        if name.endswith(_MODULE_SUFFIXES) or _is_searched(full, f"{directory.rstrip('/')}/{name}"):
             yield name
 
 
@@ -65,6 +65,6 @@ def _is_searched(full: Root, path: str) -> bool:
     if full.kind(path) is not Kind.DIRECTORY:
         return False
     names = full.listdir(path)
-    if any(name.endswith(_SHOWN) for name in names):
+    if any(name.endswith(_MODULE_SUFFIXES) for name in names):
         return True
-    return any(full.kind(f"{path}/{name}/{_PACKAGE}") is not None for name in names)
+    return any(full.kind(f"{path}/{name}/{_PACKAGE_FILE}") is not None for name in names)

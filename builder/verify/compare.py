@@ -27,31 +27,32 @@ class RunOutcome:
 
 def compare(before: Run, now: Run) -> RunOutcome:
     """A run that was traced in the full image, and the same in the slim one."""
-    return RunOutcome(before, now, tuple(_differences(before, now)))
+    return RunOutcome(before, now, tuple(_find_differences(before, now)))
 
 
-def failed(before: Run, why: str) -> RunOutcome:
+def record_failed_start(before: Run, why: str) -> RunOutcome:
     """A run that could not be started in the slim image."""
     return RunOutcome(before, None, (why,))
 
 
-def _differences(before: Run, now: Run) -> Iterator[str]:
+def _find_differences(before: Run, now: Run) -> Iterator[str]:
     if before.driven is not None and now.driven is not None:
-        yield from _driven(before.driven, now.driven)
+        yield from _compare_responses(before.driven, now.driven)
     if before.exit_status is not None and before.exit_status != now.exit_status:
         yield f"it ended with status {now.exit_status}, and with {before.exit_status} when traced"
 
 
-def _driven(before: DriveResult, now: DriveResult) -> Iterator[str]:
-    if now.failure is not None and before.failure is None:
-        yield now.failure
+def _compare_responses(before: DriveResult, after: DriveResult) -> Iterator[str]:
+    if after.failure is not None and before.failure is None:
+        yield after.failure
         return
-    for was, is_ in zip_longest(before.answers, now.answers):
+    for was, is_ in zip_longest(before.answers, after.answers):
         if was is None or is_ is None:
             yield f"{(was or is_).driver!r} was asked in one of both alone"
         elif was.status != is_.status:
-            yield f"{was.driver!r} gave {_status(is_)}, and {_status(was)} when traced"
+            now, traced = _describe_status(is_), _describe_status(was)
+            yield f"{was.driver!r} gave {now}, and {traced} when traced"
 
 
-def _status(answer: Response) -> str:
+def _describe_status(answer: Response) -> str:
     return "no answer" if answer.status is None else f"status {answer.status}"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.full_image import full_image
 from slimtrace.builder.images.read.full_image_source import FullImage, open_image
 from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
-from slimtrace.builder.jlink.class_log import log_option, read_log
-from slimtrace.builder.jlink.java_home import check_homes, jvms_of
+from slimtrace.builder.jlink.class_log import make_log_option, read_log
+from slimtrace.builder.jlink.java_home import check_homes, find_jvms
 from slimtrace.builder.jlink.jimage import read_jimage
 from slimtrace.builder.verify.compare import compare
 from slimtrace.tracer.console import say, warn
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from slimtrace.builder.services import Rerun
     from slimtrace.tracer.trace.trace import Run
 
-_PLACE = "/slimtrace-classes"
+_LOG_FOLDER = "/slimtrace-classes"
 _VARIABLE = "JAVA_TOOL_OPTIONS"
 
 
-def observe(
+def record_modules(
     traces: Sequence[str],
     options: BuildOptions,
     rerun: Rerun,
@@ -53,17 +53,17 @@ def observe(
     """
     trace = read_trace(traces)
     root = full_image(trace, options.image).root
-    check_homes({home for homes in jvms_of(trace, root).values() for home in homes}, root)
+    check_homes({home for homes in find_jvms(trace, root).values() for home in homes}, root)
     for path in traces:
         part = read_trace(path)
-        for number in sorted(jvms_of(part, root)):
+        for number in sorted(find_jvms(part, root)):
             run = part.runs[number]
             if run.modules:
                 continue
-            image = _image(run, root, options)
+            image = _open_full_image(run, root, options)
             say(f"repeating {run.command[0]}, to see which Java modules it uses")
-            loaded = _repeated(rerun, image, run, (*options.env, *env), volumes)
-            modules = _used(loaded, root)
+            loaded = _repeat_run(rerun, image, run, (*options.env, *env), volumes)
+            modules = _collect_modules(loaded, root)
             if modules:
                 append_modules(path, number, modules)
             elif not options.jlink_modules:
@@ -73,7 +73,7 @@ def observe(
                 )
 
 
-def _image(run: Run, root: Root, options: BuildOptions) -> FullImage:
+def _open_full_image(run: Run, root: Root, options: BuildOptions) -> FullImage:
     if root.root == "/":
         return FullImage("rootfs:/", None, "/", None, {})
     if options.image is not None:
@@ -81,7 +81,7 @@ def _image(run: Run, root: Root, options: BuildOptions) -> FullImage:
     return open_image(run.image, digest=run.image_digest)
 
 
-def _repeated(
+def _repeat_run(
     rerun: Rerun, image: FullImage, run: Run, env: Sequence[str], volumes: Sequence[str]
 ) -> list[LoadedClass]:
     """What the run's JVMs say that they load."""
@@ -91,10 +91,13 @@ def _repeated(
         os.mkdir(logs)
         os.chmod(folder, 0o755)  # noqa: S103 -- the app may run as anybody, and so its JVMs
         os.chmod(logs, 0o1777)  # noqa: S103
-        place = logs if is_live else _PLACE
-        shown = volumes if is_live else (*volumes, f"{logs}:{_PLACE}")
+        place = logs if is_live else _LOG_FOLDER
+        shown = volumes if is_live else (*volumes, f"{logs}:{_LOG_FOLDER}")
         said = [word for word in env if not word.startswith(f"{_VARIABLE}=")]
-        given = (*said, f"{_VARIABLE}={log_option(place)} {_options(image, env)}".rstrip())
+        given = (
+            *said,
+            f"{_VARIABLE}={make_log_option(place)} {_find_java_options(image, env)}".rstrip(),
+        )
         changes = RerunOptions(given, tuple(shown))
         trace = os.path.join(folder, "trace")
         with tidily_stopped(run.command[0]):
@@ -104,23 +107,23 @@ def _repeated(
                 raise StoppedBySignal(signal.Signals[now.interrupted])
         for difference in compare(run, now).differences:
             warn(f"{run.command[0]} went otherwise when it was repeated for --jlink: {difference}")
-        return list(_loaded(logs))
+        return list(_read_logs(logs))
 
 
-def _options(image: FullImage, env: Sequence[str]) -> str:
+def _find_java_options(image: FullImage, env: Sequence[str]) -> str:
     """What the app's JVMs are given by this variable anyway."""
     words = [*(image.config.get("config") or {}).get("Env", ()), *env]
     pairs = dict(word.partition("=")[::2] for word in words if "=" in word)
     return str(pairs.get(_VARIABLE, os.environ.get(_VARIABLE, "") if image.root == "/" else ""))
 
 
-def _loaded(folder: str) -> Iterator[LoadedClass]:
+def _read_logs(folder: str) -> Iterator[LoadedClass]:
     for name in sorted(os.listdir(folder)):
         with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
             yield read_log(file)
 
 
-def _used(loaded: Sequence[LoadedClass], root: Root) -> dict[str, frozenset[str]]:
+def _collect_modules(loaded: Sequence[LoadedClass], root: Root) -> dict[str, frozenset[str]]:
     """Modules by JAVA_HOME, as its own path."""
     found: dict[str, frozenset[str]] = {}
     for jvm in loaded:

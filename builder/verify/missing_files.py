@@ -32,7 +32,7 @@ class MissingFile:
     on_purpose: str | None = None
 
 
-def lacking(
+def find_missing(
     root: Root,
     slim: Root,
     trace: Trace,
@@ -48,7 +48,7 @@ def lacking(
     :param ignored: what the user does not want to hear of.
     """
     found = []
-    names = {image.id: _words(image) for image in verified.processes}
+    names = {image.id: _command_line(image) for image in verified.processes}
     volumes = volumes_of(trace.runs)
     for missing in verified.paths.values():
         if missing.state is not State.MISSING and not missing.missed:
@@ -56,7 +56,7 @@ def lacking(
         known = trace.paths.get(missing.path)
         if known is not None and known.state is not State.FILE:
             continue
-        own = _own(root, slim, missing, volumes)
+        own = _find_own_path(root, slim, missing, volumes)
         if own is None:
             continue
         if any(glob.matches(own) or glob.matches(missing.path) for glob in ignored):
@@ -66,7 +66,7 @@ def lacking(
     return tuple(found)
 
 
-def purposes(
+def explain_omissions(
     items: Iterable[MissingFile], selection: Selection, excluded: Collection[Glob]
 ) -> tuple[MissingFile, ...]:
     """The items, each with why the image does not hold it, where that was asked for.
@@ -84,7 +84,9 @@ def purposes(
     return tuple(map(told, items))
 
 
-def _own(root: Root, slim: Root, missing: TracedPath, volumes: Collection[str]) -> str | None:
+def _find_own_path(
+    root: Root, slim: Root, missing: TracedPath, volumes: Collection[str]
+) -> str | None:
     """What would have been found, by its own path; None for nothing, or for no part of an image.
 
     Where a link leads out of the image, as /etc/mtab does, the link is what there must be.
@@ -108,5 +110,5 @@ def _is_outside(path: str, volumes: Collection[str]) -> bool:
     return why_outside(path) is not None or path in OWN_TOP or is_in_volume(volumes, path)
 
 
-def _words(image: ProcessImage) -> str:
+def _command_line(image: ProcessImage) -> str:
     return " ".join(image.argv) or image.exe

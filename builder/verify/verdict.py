@@ -45,9 +45,9 @@ class Verdict:
             "image": printable(self.image),
             "verified": self.passed,
             "rounds": self.rounds,
-            "runs": [_outcome(outcome) for outcome in self.outcomes],
-            "missing": [_lacking(item) for item in self.lacking],
-            "left_out": [_lacking(item) for item in self.left_out],
+            "runs": [_outcome_document(outcome) for outcome in self.outcomes],
+            "missing": [_missing_document(item) for item in self.lacking],
+            "left_out": [_missing_document(item) for item in self.left_out],
             "healed": [printable(path) for path in self.healed],
         }
 
@@ -62,7 +62,7 @@ def is_better(verdict: Verdict, other: Verdict) -> bool:
     return has_found and verdict.differences <= other.differences
 
 
-def _outcome(outcome: RunOutcome) -> dict[str, Any]:
+def _outcome_document(outcome: RunOutcome) -> dict[str, Any]:
     before, now = outcome.before, outcome.now
     return {
         "command": [printable(word) for word in before.command],
@@ -75,7 +75,7 @@ def _outcome(outcome: RunOutcome) -> dict[str, Any]:
     }
 
 
-def _lacking(item: MissingFile) -> dict[str, Any]:
+def _missing_document(item: MissingFile) -> dict[str, Any]:
     why = {} if item.on_purpose is None else {"why": printable(item.on_purpose)}
     processes = [printable(words) for words in item.processes]
     return {"path": printable(item.path), "processes": processes, **why}

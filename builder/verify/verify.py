@@ -22,9 +22,9 @@ from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
 from slimtrace.builder.pipeline import BuildResult, make, select
 from slimtrace.builder.root.root import Root
 from slimtrace.builder.selection.globs import compile_glob
-from slimtrace.builder.verify.absent_names import show_absent
-from slimtrace.builder.verify.compare import compare, failed
-from slimtrace.builder.verify.missing_files import lacking, purposes
+from slimtrace.builder.verify.absent_names import link_absent_names
+from slimtrace.builder.verify.compare import compare, record_failed_start
+from slimtrace.builder.verify.missing_files import explain_omissions, find_missing
 from slimtrace.builder.verify.verdict import Verdict, is_better
 from slimtrace.tracer.console import detail, say
 from slimtrace.tracer.errors import (
@@ -76,15 +76,15 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
         with ``heal``, it cannot be built again.
     """
     with tidily_stopped(image):
-        return _verified(image, traces, options, rerun)
+        return _verify(image, traces, options, rerun)
 
 
-def _verified(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
+def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
     trace = read_trace(traces)
     become_root()
     full = full_image(trace, options.full).root
     opened = open_image(image)
-    made = replace(_made_of(opened, full, trace), image=options.full)
+    made = replace(_read_build_options(opened, full, trace), image=options.full)
     if options.heal:
         _check_healing(image, opened)
     verification = _Verification(full, traces, made, options, rerun)
@@ -96,7 +96,7 @@ def _verified(image: str, traces: Sequence[str], options: VerifyOptions, rerun: 
     return replace(verdict, image=image)
 
 
-def build_verified(
+def build_and_verify(
     traces: Sequence[str],
     destination: str,
     build_options: BuildOptions,
@@ -186,9 +186,11 @@ class _Verification:
         """
         slim = Root(opened.root)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as below:
-            shown = show_absent(below, self.full, slim)
+            shown = link_absent_names(below, self.full, slim)
             verdict, verified = self._repeated(opened, slim, trace, selection, below)
-        if verdict.passed and any(path in shown for path in _listed(self.full, verified)):
+        if verdict.passed and any(
+            path in shown for path in _find_listed_directories(self.full, verified)
+        ):
             detail("once more, without the names of what the image lacks")
             plain, _ = self._repeated(opened, slim, trace, selection, None)
             return replace(plain, left_out=verdict.left_out)
@@ -215,18 +217,18 @@ class _Verification:
                     user=None if run.user == default.user else run.user,
                     below=below,
                 )
-                outcomes.append(_repeat(again, opened, run, place))
+                outcomes.append(_repeat_run(again, opened, run, place))
                 if os.path.exists(place):
                     seen.append(place)
             verified = read_trace(seen) if seen else Trace()
         ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
-        found = lacking(self.full, slim, trace, verified, ignored)
+        found = find_missing(self.full, slim, trace, verified, ignored)
         if found:
             if selection is None:  # it only tells why, and builds nothing
                 selection = select(
                     trace, self.full, replace(self.made, allow_changed=True), rerun=self.rerun
                 )
-            found = purposes(found, selection, self._excluded())
+            found = explain_omissions(found, selection, self._excluded())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)
         return Verdict(opened.source, tuple(outcomes), missing, left_out), verified
@@ -235,27 +237,27 @@ class _Verification:
         return [compile_glob(self.full, pattern) for pattern in self.made.exclude]
 
 
-def _listed(full: Root, verified: Trace) -> Iterator[str]:
+def _find_listed_directories(full: Root, verified: Trace) -> Iterator[str]:
     """The directories whose names the runs read, by their own paths."""
     for path in verified.paths.values():
         if Use.LIST in path.uses:
             yield full.resolve(path.path).path
 
 
-def _repeat(
+def _repeat_run(
     again: Callable[[FullImage, Run, str], None], opened: FullImage, run: Run, place: str
 ) -> RunOutcome:
     try:
         again(opened, run, place)
     except (CannotExecuteError, CommandNotFoundError) as error:
-        return failed(run, error.message)
+        return record_failed_start(run, error.message)
     (now,) = read_trace(place).runs
     if now.interrupted is not None:  # that is no answer of the app's
         raise StoppedBySignal(signal.Signals[now.interrupted])
     return compare(run, now)
 
 
-def _made_of(opened: FullImage, full: Root, trace: Trace) -> BuildOptions:
+def _read_build_options(opened: FullImage, full: Root, trace: Trace) -> BuildOptions:
     """How the image was built, of these runs.
 
     :raises SlimtraceError: it was not.

@@ -18,7 +18,7 @@ _LEVELS = {FindingStatus.WARN: "warning", FindingStatus.FAIL: "error"}
 _BASE = "IMAGE"
 
 
-def document(checked: CheckReport) -> dict[str, Any]:
+def to_sarif(checked: CheckReport) -> dict[str, Any]:
     """The log file, with one run.
 
     What holds is no result: services that take SARIF (GitHub's code scanning among them) would

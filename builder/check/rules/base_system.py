@@ -5,15 +5,15 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.executable import may
+from slimtrace.builder.check.executable import has_permission
 from slimtrace.builder.check.inspection import (
     CheckRule,
     RuleResult,
     Severity,
-    breaks,
     everywhere,
-    holds,
-    skipped,
+    fails,
+    passes,
+    skips,
 )
 from slimtrace.builder.model import Kind
 
@@ -34,54 +34,54 @@ _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _WRITE = 2
 
 
-def _tmp(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_tmp(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = facts.root.resolve(_TMP)
     there = facts.root.fingerprint(found.path) if found.exists else None
     if there is None or not stat.S_ISDIR(there.mode):
-        return breaks("there is no /tmp")
+        return fails("there is no /tmp")
     mode = stat.S_IMODE(there.mode)
     if mode != _TMP_MODE:
-        return breaks(f"{_TMP} is {mode:04o}", (found.path,))
-    return holds(f"{_TMP} is 1777")
+        return fails(f"{_TMP} is {mode:04o}", (found.path,))
+    return passes(f"{_TMP} is 1777")
 
 
-def _certificates(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_certificates(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     named = facts.env.get("SSL_CERT_FILE")
     for path in [named] if named else _BUNDLES:
         found = facts.root.resolve(path)
         entry = facts.entries.get(found.path) if found.exists else None
         if entry is not None and entry.size:
-            return holds(f"{path} is there")
-    return breaks(f"there is no {named or 'bundle of certificate authorities'}")
+            return passes(f"{path} is there")
+    return fails(f"there is no {named or 'bundle of certificate authorities'}")
 
 
-def _release(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_os_release(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     for path in _RELEASES:
         found = facts.root.resolve(path)
         if found.exists and facts.root.kind(found.path) is Kind.FILE:
-            name = _pretty(facts.root.text(path, 1 << 12))
-            return holds(f"{path} says {name}" if name else f"{path} is there")
-    return breaks("there is no os-release: a scanner would find no distribution, and no packages")
+            name = _parse_pretty_name(facts.root.text(path, 1 << 12))
+            return passes(f"{path} says {name}" if name else f"{path} is there")
+    return fails("there is no os-release: a scanner would find no distribution, and no packages")
 
 
-def _pretty(text: str) -> str:
+def _parse_pretty_name(text: str) -> str:
     lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return lines.get("PRETTY_NAME", lines.get("ID", "")).strip("\"'")
 
 
-def _volumes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_volumes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     volumes = facts.keys("Volumes")
     if not volumes:
-        return skipped("it declares no volume")
+        return skips("it declares no volume")
     closed = tuple(path for path in volumes if not _is_writable(facts, path))
     if closed:
-        return breaks(f"its user may not write to {', '.join(closed)}", closed)
-    return holds(f"its user may write to {', '.join(volumes)}")
+        return fails(f"its user may not write to {', '.join(closed)}", closed)
+    return passes(f"its user may write to {', '.join(volumes)}")
 
 
 def _is_writable(facts: ImageFacts, path: str) -> bool:
     found = facts.root.resolve(path)
-    return found.exists and may(facts, found.path, _WRITE)
+    return found.exists and has_permission(facts, found.path, _WRITE)
 
 
 RULES = (
@@ -90,27 +90,27 @@ RULES = (
         everywhere(Severity.WARN, knative=Severity.FAIL),  # knative's runtime contract, "Mounts"
         "There is a /tmp in which anybody may make files.",
         "make it in the full image: install -d -m 1777 /tmp",
-        _tmp,
+        _check_tmp,
     ),
     CheckRule(
         "ca-certificates",
         everywhere(Severity.WARN),
         "It trusts the usual certificate authorities.",
         "install ca-certificates in the full image",
-        _certificates,
+        _check_certificates,
     ),
     CheckRule(
         "os-release",
         everywhere(Severity.WARN),
         "Scanners find out which distribution it is of.",
         "build it without --no-package-metadata",
-        _release,
+        _check_os_release,
     ),
     CheckRule(
         "volumes-writable",
         everywhere(Severity.WARN),
         "Its user may write to the volumes that it declares.",
         "build it with --grant-write, or give the folder to its user in the full image",
-        _volumes,
+        _check_volumes,
     ),
 )

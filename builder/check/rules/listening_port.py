@@ -9,96 +9,98 @@ from slimtrace.builder.check.inspection import (
     RuleResult,
     Severity,
     StartMode,
-    breaks,
     everywhere,
-    holds,
-    not_seen,
+    fails,
     only,
-    skipped,
+    passes,
+    skip_without_service,
+    skips,
 )
-from slimtrace.builder.check.target_platform import HABITS, TargetPlatform
+from slimtrace.builder.check.target_platform import PLATFORM_TRAITS, TargetPlatform
 
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
     from slimtrace.tracer.startup.trial import TrialResult
 
-_SIDECAR = frozenset((15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090))
+_SIDECAR_PORTS = frozenset((15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090))
 """Istio's own ports in a pod (istio.io, "Application Requirements")."""
-_SET_PORT = tuple(platform for platform in TargetPlatform if HABITS[platform].sets_port)
-_NOWHERE = "it listens on no TCP port"
+_PLATFORMS_WITH_PORT = tuple(
+    platform for platform in TargetPlatform if PLATFORM_TRAITS[platform].sets_port
+)
+_NO_PORT = "it listens on no TCP port"
 
 
-def _usual(facts: ImageFacts) -> TrialResult | None:
+def _find_service(facts: ImageFacts) -> TrialResult | None:
     """A service that was ready."""
     tried = facts.starts.get(StartMode.USUAL)
     return None if tried is None or tried.ready is None else tried
 
 
-def _honours(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _usual(facts)
+def _check_port(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    tried = _find_service(facts)
     if tried is None:
-        return not_seen(facts)
+        return skip_without_service(facts)
     if any(each.port == facts.port for each in tried.listening):
-        return holds(f"with PORT={facts.port} it listens there")
-    return breaks(f"with PORT={facts.port} {_where(tried)}")
+        return passes(f"with PORT={facts.port} it listens there")
+    return fails(f"with PORT={facts.port} {_describe_listeners(tried)}")
 
 
-def _outside(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _usual(facts)
+def _check_address(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    tried = _find_service(facts)
     if tried is None:
-        return not_seen(facts)
+        return skip_without_service(facts)
     if not tried.listening:
-        return skipped(_NOWHERE)
+        return skips(_NO_PORT)
     at_port = [each for each in tried.listening if each.port == facts.port] or tried.listening
     if any(each.is_outside for each in at_port):
-        return holds(_where(tried))
-    return breaks(f"{_where(tried)}, where nothing outside reaches it")
+        return passes(_describe_listeners(tried))
+    return fails(f"{_describe_listeners(tried)}, where nothing outside reaches it")
 
 
-def _answers(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _usual(facts)
+def _check_answer(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    tried = _find_service(facts)
     if tried is None:
-        return not_seen(facts)
+        return skip_without_service(facts)
     if tried.answer is None:
-        return breaks(_NOWHERE)
+        return fails(_NO_PORT)
     if tried.answer.status is None:
-        return breaks(f"a GET by HTTP/1.1 failed: {tried.answer.failure}")
-    return holds(f"a GET was answered {tried.answer.status} by {tried.answer.version}")
+        return fails(f"a GET by HTTP/1.1 failed: {tried.answer.failure}")
+    return passes(f"a GET was answered {tried.answer.status} by {tried.answer.version}")
 
 
-def _avoids(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _usual(facts)
+def _check_sidecar_ports(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    tried = _find_service(facts)
     if tried is None:
-        return not_seen(facts)
-    taken = sorted(each.port for each in tried.listening if each.port in _SIDECAR)
+        return skip_without_service(facts)
+    taken = sorted(each.port for each in tried.listening if each.port in _SIDECAR_PORTS)
     if taken:
-        return breaks(f"it listens on {', '.join(map(str, taken))}, which is the sidecar's")
-    return holds("it leaves the sidecar's ports alone")
+        return fails(f"it listens on {', '.join(map(str, taken))}, which is the sidecar's")
+    return passes("it leaves the sidecar's ports alone")
 
 
-def _exposes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_exposed(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     tried = facts.starts.get(StartMode.USUAL)
     if not facts.config:
-        return skipped("it has no configuration that could expose a port")
+        return skips("it has no configuration that could expose a port")
     if tried is not None and tried.failure is None and not tried.listening:
-        return skipped("it is no service" if tried.is_job else _NOWHERE)
+        return skips("it is no service" if tried.is_job else _NO_PORT)
     ports = facts.keys("ExposedPorts")
-    return holds(f"it exposes {', '.join(ports)}") if ports else breaks("it exposes no port")
+    return passes(f"it exposes {', '.join(ports)}") if ports else fails("it exposes no port")
 
 
-def _where(tried: TrialResult) -> str:
+def _describe_listeners(tried: TrialResult) -> str:
     if not tried.listening:
-        return _NOWHERE
+        return _NO_PORT
     return f"it listens on {', '.join(map(str, tried.listening))}"
 
 
 RULES = (
     CheckRule(
         "port-honoured",
-        only(Severity.FAIL, *_SET_PORT),
+        only(Severity.FAIL, *_PLATFORMS_WITH_PORT),
         "It listens on the port that PORT names.",
         "let the app take its port from PORT, as in gunicorn's --bind 0.0.0.0:$PORT",
-        _honours,
+        _check_port,
         StartMode.USUAL,
     ),
     CheckRule(
@@ -106,15 +108,15 @@ RULES = (
         everywhere(Severity.FAIL),
         "It listens where probes and requests from outside its container reach it.",
         "let it bind to 0.0.0.0 or ::, not to 127.0.0.1 or localhost",
-        _outside,
+        _check_address,
         StartMode.USUAL,
     ),
     CheckRule(
         "answers-http",
-        only(Severity.FAIL, *_SET_PORT),
+        only(Severity.FAIL, *_PLATFORMS_WITH_PORT),
         "It answers a request by HTTP/1 on its port.",
         "let it speak HTTP/1.1 without TLS: the platform ends TLS before it",
-        _answers,
+        _check_answer,
         StartMode.USUAL,
     ),
     CheckRule(
@@ -122,7 +124,7 @@ RULES = (
         only(Severity.FAIL, TargetPlatform.ISTIO),
         "It does not listen on ports of Istio's sidecar.",
         "let it listen on another port",
-        _avoids,
+        _check_sidecar_ports,
         StartMode.USUAL,
     ),
     CheckRule(
@@ -130,6 +132,6 @@ RULES = (
         only(Severity.WARN, TargetPlatform.DOCKER, TargetPlatform.EDGE),
         "It says which port it serves.",
         "build it with --expose PORT, or from a trace in which it listened",
-        _exposes,
+        _check_exposed,
     ),
 )

@@ -6,16 +6,16 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.check.executable import why_not_run
+from slimtrace.builder.check.executable import explain_exec_failure
 from slimtrace.builder.check.inspection import (
     CheckRule,
     RuleResult,
     Severity,
-    breaks,
     everywhere,
-    holds,
+    fails,
     only,
-    skipped,
+    passes,
+    skips,
 )
 from slimtrace.builder.check.target_platform import TargetPlatform
 from slimtrace.builder.policy.healthcheck import healthcheck_command
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 
 
-def _runs(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_command(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.command:
         if not facts.config:
-            return skipped("it has no configuration that says what to run")
-        return breaks("it has neither Entrypoint nor Cmd")
-    why = why_not_run(facts, facts.command[0])
+            return skips("it has no configuration that says what to run")
+        return fails("it has neither Entrypoint nor Cmd")
+    why = explain_exec_failure(facts, facts.command[0])
     if why is not None:
-        return breaks(why)
-    return holds(f"{facts.command[0]} and what loads it is there, for its user to execute")
+        return fails(why)
+    return passes(f"{facts.command[0]} and what loads it is there, for its user to execute")
 
 
-def _is_exec_form(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_exec_form(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     command = facts.command
     if not command:
-        return skipped("it names no command")
+        return skips("it names no command")
     if os.path.basename(command[0]) in _SHELLS and command[1:2] == ("-c",):
-        return breaks(f"process 1 is a shell: {shlex.join(command)[:80]}")
-    return holds("its command is no shell's")
+        return fails(f"process 1 is a shell: {shlex.join(command)[:80]}")
+    return passes("its command is no shell's")
 
 
-def _probes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_probes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     healthcheck = healthcheck_command(facts.run.get("Healthcheck"))
     probes = [*([healthcheck] if healthcheck else []), *facts.asked.probes]
     if not probes:
-        return skipped("it has no health check, and no --probe was named")
-    causes = [why for words in probes if (why := why_not_run(facts, words[0])) is not None]
+        return skips("it has no health check, and no --probe was named")
+    causes = [why for words in probes if (why := explain_exec_failure(facts, words[0])) is not None]
     if causes:
-        return breaks("; ".join(causes))
-    return holds("there are " + ", ".join(dict.fromkeys(words[0] for words in probes)))
+        return fails("; ".join(causes))
+    return passes("there are " + ", ".join(dict.fromkeys(words[0] for words in probes)))
 
 
-def _architecture(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_architecture(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     if not facts.config:
-        return skipped("it has no configuration that says for which machine it is")
+        return skips("it has no configuration that says for which machine it is")
     found = f"{facts.config.get('os')}/{facts.config.get('architecture')}"
-    return holds(f"it is for {found}") if found == "linux/amd64" else breaks(f"it is for {found}")
+    return passes(f"it is for {found}") if found == "linux/amd64" else fails(f"it is for {found}")
 
 
 RULES = (
@@ -70,14 +70,14 @@ RULES = (
         everywhere(Severity.FAIL),
         "Its user can execute its command, and all that loads it is there.",
         "trace the command again and build from that trace; --grant-read opens what is barred",
-        _runs,
+        _check_command,
     ),
     CheckRule(
         "exec-form",
         everywhere(Severity.WARN),
         "Its command is the app itself, not a shell that runs it.",
         'write ENTRYPOINT ["app", "word"], and leave $VARIABLES to the app',
-        _is_exec_form,
+        _check_exec_form,
     ),
     CheckRule(
         "probe-programs",
@@ -85,13 +85,13 @@ RULES = (
         "The programs of its health check and exec probes run in it.",
         "trace the probe beside the app: slimtrace run --exec-in COMMAND; or use an httpGet or "
         "tcpSocket probe, and build with --no-healthcheck",
-        _probes,
+        _check_probes,
     ),
     CheckRule(
         "amd64",
         only(Severity.FAIL, TargetPlatform.CLOUD_RUN, TargetPlatform.APP_ENGINE),
         "It is for linux/amd64.",
         "trace and build it on that platform: --platform linux/amd64",
-        _architecture,
+        _check_architecture,
     ),
 )

@@ -10,45 +10,47 @@ from slimtrace.builder.check.inspection import (
     RuleResult,
     Severity,
     StartMode,
-    breaks,
     everywhere,
-    holds,
-    not_seen,
+    fails,
     only,
-    skipped,
+    passes,
+    skip_without_service,
+    skips,
 )
-from slimtrace.builder.check.target_platform import HABITS, TargetPlatform
+from slimtrace.builder.check.target_platform import PLATFORM_TRAITS, TargetPlatform
 
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
     from slimtrace.tracer.startup.trial import TrialResult
 
 
-def _starts(start: StartMode, facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_start(start: StartMode, facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     tried = facts.starts.get(start)
     if tried is None:
         usual = facts.starts.get(StartMode.USUAL)
         is_worse = usual is not None and usual.failure is not None
-        return skipped("it does not start as usual either" if is_worse else facts.why_no_start)
+        return skips("it does not start as usual either" if is_worse else facts.why_no_start)
     if tried.failure is not None:
-        return breaks(tried.failure, lines=tried.lines)
-    return holds(_how(tried) + (f" as {tried.user}" if start is not StartMode.READ_ONLY else ""))
+        return fails(tried.failure, lines=tried.lines)
+    return passes(
+        _describe_start(tried) + (f" as {tried.user}" if start is not StartMode.READ_ONLY else "")
+    )
 
 
-def _how(tried: TrialResult) -> str:
+def _describe_start(tried: TrialResult) -> str:
     if tried.ready is None:
         return "a job: it ended with exit status 0"
     return f"it was ready after {tried.ready:.2f} s"
 
 
-def _in_time(facts: ImageFacts, platform: TargetPlatform) -> RuleResult:
+def _check_ready_time(facts: ImageFacts, platform: TargetPlatform) -> RuleResult:
     tried = facts.starts.get(StartMode.USUAL)
     if tried is None or tried.ready is None:
-        return not_seen(facts)
-    own = HABITS[platform].startup or 0.0
+        return skip_without_service(facts)
+    own = PLATFORM_TRAITS[platform].startup or 0.0
     most = own if facts.asked.startup is None else facts.asked.startup
     found = f"it was ready after {tried.ready:.2f} s of {most:g}"
-    return holds(found) if tried.ready <= most else breaks(found)
+    return passes(found) if tried.ready <= most else fails(found)
 
 
 RULES = (
@@ -58,19 +60,23 @@ RULES = (
         "It starts, and is ready in time or, a job, ends with 0.",
         "see what it lacks: slimtrace verify IMAGE --trace TRACE; --env, --volume and words after "
         "-- give it what the platform would; --ready says how it shows that it is ready",
-        partial(_starts, StartMode.USUAL),
+        partial(_check_start, StartMode.USUAL),
         StartMode.USUAL,
     ),
     CheckRule(
         "ready-in-time",
         only(
             Severity.FAIL,
-            *(platform for platform in TargetPlatform if HABITS[platform].startup is not None),
+            *(
+                platform
+                for platform in TargetPlatform
+                if PLATFORM_TRAITS[platform].startup is not None
+            ),
         ),
         "It is ready before the platform loses patience.",
         "do less before it listens, or allow more time: a startupProbe, app_start_timeout_sec, or "
         "--startup here",
-        _in_time,
+        _check_ready_time,
         StartMode.USUAL,
     ),
     CheckRule(
@@ -85,7 +91,7 @@ RULES = (
         | only(Severity.FAIL, TargetPlatform.KNATIVE),
         "It starts under a root that cannot be written, but for /tmp and /run.",
         "let it write to /tmp, or mount a volume (emptyDir) where it writes",
-        partial(_starts, StartMode.READ_ONLY),
+        partial(_check_start, StartMode.READ_ONLY),
         StartMode.READ_ONLY,
     ),
     CheckRule(
@@ -96,7 +102,7 @@ RULES = (
         "It starts without capabilities, and not as root (Pod Security Standards, restricted).",
         "let it need no root: a port above 1023, files that its user may read (--grant-read) and "
         "write (--grant-write)",
-        partial(_starts, StartMode.UNPRIVILEGED),
+        partial(_check_start, StartMode.UNPRIVILEGED),
         StartMode.UNPRIVILEGED,
     ),
     CheckRule(
@@ -104,7 +110,7 @@ RULES = (
         only(Severity.WARN, TargetPlatform.KUBERNETES),
         "It starts as a user that no file knows, of group 0, as OpenShift has it.",
         "give what it reads and writes to group 0: chgrp 0, chmod g=u",
-        partial(_starts, StartMode.ANY_USER),
+        partial(_check_start, StartMode.ANY_USER),
         StartMode.ANY_USER,
     ),
 )

@@ -8,9 +8,9 @@ from slimtrace.builder.check.inspection import (
     CheckRule,
     RuleResult,
     Severity,
-    breaks,
     everywhere,
-    holds,
+    fails,
+    passes,
 )
 from slimtrace.builder.model import Kind
 
@@ -22,26 +22,26 @@ _SETUID, _SETGID = 0o4000, 0o2000
 _CAPABILITY = "security.capability"
 
 
-def _setuid(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_setuid(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = tuple(
         path
         for path, entry in facts.entries.items()
         if entry.kind is Kind.FILE and entry.mode & (_SETUID | _SETGID)
     )
     if found:
-        return breaks(f"setuid or setgid: {len(found)}", found)
-    return holds("no file is setuid or setgid")
+        return fails(f"setuid or setgid: {len(found)}", found)
+    return passes("no file is setuid or setgid")
 
 
-def _capabilities(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_capabilities(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     found = tuple(
         path
         for path, entry in facts.entries.items()
         if any(name == _CAPABILITY for name, _ in entry.xattrs)
     )
     if found:
-        return breaks(f"with file capabilities: {len(found)}", found)
-    return holds("no file has capabilities")
+        return fails(f"with file capabilities: {len(found)}", found)
+    return passes("no file has capabilities")
 
 
 RULES = (
@@ -50,7 +50,7 @@ RULES = (
         everywhere(Severity.FAIL),
         "No program in it runs as another than who starts it.",  # CIS Docker Benchmark, 4.8
         "leave it out with --exclude, or take the bits off in the full image: chmod a-s",
-        _setuid,
+        _check_setuid,
     ),
     CheckRule(
         "no-file-capabilities",
@@ -58,6 +58,6 @@ RULES = (
         "No program in it needs capabilities: under allowPrivilegeEscalation=false and drop ALL "
         "its exec fails.",
         "take them off in the full image: setcap -r; listen on a port above 1023 instead",
-        _capabilities,
+        _check_capabilities,
     ),
 )

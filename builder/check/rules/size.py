@@ -10,10 +10,10 @@ from slimtrace.builder.check.inspection import (
     CheckRule,
     RuleResult,
     Severity,
-    breaks,
-    holds,
+    fails,
     only,
-    skipped,
+    passes,
+    skips,
 )
 from slimtrace.builder.check.target_platform import TargetPlatform
 
@@ -24,16 +24,16 @@ MAX_LAYER_BYTES = 50_000_000
 """Compressed size that AWS accepts for an edge function (Lambda@Edge quotas, origin events)."""
 
 
-def _size(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_size(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     limit = MAX_LAYER_BYTES if facts.asked.max_size is None else facts.asked.max_size
     budget = f"the budget is {decimal(limit)}"
     if facts.compressed is not None:
         found = f"its layers are {decimal(facts.compressed)}, {budget}"
-        return holds(found) if facts.compressed <= limit else breaks(found)
+        return passes(found) if facts.compressed <= limit else fails(found)
     unpacked = sum(entry.size for entry in facts.entries.values())
     if unpacked <= limit:
-        return holds(f"its files are {decimal(unpacked)}, {budget}")
-    return skipped("the size of its layers is not known in this form: check an archive or layout")
+        return passes(f"its files are {decimal(unpacked)}, {budget}")
+    return skips("the size of its layers is not known in this form: check an archive or layout")
 
 
 RULES = (
@@ -43,6 +43,6 @@ RULES = (
         "Its layers, compressed, are within the budget.",
         "see what is kept with slimtrace build --json; leave out with --exclude or "
         "--without-rule, or allow more with --max-size",
-        _size,
+        _check_size,
     ),
 )

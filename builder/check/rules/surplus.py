@@ -8,9 +8,9 @@ from slimtrace.builder.check.inspection import (
     CheckRule,
     RuleResult,
     Severity,
-    breaks,
     everywhere,
-    holds,
+    fails,
+    passes,
 )
 from slimtrace.builder.model import Kind, Selection
 from slimtrace.builder.policy.secrets import find_secrets
@@ -21,49 +21,51 @@ if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
     from slimtrace.builder.check.target_platform import TargetPlatform
 
-_FOLDERS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
+_PROGRAM_FOLDERS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
 _SHELLS = """
     sh ash bash csh dash fish ksh mksh tcsh yash zsh busybox toybox
 """.split()  # noqa: SIM905 -- a list of words
-_MANAGERS = """
+_PACKAGE_MANAGERS = """
     apk apt apt-get aptitude dnf dnf5 dpkg gem microdnf npm opkg pacman pip pip3 rpm tdnf yarn yum
     zypper
 """.split()  # noqa: SIM905 -- likewise
-_TABLES = {"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-"}
-_MOST = 1 << 20
+_SHADOW_FILES = {"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-"}
+_MAX_SHADOW_BYTES = 1 << 20
 
 
-def _shells(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    found = _programs(facts, _SHELLS)
-    return breaks(f"shells: {len(found)}", found) if found else holds("there is no shell")
+def _check_shells(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    found = _find_programs(facts, _SHELLS)
+    return fails(f"shells: {len(found)}", found) if found else passes("there is no shell")
 
 
-def _managers(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    found = _programs(facts, _MANAGERS)
+def _check_package_managers(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+    found = _find_programs(facts, _PACKAGE_MANAGERS)
     if found:
-        return breaks(f"package managers: {len(found)}", found)
-    return holds("there is no package manager")
+        return fails(f"package managers: {len(found)}", found)
+    return passes("there is no package manager")
 
 
-def _secrets(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
+def _check_secrets(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     secrets = find_secrets(facts.root, Selection(facts.entries))
     found = {
-        path: what for path, what in secrets.items() if path not in _TABLES or _opens(facts, path)
+        path: what
+        for path, what in secrets.items()
+        if path not in _SHADOW_FILES or _has_password(facts, path)
     }
     if not found:
-        return holds("no file is known to be a secret")
-    return breaks(", ".join(dict.fromkeys(found.values())), tuple(found))
+        return passes("no file is known to be a secret")
+    return fails(", ".join(dict.fromkeys(found.values())), tuple(found))
 
 
-def _opens(facts: ImageFacts, table: str) -> bool:
+def _has_password(facts: ImageFacts, table: str) -> bool:
     """Whether a table of passwords has one: others stand for locked accounts (shadow(5))."""
-    lines = (line.split(":") for line in facts.root.text(table, _MOST).splitlines())
+    lines = (line.split(":") for line in facts.root.text(table, _MAX_SHADOW_BYTES).splitlines())
     return any(len(line) > 1 and line[1].startswith("$") for line in lines)
 
 
-def _programs(facts: ImageFacts, names: Iterable[str]) -> tuple[str, ...]:
+def _find_programs(facts: ImageFacts, names: Iterable[str]) -> tuple[str, ...]:
     """Own paths of the programs of these names, wherever a PATH would find them."""
-    folders = dict.fromkeys((*facts.search_path, *_FOLDERS))
+    folders = dict.fromkeys((*facts.search_path, *_PROGRAM_FOLDERS))
     found: dict[str, None] = {}
     for name in names:
         for folder in folders:
@@ -81,20 +83,20 @@ RULES = (
         "There is no shell in it.",
         "exec the app itself, and build from a trace in which no shell runs; debug by an ephemeral "
         "container",
-        _shells,
+        _check_shells,
     ),
     CheckRule(
         "no-package-manager",
         everywhere(Severity.WARN),
         "Nothing in it installs software.",
         "install in the full image, and build the slim one from a trace of the app alone",
-        _managers,
+        _check_package_managers,
     ),
     CheckRule(
         "no-secrets",
         everywhere(Severity.FAIL),
         "It holds no private keys, credentials or passwords.",
         "leave it out with --exclude, and mount it where the container runs",
-        _secrets,
+        _check_secrets,
     ),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.packages.apk import apk_stanzas
-from slimtrace.builder.packages.write.generated_file import GeneratedFile, mtime_of
+from slimtrace.builder.packages.apk import read_apk_stanzas
+from slimtrace.builder.packages.write.generated_file import GeneratedFile, read_mtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 
-def installed(
+def make_installed(
     root: Root, packages: Sequence[Package], is_kept: Callable[[str], bool]
 ) -> Iterator[GeneratedFile]:
     """The one file.
@@ -22,14 +22,14 @@ def installed(
     :param is_kept: of a path as databases list it.
     :raises SlimtraceError: the database cannot be read.
     """
-    place, all_of_them = apk_stanzas(root)
+    place, all_of_them = read_apk_stanzas(root)
     wanted = {package.name for package in packages}
-    parts = [_filtered(block, is_kept) for name, block in all_of_them if name in wanted]
+    parts = [_filter_stanza(block, is_kept) for name, block in all_of_them if name in wanted]
     content = "".join(f"{part}\n\n" for part in parts).encode("utf-8", "surrogateescape")
-    yield GeneratedFile(place, content, mtime_of(root, place))
+    yield GeneratedFile(place, content, read_mtime(root, place))
 
 
-def _filtered(block: str, is_kept: Callable[[str], bool]) -> str:
+def _filter_stanza(block: str, is_kept: Callable[[str], bool]) -> str:
     """Without the files that are not kept, and the directories that hold none of those that are.
 
     ``M`` says more of the directory ``F`` before it, ``a`` and ``Z`` of the file ``R``.

@@ -11,9 +11,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.packages.dpkg import ADMIN, diversions, stanzas
+from slimtrace.builder.packages.dpkg import ADMIN, parse_stanzas, read_diversions
 from slimtrace.builder.packages.package import read_database
-from slimtrace.builder.packages.write.generated_file import GeneratedFile, mtime_of
+from slimtrace.builder.packages.write.generated_file import GeneratedFile, read_mtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,17 +32,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 """A package's name (Debian Policy 5.6.7), and no path that leads elsewhere."""
 
 
-def copyright_of(package: Package) -> str:
+def copyright_path(package: Package) -> str:
     """Where its copyright file is looked up (Debian Policy 12.5)."""
     return f"/usr/share/doc/{package.name}/copyright"
 
 
-def sums_of(package: Package) -> str:
+def md5sums_path(package: Package) -> str:
     """Where the full image has the package's md5sums."""
     return package.records[-1].removesuffix(".list").removesuffix(".md5sums") + ".md5sums"
 
 
-def status_d(
+def make_status_d(
     root: Root,
     packages: Sequence[Package],
     is_kept: Callable[[str], bool],
@@ -54,8 +54,8 @@ def status_d(
         and not the package.
     :raises SlimtraceError: the database cannot be read.
     """
-    texts = _control_texts(root)
-    moved = {(divert.original, divert.by): divert.to for divert in diversions(root)}
+    texts = _read_control_texts(root)
+    moved = {(divert.original, divert.by): divert.to for divert in read_diversions(root)}
     diverted = {original for original, _ in moved}
     several = Counter(package.name for package in packages)
 
@@ -72,31 +72,31 @@ def status_d(
             name += f":{package.architecture}"
         record = package.records[0]
         text = texts.get((package.name, package.architecture)) or read_database(root, record)
-        mtime_ns = mtime_of(root, STATUS) or mtime_of(root, record)
-        yield GeneratedFile(f"{_STATUS_D}/{name}", _bytes(_control_fields(text)), mtime_ns)
-        lines = [line for line in read_database(root, sums_of(package)).split("\n") if line]
-        places = [(line, lies_at(package, _file(line))) for line in lines]
+        mtime_ns = read_mtime(root, STATUS) or read_mtime(root, record)
+        yield GeneratedFile(f"{_STATUS_D}/{name}", _encode(_filter_fields(text)), mtime_ns)
+        lines = [line for line in read_database(root, md5sums_path(package)).split("\n") if line]
+        places = [(line, lies_at(package, _parse_path(line))) for line in lines]
         sums = [line for line, place in places if is_kept(place) and not is_made(place)]
         if lines:
-            content = _bytes("".join(f"{line}\n" for line in sums))
+            content = _encode("".join(f"{line}\n" for line in sums))
             yield GeneratedFile(f"{_STATUS_D}/{name}.md5sums", content, mtime_ns)
         files = "".join(f"{file}\n" for file in package.files if is_kept(file))
-        yield GeneratedFile(f"{_INFO}/{name}.list", _bytes(files), mtime_ns)
+        yield GeneratedFile(f"{_INFO}/{name}.list", _encode(files), mtime_ns)
 
 
-def _file(line: str) -> str:
+def _parse_path(line: str) -> str:
     return "/" + line.partition("  ")[2].removeprefix("./").lstrip("/")
 
 
-def _control_texts(root: Root) -> dict[tuple[str, str], str]:
+def _read_control_texts(root: Root) -> dict[tuple[str, str], str]:
     found = {}
     for block in read_database(root, STATUS).split("\n\n"):
-        for stanza in stanzas(block):
+        for stanza in parse_stanzas(block):
             found[stanza.get("Package", ""), stanza.get("Architecture", "")] = block
     return found
 
 
-def _control_fields(text: str) -> str:
+def _filter_fields(text: str) -> str:
     kept = []
     take = False
     for line in text.strip("\n").split("\n"):
@@ -107,5 +107,5 @@ def _control_fields(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")

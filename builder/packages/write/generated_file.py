@@ -23,7 +23,7 @@ class GeneratedFile:
     mtime_ns: int
 
 
-def mtime_of(root: Root, path: str) -> int:
+def read_mtime(root: Root, path: str) -> int:
     """When what is looked up as ``path`` was last written, in nanoseconds; 0 for nothing."""
     fingerprint = root.fingerprint(root.resolve(path).path)
     return 0 if fingerprint is None else fingerprint.mtime_ns

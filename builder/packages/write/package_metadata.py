@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import add_entries, written
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.packages.apk import apk_stanzas
+from slimtrace.builder.packages.apk import read_apk_stanzas
 from slimtrace.builder.packages.index import PackageIndex
-from slimtrace.builder.packages.rpm import rpm_database
-from slimtrace.builder.packages.write.apk_installed import installed
-from slimtrace.builder.packages.write.dpkg_status import STATUS, copyright_of, status_d, sums_of
-from slimtrace.builder.packages.write.rpm_database import rpmdb
+from slimtrace.builder.packages.rpm import find_rpm_database
+from slimtrace.builder.packages.write.apk_installed import make_installed
+from slimtrace.builder.packages.write.dpkg_status import (
+    STATUS,
+    copyright_path,
+    make_status_d,
+    md5sums_path,
+)
+from slimtrace.builder.packages.write.rpm_database import make_rpm_database
 from slimtrace.builder.root.excluded_paths import why_outside
 from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.errors import SlimtraceError
@@ -81,7 +86,7 @@ class _Addition:
             if package.kind == "deb":
                 # Of several packages that list it, as those of several architectures do, it
                 # stands for this one.
-                brought = self._keep(copyright_of(package))
+                brought = self._keep(copyright_path(package))
                 pending += [path for path in brought if not self._is_of(package, path)]
 
     def describe(self) -> None:
@@ -90,14 +95,14 @@ class _Addition:
         debs, apks, rpms = (self._of_kind(kind) for kind in ("deb", "apk", "rpm"))
         if debs and self._has(STATUS):
             for package in debs:
-                for path in (sums_of(package), package.records[0]):
+                for path in (md5sums_path(package), package.records[0]):
                     self._keep(path)
         elif debs:
-            self._write(status_d(root, debs, kept, self._is_made))
-        if apks and not self._has(apk_stanzas(root)[0]):
-            self._write(installed(root, apks, kept))
-        if rpms and not self._has(rpm_database(root) or ""):
-            self._write(rpmdb(root, rpms))
+            self._write(make_status_d(root, debs, kept, self._is_made))
+        if apks and not self._has(read_apk_stanzas(root)[0]):
+            self._write(make_installed(root, apks, kept))
+        if rpms and not self._has(find_rpm_database(root) or ""):
+            self._write(make_rpm_database(root, rpms))
 
     def selection(self) -> Selection:
         added = add_entries(self._before, self._root, self._new.values())

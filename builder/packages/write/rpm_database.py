@@ -12,8 +12,8 @@ import tempfile
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.packages.rpm import opened, rpm_database, rpm_package
-from slimtrace.builder.packages.write.generated_file import GeneratedFile, mtime_of
+from slimtrace.builder.packages.rpm import find_rpm_database, open_copy, parse_package
+from slimtrace.builder.packages.write.generated_file import GeneratedFile, read_mtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,26 +27,26 @@ _CHANGES, _VALID_FOR, _WRITTEN_BY = slice(24, 28), slice(92, 96), slice(96, 100)
 _SQLITE = 3_007_000
 
 
-def rpmdb(root: Root, packages: Sequence[Package]) -> Iterator[GeneratedFile]:
+def make_rpm_database(root: Root, packages: Sequence[Package]) -> Iterator[GeneratedFile]:
     """The one file.
 
     :raises SlimtraceError: the database cannot be read.
     """
-    place = rpm_database(root)
+    place = find_rpm_database(root)
     if place is None:
         return
     wanted = {(package.name, package.version, package.architecture) for package in packages}
-    with opened(root, place) as database:
+    with open_copy(root, place) as database:
         numbers = set()
         for number, blob in database.execute("SELECT hnum, blob FROM Packages"):
-            package = rpm_package(blob)
+            package = parse_package(blob)
             if (package.name, package.version, package.architecture) in wanted:
                 numbers.add(number)
-        content = _excerpt(database, numbers)
-    yield GeneratedFile(place, content, mtime_of(root, place))
+        content = _make_database(database, numbers)
+    yield GeneratedFile(place, content, read_mtime(root, place))
 
 
-def _excerpt(database: sqlite3.Connection, numbers: set[int]) -> bytes:
+def _make_database(database: sqlite3.Connection, numbers: set[int]) -> bytes:
     """A new database with these packages and what the indexes have of them.
 
     The same bytes each time, and whatever SQLite writes them; no log beside it, which could not be

@@ -7,9 +7,16 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.profile.apparmor.kernel_paths import kernels, quoted
-from slimtrace.builder.profile.apparmor.permissions import MAP, WRITE, made, permissions, volumes
-from slimtrace.builder.profile.seccomp.seccomp_rules import families_of
+from slimtrace.builder.profile.apparmor.kernel_paths import find_kernel_patterns, quote_path
+from slimtrace.builder.profile.apparmor.permissions import (
+    MAP,
+    READ,
+    WRITE,
+    find_created,
+    find_permissions,
+    find_volumes,
+)
+from slimtrace.builder.profile.seccomp.seccomp_rules import find_families
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,8 +46,8 @@ _MOUNTS = {
     "umount2": "umount,",
     "pivot_root": "pivot_root,",
 }
-_ORDER = ("m", "r", "w", "ix", "k", "l")
-_ENOUGH = 4
+_LETTER_ORDER = ("m", "r", "w", "ix", "k", "l")
+_MIN_GLOB_FILES = 4
 """So many files of a folder stand for all in it: the image holds no others."""
 _GLOBBED = ("/usr/", "/opt/", "/lib/")
 
@@ -53,27 +60,27 @@ def check_name(name: str) -> None:
         )
 
 
-def text(trace: Trace, root: Root, selection: Selection, name: str) -> list[str]:
+def render_profile(trace: Trace, root: Root, selection: Selection, name: str) -> list[str]:
     """Its lines. What capabilities there are is left to the engine, which always says it."""
     return [
         "# Written by slimtrace profile.",
         "include <tunables/global>",
         "",
         f"profile {name} flags=(attach_disconnected,mediate_deleted) {{",
-        *(f"  {line}" for line in _abilities(trace)),
+        *(f"  {line}" for line in _render_abilities(trace)),
         "",
-        *(f"  {line}" for line in _files(trace, root, selection)),
+        *(f"  {line}" for line in _render_files(trace, root, selection)),
         "",
-        *(f"  {pattern} {letters}," for pattern, letters in kernels(trace).items()),
+        *(f"  {pattern} {letters}," for pattern, letters in find_kernel_patterns(trace).items()),
         "}",
     ]
 
 
-def _abilities(trace: Trace) -> Iterator[str]:
+def _render_abilities(trace: Trace) -> Iterator[str]:
     yield "capability,"
     yield "network unix,"
     yield "unix,"
-    for family in sorted(families_of(trace) & frozenset(_FAMILIES)):
+    for family in sorted(find_families(trace) & frozenset(_FAMILIES)):
         yield f"network {_FAMILIES[family]},"
     yield "signal (receive),"
     yield "signal (send) peer=@{profile_name},"
@@ -82,37 +89,38 @@ def _abilities(trace: Trace) -> Iterator[str]:
     yield from sorted({_MOUNTS[call] for call in _MOUNTS.keys() & set(trace.observed_syscalls)})
 
 
-def _files(trace: Trace, root: Root, selection: Selection) -> Iterator[str]:
-    folders, names = made(trace, root)
-    found = permissions(trace, root, selection)
+def _render_files(trace: Trace, root: Root, selection: Selection) -> Iterator[str]:
+    folders, names = find_created(trace, root)
+    found = find_permissions(trace, root, selection)
     opened = tuple(f"{folder}/" for folder in folders)
     for path, letters in names.items():
         found[path] = found.get(path, frozenset()) | letters
     for path, letters in found.items():
         if letters == MAP and path.startswith(opened):
-            found[path] = frozenset("r")  # the app may write it: see permissions()
-    globs = _globs(found)
+            found[path] = READ  # the app may write it: see permissions()
+    globs = _find_globs(found)
     for path, letters in sorted(found.items()):
         if letters != MAP or os.path.dirname(path) not in globs:
-            yield f"{quoted(path)} {_said(letters)},"
+            yield f"{quote_path(path)} {_join_letters(letters)},"
     for folder in sorted(globs):
-        yield f"{quoted(folder, '/*')} {_said(MAP)},"
+        yield f"{quote_path(folder, '/*')} {_join_letters(MAP)},"
     for path in sorted(path for path, letters in names.items() if "ix" not in letters):
-        yield f"{quoted(path, '/{,**}')} {_said(WRITE)},"
+        yield f"{quote_path(path, '/{,**}')} {_join_letters(WRITE)},"
     for folder in sorted(folders):
-        yield f"{quoted(folder, '/{,**}')} {_said(WRITE)},"
-    for folder, writable in sorted(volumes(trace).items()):
-        yield f"{quoted(folder, '{,/**}')} {_said(WRITE if writable else frozenset('r'))},"
+        yield f"{quote_path(folder, '/{,**}')} {_join_letters(WRITE)},"
+    for folder, writable in sorted(find_volumes(trace).items()):
+        letters = WRITE if writable else READ
+        yield f"{quote_path(folder, '{,/**}')} {_join_letters(letters)},"
 
 
-def _globs(found: Permissions) -> frozenset[str]:
+def _find_globs(found: Permissions) -> frozenset[str]:
     """Folders that hold enough files which may be mapped and no more."""
     files: dict[str, int] = defaultdict(int)
     for path, letters in found.items():
         if letters == MAP and path.startswith(_GLOBBED):
             files[os.path.dirname(path)] += 1
-    return frozenset(folder for folder, number in files.items() if number >= _ENOUGH)
+    return frozenset(folder for folder, number in files.items() if number >= _MIN_GLOB_FILES)
 
 
-def _said(letters: frozenset[str]) -> str:
-    return "".join(letter for letter in _ORDER if letter in letters)
+def _join_letters(letters: frozenset[str]) -> str:
+    return "".join(letter for letter in _LETTER_ORDER if letter in letters)

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 _SPECIAL = frozenset(b'\\"*?[]{}^')
 
 
-def quoted(path: str, glob: str = "") -> str:
+def quote_path(path: str, glob: str = "") -> str:
     """The words for one path, in ASCII and in double quotes, followed by a pattern.
 
     What a pattern or a quotation would mean by it is escaped; bytes that are not printable, or not
     ASCII, are octal. A variable (``@{X}``) in ``path`` is none then.
     """
-    return f'"{escaped(path)}{glob}"'
+    return f'"{escape_path(path)}{glob}"'
 
 
-def escaped(path: str) -> str:
-    """As :func:`quoted`, without the quotes."""
-    return "".join(map(_escaped, os.fsencode(path)))
+def escape_path(path: str) -> str:
+    """As :func:`quote_path`, without the quotes."""
+    return "".join(map(_escape_byte, os.fsencode(path)))
 
 
-def _escaped(byte: int) -> str:
+def _escape_byte(byte: int) -> str:
     if byte in _SPECIAL:
         return f"\\{chr(byte)}"
     return chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}"
@@ -49,7 +49,7 @@ _TASK = re.compile(r"(?<=\}/task/)[0-9]+(?=/|$)")
 _DESCRIPTOR = re.compile(r"(?<=/fd/)[0-9]+$|(?<=/fdinfo/)[0-9]+$|(?<=^/dev/pts/)[0-9]+$")
 
 
-def kernels(trace: Trace) -> dict[str, str]:
+def find_kernel_patterns(trace: Trace) -> dict[str, str]:
     """Patterns, with their quotes, to ``r`` or ``rw``, sorted.
 
     Numbers of processes, threads and descriptors stand for all: they are others each time.
@@ -61,16 +61,16 @@ def kernels(trace: Trace) -> dict[str, str]:
         writes = not _CHANGES.isdisjoint(path.uses)
         is_directory = Use.LIST in path.uses or path.path.count("/") == 1
         for pattern in (
-            _pattern(path.path),
-            *((f"{_pattern(path.path)}/",) if is_directory else ()),
+            _to_pattern(path.path),
+            *((f"{_to_pattern(path.path)}/",) if is_directory else ()),
         ):
             key = f'"{pattern}"'
             found[key] = "rw" if writes or found.get(key) == "rw" else "r"
     return dict(sorted(found.items()))
 
 
-def _pattern(path: str) -> str:
-    words = escaped(path)
+def _to_pattern(path: str) -> str:
+    words = escape_path(path)
     words = _PROCESS.sub("@{PROC}/@{pid}", words)
     words = re.sub(r"^/proc(?=/|$)", "@{PROC}", words)
     words = _TASK.sub("@{tid}", words)

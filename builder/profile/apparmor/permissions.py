@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Trace, TracedPath
 
 _CHANGES = frozenset({Use.WRITE, Use.CREATE, Use.DELETE, Use.ATTR, Use.CONNECT})
-_PROGRAMS = ("/usr/", "/bin/", "/lib/", "/etc/")
+_PROGRAM_FOLDERS = ("/usr/", "/bin/", "/lib/", "/etc/")
 """Below these a folder is not opened to whatever the app may make there: only the names are."""
 
 Permissions = dict[str, frozenset[str]]
@@ -30,7 +30,7 @@ READ, WRITE = frozenset("r"), frozenset({"r", "w", "k", "l"})
 MAP, EXECUTE = frozenset("mr"), frozenset({"m", "r", "ix"})
 
 
-def permissions(trace: Trace, root: Root, selection: Selection) -> Permissions:
+def find_permissions(trace: Trace, root: Root, selection: Selection) -> Permissions:
     """What the slim image holds may be read and mapped, besides what the app did to it.
 
     Which files are mapped as code no trace says: the app cannot write any that may be.
@@ -51,7 +51,7 @@ def permissions(trace: Trace, root: Root, selection: Selection) -> Permissions:
         if is_kernels(own) or is_kernels(traced.path):
             continue
         own = f"{own.rstrip('/')}/" if _is_directory(traced, root, own) else own
-        found[own] = found.get(own, frozenset()) | _wanted(traced.uses)
+        found[own] = found.get(own, frozenset()) | _to_letters(traced.uses)
     return {path: letters - {"m"} if "w" in letters else letters for path, letters in found.items()}
 
 
@@ -62,14 +62,14 @@ def _is_directory(traced: TracedPath, root: Root, own: str) -> bool:
     return root.kind(own) is Kind.DIRECTORY
 
 
-def _wanted(uses: frozenset[Use]) -> frozenset[str]:
+def _to_letters(uses: frozenset[Use]) -> frozenset[str]:
     letters = READ
     if not _CHANGES.isdisjoint(uses):
         letters |= WRITE
     return letters | EXECUTE if Use.EXEC in uses else letters
 
 
-def made(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]:
+def find_created(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]:
     """Where the app made things: folders in which it may make anything, and single names.
 
     Folders that hold programs or settings are not opened, nor the root: there it may make what
@@ -78,12 +78,12 @@ def made(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]:
     folders: set[str] = set()
     names: Permissions = {}
     for path in trace.with_state(State.CREATED):
-        top = _top(trace, path.path)
+        top = _find_top(trace, path.path)
         folder = root.resolve(os.path.dirname(top)).path.rstrip("/")
         own = f"{folder}/{os.path.basename(top)}"
         if is_kernels(own) and not own.startswith("/dev/shm/"):  # noqa: S108 -- no file of ours
             continue
-        if folder and not f"{folder}/".startswith(_PROGRAMS):
+        if folder and not f"{folder}/".startswith(_PROGRAM_FOLDERS):
             folders.add(folder)
         else:
             names[own] = WRITE
@@ -93,7 +93,7 @@ def made(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]:
     return frozenset(folders), names
 
 
-def _top(trace: Trace, path: str) -> str:
+def _find_top(trace: Trace, path: str) -> str:
     """The highest directory on the way to what was made that was made too; or itself."""
     folder = os.path.dirname(path)
     while folder.strip("/"):
@@ -104,17 +104,17 @@ def _top(trace: Trace, path: str) -> str:
     return path
 
 
-def volumes(trace: Trace) -> dict[str, bool]:
+def find_volumes(trace: Trace) -> dict[str, bool]:
     """Where in the image things of the machine were mounted, and whether to be written to."""
     found: dict[str, bool] = {}
     for run in trace.runs:
-        for mount in _mounts(run.mounts):
+        for mount in _parse_mounts(run.mounts):
             path, writable = mount
             found[path] = found.get(path, False) or writable
     return found
 
 
-def _mounts(words: Iterable[str]) -> Iterable[tuple[str, bool]]:
+def _parse_mounts(words: Iterable[str]) -> Iterable[tuple[str, bool]]:
     for word in words:
         is_read_only = word.endswith(":ro")
         yield word.removesuffix(":ro").rpartition(":")[2].rstrip("/"), not is_read_only

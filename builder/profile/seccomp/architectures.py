@@ -31,7 +31,7 @@ class Architectures:
     calls: frozenset[str]
 
 
-def machines_of(trace: Trace) -> Architectures:
+def find_architectures(trace: Trace) -> Architectures:
     """The machines that the runs were on; their 32-bit ABIs only where a run used one.
 
     x32 is never among them: whatever calls by it is killed.
@@ -46,10 +46,10 @@ def machines_of(trace: Trace) -> Architectures:
                 f"trace on one of {', '.join(sorted(_MACHINES))}",
             )
         abis += _MACHINES[machine][: 2 if trace.is_narrow else 1]
-    calls = frozenset[str]().union(*(_calls(abi) for _, abi in abis))
+    calls = frozenset[str]().union(*(_load_calls(abi) for _, abi in abis))
     return Architectures(tuple(name for name, _ in abis), calls)
 
 
-def _calls(abi: str) -> frozenset[str]:
+def _load_calls(abi: str) -> frozenset[str]:
     module = import_module(f"system_calls.tables.{abi}")
     return frozenset(getattr(module, f"syscalls_{abi}"))

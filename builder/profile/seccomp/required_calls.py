@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-RUNTIMES = frozenset(
+RUNTIME_CALLS = frozenset(
     """
     clock_gettime clone close close_range dup3 epoll_create1 epoll_ctl epoll_pwait eventfd2 execve
     execveat exit exit_group faccessat2 fcntl fstat fstatfs futex getcwd getdents64 getpid gettid
@@ -21,7 +21,7 @@ Go program, whose runtime starts threads, wakes them and collects garbage at any
 source.
 """
 
-RUNTIMES_WITH_PRIVILEGES = frozenset(
+PRIVILEGED_RUNTIME_CALLS = frozenset(
     """
     capget capset chdir fchown getgid getppid kill setgid setgroups setresgid setresuid setuid
     """.split()  # noqa: SIM905
@@ -29,7 +29,7 @@ RUNTIMES_WITH_PRIVILEGES = frozenset(
 """And without no_new_privs: to load a profile is a privilege then, so that it comes before the
 runtime takes the container's user and gives up capabilities."""
 
-EVERYDAY = frozenset(
+COMMON_CALLS = frozenset(
     """
     brk clock_nanosleep exit exit_group fork futex getpid getrandom gettid gettimeofday
     kill lseek madvise mmap mprotect mremap munmap nanosleep ppoll poll read restart_syscall rseq
@@ -43,7 +43,7 @@ EVERYDAY = frozenset(
 error message, its end. No new kind of object, nothing by a path. The last two lines are the names
 of 32-bit ABIs. These count where the trace is exact (``run --syscalls all``)."""
 
-TELLING = frozenset(
+SENSITIVE_CALLS = frozenset(
     """
     acct add_key bpf chroot clock_adjtime clock_settime delete_module fanotify_init finit_module
     fsconfig fsmount fsopen fspick init_module ioperm iopl kcmp kexec_file_load kexec_load keyctl

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.profile.seccomp.seccomp_rules import ArgumentTest, SeccompRule
 
 
-def document(machines: Architectures, rules: Iterable[SeccompRule]) -> dict[str, Any]:
+def to_profile(machines: Architectures, rules: Iterable[SeccompRule]) -> dict[str, Any]:
     """Every call that no rule names is refused with EPERM."""
     return {
         "defaultAction": "SCMP_ACT_ERRNO",

@@ -8,9 +8,9 @@ from errno import ENOSYS
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.profile.seccomp.required_calls import (
-    EVERYDAY,
-    RUNTIMES,
-    RUNTIMES_WITH_PRIVILEGES,
+    COMMON_CALLS,
+    PRIVILEGED_RUNTIME_CALLS,
+    RUNTIME_CALLS,
 )
 from slimtrace.tracer.syscalls.classes import HOT
 
@@ -58,7 +58,7 @@ class SeccompRule:
     test: ArgumentTest | None = None
 
 
-def rules_of(
+def make_rules(
     trace: Trace,
     known: frozenset[str],
     also: Iterable[str] = (),
@@ -71,7 +71,7 @@ def rules_of(
     :param also: calls that are allowed whatever their arguments.
     :param no_new_privileges: containers will run with it, so that runtimes need less.
     """
-    runtimes = RUNTIMES if no_new_privileges else RUNTIMES | RUNTIMES_WITH_PRIVILEGES
+    runtimes = RUNTIME_CALLS if no_new_privileges else RUNTIME_CALLS | PRIVILEGED_RUNTIME_CALLS
     asked = frozenset(also)
     assumed = HOT if trace.has_unseen_syscalls else frozenset()
     reasons = (
@@ -79,7 +79,7 @@ def rules_of(
         (frozenset(trace.observed_syscalls) - _FILTERED, "the app was seen to"),
         (assumed - _FILTERED, "assumed: these were not looked at"),
         (runtimes - _FILTERED, "runc and crun, before the app"),
-        (EVERYDAY - _FILTERED, "any program may come to"),
+        (COMMON_CALLS - _FILTERED, "any program may come to"),
     )
     rules: list[SeccompRule] = []
     given = frozenset[str]()
@@ -88,10 +88,10 @@ def rules_of(
         given |= new
         if new:
             rules.append(SeccompRule(tuple(sorted(new)), why))
-    return (*rules, *(rule for rule in _filtered(trace, known) if rule.names[0] not in asked))
+    return (*rules, *(rule for rule in _make_filters(trace, known) if rule.names[0] not in asked))
 
 
-def families_of(trace: Trace) -> frozenset[int]:
+def find_families(trace: Trace) -> frozenset[int]:
     """The address families that sockets may have.
 
     IPv4 and IPv6 stand for each other: which it is to be, the network says and not the app.
@@ -104,12 +104,12 @@ def families_of(trace: Trace) -> frozenset[int]:
     return families | INTERNET if families & INTERNET else families
 
 
-def _filtered(trace: Trace, known: frozenset[str]) -> Iterator[SeccompRule]:
+def _make_filters(trace: Trace, known: frozenset[str]) -> Iterator[SeccompRule]:
     """The rules for calls whose arguments count."""
     seen = frozenset(trace.observed_syscalls)
-    for family in sorted(families_of(trace)):
+    for family in sorted(find_families(trace)):
         yield SeccompRule(
-            ("socket",), f"sockets of {family_name(family)}", test=ArgumentTest(0, family)
+            ("socket",), f"sockets of {name_family(family)}", test=ArgumentTest(0, family)
         )
     made = 0
     for flags in trace.arguments.get("clone", ()):
@@ -126,7 +126,7 @@ def _filtered(trace: Trace, known: frozenset[str]) -> Iterator[SeccompRule]:
         yield SeccompRule(rings, "as under the tracer: the app goes on without", errno=ENOSYS)
 
 
-def family_name(family: int) -> str:
+def name_family(family: int) -> str:
     """As ``AF_INET``; the number where it has no name here."""
     try:
         return socket.AddressFamily(family).name

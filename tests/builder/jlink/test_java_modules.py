@@ -13,10 +13,10 @@ import pytest
 from jdk import compiled, java_home
 from worlds import plant
 
-from slimtrace.builder.jlink.class_log import log_option, read_log
+from slimtrace.builder.jlink.class_log import make_log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes
 from slimtrace.builder.jlink.jimage import read_jimage
-from slimtrace.builder.jlink.required_modules import named, required
+from slimtrace.builder.jlink.required_modules import find_named_modules, find_required_modules
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -93,7 +93,11 @@ def test_what_classes_name(tmp_path: Path) -> None:
 
     def told(of: str, *paths: str) -> list[str]:
         entries = [root.entry(path, ()) for path in paths]
-        found = required(root, entries) if of == "required" else named(root, entries, packages)
+        found = (
+            find_required_modules(root, entries)
+            if of == "required"
+            else find_named_modules(root, entries, packages)
+        )
         return sorted(found)
 
     assert told("named", "/Sql.class") == ["java.base", "java.sql"]
@@ -136,7 +140,7 @@ def test_what_a_jvm_logs(tmp_path: Path) -> None:
     for sharing in ("auto", "off"):
         logs = tmp_path / sharing
         logs.mkdir()
-        words = (log_option(str(logs)), f"-Xshare:{sharing}", "-cp", str(tmp_path), "Zip")
+        words = (make_log_option(str(logs)), f"-Xshare:{sharing}", "-cp", str(tmp_path), "Zip")
         subprocess.run([f"{home}/bin/java", *words], check=True)
         (log,) = logs.iterdir()
         loaded = read_log(log.read_text().splitlines())

@@ -15,8 +15,8 @@ from worlds import plant, run, trace
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.full_image import full_image
 from slimtrace.builder.pipeline import select
-from slimtrace.builder.profile.apparmor.apparmor_profile import text
-from slimtrace.builder.profile.apparmor.kernel_paths import kernels, quoted
+from slimtrace.builder.profile.apparmor.apparmor_profile import render_profile
+from slimtrace.builder.profile.apparmor.kernel_paths import find_kernel_patterns, quote_path
 from slimtrace.tracer.trace.trace import State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_a_path_means_itself(tmp_path: Path, name: str) -> None:
     profile = tmp_path / "x"
-    profile.write_text(f"profile x {{\n  {quoted(name)} r,\n}}\n", encoding="ascii")
+    profile.write_text(f"profile x {{\n  {quote_path(name)} r,\n}}\n", encoding="ascii")
     assert parsed(profile) == {os.fsencode(name)}
 
 
@@ -141,9 +141,11 @@ def test_volumes(tmp_path: Path) -> None:
 def test_what_the_kernel_shows(path: str, uses: set[Use], expected: dict[str, str]) -> None:
     state = State.CREATED if Use.CREATE in uses else State.FILE
     of = Trace(paths={path: TracedPath(path, state, frozenset(uses), (1,), 0.0, None)})
-    usual = kernels(Trace())
-    assert {key: said for key, said in kernels(of).items() if key not in usual} == expected
-    assert usual.items() <= kernels(of).items()
+    usual = find_kernel_patterns(Trace())
+    assert {
+        key: said for key, said in find_kernel_patterns(of).items() if key not in usual
+    } == expected
+    assert usual.items() <= find_kernel_patterns(of).items()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_what_it_may_do(
 ) -> None:
     root = plant(tmp_path / "root", {"/app": b""})
     of = Trace((run(root),), observed_syscalls=observed, arguments={"socket": families})
-    lines = [line.strip(" ,") for line in text(of, *selected(of), "x")]
+    lines = [line.strip(" ,") for line in render_profile(of, *selected(of), "x")]
     words = ("network", "unix", "mount", "umount", "pivot_root")
     assert {line for line in lines if line.split(" ")[0] in words} == expected
 
@@ -190,10 +192,10 @@ def selected(of: Trace) -> tuple[Root, Selection]:
 
 def file_rules(of: Trace) -> dict[str, str]:
     """The rules for files of the image, from their lines, to what they allow."""
-    lines = [line.strip() for line in text(of, *selected(of), "x")]
+    lines = [line.strip() for line in render_profile(of, *selected(of), "x")]
     quoted = [line for line in lines if line.startswith('"')]
     rules = dict(line.removesuffix(",").rsplit(" ", 1) for line in quoted)
-    return {path: said for path, said in rules.items() if path not in kernels(of)}
+    return {path: said for path, said in rules.items() if path not in find_kernel_patterns(of)}
 
 
 def parsed(profile: Path) -> set[bytes]:

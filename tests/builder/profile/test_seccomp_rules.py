@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from traces import fails, run_slimtrace
 
-from slimtrace.builder.profile.seccomp.architectures import machines_of
+from slimtrace.builder.profile.seccomp.architectures import find_architectures
 from slimtrace.builder.profile.seccomp.required_calls import (
-    EVERYDAY,
-    RUNTIMES,
-    RUNTIMES_WITH_PRIVILEGES,
-    TELLING,
+    COMMON_CALLS,
+    PRIVILEGED_RUNTIME_CALLS,
+    RUNTIME_CALLS,
+    SENSITIVE_CALLS,
 )
-from slimtrace.builder.profile.seccomp.seccomp_profile import document
-from slimtrace.builder.profile.seccomp.seccomp_rules import families_of, rules_of
+from slimtrace.builder.profile.seccomp.seccomp_profile import to_profile
+from slimtrace.builder.profile.seccomp.seccomp_rules import find_families, make_rules
 from slimtrace.tracer.syscalls.classes import HOT, classify
 from slimtrace.tracer.trace.trace import Gap, Run, Trace
 
@@ -52,8 +52,8 @@ def trace(
 
 
 def profile(of: Trace, **options: Any) -> dict[str, Any]:
-    machines = machines_of(of)
-    return document(machines, rules_of(of, machines.calls, **options))
+    machines = find_architectures(of)
+    return to_profile(machines, make_rules(of, machines.calls, **options))
 
 
 def rules(of: Trace, name: str, **options: Any) -> list[tuple[Any, ...]]:
@@ -130,7 +130,7 @@ def test_what_a_profile_says_of_a_call(
     ],
 )
 def test_families_of_sockets(summary: str, of: Trace, expected: set[int]) -> None:
-    assert families_of(of) == expected, summary
+    assert find_families(of) == expected, summary
 
 
 def test_what_is_asked_for_has_no_conditions() -> None:
@@ -172,11 +172,11 @@ def test_architectures(machines: tuple[str, ...], is_narrow: bool, expected: lis
 
 def test_what_is_allowed_unseen_is_harmless() -> None:
     """Calls that exist, none by which a container is left, and few that name a file."""
-    unseen = RUNTIMES | RUNTIMES_WITH_PRIVILEGES | EVERYDAY | HOT
-    assert {name for name in unseen | TELLING if classify(name) is None} == set()
-    assert unseen & TELLING == set()
-    assert {name for name in EVERYDAY if classify(name) != "hot"} == {"statx"}
-    assert RUNTIMES.isdisjoint(RUNTIMES_WITH_PRIVILEGES)
+    unseen = RUNTIME_CALLS | PRIVILEGED_RUNTIME_CALLS | COMMON_CALLS | HOT
+    assert {name for name in unseen | SENSITIVE_CALLS if classify(name) is None} == set()
+    assert unseen & SENSITIVE_CALLS == set()
+    assert {name for name in COMMON_CALLS if classify(name) != "hot"} == {"statx"}
+    assert RUNTIME_CALLS.isdisjoint(PRIVILEGED_RUNTIME_CALLS)
 
 
 HEADER = '{"slimtrace":1,"version":"0"}\n'

@@ -19,10 +19,10 @@ from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.builder.sbom.bom import Distribution, KeptFile, SbomFormat, Subject
 from slimtrace.builder.sbom.checksums import Checksums
-from slimtrace.builder.sbom.collect import gather
-from slimtrace.builder.sbom.purl import package_purl
+from slimtrace.builder.sbom.collect import collect_facts
+from slimtrace.builder.sbom.purl import make_package_purl
 from slimtrace.builder.sbom.render import render
-from slimtrace.builder.sbom.subject import SubjectName, named, subject
+from slimtrace.builder.sbom.subject import SubjectName, make_subject, parse_subject_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ TOUCHED = (
     *("/opt/site-packages/own.py", "/srv/app"),
 )
 DIGEST = f"sha256:{'0' * 63}1"
-IMAGE = subject(
+IMAGE = make_subject(
     SubjectName("example.org/team/app", "1.0"),
     DIGEST,
     {"created": "2024-05-06T07:08:09.5+02:00", "architecture": "amd64"},
@@ -78,7 +78,7 @@ def facts(top: Path, *touched: str, is_full: bool = True) -> BillOfMaterials:
         package_metadata=False, baseline=False, without_rules=("python-metadata",)
     )
     selection = select(trace(top, touched), root, options)
-    return gather(IMAGE, selection.entries, Checksums(), root, is_full=is_full)
+    return collect_facts(IMAGE, selection.entries, Checksums(), root, is_full=is_full)
 
 
 def read(top: Path, told: BillOfMaterials, chosen: SbomFormat) -> dict[str, Any]:
@@ -191,10 +191,10 @@ def test_what_json_cannot_hold(tmp_path: Path) -> None:
     """A name that is not UTF-8, an image without digest, and none of any distribution."""
     top = plant(tmp_path / "full", {"/srv/\udcff": "x"})
     told = facts(top, "/srv/\udcff")
-    nameless = subject(named(f"rootfs:{top}"), None, {}, TIME * 10**9)
+    nameless = make_subject(parse_subject_name(f"rootfs:{top}"), None, {}, TIME * 10**9)
     root = Root(str(top))
     selection = select(trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
-    told = gather(nameless, selection.entries, Checksums(), root, is_full=True)
+    told = collect_facts(nameless, selection.entries, Checksums(), root, is_full=True)
     assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
     document = read(tmp_path, told, SbomFormat.SPDX)
     assert [file["fileName"] for file in document["files"]] == ["./srv/\\xff"]
@@ -247,7 +247,7 @@ DEBIAN = Distribution("debian", "12", "Debian")
     ],
 )
 def test_purls(package: Package, distribution: Distribution | None, purl: str) -> None:
-    assert package_purl(package, distribution) == purl
+    assert make_package_purl(package, distribution) == purl
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_purls(package: Package, distribution: Distribution | None, purl: str) -
     ],
 )
 def test_what_an_image_is_called(text: str, tag: str | None, name: SubjectName) -> None:
-    assert named(text, tag) == name
+    assert parse_subject_name(text, tag) == name
 
 
 BUILD = ("build", "x.trace", "-o", "x.tar")

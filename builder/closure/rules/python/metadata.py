@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.packages.package import in_installed_files, in_record
+from slimtrace.builder.packages.package import parse_installed_files, parse_record
 from slimtrace.builder.root.root import parents
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def _site(world: RuleContext, folder: str) -> _Site | None:
 
 def _listed(root: Root, folder: str, found: str) -> Iterator[str]:
     """The files that the metadata lists: by RECORD (PEP 376), or as pip did for eggs."""
-    yield from in_record(root.text(f"{found}/RECORD", _MOST), folder)
-    yield from in_installed_files(root.text(f"{found}/installed-files.txt", _MOST), found)
+    yield from parse_record(root.text(f"{found}/RECORD", _MOST), folder)
+    yield from parse_installed_files(root.text(f"{found}/installed-files.txt", _MOST), found)
 
 
 def _tops(root: Root, found: str) -> list[str]:
