@@ -16,7 +16,7 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slimtrace.builder.images.read.image_cache import CacheEntry, PruneResult
+    from slimtrace.builder.images.read.cache_inventory import CacheEntry, PruneResult
 
 _CACHE_HELP = """
 Examples:
@@ -36,23 +36,22 @@ def cache(
     json: shared.Json = False,
 ) -> None:
     """List or remove the cached full images."""
-    from slimtrace.builder.images.read import image_cache  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.read import cache_inventory  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.read.cache_layout import cache_folder  # noqa: PLC0415
 
     if prune:
         from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
 
         with suppress(SlimtraceError):  # then the images of subordinate users stay
             become_root()
-        _print_pruned(image_cache.prune(), json)
+        _print_pruned(cache_inventory.prune(), json)
         return
-    images = image_cache.listing()
+    images = cache_inventory.list_images()
     if json:
-        _print(
-            {"folder": image_cache.cache_folder(), "images": [_document(image) for image in images]}
-        )
+        _print({"folder": cache_folder(), "images": [_document(image) for image in images]})
         return
     if not images:
-        say(f"no images in {image_cache.cache_folder()}")
+        say(f"no images in {cache_folder()}")
         return
     for line in _table(images):
         print(line)

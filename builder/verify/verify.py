@@ -13,7 +13,7 @@ from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.image_config import default_run
 from slimtrace.builder.config.provenance import identity, read_record
 from slimtrace.builder.full_image import full_image
-from slimtrace.builder.images.read import image_cache
+from slimtrace.builder.images.read.cache_inventory import remove_image
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.read.image_tag import find_tag
 from slimtrace.builder.images.reference import parse_reference
@@ -173,7 +173,7 @@ class _Verification:
                 return self.examine(opened, read_trace(self.traces), built.selection)
             finally:
                 if opened.digest is not None:
-                    image_cache.forget(opened.digest)
+                    remove_image(opened.digest)
 
     def examine(
         self, opened: FullImage, trace: Trace, selection: Selection | None = None

@@ -95,9 +95,9 @@ class Target:
         return True
 
     def _clean(self) -> None:
-        for fd in image_cache._held.values():
+        for fd in image_cache._locks.values():
             os.close(fd)
-        image_cache._held.clear()
+        image_cache._locks.clear()
         remove_tree(os.path.join(self._box, "cache"))
         if os.path.isdir(self._place):
             remove_tree(self._place)

@@ -32,7 +32,7 @@ def plain_archive(file: BinaryIO, label: str) -> Generator[BinaryIO]:
     if not is_packed(os.pread(file.fileno(), 4, 0)):
         yield file
         return
-    with image_cache.scratch() as folder:
+    with image_cache.scratch_folder() as folder:
         path = os.path.join(folder, "archive")
         with (
             writing(path),

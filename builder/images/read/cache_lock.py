@@ -1,4 +1,4 @@
-"""Locks of what the cache holds: flock(2), so that nothing stays locked when a process ends."""
+"""Locks of images in the cache: flock(2), which the kernel releases when a process ends."""
 
 from __future__ import annotations
 
@@ -12,45 +12,46 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def alone(place: str) -> Generator[None]:
-    """Hold the lock of ``place`` alone. A lock of something that then is not there goes."""
-    with holding(place, take(f"{place}.lock", fcntl.LOCK_EX)):
+def lock_path(path: str) -> Generator[None]:
+    """Hold the exclusive lock of ``path``; remove the lock file if ``path`` does not exist then."""
+    with release_lock(path, take_lock(f"{path}.lock", fcntl.LOCK_EX)):
         yield
 
 
 @contextmanager
-def holding(place: str, fd: int) -> Generator[None]:
-    """Hold a lock that was taken alone, as :func:`alone` does."""
+def release_lock(path: str, fd: int) -> Generator[None]:
+    """Release an exclusive lock of ``path`` when the block ends, as :func:`lock_path` does."""
     try:
         yield
     finally:
-        if not os.path.exists(place):
-            os.unlink(f"{place}.lock")
+        if not os.path.exists(path):
+            os.unlink(f"{path}.lock")
         os.close(fd)
 
 
-def take_now(path: str) -> int | None:
-    """A descriptor of a lock file that is locked alone; None where somebody else has it.
+def try_lock(path: str) -> int | None:
+    """Lock a lock file exclusively; None if another process has a lock.
 
-    An image's lock is not waited for: who made the image goes on to hold it, for long.
+    Nobody waits for an image's lock: the process that unpacked the image keeps it while it runs.
     """
     try:
-        return take(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return take_lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None
 
 
-def take(path: str, how: int) -> int:
-    """A descriptor of a lock file that is locked.
+def take_lock(path: str, operation: int) -> int:
+    """Make a lock file and lock it; return its descriptor.
 
-    :raises BlockingIOError: that would wait and must not.
+    :param operation: of flock(2).
+    :raises BlockingIOError: another process has a lock, and ``operation`` has LOCK_NB.
     :raises OSError: the file cannot be made.
     """
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(fd, how)
-            # Who removes something removes its lock: another one may be there by now.
+            fcntl.flock(fd, operation)
+            # A process that removes an image removes its lock file: the path may be a new file.
             if os.path.samestat(os.fstat(fd), os.stat(path)):
                 return fd
         except FileNotFoundError:

@@ -66,7 +66,7 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
     """
     reference = parse_reference(text)
     text = str(reference.absolute())
-    kept = image_cache.find(digest, text) if digest is not None else None
+    kept = image_cache.find_image(digest, text) if digest is not None else None
     if kept is not None:
         return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)
     match reference.transport:
@@ -75,7 +75,7 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
                 raise SlimtraceError(f"cannot read {text}: it is not a directory")
             return FullImage(text, None, os.path.realpath(reference.location), None, {})
         case Transport.TARBALL:
-            kept = image_cache.keep_file(
+            kept = image_cache.get_file_image(
                 reference.location, text, lambda place: _unpack_tarball(reference, place)
             )
         case Transport.CONTAINERS_STORAGE | Transport.DOCKER_DAEMON | Transport.REGISTRY:
@@ -83,7 +83,7 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
         case _:
             with _blobs(reference) as blobs:
                 found = _found(reference, blobs, platform, digest)
-                kept = image_cache.keep(
+                kept = image_cache.get_image(
                     found.digest, text, lambda place: _unpack(text, found, blobs, place)
                 )
     return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)

@@ -43,17 +43,19 @@ def fetch_image(
     if reference.transport is not Transport.DOCKER_DAEMON:
         raw = run_skopeo(["inspect", "--raw", text], failure)
         request = _make_request(reference, raw, platform, digest)
-    cached = image_cache.find(request.digest, text) if request.digest is not None else None
+    cached = image_cache.find_image(request.digest, text) if request.digest is not None else None
     if cached is not None:
         check_platform(cached.config, text, platform)
         return cached
     say(f"fetching {text}")
-    with image_cache.scratch() as folder:
+    with image_cache.scratch_folder() as folder:
         argv = ["copy", "--quiet", request.text, f"dir:{folder}"]
         run_skopeo([*_platform_options(platform), *argv], failure)
         blobs = FolderBlobs(folder, text)
         image = _check_fetched(in_folder_of_skopeo(blobs, text, platform), request)
-        return image_cache.keep(image.digest, text, lambda place: unpack(text, image, blobs, place))
+        return image_cache.get_image(
+            image.digest, text, lambda place: unpack(text, image, blobs, place)
+        )
 
 
 class _Request(NamedTuple):

@@ -18,7 +18,7 @@ from repository import ROOT as REPOSITORY
 from specimens import shared_folder
 from traces import run_slimtrace
 
-from slimtrace.builder.images.read import image_cache
+from slimtrace.builder.images.read import cache_inventory, cache_layout
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.root.layer_index import LayerIndex, LayerNode, load_index
 from slimtrace.tracer.errors import SlimtraceError
@@ -100,7 +100,7 @@ def test_a_run_that_was_killed(tmp_path: Path, cache_folder: str, kind: str) -> 
     process.kill()
     process.communicate()
     assert _temporary(half)
-    assert image_cache.listing() == []
+    assert cache_inventory.list_images() == []
     image = open_image(name)
     assert len(paths(image.index)) >= 20_000
     assert _temporary(half) == []
@@ -156,7 +156,7 @@ def test_the_names_by_which_it_was_asked_for(tmp_path: Path) -> None:
     layout.list(image, "two")
     names = [f"oci:{tmp_path}/image:{tag}" for tag in ("one", "two", "one")]
     assert len({open_image(name).root for name in names}) == 1
-    (listed,) = image_cache.listing()
+    (listed,) = cache_inventory.list_images()
     assert list(listed.sources) == names[:2]
 
 
@@ -213,7 +213,7 @@ def test_what_an_earlier_boot_made_is_kept(tmp_path: Path) -> None:
 def test_a_relative_cache_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert image_cache.cache_folder() == "/home/somebody/.cache/slimtrace"
+    assert cache_layout.cache_folder() == "/home/somebody/.cache/slimtrace"
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatc
         }
         found = {path: words.split()[0] for path, words in in_words(root).items() if path}
         assert found == {"shut": "40711", "shut/secret": "100400", "su": "100755"}
-        module = "slimtrace.builder.images.read.image_cache"
+        module = "slimtrace.builder.images.read.cache_inventory"
         code = f"from {module} import prune; print(len(prune().removed))"
         words = [*unprivileged, sys.executable, "-c", code]
         done = subprocess.run(words, check=True, capture_output=True, text=True)

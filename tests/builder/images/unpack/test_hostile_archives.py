@@ -138,9 +138,8 @@ def test_a_deep_tree(tmp_path: Path) -> None:
     refused_ = simple(tmp_path / "deeper", tar(entry("/".join(["d"] * 100_000))))
     with pytest.raises(SlimtraceError, match="longer than 4095 bytes"):
         open_image(refused_)
-    code = (
-        "from slimtrace.builder.images.read.image_cache import prune; print(len(prune().removed))"
-    )
+    module = "slimtrace.builder.images.read.cache_inventory"
+    code = f"from {module} import prune; print(len(prune().removed))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "0\n", "in use"
     again = simple(tmp_path / "again", tar(entry(f"{deepest}/f"[2:])), tar(entry(".wh.d")))
