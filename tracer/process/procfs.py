@@ -69,6 +69,15 @@ def read_namespace_pids(tid: int) -> tuple[int, ...]:
     return tuple(map(int, _read_status(tid).get(b"NSpid", b"").split()))
 
 
+def has_pending_signal(tid: int) -> bool:
+    """Whether a signal that the thread does not block waits for delivery (proc(5), status)."""
+    fields = _read_status(tid)
+    if not fields:
+        return False
+    pending = int(fields[b"SigPnd"], 16) | int(fields[b"ShdPnd"], 16)
+    return bool(pending & ~int(fields[b"SigBlk"], 16))
+
+
 def _read_status(tid: int) -> dict[bytes, bytes]:
     """The fields of /proc/TID/status; none when the thread is gone."""
     try:

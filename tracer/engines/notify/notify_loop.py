@@ -209,7 +209,7 @@ class NotifyLoop:
                 lives.reapers = True
                 outcome = UNCACHED
             case CallMeaning.HANDLER:
-                self._restarts.installing(stop)
+                self._restarts.handle_install(stop)
                 outcome = UNCACHED
             case _:
                 outcome = self._cache.decode(stop, key)

@@ -1,10 +1,11 @@
 """Makes calls again that a signal ended only because they waited for our answer.
 
-A file call on a regular file is never interrupted (signal(7)), but one that still waits to be
-received by us is: a handler without SA_RESTART would see EINTR, which the program never saw
-before. (Once received, only a deadly signal ends the wait: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV.)
-A process that installs such a handler, for a signal that may come at any time, is seized, so that
-each signal is looked at before it is delivered; its next exec, which resets handlers, ends that.
+A call on a regular file is never interrupted (signal(7)), but a call whose notification we have
+not received yet is: with a handler without SA_RESTART it fails with EINTR, which the program would
+never see untraced. (After that, only a deadly signal ends the wait:
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV.) So a process that installs such a handler, for a signal
+that may come at any time, is seized with ptrace, and each of its signals is checked before its
+delivery. The next exec of the process resets its handlers, and we detach.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from slimtrace.tracer.decode.call import descriptor
 from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
-from slimtrace.tracer.kernel.registers import AVAILABLE, InterruptedCall, Registers
+from slimtrace.tracer.kernel.registers import (
+    AVAILABLE,
+    InterruptedCall,
+    read_interrupted_call,
+    restart_call,
+)
 from slimtrace.tracer.paths import join
 from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.result import ExitStatus
@@ -38,16 +44,16 @@ if TYPE_CHECKING:
 __all__ = ["AVAILABLE", "WAKE", "CallRestarts"]
 
 WAKE = signal.SIGRTMIN
-"""Sent to the thread that hears of signals; it and SIGCHLD are blocked in all threads."""
+"""Wakes the thread of CallRestarts; this and SIGCHLD are blocked in all threads."""
 _SA_RESTART = 0x10000000
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
-_SENT_BY_PEOPLE = (
+_SENT_BY_USERS = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGWINCH),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT),
 )
-"""Once in a run, most of them at its end: that one meets a call in the microseconds before we
-receive it is no reason to slow down every program that handles them, as nearly all do."""
-_RARE = frozenset(_FAULTS + _SENT_BY_PEOPLE)
+"""They come once in a run, mostly at its end. That one arrives in the microseconds before we
+receive a call is too rare to slow down every program that handles them, as nearly all do."""
+_RARE = frozenset(_FAULTS + _SENT_BY_USERS)
 
 _OPENS = (CallMeaning.OPEN, CallMeaning.OPENAT2)
 _MAY_WAIT = frozenset(
@@ -57,22 +63,22 @@ _MAY_WAIT = frozenset(
     request_key sync syncfs umount umount2 userfaultfd
     """.split()  # noqa: SIM905 -- as in classes
 )
-"""Stopped calls that a signal interrupts of right, beside the opens of fifos and devices."""
+"""Stopped calls that may wait, so that a signal does interrupt them; opens of fifos may too."""
 
 
 class CallRestarts:
-    """Seizes the processes that need it, in a thread of its own, once there is one."""
+    """Seizes the processes that need it, in a thread that starts with the first of them."""
 
     def __init__(self, calls: Mapping[int, Call], decoder: Decoder) -> None:
         self._decoder = decoder
         self._interrupted = _InterruptedCalls(calls, decoder.recorder.view)
         self._memory = MemoryReader()
-        self._asked: queue.SimpleQueue[tuple[int, threading.Event]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[int, threading.Event]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._over = False
 
-    def installing(self, stop: StoppedCall) -> None:
-        """A thread is about to install a handler (rt_sigaction(2)). Returns when it is seized."""
+    def handle_install(self, stop: StoppedCall) -> None:
+        """A thread is about to install a handler (rt_sigaction(2)): seize it first if necessary."""
         size = stop.call.wide
         handler = self._memory.number(stop.tid, stop.args[1], size)
         flags = self._memory.number(stop.tid, stop.args[1] + size, size)
@@ -87,12 +93,12 @@ class CallRestarts:
             self._thread.start()
             self._decoder.ptraces = True
         done = threading.Event()
-        self._asked.put((process, done))
+        self._requests.put((process, done))
         self._wake()
         done.wait()
 
     def stop(self) -> None:
-        """Nothing is left to be looked at."""
+        """End the thread, after the last process of the app."""
         self._over = True
         if self._thread is not None:
             self._wake()
@@ -105,16 +111,16 @@ class CallRestarts:
     def _loop(self) -> None:
         while not self._over:
             signal.sigwait({signal.SIGCHLD, WAKE})
-            while not self._asked.empty():
-                process, done = self._asked.get()
+            while not self._requests.empty():
+                process, done = self._requests.get()
                 _seize_threads(process)
                 done.set()
             self._handle_all()
 
     def _handle_all(self) -> None:
         try:
-            while (found := os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG))[0]:
-                self._handle(*found)
+            while (stop := os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG))[0]:
+                self._handle(*stop)
         except ChildProcessError:
             return
 
@@ -134,7 +140,7 @@ class CallRestarts:
 
 
 def _seize_threads(process: int) -> None:
-    """Seize every thread; who is traced already, by the app or by us, stays as it is."""
+    """Seize every thread, except those that are traced already, by the app or by us."""
     for thread in procfs.list_threads(process):
         try:
             ptrace.seize(thread, ptrace.FOLLOW)
@@ -143,19 +149,16 @@ def _seize_threads(process: int) -> None:
 
 
 class _InterruptedCalls:
-    """Looks at each signal before it is delivered."""
+    """Checks, before a signal is delivered, whether it interrupted a call."""
 
     def __init__(self, calls: Mapping[int, Call], view: RootView) -> None:
         self._calls = calls
         self._view = view
-        self._registers = Registers()
         self._memory = MemoryReader()
 
     def before_delivery(self, tid: int) -> None:
-        """Have a file call made again that only we made wait."""
-        if not AVAILABLE:
-            return
-        interrupted = self._registers.interrupted(tid)
+        """Have a call made again that waited only for our answer."""
+        interrupted = read_interrupted_call(tid)
         if interrupted is None:
             return
         arch = AUDIT_ARCH_I386 if interrupted.is_32_bit else AUDIT_ARCH_X86_64
@@ -169,10 +172,10 @@ class _InterruptedCalls:
         else:
             again = call.name not in _MAY_WAIT
         if again:
-            self._registers.make_again(tid)
+            restart_call(tid)
 
     def _opens_at_once(self, tid: int, call: Call, interrupted: InterruptedCall) -> bool:
-        """Whether an open never waits: of a fifo or a terminal it may, and is interrupted."""
+        """Whether an open never waits; that of a fifo or terminal may, and can be interrupted."""
         argument = call.signature.paths[0]
         if argument.path is None:
             return False

@@ -1,4 +1,9 @@
-"""What a process that runs already holds: its program, open files, mappings and directory."""
+"""Records what a process uses when attach seizes it: program, open files, mappings, directory.
+
+psutil does not serve here. Its ``open_files`` takes as long, but lists only regular files that
+exist at their path in our root: no directory, device or fifo, and no file of another mount
+namespace. Its ``memory_maps`` reads smaps, which takes 20 times as long as maps.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ _FILE_FIELD = 5  # of a line of /proc/PID/maps (proc(5)): address perms offset d
 
 
 def record_open_files(process: int, image: int, decoder: Decoder) -> None:
-    """Record them as touched: how each came to be open was not seen."""
+    """Record them as touched: nobody saw how each was opened."""
     recorder = decoder.recorder
     recorder.gap(
         "attached",
@@ -69,14 +74,14 @@ def _use(process: int, number: bytes) -> Use:
 
 
 def _mappings(process: int) -> Iterator[tuple[Use, None, bytes]]:
-    """What is mapped and named: the program's libraries, the files that it reads by memory."""
+    """The files that are mapped into memory, such as the program's libraries."""
     try:
         with open(f"/proc/{process}/maps", "rb") as file:
             lines = file.read().splitlines()
     except OSError:
         return
-    names = {fields[_FILE_FIELD] for line in lines if len(fields := line.split(maxsplit=5)) > 5}
-    for name in sorted(names):
-        path = name.replace(b"\\012", b"\n")
+    paths = {fields[_FILE_FIELD] for line in lines if len(fields := line.split(maxsplit=5)) > 5}
+    for line_path in sorted(paths):
+        path = line_path.replace(b"\\012", b"\n")
         if path.startswith(b"/") and not path.endswith(b" (deleted)"):
             yield Use.READ, None, path

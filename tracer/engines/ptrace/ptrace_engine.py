@@ -1,8 +1,8 @@
-"""The engine ``ptrace``: the fallback where notifications cannot be had (ptrace(2)).
+"""The engine ``ptrace``: the fallback where seccomp notifications do not work (ptrace(2)).
 
-A filter stops the same calls by SECCOMP_RET_TRACE; where no filter can be installed, or another
-would hide calls from it, each call is stopped twice by PTRACE_SYSCALL and those that are hot let
-go. One thread hears of everything.
+A filter stops the same calls by SECCOMP_RET_TRACE. Where no filter can be installed, or another
+one would hide calls from it, PTRACE_SYSCALL stops each call twice (``ptrace-syscall``), and the
+engine ignores the calls that are hot. One thread handles all stops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from slimtrace.tracer.decode.call import StoppedCall, descriptor
 from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
 from slimtrace.tracer.decode.decoder import Decoder, Listeners
 from slimtrace.tracer.engines.app import App
-from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop, trace_child
+from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop, clear_untraced_flag
 from slimtrace.tracer.kernel import bpf, ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.kernel.registers import refuse_call
@@ -36,30 +36,30 @@ class PtraceEngine:
     """One run by ptrace. See :class:`slimtrace.tracer.engines.engine.Engine`."""
 
     def __init__(self, launch: Launcher, *, syscall: bool = False, all_calls: bool = False) -> None:
-        """Launch the app, which waits to be let go.
+        """Start the app, which waits to be executed.
 
-        :param syscall: by PTRACE_SYSCALL, without a filter.
-        :param all_calls: see and count every system call.
+        :param syscall: use PTRACE_SYSCALL, without a filter.
+        :param all_calls: stop and count every system call.
         :raises CannotTraceError: ptrace or seccomp is refused here.
         """
         self.name = "ptrace-syscall" if syscall else "ptrace"
         self.stops = 0
         self._launch = launch
-        self._all = all_calls
+        self._counts_all = all_calls
         self._calls = abi.select_calls(platform.machine(), births=True, hot=all_calls)
-        self._lifecycle = PtraceLoop(every_call=syscall)
+        self._loop = PtraceLoop(every_call=syscall)
         if syscall:
             pid = launch.start_seized(None, _OPTIONS | ptrace.MARK_CALL_STOPS)
             ptrace.interrupt(pid)
         else:
             code = bpf.assemble_filter(abi.group_by_arch(self._calls), bpf.TRACE)
             pid = launch.start_seized(code, _OPTIONS | ptrace.STOP_AT_FILTER)
-        self._lifecycle.adopt(pid, is_app=launch.init_pid is None)
+        self._loop.add_process(pid, is_app=launch.init_pid is None)
         if launch.init_pid is not None:
             launch.fork_app()
-            launch.app_pid = self._lifecycle.await_app()
+            launch.app_pid = self._loop.wait_for_app()
         launch.check_memory()
-        self.app = App(launch.app_pid, self._lifecycle, launch.spawner)
+        self.app = App(launch.app_pid, self._loop, launch.spawner)
         self.view = launch.view
 
     def run(self, recorder: Recorder) -> None:
@@ -68,11 +68,11 @@ class PtraceEngine:
         decoder = Decoder(
             recorder, ptraces=True, listeners=Listeners.REFUSE if by_filter else Listeners.FINE
         )
-        calls = CallStops(decoder, self._lifecycle, self._calls, count=self._all)
-        self._lifecycle.begin(recorder, decoder.execs, calls.stopped)
+        calls = CallStops(decoder, self._loop, self._calls, count=self._counts_all)
+        self._loop.begin(recorder, decoder.execs, calls.handle)
         with self.app.kill_on_error():
             self._launch.execute_app()
-            self._lifecycle.loop()
+            self._loop.loop()
         self.stops = calls.stops
         calls.finish()
         self._launch.check_executed()
@@ -81,61 +81,61 @@ class PtraceEngine:
 
 
 class CallStops:
-    """Decodes the calls that stopped threads are about to make, and lets them go on.
+    """Decodes the calls that stopped threads are about to make, and resumes the threads.
 
-    :ivar stops: calls seen.
+    :ivar stops: calls that were decoded.
     """
 
     def __init__(
         self,
         decoder: Decoder,
-        lifecycle: PtraceLoop,
+        loop: PtraceLoop,
         calls: dict[int, abi.Call],
         *,
         count: bool,
     ) -> None:
         self.stops = 0
         self._decoder = decoder
-        self._lifecycle = lifecycle
+        self._loop = loop
         self._cache = CallCache(decoder, calls)
-        self._resume = lifecycle.go_on
+        self._resume = loop.resume
         self._plans = {key: plan for key, call in calls.items() if (plan := plan_of(call))}
         self._info = ptrace.SyscallInfo()
         self._memory = MemoryReader()
         self._counts: dict[str, int] | None = {} if count else None
 
-    def stopped(self, tid: int) -> None:
-        """A thread stopped at the beginning or end of a call."""
-        entry = self._info.entry(tid)
+    def handle(self, tid: int) -> None:
+        """Handle a thread that stopped at the beginning or end of a call, and resume it."""
+        entry = self._info.read_entry(tid)
         call = None if entry is None else self._cache.calls.get(entry.key)
         if entry is None or call is None:
             self._resume(tid)
             return
         self.stops += 1
-        image = self._lifecycle.image_of(tid)
+        image = self._loop.find_image(tid)
         is_exec = call.signature.meaning is CallMeaning.EXEC
-        if self._lifecycle.is_unborn(tid) and not is_exec:
+        if self._loop.is_unexecuted(tid) and not is_exec:
             self._resume(tid)
             return
         if call.signature.meaning is CallMeaning.BIRTH:
-            trace_child(tid, call.name, entry.args, self._memory)
+            clear_untraced_flag(tid, call.name, entry.args, self._memory)
         if self._counts is not None:
             self._counts[call.name] = self._counts.get(call.name, 0) + 1
-        refusal = self._decoded(tid, entry, call, image, is_exec=is_exec)
+        refusal = self._decode(tid, entry, call, image, is_exec=is_exec)
         self._decoder.recorder.flush()
         if refusal is not None:
             refuse_call(tid, refusal)
         self._resume(tid)
 
     def finish(self) -> None:
-        """The run is over: say how often each call was made, if that was asked."""
+        """After the run: record how often each call was made, if the calls were counted."""
         if self._counts is not None:
             self._decoder.recorder.counted(self._counts)
 
-    def _decoded(
+    def _decode(
         self, tid: int, entry: SyscallEntry, call: abi.Call, image: int | None, *, is_exec: bool
     ) -> int | None:
-        """Record what the call is about to do; the errno with which to refuse it, or None."""
+        """Record what the call is about to do; return the errno to refuse it with, or None."""
         is_telling = call.signature.meaning is CallMeaning.SEND or (
             call.name == "clone" and entry.args[0] & CLONE_NEW
         )
@@ -145,7 +145,7 @@ class CallStops:
             self._decoder.recorder.gap("unknown-call", f"{call.name} of thread {tid}")
             return None
         plan = self._plans.get(entry.key)
-        key = None if plan is None else self._key(tid, entry, plan)
+        key = None if plan is None else self._read_key(tid, entry, plan)
         if plan is not None and plan.looks and key is not None and not key[2]:
             return None  # fstat: see Places
         mark = hash((image, key))
@@ -159,10 +159,10 @@ class CallStops:
             self._cache.forget_if_paths_changed()
         return outcome.refuse
 
-    def _key(self, tid: int, entry: SyscallEntry, plan: CallPlan) -> Key | None:
+    def _read_key(self, tid: int, entry: SyscallEntry, plan: CallPlan) -> Key | None:
         try:
             raw = self._memory.string(tid, entry.args[plan.path])
-        except PermissionError:  # the decoder will say so
+        except PermissionError:  # the decoder records that as a gap
             return None
         if raw is None:
             return None

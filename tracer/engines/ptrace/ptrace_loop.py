@@ -1,4 +1,4 @@
-"""The ptrace loop: births, execs, calls, group-stops and deaths of every tracee."""
+"""The ptrace loop: handles births, execs, calls, group-stops and exits of all tracees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, assert_never
 from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.ptrace import poke
-from slimtrace.tracer.kernel.registers import Registers, set_first_argument
+from slimtrace.tracer.kernel.registers import (
+    has_failed_with_eintr,
+    restart_call,
+    set_first_argument,
+)
 from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.result import ExitStatus
 
@@ -23,8 +27,8 @@ if TYPE_CHECKING:
 CLONE_UNTRACED = 0x00800000
 
 
-def trace_child(tid: int, call: str, args: Sequence[int], memory: MemoryReader) -> None:
-    """Take the flag from the clone or clone3 that a stopped thread is about to make."""
+def clear_untraced_flag(tid: int, call: str, args: Sequence[int], memory: MemoryReader) -> None:
+    """Remove CLONE_UNTRACED from the clone or clone3 that a stopped thread is about to make."""
     if call == "clone":
         if args[0] & CLONE_UNTRACED:
             set_first_argument(tid, args[0] & ~CLONE_UNTRACED)
@@ -34,81 +38,84 @@ def trace_child(tid: int, call: str, args: Sequence[int], memory: MemoryReader) 
         poke(tid, args[0], flags & ~CLONE_UNTRACED)
 
 
-_POLL = 0.001
-_PATIENCE = 0.2
-"""Seconds; the birth of a child is told within microseconds of its first stop."""
+_POLL_SECONDS = 0.001
+_BIRTH_TIMEOUT_SECONDS = 0.2
+"""The kernel reports the birth of a child within microseconds of the child's first stop."""
 
 
 class PtraceLoop:
-    """Which process image each thread runs. One thread loops; another may ask as a Keeper.
+    """Handles the stops of all tracees, and knows which process image each thread runs.
 
-    :ivar images: live thread ids to ids of process images.
-    :ivar called: told of each thread that stopped at a call.
+    One thread runs the loop. Other threads may call only the methods of
+    :class:`~slimtrace.tracer.engines.app.AppControl`.
+
+    :ivar images: the process image that each live thread runs, by thread id.
+    :ivar on_call: called with each thread that stopped at a system call.
     """
 
     def __init__(self, *, every_call: bool) -> None:
-        """Begin with no tracee.
+        """Start without a tracee.
 
-        :param every_call: stop at every call, not only at those that a filter picks.
+        :param every_call: stop at every call, not only at those that a filter selects.
         """
-        self._resume = ptrace.resume_to_call if every_call else ptrace.resume
+        self._continue = ptrace.resume_to_call if every_call else ptrace.resume
         self._owners: dict[int, int] = {}  # process image → the process whose exec made it
-        self._parked: dict[int, float] = {}  # first stops that came before their birth, since when
-        self._live: set[int] = set()  # what must end before the run does
-        self._others = _children()  # what was here before, and is not waited for
-        self._delivered: dict[int, float] = {}  # to the app's first process
+        self._parked: dict[int, float] = {}  # threads that stopped before their birth, and when
+        self._live: set[int] = set()  # the run lasts until all of these have ended
+        self._others = _list_children()  # children from before the run: it does not wait for them
+        self._deliveries: dict[int, float] = {}  # time of each signal to the app's first process
         self._exit: ExitStatus | None = None
-        self._first: int | None = None
-        self._app = self._parent = 0
-        self._unborn: set[int] = set()
+        self._first_image: int | None = None
+        self._app = self._init = 0
+        self._unexecuted: set[int] = set()
         self._detaching = False
-        self._registers = Registers()
         self.images: dict[int, int] = {}
-        self.called: Callable[[int], object] = self.go_on
+        self.on_call: Callable[[int], object] = self.resume
 
-    def begin(self, recorder: Recorder, execs: ExecDecoder, called: Callable[[int], None]) -> None:
-        """Record from now on; ``called`` is to let the threads that it is given go on."""
-        self._recorder, self._execs, self.called = recorder, execs, called
+    def begin(self, recorder: Recorder, execs: ExecDecoder, on_call: Callable[[int], None]) -> None:
+        """Record from now on; ``on_call`` must :meth:`resume` each thread that it gets."""
+        self._recorder, self._execs, self.on_call = recorder, execs, on_call
 
-    def adopt(self, pid: int, *, is_app: bool) -> None:
+    def add_process(self, pid: int, *, is_app: bool) -> None:
         """Follow a process that this thread seized: the app before its exec, or its parent.
 
-        The parent's calls are no app's, and those of its children neither before their execs.
+        The parent, the sandbox's first process, is not part of the app. Its children are part of
+        it once they have executed their commands.
         """
         if is_app:
             self._app = pid
         else:
-            self._parent = pid
-        self._unborn.add(pid)
+            self._init = pid
+        self._unexecuted.add(pid)
         self._live.add(pid)
         self._others.discard(pid)
 
-    def await_app(self) -> int:
-        """Handle stops until the parent forked the app; its process.
+    def wait_for_app(self) -> int:
+        """Handle stops until the parent has forked the app; return the app's process.
 
-        :raises ChildProcessError: it ended instead.
+        :raises ChildProcessError: the parent ended instead.
         """
         while not self._app and self._live:
             self._handle(*os.waitpid(-1, ptrace.WAIT_OWN))
         return self._app
 
-    def is_unborn(self, tid: int) -> bool:
-        """Whether this is a child that has not executed its command yet."""
-        return tid in self._unborn
+    def is_unexecuted(self, tid: int) -> bool:
+        """Whether this process has not executed its command yet."""
+        return tid in self._unexecuted
 
-    def join(self, tid: int, image: int, *, owner: bool) -> None:
-        """Follow a thread that runs already, seized by this thread.
+    def add_thread(self, tid: int, image: int, *, is_leader: bool) -> None:
+        """Follow a thread that runs already and that this thread seized.
 
-        :param owner: whether it is the first thread of the process that runs the image.
+        :param is_leader: whether it is the first thread of its process.
         """
         self._live.add(tid)
         self.images[tid] = image
-        if owner:
+        if is_leader:
             self._owners[image] = tid
-        self._first = image if self._first is None else self._first
+        self._first_image = image if self._first_image is None else self._first_image
 
     @property
-    def lives(self) -> bool:
+    def has_tracees(self) -> bool:
         """Whether any tracee is left."""
         return bool(self._live)
 
@@ -123,7 +130,7 @@ class PtraceLoop:
             return
 
     def handle_all(self) -> None:
-        """Handle the stops that there are now."""
+        """Handle the stops that wait now, and return."""
         while self._live:
             try:
                 tid, status = os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG)
@@ -135,9 +142,9 @@ class PtraceLoop:
             self._handle(tid, status)
 
     def detach_all(self) -> None:
-        """Have every tracee stop, to be let go for good at that stop, and at no other.
+        """Make every tracee stop, and detach it at that stop, not at another one.
 
-        Only there can a call that the stop ended be made again (Registers.spare).
+        Only there is it known that our stop ended a call (_restart_if_only_stopped).
         """
         self._detaching = True
         for tid in [*self._live]:
@@ -146,90 +153,92 @@ class PtraceLoop:
             else:
                 ptrace.interrupt(tid)
 
-    def go_on(self, tid: int, signal: int = 0) -> None:
-        """Let a stopped thread run, delivering ``signal``."""
+    def resume(self, tid: int, signal: int = 0) -> None:
+        """Let a stopped thread run, and deliver ``signal``."""
         if self._detaching:
-            ptrace.interrupt(tid)  # again: any other stop takes back what was asked for
-        self._resume(tid, signal)
+            ptrace.interrupt(tid)  # again: another stop cancels the first request
+        self._continue(tid, signal)
 
     def _detach(self, tid: int) -> None:
-        self._registers.spare(tid)
+        _restart_if_only_stopped(tid)
         ptrace.detach(tid)
         self._live.discard(tid)
         self._parked.pop(tid, None)
         self.images.pop(tid, None)
 
     def _wait(self) -> tuple[int, int]:
-        """The next stop; (0, 0) after a moment while a child waits for its birth to be told.
+        """The next stop; (0, 0) after a short time while a child waits for the report of its birth.
 
-        A parent that is killed while it forks may never tell.
+        A parent that is killed while it forks may never report it.
         """
         if not self._parked:
             return os.waitpid(-1, ptrace.WAIT_OWN)
-        found = os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG)
-        if not found[0]:
-            time.sleep(_POLL)
+        stop = os.waitpid(-1, ptrace.WAIT_OWN | os.WNOHANG)
+        if not stop[0]:
+            time.sleep(_POLL_SECONDS)
             now = time.monotonic()
-            for tid in [tid for tid, since in self._parked.items() if now - since > _PATIENCE]:
+            for tid in [
+                tid for tid, since in self._parked.items() if now - since > _BIRTH_TIMEOUT_SECONDS
+            ]:
                 self._adopt_orphan(tid)
-        return found
+        return stop
 
     def _adopt_orphan(self, tid: int) -> None:
         del self._parked[tid]
-        if self.image_of(tid) is None and self._first is not None:
-            self.images[tid] = self._first
-        self.go_on(tid)
+        if self.find_image(tid) is None and self._first_image is not None:
+            self.images[tid] = self._first_image
+        self.resume(tid)
 
     def _handle(self, tid: int, status: int) -> None:  # noqa: C901, PLR0912 -- a branch for each
         stop = decode_status(status)
         match stop:
             case ExitStatus():
-                self._exited(tid, stop)
+                self._handle_exit(tid, stop)
             case SignalDelivery():
                 if tid == self._app:
-                    self._delivered[stop.signal] = time.monotonic()
-                self.go_on(tid, stop.signal)
+                    self._deliveries[stop.signal] = time.monotonic()
+                self.resume(tid, stop.signal)
             case PtraceEvent.BIRTH:
-                self._born(tid)
-                self.go_on(tid)
+                self._handle_birth(tid)
+                self.resume(tid)
             case PtraceEvent.EXEC:
-                self._executed(tid)
-                self.go_on(tid)
+                self._handle_exec(tid)
+                self.resume(tid)
             case PtraceEvent.CALL:
-                self.called(tid)
+                self.on_call(tid)
             case PtraceEvent.GROUP_STOP | PtraceEvent.FIRST_STOP if self._detaching:
                 self._detach(tid)
             case PtraceEvent.GROUP_STOP:
                 ptrace.listen(tid)
             case PtraceEvent.FIRST_STOP:
                 self._live.add(tid)
-                self._registers.spare(tid)
-                if tid in self.images or tid in self._unborn:
-                    self.go_on(tid)
+                _restart_if_only_stopped(tid)
+                if tid in self.images or tid in self._unexecuted:
+                    self.resume(tid)
                 else:
                     self._parked[tid] = time.monotonic()
             case PtraceEvent.OTHER:
-                self.go_on(tid)
+                self.resume(tid)
             case _:
                 assert_never(stop)
 
-    def _born(self, tid: int) -> None:
-        child = ptrace.event_message(tid)
-        if child is None:  # killed at this very stop: the kernel tells of the child by itself
+    def _handle_birth(self, tid: int) -> None:
+        child = ptrace.read_event_message(tid)
+        if child is None:  # killed at this stop: the first stop of the child will show it
             return
         image = self.images.get(tid)
         if image is not None:
             self.images[child] = image
         self._live.add(child)
-        if tid == self._parent:
+        if tid == self._init:
             self._app = self._app or child
-            self._unborn.add(child)
+            self._unexecuted.add(child)
         if self._parked.pop(child, None) is not None:
-            self.go_on(child)
+            self.resume(child)
 
-    def _executed(self, tid: int) -> None:
-        """The process runs another program. All its other threads are gone (execve(2))."""
-        former = ptrace.event_message(tid) or tid
+    def _handle_exec(self, tid: int) -> None:
+        """The process runs another program now; its other threads are gone (execve(2))."""
+        former = ptrace.read_event_message(tid) or tid
         previous = self.images.pop(former, None)
         if previous is not None and self._owners.get(previous) == tid:
             del self._owners[previous]
@@ -237,29 +246,29 @@ class PtraceLoop:
         name = os.fsdecode(exe) if exe is not None else "(deleted)"
         image = self._recorder.process(previous, name, procfs.read_command_line(tid))
         self._owners[image] = tid
-        self._first = image if self._first is None else self._first
-        self._unborn.discard(tid)
-        if former != tid:  # its own report of death never comes (ptrace(2), execve under ptrace)
+        self._first_image = image if self._first_image is None else self._first_image
+        self._unexecuted.discard(tid)
+        if former != tid:  # its exit is never reported (ptrace(2), execve under ptrace)
             self._live.discard(former)
         self.images[tid] = image
         self._execs.commit(former, image, exe)
         self._recorder.flush()
 
-    def _exited(self, tid: int, stop: ExitStatus) -> None:
+    def _handle_exit(self, tid: int, stop: ExitStatus) -> None:
         image = self.images.pop(tid, None)
         self._parked.pop(tid, None)
         self._live.discard(tid)
-        self._unborn.discard(tid)
+        self._unexecuted.discard(tid)
         if image is not None and self._owners.get(image) == tid:
             del self._owners[image]
             self._recorder.exited(image, stop.status)
         if tid == self._app:
             self._exit = stop
 
-    def image_of(self, tid: int) -> int | None:
-        """The process image of a thread, also of one that the kernel did not tell of.
+    def find_image(self, tid: int) -> int | None:
+        """The process image of a thread, also of one whose birth the kernel did not report.
 
-        A child made with CLONE_UNTRACED has no birth; it runs what its process or parent runs.
+        Such a thread runs the same image as its process, or as its parent.
         """
         image = self.images.get(tid)
         if image is not None:
@@ -271,21 +280,27 @@ class PtraceLoop:
                 return image
         return None
 
-    # As a Keeper, for other threads
+    # As AppControl, for other threads
 
     def read_exit_status(self) -> ExitStatus | None:
         return self._exit
 
     def last_delivery(self, number: int) -> float:
-        return self._delivered.get(number, float("-inf"))
+        return self._deliveries.get(number, float("-inf"))
 
     def list_processes(self) -> Iterable[int]:
-        owners = {procfs.read_tgid(tid) for tid in [*self.images]}
-        return [owner for owner in owners if owner is not None]
+        processes = {procfs.read_tgid(tid) for tid in [*self.images]}
+        return [process for process in processes if process is not None]
 
 
-def _children() -> set[int]:
-    """The processes that this one has already: a shell may have made them before it exec'd us."""
+def _restart_if_only_stopped(tid: int) -> None:
+    """Have a call made again that failed with EINTR only because we stopped the thread."""
+    if has_failed_with_eintr(tid) and not procfs.has_pending_signal(tid):
+        restart_call(tid)
+
+
+def _list_children() -> set[int]:
+    """Our children so far: a shell may have forked them before it executed slimtrace."""
     own = os.getpid()
     return {
         child for thread in procfs.list_threads(own) for child in procfs.list_children(own, thread)

@@ -1,4 +1,4 @@
-"""A wait status becomes one of a closed set of stops, once, here (ptrace(2), wait(2))."""
+"""Decodes a wait status into one of a closed set of stops (ptrace(2), wait(2))."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class SignalDelivery(NamedTuple):
 
 
 class PtraceEvent(Enum):
-    """Stops that carry nothing more than their kind."""
+    """Stops that need no more data than their kind."""
 
     BIRTH = "birth"
-    """The tracee made a process or thread."""
+    """The tracee forked a process, or started a thread."""
     EXEC = "exec"
     GROUP_STOP = "group-stop"
-    """The process is stopped, as job control does; it stays so until SIGCONT."""
+    """Job control stopped the process; it stays stopped until SIGCONT."""
     FIRST_STOP = "first-stop"
     """A new tracee before its first instruction, or a trap after PTRACE_LISTEN."""
     CALL = "call"
@@ -55,7 +55,7 @@ def decode_exit_status(status: int) -> ExitStatus:
 
 
 def decode_status(status: int) -> Stop:
-    """What a status from waitpid(2) says, for a tracee that was seized."""
+    """Decode a status from waitpid(2) of a tracee that was seized."""
     if not os.WIFSTOPPED(status):
         return decode_exit_status(status)
     number, event = status >> 8 & 0xFF, status >> 16 & 0xFFFF
