@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     const char *how = argv[2];
     struct epoll_event event = {.events = EPOLLIN};
     struct pollfd input = {.events = POLLIN};
-    struct timespec left = {3, 0};
+    struct timespec left = {8, 0};
     struct sembuf down = {.sem_op = -1};
     char byte;
     long result = -1;
