@@ -1,4 +1,4 @@
-"""``slimtrace check``: read the image, start it, and ask every rule of every platform."""
+"""``slimtrace check``: reads the image, starts it, and applies the rules of the platforms."""
 
 from __future__ import annotations
 
@@ -35,50 +35,50 @@ if TYPE_CHECKING:
 def check(
     image: str,
     platforms: Sequence[TargetPlatform],
-    asked: CheckRequest,
-    how: StartOptions,
+    request: CheckRequest,
+    options: StartOptions,
     start: StartImage,
     *,
     run: bool,
 ) -> CheckReport:
-    """What the rules of these platforms find in an image.
+    """Apply the rules of these platforms to an image.
 
-    :param image: in a form that ``run --image`` reads.
+    :param image: a reference that ``run --image`` reads.
     :param start: starts an image once.
-    :param run: whether it is started for the rules that are measured.
-    :raises SlimtraceError: it cannot be read, or not be tried here.
+    :param run: whether to start it for the rules that are measured.
+    :raises SlimtraceError: it cannot be read, or not be started on this machine.
     """
     with tidily_stopped(image, "check"):
         become_root()
         opened = open_image(image)
         rules = select_rules(platforms)
-        facts = _read_facts(image, opened, asked)
+        facts = _read_facts(image, opened, request)
         why = _explain_no_start(facts, run=run)
         if why is not None:
             facts = replace(facts, why_no_start=why)
         else:
-            wanted = {rule.start for rule in rules if rule.start is not None}
-            facts = measure_starts(opened, facts, wanted, platforms, how, start)
+            modes = {rule.start for rule in rules if rule.start is not None}
+            facts = measure_starts(opened, facts, modes, platforms, options, start)
         findings = tuple(
             finding for rule in rules for finding in _apply_rule(rule, facts, platforms)
         )
         return CheckReport(image, opened.digest, (*platforms,), rules, findings, facts.starts)
 
 
-def _read_facts(text: str, image: FullImage, asked: CheckRequest) -> ImageFacts:
+def _read_facts(text: str, image: FullImage, request: CheckRequest) -> ImageFacts:
     root = root_of(image)
     entries = entries_of(root)
     if not entries:
         raise SlimtraceError(f"cannot check {text}: there is nothing in it")
-    return ImageFacts(text, image.digest, image.config, root, entries, asked, stored_size(text))
+    return ImageFacts(text, image.digest, image.config, root, entries, request, stored_size(text))
 
 
 def _explain_no_start(facts: ImageFacts, *, run: bool) -> str | None:
-    """Why the image cannot or is not to be started, in words."""
+    """Why the image is not started, as a sentence; None if it is."""
     if not run:
         return "not started: --no-run"
     if not facts.command:
-        return "not started: it says nothing of a command, and none stands after --"
+        return "not started: it has no command, and there is none after --"
     own, found = own_platform().architecture, facts.config.get("architecture", None)
     if found not in {None, own}:
         return f"not started: it is for {found}, and this machine is {os.uname().machine}"
@@ -88,11 +88,11 @@ def _explain_no_start(facts: ImageFacts, *, run: bool) -> str | None:
 def _apply_rule(
     rule: CheckRule, facts: ImageFacts, platforms: Sequence[TargetPlatform]
 ) -> list[Finding]:
-    """What a rule finds; platforms on which that is the same stand together."""
+    """The findings of a rule, one for all platforms with the same result."""
     found: dict[Finding, list[TargetPlatform]] = {}
     for platform in platforms:
         if platform in rule.levels:
-            verdict = rule.check(facts, platform)
-            finding = Finding(rule, FindingStatus.of(verdict, rule.levels[platform]), verdict)
+            result = rule.check(facts, platform)
+            finding = Finding(rule, FindingStatus.of(result, rule.levels[platform]), result)
             found.setdefault(finding, []).append(platform)
-    return [replace(finding, platforms=(*where,)) for finding, where in found.items()]
+    return [replace(finding, platforms=(*group,)) for finding, group in found.items()]

@@ -1,4 +1,4 @@
-"""Whether an image's user can execute a program in it, as execve(2) and ld.so(8) would find."""
+"""Whether an image's user can execute a program in it, by the rules of execve(2) and ld.so(8)."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _MAX_SCRIPT_DEPTH = 5  # fs/exec.c, exec_binprm: the depth of interpreters that 
 
 
 def has_permission(facts: ImageFacts, path: str, bit: int) -> bool:
-    """Whether the image's user has a permission (4, 2, 1) of what lies at a resolved path.
+    """Whether the image's user has a permission (4 read, 2 write, 1 execute) at a resolved path.
 
-    The folders above must let it pass too (path_resolution(7)). Root may all, but for execution,
-    for which it takes one bit of somebody's.
+    It needs search permission for the directories above too (path_resolution(7)). Root has all,
+    but to execute a file, at least one execute bit must be set.
     """
     user = facts.user
     if user.uid == 0:
         there = facts.root.fingerprint(path)
         is_file = facts.root.kind(path) is Kind.FILE
         return there is not None and (bit != _EXECUTE or not is_file or bool(there.mode & 0o111))
-    wanted = [*((above, _EXECUTE) for above in parents(path)), (path, bit)]
-    return all(_mode_allows(facts, where, needed) for where, needed in wanted)
+    needed = [*((above, _EXECUTE) for above in parents(path)), (path, bit)]
+    return all(_mode_allows(facts, each, its_bit) for each, its_bit in needed)
 
 
 def _mode_allows(facts: ImageFacts, path: str, bit: int) -> bool:
     there = facts.root.fingerprint(path)
     if there is None:
-        return path == "/"  # an image need not say anything of its root
+        return path == "/"  # an image need not have an entry for its root
     shift = 6 if there.uid == facts.user.uid else 3 if there.gid == facts.user.gid else 0
     return bool(there.mode >> shift & bit)
 
 
 def explain_exec_failure(facts: ImageFacts, program: str) -> str | None:
-    """Why a program, as it is looked up, does not run; None where it does."""
+    """Why a program, looked up by this name, cannot be executed; None if it can."""
     return _explain(facts, program, 0)
 
 
 def _explain(facts: ImageFacts, program: str, depth: int) -> str | None:
-    path = facts.find(program)
+    path = facts.find_program(program)
     if path is None:
         return f"{program} is not in the image"
     own = facts.root.resolve(path).path
@@ -81,7 +81,7 @@ def _make_environment(facts: ImageFacts) -> RunEnvironment:
     libraries = facts.env.get("LD_LIBRARY_PATH", "").replace(";", ":")
     return RunEnvironment(
         facts.search_path,
-        tuple(facts.absolute(folder or ".") for folder in libraries.split(":") if libraries),
-        facts.text("WorkingDir") or "/",
+        tuple(facts.make_absolute(folder or ".") for folder in libraries.split(":") if libraries),
+        facts.get_string("WorkingDir") or "/",
         facts.env,
     )

@@ -1,4 +1,4 @@
-"""The words of a check: rules, what they find, and how bad that is."""
+"""The types of a check: rules, the facts that they read, their findings and the report."""
 
 from __future__ import annotations
 
@@ -28,67 +28,67 @@ class FindingStatus(StrEnum):
     SKIP = "skip"
 
     @classmethod
-    def of(cls, verdict: RuleResult, level: Severity) -> FindingStatus:
-        """What a verdict comes to where the rule counts so much."""
-        if verdict.passed is None:
+    def of(cls, result: RuleResult, severity: Severity) -> FindingStatus:
+        """The status of a result, for a rule of this severity."""
+        if result.passed is None:
             return cls.SKIP
-        return cls.PASS if verdict.passed else cls(level)
+        return cls.PASS if result.passed else cls(severity)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found, and on which platforms it means that.
+    """The result of one rule, and the platforms that it applies to.
 
-    :ivar rule: compared by identity alone: it holds functions.
+    :ivar rule: compared by name, because it has functions.
     """
 
     rule: CheckRule
     status: FindingStatus
-    verdict: RuleResult
+    result: RuleResult
     platforms: tuple[TargetPlatform, ...] = ()
 
     def __hash__(self) -> int:
-        return hash((self.rule.name, self.status, self.verdict))
+        return hash((self.rule.name, self.status, self.result))
 
     @property
     def is_broken(self) -> bool:
-        """Whether there is something to be done."""
+        """Whether the user should change something."""
         return self.status in {FindingStatus.WARN, FindingStatus.FAIL}
 
     @property
     def is_measured(self) -> bool:
-        """Whether it was seen when the image was started."""
+        """Whether it comes from a start of the image."""
         return self.rule.start is not None and self.status is not FindingStatus.SKIP
 
 
-def to_document(checked: CheckReport) -> dict[str, Any]:
-    """All of it for ``--json``."""
+def to_document(report: CheckReport) -> dict[str, Any]:
+    """The document that ``check --json`` prints."""
     return {
-        "image": checked.image,
-        "digest": checked.digest,
-        "platforms": [*checked.platforms],
-        "passed": checked.passed,
-        "counts": {str(status): checked.count(status) for status in FindingStatus},
-        "rules": [_finding(finding) for finding in checked.findings],
-        "starts": {str(start): _start(tried) for start, tried in checked.starts.items()},
+        "image": report.image,
+        "digest": report.digest,
+        "platforms": [*report.platforms],
+        "passed": report.passed,
+        "counts": {str(status): report.count(status) for status in FindingStatus},
+        "rules": [_finding_document(finding) for finding in report.findings],
+        "starts": {str(mode): _start_document(trial) for mode, trial in report.starts.items()},
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding_document(finding: Finding) -> dict[str, Any]:
     return {
         "rule": finding.rule.name,
         "status": finding.status,
         "platforms": [*finding.platforms],
         "measured": finding.is_measured,
-        "detail": finding.verdict.detail,
+        "detail": finding.result.detail,
         "proves": finding.rule.proves,
         "remedy": finding.rule.remedy if finding.is_broken else None,
-        "paths": [path.encode("utf-8", "replace").decode() for path in finding.verdict.paths],
-        "lines": [*finding.verdict.lines],
+        "paths": [path.encode("utf-8", "replace").decode() for path in finding.result.paths],
+        "lines": [*finding.result.lines],
     }
 
 
-def _start(tried: TrialResult) -> dict[str, Any]:
+def _start_document(tried: TrialResult) -> dict[str, Any]:
     return {
         "command": [*tried.command],
         "user": tried.user,
@@ -112,13 +112,13 @@ def _start(tried: TrialResult) -> dict[str, Any]:
     }
 
 
-def grace_seconds(platform: TargetPlatform, asked: float | None) -> float:
-    """Seconds: what the user says, or else the platform's habit."""
-    return PLATFORM_TRAITS[platform].grace if asked is None else asked
+def grace_seconds(platform: TargetPlatform, requested: float | None) -> float:
+    """Seconds from the stop signal to SIGKILL: the user's number, or the platform's default."""
+    return PLATFORM_TRAITS[platform].grace if requested is None else requested
 
 
 def skip_without_service(facts: ImageFacts) -> RuleResult:
-    """Why there is nothing to say of the service."""
+    """The result of a rule about a service where no service ran."""
     tried = facts.starts.get(StartMode.USUAL)
     if tried is None:
         return skips(facts.why_no_start)
@@ -128,32 +128,32 @@ def skip_without_service(facts: ImageFacts) -> RuleResult:
 
 
 class Severity(StrEnum):
-    """What it means where a rule is broken."""
+    """How bad it is if a rule is broken."""
 
     WARN = "warn"
     FAIL = "fail"
 
 
 class StartMode(StrEnum):
-    """The starts of an image that measured rules need."""
+    """The ways to start an image for the rules that are measured."""
 
     USUAL = "usual"
-    """As the platform would, and stopped by its signal."""
+    """As the platform starts it; stopped by its stop signal."""
     READ_ONLY = "read-only"
-    """With a root that cannot be written."""
+    """With a read-only root file system."""
     UNPRIVILEGED = "unprivileged"
-    """Without any capability, and not as root."""
+    """Without capabilities, and not as root."""
     ANY_USER = "any-user"
-    """As a user that no file knows, of root's group."""
+    """As a UID that is not in the image's /etc/passwd, with group 0."""
 
 
 class RuleResult(NamedTuple):
-    """What one rule found.
+    """The result of one rule.
 
-    :ivar passed: None where the rule does not apply, or could not be looked at.
-    :ivar detail: what was found, in words.
-    :ivar paths: the files that break it.
-    :ivar lines: the app's last ones.
+    :ivar passed: None if the rule does not apply, or could not be checked.
+    :ivar detail: a sentence for people.
+    :ivar paths: the files that break the rule.
+    :ivar lines: the last lines that the app printed.
     """
 
     passed: bool | None
@@ -163,28 +163,28 @@ class RuleResult(NamedTuple):
 
 
 def passes(detail: str) -> RuleResult:
-    """It is as it should be."""
+    """The image keeps the rule."""
     return RuleResult(True, detail)
 
 
 def fails(detail: str, paths: tuple[str, ...] = (), lines: tuple[str, ...] = ()) -> RuleResult:
-    """It is not."""
+    """The image breaks the rule."""
     return RuleResult(False, detail, paths, lines)
 
 
 def skips(why: str) -> RuleResult:
-    """There is nothing to say."""
+    """The rule does not apply, or could not be checked."""
     return RuleResult(None, why)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRule:
-    """One thing that platforms expect of an image.
+    """One property that platforms expect of an image.
 
-    :ivar levels: where it counts, and how much.
-    :ivar proves: what holds where it passes, in a sentence.
-    :ivar remedy: what to do where it does not.
-    :ivar start: the start that it is measured in; None where it is read from the image.
+    :ivar levels: the severity on each platform that it applies to.
+    :ivar proves: a sentence that is true if the rule passes.
+    :ivar remedy: what to do if it does not.
+    :ivar start: the start that it is measured in; None if it is read from the image.
     """
 
     name: str
@@ -196,28 +196,28 @@ class CheckRule:
 
 
 def only(level: Severity, *platforms: TargetPlatform) -> dict[TargetPlatform, Severity]:
-    """On these platforms alone."""
+    """The same severity on these platforms, and none elsewhere."""
     return dict.fromkeys(platforms, level)
 
 
 def everywhere(level: Severity, **others: Severity) -> dict[TargetPlatform, Severity]:
-    """On all platforms, but on some at another level: ``cloud_run=Level.FAIL``."""
+    """One severity on all platforms but those named: ``cloud_run=Severity.FAIL``."""
     named = {TargetPlatform(name.replace("_", "-")): other for name, other in others.items()}
     return {**dict.fromkeys(TargetPlatform, level), **named}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """What the user said that rules go by.
+    """The user's options that rules read.
 
-    :ivar words: what is run in the place of the image's Cmd.
-    :ivar probes: commands that the platform runs in the container.
-    :ivar grace: seconds; None for the platform's own.
-    :ivar startup: seconds; None likewise.
+    :ivar args: arguments instead of the image's Cmd.
+    :ivar probes: the argv of commands that the platform runs in the container.
+    :ivar grace: seconds from the stop signal to SIGKILL; None for the platform's default.
+    :ivar startup: seconds until the app must be ready; None for the platform's default.
     :ivar max_size: bytes of the compressed layers; None for the default.
     """
 
-    words: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
     probes: tuple[tuple[str, ...], ...] = ()
     grace: float | None = None
     startup: float | None = None
@@ -226,15 +226,15 @@ class CheckRequest:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image.
+    """What the rules know of one image.
 
-    :ivar image: the words that name it.
-    :ivar config: its configuration's whole document; empty where it has none.
-    :ivar entries: all that it holds but directories, by own path.
-    :ivar compressed: bytes of its layers as they are stored; None where that is not known.
+    :ivar image: its reference.
+    :ivar config: the whole OCI image config; empty if it has none.
+    :ivar entries: its files and links, not its directories, by own path.
+    :ivar compressed: bytes of its layers as stored; None if not known.
     :ivar starts: how it started.
-    :ivar port: what PORT was in these.
-    :ivar why_no_start: why it was not started, in words.
+    :ivar port: the value of PORT in these starts.
+    :ivar why_no_start: why it was not started, as a sentence.
     """
 
     image: str
@@ -242,65 +242,65 @@ class ImageFacts:
     config: Mapping[str, Any]
     root: Root
     entries: Mapping[str, Entry]
-    asked: CheckRequest = field(default_factory=CheckRequest)
+    request: CheckRequest = field(default_factory=CheckRequest)
     compressed: int | None = None
     starts: Mapping[StartMode, TrialResult] = field(default_factory=dict)
     port: int | None = None
     why_no_start: str = "the image was not started"
 
     @cached_property
-    def run(self) -> Mapping[str, Any]:
-        """How it runs: the configuration's inner object (image-spec config.md)."""
+    def run_config(self) -> Mapping[str, Any]:
+        """The object ``config`` in the image config (image-spec config.md)."""
         found = self.config.get("config")
         return found if isinstance(found, dict) else {}
 
-    def words(self, name: str) -> tuple[str, ...]:
-        """A list of strings in that; nothing where it is something else."""
-        found = self.run.get(name)
-        is_list = isinstance(found, list) and all(isinstance(word, str) for word in found)
+    def get_strings(self, name: str) -> tuple[str, ...]:
+        """A list of strings in :attr:`run_config`; empty if it is anything else."""
+        found = self.run_config.get(name)
+        is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
         return tuple(found) if found and is_list else ()
 
-    def text(self, name: str) -> str:
-        """A string in that."""
-        found = self.run.get(name)
+    def get_string(self, name: str) -> str:
+        """A string in :attr:`run_config`; empty if it is anything else."""
+        found = self.run_config.get(name)
         return found if isinstance(found, str) else ""
 
-    def keys(self, name: str) -> tuple[str, ...]:
-        """The keys of a set in that, as ExposedPorts."""
-        found = self.run.get(name)
+    def get_keys(self, name: str) -> tuple[str, ...]:
+        """The keys of an object in :attr:`run_config`, such as ExposedPorts."""
+        found = self.run_config.get(name)
         return tuple(map(str, found)) if isinstance(found, dict) else ()
 
     @cached_property
     def command(self) -> tuple[str, ...]:
-        """What starts."""
-        return (*self.words("Entrypoint"), *(self.asked.words or self.words("Cmd")))
+        """The argv that the image starts."""
+        return (*self.get_strings("Entrypoint"), *(self.request.args or self.get_strings("Cmd")))
 
     @cached_property
     def user(self) -> UserLookup:
         """The user that it runs as."""
-        return look_up_user(self.root, self.text("User"))
+        return look_up_user(self.root, self.get_string("User"))
 
     @cached_property
     def env(self) -> dict[str, str]:
-        """Its variables."""
-        return dict(word.split("=", 1) for word in self.words("Env") if "=" in word)
+        """Its environment."""
+        return dict(each.split("=", 1) for each in self.get_strings("Env") if "=" in each)
 
     @cached_property
     def search_path(self) -> tuple[str, ...]:
         """The directories of PATH, absolute."""
         folders = self.env.get("PATH", DEFAULT_PATH).split(":")
-        return tuple(self.absolute(folder or ".") for folder in folders)
+        return tuple(self.make_absolute(folder or ".") for folder in folders)
 
-    def absolute(self, path: str) -> str:
-        """A path as the app would look it up."""
-        place = self.text("WorkingDir") or "/"
-        return path if path.startswith("/") else f"{place.rstrip('/')}/{path}"
+    def make_absolute(self, path: str) -> str:
+        """A path relative to the working directory, made absolute."""
+        folder = self.get_string("WorkingDir") or "/"
+        return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"
 
-    def find(self, program: str) -> str | None:
-        """Where exec(3) finds a program; None where there is no such file."""
+    def find_program(self, program: str) -> str | None:
+        """The path where exec(3) finds a program; None if there is no such file."""
         folders = [""] if "/" in program else self.search_path
         for folder in folders:
-            path = f"{folder.rstrip('/')}/{program}" if folder else self.absolute(program)
+            path = f"{folder.rstrip('/')}/{program}" if folder else self.make_absolute(program)
             found = self.root.resolve(path)
             if found.exists and self.root.kind(found.path) is Kind.FILE:
                 return path
@@ -309,9 +309,9 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What came of a check.
+    """The result of a check.
 
-    :ivar findings: in the rules' order.
+    :ivar findings: in the order of the rules.
     :ivar starts: how the image started.
     """
 
@@ -328,5 +328,5 @@ class CheckReport:
         return not any(finding.status is FindingStatus.FAIL for finding in self.findings)
 
     def count(self, status: FindingStatus) -> int:
-        """How many findings are of a kind."""
+        """The number of findings with this status."""
         return sum(finding.status is status for finding in self.findings)

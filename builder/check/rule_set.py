@@ -1,4 +1,4 @@
-"""All rules, in the order in which they are reported."""
+"""All rules, in the order of the report."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ RULES: tuple[CheckRule, ...] = (
 
 
 def select_rules(platforms: Iterable[TargetPlatform]) -> tuple[CheckRule, ...]:
-    """Those that count on one of these platforms."""
-    wanted = {*platforms}
-    return tuple(rule for rule in RULES if wanted & rule.levels.keys())
+    """The rules that apply to at least one of these platforms."""
+    chosen = {*platforms}
+    return tuple(rule for rule in RULES if chosen & rule.levels.keys())

@@ -1,7 +1,6 @@
-"""Where images run, and what these places are known to do.
+"""The platforms that run images, and their defaults.
 
-Sources: the documentation of each, as it was in 2025; numbers that users can set there are the
-defaults.
+Sources: the documentation of each platform in 2025. Users can change some of these numbers there.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ class TargetPlatform(StrEnum):
 
 
 class PlatformTraits(NamedTuple):
-    """What a platform does to a container.
+    """How a platform treats a container.
 
     :ivar grace: seconds from the stop signal to SIGKILL.
-    :ivar startup: seconds in which it must be ready; None where nobody waits for that.
-    :ivar sets_port: whether PORT says where it must listen.
+    :ivar startup: seconds until it must be ready; None if the platform sets no limit.
+    :ivar sets_port: whether it must listen on the port in PORT.
     """
 
     grace: float
@@ -53,7 +52,7 @@ PLATFORM_TRAITS = {
 
 
 def parse_platforms(names: list[str]) -> tuple[TargetPlatform, ...]:
-    """The platforms of these names, each once; docker without any.
+    """The platforms with these names, each once; docker if there are none.
 
     :raises UsageError: one is unknown.
     """

@@ -1,4 +1,4 @@
-"""Has the image started as often as the rules need, each time in another way."""
+"""Starts the image once in each way that the rules need."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _NOT_ROOT = "65532:65532"
 _ANY_USER = "1000650000:0"
-"""As OpenShift gives them: a high number in root's group (said)."""
+"""As OpenShift assigns them: a high UID in group 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartOptions:
-    """What the user says of starts, in the words of ``run``."""
+    """The user's options for starts, with the same syntax as those of ``run``."""
 
     env: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
@@ -40,46 +40,46 @@ class StartOptions:
 def measure_starts(
     image: FullImage,
     facts: ImageFacts,
-    wanted: Collection[StartMode],
+    modes: Collection[StartMode],
     platforms: Collection[TargetPlatform],
-    how: StartOptions,
+    options: StartOptions,
     start: StartImage,
 ) -> ImageFacts:
-    """The facts, with how the image started in each of the wanted ways.
+    """Start the image in each of these modes, and add the results to the facts.
 
-    Where it does not start as usual, it is not started in other ways.
+    If the usual start fails, the others are not tried.
 
-    :raises SlimtraceError: it cannot be tried here.
+    :raises SlimtraceError: the image cannot be started on this machine.
     """
-    port = (
-        _choose_port(how)
-        if any(PLATFORM_TRAITS[platform].sets_port for platform in platforms)
-        else None
-    )
-    found: dict[StartMode, TrialResult] = {}
-    for way, trial in _plan_trials(facts, platforms, how, port):
-        if way in wanted:
-            say(f"starting {facts.image}: {way}")
-            found[way] = start(image, trial)
-            if way is StartMode.USUAL and found[way].failure is not None:
+    sets_port = any(PLATFORM_TRAITS[platform].sets_port for platform in platforms)
+    port = _choose_port(options) if sets_port else None
+    results: dict[StartMode, TrialResult] = {}
+    for mode, trial in _plan_trials(facts, platforms, options, port):
+        if mode in modes:
+            say(f"starting {facts.image}: {mode}")
+            results[mode] = start(image, trial)
+            if mode is StartMode.USUAL and results[mode].failure is not None:
                 break
-    return replace(facts, starts=found, port=port)
+    return replace(facts, starts=results, port=port)
 
 
 def _plan_trials(
-    facts: ImageFacts, platforms: Collection[TargetPlatform], how: StartOptions, port: int | None
+    facts: ImageFacts,
+    platforms: Collection[TargetPlatform],
+    options: StartOptions,
+    port: int | None,
 ) -> Iterator[tuple[StartMode, Trial]]:
     usual = Trial(
-        facts.asked.words,
-        how.env,
-        how.volumes,
+        facts.request.args,
+        options.env,
+        options.volumes,
         port=port,
-        ready=how.ready,
-        ready_timeout=how.ready_timeout,
+        ready=options.ready,
+        ready_timeout=options.ready_timeout,
     )
-    grace = max(grace_seconds(platform, facts.asked.grace) for platform in platforms)
-    # What speaks something else than HTTP would take offence.
-    path = None if port is None else _probe_path(how.ready)
+    grace = max(grace_seconds(platform, facts.request.grace) for platform in platforms)
+    # Without PORT the service may speak another protocol than HTTP, and fail on a request.
+    path = None if port is None else _probe_path(options.ready)
     yield StartMode.USUAL, replace(usual, path=path, grace=grace)
     yield StartMode.READ_ONLY, replace(usual, read_only=True)
     user = _NOT_ROOT if facts.user.uid in {0, None} else None
@@ -94,11 +94,11 @@ def _probe_path(ready: str | None) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _choose_port(how: StartOptions) -> int:
-    """What PORT is to be: what the user says, or one that is free now."""
-    given = [word.removeprefix("PORT=") for word in how.env if word.startswith("PORT=")]
-    if given and given[-1].isdecimal():
-        return int(given[-1])
+def _choose_port(options: StartOptions) -> int:
+    """The value of PORT: the user's, or a port that is free now."""
+    values = [each.removeprefix("PORT=") for each in options.env if each.startswith("PORT=")]
+    if values and values[-1].isdecimal():
+        return int(values[-1])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -115,16 +115,16 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         words = " ".join(outcome.before.command)
         yield from (f"{words}: {difference}" for difference in outcome.differences)
         before, now = outcome.before, outcome.now
-        is_unexplained = bool(outcome.differences) and not verdict.lacking
+        is_unexplained = bool(outcome.differences) and not verdict.missing
         if is_unexplained and now is not None and now.user != before.user:
             yield (
                 f"{words}: it ran as {now.user}, and as {before.user} when traced: where it needs "
                 f"that, build with --user {before.user}"
             )
-    for item in verdict.lacking[:_MAX_LISTED_PATHS]:
+    for item in verdict.missing[:_MAX_LISTED_PATHS]:
         yield f"missing: {item.path} ({'; '.join(item.processes[:2])})"
-    if len(verdict.lacking) > _MAX_LISTED_PATHS:
-        yield f"missing: {len(verdict.lacking) - _MAX_LISTED_PATHS} more; --json lists all"
+    if len(verdict.missing) > _MAX_LISTED_PATHS:
+        yield f"missing: {len(verdict.missing) - _MAX_LISTED_PATHS} more; --json lists all"
     for item in verdict.left_out[:_MAX_LISTED_PATHS]:
         yield f"left out on purpose: {item.path} ({item.on_purpose})"
 

@@ -1,9 +1,9 @@
-"""Names that Python's import system shall find and open in vain.
+"""Dangling symlinks for Python modules that the slim image lacks.
 
-It reads the names in a directory once and looks for nothing that is not among them, neither
-modules (importlib's FileFinder) nor what tells of a package (importlib.metadata): what the slim
-image lacks would leave no trace. So the sandbox shows such names as symlinks that lead nowhere:
-to every look-up they are as missing as before, and seen.
+Python's import system lists a directory once and looks up only the names in it, for modules
+(importlib's FileFinder) and for package metadata (importlib.metadata). So a module that the slim
+image lacks would never be looked up, and the trace would not show it. The sandbox therefore shows
+such names as symlinks to nothing: a lookup fails as before, and is recorded.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _MODULE_SUFFIXES = (".py", ".so", ".pyc", ".dist-info", ".egg-info")
 
 
 def link_absent_names(folder: str, full: Root, slim: Root) -> set[str]:
-    """Make a tree of links below ``folder``, to be laid below the slim image's.
+    """Make a tree of dangling links in ``folder``, to be mounted below the slim image.
 
-    :returns: the directories that show names which they do not hold.
+    :returns: the directories that get such links.
     """
     shown = set()
     for directory in _walk_directories(slim):
@@ -55,13 +55,13 @@ def _find_absent_names(directory: str, full: Root, slim: Root) -> Iterator[str]:
     there = set(slim.listdir(directory))
     for name in full.listdir(directory):
         if name in there or name == "__pycache__" or f"{name}c" in there:
-            continue  # a module is there that is compiled alone
+            continue  # only the compiled module is in the image
         if name.endswith(_MODULE_SUFFIXES) or _is_searched(full, f"{directory.rstrip('/')}/{name}"):
             yield name
 
 
 def _is_searched(full: Root, path: str) -> bool:
-    """Whether modules are looked for there: some are, or packages are (PEP 420: a namespace)."""
+    """Whether it has modules, or packages as a namespace package has (PEP 420)."""
     if full.kind(path) is not Kind.DIRECTORY:
         return False
     names = full.listdir(path)

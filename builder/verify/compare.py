@@ -1,4 +1,4 @@
-"""How a run ended in the full image and in the slim one: what differs."""
+"""Compares how a run ended in the full image and in the slim one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """One run, there and here.
+    """One run in both images.
 
-    :ivar now: the run in the slim image; None where it could not be started.
-    :ivar differences: in words; none where it went as before.
+    :ivar before: the traced run in the full image.
+    :ivar now: the run in the slim image; None if it could not be started.
+    :ivar differences: one sentence for each; empty if both went the same way.
     """
 
     before: Run
@@ -26,12 +27,12 @@ class RunOutcome:
 
 
 def compare(before: Run, now: Run) -> RunOutcome:
-    """A run that was traced in the full image, and the same in the slim one."""
+    """Compare a run traced in the full image with the same run in the slim one."""
     return RunOutcome(before, now, tuple(_find_differences(before, now)))
 
 
 def record_failed_start(before: Run, why: str) -> RunOutcome:
-    """A run that could not be started in the slim image."""
+    """The outcome of a run that could not be started in the slim image."""
     return RunOutcome(before, None, (why,))
 
 
@@ -39,7 +40,7 @@ def _find_differences(before: Run, now: Run) -> Iterator[str]:
     if before.driven is not None and now.driven is not None:
         yield from _compare_responses(before.driven, now.driven)
     if before.exit_status is not None and before.exit_status != now.exit_status:
-        yield f"it ended with status {now.exit_status}, and with {before.exit_status} when traced"
+        yield f"exit status {now.exit_status}, but {before.exit_status} when traced"
 
 
 def _compare_responses(before: DriveResult, after: DriveResult) -> Iterator[str]:
@@ -48,10 +49,10 @@ def _compare_responses(before: DriveResult, after: DriveResult) -> Iterator[str]
         return
     for was, is_ in zip_longest(before.answers, after.answers):
         if was is None or is_ is None:
-            yield f"{(was or is_).driver!r} was asked in one of both alone"
+            yield f"{(was or is_).driver!r} ran in only one of both images"
         elif was.status != is_.status:
             now, traced = _describe_status(is_), _describe_status(was)
-            yield f"{was.driver!r} gave {now}, and {traced} when traced"
+            yield f"{was.driver!r} gave {now}, but {traced} when traced"
 
 
 def _describe_status(answer: Response) -> str:

@@ -1,6 +1,6 @@
-"""Repeats traced runs in the full image, to see which modules of its Java runtime they use.
+"""Repeats traced runs in the full image, to record which modules of its Java runtime they use.
 
-A JVM reads all modules from one file, of which a trace says nothing more.
+A JVM reads all modules from one file, so a trace shows only that file.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def record_modules(
     env: Sequence[str] = (),
     volumes: Sequence[str] = (),
 ) -> None:
-    """Repeat each run that had a JVM and was not repeated before; the traces remember the modules.
+    """Repeat each run that had a JVM, and add its modules to the trace. Skip runs that have them.
 
     :param rerun: repeats a run.
-    :param env: ``NAME=VALUE`` or ``NAME``, beside the image's variables: what no trace keeps.
-    :param volumes: ``HOST:PATH[:ro]``, instead of what the run was shown there.
+    :param env: ``NAME=VALUE`` or ``NAME``, beside the image's variables: a trace keeps none.
+    :param volumes: ``HOST:PATH[:ro]``, instead of the volumes of the traced run.
     :raises SlimtraceError: no JVM ran, the full image cannot link a runtime, a run cannot be
-        repeated, its JVMs did not say what they load, or a trace cannot be written.
+        repeated, its JVMs did not log what they load, or a trace cannot be written.
     """
     trace = read_trace(traces)
     root = full_image(trace, options.image).root
@@ -61,7 +61,7 @@ def record_modules(
             if run.modules:
                 continue
             image = _open_full_image(run, root, options)
-            say(f"repeating {run.command[0]}, to see which Java modules it uses")
+            say(f"repeating {run.command[0]} to see which Java modules it uses")
             loaded = _repeat_run(rerun, image, run, (*options.env, *env), volumes)
             modules = _collect_modules(loaded, root)
             if modules:
@@ -84,21 +84,18 @@ def _open_full_image(run: Run, root: Root, options: BuildOptions) -> FullImage:
 def _repeat_run(
     rerun: Rerun, image: FullImage, run: Run, env: Sequence[str], volumes: Sequence[str]
 ) -> list[LoadedClass]:
-    """What the run's JVMs say that they load."""
+    """Repeat a run, and read from its JVMs' logs which classes they load."""
     is_live = image.root == "/"
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         logs = os.path.join(folder, "logs")
         os.mkdir(logs)
-        os.chmod(folder, 0o755)  # noqa: S103 -- the app may run as anybody, and so its JVMs
+        os.chmod(folder, 0o755)  # noqa: S103 -- the app and its JVMs may run as any user
         os.chmod(logs, 0o1777)  # noqa: S103
-        place = logs if is_live else _LOG_FOLDER
-        shown = volumes if is_live else (*volumes, f"{logs}:{_LOG_FOLDER}")
-        said = [word for word in env if not word.startswith(f"{_VARIABLE}=")]
-        given = (
-            *said,
-            f"{_VARIABLE}={make_log_option(place)} {_find_java_options(image, env)}".rstrip(),
-        )
-        changes = RerunOptions(given, tuple(shown))
+        log_folder = logs if is_live else _LOG_FOLDER
+        mounts = volumes if is_live else (*volumes, f"{logs}:{_LOG_FOLDER}")
+        java_options = f"{make_log_option(log_folder)} {_find_java_options(image, env)}".rstrip()
+        others = [variable for variable in env if not variable.startswith(f"{_VARIABLE}=")]
+        changes = RerunOptions((*others, f"{_VARIABLE}={java_options}"), tuple(mounts))
         trace = os.path.join(folder, "trace")
         with tidily_stopped(run.command[0]):
             rerun(image, run, trace, changes, is_default=False, user=run.user, below=None)
@@ -106,15 +103,15 @@ def _repeat_run(
             if now.interrupted is not None:
                 raise StoppedBySignal(signal.Signals[now.interrupted])
         for difference in compare(run, now).differences:
-            warn(f"{run.command[0]} went otherwise when it was repeated for --jlink: {difference}")
+            warn(f"{run.command[0]} differed when it was repeated for --jlink: {difference}")
         return list(_read_logs(logs))
 
 
 def _find_java_options(image: FullImage, env: Sequence[str]) -> str:
-    """What the app's JVMs are given by this variable anyway."""
-    words = [*(image.config.get("config") or {}).get("Env", ()), *env]
-    pairs = dict(word.partition("=")[::2] for word in words if "=" in word)
-    return str(pairs.get(_VARIABLE, os.environ.get(_VARIABLE, "") if image.root == "/" else ""))
+    """The value of JAVA_TOOL_OPTIONS that the app gets anyway."""
+    variables = [*(image.config.get("config") or {}).get("Env", ()), *env]
+    values = dict(each.partition("=")[::2] for each in variables if "=" in each)
+    return str(values.get(_VARIABLE, os.environ.get(_VARIABLE, "") if image.root == "/" else ""))
 
 
 def _read_logs(folder: str) -> Iterator[LoadedClass]:
@@ -124,7 +121,7 @@ def _read_logs(folder: str) -> Iterator[LoadedClass]:
 
 
 def _collect_modules(loaded: Sequence[LoadedClass], root: Root) -> dict[str, frozenset[str]]:
-    """Modules by JAVA_HOME, as its own path."""
+    """The modules by own path of JAVA_HOME."""
     found: dict[str, frozenset[str]] = {}
     for jvm in loaded:
         if jvm.home is None:

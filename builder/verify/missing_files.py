@@ -1,4 +1,4 @@
-"""The look-ups that found nothing in the slim image and would have found something in the full."""
+"""Finds lookups that failed in the slim image and would have succeeded in the full one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MissingFile:
-    """A path that the app looked for.
+    """A file that the app looked up and that the slim image lacks.
 
-    :ivar path: as it was looked up; ``own`` the file's own path in the full image.
-    :ivar processes: what looked for it, as command lines.
-    :ivar on_purpose: why the image does not hold it, where that was asked for; else None.
+    :ivar path: as it was looked up.
+    :ivar own: the file's own (resolved) path in the full image.
+    :ivar processes: the command lines of the processes that looked it up.
+    :ivar on_purpose: why the build left it out on purpose; None if it did not.
     """
 
     path: str
@@ -39,13 +40,13 @@ def find_missing(
     verified: Trace,
     ignored: Collection[Glob],
 ) -> tuple[MissingFile, ...]:
-    """What the runs in the slim image looked for in vain, by path.
+    """Find the files that runs in the slim image looked up and did not find.
 
-    :param root: the full image; ``slim`` the other.
-    :param trace: of the runs there: what they did not find either, or made themselves, is not
-        lacking, whatever lies there now.
-    :param verified: of the same runs in the slim image.
-    :param ignored: what the user does not want to hear of.
+    :param root: the full image; ``slim`` the slim one.
+    :param trace: the runs in the full image. What they did not find either, or made themselves,
+        is not missing, whatever is in the full image now.
+    :param verified: the same runs in the slim image.
+    :param ignored: globs of files not to report.
     """
     found = []
     names = {image.id: _command_line(image) for image in verified.processes}
@@ -69,27 +70,27 @@ def find_missing(
 def explain_omissions(
     items: Iterable[MissingFile], selection: Selection, excluded: Collection[Glob]
 ) -> tuple[MissingFile, ...]:
-    """The items, each with why the image does not hold it, where that was asked for.
+    """The items; those that the build left out on purpose say why.
 
-    :param selection: what was built.
+    :param selection: the image's selection.
     """
     dropped = {item.path: item.why for item in selection.dropped}
 
-    def told(item: MissingFile) -> MissingFile:
+    def explain(item: MissingFile) -> MissingFile:
         why = dropped.get(item.path) or dropped.get(item.own)
         if any(glob.matches(item.own) for glob in excluded):
-            why = "--exclude takes it"
+            why = "--exclude matches it"
         return replace(item, on_purpose=why)
 
-    return tuple(map(told, items))
+    return tuple(map(explain, items))
 
 
 def _find_own_path(
     root: Root, slim: Root, missing: TracedPath, volumes: Collection[str]
 ) -> str | None:
-    """What would have been found, by its own path; None for nothing, or for no part of an image.
+    """The own path of the file that the full image has; None if there is none, or no image has it.
 
-    Where a link leads out of the image, as /etc/mtab does, the link is what there must be.
+    For a link that leads out of the image, such as /etc/mtab, it is the path of the link.
     """
     if _is_outside(missing.path, volumes):
         return None
@@ -97,7 +98,7 @@ def _find_own_path(
     leads_out = _is_outside(there.path, volumes)
     if there.exists and not leads_out:
         if there.path.endswith(".py") and slim.kind(f"{there.path}c") is not None:
-            return None  # the module is there, compiled alone
+            return None  # the image has the compiled module
         return None if root.kind(there.path) is None else there.path
     if not leads_out and Use.READLINK not in missing.uses:
         return None
@@ -106,7 +107,7 @@ def _find_own_path(
 
 
 def _is_outside(path: str, volumes: Collection[str]) -> bool:
-    """Whether an engine, the kernel or the user provides what lies there."""
+    """Whether an engine, the kernel or a volume provides the file."""
     return why_outside(path) is not None or path in OWN_TOP or is_in_volume(volumes, path)
 
 

@@ -1,4 +1,4 @@
-"""Run, compare, add what is missing, build again: until nothing changes."""
+"""Repeats traced runs in a slim image, compares, and heals the image by adding missing files."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _MAX_ROUNDS = 10
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """What ``verify`` was asked for.
+    """Options of ``verify``.
 
-    :ivar heal: whether what is missing is added, and the image built again.
-    :ivar ignore: globs of what may be missing.
+    :ivar heal: whether to add missing files and build the image again.
+    :ivar ignore: globs of files that may be missing.
     :ivar changes: how the repeated runs differ from the traced ones.
-    :ivar full: where the full image lies now; None for where the runs saw it.
+    :ivar full: where the full image is now; None for where it was when traced.
     """
 
     heal: bool = False
@@ -69,11 +69,11 @@ class VerifyOptions:
 
 
 def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
-    """Whether the image does what the traces' runs did in the full one.
+    """Repeat the traces' runs in the image, and compare them with the traced ones.
 
-    :param image: in a form that ``build`` writes and ``run --image`` reads.
-    :raises SlimtraceError: it was not built from these traces; one of all these cannot be read;
-        with ``heal``, it cannot be built again.
+    :param image: a reference that ``build`` writes and ``run --image`` reads.
+    :raises SlimtraceError: the image was not built from these traces; the image, a trace or the
+        full image cannot be read; with ``heal``, the image cannot be built again.
     """
     with tidily_stopped(image):
         return _verify(image, traces, options, rerun)
@@ -84,14 +84,14 @@ def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Re
     become_root()
     full = full_image(trace, options.full).root
     opened = open_image(image)
-    made = replace(_read_build_options(opened, full, trace), image=options.full)
+    build_options = replace(_read_build_options(opened, full, trace), image=options.full)
     if options.heal:
         _check_healing(image, opened)
-    verification = _Verification(full, traces, made, options, rerun)
+    verification = _Verification(full, traces, build_options, options, rerun)
     verdict = verification.heal(verification.examine(opened, trace))
     if verdict.healed:
         append_healed(traces[0], verdict.healed)
-        tagged = replace(made, tag=find_tag(parse_reference(image)))
+        tagged = replace(build_options, tag=find_tag(parse_reference(image)))
         make([*traces], image, tagged, rerun)
     return replace(verdict, image=image)
 
@@ -120,20 +120,19 @@ def build_and_verify(
 
 @dataclass(frozen=True, slots=True)
 class _Verification:
-    """One command's work.
+    """The inputs of one verification.
 
     :ivar full: the full image.
-    :ivar made: the options of the builds.
     """
 
     full: Root
     traces: Sequence[str]
-    made: BuildOptions
+    build_options: BuildOptions
     options: VerifyOptions
     rerun: Rerun
 
     def heal(self, verdict: Verdict) -> Verdict:
-        """Add missing files and verify again, round after round, on images of our own.
+        """Add missing files and verify again, round after round, in temporary images.
 
         Nothing is written to the traces.
 
@@ -145,7 +144,7 @@ class _Verification:
         best, latest, added = verdict, verdict, dict[str, None]()
         rounds = 1
         while rounds < _MAX_ROUNDS:
-            fresh = [item.path for item in latest.lacking if item.path not in added]
+            fresh = [item.path for item in latest.missing if item.path not in added]
             if not fresh:
                 break
             rounds += 1
@@ -164,7 +163,7 @@ class _Verification:
 
         :param healed: paths to add to those of the traces.
         """
-        options = replace(self.made, tag=None, sbom=(), debug=False)
+        options = replace(self.build_options, tag=None, sbom=(), debug=False)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             image = f"oci:{folder}/slim:latest"
             built = make([*self.traces], image, options, self.rerun, healed)
@@ -180,23 +179,24 @@ class _Verification:
     ) -> Verdict:
         """Repeat all runs in a slim image.
 
-        Once more as it is, where that could tell: who listed a directory saw names that it lacks.
+        The first time, directories also show names that the image lacks (:mod:`absent_names`).
+        Where a run listed such a directory and all passed, the runs are repeated without them.
 
-        :param selection: what it was built from; None where it was not built here.
+        :param selection: what the image was built from; None if it was not built by this command.
         """
         slim = Root(opened.root)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as below:
             shown = link_absent_names(below, self.full, slim)
-            verdict, verified = self._repeated(opened, slim, trace, selection, below)
+            verdict, verified = self._repeat_runs(opened, slim, trace, selection, below)
         if verdict.passed and any(
             path in shown for path in _find_listed_directories(self.full, verified)
         ):
-            detail("once more, without the names of what the image lacks")
-            plain, _ = self._repeated(opened, slim, trace, selection, None)
+            detail("repeating the runs without the names that the image lacks")
+            plain, _ = self._repeat_runs(opened, slim, trace, selection, None)
             return replace(plain, left_out=verdict.left_out)
         return verdict
 
-    def _repeated(
+    def _repeat_runs(
         self,
         opened: FullImage,
         slim: Root,
@@ -204,71 +204,77 @@ class _Verification:
         selection: Selection | None,
         below: str | None,
     ) -> tuple[Verdict, Trace]:
-        """All runs once."""
-        outcomes, seen = [], []
-        default = default_run(trace, self.made.default_run)
+        """Repeat all runs once, and give the verdict and the trace of the repeated runs.
+
+        :param below: a tree to mount below the image, or None.
+        """
+        outcomes, written = [], []
+        default = default_run(trace, self.build_options.default_run)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             for number, run in enumerate(trace.runs, start=1):
-                place = os.path.join(folder, f"{number}.trace")
-                again = partial(
+                path = os.path.join(folder, f"{number}.trace")
+                rerun = partial(
                     self.rerun,
                     changes=self.options.changes,
-                    is_default=number == self.made.default_run,
+                    is_default=number == self.build_options.default_run,
                     user=None if run.user == default.user else run.user,
                     below=below,
                 )
-                outcomes.append(_repeat_run(again, opened, run, place))
-                if os.path.exists(place):
-                    seen.append(place)
-            verified = read_trace(seen) if seen else Trace()
+                outcomes.append(_repeat_run(rerun, opened, run, path))
+                if os.path.exists(path):
+                    written.append(path)
+            verified = read_trace(written) if written else Trace()
         ignored = [compile_glob(self.full, pattern) for pattern in self.options.ignore]
         found = find_missing(self.full, slim, trace, verified, ignored)
         if found:
-            if selection is None:  # it only tells why, and builds nothing
+            if selection is None:  # only to explain omissions; nothing is built from it
                 selection = select(
-                    trace, self.full, replace(self.made, allow_changed=True), rerun=self.rerun
+                    trace,
+                    self.full,
+                    replace(self.build_options, allow_changed=True),
+                    rerun=self.rerun,
                 )
-            found = explain_omissions(found, selection, self._excluded())
+            found = explain_omissions(found, selection, self._compile_excludes())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)
         return Verdict(opened.source, tuple(outcomes), missing, left_out), verified
 
-    def _excluded(self) -> list[Glob]:
-        return [compile_glob(self.full, pattern) for pattern in self.made.exclude]
+    def _compile_excludes(self) -> list[Glob]:
+        return [compile_glob(self.full, pattern) for pattern in self.build_options.exclude]
 
 
 def _find_listed_directories(full: Root, verified: Trace) -> Iterator[str]:
-    """The directories whose names the runs read, by their own paths."""
+    """The own paths of the directories that the runs listed."""
     for path in verified.paths.values():
         if Use.LIST in path.uses:
             yield full.resolve(path.path).path
 
 
 def _repeat_run(
-    again: Callable[[FullImage, Run, str], None], opened: FullImage, run: Run, place: str
+    rerun: Callable[[FullImage, Run, str], None], opened: FullImage, run: Run, path: str
 ) -> RunOutcome:
     try:
-        again(opened, run, place)
+        rerun(opened, run, path)
     except (CannotExecuteError, CommandNotFoundError) as error:
         return record_failed_start(run, error.message)
-    (now,) = read_trace(place).runs
-    if now.interrupted is not None:  # that is no answer of the app's
+    (now,) = read_trace(path).runs
+    if now.interrupted is not None:  # the user ended it: its exit status says nothing
         raise StoppedBySignal(signal.Signals[now.interrupted])
     return compare(run, now)
 
 
 def _read_build_options(opened: FullImage, full: Root, trace: Trace) -> BuildOptions:
-    """How the image was built, of these runs.
+    """The options that the image was built with.
 
-    :raises SlimtraceError: it was not.
+    :raises SlimtraceError: it was not built from these runs.
     """
-    if not opened.config:  # a plain tree or tarball says nothing of itself
+    if not opened.config:  # a plain tree or tarball has no record of its build
         _check_program(opened, full, trace)
         return BuildOptions()
     record = read_record(opened.config)
     if record is None:
         raise SlimtraceError(
-            f"cannot verify {opened.source}: it does not say that slimtrace built it",
+            f"cannot verify {opened.source}: it has no record that slimtrace built it",
             "build it with slimtrace build",
         )
     if record.runs != identity(trace.runs):
@@ -280,7 +286,7 @@ def _read_build_options(opened: FullImage, full: Root, trace: Trace) -> BuildOpt
 
 
 def _check_program(opened: FullImage, full: Root, trace: Trace) -> None:
-    """:raises SlimtraceError: a tree lacks what the traced command first executed."""
+    """:raises SlimtraceError: a tree lacks the first program that the trace executed."""
     program = next((image.exe for image in trace.processes if image.parent is None), None)
     if program is None or not full.resolve(program).exists:
         return
@@ -292,10 +298,10 @@ def _check_program(opened: FullImage, full: Root, trace: Trace) -> None:
 
 
 def _check_healing(image: str, opened: FullImage) -> None:
-    """:raises UsageError: an image in this form cannot be built again in its place."""
+    """:raises UsageError: an image in this form has no record of how to build it again."""
     if not opened.config:
         raise UsageError(
-            f"cannot heal {image}: it does not say how it was built",
-            "verify an image, as app.tar or oci:DIR; or build it by slimtrace slim, which heals",
+            f"cannot heal {image}: it has no record of how it was built",
+            "verify an image, such as app.tar or oci:DIR, or use slimtrace slim, which heals",
         )
     parse_destination(image)

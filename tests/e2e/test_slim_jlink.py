@@ -57,7 +57,7 @@ def test_a_runtime_of_what_was_seen(service: tuple[Path, str], cached: dict[str,
     folder, _ = service
     first = build(folder, cached, "--jlink")
     assert first.returncode == 0, first.stderr
-    assert "repeating java, to see which Java modules it uses" in first.stderr
+    assert "repeating java to see which Java modules it uses" in first.stderr
     used = "java.base, java.logging, jdk.crypto.ec, jdk.httpserver, jdk.net, jdk.zipfs"
     assert f"linking a Java runtime of {used}\n" in first.stderr
     told = json.loads(first.stdout)

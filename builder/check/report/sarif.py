@@ -1,4 +1,4 @@
-"""A check for CI: the rules that are broken, as SARIF 2.1.0 (OASIS), and those not looked at."""
+"""A check for CI: the broken rules as SARIF 2.1.0 (OASIS), with notes on the skipped ones."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LEVELS = {FindingStatus.WARN: "warning", FindingStatus.FAIL: "error"}
 _BASE = "IMAGE"
 
 
-def to_sarif(checked: CheckReport) -> dict[str, Any]:
+def to_sarif(report: CheckReport) -> dict[str, Any]:
     """The log file, with one run.
 
-    What holds is no result: services that take SARIF (GitHub's code scanning among them) would
-    show it as an alert.
+    Rules that pass give no result: services that read SARIF, such as GitHub's code scanning,
+    would show them as alerts.
     """
-    names = [rule.name for rule in checked.rules]
-    broken = [finding for finding in checked.findings if finding.is_broken]
-    skipped = [finding for finding in checked.findings if finding.status is FindingStatus.SKIP]
+    names = [rule.name for rule in report.rules]
+    broken = [finding for finding in report.findings if finding.is_broken]
+    skipped = [finding for finding in report.findings if finding.status is FindingStatus.SKIP]
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -36,7 +36,7 @@ def to_sarif(checked: CheckReport) -> dict[str, Any]:
                     "driver": {
                         "name": "slimtrace",
                         "semanticVersion": VERSION,
-                        "rules": [_rule(rule) for rule in checked.rules],
+                        "rules": [_rule(rule) for rule in report.rules],
                     }
                 },
                 "invocations": [
@@ -48,19 +48,19 @@ def to_sarif(checked: CheckReport) -> dict[str, Any]:
                     }
                 ],
                 "originalUriBaseIds": {
-                    _BASE: {"description": {"text": f"The root of the image {checked.image}."}}
+                    _BASE: {"description": {"text": f"The root of the image {report.image}."}}
                 },
                 "columnKind": "unicodeCodePoints",
                 "results": [
                     result
                     for finding in broken
-                    for result in _results(finding, names, checked.image)
+                    for result in _results(finding, names, report.image)
                 ],
                 "properties": {
-                    "image": checked.image,
-                    "digest": checked.digest,
-                    "platforms": [*checked.platforms],
-                    "passed": checked.passed,
+                    "image": report.image,
+                    "digest": report.digest,
+                    "platforms": [*report.platforms],
+                    "passed": report.passed,
                 },
             }
         ],
@@ -82,7 +82,7 @@ def _rule(rule: CheckRule) -> dict[str, Any]:
 
 
 def _results(finding: Finding, names: list[str], image: str) -> list[dict[str, Any]]:
-    """One for each file, or one for the image."""
+    """One result for each file, or one for the image."""
     return [
         {
             "ruleId": finding.rule.name,
@@ -98,15 +98,15 @@ def _results(finding: Finding, names: list[str], image: str) -> list[dict[str, A
                 "remedy": finding.rule.remedy,
             },
         }
-        for path in finding.verdict.paths or (None,)
+        for path in finding.result.paths or (None,)
     ]
 
 
 def _message(finding: Finding) -> str:
-    said = "".join(f"\n  {line}" for line in finding.verdict.lines)
-    detail = finding.verdict.detail
+    lines = "".join(f"\n  {line}" for line in finding.result.lines)
+    detail = finding.result.detail
     measured = " (measured)" if finding.is_measured else ""
-    return f"{detail[0].upper()}{detail[1:]}{measured}.{said}\nRemedy: {finding.rule.remedy}."
+    return f"{detail[0].upper()}{detail[1:]}{measured}.{lines}\nRemedy: {finding.rule.remedy}."
 
 
 def _location(path: str | None, image: str) -> dict[str, Any]:
@@ -124,13 +124,13 @@ def _notification(finding: Finding, names: list[str]) -> dict[str, Any]:
     name = finding.rule.name
     return {
         "level": "note",
-        "message": {"text": f"{name} was skipped: {finding.verdict.detail}."},
+        "message": {"text": f"{name} was skipped: {finding.result.detail}."},
         "associatedRule": {"id": name, "index": names.index(name)},
     }
 
 
 def _uri(path: str) -> str:
-    """A path as a relative reference (RFC 3986): a colon in it would be a scheme's."""
+    """A path as a relative reference (RFC 3986), its colons quoted: they would end a scheme."""
     return quote(path.encode("utf-8", "surrogateescape"), safe="/")
 
 

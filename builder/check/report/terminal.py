@@ -55,14 +55,14 @@ def _describe(finding: Finding, report: CheckReport, remedy_width: int) -> Itera
     marks = ["measured"] if finding.is_measured else []
     if finding.platforms != report.platforms and finding.status is not FindingStatus.SKIP:
         marks += [*finding.platforms]
-    verdict = finding.verdict
-    yield _escape(verdict.detail + (f" ({', '.join(marks)})" if marks else ""))
+    result = finding.result
+    yield _escape(result.detail + (f" ({', '.join(marks)})" if marks else ""))
     if not finding.is_broken:
         return
-    yield from map(_escape, verdict.paths[:_MAX_PATHS])
-    if len(verdict.paths) > _MAX_PATHS:
-        yield Text(f"and {len(verdict.paths) - _MAX_PATHS} more: --json names all")
-    yield from (_escape(f"| {line}") for line in verdict.lines)
+    yield from map(_escape, result.paths[:_MAX_PATHS])
+    if len(result.paths) > _MAX_PATHS:
+        yield Text(f"and {len(result.paths) - _MAX_PATHS} more: --json names all")
+    yield from (_escape(f"| {line}") for line in result.lines)
     remedy = Table.grid(padding=(0, 1, 0, 0))
     remedy.add_column()
     remedy.add_column(max_width=remedy_width, overflow="fold")

@@ -1,4 +1,4 @@
-"""What any image should hold, whatever its app does."""
+"""Files that every image should have, whatever its app does."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def _check_tmp(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
 
 
 def _check_certificates(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    named = facts.env.get("SSL_CERT_FILE")
-    for path in [named] if named else _BUNDLES:
+    configured = facts.env.get("SSL_CERT_FILE")
+    for path in [configured] if configured else _BUNDLES:
         found = facts.root.resolve(path)
         entry = facts.entries.get(found.path) if found.exists else None
         if entry is not None and entry.size:
             return passes(f"{path} is there")
-    return fails(f"there is no {named or 'bundle of certificate authorities'}")
+    return fails(f"there is no {configured or 'bundle of certificate authorities'}")
 
 
 def _check_os_release(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
@@ -70,7 +70,7 @@ def _parse_pretty_name(text: str) -> str:
 
 
 def _check_volumes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    volumes = facts.keys("Volumes")
+    volumes = facts.get_keys("Volumes")
     if not volumes:
         return skips("it declares no volume")
     closed = tuple(path for path in volumes if not _is_writable(facts, path))
@@ -88,7 +88,7 @@ RULES = (
     CheckRule(
         "tmp",
         everywhere(Severity.WARN, knative=Severity.FAIL),  # knative's runtime contract, "Mounts"
-        "There is a /tmp in which anybody may make files.",
+        "There is a /tmp in which any user may create files.",
         "make it in the full image: install -d -m 1777 /tmp",
         _check_tmp,
     ),
@@ -102,7 +102,7 @@ RULES = (
     CheckRule(
         "os-release",
         everywhere(Severity.WARN),
-        "Scanners find out which distribution it is of.",
+        "Scanners can tell which distribution it is built from.",
         "build it without --no-package-metadata",
         _check_os_release,
     ),

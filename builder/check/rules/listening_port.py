@@ -1,4 +1,4 @@
-"""Where a service listens, and whether it answers."""
+"""Where a service listens, and whether it responds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_PORT = "it listens on no TCP port"
 
 
 def _find_service(facts: ImageFacts) -> TrialResult | None:
-    """A service that was ready."""
+    """The usual start, if a service was ready in it."""
     tried = facts.starts.get(StartMode.USUAL)
     return None if tried is None or tried.ready is None else tried
 
@@ -75,7 +75,7 @@ def _check_sidecar_ports(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     taken = sorted(each.port for each in tried.listening if each.port in _SIDECAR_PORTS)
     if taken:
         return fails(f"it listens on {', '.join(map(str, taken))}, which is the sidecar's")
-    return passes("it leaves the sidecar's ports alone")
+    return passes("it uses no port of the sidecar")
 
 
 def _check_exposed(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
@@ -84,7 +84,7 @@ def _check_exposed(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
         return skips("it has no configuration that could expose a port")
     if tried is not None and tried.failure is None and not tried.listening:
         return skips("it is no service" if tried.is_job else _NO_PORT)
-    ports = facts.keys("ExposedPorts")
+    ports = facts.get_keys("ExposedPorts")
     return passes(f"it exposes {', '.join(ports)}") if ports else fails("it exposes no port")
 
 

@@ -1,4 +1,4 @@
-"""Who the image's processes are."""
+"""Which user the image runs as."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
 
 _SIDECAR_ID = 1337
-"""The id of Istio's sidecar, whose traffic its rules of iptables let by, and nobody checks."""
+"""The UID of Istio's sidecar: its iptables rules do not redirect this user's traffic."""
 
 _NO_CONFIG = "it has no configuration that names a user"
 _REMEDY = "build it with --user 65532:65532"

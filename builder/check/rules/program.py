@@ -1,4 +1,4 @@
-"""What the image, and the platform in it, runs."""
+"""Whether the image's command and its probes can be executed."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _check_exec_form(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
 
 
 def _check_probes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    healthcheck = healthcheck_command(facts.run.get("Healthcheck"))
-    probes = [*([healthcheck] if healthcheck else []), *facts.asked.probes]
+    healthcheck = healthcheck_command(facts.run_config.get("Healthcheck"))
+    probes = [*([healthcheck] if healthcheck else []), *facts.request.probes]
     if not probes:
         return skips("it has no health check, and no --probe was named")
     causes = [why for words in probes if (why := explain_exec_failure(facts, words[0])) is not None]

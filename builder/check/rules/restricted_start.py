@@ -1,4 +1,4 @@
-"""Whether it starts, in the usual way and with less than usual."""
+"""Whether the image starts: as usual, read-only, without privileges, and as an unknown user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _check_ready_time(facts: ImageFacts, platform: TargetPlatform) -> RuleResult
     if tried is None or tried.ready is None:
         return skip_without_service(facts)
     own = PLATFORM_TRAITS[platform].startup or 0.0
-    most = own if facts.asked.startup is None else facts.asked.startup
+    most = own if facts.request.startup is None else facts.request.startup
     found = f"it was ready after {tried.ready:.2f} s of {most:g}"
     return passes(found) if tried.ready <= most else fails(found)
 
@@ -73,7 +73,7 @@ RULES = (
                 if PLATFORM_TRAITS[platform].startup is not None
             ),
         ),
-        "It is ready before the platform loses patience.",
+        "It is ready before the platform gives up.",
         "do less before it listens, or allow more time: a startupProbe, app_start_timeout_sec, or "
         "--startup here",
         _check_ready_time,
@@ -108,7 +108,7 @@ RULES = (
     CheckRule(
         "starts-as-any-user",
         only(Severity.WARN, TargetPlatform.KUBERNETES),
-        "It starts as a user that no file knows, of group 0, as OpenShift has it.",
+        "It starts as a UID that is not in its /etc/passwd, in group 0, as on OpenShift.",
         "give what it reads and writes to group 0: chgrp 0, chmod g=u",
         partial(_check_start, StartMode.ANY_USER),
         StartMode.ANY_USER,

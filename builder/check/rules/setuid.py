@@ -1,4 +1,4 @@
-"""Files that give privilege to who executes them (inode(7), capabilities(7))."""
+"""Files that give privileges to the user who executes them (inode(7), capabilities(7))."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ RULES = (
     CheckRule(
         "no-setuid",
         everywhere(Severity.FAIL),
-        "No program in it runs as another than who starts it.",  # CIS Docker Benchmark, 4.8
+        "No program in it runs as another user than its caller.",  # CIS Docker Benchmark, 4.8
         "leave it out with --exclude, or take the bits off in the full image: chmod a-s",
         _check_setuid,
     ),

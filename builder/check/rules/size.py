@@ -25,7 +25,7 @@ MAX_LAYER_BYTES = 50_000_000
 
 
 def _check_size(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    limit = MAX_LAYER_BYTES if facts.asked.max_size is None else facts.asked.max_size
+    limit = MAX_LAYER_BYTES if facts.request.max_size is None else facts.request.max_size
     budget = f"the budget is {decimal(limit)}"
     if facts.compressed is not None:
         found = f"its layers are {decimal(facts.compressed)}, {budget}"

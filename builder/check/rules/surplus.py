@@ -1,4 +1,4 @@
-"""What an attacker would be glad of, and an app does without."""
+"""Files that help an attacker and that the app does not need: shells, package managers, secrets."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def _check_secrets(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
 
 
 def _has_password(facts: ImageFacts, table: str) -> bool:
-    """Whether a table of passwords has one: others stand for locked accounts (shadow(5))."""
+    """Whether a shadow file has a password hash: other values are locked accounts (shadow(5))."""
     lines = (line.split(":") for line in facts.root.text(table, _MAX_SHADOW_BYTES).splitlines())
     return any(len(line) > 1 and line[1].startswith("$") for line in lines)
 
 
 def _find_programs(facts: ImageFacts, names: Iterable[str]) -> tuple[str, ...]:
-    """Own paths of the programs of these names, wherever a PATH would find them."""
+    """The own paths of programs with these names, in PATH and the usual directories."""
     folders = dict.fromkeys((*facts.search_path, *_PROGRAM_FOLDERS))
     found: dict[str, None] = {}
     for name in names:

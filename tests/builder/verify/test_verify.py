@@ -110,7 +110,7 @@ def test_what_people_are_told(place: Place) -> None:
     assert (done.returncode, said) == (
         1,
         [
-            "slimtrace: warning: /app/job: it ended with status 1, and with 0 when traced",
+            "slimtrace: warning: /app/job: exit status 1, but 0 when traced",
             "slimtrace: warning: missing: /app/second (cat /app/second)",
             "slimtrace: warning: not verified: app.tar",
         ],
@@ -199,9 +199,7 @@ def test_what_was_excluded_is_left_out_on_purpose(place: Place) -> None:
         status, verdict = place.verify("app.tar", *words)
         assert (status, verdict["missing"], verdict["healed"]) == (1, [], [])
         assert [item["path"] for item in verdict["left_out"]] == ["/app/second"]
-        assert verdict["runs"][0]["differences"] == [
-            "it ended with status 1, and with 0 when traced"
-        ]
+        assert verdict["runs"][0]["differences"] == ["exit status 1, but 0 when traced"]
 
 
 def test_what_may_be_missing(place: Place) -> None:
@@ -373,7 +371,7 @@ def test_what_was_not_built_from_the_trace_is_refused(place: Place) -> None:
     fails(
         place.slimtrace("-q", "verify", foreign, "--trace", "slimtrace.trace"),
         125,
-        f"cannot verify {foreign}: it does not say that slimtrace built it",
+        f"cannot verify {foreign}: it has no record that slimtrace built it",
         "build it with slimtrace build",
     )
     os.makedirs(f"{place.folder}/empty")
@@ -387,7 +385,7 @@ def test_what_was_not_built_from_the_trace_is_refused(place: Place) -> None:
     fails(
         place.slimtrace("-q", "verify", "rootfs:tree", "--trace", "slimtrace.trace", "--heal"),
         2,
-        "cannot heal rootfs:tree: it does not say how it was built",
+        "cannot heal rootfs:tree: it has no record of how it was built",
         "slimtrace slim",
     )
 
