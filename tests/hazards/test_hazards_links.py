@@ -134,6 +134,17 @@ def test_a_deep_directory_is_moved(traced: Trace) -> None:
     assert (run.stdout, run.gaps()) == ("after\n", set())
 
 
+def test_a_directory_is_moved_into_one_that_moves(traced: Trace) -> None:
+    """The file is found where the full image has it."""
+    run = traced(
+        ["sh", "-c", "mv one/inner two/inner; mv two three; cat three/inner/file"],
+        tree={"one/inner/file": "read", "two/other": ""},
+    )
+    assert run.stdout == "read"
+    assert run.touches()["one/inner/file"] == "file read"
+    assert "two/inner/file" not in run.touches()
+
+
 def test_a_sparse_file_is_put_aside_as_it_is(traced: Trace, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     with (tmp_path / "work/sparse").open("wb") as file:

@@ -189,7 +189,7 @@ class FileDecoder:
         self._touches.put_aside(stop.tid, new, follow=False)
         self._touches.touch(stop.process, Use.WRITE, new)
         if is_directory(old.status) or is_directory(new.status):
-            self._touches.exchange(old.path, new.path)
+            self._touches.exchange(old, new)
 
 
 def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:

@@ -97,15 +97,10 @@ class TouchRecorder:
         self._links_changed = self._paths_changed = True
 
     def move_directory(self, old: PathState, new: bytes) -> bool:
-        """The app moves a directory; True when it comes back to where it was in the full image.
+        """The app moves a directory; True when it comes back to where it was in the full image."""
+        return self._history.move(old, new)
 
-        One that the run made needs no note.
-        """
-        if old.state is State.FILE or self._history.origin(old.path) is not None:
-            return self._history.move(old.path, new)
-        return False
-
-    def exchange(self, one: bytes, other: bytes) -> None:
+    def exchange(self, one: PathState, other: PathState) -> None:
         """The app exchanges two names, of directories at least one."""
         self._history.exchange(one, other)
 

@@ -89,19 +89,26 @@ class PathHistory:
         self.renames.create(path)
         self.renames.create(self._own_name(path))
 
-    def move(self, old: bytes, new: bytes) -> bool:
-        """The app is about to move a directory of the full image.
+    def move(self, old: PathState, new: bytes) -> bool:
+        """The app is about to move a directory.
 
         :returns: whether it comes back to where the full image has it.
         """
-        is_back = self.renames.move(self._own_name(old), self._own_name(new))
+        is_original = self._is_original(old)
+        name, new_name = self._own_name(old.path), self._own_name(new)
+        is_back = self.renames.move(name, new_name, is_original=is_original)
         if is_back:
-            self.renames.created.discard(new)
+            self.renames.created -= {new, new_name}
         return is_back
 
-    def exchange(self, one: bytes, other: bytes) -> None:
+    def exchange(self, one: PathState, other: PathState) -> None:
         """The app is about to exchange two names, of directories at least one."""
-        self.renames.exchange(self._own_name(one), self._own_name(other))
+        are_original = self._is_original(one), self._is_original(other)
+        self.renames.exchange(self._own_name(one.path), self._own_name(other.path), are_original)
+
+    def _is_original(self, place: PathState) -> bool:
+        """Whether the full image has what is at a path now, at this path or another."""
+        return place.state is State.FILE or self.origin(place.path) is not None
 
     def link(self, place: PathState) -> None:
         """The app is about to give a file of the full image another name."""
