@@ -1,7 +1,7 @@
-"""The demo: traces the Flask app, builds its slim image, runs it there, says what came of it.
+"""The demo: traces the Flask app, builds its slim image, verifies it, and shows the result.
 
-``make demo`` runs it with the Python of the repository's virtual environment. It needs no
-container engine and no root, and leaves ``demo/slim.tar``.
+``make demo`` runs it with the Python of the demo's virtual environment. It needs no container
+engine and no root, and leaves ``demo/slim.tar``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-
-from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,41 +40,22 @@ HOST = "127.0.0.1"
 
 
 class DemoError(Exception):
-    """One line for the person who watches."""
+    """A failure, as one line for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlimImage:
-    """An image unpacked: its root, and its configuration by the OCI image-spec."""
-
-    root: str
-    config: Mapping[str, Any]
-
-    @property
-    def command(self) -> list[str]:
-        return [*(self.config.get("Entrypoint") or ()), *(self.config.get("Cmd") or ())]
-
-    @property
-    def env(self) -> dict[str, str]:
-        pairs = (pair.partition("=") for pair in self.config.get("Env") or ())
-        return {name: value for name, _, value in pairs}
-
-
-def main(words: Sequence[str]) -> int:
-    """The demo, or with ``ask PORT`` the requests that it sends; the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo, or with ``ask PORT`` send its requests; returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the finally blocks
     try:
-        if words[:1] == ["ask"]:
-            ask(int(words[1]))
+        if arguments[:1] == ["ask"]:
+            ask(int(arguments[1]))
         else:
             demo()
-    except (DemoError, SlimtraceError) as error:
+    except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
-        if isinstance(error, SlimtraceError) and error.hint:
-            print(f"demo: {error.hint}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"demo: cannot go on: {error}", file=sys.stderr)
+        print(f"demo: cannot finish: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -94,17 +69,16 @@ def demo() -> None:
     port = free_port()
     step(f"running the app untraced and under slimtrace, {REQUESTS} requests each, twice")
     times = [(run_untraced(port), run_traced(port)) for _ in range(2)]
-    untraced, traced = map(min, zip(*times, strict=True))  # the machine has other things to do
+    untraced, traced = map(min, zip(*times, strict=True))  # other programs run too
     step("building demo/slim.tar")
     built = build()
-    step("running the app in the slim image")
+    step("verifying it: the same requests in the slim image")
     try:
-        with unpacked(IMAGE) as image:
-            answer = f"{run_slim(image, port)} as {USER} in a read-only root"
-    except SlimtraceError:  # where users may have no namespaces, the image is there all the same
-        show(built, untraced, traced, "none: it cannot be run here", port)
+        verified = verify()
+    except DemoError:  # if users may not make namespaces, the image is still there
+        show(built, untraced, traced, "no", port)
         raise
-    show(built, untraced, traced, answer, port)
+    show(built, untraced, traced, verified, port)
 
 
 # ---- the steps
@@ -123,33 +97,33 @@ def set_up_app() -> None:
 
 
 def run_untraced(port: int) -> float:
-    """Seconds until the app was ready, had answered and was gone."""
+    """Run the app without slimtrace; seconds from its start to its end."""
     began = time.monotonic()
     with started(["gunicorn", "app:app"], port) as app:
         await_ready(app, port)
-        call(asking(port), "cannot ask the app")
+        call(ask_command(port), "cannot ask the app")
         stop(app)
     return time.monotonic() - began
 
 
 def run_traced(port: int) -> float:
-    """The same by slimtrace, which stops the app when its driver has ended."""
+    """Run it under slimtrace, which stops the app when the requests are answered; seconds."""
     command = [
         *(str(SLIMTRACE), "-q", "run", "-o", str(TRACE), "--force"),
         *("--ready", f"http://{HOST}:{port}/"),
-        *("--exec", shlex.join(asking(port))),
+        *("--exec", shlex.join(ask_command(port))),
         *("--", "gunicorn", "app:app"),
     ]
     began = time.monotonic()
     with started(command, port) as process:
         status = process.wait()
     if status != 0:
-        raise DemoError(f"cannot trace the app: exit status {status}{last_words()}")
+        raise DemoError(f"cannot trace the app: exit status {status}{log_tail()}")
     return time.monotonic() - began
 
 
 def build() -> Mapping[str, Any]:
-    """What ``slimtrace build --json`` says of the image."""
+    """Build the image; the document that ``slimtrace build --json`` prints."""
     command = [
         *(str(SLIMTRACE), "build", str(TRACE), "-o", str(IMAGE), "--tag", NAME),
         *("--user", USER, "--grant-read", "--json"),
@@ -161,73 +135,60 @@ def build() -> Mapping[str, Any]:
     return described
 
 
-@contextlib.contextmanager
-def unpacked(archive: Path) -> Iterator[SlimImage]:
-    """The image's layer in a directory that goes at the end.
+def verify() -> str:
+    """Repeat the traced run in the slim image with a read-only root; the result in one line.
 
-    tarfile and manifest.json, as ``docker load`` would read it, and nothing of slimtrace.
+    :raises DemoError: something is missing or went differently, or the image cannot be run here.
     """
-    with tempfile.TemporaryDirectory(prefix="slimtrace-demo-") as name:
-        root = Path(name) / "root"
-        root.mkdir(mode=0o755)
-        with tarfile.open(archive) as whole:
-            manifest = json.load(member(whole, "manifest.json"))[0]
-            config = json.load(member(whole, manifest["Config"]))["config"]
-            for layer in manifest["Layers"]:
-                with tarfile.open(fileobj=member(whole, layer)) as files:
-                    files.extraction_filter = lambda entry, _: entry  # it was built a moment ago
-                    files.extractall(root, numeric_owner=True)  # noqa: S202
-        yield SlimImage(str(root), config)
-
-
-def run_slim(image: SlimImage, port: int) -> str:
-    """What the app answers in the slim image, run as its configuration says, read-only."""
-    sandbox = Sandbox(
-        image.root,
-        user=image.config["User"],
-        workdir=image.config["WorkingDir"],
-        env={**image.env, "HOST": HOST, "PORT": str(port)},
-        read_only=True,
+    command = [
+        *(str(SLIMTRACE), "verify", str(IMAGE), "--trace", str(TRACE)),
+        *("--read-only", "--env", f"HOST={HOST}", "--json"),
+    ]
+    with log() as output:
+        done = subprocess.run(
+            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=output, check=False
+        )
+    if done.returncode != 0:
+        raise DemoError(f"cannot verify {IMAGE}: exit status {done.returncode}{log_tail()}")
+    verdict = json.loads(done.stdout)
+    return (
+        f"{REQUESTS} requests repeated in the image as {USER} with a read-only root: "
+        f"{len(verdict['missing'])} files missing"
     )
-    with log() as output, ending(sandbox.popen(image.command, stdout=output, stderr=output)) as app:
-        await_ready(app, port)
-        answer = get(port, "/")
-        stop(app)
-    return answer
 
 
-def show(built: Mapping[str, Any], untraced: float, traced: float, answer: str, port: int) -> None:
-    """The outcome, for people."""
+def show(
+    built: Mapping[str, Any], untraced: float, traced: float, verified: str, port: int
+) -> None:
+    """Print the result."""
     image, kept, full = built["image"], built["kept"], built["full"]
+    sizes = [format_size(image[name]) for name in ("size", "uncompressed")]
     files = f"{kept['files']:,} of {full['files']:,} files"
     rows = (
-        ("kept", f"{files}, {amount(kept['bytes'])} of {amount(full['bytes'])}"),
+        ("kept", f"{files}, {format_size(kept['bytes'])} of {format_size(full['bytes'])}"),
         ("time", f"{traced:.2f} s traced, {untraced:.2f} s untraced: start to stop"),
-        (
-            "image",
-            f"demo/slim.tar, {amount(image['size'])}, {amount(image['uncompressed'])} unpacked",
-        ),
+        ("image", f"demo/slim.tar, {sizes[0]}, {sizes[1]} unpacked"),
         ("digest", image["digest"]),
-        ("answer", answer),
+        ("verified", verified),
         ("next", "podman load -i demo/slim.tar"),
         ("", f"podman run --rm --read-only --cap-drop all -p {port}:{port} {NAME}"),
         ("", f"curl http://localhost:{port}/"),
     )
     print()
     for name, text in rows:
-        print(f"  {name:8}{text}")
+        print(f"  {name:10}{text}")
 
 
 # ---- the app and its requests
 
 
-def asking(port: int) -> list[str]:
-    """The command that sends the requests, the same for both runs."""
+def ask_command(port: int) -> list[str]:
+    """The command that sends the requests; all runs use the same."""
     return [sys.executable, os.path.abspath(__file__), "ask", str(port)]
 
 
 def ask(port: int) -> None:
-    """Send the requests that stand for the app's tests."""
+    """Send the requests. They take the place of an app's own tests."""
     for number in range(REQUESTS - 1):
         get(port, f"/?name={number}&zone=Europe/Berlin")
     get(port, "/healthz")
@@ -236,7 +197,7 @@ def ask(port: int) -> None:
 def get(port: int, path: str) -> str:
     """The body of a GET's answer.
 
-    :raises DemoError: it is not a 200.
+    :raises DemoError: the status is not 200.
     """
     connection = http.client.HTTPConnection(HOST, port, timeout=10)
     with contextlib.closing(connection):
@@ -244,7 +205,7 @@ def get(port: int, path: str) -> str:
         response = connection.getresponse()
         body = response.read().decode()
     if response.status != http.client.OK:
-        raise DemoError(f"cannot use the app: GET {path} answered {response.status}{last_words()}")
+        raise DemoError(f"cannot use the app: GET {path} answered {response.status}{log_tail()}")
     return body.strip()
 
 
@@ -256,25 +217,23 @@ def await_ready(app: subprocess.Popen[bytes], port: int) -> None:
             get(port, "/")
         except OSError:
             if app.poll() is not None:
-                raise DemoError(f"the app ended with {app.returncode}{last_words()}") from None
+                raise DemoError(f"the app ended with {app.returncode}{log_tail()}") from None
             if time.monotonic() > deadline:
-                raise DemoError(
-                    f"the app is not ready in {READY_SECONDS} s{last_words()}"
-                ) from None
+                raise DemoError(f"the app is not ready in {READY_SECONDS} s{log_tail()}") from None
             time.sleep(0.02)
         else:
             return
 
 
 def stop(app: subprocess.Popen[bytes]) -> None:
-    """Ask the app to end, as platforms do, and see that it does."""
+    """Send SIGTERM, as platforms do, and check that the app ends with status 0."""
     app.terminate()
     try:
         status = app.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         raise DemoError(f"the app still runs {STOP_SECONDS} s after SIGTERM") from None
     if status != 0:
-        raise DemoError(f"the app ended with {status} after SIGTERM{last_words()}")
+        raise DemoError(f"the app ended with {status} after SIGTERM{log_tail()}")
 
 
 @contextlib.contextmanager
@@ -296,7 +255,7 @@ def started(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
 
 @contextlib.contextmanager
 def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """However the block ends, the process is gone, and what it started with it."""
+    """End the process when the block ends, also by an exception."""
     try:
         yield process
     finally:
@@ -317,7 +276,7 @@ def step(text: str) -> None:
 
 
 def call(command: Sequence[str], purpose: str, **env: str) -> None:
-    """Run a command to its end; its output is shown if it fails."""
+    """Run a command to its end; an error shows its output."""
     result = subprocess.run(
         command,
         env={**os.environ, **env},
@@ -331,38 +290,24 @@ def call(command: Sequence[str], purpose: str, **env: str) -> None:
 
 
 def free_port() -> int:
-    """8080 if nobody has it, because the image will carry it; else another."""
+    """8080 if it is free, because the image's config will name the port; else another."""
     for port in (8080, 0):
         with contextlib.suppress(OSError), socket.create_server((HOST, port)) as server:
             return int(server.getsockname()[1])
     raise DemoError(f"cannot listen on {HOST}")
 
 
-def member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
-    """An archive's file, open.
-
-    :raises DemoError: there is none.
-    """
-    try:
-        file = archive.extractfile(name)
-    except KeyError:
-        file = None
-    if file is None:
-        raise DemoError(f"cannot read {IMAGE}: no file {name}")
-    return file
-
-
 def log() -> IO[bytes]:
     return LOG.open("wb")
 
 
-def last_words() -> str:
-    """The end of what the app said, to follow a message."""
+def log_tail() -> str:
+    """The last lines of the app's log, to follow an error message."""
     lines = LOG.read_text(errors="replace").splitlines()[-15:] if LOG.exists() else []
     return "".join(f"\n  {line}" for line in lines)
 
 
-def amount(size: float) -> str:
+def format_size(size: float) -> str:
     """A number of bytes with SI units, as disks and registries count."""
     units = ["GB", "MB", "kB", "B"]
     while size >= 1000 and len(units) > 1:

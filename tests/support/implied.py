@@ -6,13 +6,13 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from traces import command as slimtrace
 from traces import environment, run_slimtrace
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.model import Reason, Seed
 from slimtrace.builder.root.root import Root
-from slimtrace.tracer.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +60,8 @@ class Built:
 
     def __init__(self, folder: Path, trace: str, keep: str, env: Mapping[str, str]) -> None:
         self._root = str(folder / f"image-{keep}")
-        self._sandbox = Sandbox(self._root, workdir=str(folder), env=env)
+        self._folder = folder
+        self._env = env
         words = ("build", trace, "-o", f"rootfs:{self._root}", "--keep", keep, "--json")
         done = run_slimtrace(*words, cwd=str(folder))
         assert done.returncode == 0, done.stderr
@@ -68,8 +69,18 @@ class Built:
 
     def says(self, *command: str) -> str:
         """The last line that a command prints in the image, on either stream."""
-        process = self._sandbox.popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        env = [word for name, value in self._env.items() for word in ("--env", f"{name}={value}")]
+        output = str(self._folder / "in-image.trace")
+        done = subprocess.run(
+            [
+                *slimtrace("-q", "run", "--force", "-o", output, "--image", f"rootfs:{self._root}"),
+                *("--workdir", str(self._folder), *env, "--", *command),
+            ],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=120,
         )
-        said, _ = process.communicate(timeout=120)
-        return (said.decode().splitlines() or [""])[-1]
+        return (done.stdout.decode().splitlines() or [""])[-1]

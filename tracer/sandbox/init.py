@@ -33,10 +33,11 @@ from slimtrace.tracer.kernel.namespaces import (
 )
 from slimtrace.tracer.kernel.seccomp import set_no_new_privs
 from slimtrace.tracer.sandbox.capabilities import keep_at_most
+from slimtrace.tracer.sandbox.failure_message import encode_failure
 from slimtrace.tracer.sandbox.mounts import enter_image, leave_little_writable
 from slimtrace.tracer.sandbox.sandbox_config import files
-from slimtrace.tracer.sandbox.spec import User, encode_failure
 from slimtrace.tracer.sandbox.userns import (
+    User,
     become,
     in_first_namespace,
     is_mapped,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from slimtrace.tracer.kernel.namespaces import (
     MS_BIND,
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
 
 _HARMLESS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
-_SCRATCH = {"/tmp": "mode=1777", "/run": "mode=755"}  # noqa: S108 (the program's own /tmp)
 _WRITABLE = ("/tmp", "/run", "/var/tmp")  # noqa: S108 -- as podman run --read-only has them
-_FILES = ("/etc/resolv.conf", "/etc/hosts")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
@@ -43,46 +40,6 @@ _DEVICE_LINKS = {
 }
 _MACHINE_WIDE = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 """Parts of /proc that belong to the machine: read-only, as container engines have them."""
-
-
-def enter_root(root: str, *, read_only: bool, mapped: bool) -> None:
-    """Make ``root`` the root of this process, with what a container finds mounted in it.
-
-    To be called by process 1 of a PID namespace, in a mount namespace of its own.
-
-    :param root: absolute, without symlinks.
-    :param mapped: whether this is a user namespace.
-    :raises OSError: about what could not be mounted.
-    :raises SlimtraceError: a symlink is in the place of /proc or its like.
-    """
-    mount("none", "/", flags=MS_REC | MS_PRIVATE)
-    files = {path: os.path.realpath(path) for path in _FILES if os.path.isfile(path)}
-    points = (*_KERNEL_DIRECTORIES, *(_SCRATCH if read_only else ()))
-    whole = root == "/" or all(os.path.lexists(root + path) for path in (*points, *files))
-    scratch = not whole and _lay_overlay(root, mapped=mapped)
-    if not scratch:
-        mount(root, root, flags=MS_BIND | MS_REC)
-    # A mount on / is not seen by a walk from /, but by one that comes back up to it.
-    os.chdir("/.." if root == "/" else root)
-    _pivot()
-    # From here on absolute paths are in the new root, relative ones in the old.
-    for point in _KERNEL_DIRECTORIES:
-        check_plain(point)
-    if scratch:
-        for point in points:
-            os.makedirs(resolve_mountpoint(point), exist_ok=True)
-    _mount_proc()
-    _mount_sys()
-    _mount_dev()
-    if read_only:
-        for path, options in _SCRATCH.items():
-            _mount_scratch(resolve_mountpoint(path), options, mapped=mapped)
-    for path, source in files.items():
-        _mount_file(source.lstrip("/"), resolve_mountpoint(path), create=scratch)
-    detach(".")
-    os.chdir("/")
-    if read_only:
-        remount_read_only("/")
 
 
 def enter_image(
@@ -120,7 +77,7 @@ def enter_image(
     _mount_tmp()
     for path, source in files.items():
         with suppress(PermissionError):  # another user's tree, where its place is missing
-            _mount_file(source.lstrip("/"), resolve_mountpoint(path), create=True, read_only=False)
+            _mount_file(source.lstrip("/"), resolve_mountpoint(path))
     for volume in sorted(shown, key=lambda shown: shown.target.count("/")):  # inner ones later
         _mount_volume(volume)
     detach(".")
@@ -153,42 +110,7 @@ def _mount_volume(volume: Volume) -> None:
         if volume.read_only:
             remount_read_only(target)
     else:
-        _mount_file(source, target, create=True, read_only=volume.read_only)
-
-
-def _lay_overlay(path: str, *, mapped: bool) -> bool:
-    """Cover a directory with itself under scratch in memory; False where the kernel will not."""
-    with _Directory(path) as lower:
-        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-        for name in ("upper", "work"):
-            os.mkdir(f"{path}/{name}")
-        with _Directory(f"{path}/upper") as upper, _Directory(f"{path}/work") as work:
-            status = os.stat(lower.path)
-            if not mapped:
-                os.chown(upper.path, status.st_uid, status.st_gid)
-            os.chmod(upper.path, stat.S_IMODE(status.st_mode))
-            layers = f"lowerdir={lower.path},upperdir={upper.path},workdir={work.path}"
-            options = layers + (",userxattr" if mapped else "")
-            try:
-                mount("overlay", path, "overlay", MS_NOSUID | MS_NODEV, options)
-            except OSError:  # in a user namespace: EPERM before Linux 5.11
-                detach(path)
-                return False
-    return True
-
-
-class _Directory:
-    """An open directory by a name without the commas and colons that mean something to overlay."""
-
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.path = f"/proc/self/fd/{self._fd}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        _mount_file(source, target, read_only=volume.read_only)
 
 
 def _pivot() -> None:
@@ -236,7 +158,7 @@ def _mount_dev() -> None:
     mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k")
     for name in _DEVICES:
         if os.path.exists(f"dev/{name}"):
-            _mount_file(f"dev/{name}", f"/dev/{name}", create=True, read_only=False)
+            _mount_file(f"dev/{name}", f"/dev/{name}")
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/shm")  # noqa: S108 (the program's own)
@@ -247,19 +169,9 @@ def _mount_dev() -> None:
     )
 
 
-def _mount_scratch(path: str, options: str, *, mapped: bool) -> None:
-    """Make a directory writable in memory, with what the root has in it: it may be the app."""
-    if not os.path.isdir(path):
-        return
-    if not (os.listdir(path) and _lay_overlay(path, mapped=mapped)):
-        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
-
-
-def _mount_file(source: str, target: str, *, create: bool, read_only: bool = True) -> None:
-    """Show a file of the old root; where its place is missing and not to be made, do not."""
+def _mount_file(source: str, target: str, *, read_only: bool = False) -> None:
+    """Bind-mount a file of the old root; its mount point is created if it is missing."""
     if not os.path.exists(target):
-        if not create:
-            return
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_CLOEXEC, 0o644))
     mount(source, target, flags=MS_BIND)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
-
-from slimtrace.tracer.kernel.namespaces import CLONE_NEWPID, CLONE_NEWUSER, unshare
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from slimtrace.tracer.sandbox.spec import User
 
 _SWITCHES = (  # setting, the value that forbids, the value that allows
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),  # Ubuntu 23.10
@@ -22,24 +18,11 @@ _CAP_SYS_ADMIN = 21  # linux/capability.h
 _REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS))
 
 
-def enter_process_namespace(user: User) -> bool:
-    """Have the next child be process 1 of a new PID namespace.
+class User(NamedTuple):
+    """The IDs of a process inside the sandbox."""
 
-    :returns: True when that took a user namespace, where ``user`` is the caller under that number
-        and there is no one else.
-    :raises OSError: EPERM, ENOSPC or EUSERS where the caller may have none.
-    """
-    if os.geteuid() == 0 and is_mapped(user):
-        try:
-            unshare(CLONE_NEWPID)
-        except PermissionError:
-            pass  # root without CAP_SYS_ADMIN, as in a container
-        else:
-            return False
-    uid, gid = os.geteuid(), os.getegid()
-    unshare(CLONE_NEWUSER | CLONE_NEWPID)
-    only_mapping(user.uid, user.gid, uid, gid)
-    return True
+    uid: int
+    gid: int
 
 
 def only_mapping(uid: int, gid: int, outer_uid: int, outer_gid: int) -> None:

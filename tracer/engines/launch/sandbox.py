@@ -28,10 +28,10 @@ from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.process.root_view import SandboxView
+from slimtrace.tracer.sandbox.failure_message import decode_failure
 from slimtrace.tracer.sandbox.init import SandboxInit
 from slimtrace.tracer.sandbox.overlay import remove_folder
 from slimtrace.tracer.sandbox.sandbox_config import make_folder
-from slimtrace.tracer.sandbox.spec import decode_failure
 from slimtrace.tracer.sandbox.userns import what_forbids
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.engines.ptrace.stops import decode_exit_status
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.sandbox.spec import decode_failure
+from slimtrace.tracer.sandbox.failure_message import decode_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
