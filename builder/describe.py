@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.image_config import newest
-from slimtrace.builder.full_image import full_image, root_of
+from slimtrace.builder.full_image import make_root, open_full_image
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.pipeline import plan
-from slimtrace.builder.root.walk import entries_of
+from slimtrace.builder.root.walk import list_entries
 from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.sbom_files import collect_built_image
@@ -65,11 +65,11 @@ def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> Bi
         full image, which knows what was left out.
     :raises SlimtraceError: one of these cannot be read.
     """
-    full = full_image(read_trace(traces), where.image).root if traces else None
+    full = open_full_image(read_trace(traces), where.image).root if traces else None
     become_root()
     opened = open_image(text)
-    root = root_of(opened)
-    entries = entries_of(root)
+    root = make_root(opened)
+    entries = list_entries(root)
     if not entries:
         raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
     transport = parse_reference(text).transport

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Entry, Kind, Reason
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def without(
         for path, entry in selection.entries.items()
         if path not in records and entry.reasons != (Reason.DIRECTORY,)
     }
-    stay |= {parent for path in stay for parent in parents(path)} | {"/"}
+    stay |= {parent for path in stay for parent in list_parents(path)} | {"/"}
     kept = {path: entry for path, entry in selection.entries.items() if path in stay}
     gone = tuple(item for path, item in records.items() if path not in kept)
     return replace(
@@ -68,7 +68,7 @@ def _with_old_directories(
     newest: dict[str, int] = {}
     for path, entry in before.items():
         if entry.kind is not Kind.DIRECTORY:
-            for parent in parents(path):
+            for parent in list_parents(path):
                 newest[parent] = max(newest.get(parent, 0), entry.mtime_ns)
     for path, entry in before.items():
         was = traced.get(path)
@@ -93,7 +93,7 @@ def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> S
     new: dict[str, Entry] = {}
     for entry in entries:
         new[entry.path] = entry
-        for parent in parents(entry.path):
+        for parent in list_parents(entry.path):
             if parent not in new and parent not in selection.entries:
                 new[parent] = _folder(root, parent, entry.mtime_ns)
     # The folders of a live system change whenever something is made in them.

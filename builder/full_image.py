@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Run, Trace
 
 
-_ELSEWHERE = "if it lies elsewhere now, name it with --image"
+_MOVED_HINT = "if it lies elsewhere now, name it with --image"
 
 
 class OpenedRoot(NamedTuple):
@@ -30,7 +30,7 @@ class OpenedRoot(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
+def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     """The root that the runs saw: with what they put aside, or as its layers have it.
 
     :param image: where it lies now, as ``run --image`` takes it; None for where the runs saw it.
@@ -42,7 +42,7 @@ def full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     if not runs:
         raise no_run()
     if image is not None:
-        return _named(trace, image)
+        return _open_named(trace, image)
     if len(runs) > 1:
         names = ", ".join(sorted(run.image for run in runs.values()))
         raise SlimtraceError(
@@ -57,13 +57,13 @@ def full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     if reference.transport is Transport.ROOTFS:
         if not os.path.isdir(folder):
             raise SlimtraceError(
-                f"cannot read the full image {folder}: it is not a directory", _ELSEWHERE
+                f"cannot read the full image {folder}: it is not a directory", _MOVED_HINT
             )
         return OpenedRoot(Root(folder, trace.saved), BaseConfig())
-    return _layered(run)
+    return _open_recorded(run)
 
 
-def _named(trace: Trace, text: str) -> OpenedRoot:
+def _open_named(trace: Trace, text: str) -> OpenedRoot:
     """The image that the user names, which must be the runs' if they say which that was."""
     reference = parse_reference(text)
     if reference.transport is Transport.ROOTFS and os.path.abspath(reference.location) == "/":
@@ -86,31 +86,31 @@ def _named(trace: Trace, text: str) -> OpenedRoot:
             "name the image that the app ran in, or trace the app again",
         )
     if image is not None and image.index is not None:
-        return _of(image)._replace(warnings=warnings)
+        return _from_image(image)._replace(warnings=warnings)
     folder = "/" if image is None else image.root
     return OpenedRoot(Root(folder, trace.saved), BaseConfig(), warnings)
 
 
-def _layered(run: Run) -> OpenedRoot:
+def _open_recorded(run: Run) -> OpenedRoot:
     try:
         image = open_image(run.image, digest=run.image_digest)
     except SlimtraceError as error:
-        hint = f"{error.hint}; or {_ELSEWHERE}" if error.hint else _ELSEWHERE
+        hint = f"{error.hint}; or {_MOVED_HINT}" if error.hint else _MOVED_HINT
         raise SlimtraceError(error.message, hint) from error
     if run.image_digest not in (None, image.digest):
         raise SlimtraceError(
             f"cannot build from the trace: {run.image} is {image.digest} by now, and the app ran "
             f"in {run.image_digest}",
-            f"trace the app again; or {_ELSEWHERE}",
+            f"trace the app again; or {_MOVED_HINT}",
         )
-    return _of(image)
+    return _from_image(image)
 
 
-def root_of(image: FullImage) -> Root:
+def make_root(image: FullImage) -> Root:
     """An image's root: as its layers have it, where it has layers."""
     tree = None if image.index is None else LayeredTree(image.index)
     return Root(image.root, tree=tree)
 
 
-def _of(image: FullImage) -> OpenedRoot:
-    return OpenedRoot(root_of(image), BaseConfig.of(image.config))
+def _from_image(image: FullImage) -> OpenedRoot:
+    return OpenedRoot(make_root(image), BaseConfig.of(image.config))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def failing(to: str, hint: str | None = None) -> Iterator[None]:
+def convert_os_errors(to: str, hint: str | None = None) -> Iterator[None]:
     """Turn a failure of the system into the message ``cannot TO: CAUSE``.
 
     :raises SlimtraceError: in an OSError's place.
@@ -24,11 +24,11 @@ def failing(to: str, hint: str | None = None) -> Iterator[None]:
         raise SlimtraceError(f"cannot {to}: {error.strerror or error}", hint) from error
 
 
-def reading(path: str) -> AbstractContextManager[None]:
-    """As :func:`failing`, to read ``path``."""
-    return failing(f"read {path}")
+def convert_read_errors(path: str) -> AbstractContextManager[None]:
+    """As :func:`convert_os_errors`, to read ``path``."""
+    return convert_os_errors(f"read {path}")
 
 
-def writing(path: str) -> AbstractContextManager[None]:
-    """As :func:`failing`, to write ``path``."""
-    return failing(f"write {path}")
+def convert_write_errors(path: str) -> AbstractContextManager[None]:
+    """As :func:`convert_os_errors`, to write ``path``."""
+    return convert_os_errors(f"write {path}")

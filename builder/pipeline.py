@@ -14,7 +14,7 @@ from slimtrace.builder.config.debug_image import debug_reference, find_busybox, 
 from slimtrace.builder.config.image_config import image_config
 from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.context import Context
-from slimtrace.builder.full_image import full_image
+from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.images.write.destination import make_destination
@@ -23,7 +23,7 @@ from slimtrace.builder.model import Selection
 from slimtrace.builder.option_checks import check_options
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
 from slimtrace.builder.report import BuildReport, WrittenImage, kept_totals
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.embed import embed_sboms
 from slimtrace.builder.sbom.sbom_files import (
@@ -86,7 +86,7 @@ class BuildPlan(NamedTuple):
     root: Root
 
     def write_image(
-        self, folder: str, read: Callable[[Entry], Iterator[bytes]] = contents
+        self, folder: str, read: Callable[[Entry], Iterator[bytes]] = read_contents
     ) -> Image:
         """Write the layer into a folder, and make the image of it.
 
@@ -111,7 +111,7 @@ def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> Bui
     :param rerun: as :func:`select` takes it.
     :raises SlimtraceError: the full image cannot be read, or files changed since the run.
     """
-    root, base, warnings = full_image(trace, options.image)
+    root, base, warnings = open_full_image(trace, options.image)
     user = choose_user(trace, root, options)
     selection = select(trace, root, options, user, rerun)
     config = image_config(trace, selection, user.ids, options, base)
@@ -167,7 +167,7 @@ def make(
     debug_plan = planned.with_busybox() if options.debug else None
     selection, sums = planned.selection, Checksums()
     with _work_folder(to) as folder:
-        image = planned.write_image(folder, sums.reading if options.sbom else contents)
+        image = planned.write_image(folder, sums.reading if options.sbom else read_contents)
         sboms: list[Sbom] = []
         if options.sbom:
             entries, root = selection.entries, planned.root

@@ -15,11 +15,11 @@ from slimtrace.builder.check.inspection import (
 )
 from slimtrace.builder.check.rule_set import select_rules
 from slimtrace.builder.check.trial_start import StartOptions, measure_starts
-from slimtrace.builder.full_image import root_of
+from slimtrace.builder.full_image import make_root
 from slimtrace.builder.images.read.full_image_source import open_image, stored_size
 from slimtrace.builder.images.read.platform_choice import own_platform
 from slimtrace.builder.interrupt import tidily_stopped
-from slimtrace.builder.root.walk import entries_of
+from slimtrace.builder.root.walk import list_entries
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.rootless import become_root
 
@@ -66,8 +66,8 @@ def check(
 
 
 def _read_facts(text: str, image: FullImage, request: CheckRequest) -> ImageFacts:
-    root = root_of(image)
-    entries = entries_of(root)
+    root = make_root(image)
+    entries = list_entries(root)
     if not entries:
         raise SlimtraceError(f"cannot check {text}: there is nothing in it")
     return ImageFacts(text, image.digest, image.config, root, entries, request, stored_size(text))

@@ -9,7 +9,7 @@ from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
 from slimtrace.builder.model import Kind
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
@@ -29,7 +29,7 @@ def has_permission(facts: ImageFacts, path: str, bit: int) -> bool:
         there = facts.root.fingerprint(path)
         is_file = facts.root.kind(path) is Kind.FILE
         return there is not None and (bit != _EXECUTE or not is_file or bool(there.mode & 0o111))
-    needed = [*((above, _EXECUTE) for above in parents(path)), (path, bit)]
+    needed = [*((above, _EXECUTE) for above in list_parents(path)), (path, bit)]
     return all(_mode_allows(facts, each, its_bit) for each, its_bit in needed)
 
 

@@ -175,14 +175,14 @@ def _print_report(checked: CheckReport, sarif: str | None, *, json: bool) -> Non
 
 
 def _write(path: str, document: dict[str, Any]) -> None:
-    from slimtrace.builder.images.write.atomic import replacing  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.write.atomic import open_replacement  # noqa: PLC0415 -- --help pays nothing
 
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if path == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    with replacing(path) as file:
+    with open_replacement(path) as file:
         file.write(data)
     say(f"wrote {path}")
 

@@ -62,7 +62,7 @@ def sbom(
     """Write the SBOM of an image or of a trace."""
     from slimtrace.builder.cli.option_values import read_source_date_epoch  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.describe import ImageLocation  # noqa: PLC0415
-    from slimtrace.builder.images.write.atomic import check_file, replacing  # noqa: PLC0415
+    from slimtrace.builder.images.write.atomic import check_file, open_replacement  # noqa: PLC0415
     from slimtrace.builder.sbom.render import render  # noqa: PLC0415
 
     if output != "-":
@@ -74,7 +74,7 @@ def sbom(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    with replacing(output) as file:
+    with open_replacement(output) as file:
         file.write(data)
     files = len(facts.files) + sum(len(component.files) for component in facts.components)
     say(f"wrote {output}: {len(facts.components)} packages, {files} files")

@@ -14,8 +14,8 @@ from slimtrace.builder.closure.rule import RuleContext
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.closure.shebang import script_needs
 from slimtrace.builder.model import Dropped, Kind, Reason, Seed, Selection
-from slimtrace.builder.root.excluded_paths import is_kernels, why_outside
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.excluded_paths import exclusion_reason, is_kernel_path
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -154,14 +154,16 @@ class _Closure:
         return Selection(entries, dropped, self._warnings(entries))
 
     def _keep(self, path: str, reason: Reason, *, override: bool) -> bool:
-        why = why_outside(path)
+        why = exclusion_reason(path)
         if why is None and self._root.kind(path) is None:
             why = "it is a socket or a device"
-        if why is not None and not (override and not is_kernels(path) and self._root.kind(path)):
+        if why is not None and not (
+            override and not is_kernel_path(path) and self._root.kind(path)
+        ):
             self._dropped.setdefault(path, Dropped(path, why))
             return False
         self._reasons.setdefault(path, set()).add(reason)
-        for parent in parents(path):
+        for parent in list_parents(path):
             self._reasons.setdefault(parent, set()).add(Reason.DIRECTORY)
         return True
 

@@ -29,7 +29,7 @@ def make_image(layer: Layer, config: ImageConfig) -> Image:
 
     :raises SlimtraceError: a word of the configuration is not UTF-8, which JSON cannot hold.
     """
-    configuration = to_json(_configuration(layer, config))
+    configuration = to_json(_make_configuration(layer, config))
     annotations = {key: config.labels[key] for key in config.labels if key.startswith(_ANNOTATION)}
     manifest = to_json(
         {
@@ -37,17 +37,19 @@ def make_image(layer: Layer, config: ImageConfig) -> Image:
             "mediaType": MANIFEST_TYPE,
             "config": {
                 "mediaType": CONFIG_TYPE,
-                "digest": digest(configuration),
+                "digest": compute_digest(configuration),
                 "size": len(configuration),
             },
             "layers": [{"mediaType": LAYER_TYPE, "digest": layer.digest, "size": layer.size}],
             "annotations": {f"{_ANNOTATION}created": config.created, **annotations},
         }
     )
-    return Image(layer, configuration, digest(configuration), manifest, digest(manifest))
+    return Image(
+        layer, configuration, compute_digest(configuration), manifest, compute_digest(manifest)
+    )
 
 
-def digest(data: bytes) -> str:
+def compute_digest(data: bytes) -> str:
     """``sha256:…`` of a document (descriptor.md)."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
@@ -66,7 +68,7 @@ def to_json(document: object) -> bytes:
         ) from error
 
 
-def _configuration(layer: Layer, config: ImageConfig) -> dict[str, Any]:
+def _make_configuration(layer: Layer, config: ImageConfig) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "Entrypoint": list(config.entrypoint),
         "Cmd": list(config.cmd),

@@ -16,7 +16,7 @@ import orjson
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.package import Package, parse_installed_files, parse_record
 from slimtrace.builder.root.tables import read_text
-from slimtrace.builder.root.walk import files_below
+from slimtrace.builder.root.walk import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,7 +83,7 @@ def _read_node(root: Root, folder: str, name: str) -> Package | None:
     if not isinstance(said, dict) or root.kind(folder) is not Kind.DIRECTORY:
         return None
     called, version = str(said.get("name", name)), str(said.get("version", ""))
-    files = tuple(files_below(root, folder, "node_modules"))
+    files = tuple(list_files(root, folder, "node_modules"))
     return Package("npm", called, version, source=called, files=files)
 
 
@@ -93,10 +93,10 @@ def _read_ruby(root: Root, home: str, name: str, version: str) -> Package | None
     specification = f"{home}/specifications/{full}.gemspec"
     if not root.resolve(specification).exists:
         return None
-    files = [specification, *files_below(root, f"{home}/gems/{full}")]
+    files = [specification, *list_files(root, f"{home}/gems/{full}")]
     extensions = f"{home}/extensions"
     for platform in root.listdir(extensions):
         for abi in root.listdir(f"{extensions}/{platform}"):
-            files += files_below(root, f"{extensions}/{platform}/{abi}/{full}")
+            files += list_files(root, f"{extensions}/{platform}/{abi}/{full}")
     version, _, platform = version.partition("-")
     return Package("gem", name, version, platform, name, version, tuple(files), (specification,))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.policy.secrets import find_secrets
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ def barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) -> 
     """
     if uid == 0:
         return []
-    above = [entries[parent] for parent in parents(entry.path) if parent in entries]
+    above = [entries[parent] for parent in list_parents(entry.path) if parent in entries]
     found = [item.path for item in above if not _may(item, _SEARCH, uid, gid)]
     if not _may(entry, _needed(entry), uid, gid):
         found.append(entry.path)

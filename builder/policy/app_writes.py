@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind, Reason, Seed
 from slimtrace.builder.policy.access import may_write
-from slimtrace.builder.root.excluded_paths import is_bytecode, why_outside
+from slimtrace.builder.root.excluded_paths import exclusion_reason, is_bytecode
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ def add_written_folders(selection: Selection, context: Context) -> Selection:
         while folder.strip("/") and _is_created(trace, folder):
             folder = os.path.dirname(folder)
         own = root.resolve(folder)
-        if own.exists and root.kind(own.path) is Kind.DIRECTORY and why_outside(own.path) is None:
+        if (
+            own.exists
+            and root.kind(own.path) is Kind.DIRECTORY
+            and exclusion_reason(own.path) is None
+        ):
             seeds[own.path] = Seed(folder, Reason.PARENT_OF_CREATED)
     return replace(selection, seeds=(*selection.seeds, *seeds.values()))
 

@@ -14,7 +14,7 @@ from slimtrace.builder.closure.rules.python.pycache import CACHE
 from slimtrace.builder.closure.rules.python.pycache import source as source_of
 from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind, Reason
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.trace.trace import State, Use
 
@@ -97,7 +97,7 @@ def _is_of(compiled: Entry, source: Entry) -> bool:
 
     Of what is to be checked by its hash that is not asked: no.
     """
-    head = next(iter(contents(compiled)), b"")[: _HEADER.size]
+    head = next(iter(read_contents(compiled)), b"")[: _HEADER.size]
     if len(head) < _HEADER.size:
         return False
     flags, seconds, size = _HEADER.unpack(head)

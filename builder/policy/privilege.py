@@ -12,12 +12,12 @@ from slimtrace.builder.model import Entry, Kind
 from slimtrace.builder.policy.access import barriers, may_read, may_write
 from slimtrace.builder.root.excluded_paths import (
     RUNTIME,
+    collect_volumes,
     is_bytecode,
     is_in_volume,
-    is_kernels,
-    volumes_of,
+    is_kernel_path,
 )
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _Sight:
         self._trace = trace
         self._root = root
         self._user = user
-        self._volumes = volumes_of(trace.runs)
+        self._volumes = collect_volumes(trace.runs)
 
     def ports(self) -> list[int]:
         found = {heard.port for heard in self._trace.listening}
@@ -106,7 +106,7 @@ class _Sight:
             found = self._root.resolve(name)
             if not found.exists or is_in_volume(self._volumes, found.path):
                 continue
-            for path in (*parents(found.path), found.path):
+            for path in (*list_parents(found.path), found.path):
                 if path not in entries and self._root.kind(path) is not None:
                     entries[path] = self._root.entry(path, ())
             own.append(found.path)
@@ -135,7 +135,7 @@ class _Sight:
 
     def _is_files(self, path: TracedPath) -> bool:
         own = self._root.resolve(path.path).path
-        return not any(map(is_kernels, (path.path, own))) and not is_bytecode(path.path)
+        return not any(map(is_kernel_path, (path.path, own))) and not is_bytecode(path.path)
 
     def _is_barred_change(self, path: TracedPath) -> bool:
         found = self._root.resolve(path.path, follow=Use.DELETE not in path.uses)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Entry
 
-_CHUNK = 1 << 17
+_CHUNK_BYTES = 1 << 17
 
 
-def contents(entry: Entry) -> Iterator[bytes]:
+def read_contents(entry: Entry) -> Iterator[bytes]:
     """The file's bytes in pieces, ``entry.size`` in all; none for what has none.
 
     :raises SlimtraceError: the file is gone, cannot be read, or is not as long as it was.
@@ -40,28 +40,28 @@ def contents(entry: Entry) -> Iterator[bytes]:
     except OSError as error:
         raise SlimtraceError(f"cannot copy {entry.path}: {error.strerror}") from error
     try:
-        yield from _read(entry, fd)
+        yield from _read_file(entry, fd)
     except OSError as error:
         raise SlimtraceError(f"cannot copy {entry.path}: {error.strerror}") from error
     finally:
         os.close(fd)
 
 
-def _read(entry: Entry, fd: int) -> Iterator[bytes]:
+def _read_file(entry: Entry, fd: int) -> Iterator[bytes]:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise _changed(entry)
+        raise _change_error(entry)
     left = entry.size
     while left:
-        data = os.read(fd, min(left, _CHUNK))
+        data = os.read(fd, min(left, _CHUNK_BYTES))
         if not data:
-            raise _changed(entry)
+            raise _change_error(entry)
         left -= len(data)
         yield data
     if os.read(fd, 1):
-        raise _changed(entry)
+        raise _change_error(entry)
 
 
-def _changed(entry: Entry) -> SlimtraceError:
+def _change_error(entry: Entry) -> SlimtraceError:
     return SlimtraceError(
         f"cannot copy {entry.path}: it changed while it was read",
         "stop what writes to it, then trace and build again",

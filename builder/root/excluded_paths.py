@@ -22,7 +22,7 @@ _BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
 """PEP 3147."""
 
 
-def is_kernels(path: str) -> bool:
+def is_kernel_path(path: str) -> bool:
     """Whether the path lies in a file system that the kernel provides."""
     return path.startswith(tuple(f"{top}/" for top in KERNEL)) or path in KERNEL
 
@@ -32,7 +32,7 @@ def is_bytecode(path: str) -> bool:
     return _BYTECODE.fullmatch(path) is not None
 
 
-def volumes_of(runs: Iterable[Run]) -> frozenset[str]:
+def collect_volumes(runs: Iterable[Run]) -> frozenset[str]:
     """Where in the image the runs saw things of their machine."""
     return frozenset(volume for run in runs for volume in run.volumes)
 
@@ -43,14 +43,14 @@ def is_in_volume(volumes: Iterable[str], *paths: str) -> bool:
     return any(f"{path}/".startswith(tops) for path in paths)
 
 
-def why_outside(path: str) -> str | None:
+def exclusion_reason(path: str) -> str | None:
     """Why an image does not hold what lies at this path; None where it may.
 
     The tops themselves (``/proc``, ``/run``) are no answer: they exist, empty.
     """
     if path in OWN_TOP:
         return None
-    if is_kernels(path):
+    if is_kernel_path(path):
         return "the kernel provides it"
     if path.startswith(RUNTIME + "/"):
         return "it is state of the running system"

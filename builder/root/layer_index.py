@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from slimtrace.builder.os_errors import writing
+from slimtrace.builder.os_errors import convert_write_errors
 from slimtrace.builder.root.host_root import Totals
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _VERSION = b'{"index":1}\n'
-_TOGETHER = 4096
+_LINES_PER_PARSE = 4096
 
 
 class LayerNode(NamedTuple):
@@ -93,9 +93,9 @@ class LayerIndex:
 
         :raises SlimtraceError: it cannot be written.
         """
-        with writing(path), open(path, "xb") as file:
+        with convert_write_errors(path), open(path, "xb") as file:
             file.write(_VERSION)
-            lines = (orjson.dumps(_told(*item), option=_LINE) for item in self._nodes.items())
+            lines = (orjson.dumps(_make_line(*item), option=_LINE) for item in self._nodes.items())
             file.writelines(lines)
 
 
@@ -109,7 +109,7 @@ def load_index(path: str) -> LayerIndex:
     """
     try:
         with open(path, "rb") as file:
-            return LayerIndex(dict(_nodes(file.readlines())))
+            return LayerIndex(dict(_parse_nodes(file.readlines())))
     except OSError as error:
         raise SlimtraceError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
@@ -118,28 +118,39 @@ def load_index(path: str) -> LayerIndex:
         ) from error
 
 
-def _nodes(lines: list[bytes]) -> Iterable[tuple[str, LayerNode]]:
+def _parse_nodes(lines: list[bytes]) -> Iterable[tuple[str, LayerNode]]:
     if len(lines) < 2 or lines[0] != _VERSION:
         raise ValueError
-    for at in range(1, len(lines), _TOGETHER):
-        for told in orjson.loads(b"[" + b",".join(lines[at : at + _TOGETHER]) + b"]"):
+    for at in range(1, len(lines), _LINES_PER_PARSE):
+        for told in orjson.loads(b"[" + b",".join(lines[at : at + _LINES_PER_PARSE]) + b"]"):
             path, mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = told
             if type(path) is not str:
-                path = _bytes(path)
+                path = _decode_base64(path)
             if type(target) is not str:
-                target = _bytes(target)
-            pairs = tuple((_name(name), base64.b64decode(value)) for name, value in xattrs)
+                target = _decode_base64(target)
+            pairs = tuple((_decode_name(name), base64.b64decode(value)) for name, value in xattrs)
             yield path, LayerNode(mode, uid, gid, size, mtime_ns, target, pairs, inode, links)
 
 
-def _told(path: str, node: LayerNode) -> list[object]:
+def _make_line(path: str, node: LayerNode) -> list[object]:
     """A line's list; what is not UTF-8 is base64 in a list of its own."""
     mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = node
-    pairs = [(_text(name), base64.b64encode(value).decode()) for name, value in xattrs]
-    return [_text(path), mode, uid, gid, size, mtime_ns, _text(target), pairs, inode, links]
+    pairs = [(_encode_text(name), base64.b64encode(value).decode()) for name, value in xattrs]
+    return [
+        _encode_text(path),
+        mode,
+        uid,
+        gid,
+        size,
+        mtime_ns,
+        _encode_text(target),
+        pairs,
+        inode,
+        links,
+    ]
 
 
-def _text(text: str) -> str | list[str]:
+def _encode_text(text: str) -> str | list[str]:
     if text.isascii():
         return text
     try:
@@ -149,9 +160,9 @@ def _text(text: str) -> str | list[str]:
     return text
 
 
-def _bytes(told: list[str]) -> str:
+def _decode_base64(told: list[str]) -> str:
     return os.fsdecode(base64.b64decode(told[0]))
 
 
-def _name(told: str | list[str]) -> str:
-    return told if isinstance(told, str) else _bytes(told)
+def _decode_name(told: str | list[str]) -> str:
+    return told if isinstance(told, str) else _decode_base64(told)

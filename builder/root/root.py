@@ -29,7 +29,7 @@ _KINDS = {
     stat.S_IFLNK: Kind.SYMLINK,
     stat.S_IFIFO: Kind.FIFO,
 }
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
 
 
@@ -91,7 +91,7 @@ class Root:
         self._tree: FileTree = HostTree(self.root) if tree is None else tree
         self.is_pristine = tree is not None
         self._saved = dict(saved or {})
-        self._saved_parents = {parent for path in self._saved for parent in parents(path)}
+        self._saved_parents = {parent for path in self._saved for parent in list_parents(path)}
         self._nodes: dict[str, HostNode | None] = {}
         self._targets: dict[str, str] = {}
 
@@ -168,7 +168,7 @@ class Root:
             raise SlimtraceError(f"cannot read {path}: it is not a regular file")
         try:
             # A FIFO in the place of a copy that was put aside would make open(2) wait for ever.
-            fd = os.open(self._source(path), _FLAGS)
+            fd = os.open(self._source(path), _OPEN_FLAGS)
         except OSError as error:
             raise SlimtraceError(
                 f"cannot read {path}: {error.strerror}",
@@ -243,7 +243,7 @@ class Root:
         return node
 
 
-def parents(path: str) -> list[str]:
+def list_parents(path: str) -> list[str]:
     """The directories above an own path, ``/`` first; none above ``/``."""
     names = path.split("/")[1:-1] if path != "/" else []
     above = ["/"] if path != "/" else []

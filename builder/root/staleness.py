@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Fingerprint, TracedPath
 
 
-def follows(traced: TracedPath) -> bool:
+def follows_symlink(traced: TracedPath) -> bool:
     """Whether the app went through the path where it is a symlink, or looked at the link alone."""
     if traced.fingerprint is not None:
         return not stat.S_ISLNK(traced.fingerprint.mode)
     return not traced.uses <= {Use.READLINK}
 
 
-def difference(root: Root, traced: TracedPath, found: ResolvedPath) -> str | None:
+def find_difference(root: Root, traced: TracedPath, found: ResolvedPath) -> str | None:
     """How the file differs from the run's, in words; None where it does not, or cannot be told.
 
     Only the type of a directory counts (its time changes with every file in it), and of
@@ -37,10 +37,10 @@ def difference(root: Root, traced: TracedPath, found: ResolvedPath) -> str | Non
     if stat.S_IFMT(then.mode) != stat.S_IFMT(now.mode):
         return "it is of another type"
     holds = stat.S_ISREG(now.mode) or stat.S_ISLNK(now.mode)
-    return _changed(then, now) if holds else None
+    return _compare(then, now) if holds else None
 
 
-def _changed(then: Fingerprint, now: Fingerprint) -> str | None:
+def _compare(then: Fingerprint, now: Fingerprint) -> str | None:
     if (then.size, then.mtime_ns) != (now.size, now.mtime_ns):
         return "its content changed"
     if then.mode != now.mode:

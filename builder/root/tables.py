@@ -9,11 +9,11 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
-MOST = 1 << 20
+MAX_TABLE_BYTES = 1 << 20
 """Bytes: more than any table has that people write."""
 
 
-def read_text(root: Root, path: str, most: int = MOST) -> str:
+def read_text(root: Root, path: str, most: int = MAX_TABLE_BYTES) -> str:
     """Up to ``most`` bytes of the regular file that is looked up as ``path``, or ""."""
     try:
         return root.text(path, most)
@@ -21,7 +21,7 @@ def read_text(root: Root, path: str, most: int = MOST) -> str:
         return ""
 
 
-def words(text: str) -> list[list[str]]:
+def split_lines(text: str) -> list[list[str]]:
     """The words of each line that has some, without comments (``#`` to the line's end)."""
     lines = (line.partition("#")[0].split() for line in text.splitlines())
     return [line for line in lines if line]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind
-from slimtrace.builder.root.excluded_paths import is_kernels
+from slimtrace.builder.root.excluded_paths import is_kernel_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 
-def entries_of(root: Root) -> dict[str, Entry]:
+def list_entries(root: Root) -> dict[str, Entry]:
     """All that a root holds, but for what the kernel provides, sockets and devices."""
     found: dict[str, Entry] = {}
     pending = ["/"]
@@ -23,14 +23,14 @@ def entries_of(root: Root) -> dict[str, Entry]:
         for name in root.listdir(folder):
             path = f"{folder.rstrip('/')}/{name}"
             kind = root.kind(path)
-            if kind is Kind.DIRECTORY and not is_kernels(path):
+            if kind is Kind.DIRECTORY and not is_kernel_path(path):
                 pending.append(path)
             elif kind is not None and kind is not Kind.DIRECTORY:
                 found[path] = root.entry(path, ())
     return dict(sorted(found.items()))
 
 
-def files_below(root: Root, folder: str, but: str = "") -> Iterator[str]:
+def list_files(root: Root, folder: str, but: str = "") -> Iterator[str]:
     """All that is no directory below a folder, as it is looked up; nothing where it is not there.
 
     A symlink in it to a directory is not walked.
@@ -42,4 +42,4 @@ def files_below(root: Root, folder: str, but: str = "") -> Iterator[str]:
         if root.kind(f"{found.path.rstrip('/')}/{name}") is not Kind.DIRECTORY:
             yield f"{folder}/{name}"
         elif name != but:
-            yield from files_below(root, f"{folder}/{name}", but)
+            yield from list_files(root, f"{folder}/{name}", but)

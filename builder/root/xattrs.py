@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_OF_THIS_SYSTEM = (
+_SYSTEM_PREFIXES = (
     "security.selinux",  # a label of the host's policy; the engine sets its own
     "security.evm",  # signs the inode's number
     "system.nfs",  # ACLs that the server translates
@@ -13,13 +13,13 @@ _OF_THIS_SYSTEM = (
 )
 
 
-def is_of_the_system(name: str) -> bool:
+def is_system_xattr(name: str) -> bool:
     """Whether an attribute has no place in an image.
 
     One that an image brings along would not be harmless: ``trusted.overlay.redirect`` sends
     lookups below a directory to another one.
     """
-    return name.startswith(_OF_THIS_SYSTEM)
+    return name.startswith(_SYSTEM_PREFIXES)
 
 
 def read_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
@@ -33,7 +33,7 @@ def read_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
         return ()
     kept = []
     for name in sorted(names):
-        if is_of_the_system(name):
+        if is_system_xattr(name):
             continue
         try:
             kept.append((name, os.getxattr(path, name, follow_symlinks=False)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.sbom.bom import KeptFile, escape_path
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Checksums:
         :raises SlimtraceError: as that does.
         """
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
-        for data in contents(entry):
+        for data in read_contents(entry):
             sha256.update(data)
             sha1.update(data)
             yield data

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, digest, to_json
-from slimtrace.builder.images.write.oci import index
+from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, compute_digest, to_json
+from slimtrace.builder.images.write.oci import make_index
 from slimtrace.builder.images.write.registry import Repository
 from slimtrace.builder.sbom.subject import parse_subject_name
 from slimtrace.tracer.errors import SlimtraceError
@@ -40,7 +40,7 @@ def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
         manifest = make_artifact(image, sbom)
         for blob in (_EMPTY, sbom.data):
             repository.put_blob(blob)
-        name = digest(manifest)
+        name = compute_digest(manifest)
         answer = repository.put_manifest(name, MANIFEST_TYPE, manifest)
         if "OCI-Subject" not in answer:
             _add_to_index(repository, image, _make_referrer(manifest), failure)
@@ -67,7 +67,7 @@ def make_artifact(image: Image, sbom: Sbom) -> bytes:
 
 
 def _make_descriptor(kind: str, data: bytes) -> dict[str, Any]:
-    return {"mediaType": kind, "digest": digest(data), "size": len(data)}
+    return {"mediaType": kind, "digest": compute_digest(data), "size": len(data)}
 
 
 def _make_referrer(manifest: bytes) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _add_to_index(
     tag = image.digest.replace(":", "-")
     found = repository.manifest(tag, INDEX_TYPE)
     try:
-        document = index([]) if found is None else orjson.loads(found)
+        document = make_index([]) if found is None else orjson.loads(found)
         listed = list(document.get("manifests") or ())
         known = {each["digest"] for each in listed}
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from slimtrace.builder.config.image_config import newest
-from slimtrace.builder.images.write.atomic import check_file, replacing
+from slimtrace.builder.images.write.atomic import check_file, open_replacement
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.render import render
@@ -83,5 +83,5 @@ def write_sboms(sboms: Iterable[Sbom]) -> None:
     :raises SlimtraceError: one cannot be written; what was there is then still there.
     """
     for sbom in sboms:
-        with replacing(sbom.path) as file:
+        with open_replacement(sbom.path) as file:
             file.write(sbom.data)

@@ -6,8 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Dropped, Kind, Reason, Seed
-from slimtrace.builder.root.excluded_paths import is_in_volume, is_kernels, volumes_of, why_outside
-from slimtrace.builder.root.staleness import difference, follows
+from slimtrace.builder.root.excluded_paths import (
+    collect_volumes,
+    exclusion_reason,
+    is_in_volume,
+    is_kernel_path,
+)
+from slimtrace.builder.root.staleness import find_difference, follows_symlink
 from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.trace.trace import State, Use
@@ -38,16 +43,16 @@ def add_touched(selection: Selection, context: Context) -> Selection:
     seeds: list[Seed] = []
     dropped: list[Dropped] = []
     changed: list[str] = []
-    volumes = volumes_of(trace.runs)
+    volumes = collect_volumes(trace.runs)
     for traced in trace.with_state(State.FILE):
-        found = root.resolve(traced.path, follow=follows(traced))
+        found = root.resolve(traced.path, follow=follows_symlink(traced))
         override = is_included(found.path)
         why = _why_dropped(root, traced, found, volumes, override=override)
         if why is not None:
             dropped.append(Dropped(traced.path, why))
             seeds += _links_to(found, volumes)
             continue
-        if difference(root, traced, found) is not None:
+        if find_difference(root, traced, found) is not None:
             changed.append(traced.path)
             if not found.exists:
                 dropped.append(Dropped(traced.path, "it was gone when the image was built"))
@@ -85,7 +90,7 @@ def _links_to(found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
     return [
         Seed(link, Reason.SYMLINK, follow=False)
         for link in found.links
-        if why_outside(link) is None and not is_in_volume(volumes, link)
+        if exclusion_reason(link) is None and not is_in_volume(volumes, link)
     ]
 
 
@@ -94,7 +99,7 @@ def _seed(root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool
     return Seed(
         traced.path,
         Reason.TOUCHED,
-        follow=follows(traced),
+        follow=follows_symlink(traced),
         load=bool(traced.uses & _LOADING),
         execute=Use.EXEC in traced.uses,
         override=override,
@@ -113,10 +118,10 @@ def _why_dropped(
 ) -> str | None:
     """Why an image does not contain the path, by its own name or by the file that it leads to."""
     lookup = traced.path.rstrip("/") or "/"
-    if is_kernels(lookup) and lookup.count("/") > 1:
-        return why_outside(lookup)
+    if is_kernel_path(lookup) and lookup.count("/") > 1:
+        return exclusion_reason(lookup)
     if not override:
-        why = why_outside(lookup) or why_outside(found.path)
+        why = exclusion_reason(lookup) or exclusion_reason(found.path)
         if why is not None:
             return why
         if found.exists and root.kind(found.path) is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import without
 from slimtrace.builder.model import Dropped, Kind, Reason, Seed
-from slimtrace.builder.root.excluded_paths import KERNEL, is_kernels
+from slimtrace.builder.root.excluded_paths import KERNEL, is_kernel_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ def _component(part: str) -> str:
 def _walk_pattern(root: Root, pattern: str) -> Iterator[str]:
     literal, wild = _split(pattern)
     for path in _match(root, "/" + "/".join(literal), wild):
-        if not is_kernels(root.resolve(path).path):
+        if not is_kernel_path(root.resolve(path).path):
             yield path
             yield from _beneath(root, path)
 
@@ -144,7 +144,11 @@ def _match(root: Root, path: str, wild: list[str]) -> Iterator[str]:
         if found.exists or root.resolve(path, follow=False).exists:
             yield path
         return
-    if not found.exists or root.kind(found.path) is not Kind.DIRECTORY or is_kernels(found.path):
+    if (
+        not found.exists
+        or root.kind(found.path) is not Kind.DIRECTORY
+        or is_kernel_path(found.path)
+    ):
         return
     first, rest = wild[0], wild[1:]
     if first == "**" and rest:
@@ -168,7 +172,7 @@ def _beneath(root: Root, path: str) -> Iterator[str]:
     while folders:
         folder = folders.pop()
         own = root.resolve(folder).path
-        if root.kind(own) is not Kind.DIRECTORY or is_kernels(own):
+        if root.kind(own) is not Kind.DIRECTORY or is_kernel_path(own):
             continue
         for name in root.listdir(own):
             child = f"{folder.rstrip('/')}/{name}"
@@ -182,7 +186,7 @@ def _explain_no_match(root: Root, pattern: str) -> str:
         return _NOT_ABSOLUTE
     literal, wild = _split(pattern)
     prefix = "/" + "/".join(literal)
-    if is_kernels(prefix):
+    if is_kernel_path(prefix):
         return f"what is in {', '.join(KERNEL)} comes from the kernel"
     if not root.resolve(prefix).exists:
         return f"there is no {prefix} in the full image"

@@ -17,7 +17,7 @@ from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.packages.dpkg import read_dpkg_packages
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.packages.package import read_database
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def find_siblings(case: ClueContext) -> Iterator[Clue]:
     for top in case.own:
         for path in _walk(case.root, top.rstrip("/")):
             suffix = os.path.splitext(path)[1]
-            above = [each for each in parents(path) if f"{each}/".startswith(top)]
+            above = [each for each in list_parents(path) if f"{each}/".startswith(top)]
             for distance, folder in enumerate(reversed(above)):
                 model = like.get((folder, suffix))
                 if model is not None:

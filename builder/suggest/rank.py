@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind, Selection
 from slimtrace.builder.policy.secrets import find_secrets
-from slimtrace.builder.root.excluded_paths import why_outside
+from slimtrace.builder.root.excluded_paths import exclusion_reason
 from slimtrace.builder.suggest.clues import CLUE_FINDERS, Clue, make_context
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def suggest(trace: Trace, root: Root, selection: Selection) -> tuple[Suggestion,
     fresh = {
         path: clue
         for path, clue in best.items()
-        if path not in left_out and why_outside(path) is None and _is_new(root, selection, path)
+        if path not in left_out
+        and exclusion_reason(path) is None
+        and _is_new(root, selection, path)
     }
     entries = {path: root.entry(path, ()) for path in fresh if root.kind(path) is Kind.FILE}
     secrets = {*find_secrets(root, Selection(entries))}

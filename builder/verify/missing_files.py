@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.root.excluded_paths import OWN_TOP, is_in_volume, volumes_of, why_outside
+from slimtrace.builder.root.excluded_paths import (
+    OWN_TOP,
+    collect_volumes,
+    exclusion_reason,
+    is_in_volume,
+)
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -50,7 +55,7 @@ def find_missing(
     """
     found = []
     names = {image.id: _command_line(image) for image in verified.processes}
-    volumes = volumes_of(trace.runs)
+    volumes = collect_volumes(trace.runs)
     for missing in verified.paths.values():
         if missing.state is not State.MISSING and not missing.missed:
             continue
@@ -108,7 +113,7 @@ def _find_own_path(
 
 def _is_outside(path: str, volumes: Collection[str]) -> bool:
     """Whether an engine, the kernel or a volume provides the file."""
-    return why_outside(path) is not None or path in OWN_TOP or is_in_volume(volumes, path)
+    return exclusion_reason(path) is not None or path in OWN_TOP or is_in_volume(volumes, path)
 
 
 def _command_line(image: ProcessImage) -> str:

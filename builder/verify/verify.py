@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.image_config import default_run
 from slimtrace.builder.config.provenance import identity, read_record
-from slimtrace.builder.full_image import full_image
+from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.images.read.cache_inventory import remove_image
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.read.image_tag import find_tag
@@ -82,7 +82,7 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
 def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
     trace = read_trace(traces)
     become_root()
-    full = full_image(trace, options.full).root
+    full = open_full_image(trace, options.full).root
     opened = open_image(image)
     build_options = replace(_read_build_options(opened, full, trace), image=options.full)
     if options.heal:
@@ -108,7 +108,7 @@ def build_and_verify(
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
     """
     become_root()
-    full = full_image(read_trace(traces), build_options.image).root
+    full = open_full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
     with tidily_stopped(destination):
         verdict = verification.heal(verification.examine_built())

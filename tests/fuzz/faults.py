@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def _an_exception() -> None:
     """An owner of more than 24 bits is more than was thought of."""
-    kept = layers._kept
+    kept = layers._filter_xattrs
 
     def planted(member: Any) -> Any:
         if member.uid == 0o777:
             raise IndexError
         return kept(member)
 
-    layers._kept = planted
+    layers._filter_xattrs = planted
 
 
 def _a_way_out() -> None:

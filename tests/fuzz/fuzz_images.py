@@ -24,7 +24,7 @@ from watch import Watch
 from slimtrace.builder.images.read import image_cache
 from slimtrace.builder.images.read.blobs import FolderBlobs
 from slimtrace.builder.images.read.full_image_source import open_image
-from slimtrace.builder.images.read.manifest import in_folder_of_skopeo
+from slimtrace.builder.images.read.manifest import read_skopeo_image
 from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.tracer.console import verbosity
 from slimtrace.tracer.errors import SlimtraceError
@@ -76,7 +76,7 @@ class Target:
 
     def _read(self, form: int, platform: str | None, tag: str | None, docs: list[bytes]) -> bool:
         if form == SKOPEO:
-            found = in_folder_of_skopeo(FolderBlobs(self._place, "image"), "image", platform)
+            found = read_skopeo_image(FolderBlobs(self._place, "image"), "image", platform)
             assert found.digest == _digest(docs[0])
             config = found.config
             digest = found.config_digest

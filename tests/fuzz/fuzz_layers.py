@@ -17,7 +17,7 @@ import zstandard
 from unpacked import check_tree
 from watch import Watch
 
-from slimtrace.builder.images.unpack.decompress import ExpectedDigest, layer_stream
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest, open_layer
 from slimtrace.builder.images.unpack.layers import Unpacker
 from slimtrace.builder.images.unpack.limits import UnpackLimits
 from slimtrace.builder.images.unpack.tar_reader import TarReader
@@ -104,7 +104,7 @@ def _unpack(place: str, data: bytes) -> LayerIndex | None:
         for layer in data[1:].split(BETWEEN):
             blob = packed(mended(layer) if data[0] & MENDED else layer, data[0])
             expected = ExpectedDigest(size=len(blob))
-            with layer_stream(io.BytesIO(blob), "layer", expected, left) as stream:
+            with open_layer(io.BytesIO(blob), "layer", expected, left) as stream:
                 unpacker.layer(TarReader(stream, "layer"), "layer")
         return unpacker.finish()
     except SlimtraceError:

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.unpack.owners import Owners, owners
+from slimtrace.builder.images.unpack.owners import Owners, find_owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def _differences(path: str, node: LayerNode, status: os.stat_result, top: int) -
     if kind != stat.S_IFDIR and node.links != status.st_nlink:
         wrong.append("links")
     owned = (node.uid, node.gid) == (status.st_uid, status.st_gid)
-    if owners() is Owners.KEPT and not owned:
+    if find_owners() is Owners.KEPT and not owned:
         wrong.append("owner")
     if kind != stat.S_IFLNK and stat.S_IMODE(status.st_mode) != _mode(node, owned=owned):
         wrong.append("mode")
@@ -65,7 +65,7 @@ def _differences(path: str, node: LayerNode, status: os.stat_result, top: int) -
 
 def _mode(node: LayerNode, *, owned: bool) -> int:
     mode = node.mode & (0o7777 if owned else 0o1777)
-    if owners() is Owners.OWN:
+    if find_owners() is Owners.OWN:
         mode |= 0o700 if stat.S_ISDIR(node.mode) else 0o400
     return mode
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class Watch:
 
     def __init__(self, *places: str) -> None:
         self._places = tuple(map(os.path.realpath, places))
-        self._above = {above for place in self._places for above in parents(place)}
+        self._above = {above for place in self._places for above in list_parents(place)}
         self._found: list[str] | None = None
         self._busy = False
         for name in ("open", "stat", "lstat", "readlink", "mknod"):

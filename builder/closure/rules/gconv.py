@@ -10,7 +10,7 @@ from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalised
 from slimtrace.builder.model import Reason
-from slimtrace.builder.root.tables import read_text, words
+from slimtrace.builder.root.tables import read_text, split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,7 +66,7 @@ def _tables(root: Root, folder: str) -> Iterator[Need]:
 def _modules(root: Root, folder: str, charset: str) -> list[str]:
     """The module files of a charset, by the lines ``alias`` and ``module`` of gconv-modules."""
     tables = [need.path for need in _tables(root, folder) if not need.path.endswith(".cache")]
-    lines = [line for table in tables for line in words(read_text(root, table))]
+    lines = [line for table in tables for line in split_lines(read_text(root, table))]
     aliases = {line[1]: line[2] for line in lines if line[0] == "alias" and len(line) > 2}
     name = f"{charset.upper()}//"
     for _ in range(_DEEPEST):

@@ -9,7 +9,7 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.model import Reason
-from slimtrace.builder.root.tables import read_text, words
+from slimtrace.builder.root.tables import read_text, split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ def nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
 def services(text: str) -> dict[str, list[str]]:
     """The services of each database; actions as ``[NOTFOUND=return]`` are none."""
     found: dict[str, list[str]] = {}
-    for line in words(_ACTION.sub(" ", text.replace(":", ": "))):
+    for line in split_lines(_ACTION.sub(" ", text.replace(":", ": "))):
         if line[0].endswith(":"):
             found[line[0][:-1]] = line[1:]
     return found

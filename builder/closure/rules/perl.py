@@ -10,7 +10,7 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.root.walk import files_below
+from slimtrace.builder.root.walk import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -69,7 +69,7 @@ def require(world: RuleContext, path: str) -> Iterator[Need]:
             yield Need(file, Reason.PERL_REQUIRE)
     if path.endswith(_UNICODE):
         for root in _roots(world):
-            for file in files_below(world.root, f"{root}/unicore"):
+            for file in list_files(world.root, f"{root}/unicore"):
                 yield Need(file, Reason.PERL_REQUIRE)
 
 

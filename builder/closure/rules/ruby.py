@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.root.walk import files_below
+from slimtrace.builder.root.walk import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ def gemspec(world: RuleContext, path: str) -> Iterable[Need]:
     """
     if match := _RUBY.fullmatch(path):
         folder = f"{match['base']}/gems/{match['version']}/specifications/default"
-        return map(_need, files_below(world.root, folder))
+        return map(_need, list_files(world.root, folder))
     if world.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
         return ()
     if match := _GIT.fullmatch(path):
@@ -80,7 +80,7 @@ def _compiled(world: RuleContext, base: str, name: str) -> Iterator[Need]:
     extensions = f"{base}/extensions"
     for machine in world.root.listdir(extensions):
         for version in world.root.listdir(f"{extensions}/{machine}"):
-            for file in files_below(world.root, f"{extensions}/{machine}/{version}/{name}"):
+            for file in list_files(world.root, f"{extensions}/{machine}/{version}/{name}"):
                 if file.endswith((".so", ".rb", _BUILT)):
                     yield Need(file, Reason.RUBY_GEMSPEC, load=file.endswith(".so"))
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
 from slimtrace.builder.images.read import image_cache
-from slimtrace.builder.images.read.document_parser import MOST_BYTES
-from slimtrace.builder.images.unpack.bytestream import PIECE, FileStream
-from slimtrace.builder.images.unpack.decompress import ExpectedDigest, is_packed, layer_stream
-from slimtrace.builder.images.unpack.limits import budget
+from slimtrace.builder.images.read.document_parser import MAX_DOCUMENT_BYTES
+from slimtrace.builder.images.unpack.bytestream import PIECE_BYTES, FileStream
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest, is_compressed, open_layer
+from slimtrace.builder.images.unpack.limits import read_limits
 from slimtrace.builder.images.unpack.tar_reader import FILE, HARDLINK, SYMLINK, TarReader
-from slimtrace.builder.os_errors import writing
+from slimtrace.builder.os_errors import convert_write_errors
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def plain_archive(file: BinaryIO, label: str) -> Generator[BinaryIO]:
+def open_plain_archive(file: BinaryIO, label: str) -> Generator[BinaryIO]:
     """The archive as one can seek in it: the file itself, or a copy unpacked in the cache.
 
     :param label: what it is called in messages.
     :raises SlimtraceError: it is damaged or too large, or the copy cannot be written.
     """
-    if not is_packed(os.pread(file.fileno(), 4, 0)):
+    if not is_compressed(os.pread(file.fileno(), 4, 0)):
         yield file
         return
     with image_cache.scratch_folder() as folder:
         path = os.path.join(folder, "archive")
         with (
-            writing(path),
+            convert_write_errors(path),
             open(path, "xb") as copy,
-            layer_stream(file, label, ExpectedDigest(), budget()) as stream,
+            open_layer(file, label, ExpectedDigest(), read_limits()) as stream,
         ):
-            while piece := stream.piece(PIECE):
+            while piece := stream.piece(PIECE_BYTES):
                 copy.write(piece)
         with open(path, "rb") as copy:
             yield copy
 
 
-_MOST_MEMBERS = 100_000
-_MOST_LINKS = 8
+_MAX_MEMBERS = 100_000
+_MAX_LINKS = 8
 
 
 class Blobs(Protocol):
@@ -68,7 +68,7 @@ def read_document(blobs: Blobs, name: str) -> bytes:
     :raises SlimtraceError: it cannot be read.
     """
     with blobs.open(name) as file:
-        return file.read(MOST_BYTES + 1)
+        return file.read(MAX_DOCUMENT_BYTES + 1)
 
 
 class FolderBlobs:
@@ -94,7 +94,7 @@ class FolderBlobs:
             raise SlimtraceError(f"cannot read {path}: {error.strerror}") from error
 
 
-class _Place(NamedTuple):
+class _MemberLocation(NamedTuple):
     """Where a member's content lies in an archive; a link has a target in its stead."""
 
     at: int
@@ -113,7 +113,7 @@ class ArchiveBlobs:
     def __init__(self, file: BinaryIO, label: str) -> None:
         self._file = file
         self._label = label
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _MemberLocation] = {}
         stream = FileStream(file.fileno())
         for member in TarReader(stream, label):
             name = posixpath.normpath("/" + member.name.lstrip("/"))[1:]
@@ -124,13 +124,13 @@ class ArchiveBlobs:
                 target = "/" + member.target
             elif member.type != FILE or member.sparse is not None:
                 continue
-            if len(self._places) == _MOST_MEMBERS:
+            if len(self._places) == _MAX_MEMBERS:
                 raise SlimtraceError(
-                    f"cannot read {label}: it has more than {_MOST_MEMBERS} members",
+                    f"cannot read {label}: it has more than {_MAX_MEMBERS} members",
                     "a root tarball is named tar:FILE",
                 )
             inside = None if target is None else posixpath.normpath(target)[1:]
-            self._places[name] = _Place(stream.at, member.size, inside)
+            self._places[name] = _MemberLocation(stream.at, member.size, inside)
 
     def has(self, name: str) -> bool:
         return self._place(name) is not None
@@ -139,19 +139,19 @@ class ArchiveBlobs:
         place = self._place(name)
         if place is None:
             raise SlimtraceError(f"cannot read {self._label}: it has no {name}")
-        part = _Part(self._file.fileno(), place.at, place.size)
+        part = _FilePart(self._file.fileno(), place.at, place.size)
         return io.BufferedReader(part, 1 << 18)
 
-    def _place(self, name: str) -> _Place | None:
+    def _place(self, name: str) -> _MemberLocation | None:
         place = self._places.get(name)
-        for _ in range(_MOST_LINKS):
+        for _ in range(_MAX_LINKS):
             if place is None or place.target is None:
                 return place
             place = self._places.get(place.target)
         return None
 
 
-class _Part(io.RawIOBase):
+class _FilePart(io.RawIOBase):
     """A part of a file."""
 
     def __init__(self, fd: int, at: int, size: int) -> None:

@@ -11,7 +11,7 @@ from slimtrace.builder.images.read.cache_layout import find_paths, image_folder
 from slimtrace.builder.images.read.cache_lock import try_lock
 from slimtrace.builder.images.read.image_cache import release_image
 from slimtrace.builder.images.unpack.owners import Owners
-from slimtrace.builder.os_errors import failing
+from slimtrace.builder.os_errors import convert_os_errors
 from slimtrace.tracer.remove_tree import remove_tree
 
 if TYPE_CHECKING:
@@ -108,4 +108,4 @@ def _remove(lock: str, path: str) -> bool:
 def _remove_errors(path: str) -> AbstractContextManager[None]:
     is_mapped = path.endswith(f".{Owners.MAPPED}") and os.geteuid() != 0
     hint = "its files belong to subordinate users: run podman unshare rm -r on it"
-    return failing(f"remove {path}", hint if is_mapped else None)
+    return convert_os_errors(f"remove {path}", hint if is_mapped else None)

@@ -12,8 +12,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.unpack.owners import owners
-from slimtrace.builder.images.write.atomic import removing, temporary_name
+from slimtrace.builder.images.unpack.owners import find_owners
+from slimtrace.builder.images.write.atomic import remove_on_error, temporary_name
 from slimtrace.tracer.remove_tree import remove_tree
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def cache_folder() -> str:
 def image_folder(digest: str) -> str:
     """The path of an image that this user's processes unpack."""
     algorithm, _, value = digest.partition(":")
-    mode = owners()
+    mode = find_owners()
     name = f"{value}.{mode}" if mode else value
     return os.path.join(cache_folder(), "images", algorithm, name)
 
@@ -70,7 +70,7 @@ def temporary_folder(folder: str) -> Generator[str]:
 def replace_file(path: str, data: bytes) -> None:
     """Replace a file by rename. It is not synced: a crash of the system can damage it."""
     temporary = temporary_name(path)
-    with removing(temporary):
+    with remove_on_error(temporary):
         with open(temporary, "xb") as file:
             file.write(data)
         os.rename(temporary, path)

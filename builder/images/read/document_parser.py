@@ -15,10 +15,10 @@ from slimtrace.tracer.errors import SlimtraceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_BYTES = 4 << 20
+MAX_DOCUMENT_BYTES = 4 << 20
 """Of a document: what registries take (distribution-spec, "Pushing Manifests")."""
 
-_MOST_LAYERS = 1000
+_MAX_LAYERS = 1000
 _DOCKER = "application/vnd.docker."
 DOCKER_MANIFEST = f"{_DOCKER}distribution.manifest.v2+json"
 DOCKER_LIST = f"{_DOCKER}distribution.manifest.list.v2+json"
@@ -33,7 +33,7 @@ _LAYERS = {
       for packed in ("", ".gzip", ".zstd")),
 }  # fmt: skip
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-_OLD = f"{_DOCKER}distribution.manifest.v1"
+_DOCKER_SCHEMA_1 = f"{_DOCKER}distribution.manifest.v1"
 
 Document = dict[str, Any]
 
@@ -59,29 +59,29 @@ class Manifest(NamedTuple):
     layers: tuple[Descriptor, ...]
 
 
-def digest_of(data: bytes) -> str:
+def hash_document(data: bytes) -> str:
     """The digest of a document that nobody gave one."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def check_document(data: bytes, descriptor: Descriptor) -> None:
     """:raises SlimtraceError: ``data`` is not what the descriptor says."""
-    if descriptor.size > MOST_BYTES:
-        _fail(descriptor.digest, f"it is larger than {MOST_BYTES} bytes")
+    if descriptor.size > MAX_DOCUMENT_BYTES:
+        _fail(descriptor.digest, f"it is larger than {MAX_DOCUMENT_BYTES} bytes")
     algorithm = descriptor.digest.partition(":")[0]
     found = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
     if len(data) != descriptor.size or found != descriptor.digest:
         _fail(descriptor.digest, f"its digest is {found}, with {len(data)} bytes")
 
 
-def parse(data: bytes, label: str) -> Document:
+def parse_document(data: bytes, label: str) -> Document:
     """The JSON object in ``data``.
 
     :param label: what it is called in messages.
     :raises SlimtraceError: it is larger than ``MOST_BYTES``, or is no such thing.
     """
-    if len(data) > MOST_BYTES:
-        _fail(label, f"it is larger than {MOST_BYTES} bytes")
+    if len(data) > MAX_DOCUMENT_BYTES:
+        _fail(label, f"it is larger than {MAX_DOCUMENT_BYTES} bytes")
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -114,12 +114,12 @@ def is_index(document: Document, media_type: str | None, label: str) -> bool:
         return lists
     if kind in _INDEXES or kind in _MANIFESTS:
         return kind in _INDEXES
-    if kind.startswith(_OLD):
+    if kind.startswith(_DOCKER_SCHEMA_1):
         raise _error(label, "it is of docker's schema 1, which no longer is in use")
     raise _error(label, f"its type {kind!r} is no image's")
 
 
-def listed(document: Document, label: str) -> list[Descriptor]:
+def parse_index(document: Document, label: str) -> list[Descriptor]:
     """What an index lists.
 
     :raises SlimtraceError: it is damaged.
@@ -131,7 +131,7 @@ def listed(document: Document, label: str) -> list[Descriptor]:
     return [_descriptor(each, label) for each in found]
 
 
-def manifest(document: Document, label: str) -> Manifest:
+def parse_manifest(document: Document, label: str) -> Manifest:
     """The image that a manifest tells of.
 
     :raises SlimtraceError: it is damaged, or tells of something that is no image.
@@ -143,8 +143,8 @@ def manifest(document: Document, label: str) -> Manifest:
         kind = document.get("artifactType") or config.media_type
         _fail(label, f"it is a {kind!r} and no image")
     layers = document.get("layers")
-    if not isinstance(layers, list) or len(layers) > _MOST_LAYERS:
-        _fail(label, f"its layers are no list of up to {_MOST_LAYERS}")
+    if not isinstance(layers, list) or len(layers) > _MAX_LAYERS:
+        _fail(label, f"its layers are no list of up to {_MAX_LAYERS}")
     found = tuple(_descriptor(layer, label) for layer in layers)
     for layer in found:
         if layer.media_type.endswith("+encrypted"):
@@ -154,7 +154,7 @@ def manifest(document: Document, label: str) -> Manifest:
     return Manifest(config, found)
 
 
-def diff_ids(config: Document, layers: int, label: str) -> list[str]:
+def parse_diff_ids(config: Document, layers: int, label: str) -> list[str]:
     """The digests of the layers' tars (config.md).
 
     :raises SlimtraceError: they are damaged, or not as many as there are layers.

@@ -11,17 +11,17 @@ from slimtrace.builder.images.read import image_cache
 from slimtrace.builder.images.read.blobs import (
     ArchiveBlobs,
     FolderBlobs,
+    open_plain_archive,
     open_regular,
-    plain_archive,
 )
-from slimtrace.builder.images.read.manifest import in_docker_archive, in_layout
+from slimtrace.builder.images.read.manifest import read_docker_image, read_layout_image
 from slimtrace.builder.images.read.skopeo_copy import fetch_image
 from slimtrace.builder.images.reference import Syntax, Transport, parse_reference
-from slimtrace.builder.images.unpack.decompress import ExpectedDigest, HashingReader, layer_stream
+from slimtrace.builder.images.unpack.decompress import ExpectedDigest, HashingReader, open_layer
 from slimtrace.builder.images.unpack.layers import Unpacker
-from slimtrace.builder.images.unpack.limits import budget
+from slimtrace.builder.images.unpack.limits import read_limits
 from slimtrace.builder.images.unpack.tar_reader import TarReader
-from slimtrace.builder.os_errors import reading
+from slimtrace.builder.os_errors import convert_read_errors
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -81,8 +81,8 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
         case Transport.CONTAINERS_STORAGE | Transport.DOCKER_DAEMON | Transport.REGISTRY:
             kept = fetch_image(reference, platform, digest, _unpack)
         case _:
-            with _blobs(reference) as blobs:
-                found = _found(reference, blobs, platform, digest)
+            with _open_blobs(reference) as blobs:
+                found = _read_manifest(reference, blobs, platform, digest)
                 kept = image_cache.get_image(
                     found.digest, text, lambda place: _unpack(text, found, blobs, place)
                 )
@@ -97,32 +97,34 @@ def stored_size(text: str) -> int | None:
     reference = parse_reference(text)
     if reference.transport.syntax in {Syntax.PATH, Syntax.NAME}:
         return None
-    with _blobs(reference) as blobs:
-        sizes = [layer.expected.size for layer in _found(reference, blobs, None, None).layers]
+    with _open_blobs(reference) as blobs:
+        sizes = [
+            layer.expected.size for layer in _read_manifest(reference, blobs, None, None).layers
+        ]
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
 
 
-def _found(
+def _read_manifest(
     reference: ImageReference, blobs: Blobs, platform: str | None, digest: str | None
 ) -> SourceImage:
     label = reference.location
     if reference.transport is Transport.DOCKER_ARCHIVE or not blobs.has("index.json"):
         if reference.transport.syntax is Syntax.PATH_AND_TAG:
             raise SlimtraceError(f"cannot read {label}: it is no OCI layout: it has no index.json")
-        return in_docker_archive(blobs, label, reference.name, platform)
-    return in_layout(blobs, label, reference.name, platform, digest)
+        return read_docker_image(blobs, label, reference.name, platform)
+    return read_layout_image(blobs, label, reference.name, platform, digest)
 
 
 def _unpack(text: str, found: SourceImage, blobs: Blobs, place: str) -> image_cache.UnpackedTree:
     say(f"unpacking {text}")
-    left = budget()
+    left = read_limits()
     unpacker = Unpacker(place, left)
     try:
         for layer in found.layers:
             with (
                 blobs.open(layer.name) as blob,
-                layer_stream(blob, layer.label, layer.expected, left) as stream,
+                open_layer(blob, layer.label, layer.expected, left) as stream,
             ):
                 unpacker.layer(TarReader(stream, layer.label), layer.label)
         return image_cache.UnpackedTree(found.digest, unpacker.finish(), found.config)
@@ -132,12 +134,12 @@ def _unpack(text: str, found: SourceImage, blobs: Blobs, place: str) -> image_ca
 
 def _unpack_tarball(reference: ImageReference, place: str) -> image_cache.UnpackedTree:
     say(f"unpacking {reference}")
-    left = budget()
+    left = read_limits()
     unpacker = Unpacker(place, left)
     try:
         with _open(reference.location) as file:
             whole = HashingReader(file)
-            with layer_stream(whole, reference.location, ExpectedDigest(), left) as stream:
+            with open_layer(whole, reference.location, ExpectedDigest(), left) as stream:
                 unpacker.layer(TarReader(stream, reference.location), reference.location)
             return image_cache.UnpackedTree(whole.digest(), unpacker.finish(), {})
     finally:
@@ -145,17 +147,17 @@ def _unpack_tarball(reference: ImageReference, place: str) -> image_cache.Unpack
 
 
 @contextmanager
-def _blobs(reference: ImageReference) -> Generator[Blobs]:
+def _open_blobs(reference: ImageReference) -> Generator[Blobs]:
     path = reference.location
     if reference.transport is Transport.OCI:
         if not os.path.isdir(path):
             raise SlimtraceError(f"cannot read {reference}: {path} is not a directory")
         yield FolderBlobs(path, path)
         return
-    with _open(path) as file, plain_archive(file, path) as plain:
+    with _open(path) as file, open_plain_archive(file, path) as plain:
         yield ArchiveBlobs(plain, path)
 
 
 def _open(path: str) -> BinaryIO:
-    with reading(path):
+    with convert_read_errors(path):
         return open_regular(path)

@@ -27,8 +27,8 @@ from slimtrace.builder.images.read.cache_layout import (
     temporary_folder,
 )
 from slimtrace.builder.images.read.cache_lock import lock_path, release_lock, take_lock, try_lock
-from slimtrace.builder.images.unpack.owners import owners
-from slimtrace.builder.os_errors import reading, writing
+from slimtrace.builder.images.unpack.owners import find_owners
+from slimtrace.builder.os_errors import convert_read_errors, convert_write_errors
 from slimtrace.builder.root.layer_index import LayerIndex, load_index
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
@@ -85,7 +85,7 @@ def find_image(digest: str, source: str) -> CachedImage | None:
     lock = f"{path}.lock"
     if not os.path.isdir(path):
         return None
-    with writing(lock):
+    with convert_write_errors(lock):
         if lock not in _locks:
             fd = take_lock(lock, fcntl.LOCK_SH)
             if not _is_whole(path):
@@ -108,7 +108,7 @@ def get_image(digest: str, source: str, unpack: Callable[[str], UnpackedTree]) -
         if cached is not None:
             return cached
         path = image_folder(digest)
-        with writing(path):
+        with convert_write_errors(path):
             make_folders(os.path.dirname(path))
             fd = try_lock(f"{path}.lock")
             if fd is None:
@@ -134,9 +134,9 @@ def get_file_image(path: str, source: str, unpack: Callable[[str], UnpackedTree]
     :raises SlimtraceError: what ``unpack`` raises, or the cache cannot be written.
     """
     while True:
-        with reading(path):
+        with convert_read_errors(path):
             note = os.path.join(cache_folder(), "files", _file_identity(path))
-        with writing(note):
+        with convert_write_errors(note):
             make_folders(os.path.dirname(note))
             with lock_path(note):
                 digest = _read_note(note)
@@ -145,7 +145,7 @@ def get_file_image(path: str, source: str, unpack: Callable[[str], UnpackedTree]
                     return cached
                 with temporary_folder(f"{note}.tmp") as folder:
                     digest = _fill(folder, source, unpack)
-                    with reading(path):
+                    with convert_read_errors(path):
                         if not note.endswith(_file_identity(path)):
                             raise SlimtraceError(
                                 f"cannot read {path}: it changed while it was read", "try again"
@@ -158,7 +158,7 @@ def get_file_image(path: str, source: str, unpack: Callable[[str], UnpackedTree]
 def scratch_folder() -> Generator[str]:
     """Make a new folder in the cache, which is removed when the block ends."""
     path = os.path.join(cache_folder(), "scratch", secrets.token_hex(8))
-    with writing(path):
+    with convert_write_errors(path):
         make_folders(os.path.dirname(path))
     with lock_path(path), temporary_folder(f"{path}.tmp") as folder:
         yield folder
@@ -244,7 +244,7 @@ def _read_image(folder: str, source: str) -> CachedImage:
 def _file_identity(path: str) -> str:
     status = os.stat(path)
     parts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return "-".join(map(str, (*parts, owners() or "kept")))
+    return "-".join(map(str, (*parts, find_owners() or "kept")))
 
 
 def _read_note(path: str) -> str | None:

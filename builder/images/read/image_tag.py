@@ -10,7 +10,7 @@ import orjson
 
 from slimtrace.builder.images.reference import Transport
 from slimtrace.builder.images.write.oci import REF_NAME
-from slimtrace.builder.os_errors import reading
+from slimtrace.builder.os_errors import convert_read_errors
 
 if TYPE_CHECKING:
     from slimtrace.builder.images.reference import ImageReference
@@ -40,7 +40,7 @@ def find_tag(reference: ImageReference) -> str | None:
 
 
 def _read_document(path: str, name: str) -> Any:
-    with reading(path):
+    with convert_read_errors(path):
         if os.path.isdir(path):
             with open(os.path.join(path, name), "rb") as file:
                 return orjson.loads(file.read())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from slimtrace.builder.images.read import document_parser
 from slimtrace.builder.images.read.blobs import read_document
-from slimtrace.builder.images.read.platform_choice import Platform, best, parse_platform
+from slimtrace.builder.images.read.platform_choice import Platform, choose_best, parse_platform
 from slimtrace.builder.images.reference import canonical_name, image_name
 from slimtrace.builder.images.unpack.decompress import ExpectedDigest
 from slimtrace.builder.images.write.oci import REF_NAME, blob_path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.read.blobs import Blobs
     from slimtrace.builder.images.read.document_parser import Descriptor
 
-_MOST_NESTED = 4
+_MAX_NESTED_INDEXES = 4
 _REFERENCE_TYPE = "vnd.docker.reference.type"  # BuildKit's attestations, listed like images
 
 
@@ -46,31 +46,33 @@ class SourceImage(NamedTuple):
     layers: tuple[SourceLayer, ...]
 
 
-def in_layout(
+def read_layout_image(
     blobs: Blobs, label: str, tag: str | None, platform: str | None, digest: str | None = None
 ) -> SourceImage:
     """The image in an OCI layout (image-layout.md).
 
     :param tag: its ``org.opencontainers.image.ref.name``; without it, it must be the only one.
     :param platform: of ``--platform``.
-    :param digest: as :func:`choose` takes it.
+    :param digest: as :func:`choose_platform` takes it.
     :raises SlimtraceError: there is none, there are several, or it is damaged.
     """
-    index = document_parser.parse(read_document(blobs, "index.json"), f"{label}: index.json")
-    tagged = [each for each in document_parser.listed(index, label) if _may_be_image(each)]
+    index = document_parser.parse_document(
+        read_document(blobs, "index.json"), f"{label}: index.json"
+    )
+    tagged = [each for each in document_parser.parse_index(index, label) if _may_be_image(each)]
     names = {each.annotations.get(REF_NAME) for each in tagged}
     if tag is not None:
         tagged = [each for each in tagged if each.annotations.get(REF_NAME) == tag]
     if not tagged:
-        raise SlimtraceError(f"cannot find an image in {label}", _known(names))
+        raise SlimtraceError(f"cannot find an image in {label}", _list_names(names))
     platforms = {each.platform for each in tagged}
     if (tag is None and len(names) > 1) or len(platforms) < len(tagged):
-        raise UsageError(f"cannot tell which image of {label} is meant", _known(names))
-    chosen = tagged[0] if len(tagged) == 1 else choose(tagged, label, platform, digest)
-    return described(blobs, chosen, label, platform, blob_path, digest)
+        raise UsageError(f"cannot tell which image of {label} is meant", _list_names(names))
+    chosen = tagged[0] if len(tagged) == 1 else choose_platform(tagged, label, platform, digest)
+    return read_described_image(blobs, chosen, label, platform, blob_path, digest)
 
 
-def in_docker_archive(
+def read_docker_image(
     blobs: Blobs, label: str, name: str | None, platform: str | None
 ) -> SourceImage:
     """The image in what ``docker save`` wrote (moby, image/spec/v1.2.md).
@@ -80,21 +82,21 @@ def in_docker_archive(
     about = f"{label}: manifest.json"
     # The list is put into an object, which is what a document is.
     data = b'{"images":' + read_document(blobs, "manifest.json") + b"}"
-    images = _saved(document_parser.parse(data, about).get("images"), about)
+    images = _parse_saved_images(document_parser.parse_document(data, about).get("images"), about)
     names = {tag for image in images for tag in image.tags}
     if name is not None:
         wanted = canonical_name(image_name(name))
         images = [image for image in images if wanted in map(canonical_name, image.tags)]
     if not images:
-        raise SlimtraceError(f"cannot find an image in {label}", _known(names))
+        raise SlimtraceError(f"cannot find an image in {label}", _list_names(names))
     if len(images) > 1:
-        raise UsageError(f"cannot tell which image of {label} is meant", _known(names))
+        raise UsageError(f"cannot tell which image of {label} is meant", _list_names(names))
     image = images[0]
     data = read_document(blobs, image.config)
-    digest = document_parser.digest_of(data)
-    config = document_parser.parse(data, f"config {digest}")
+    digest = document_parser.hash_document(data)
+    config = document_parser.parse_document(data, f"config {digest}")
     check_platform(config, label, platform)
-    ids = document_parser.diff_ids(config, len(image.layers), f"config {digest}")
+    ids = document_parser.parse_diff_ids(config, len(image.layers), f"config {digest}")
     layers = zip(image.layers, ids, strict=True)
     return SourceImage(
         digest,
@@ -107,16 +109,18 @@ def in_docker_archive(
     )
 
 
-def in_folder_of_skopeo(blobs: Blobs, label: str, platform: str | None) -> SourceImage:
+def read_skopeo_image(blobs: Blobs, label: str, platform: str | None) -> SourceImage:
     """The image in what skopeo wrote as ``dir:`` (containers-transports(5)).
 
     :raises SlimtraceError: it is damaged.
     """
     data = read_document(blobs, "manifest.json")
-    return _image(blobs, data, document_parser.digest_of(data), None, label, platform, _skopeo_name)
+    return _read_image(
+        blobs, data, document_parser.hash_document(data), None, label, platform, _skopeo_path
+    )
 
 
-def described(
+def read_described_image(
     blobs: Blobs,
     descriptor: Descriptor,
     label: str,
@@ -127,23 +131,27 @@ def described(
     """The image that a descriptor leads to, over indexes.
 
     :param place: the name of the blob with a digest.
-    :param wanted: the digest, as :func:`choose` takes it.
+    :param wanted: the digest, as :func:`choose_platform` takes it.
     :raises SlimtraceError: it is damaged, or of another platform.
     """
-    for _ in range(_MOST_NESTED):
+    for _ in range(_MAX_NESTED_INDEXES):
         data = read_document(blobs, place(descriptor.digest))
         document_parser.check_document(data, descriptor)
         about = f"manifest {descriptor.digest}"
-        document = document_parser.parse(data, about)
+        document = document_parser.parse_document(data, about)
         if not document_parser.is_index(document, descriptor.media_type, about):
             kind = descriptor.media_type
-            return _image(blobs, data, descriptor.digest, kind, label, platform, place)
-        inner = [each for each in document_parser.listed(document, about) if _may_be_image(each)]
-        descriptor = choose(inner, label, platform, wanted)
-    raise SlimtraceError(f"cannot read {label}: its indexes are nested more than {_MOST_NESTED}")
+            return _read_image(blobs, data, descriptor.digest, kind, label, platform, place)
+        inner = [
+            each for each in document_parser.parse_index(document, about) if _may_be_image(each)
+        ]
+        descriptor = choose_platform(inner, label, platform, wanted)
+    raise SlimtraceError(
+        f"cannot read {label}: its indexes are nested more than {_MAX_NESTED_INDEXES}"
+    )
 
 
-def choose(
+def choose_platform(
     listed: Sequence[Descriptor], label: str, platform: str | None, digest: str | None = None
 ) -> Descriptor:
     """The descriptor for a platform.
@@ -157,10 +165,10 @@ def choose(
     wanted = parse_platform(platform)
     if len(listed) == 1 and listed[0].platform is None:
         return listed[0]
-    at = best(wanted, [each.platform for each in listed])
+    at = choose_best(wanted, [each.platform for each in listed])
     if at is None:
         there = sorted({str(each.platform or "unknown") for each in listed})
-        _no_platform(label, wanted, there)
+        _fail_without_platform(label, wanted, there)
     return listed[at]
 
 
@@ -177,11 +185,11 @@ def check_platform(config: Mapping[str, Any], label: str, platform: str | None) 
     wanted = parse_platform(platform)
     # Many configurations leave out the variant that an index told of them.
     said = there if there.variant else there._replace(variant=wanted.variant)
-    if best(wanted, [said]) is None:
-        _no_platform(label, wanted, [str(there)])
+    if choose_best(wanted, [said]) is None:
+        _fail_without_platform(label, wanted, [str(there)])
 
 
-def _image(
+def _read_image(
     blobs: Blobs,
     data: bytes,
     digest: str,
@@ -191,15 +199,15 @@ def _image(
     place: Callable[[str], str],
 ) -> SourceImage:
     about = f"manifest {digest}"
-    document = document_parser.parse(data, about)
+    document = document_parser.parse_document(data, about)
     if document_parser.is_index(document, media_type, about):
         raise SlimtraceError(f"cannot read {about}: it is an index and should be a manifest")
-    manifest = document_parser.manifest(document, about)
+    manifest = document_parser.parse_manifest(document, about)
     configuration = read_document(blobs, place(manifest.config.digest))
     document_parser.check_document(configuration, manifest.config)
-    config = document_parser.parse(configuration, f"config {manifest.config.digest}")
+    config = document_parser.parse_document(configuration, f"config {manifest.config.digest}")
     check_platform(config, label, platform)
-    ids = document_parser.diff_ids(config, len(manifest.layers), about)
+    ids = document_parser.parse_diff_ids(config, len(manifest.layers), about)
     layers = tuple(
         SourceLayer(
             place(layer.digest),
@@ -215,27 +223,27 @@ def _may_be_image(descriptor: Descriptor) -> bool:
     return descriptor.artifact_type is None and _REFERENCE_TYPE not in descriptor.annotations
 
 
-def _no_platform(label: str, wanted: Platform, there: list[str]) -> NoReturn:
+def _fail_without_platform(label: str, wanted: Platform, there: list[str]) -> NoReturn:
     raise SlimtraceError(
         f"cannot find an image for {wanted} in {label}",
         f"there is: {', '.join(there) or 'none'} (choose by --platform)",
     )
 
 
-def _known(names: set[str | None] | set[str]) -> str:
+def _list_names(names: set[str | None] | set[str]) -> str:
     told = sorted(name for name in names if name)
     if not told:
         return "it names no image" if not names else "its images have no names"
     return f"name one of: {', '.join(told)}"
 
 
-class _Saved(NamedTuple):
+class _SavedImage(NamedTuple):
     config: str
     tags: list[str]
     layers: list[str]
 
 
-def _saved(images: object, label: str) -> list[_Saved]:
+def _parse_saved_images(images: object, label: str) -> list[_SavedImage]:
     if not isinstance(images, list):
         raise SlimtraceError(f"cannot read {label}: it is no list")
     found = []
@@ -243,16 +251,16 @@ def _saved(images: object, label: str) -> list[_Saved]:
         fields = image if isinstance(image, dict) else {}
         config, layers = fields.get("Config"), fields.get("Layers") or []
         tags = fields.get("RepoTags") or []
-        if not isinstance(config, str) or not _are_words(layers) or not _are_words(tags):
+        if not isinstance(config, str) or not _are_strings(layers) or not _are_strings(tags):
             raise SlimtraceError(f"cannot read {label}: an image in it is damaged")
-        found.append(_Saved(config, tags, layers))
+        found.append(_SavedImage(config, tags, layers))
     return found
 
 
-def _are_words(found: object) -> bool:
+def _are_strings(found: object) -> bool:
     return isinstance(found, list) and all(isinstance(each, str) for each in found)
 
 
-def _skopeo_name(digest: str) -> str:
+def _skopeo_path(digest: str) -> str:
     algorithm, _, value = digest.partition(":")
     return value if algorithm == "sha256" else f"{algorithm}-{value}"

@@ -11,7 +11,7 @@ from slimtrace.tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WORD = re.compile(r"[a-z0-9_.]+")
+_PART = re.compile(r"[a-z0-9_.]+")
 # What uname(2) calls a machine, to GOARCH and GOARM.
 _MACHINES = {
     "x86_64": ("amd64", ""),
@@ -21,7 +21,7 @@ _MACHINES = {
     "i686": ("386", ""),
     "loongarch64": ("loong64", ""),
 }
-_USUAL = {"arm64": "v8", "amd64": "v1", "arm": "v7"}
+_DEFAULT_VARIANTS = {"arm64": "v8", "amd64": "v1", "arm": "v7"}
 """The variant that is meant where none is given."""
 
 
@@ -50,7 +50,7 @@ def parse_platform(text: str | None) -> Platform:
     if text is None:
         return own_platform()
     parts = text.lower().split("/")
-    if len(parts) not in {2, 3} or not all(_WORD.fullmatch(part) for part in parts):
+    if len(parts) not in {2, 3} or not all(_PART.fullmatch(part) for part in parts):
         raise UsageError(
             f"cannot use --platform {text}: it is not OS/ARCHITECTURE[/VARIANT]",
             "as in --platform linux/arm64",
@@ -58,7 +58,7 @@ def parse_platform(text: str | None) -> Platform:
     return Platform(*parts)
 
 
-def best(wanted: Platform, there: Sequence[Platform | None]) -> int | None:
+def choose_best(wanted: Platform, there: Sequence[Platform | None]) -> int | None:
     """The position of the one to take, the first of equals; None where none will do.
 
     A variant that is asked for must be there, or be what no variant means. Where none is asked
@@ -74,7 +74,7 @@ def best(wanted: Platform, there: Sequence[Platform | None]) -> int | None:
 
 
 def _distance(wanted: Platform, there: Platform) -> int | None:
-    usual = _USUAL.get(wanted.architecture, "")
+    usual = _DEFAULT_VARIANTS.get(wanted.architecture, "")
     if there.variant == wanted.variant:
         return 0
     if (there.variant or usual) == (wanted.variant or usual):

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.images.read import document_parser, image_cache
 from slimtrace.builder.images.read.blobs import FolderBlobs
-from slimtrace.builder.images.read.manifest import check_platform, choose, in_folder_of_skopeo
+from slimtrace.builder.images.read.manifest import (
+    check_platform,
+    choose_platform,
+    read_skopeo_image,
+)
 from slimtrace.builder.images.read.platform_choice import parse_platform
 from slimtrace.builder.images.reference import Transport, split_name
 from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo
@@ -52,7 +56,7 @@ def fetch_image(
         argv = ["copy", "--quiet", request.text, f"dir:{folder}"]
         run_skopeo([*_platform_options(platform), *argv], failure)
         blobs = FolderBlobs(folder, text)
-        image = _check_fetched(in_folder_of_skopeo(blobs, text, platform), request)
+        image = _check_fetched(read_skopeo_image(blobs, text, platform), request)
         return image_cache.get_image(
             image.digest, text, lambda place: unpack(text, image, blobs, place)
         )
@@ -78,14 +82,16 @@ def _make_request(
 ) -> _Request:
     text = str(reference)
     is_registry = reference.transport is Transport.REGISTRY
-    document = document_parser.parse(raw, text)
+    document = document_parser.parse_document(raw, text)
     if not document_parser.is_index(document, None, text):
-        digest = document_parser.digest_of(raw)
+        digest = document_parser.hash_document(raw)
         if is_registry:
             return _Request(_pin(reference, digest), digest, None)
-        return _Request(text, digest, document_parser.manifest(document, text).config.digest)
+        return _Request(text, digest, document_parser.parse_manifest(document, text).config.digest)
     if is_registry:
-        digest = choose(document_parser.listed(document, text), text, platform, digest).digest
+        digest = choose_platform(
+            document_parser.parse_index(document, text), text, platform, digest
+        ).digest
         return _Request(_pin(reference, digest), digest, None)
     return _Request(text, None, None)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PIECE = 1 << 20
+PIECE_BYTES = 1 << 20
 
 
 class ByteStream(Protocol):
@@ -24,7 +24,7 @@ class ByteStream(Protocol):
         """Pass over ``size`` bytes; how many of them were there."""
 
 
-class Pieces:
+class PieceStream:
     """A stream made of pieces, none of them empty."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -37,7 +37,7 @@ class Pieces:
         if at + size <= len(self._piece):
             self._at = at + size
             return self._piece[at : at + size]
-        return _gathered(self, size)
+        return _join_pieces(self, size)
 
     def piece(self, size: int) -> bytes | memoryview:
         at = self._at
@@ -70,10 +70,10 @@ class FileStream:
         self.at = 0
 
     def take(self, size: int) -> bytes:
-        return _gathered(self, size)
+        return _join_pieces(self, size)
 
     def piece(self, size: int) -> bytes | memoryview:
-        part = os.pread(self._fd, min(size, PIECE), self.at)
+        part = os.pread(self._fd, min(size, PIECE_BYTES), self.at)
         self.at += len(part)
         return part
 
@@ -83,7 +83,7 @@ class FileStream:
         return passed
 
 
-def _gathered(stream: ByteStream, size: int) -> bytes:
+def _join_pieces(stream: ByteStream, size: int) -> bytes:
     """What :meth:`ByteStream.take` takes, from as many pieces as it lies in."""
     found = bytearray()
     while len(found) < size:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zlib_ng import zlib_ng
 from zstandard import ZstdDecompressor, ZstdError
 
-from slimtrace.builder.images.unpack.bytestream import PIECE, Pieces
+from slimtrace.builder.images.unpack.bytestream import PIECE_BYTES, PieceStream
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # 3.1.2: 0x184D2A50 to 5F, little-endian
-_MOST_WINDOW = 1 << 26  # bytes of memory that a frame may ask for; 3.1.1.1.2 advises 8 MiB
+_MAX_WINDOW_BYTES = 1 << 26  # bytes of memory that a frame may ask for; 3.1.1.1.2 advises 8 MiB
 _RLE_BLOCK = 1
 
 
@@ -39,49 +39,51 @@ def unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
     :raises CutOff: the last one has no end.
     :raises zstandard.ZstdError: the data is damaged.
     """
-    source = Pieces(pieces)
+    source = PieceStream(pieces)
     while magic := source.take(4):
         if magic[1:] == _SKIPPABLE[0] and magic[0] in _SKIPPABLE[1]:
-            size = int.from_bytes(_exactly(source, 4), "little")
+            size = int.from_bytes(_take_exactly(source, 4), "little")
             if source.skip(size) < size:
                 raise TruncatedStream
             continue
-        yield from _frame(source, magic)
+        yield from _decompress_frame(source, magic)
 
 
-def _frame(source: Pieces, magic: bytes) -> Iterator[bytes]:
-    frame = ZstdDecompressor(max_window_size=_MOST_WINDOW).decompressobj()
+def _decompress_frame(source: PieceStream, magic: bytes) -> Iterator[bytes]:
+    frame = ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()
     if magic != ZSTD_MAGIC:
         frame.decompress(magic.ljust(18, b"\0"))  # says what is wrong
         raise TruncatedStream
-    descriptor = _exactly(source, 1)
-    found = frame.decompress(magic + descriptor + _exactly(source, _header_rest(descriptor[0])))
+    descriptor = _take_exactly(source, 1)
+    found = frame.decompress(
+        magic + descriptor + _take_exactly(source, _frame_header_size(descriptor[0]))
+    )
     last = False
     while not last:
-        header = _exactly(source, 3)
+        header = _take_exactly(source, 3)
         number = int.from_bytes(header, "little")
         last, kind, size = bool(number & 1), number >> 1 & 3, number >> 3
-        body = _exactly(source, 1 if kind == _RLE_BLOCK else size)
+        body = _take_exactly(source, 1 if kind == _RLE_BLOCK else size)
         found += frame.decompress(header + body)
         if found:
             yield found
             found = b""
     if descriptor[0] & 4:
-        found = frame.decompress(_exactly(source, 4))  # verifies the content's checksum
+        found = frame.decompress(_take_exactly(source, 4))  # verifies the content's checksum
     if not frame.eof:
         raise TruncatedStream
     if found:
         yield found
 
 
-def _header_rest(descriptor: int) -> int:
+def _frame_header_size(descriptor: int) -> int:
     """Bytes of a frame's header after its descriptor (3.1.1.1)."""
     single = descriptor >> 5 & 1
     content = (single, 2, 4, 8)[descriptor >> 6]
     return (1 - single) + (0, 1, 2, 4)[descriptor & 3] + content
 
 
-def _exactly(source: Pieces, size: int) -> bytes:
+def _take_exactly(source: PieceStream, size: int) -> bytes:
     data = source.take(size)
     if len(data) < size:
         raise TruncatedStream
@@ -89,10 +91,10 @@ def _exactly(source: Pieces, size: int) -> bytes:
 
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_READ = 1 << 18
-_AHEAD = 4  # pieces of a megabyte
-_CUT_OFF = "its compressed data is cut off"
-_GZIP = 31  # zlib.h, inflateInit2: a gzip wrapper around a window of at most 32 KiB
+_READ_BYTES = 1 << 18
+_QUEUE_PIECES = 4  # pieces of a megabyte
+_TRUNCATED = "its compressed data is cut off"
+_GZIP_WINDOW_BITS = 31  # zlib.h, inflateInit2: a gzip wrapper around a window of at most 32 KiB
 _ALGORITHMS = ("sha256", "sha512")  # image-spec descriptor.md, "Registered algorithms"
 
 
@@ -132,45 +134,47 @@ class HashingReader:
         return f"sha256:{self._hash.hexdigest()}"
 
 
-class _Damaged(Exception):  # noqa: N818 -- told as a SlimtraceError by who knows the blob's name
+class _DamagedBlob(Exception):  # noqa: N818 -- told as a SlimtraceError by who knows the blob's name
     pass
 
 
-class _Blob:
+class _VerifiedBlob:
     """A blob's bytes as they are stored, verified at their end."""
 
     def __init__(self, blob: Readable, expected: ExpectedDigest) -> None:
         self._blob = blob
         self._expected = expected
-        self._hash = _hash_for(expected.digest)
+        self._hash = _make_hash(expected.digest)
         self._size = 0
 
     def read(self, size: int) -> bytes:
         data = self._blob.read(size)
         self._size += len(data)
         if self._expected.size is not None and self._size > self._expected.size:
-            raise _Damaged(f"it is larger than the {self._expected.size} bytes that it should have")
+            raise _DamagedBlob(
+                f"it is larger than the {self._expected.size} bytes that it should have"
+            )
         if self._hash is not None:
             self._hash.update(data)
         return data
 
     def check(self) -> None:
-        while self.read(_READ):
+        while self.read(_READ_BYTES):
             pass
         if self._expected.size is not None and self._size != self._expected.size:
-            raise _Damaged(f"it has {self._size} bytes and should have {self._expected.size}")
+            raise _DamagedBlob(f"it has {self._size} bytes and should have {self._expected.size}")
         _check_digest(self._hash, self._expected.digest, "digest")
 
 
-def is_packed(start: bytes) -> bool:
+def is_compressed(start: bytes) -> bool:
     """Whether a file that starts so is packed by gzip or zstd."""
     return start.startswith((_GZIP_MAGIC, ZSTD_MAGIC))
 
 
 @contextmanager
-def layer_stream(
+def open_layer(
     blob: Readable, label: str, expected: ExpectedDigest, budget: UnpackLimits
-) -> Generator[Pieces]:
+) -> Generator[PieceStream]:
     """The bytes of the tar in ``blob``, which is plain or packed by gzip or zstd.
 
     When the block ends well, what it left is read and all is verified.
@@ -178,13 +182,13 @@ def layer_stream(
     :param label: what the blob is called in messages.
     :raises SlimtraceError: it is damaged, is not what was expected, or is larger than ``budget``.
     """
-    queue: Queue[bytes | BaseException | None] = Queue(_AHEAD)
+    queue: Queue[bytes | BaseException | None] = Queue(_QUEUE_PIECES)
     stop = threading.Event()
 
     def fill() -> None:
         last: BaseException | None = None
         try:
-            for piece in _unpacked(blob, expected, budget):
+            for piece in _decompress_verified(blob, expected, budget):
                 queue.put(piece)
                 if stop.is_set():
                     return
@@ -194,10 +198,10 @@ def layer_stream(
 
     thread = threading.Thread(target=fill, name=f"slimtrace {label}", daemon=True)
     thread.start()
-    pieces = Pieces(_taken(queue, label))
+    pieces = PieceStream(_take_pieces(queue, label))
     try:
         yield pieces
-        while pieces.piece(PIECE):
+        while pieces.piece(PIECE_BYTES):
             pass
     finally:
         stop.set()
@@ -208,7 +212,7 @@ def layer_stream(
                 continue
 
 
-def _taken(queue: Queue[bytes | BaseException | None], label: str) -> Iterator[bytes]:
+def _take_pieces(queue: Queue[bytes | BaseException | None], label: str) -> Iterator[bytes]:
     while True:
         piece = queue.get()
         if isinstance(piece, bytes):
@@ -216,7 +220,7 @@ def _taken(queue: Queue[bytes | BaseException | None], label: str) -> Iterator[b
             continue
         if piece is None:
             return
-        if isinstance(piece, _Damaged | TruncatedStream | zlib_ng.error | ZstdError):
+        if isinstance(piece, _DamagedBlob | TruncatedStream | zlib_ng.error | ZstdError):
             cause, hint = _cause(piece), "fetch or build the image anew"
             raise SlimtraceError(f"cannot read {label}: {cause}", hint) from piece
         if isinstance(piece, OSError):
@@ -226,18 +230,20 @@ def _taken(queue: Queue[bytes | BaseException | None], label: str) -> Iterator[b
 
 def _cause(error: BaseException) -> str:
     match error:
-        case _Damaged():
+        case _DamagedBlob():
             return str(error)
         case TruncatedStream():
-            return _CUT_OFF
+            return _TRUNCATED
         case _:
             return f"its compressed data is damaged ({error})"
 
 
-def _unpacked(blob: Readable, expected: ExpectedDigest, budget: UnpackLimits) -> Iterator[bytes]:
-    packed = _Blob(blob, expected)
-    plain = _hash_for(expected.diff_id)
-    for piece in _inflated(packed):
+def _decompress_verified(
+    blob: Readable, expected: ExpectedDigest, budget: UnpackLimits
+) -> Iterator[bytes]:
+    packed = _VerifiedBlob(blob, expected)
+    plain = _make_hash(expected.diff_id)
+    for piece in _decompress(packed):
         budget.spend_size(len(piece))
         if plain is not None:
             plain.update(piece)
@@ -246,44 +252,44 @@ def _unpacked(blob: Readable, expected: ExpectedDigest, budget: UnpackLimits) ->
     _check_digest(plain, expected.diff_id, "diff_id")
 
 
-def _inflated(packed: _Blob) -> Iterator[bytes]:
-    start = packed.read(_READ)
+def _decompress(packed: _VerifiedBlob) -> Iterator[bytes]:
+    start = packed.read(_READ_BYTES)
     if start.startswith(_GZIP_MAGIC):
-        yield from _gunzipped(packed, start)
+        yield from _gunzip(packed, start)
     elif start.startswith(ZSTD_MAGIC):
-        yield from unzstd(_rest(packed, start))
+        yield from unzstd(_read_rest(packed, start))
     else:
-        yield from _rest(packed, start)
+        yield from _read_rest(packed, start)
 
 
-def _rest(packed: _Blob, start: bytes) -> Iterator[bytes]:
+def _read_rest(packed: _VerifiedBlob, start: bytes) -> Iterator[bytes]:
     while start:
         yield start
-        start = packed.read(PIECE)
+        start = packed.read(PIECE_BYTES)
 
 
-def _gunzipped(packed: _Blob, data: bytes) -> Iterator[bytes]:
+def _gunzip(packed: _VerifiedBlob, data: bytes) -> Iterator[bytes]:
     """Every member of a gzip file (RFC 1952, 2.2); zeros after the last are padding."""
     while data:
-        member = zlib_ng.decompressobj(_GZIP)
+        member = zlib_ng.decompressobj(_GZIP_WINDOW_BITS)
         while not member.eof:
             if not data:
                 raise TruncatedStream
-            piece = member.decompress(data, PIECE)
-            data = member.unconsumed_tail or (b"" if member.eof else packed.read(_READ))
+            piece = member.decompress(data, PIECE_BYTES)
+            data = member.unconsumed_tail or (b"" if member.eof else packed.read(_READ_BYTES))
             if piece:
                 yield piece
-        data = member.unused_data or packed.read(_READ)
+        data = member.unused_data or packed.read(_READ_BYTES)
         while data and not data.strip(b"\0"):
-            data = packed.read(_READ)
+            data = packed.read(_READ_BYTES)
 
 
-def _hash_for(digest: str | None) -> hashlib._Hash | None:
+def _make_hash(digest: str | None) -> hashlib._Hash | None:
     if digest is None:
         return None
     algorithm = digest.partition(":")[0]
     if algorithm not in _ALGORITHMS:
-        raise _Damaged(f"its digest {digest} is neither of sha256 nor sha512")
+        raise _DamagedBlob(f"its digest {digest} is neither of sha256 nor sha512")
     return hashlib.new(algorithm)
 
 
@@ -292,4 +298,4 @@ def _check_digest(made: hashlib._Hash | None, expected: str | None, what: str) -
         return
     found = f"{made.name}:{made.hexdigest()}"
     if found != expected:
-        raise _Damaged(f"its {what} is {found} and should be {expected}")
+        raise _DamagedBlob(f"its {what} is {found} and should be {expected}")

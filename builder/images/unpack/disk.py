@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.unpack.owners import Owners, owners
+from slimtrace.builder.images.unpack.owners import Owners, find_owners
 from slimtrace.builder.images.unpack.tree import LayerDirectory
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.sparse import SparseFile
     from slimtrace.builder.images.unpack.tree import Inode
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.EOVERFLOW}
-_ATTRIBUTE_TOO_MUCH = {errno.ENOSPC, errno.ERANGE, errno.E2BIG, errno.ENODATA}
+_NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_ALLOWED_ERRNOS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.EOVERFLOW}
+_XATTR_LIMIT_ERRNOS = {errno.ENOSPC, errno.ERANGE, errno.E2BIG, errno.ENODATA}
 
 Data = bytes | memoryview
 
@@ -35,9 +35,9 @@ class Disk:
     """A new tree below ``place``, an empty directory. Methods raise OSError."""
 
     def __init__(self, place: str) -> None:
-        self._root = os.open(place, _FOLDER)
+        self._root = os.open(place, _FOLDER_FLAGS)
         self._user = (os.geteuid(), os.getegid())
-        self._privileged = owners() is not Owners.OWN
+        self._privileged = find_owners() is not Owners.OWN
         self._may_own = True
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Disk:
     def file(
         self, path: str, inode: Inode, data: Iterable[Data], sparse: SparseFile | None
     ) -> None:
-        fd = os.open(path, _NEW, 0o600, dir_fd=self._root)
+        fd = os.open(path, _NEW_FILE_FLAGS, 0o600, dir_fd=self._root)
         try:
             if sparse is None:
                 for piece in data:
@@ -98,7 +98,7 @@ class Disk:
     def finish(self, folders: list[LayerDirectory]) -> None:
         """Dress the directories, inner ones first: what is made in one changes its times."""
         for folder in reversed(folders):
-            fd = os.open(folder.path or ".", _FOLDER, dir_fd=self._root)
+            fd = os.open(folder.path or ".", _FOLDER_FLAGS, dir_fd=self._root)
             try:
                 self._dress(fd, folder)
             finally:
@@ -108,7 +108,7 @@ class Disk:
         """Owner, attributes, mode, times, in an order in which none undoes another."""
         owned = self._is_own(inode) or self._own(fd, inode, None)
         for name, value in inode.xattrs:
-            _set(fd, name, value)
+            _set_xattr(fd, name, value)
         os.fchmod(fd, self._mode(inode, owned))
         os.utime(fd, ns=(inode.mtime_ns, inode.mtime_ns))
 
@@ -124,7 +124,7 @@ class Disk:
             else:
                 os.chown(at, inode.uid, inode.gid, dir_fd=dir_fd, follow_symlinks=False)
         except OSError as error:
-            if error.errno not in _NOT_ALLOWED:
+            if error.errno not in _NOT_ALLOWED_ERRNOS:
                 raise
             # EINVAL is for one id that a user namespace lacks (user_namespaces(7)).
             self._may_own = self._privileged and error.errno != errno.EPERM
@@ -140,11 +140,11 @@ class Disk:
         return mode | (0o700 if stat.S_ISDIR(inode.mode) else 0o400)
 
 
-def _set(fd: int, name: str, value: bytes) -> None:
+def _set_xattr(fd: int, name: str, value: bytes) -> None:
     try:
         os.setxattr(fd, name, value)
     except OSError as error:
-        if error.errno not in _NOT_ALLOWED | _ATTRIBUTE_TOO_MUCH:
+        if error.errno not in _NOT_ALLOWED_ERRNOS | _XATTR_LIMIT_ERRNOS:
             raise
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.images.unpack import tar_reader
 from slimtrace.builder.images.unpack.disk import Disk
 from slimtrace.builder.images.unpack.pax import MalformedHeader
-from slimtrace.builder.images.unpack.tree import Inode, LayerDirectory, LayerTree, split
-from slimtrace.builder.root.xattrs import is_of_the_system
+from slimtrace.builder.images.unpack.tree import Inode, LayerDirectory, LayerTree, split_path
+from slimtrace.builder.root.xattrs import is_system_xattr
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.tar_reader import TarMember, TarReader
     from slimtrace.builder.root.layer_index import LayerIndex
 
-_HIDES = ".wh."
-_HIDES_ALL = ".wh..wh..opq"
-_OF_AUFS = ".wh..wh."
+_WHITEOUT = ".wh."
+_OPAQUE_WHITEOUT = ".wh..wh..opq"
+_AUFS_PREFIX = ".wh..wh."
 
 _TYPES = {
     tar_reader.FILE: stat.S_IFREG,
@@ -56,7 +56,7 @@ class Unpacker:
         self._names.next_layer()
         for member in reader:
             self._budget.spend_entry()
-            with _telling(label, member.name):
+            with _convert_errors(label, member.name):
                 self._apply(member, reader)
 
     def finish(self) -> LayerIndex:
@@ -65,19 +65,19 @@ class Unpacker:
         :raises SlimtraceError: that cannot be written.
         """
         folders = self._names.folders()
-        with _telling("the image", ""):
+        with _convert_errors("the image", ""):
             self._disk.finish(folders)
         return self._names.index()
 
     def _apply(self, member: TarMember, reader: TarReader) -> None:
-        above, name = split(member.name)
-        if name.startswith(_HIDES):
+        above, name = split_path(member.name)
+        if name.startswith(_WHITEOUT):
             self._hide(above, name)
             return
         if not name:
             if member.type != tar_reader.DIRECTORY:
                 raise MalformedHeader("it stands for the root and is no directory")
-            _dress(self._names.root, member)
+            _set_metadata(self._names.root, member)
             return
         folder = self._names.parent(above)
         path = folder.path_of(name)
@@ -89,7 +89,7 @@ class Unpacker:
             return
         if name in folder.names:
             self._names.remove(folder, name)
-        inode = _inode(member)
+        inode = _make_inode(member)
         self._make(path, inode, member, reader)
         self._names.put(folder, name, inode)
 
@@ -117,11 +117,11 @@ class Unpacker:
             folder = LayerDirectory(above, path)
             self._disk.folder(path)
             self._names.put(above, name, folder)
-        _dress(folder, member)
+        _set_metadata(folder, member)
 
     def _link(self, folder: LayerDirectory, name: str, path: str, target: str) -> None:
         """Join a file that is there; its header's owner and mode are the file's and change none."""
-        above, last = split(target)
+        above, last = split_path(target)
         source = self._names.find(above)
         inode = source.names.get(last) if source is not None else None
         if source is None or inode is None:
@@ -139,20 +139,20 @@ class Unpacker:
 
     def _hide(self, above: str, name: str) -> None:
         folder = self._names.find(above)
-        if name == _HIDES_ALL:
+        if name == _OPAQUE_WHITEOUT:
             if folder is not None:
                 self._names.hide_below(folder)
             return
-        if name.startswith(_OF_AUFS):
+        if name.startswith(_AUFS_PREFIX):
             return
-        hidden = name.removeprefix(_HIDES)
+        hidden = name.removeprefix(_WHITEOUT)
         if hidden in {"", ".", ".."}:
             raise MalformedHeader("it hides no name")
         if folder is not None:
             self._names.hide(folder, hidden)
 
 
-def _inode(member: TarMember) -> Inode:
+def _make_inode(member: TarMember) -> Inode:
     target = member.target
     if member.type in {tar_reader.CHARACTER, tar_reader.BLOCK_DEVICE}:
         target = "{}:{}".format(*member.device)
@@ -163,26 +163,26 @@ def _inode(member: TarMember) -> Inode:
         member.mtime_ns,
         member.size,
         target,
-        _kept(member),
+        _filter_xattrs(member),
     )
 
 
-def _dress(folder: LayerDirectory, member: TarMember) -> None:
+def _set_metadata(folder: LayerDirectory, member: TarMember) -> None:
     folder.mode = stat.S_IFDIR | member.mode
     folder.uid = member.uid
     folder.gid = member.gid
     folder.mtime_ns = member.mtime_ns
-    folder.xattrs = _kept(member)
+    folder.xattrs = _filter_xattrs(member)
 
 
-def _kept(member: TarMember) -> tuple[tuple[str, bytes], ...]:
+def _filter_xattrs(member: TarMember) -> tuple[tuple[str, bytes], ...]:
     if not member.xattrs:
         return ()
-    return tuple(pair for pair in member.xattrs if not is_of_the_system(pair[0]))
+    return tuple(pair for pair in member.xattrs if not is_system_xattr(pair[0]))
 
 
 @contextmanager
-def _telling(label: str, name: str) -> Generator[None]:
+def _convert_errors(label: str, name: str) -> Generator[None]:
     try:
         yield
     except MalformedHeader as error:

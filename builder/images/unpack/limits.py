@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
-SIZE = "SLIMTRACE_MAX_IMAGE_SIZE"
-ENTRIES = "SLIMTRACE_MAX_IMAGE_ENTRIES"
-_SIZE = 64 << 30
-_ENTRIES = 2_000_000
+SIZE_VARIABLE = "SLIMTRACE_MAX_IMAGE_SIZE"
+ENTRIES_VARIABLE = "SLIMTRACE_MAX_IMAGE_ENTRIES"
+_DEFAULT_MAX_BYTES = 64 << 30
+_DEFAULT_MAX_ENTRIES = 2_000_000
 
 
 @dataclass(slots=True)
@@ -21,39 +21,42 @@ class UnpackLimits:
     :ivar entries: entries of all layers, those that later layers hide counted.
     """
 
-    size: int = _SIZE
-    entries: int = _ENTRIES
+    size: int = _DEFAULT_MAX_BYTES
+    entries: int = _DEFAULT_MAX_ENTRIES
 
     def spend_size(self, size: int) -> None:
         """:raises SlimtraceError: there is not so much left."""
         self.size -= size
         if self.size < 0:
-            limit = _setting(SIZE, _SIZE)
+            limit = _read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES)
             raise SlimtraceError(
                 f"cannot unpack the image: it holds more than {limit} bytes",
-                f"where you trust it, set {SIZE} to more",
+                f"where you trust it, set {SIZE_VARIABLE} to more",
             )
 
     def spend_entry(self) -> None:
         """:raises SlimtraceError: there is none left."""
         self.entries -= 1
         if self.entries < 0:
-            limit = _setting(ENTRIES, _ENTRIES)
+            limit = _read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES)
             raise SlimtraceError(
                 f"cannot unpack the image: it holds more than {limit} files",
-                f"where you trust it, set {ENTRIES} to more",
+                f"where you trust it, set {ENTRIES_VARIABLE} to more",
             )
 
 
-def budget() -> UnpackLimits:
+def read_limits() -> UnpackLimits:
     """The limits that the environment sets, or 64 GiB and 2 million entries.
 
     :raises UsageError: a variable is not a number.
     """
-    return UnpackLimits(_setting(SIZE, _SIZE), _setting(ENTRIES, _ENTRIES))
+    return UnpackLimits(
+        _read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES),
+        _read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES),
+    )
 
 
-def _setting(name: str, default: int) -> int:
+def _read_setting(name: str, default: int) -> int:
     value = os.environ.get(name, "")
     if not value:
         return default

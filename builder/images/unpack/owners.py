@@ -21,7 +21,7 @@ class Owners(StrEnum):
     OWN = "own"
 
 
-def owners() -> Owners:
+def find_owners() -> Owners:
     """What this process can do."""
     if os.geteuid() != 0:
         return Owners.OWN

@@ -36,7 +36,7 @@ def parse_records(body: bytes) -> Records:
     return found
 
 
-def decimal(value: bytes, what: str) -> int:
+def parse_decimal(value: bytes, what: str) -> int:
     """A whole number in a record.
 
     :raises Malformed: it is none, or has more than 19 digits.
@@ -46,7 +46,7 @@ def decimal(value: bytes, what: str) -> int:
     return int(value)
 
 
-def time_ns(value: bytes) -> int:
+def parse_time(value: bytes) -> int:
     """Nanoseconds of a time in seconds with a fraction; what is finer is cut off downwards.
 
     :raises Malformed: it is no number.
@@ -62,7 +62,7 @@ def time_ns(value: bytes) -> int:
     return -nanoseconds - finer
 
 
-def field_number(field: bytes, what: str) -> int:
+def parse_number(field: bytes, what: str) -> int:
     """A number in a header: octal digits, or base-256 with the first bit set (GNU tar, star).
 
     :raises Malformed: it is neither.

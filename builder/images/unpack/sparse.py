@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.images.unpack.pax import MalformedHeader, Records, decimal, field_number
+from slimtrace.builder.images.unpack.pax import (
+    MalformedHeader,
+    Records,
+    parse_decimal,
+    parse_number,
+)
 
 if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.bytestream import ByteStream
 
 BLOCK = 512
-_MOST_PIECES = 1 << 18
-_OLD_IN_HEADER = (386, 4)  # offset and number of the (offset, size) pairs in an 'S' header
-_OLD_IN_BLOCK = 21
-_NUMBER = 12
+_MAX_PIECES = 1 << 18
+_OLD_HEADER_MAP = (386, 4)  # offset and number of the (offset, size) pairs in an 'S' header
+_OLD_BLOCK_PAIRS = 21
+_NUMBER_BYTES = 12
 
 
 class SparseFile(NamedTuple):
@@ -30,7 +35,7 @@ class SparseFile(NamedTuple):
     pieces: tuple[tuple[int, int], ...]
 
 
-def checked(size: int, pieces: list[tuple[int, int]], stored: int) -> SparseFile:
+def check_pieces(size: int, pieces: list[tuple[int, int]], stored: int) -> SparseFile:
     """The map, when it tells of all ``stored`` bytes and of none beyond ``size``.
 
     :raises Malformed: it does not.
@@ -46,25 +51,25 @@ def checked(size: int, pieces: list[tuple[int, int]], stored: int) -> SparseFile
     return SparseFile(size, tuple(piece for piece in pieces if piece[1]))
 
 
-def old_map(block: bytes, stream: ByteStream, stored: int) -> SparseFile:
+def read_old_map(block: bytes, stream: ByteStream, stored: int) -> SparseFile:
     """The map in an ``S`` header and in the blocks after it.
 
     :raises Malformed: it is damaged.
     """
-    start, number = _OLD_IN_HEADER
-    pieces = _old_pairs(block[start:], number)
+    start, number = _OLD_HEADER_MAP
+    pieces = _read_old_pairs(block[start:], number)
     more = block[482]
     while more:
         extension = stream.take(BLOCK)
         if len(extension) < BLOCK:
             raise MalformedHeader("its map of holes is cut off")
-        pieces += _old_pairs(extension, _OLD_IN_BLOCK)
-        _few(len(pieces))
+        pieces += _read_old_pairs(extension, _OLD_BLOCK_PAIRS)
+        _check_count(len(pieces))
         more = extension[504]
-    return checked(field_number(block[483:495], "size"), pieces, stored)
+    return check_pieces(parse_number(block[483:495], "size"), pieces, stored)
 
 
-def recorded_map(records: Records, stored: int) -> SparseFile | None:
+def parse_recorded_map(records: Records, stored: int) -> SparseFile | None:
     """The map in PAX records, versions 0.0 and 0.1; None where there is none.
 
     :raises Malformed: it is damaged.
@@ -74,18 +79,20 @@ def recorded_map(records: Records, stored: int) -> SparseFile | None:
         return None
     if b"GNU.sparse.map" in known:
         listed = known[b"GNU.sparse.map"]
-        numbers = [decimal(part, "map of holes") for part in listed.split(b",")] if listed else []
+        numbers = (
+            [parse_decimal(part, "map of holes") for part in listed.split(b",")] if listed else []
+        )
     else:
         pairs = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
         found = [(key, value) for key, value in records if key in pairs]
         if [key for key, _ in found] != [*pairs] * (len(found) // 2):
             raise MalformedHeader("its map of holes is not in pairs")
-        numbers = [decimal(value, "map of holes") for _, value in found]
-    size = decimal(known[b"GNU.sparse.size"], "size")
-    return checked(size, _paired(numbers), stored)
+        numbers = [parse_decimal(value, "map of holes") for _, value in found]
+    size = parse_decimal(known[b"GNU.sparse.size"], "size")
+    return check_pieces(size, _make_pairs(numbers), stored)
 
 
-def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[SparseFile, int]:
+def read_leading_map(stream: ByteStream, size: int, stored: int) -> tuple[SparseFile, int]:
     """The map that comes before the data (PAX 1.0), and how many bytes it took.
 
     :raises Malformed: it is damaged.
@@ -103,31 +110,34 @@ def leading_map(stream: ByteStream, size: int, stored: int) -> tuple[SparseFile,
         for line in lines:
             if len(numbers) == wanted:
                 break
-            numbers.append(decimal(line, "map of holes"))
+            numbers.append(parse_decimal(line, "map of holes"))
             if len(numbers) == 1:
                 wanted = 1 + 2 * numbers[0]
-                _few(numbers[0])
+                _check_count(numbers[0])
         if len(rest) > BLOCK:
             raise MalformedHeader("its map of holes is damaged")
-    return checked(size, _paired(numbers[1:]), stored - taken), taken
+    return check_pieces(size, _make_pairs(numbers[1:]), stored - taken), taken
 
 
-def _old_pairs(data: bytes, number: int) -> list[tuple[int, int]]:
+def _read_old_pairs(data: bytes, number: int) -> list[tuple[int, int]]:
     found = []
-    for at in range(0, number * 2 * _NUMBER, 2 * _NUMBER):
-        offset, size = data[at : at + _NUMBER], data[at + _NUMBER : at + 2 * _NUMBER]
+    for at in range(0, number * 2 * _NUMBER_BYTES, 2 * _NUMBER_BYTES):
+        offset, size = (
+            data[at : at + _NUMBER_BYTES],
+            data[at + _NUMBER_BYTES : at + 2 * _NUMBER_BYTES],
+        )
         if not offset.strip(b"\0"):
             break
-        found.append((field_number(offset, "map of holes"), field_number(size, "map of holes")))
+        found.append((parse_number(offset, "map of holes"), parse_number(size, "map of holes")))
     return found
 
 
-def _paired(numbers: list[int]) -> list[tuple[int, int]]:
+def _make_pairs(numbers: list[int]) -> list[tuple[int, int]]:
     if len(numbers) % 2:
         raise MalformedHeader("its map of holes is not in pairs")
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _few(pieces: int) -> None:
-    if pieces > _MOST_PIECES:
-        raise MalformedHeader(f"its map of holes has more than {_MOST_PIECES} pieces")
+def _check_count(pieces: int) -> None:
+    if pieces > _MAX_PIECES:
+        raise MalformedHeader(f"its map of holes has more than {_MAX_PIECES} pieces")

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from slimtrace.builder.images.unpack.pax import (
     MalformedHeader,
     Records,
-    decimal,
-    field_number,
+    parse_decimal,
+    parse_number,
     parse_records,
-    time_ns,
+    parse_time,
 )
 from slimtrace.builder.images.unpack.sparse import (
     BLOCK,
     SparseFile,
-    leading_map,
-    old_map,
-    recorded_map,
+    parse_recorded_map,
+    read_leading_map,
+    read_old_map,
 )
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PATH_MAX = 4096
 """limits.h: bytes of a path with the NUL that ends it."""
 
-_MOST_RECORDS = 1 << 20  # bytes of an extended header: Go's archive/tar takes as much
+_MAX_HEADER_BYTES = 1 << 20  # bytes of an extended header: Go's archive/tar takes as much
 _LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s64s8s8s155s12s")
 _EXTENSIONS = {b"L", b"K", b"x", b"g", b"V"}  # V is GNU tar's label of a volume
 _ZEROS = bytes(BLOCK)
@@ -82,7 +82,7 @@ class TarMember(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Said:
+class _Extensions:
     """What extension headers say of the member after them; it wins over the member's own."""
 
     name: bytes = b""
@@ -133,11 +133,11 @@ class TarReader:
             raise MalformedHeader("the archive is cut off")
         self._content = self._padding = 0
         self._name = ""
-        said = _Said()
+        said = _Extensions()
         while True:
             block = self._stream.take(BLOCK)
             if len(block) < BLOCK:
-                if block or said != _Said():
+                if block or said != _Extensions():
                     raise MalformedHeader("the archive is cut off")
                 return None
             if block == _ZEROS:
@@ -145,29 +145,29 @@ class TarReader:
                 if end.strip(b"\0"):
                     raise MalformedHeader("it goes on after its end")
                 return None
-            _check_sum(block)
+            _check_checksum(block)
             flag = block[156:157]
             if flag not in _EXTENSIONS:
                 return self._member(block, said)
             self._extend(said, flag, block)
 
-    def _extend(self, said: _Said, flag: bytes, block: bytes) -> None:
+    def _extend(self, said: _Extensions, flag: bytes, block: bytes) -> None:
         match flag:
             case b"L":
-                said.name = _text(self._body(block, PATH_MAX))
+                said.name = _cut_at_nul(self._body(block, PATH_MAX))
             case b"K":
-                said.target = _text(self._body(block, PATH_MAX))
+                said.target = _cut_at_nul(self._body(block, PATH_MAX))
             case b"x":
-                said.records = parse_records(self._body(block, _MOST_RECORDS))
+                said.records = parse_records(self._body(block, _MAX_HEADER_BYTES))
             case b"g":
-                self._global += parse_records(self._body(block, _MOST_RECORDS))
-                if sum(len(key) + len(value) for key, value in self._global) > _MOST_RECORDS:
+                self._global += parse_records(self._body(block, _MAX_HEADER_BYTES))
+                if sum(len(key) + len(value) for key, value in self._global) > _MAX_HEADER_BYTES:
                     raise MalformedHeader("its global headers are too long")
             case _:
-                self._body(block, _MOST_RECORDS)
+                self._body(block, _MAX_HEADER_BYTES)
 
     def _body(self, block: bytes, most: int) -> bytes:
-        size = field_number(block[124:136], "size")
+        size = parse_number(block[124:136], "size")
         if not 0 <= size <= most:
             raise MalformedHeader(f"it has a header of {size} bytes: {most} are the most")
         body = self._stream.take(size + -size % BLOCK)
@@ -175,22 +175,26 @@ class TarReader:
             raise MalformedHeader("the archive is cut off")
         return body[:size]
 
-    def _member(self, block: bytes, said: _Said) -> TarMember:
+    def _member(self, block: bytes, said: _Extensions) -> TarMember:
         records = [*self._global, *said.records] if self._global or said.records else []
         fields = _LAYOUT.unpack(block)
         name, mode, uid, gid, size, mtime, _, flag, target, magic, _, major, minor, prefix, _ = (
             fields
         )
-        name = _text(name)
+        name = _cut_at_nul(name)
         if magic[:6] == b"ustar\0" and prefix[0]:
-            name = _text(prefix) + b"/" + name
+            name = _cut_at_nul(prefix) + b"/" + name
         name = said.name or name
-        target = said.target or _text(target)
+        target = said.target or _cut_at_nul(target)
         known = {key: value for key, value in records if value} if records else {}
         name = known.get(b"GNU.sparse.name") or known.get(b"path", name)
         self._name = os.fsdecode(name)
-        stored = decimal(known[b"size"], "size") if b"size" in known else field_number(size, "size")
-        kind = _kind(flag, name)
+        stored = (
+            parse_decimal(known[b"size"], "size")
+            if b"size" in known
+            else parse_number(size, "size")
+        )
+        kind = _parse_type(flag, name)
         sparse = None
         if kind != FILE:
             stored = 0  # links with a size have no content either, as in Go's archive/tar
@@ -200,16 +204,18 @@ class TarReader:
         if kind == FILE:
             sparse = self._sparse(block, flag, records, known)
         return TarMember(
-            _path(name, "name"),
+            _decode_path(name, "name"),
             kind,
-            field_number(mode, "mode") & 0o7777,
-            _identity(known.get(b"uid"), uid, "uid"),
-            _identity(known.get(b"gid"), gid, "gid"),
+            parse_number(mode, "mode") & 0o7777,
+            _parse_id(known.get(b"uid"), uid, "uid"),
+            _parse_id(known.get(b"gid"), gid, "gid"),
             stored if sparse is None else _check_range(sparse.size, 0, _LARGEST, "size"),
-            _moment(known.get(b"mtime"), mtime),
-            _path(known.get(b"linkpath", target), "target") if kind in {HARDLINK, SYMLINK} else "",
-            _xattrs(records) if records else (),
-            _device(major, minor) if kind in {CHARACTER, BLOCK_DEVICE} else (0, 0),
+            _parse_mtime(known.get(b"mtime"), mtime),
+            _decode_path(known.get(b"linkpath", target), "target")
+            if kind in {HARDLINK, SYMLINK}
+            else "",
+            _parse_xattrs(records) if records else (),
+            _parse_device(major, minor) if kind in {CHARACTER, BLOCK_DEVICE} else (0, 0),
             sparse,
         )
 
@@ -217,14 +223,14 @@ class TarReader:
         self, block: bytes, flag: bytes, records: Records, known: dict[bytes, bytes]
     ) -> SparseFile | None:
         if flag == b"S":
-            return old_map(block, self._stream, self._content)
+            return read_old_map(block, self._stream, self._content)
         version = known.get(b"GNU.sparse.major"), known.get(b"GNU.sparse.minor")
         if version == (b"1", b"0"):
-            size = decimal(known.get(b"GNU.sparse.realsize", b""), "size")
-            sparse, taken = leading_map(self._stream, size, self._content)
+            size = parse_decimal(known.get(b"GNU.sparse.realsize", b""), "size")
+            sparse, taken = read_leading_map(self._stream, size, self._content)
             self._content -= taken
             return sparse
-        return recorded_map(records, self._content)
+        return parse_recorded_map(records, self._content)
 
     def _fail(self, cause: str) -> NoReturn:
         entry = f"{self._name!r}: " if self._name else ""
@@ -233,8 +239,8 @@ class TarReader:
         )
 
 
-def _check_sum(block: bytes) -> None:
-    said = field_number(block[148:156], "checksum")
+def _check_checksum(block: bytes) -> None:
+    said = parse_number(block[148:156], "checksum")
     field = sum(block[148:156])
     if said == sum(block) - field + 8 * 0x20:
         return
@@ -244,7 +250,7 @@ def _check_sum(block: bytes) -> None:
         raise MalformedHeader("a header's checksum is wrong")
 
 
-def _kind(flag: bytes, name: bytes) -> bytes:
+def _parse_type(flag: bytes, name: bytes) -> bytes:
     if flag in _KINDS:
         # Tars older than POSIX told directories by their names alone.
         return DIRECTORY if flag == FILE and name.endswith(b"/") else flag
@@ -255,11 +261,11 @@ def _kind(flag: bytes, name: bytes) -> bytes:
     raise MalformedHeader(f"its type {flag.decode('latin-1')!r} is none that images have")
 
 
-def _text(field: bytes) -> bytes:
+def _cut_at_nul(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
-def _path(path: bytes, what: str) -> str:
+def _decode_path(path: bytes, what: str) -> str:
     if b"\0" in path:
         raise MalformedHeader(f"its {what} has a NUL in it")
     if len(path) >= PATH_MAX:
@@ -267,18 +273,18 @@ def _path(path: bytes, what: str) -> str:
     return os.fsdecode(path)
 
 
-def _identity(recorded: bytes | None, field: bytes, what: str) -> int:
-    number = field_number(field, what) if recorded is None else decimal(recorded, what)
+def _parse_id(recorded: bytes | None, field: bytes, what: str) -> int:
+    number = parse_number(field, what) if recorded is None else parse_decimal(recorded, what)
     return _check_range(number, 0, (1 << 32) - 2, what)  # -1 means "as it is" in chown(2)
 
 
-def _moment(recorded: bytes | None, field: bytes) -> int:
-    found = field_number(field, "mtime") * 10**9 if recorded is None else time_ns(recorded)
+def _parse_mtime(recorded: bytes | None, field: bytes) -> int:
+    found = parse_number(field, "mtime") * 10**9 if recorded is None else parse_time(recorded)
     return _check_range(found, -_LARGEST, _LARGEST, "mtime")
 
 
-def _device(major: bytes, minor: bytes) -> tuple[int, int]:
-    high, low = field_number(major, "device number"), field_number(minor, "device number")
+def _parse_device(major: bytes, minor: bytes) -> tuple[int, int]:
+    high, low = parse_number(major, "device number"), parse_number(minor, "device number")
     # Linux has 12 bits for a major and 20 for a minor number (linux/kdev_t.h).
     _check_range(high, 0, (1 << 12) - 1, "device number")
     return high, _check_range(low, 0, (1 << 20) - 1, "device number")
@@ -290,7 +296,7 @@ def _check_range(number: int, least: int, most: int, what: str) -> int:
     return number
 
 
-def _xattrs(records: Records) -> tuple[tuple[str, bytes], ...]:
+def _parse_xattrs(records: Records) -> tuple[tuple[str, bytes], ...]:
     found = {}
     for key, value in records:
         name = key.removeprefix(_XATTR)

@@ -115,7 +115,7 @@ class LayerTree:
         :raises Malformed: something else is on the way, or symlinks loop.
         """
         try:
-            return self._walk(path, _missing)
+            return self._walk(path, _raise_missing)
         except FileNotFoundError:
             return None
 
@@ -137,7 +137,7 @@ class LayerTree:
         """Take a name away, and all below it."""
         inode = folder.names[name]
         if isinstance(inode, LayerDirectory):
-            for inner in reversed(_folders(inode)):
+            for inner in reversed(_list_folders(inode)):
                 for child in list(inner.names):
                     self._unlink(inner, child)
         self._unlink(folder, name)
@@ -154,7 +154,7 @@ class LayerTree:
 
     def hide_below(self, folder: LayerDirectory) -> None:
         """Take away what lower layers have in a directory."""
-        folders = _folders(folder, self._cleared)
+        folders = _list_folders(folder, self._cleared)
         for inner in reversed(folders):
             for name in list(inner.names):
                 if not self._stays(inner, name):
@@ -163,7 +163,7 @@ class LayerTree:
 
     def folders(self) -> list[LayerDirectory]:
         """All directories, the outer ones first."""
-        return _folders(self.root)
+        return _list_folders(self.root)
 
     def index(self) -> LayerIndex:
         """All of it."""
@@ -237,7 +237,7 @@ class LayerTree:
         return folder
 
 
-def split(name: str) -> tuple[str, str]:
+def split_path(name: str) -> tuple[str, str]:
     """An entry's directory and its name there, ``..`` folded as engines do; no name for the root.
 
     ``..`` above the root is the root.
@@ -249,11 +249,11 @@ def split(name: str) -> tuple[str, str]:
     return above, last
 
 
-def _missing(above: LayerDirectory, name: str) -> LayerDirectory:
+def _raise_missing(above: LayerDirectory, name: str) -> LayerDirectory:
     raise FileNotFoundError(above.path_of(name))
 
 
-def _folders(
+def _list_folders(
     top: LayerDirectory, without: set[LayerDirectory] | frozenset[LayerDirectory] = frozenset()
 ) -> list[LayerDirectory]:
     """``top`` and the directories below it, the outer ones first."""

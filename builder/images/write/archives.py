@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from slimtrace.builder.images.documents import to_json
 from slimtrace.builder.images.reference import ImageReference, Transport, canonical_name
 from slimtrace.builder.images.write import oci
-from slimtrace.builder.images.write.atomic import check_file, replacing
-from slimtrace.builder.images.write.tar import END, TarHeader, TarType, header, padding
+from slimtrace.builder.images.write.atomic import check_file, open_replacement
+from slimtrace.builder.images.write.tar import END, TarHeader, TarType, make_header, make_padding
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Entry, Image
 
-_PIECE = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
 class ArchiveFormat(Enum):
@@ -69,7 +69,7 @@ class Archive:
 
         :raises SlimtraceError: it cannot be written; what was at ``path`` is then still there.
         """
-        with replacing(self.path) as file:
+        with open_replacement(self.path) as file:
             match self.form:
                 case ArchiveFormat.ROOT:
                     with gzip.open(image.layer.blob, "rb") as tar:
@@ -92,52 +92,52 @@ def _write_hybrid(file: BinaryIO, image: Image, name: str | None) -> None:
         # containerd and docker on its store read the first, which must be whole; others the second.
         names = {"io.containerd.image.name": canonical_name(name), oci.REF_NAME: name}
     blobs = [oci.blob_path(digest) for digest in (image.config_digest, image.layer.digest)]
-    _document(file, "manifest.json", _docker_manifest(blobs[0], blobs[1], name))
+    _write_document(file, "manifest.json", _docker_manifest(blobs[0], blobs[1], name))
     _write_layout(file, image, names)
 
 
 def _write_layout(file: BinaryIO, image: Image, annotations: dict[str, str]) -> None:
-    _file(file, "oci-layout", oci.MARKER)
-    _document(file, "index.json", oci.index([oci.descriptor(image, annotations)]))
-    file.write(header(TarHeader("blobs", TarType.DIRECTORY, 0o755)))
-    file.write(header(TarHeader("blobs/sha256", TarType.DIRECTORY, 0o755)))
-    _file(file, oci.blob_path(image.digest), image.manifest)
-    _file(file, oci.blob_path(image.config_digest), image.config)
+    _write_file(file, "oci-layout", oci.MARKER)
+    _write_document(file, "index.json", oci.make_index([oci.make_descriptor(image, annotations)]))
+    file.write(make_header(TarHeader("blobs", TarType.DIRECTORY, 0o755)))
+    file.write(make_header(TarHeader("blobs/sha256", TarType.DIRECTORY, 0o755)))
+    _write_file(file, oci.blob_path(image.digest), image.manifest)
+    _write_file(file, oci.blob_path(image.config_digest), image.config)
     with open(image.layer.blob, "rb") as blob:
-        _stream(file, oci.blob_path(image.layer.digest), blob, image.layer.size)
+        _write_stream(file, oci.blob_path(image.layer.digest), blob, image.layer.size)
 
 
 def _write_docker(file: BinaryIO, image: Image, name: str | None) -> None:
     """As skopeo writes: the layer uncompressed, since old readers take it for a plain tar."""
     config = image.config_digest.removeprefix("sha256:") + ".json"
     layer = image.layer.diff_id.removeprefix("sha256:") + ".tar"
-    _document(file, "manifest.json", _docker_manifest(config, layer, name))
-    _file(file, config, image.config)
+    _write_document(file, "manifest.json", _docker_manifest(config, layer, name))
+    _write_file(file, config, image.config)
     with gzip.open(image.layer.blob, "rb") as tar:
-        _stream(file, layer, tar, image.layer.uncompressed)
+        _write_stream(file, layer, tar, image.layer.uncompressed)
 
 
 def _docker_manifest(config: str, layer: str, name: str | None) -> list[dict[str, Any]]:
     return [{"Config": config, "RepoTags": [name] if name else None, "Layers": [layer]}]
 
 
-def _document(file: BinaryIO, name: str, document: object) -> None:
-    _file(file, name, to_json(document))
+def _write_document(file: BinaryIO, name: str, document: object) -> None:
+    _write_file(file, name, to_json(document))
 
 
-def _file(file: BinaryIO, name: str, data: bytes) -> None:
-    file.write(header(TarHeader(name, size=len(data))) + data + padding(len(data)))
+def _write_file(file: BinaryIO, name: str, data: bytes) -> None:
+    file.write(make_header(TarHeader(name, size=len(data))) + data + make_padding(len(data)))
 
 
-def _stream(file: BinaryIO, name: str, source: BinaryIO | gzip.GzipFile, size: int) -> None:
-    file.write(header(TarHeader(name, size=size)))
+def _write_stream(file: BinaryIO, name: str, source: BinaryIO | gzip.GzipFile, size: int) -> None:
+    file.write(make_header(TarHeader(name, size=size)))
     _copy(file, source, size)
-    file.write(padding(size))
+    file.write(make_padding(size))
 
 
 def _copy(file: BinaryIO, source: BinaryIO | gzip.GzipFile, size: int) -> None:
     while size:
-        data = source.read(min(size, _PIECE))
+        data = source.read(min(size, _PIECE_BYTES))
         if not data:
             raise SlimtraceError("cannot copy the layer: it changed while it was read")
         file.write(data)

@@ -10,7 +10,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from slimtrace.builder.os_errors import writing
+from slimtrace.builder.os_errors import convert_write_errors
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def removing(path: str) -> Iterator[None]:
+def remove_on_error(path: str) -> Iterator[None]:
     """Leave nothing at ``path`` (a file or a whole tree) when the block fails or is stopped."""
     try:
         yield
     except BaseException:
-        discard(path)
+        remove_path(path)
         raise
 
 
-def discard(path: str) -> None:
+def remove_path(path: str) -> None:
     """Remove a file or a whole tree, as far as that is possible."""
     with suppress(OSError):
         if not os.path.isdir(path) or os.path.islink(path):
@@ -44,18 +44,18 @@ def discard(path: str) -> None:
 
 
 @contextmanager
-def emptying(folder: str) -> Iterator[None]:
+def empty_on_error(folder: str) -> Iterator[None]:
     """Leave a folder that was empty empty again when the block fails or is stopped."""
     try:
         yield
     except BaseException:
         for name in os.listdir(folder):
-            discard(os.path.join(folder, name))
+            remove_path(os.path.join(folder, name))
         raise
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
+def open_replacement(path: str) -> Iterator[BinaryIO]:
     """Open a file that takes ``path``'s place when the block ends well.
 
     A symlink at ``path`` stays: what it points to is replaced. Mode: the umask's.
@@ -64,7 +64,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     """
     place = os.path.realpath(path)
     beside = temporary_name(place)
-    with writing(path), removing(beside):
+    with convert_write_errors(path), remove_on_error(beside):
         with open(beside, "xb") as file:
             yield file
             file.flush()
@@ -89,7 +89,7 @@ def sync_folder(folder: str) -> None:
 
 
 def check_file(path: str) -> None:
-    """See early that :func:`replacing` could write ``path``.
+    """See early that :func:`open_replacement` could write ``path``.
 
     :raises SlimtraceError: its folder is missing or cannot be written, or something that is not
         a file has its name (a rename would replace a device or a pipe).
@@ -123,7 +123,7 @@ def check_folder(folder: str, path: str) -> None:
         raise SlimtraceError(f"cannot write {path}: the folder {folder} is not writable")
 
 
-def work_beside(place: str) -> str:
+def choose_work_folder(place: str) -> str:
     """A folder for temporary files near ``place``: the one it lies in, if that is writable."""
     folder = os.path.dirname(place)
     return folder if os.access(folder, os.W_OK | os.X_OK) else tempfile.gettempdir()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LEVEL = 6
-_PIECE = 1 << 19
-_WINDOW = 1 << 15
+_PIECE_BYTES = 1 << 19
+_WINDOW_BYTES = 1 << 15
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"  # no name, no time, Unix
 
 
@@ -56,9 +56,9 @@ class Gzip:
         self._crc = zlib_ng.crc32(data, self._crc)
         self._size += len(data)
         self._pending += data
-        while len(self._pending) >= _PIECE:
-            piece = bytes(memoryview(self._pending)[:_PIECE])
-            del self._pending[:_PIECE]
+        while len(self._pending) >= _PIECE_BYTES:
+            piece = bytes(memoryview(self._pending)[:_PIECE_BYTES])
+            del self._pending[:_PIECE_BYTES]
             self._compress(piece, zlib_ng.Z_SYNC_FLUSH)
 
     def end(self) -> None:
@@ -71,7 +71,7 @@ class Gzip:
 
     def _compress(self, piece: bytes, flush: int) -> None:
         self._under_way.append(self._pool.submit(_deflate, piece, self._dictionary, flush))
-        self._dictionary = piece[-_WINDOW:]
+        self._dictionary = piece[-_WINDOW_BYTES:]
         # A few in advance keep the cores busy; more would only take memory.
         while len(self._under_way) > 2 * self._cores:
             self._write(self._under_way.popleft().result())

@@ -7,12 +7,12 @@ import os
 import secrets
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from slimtrace.builder.images.write.atomic import removing
+from slimtrace.builder.images.write.atomic import remove_on_error
 from slimtrace.builder.images.write.gzip import Gzip
-from slimtrace.builder.images.write.tar import END, TarHeader, TarType, header, padding
+from slimtrace.builder.images.write.tar import END, TarHeader, TarType, make_header, make_padding
 from slimtrace.builder.model import Entry, Kind, Layer
-from slimtrace.builder.os_errors import writing
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.os_errors import convert_write_errors
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 def write_layer(
-    entries: Iterable[Entry], folder: str, read: Callable[[Entry], Iterator[bytes]] = contents
+    entries: Iterable[Entry], folder: str, read: Callable[[Entry], Iterator[bytes]] = read_contents
 ) -> Layer:
     """Write a layer that holds the entries into a new file in ``folder`` (image-spec layer.md).
 
@@ -39,22 +39,27 @@ def write_layer(
         layer cannot be written (disk full).
     """
     blob = os.path.join(folder, f"layer-{secrets.token_hex(8)}.tar.gz")
-    with writing(blob), removing(blob), open(blob, "xb") as file, _Stream(file) as stream:
+    with (
+        convert_write_errors(blob),
+        remove_on_error(blob),
+        open(blob, "xb") as file,
+        _Stream(file) as stream,
+    ):
         first: dict[tuple[int, int], str] = {}
-        for entry in in_order(entries):
+        for entry in sort_entries(entries):
             _add(stream, entry, first, read)
         return stream.end(blob)
 
 
-def in_order(entries: Iterable[Entry]) -> list[Entry]:
+def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
     """Sorted by the bytes of their paths' names: parents come before what they hold.
 
     :raises SlimtraceError: a path is not absolute, or has an empty name, ``.`` or ``..`` in it.
     """
-    return sorted(entries, key=_names)
+    return sorted(entries, key=_path_names)
 
 
-def _names(entry: Entry) -> list[bytes]:
+def _path_names(entry: Entry) -> list[bytes]:
     if entry.path == "/":
         return []
     start, *names = os.fsencode(entry.path).split(b"/")
@@ -97,13 +102,13 @@ def _add(
         entry.xattrs,
     )
     try:
-        stream.feed(header(member))
+        stream.feed(make_header(member))
     except ValueError as error:
         raise SlimtraceError(f"cannot put {entry.path} into a layer: {error}") from error
     if kind is TarType.FILE:
         for data in read(entry):
             stream.feed(data)
-        stream.feed(padding(entry.size))
+        stream.feed(make_padding(entry.size))
 
 
 class _Stream:

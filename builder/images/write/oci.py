@@ -16,13 +16,13 @@ from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, to_jso
 from slimtrace.builder.images.reference import ImageReference, Transport
 from slimtrace.builder.images.write.atomic import (
     check_folder,
-    discard,
-    removing,
-    replacing,
+    open_replacement,
+    remove_on_error,
+    remove_path,
     sync_folder,
     temporary_name,
 )
-from slimtrace.builder.os_errors import writing
+from slimtrace.builder.os_errors import convert_write_errors
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
 
 # What link(2) says where the blob cannot be linked into the layout and must be copied.
-_NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+_NOT_LINKABLE_ERRNOS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-def descriptor(image: Image, annotations: Mapping[str, str]) -> dict[str, Any]:
+def make_descriptor(image: Image, annotations: Mapping[str, str]) -> dict[str, Any]:
     """The image as an index lists it (descriptor.md)."""
     platform = {"architecture": orjson.loads(image.config)["architecture"], "os": "linux"}
     listed: dict[str, Any] = {
@@ -49,7 +49,7 @@ def descriptor(image: Image, annotations: Mapping[str, str]) -> dict[str, Any]:
     return {**listed, "annotations": dict(annotations)} if annotations else listed
 
 
-def index(manifests: list[Any]) -> dict[str, Any]:
+def make_index(manifests: list[Any]) -> dict[str, Any]:
     """An index of these descriptors (image-index.md)."""
     return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
 
@@ -87,7 +87,7 @@ class OciLayout:
             check_folder(os.path.dirname(place), self.folder)
             return
         check_folder(place, self.folder)
-        with writing(self.folder):
+        with convert_write_errors(self.folder):
             names = os.listdir(place)
         if not names:
             return
@@ -104,12 +104,12 @@ class OciLayout:
         :raises SlimtraceError: it cannot be written; the layout is then as it was.
         """
         place = os.path.realpath(self.folder)
-        with writing(self.folder):
+        with convert_write_errors(self.folder):
             if os.path.isdir(place):
                 self._add(place, image)
                 return
             beside = temporary_name(place)
-            with removing(beside):
+            with remove_on_error(beside):
                 os.mkdir(beside)
                 self._add(beside, image)
                 os.rename(beside, place)
@@ -117,22 +117,22 @@ class OciLayout:
 
     def _add(self, place: str, image: Image) -> None:
         # ``added`` takes away what it was told of, unless all goes well.
-        with _locked(place), ExitStack() as added:
+        with _lock_layout(place), ExitStack() as added:
             for name in ("blobs", "blobs/sha256"):
-                _make(added, os.path.join(place, name))
+                _make_folder(added, os.path.join(place, name))
             for digest, data in (
                 (image.config_digest, image.config),
                 (image.digest, image.manifest),
             ):
-                _put(added, os.path.join(place, blob_path(digest)), data)
-            _link(added, image.layer.blob, os.path.join(place, blob_path(image.layer.digest)))
-            _put(added, os.path.join(place, "oci-layout"), MARKER)
+                _write_blob(added, os.path.join(place, blob_path(digest)), data)
+            _link_blob(added, image.layer.blob, os.path.join(place, blob_path(image.layer.digest)))
+            _write_blob(added, os.path.join(place, "oci-layout"), MARKER)
             for name in ("blobs/sha256", "blobs", "."):
                 sync_folder(os.path.join(place, name))
             old = self._read_index(place)
             kept = [listed for listed in old["manifests"] if not _is_replaced(listed, self.tag)]
-            new = descriptor(image, {REF_NAME: self.tag} if self.tag else {})
-            with replacing(os.path.join(place, "index.json")) as file:
+            new = make_descriptor(image, {REF_NAME: self.tag} if self.tag else {})
+            with open_replacement(os.path.join(place, "index.json")) as file:
                 file.write(to_json({**old, "manifests": [*kept, new]}))
                 file.flush()
                 os.fsync(file.fileno())
@@ -149,7 +149,7 @@ class OciLayout:
             if all(isinstance(listed, dict) for listed in found["manifests"]):
                 return dict(found)
         except FileNotFoundError:
-            return index([])
+            return make_index([])
         except OSError as error:
             raise SlimtraceError(f"cannot read {path}: {error.strerror}") from error
         except (KeyError, TypeError, orjson.JSONDecodeError):
@@ -176,7 +176,7 @@ def _is_replaced(listed: dict[str, Any], tag: str | None) -> bool:
 
 
 @contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def _lock_layout(folder: str) -> Iterator[None]:
     """Builds that tag images in the same layout take turns."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -186,28 +186,28 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _make(added: ExitStack, path: str) -> None:
+def _make_folder(added: ExitStack, path: str) -> None:
     if not os.path.isdir(path):
         os.mkdir(path)
-        added.callback(discard, path)
+        added.callback(remove_path, path)
 
 
-def _put(added: ExitStack, path: str, data: bytes) -> None:
+def _write_blob(added: ExitStack, path: str, data: bytes) -> None:
     if os.path.lexists(path):
         return
-    with replacing(path) as file:
+    with open_replacement(path) as file:
         file.write(data)
-    added.callback(discard, path)
+    added.callback(remove_path, path)
 
 
-def _link(added: ExitStack, blob: str, path: str) -> None:
+def _link_blob(added: ExitStack, blob: str, path: str) -> None:
     if os.path.lexists(path):
         return
     try:
         os.link(blob, path)
     except OSError as error:
-        if error.errno not in _NOT_LINKABLE:
+        if error.errno not in _NOT_LINKABLE_ERRNOS:
             raise
-        with open(blob, "rb") as source, replacing(path) as file:
+        with open(blob, "rb") as source, open_replacement(path) as file:
             shutil.copyfileobj(source, file, 1 << 20)
-    added.callback(discard, path)
+    added.callback(remove_path, path)

@@ -17,17 +17,17 @@ from urllib.request import HTTPSHandler, Request, build_opener
 
 import orjson
 
-from slimtrace.builder.images.documents import digest
+from slimtrace.builder.images.documents import compute_digest
 from slimtrace.builder.images.reference import canonical_name
-from slimtrace.builder.images.write.registry_auth import is_insecure, login
+from slimtrace.builder.images.write.registry_auth import find_login, is_insecure
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from email.message import Message
 
-_SECONDS = 60
-_MOST = 1 << 24  # bytes of an answer: manifests are limited to 4 MiB
+_TIMEOUT_SECONDS = 60
+_MAX_ANSWER_BYTES = 1 << 24  # bytes of an answer: manifests are limited to 4 MiB
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _DOCKER = {"docker.io": "registry-1.docker.io"}
 
@@ -65,7 +65,7 @@ class Repository:
 
         :raises SlimtraceError: it does not take it.
         """
-        name = digest(data)
+        name = compute_digest(data)
         if self._ask("HEAD", f"blobs/{name}").status == 200:
             return
         begun = self._ask("POST", "blobs/uploads/", data=b"", expected={202})
@@ -108,7 +108,7 @@ class Repository:
             answer = self._sent(method, place, headers or {}, data)
         if expected and answer.status not in expected:
             raise SlimtraceError(
-                f"{self._failure}: {self._host} answered {_told(answer)}",
+                f"{self._failure}: {self._host} answered {_describe_answer(answer)}",
                 f"log in with: skopeo login {self._host}" if answer.status in {401, 403} else None,
             )
         return answer
@@ -135,16 +135,16 @@ class Repository:
 
     def _answer(self, request: Request) -> RegistryResponse:
         try:
-            with self._opener.open(request, timeout=_SECONDS) as found:
-                return RegistryResponse(found.status, found.headers, found.read(_MOST))
+            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as found:
+                return RegistryResponse(found.status, found.headers, found.read(_MAX_ANSWER_BYTES))
         except HTTPError as error:
             with error:
-                return RegistryResponse(error.code, error.headers, error.read(_MOST))
+                return RegistryResponse(error.code, error.headers, error.read(_MAX_ANSWER_BYTES))
 
     def _log_in(self, challenge: str) -> None:
         """Answer a challenge (RFC 9110, 11.6.1; distribution's token authentication)."""
         scheme, _, rest = challenge.partition(" ")
-        saved = login(self._whole)
+        saved = find_login(self._whole)
         basic = None
         if saved is not None:
             basic = f"Basic {base64.b64encode(saved.encode()).decode()}"
@@ -167,13 +167,13 @@ class Repository:
             token = document.get("token") or document["access_token"]
         except (ValueError, KeyError, AttributeError) as error:
             raise SlimtraceError(
-                f"{self._failure}: {self._host} gives no token ({_told(answer)})",
+                f"{self._failure}: {self._host} gives no token ({_describe_answer(answer)})",
                 f"log in with: skopeo login {self._host}",
             ) from error
         self._authorization = f"Bearer {token}"
 
 
-def _told(answer: RegistryResponse) -> str:
+def _describe_answer(answer: RegistryResponse) -> str:
     """The status with the first error's message (distribution-spec, "Error Codes")."""
     try:
         message = orjson.loads(answer.body)["errors"][0]["message"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DOCKER = ("docker.io", "https://index.docker.io/v1/")
 
 
-def login(name: str) -> str | None:
+def find_login(name: str) -> str | None:
     """``USER:PASSWORD`` for ``HOST/NAME``; None where nothing is saved (containers-auth.json(5)).
 
     What a credential helper keeps is not asked for.
@@ -36,7 +36,7 @@ def login(name: str) -> str | None:
 
 def is_insecure(name: str) -> bool:
     """Whether ``HOST/NAME`` may be spoken to without TLS (containers-registries.conf(5))."""
-    for path in _settings():
+    for path in _settings_files():
         try:
             with open(path, "rb") as file:
                 listed = tomllib.load(file).get("registry")
@@ -73,17 +73,17 @@ def _auth_files() -> list[str]:
     return [
         f"{runtime}/containers/auth.json",
         f"/run/containers/{os.getuid()}/auth.json",  # without XDG_RUNTIME_DIR
-        f"{_config()}/containers/auth.json",
+        f"{_config_folder()}/containers/auth.json",
         os.path.expanduser("~/.docker/config.json"),
     ]
 
 
-def _settings() -> list[str]:
+def _settings_files() -> list[str]:
     if "CONTAINERS_REGISTRIES_CONF" in os.environ:
         return [os.environ["CONTAINERS_REGISTRIES_CONF"]]
-    own = f"{_config()}/containers/registries.conf"
+    own = f"{_config_folder()}/containers/registries.conf"
     return [own, "/etc/containers/registries.conf"]
 
 
-def _config() -> str:
+def _config_folder() -> str:
     return os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.images.reference import ImageReference, Transport
 from slimtrace.builder.images.write.atomic import (
     check_folder,
-    emptying,
-    removing,
+    choose_work_folder,
+    empty_on_error,
+    remove_on_error,
     sync_folder,
     temporary_name,
-    work_beside,
 )
-from slimtrace.builder.images.write.layer import in_order
+from slimtrace.builder.images.write.layer import sort_entries
 from slimtrace.builder.model import Entry, Kind
-from slimtrace.builder.os_errors import writing
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.os_errors import convert_write_errors
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.model import Image
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # What chown(2) and setxattr(2) say where a user, a user namespace or a file system has its limits.
-_NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP}
+_NOT_ALLOWED_ERRNOS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class RootfsDestination:
         return str(ImageReference(Transport.ROOTFS, self.folder))
 
     def work_folder(self) -> str:
-        return work_beside(os.path.realpath(self.folder))
+        return choose_work_folder(os.path.realpath(self.folder))
 
     def prepare(self) -> None:
         """See that the tree can be made.
@@ -60,7 +60,7 @@ class RootfsDestination:
             check_folder(os.path.dirname(place), self.folder)
             return
         check_folder(place, self.folder)
-        with writing(self.folder):
+        with convert_write_errors(self.folder):
             if os.listdir(place):
                 raise SlimtraceError(
                     f"cannot write {self.folder}: it is not empty",
@@ -77,21 +77,21 @@ class RootfsDestination:
         """
         self.prepare()
         place = os.path.realpath(self.folder)
-        ordered = in_order(entries)
-        with writing(self.folder):
+        ordered = sort_entries(entries)
+        with convert_write_errors(self.folder):
             if os.path.isdir(place):
-                with emptying(place):
+                with empty_on_error(place):
                     self._fill(place, ordered)
                 return
             beside = temporary_name(place)
-            with removing(beside):
+            with remove_on_error(beside):
                 os.mkdir(beside, 0o755)
                 self._fill(beside, ordered)
                 os.rename(beside, place)
             sync_folder(os.path.dirname(place))
 
     def _fill(self, place: str, ordered: list[Entry]) -> None:
-        filler = _Filler(place)
+        filler = _TreeWriter(place)
         try:
             for entry in ordered:
                 filler.add(entry)
@@ -106,7 +106,7 @@ class RootfsDestination:
         self.warnings = filler.warnings()
 
 
-class _Filler:
+class _TreeWriter:
     """Makes entries below a directory.
 
     Every folder on the way is opened without following symlinks, so that an entry beneath a
@@ -114,7 +114,7 @@ class _Filler:
     """
 
     def __init__(self, place: str) -> None:
-        self._root = os.open(place, _FOLDER)
+        self._root = os.open(place, _FOLDER_FLAGS)
         self._parent = ("", self._root)
         self._first: dict[tuple[int, int], str] = {}
         self._not_owned = 0
@@ -163,9 +163,9 @@ class _Filler:
         self._dress(entry, f"/proc/self/fd/{folder}/{name}")
 
     def _file(self, entry: Entry, folder: int, name: str) -> None:
-        fd = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+        fd = os.open(name, _NEW_FILE_FLAGS, 0o600, dir_fd=folder)
         with open(fd, "wb") as file:
-            file.writelines(contents(entry))
+            file.writelines(read_contents(entry))
         self._dress(entry, f"/proc/self/fd/{folder}/{name}")
 
     def _link(self, first: str, folder: int, name: str) -> None:
@@ -187,7 +187,7 @@ class _Filler:
             try:
                 os.setxattr(path, attribute, value, follow_symlinks=False)
             except OSError as error:
-                if error.errno not in _NOT_ALLOWED:
+                if error.errno not in _NOT_ALLOWED_ERRNOS:
                     raise
                 lost = True
         self._without_xattrs += lost
@@ -200,7 +200,7 @@ class _Filler:
         try:
             os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
         except OSError as error:
-            if error.errno not in _NOT_ALLOWED:
+            if error.errno not in _NOT_ALLOWED_ERRNOS:
                 raise
             self._not_owned += 1
             return False
@@ -214,7 +214,7 @@ class _Filler:
             fd = os.dup(self._root)
             for step in above.split("/")[1:]:
                 try:
-                    inner = os.open(step, _FOLDER, dir_fd=fd)
+                    inner = os.open(step, _FOLDER_FLAGS, dir_fd=fd)
                 finally:
                     os.close(fd)
                 fd = inner

@@ -15,8 +15,8 @@ from enum import Enum
 BLOCK = 512
 END = bytes(2 * BLOCK)
 
-_OCTAL_7 = 0o7777777  # the largest uid and gid that ustar's fields hold
-_OCTAL_11 = 0o77777777777  # the largest size (8 GiB - 1) and mtime
+_MAX_OCTAL_7 = 0o7777777  # the largest uid and gid that ustar's fields hold
+_MAX_OCTAL_11 = 0o77777777777  # the largest size (8 GiB - 1) and mtime
 
 
 class TarType(Enum):
@@ -50,7 +50,7 @@ class TarHeader:
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
 
-def header(member: TarHeader) -> bytes:
+def make_header(member: TarHeader) -> bytes:
     """The blocks that come before the member's content.
 
     :raises ValueError: an xattr's name holds ``=``, which ends names in a PAX record.
@@ -64,20 +64,20 @@ def header(member: TarHeader) -> bytes:
         _field(target),
         (
             member.mode,
-            member.uid if 0 <= member.uid <= _OCTAL_7 else 0,
-            member.gid if 0 <= member.gid <= _OCTAL_7 else 0,
-            member.size if member.size <= _OCTAL_11 else 0,
-            member.mtime if 0 <= member.mtime <= _OCTAL_11 else 0,
+            member.uid if 0 <= member.uid <= _MAX_OCTAL_7 else 0,
+            member.gid if 0 <= member.gid <= _MAX_OCTAL_7 else 0,
+            member.size if member.size <= _MAX_OCTAL_11 else 0,
+            member.mtime if 0 <= member.mtime <= _MAX_OCTAL_11 else 0,
         ),
     )
     if not records:
         return plain
     body = b"".join(_record(key, records[key]) for key in sorted(records))
     extended = _block(b"x", b"././@PaxHeader", b"", (0o644, 0, 0, len(body), 0))
-    return extended + body + padding(len(body)) + plain
+    return extended + body + make_padding(len(body)) + plain
 
 
-def padding(size: int) -> bytes:
+def make_padding(size: int) -> bytes:
     """The zeros that fill up the last block after ``size`` bytes of content."""
     return bytes(-size % BLOCK)
 
@@ -89,10 +89,10 @@ def _records(member: TarHeader, name: bytes, target: bytes) -> dict[bytes, bytes
     if not _fits(target):
         records[b"linkpath"] = target
     for key, number, largest in (
-        (b"uid", member.uid, _OCTAL_7),
-        (b"gid", member.gid, _OCTAL_7),
-        (b"size", member.size, _OCTAL_11),
-        (b"mtime", member.mtime, _OCTAL_11),
+        (b"uid", member.uid, _MAX_OCTAL_7),
+        (b"gid", member.gid, _MAX_OCTAL_7),
+        (b"size", member.size, _MAX_OCTAL_11),
+        (b"mtime", member.mtime, _MAX_OCTAL_11),
     ):
         if not 0 <= number <= largest:
             records[key] = b"%d" % number

@@ -21,7 +21,7 @@ from slimtrace.builder.packages.write.dpkg_status import (
     md5sums_path,
 )
 from slimtrace.builder.packages.write.rpm_database import make_rpm_database
-from slimtrace.builder.root.excluded_paths import why_outside
+from slimtrace.builder.root.excluded_paths import exclusion_reason
 from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -132,7 +132,7 @@ class _Addition:
         paths = [*found.links, found.path]
         if not found.exists or self._root.kind(found.path) is not Kind.FILE:
             return []
-        if any(map(why_outside, paths)):
+        if any(map(exclusion_reason, paths)):
             return []
         fresh = [each for each in paths if each not in self._before.entries]
         fresh = [each for each in fresh if each not in self._new]

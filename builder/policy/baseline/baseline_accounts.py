@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from slimtrace.builder.edit import written
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.tracer.image.accounts import MAX_TABLE_BYTES, parse_group, parse_passwd
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _entries(
         return
     if there.kind is not Kind.FILE:
         return
-    content = b"".join(contents(there))
+    content = b"".join(read_contents(there))
     if not _has_account(table, content.decode("utf-8", "surrogateescape")):
         end = b"" if content.endswith(b"\n") or not content else b"\n"
         content += end + _bytes(f"{table.own[-1]}\n")

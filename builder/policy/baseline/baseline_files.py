@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.baseline_parts import parts_of
 from slimtrace.builder.model import Reason, Seed
-from slimtrace.builder.root.walk import files_below
+from slimtrace.builder.root.walk import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,7 +80,7 @@ def _time_zones(context: Context) -> Iterator[str]:
         if zone:
             yield os.path.join(_ZONES, zone)
     if context.options.all_zones:
-        yield from files_below(context.root, _ZONES)
+        yield from list_files(context.root, _ZONES)
 
 
 def _switch(_: Context) -> Iterable[str]:

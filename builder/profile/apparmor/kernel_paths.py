@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.root.excluded_paths import is_kernels
+from slimtrace.builder.root.excluded_paths import is_kernel_path
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def find_kernel_patterns(trace: Trace) -> dict[str, str]:
     """
     found = {f'"{pattern}"': letters for pattern, letters in _DEVICES.items()}
     for path in trace.paths.values():
-        if path.state is State.MISSING or not is_kernels(path.path):
+        if path.state is State.MISSING or not is_kernel_path(path.path):
             continue
         writes = not _CHANGES.isdisjoint(path.uses)
         is_directory = Use.LIST in path.uses or path.path.count("/") == 1

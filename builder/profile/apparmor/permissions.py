@@ -7,8 +7,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.root.excluded_paths import is_kernels
-from slimtrace.builder.root.staleness import follows
+from slimtrace.builder.root.excluded_paths import is_kernel_path
+from slimtrace.builder.root.staleness import follows_symlink
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def find_permissions(trace: Trace, root: Root, selection: Selection) -> Permissi
     """
     found: dict[str, frozenset[str]] = {}
     for path, entry in selection.entries.items():
-        if is_kernels(path):
+        if is_kernel_path(path):
             continue
         if entry.kind is Kind.DIRECTORY:
             found[f"{path.rstrip('/')}/"] = READ
@@ -47,8 +47,8 @@ def find_permissions(trace: Trace, root: Root, selection: Selection) -> Permissi
         elif entry.kind is Kind.FIFO:
             found[path] = WRITE
     for traced in trace.with_state(State.FILE):
-        own = root.resolve(traced.path, follow=follows(traced)).path
-        if is_kernels(own) or is_kernels(traced.path):
+        own = root.resolve(traced.path, follow=follows_symlink(traced)).path
+        if is_kernel_path(own) or is_kernel_path(traced.path):
             continue
         own = f"{own.rstrip('/')}/" if _is_directory(traced, root, own) else own
         found[own] = found.get(own, frozenset()) | _to_letters(traced.uses)
@@ -81,7 +81,7 @@ def find_created(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]
         top = _find_top(trace, path.path)
         folder = root.resolve(os.path.dirname(top)).path.rstrip("/")
         own = f"{folder}/{os.path.basename(top)}"
-        if is_kernels(own) and not own.startswith("/dev/shm/"):  # noqa: S108 -- no file of ours
+        if is_kernel_path(own) and not own.startswith("/dev/shm/"):  # noqa: S108 -- no file of ours
             continue
         if folder and not f"{folder}/".startswith(_PROGRAM_FOLDERS):
             folders.add(folder)

@@ -12,7 +12,7 @@ from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.model import Reason
 from slimtrace.builder.pipeline import select
-from slimtrace.builder.root.contents import contents
+from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.trace.trace import ListeningPort, Use
@@ -55,7 +55,7 @@ def selected(top: Path, *touched: str, of: Trace | None = None, **options: objec
 
 
 def text(selection: Selection, path: str) -> str:
-    return b"".join(contents(selection.entries[path])).decode()
+    return b"".join(read_contents(selection.entries[path])).decode()
 
 
 def parts(selection: Selection) -> dict[str, set[str]]:
@@ -148,7 +148,7 @@ def test_accounts_where_the_full_image_has_none(tmp_path: Path) -> None:
 def test_a_line_that_makes_no_sense_is_no_account(tmp_path: Path) -> None:
     table = b"root\n:x:0:0:::\nroot:x:zero:0::/:\nroot:x:0::::/:\n\xff:x:65534:1::/:/bin/sh\n"
     there = selected(plant(tmp_path / "root", {"/app": "", "/etc/passwd": table}), "/app")
-    written = b"".join(contents(there.entries["/etc/passwd"]))
+    written = b"".join(read_contents(there.entries["/etc/passwd"]))
     assert written.startswith(b"root:x:0:0:root:/root:/sbin/nologin\n")
     assert b"\xff:x:65534:1::/:/sbin/nologin\n" in written
 

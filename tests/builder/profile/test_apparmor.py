@@ -13,7 +13,7 @@ from traces import grow, run_slimtrace
 from worlds import plant, run, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.full_image import full_image
+from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.profile.apparmor.apparmor_profile import render_profile
 from slimtrace.builder.profile.apparmor.kernel_paths import find_kernel_patterns, quote_path
@@ -186,7 +186,7 @@ def test_a_real_app(tmp_path: Path) -> None:
 
 
 def selected(of: Trace) -> tuple[Root, Selection]:
-    root = full_image(of).root
+    root = open_full_image(of).root
     return root, select(of, root, BuildOptions())
 
 

@@ -17,7 +17,7 @@ from worlds import TIME, plant
 
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.host_root import Totals
-from slimtrace.builder.root.root import Root, parents
+from slimtrace.builder.root.root import Root, list_parents
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.kernel.openat2 import open_in_root
 from slimtrace.tracer.trace.trace import Fingerprint, SavedFile
@@ -202,6 +202,6 @@ def test_totals_count_an_inode_once_and_no_kernel_directories(tmp_path: Path) ->
 
 
 def test_parents() -> None:
-    assert parents("/") == []
-    assert parents("/a") == ["/"]
-    assert parents("/a/b/c") == ["/", "/a", "/a/b"]
+    assert list_parents("/") == []
+    assert list_parents("/a") == ["/"]
+    assert list_parents("/a/b/c") == ["/", "/a", "/a/b"]

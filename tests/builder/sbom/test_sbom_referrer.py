@@ -16,7 +16,7 @@ from registry import serving
 from specimens import file_of, image_of
 
 from slimtrace.builder.images.write.destination import parse_destination
-from slimtrace.builder.images.write.registry_auth import is_insecure, login
+from slimtrace.builder.images.write.registry_auth import find_login, is_insecure
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.referrer import attach
 from slimtrace.builder.sbom.sbom_files import Sbom
@@ -184,7 +184,7 @@ def test_the_nearest_login_counts(
     auths = {key: {"auth": base64.b64encode(word.encode()).decode()} for key, word in saved.items()}
     (tmp_path / "auth.json").write_text(json.dumps({"auths": {**auths, "y.org": {}}}))
     monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
-    assert login(name) == found
+    assert find_login(name) == found
 
 
 def test_only_what_is_said_to_be_insecure_is(

@@ -11,7 +11,7 @@ import pytest
 from worlds import TIME, dump, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.full_image import full_image
+from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
@@ -223,14 +223,14 @@ def test_gaps_are_warned_of(tmp_path: Path) -> None:
 def test_the_full_image_is_the_runs(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/f": "f"})
     one, two = trace(top, []), trace(top, [], image="rootfs:/other")
-    assert full_image(one).root.root == str(top)
+    assert open_full_image(one).root.root == str(top)
     for bad, cause in (
         (Trace(), "it has no run"),
         (replace(one, runs=(*one.runs, *two.runs)), "its runs saw different images"),
         (trace(top, [], image="oci:x"), "cannot read oci:"),
     ):
         with pytest.raises(SlimtraceError, match=cause):
-            full_image(bad)
+            open_full_image(bad)
 
 
 def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.java.classfile import BROKEN_JAR, named_classes
 from slimtrace.builder.model import Kind, Reason
-from slimtrace.builder.root.walk import files_below
+from slimtrace.builder.root.walk import list_files
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def security(world: RuleContext, path: str) -> Iterator[Need]:
     if jvm is None:
         return
     for folder in ("lib/security", "conf/security"):
-        for file in files_below(world.root, f"{jvm['home']}/{folder}"):
+        for file in list_files(world.root, f"{jvm['home']}/{folder}"):
             yield Need(file, Reason.JAVA_SECURITY)
     for name in _CONF:
         for folder in ("conf", "lib"):

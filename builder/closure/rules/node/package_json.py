@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
 from slimtrace.builder.model import Reason
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def package_json(world: RuleContext, path: str) -> Iterator[Need]:
 
 def scopes(world: RuleContext, path: str) -> Iterator[str]:
     """The package.json files above a file, the nearest first, up to its package's."""
-    for folder in reversed(parents(path)):
+    for folder in reversed(list_parents(path)):
         if folder.endswith("/node_modules"):
             return
         file = f"{folder.rstrip('/')}/package.json"

@@ -10,7 +10,7 @@ from slimtrace.builder.closure.rules.node.package_json import scopes
 from slimtrace.builder.closure.rules.node.resolve import resolve
 from slimtrace.builder.closure.rules.node.specifiers import specifiers
 from slimtrace.builder.model import Reason
-from slimtrace.builder.root.walk import files_below
+from slimtrace.builder.root.walk import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _addons(world: RuleContext, path: str) -> Iterator[Need]:
     """
     for scope in scopes(world, path):
         for folder in _BUILT:
-            for file in files_below(world.root, f"{scope.rpartition('/')[0]}/{folder}"):
+            for file in list_files(world.root, f"{scope.rpartition('/')[0]}/{folder}"):
                 if file.endswith(".node") and _is_ours(world, file):
                     yield Need(file, Reason.NODE_REQUIRE, load=True)
 

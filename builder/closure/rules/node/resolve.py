@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rules.file_facts import is_file
 from slimtrace.builder.closure.rules.node.package_json import read_package, scopes
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +174,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _above(path: str) -> Iterator[str]:
-    for folder in reversed(parents(path)):
+    for folder in reversed(list_parents(path)):
         if not folder.endswith("/node_modules"):
             yield f"{folder.rstrip('/')}/node_modules"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.packages.package import parse_installed_files, parse_record
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def metadata(world: RuleContext, path: str) -> Iterator[Need]:
     """All metadata of the distributions that the file at an own path belongs to."""
     if world.root.kind(path) is not Kind.FILE or f"{_KINDS[0]}/" in path or f"{_KINDS[1]}/" in path:
         return
-    for folder in reversed(parents(path)):
+    for folder in reversed(list_parents(path)):
         site = _site(world, folder)
         if site is None:
             continue

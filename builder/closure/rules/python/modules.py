@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.closure.rules.python.pycache import CACHE, compiled, is_frozen, source, tags
 from slimtrace.builder.model import Kind
-from slimtrace.builder.root.root import parents
+from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,7 +66,7 @@ class ModuleIndex:
 
     def is_standard(self, path: str) -> bool:
         """Whether the file is of the standard library."""
-        return not is_installed(path) and any(map(_STDLIB.search, parents(path)))
+        return not is_installed(path) and any(map(_STDLIB.search, list_parents(path)))
 
     def version(self, path: str) -> tuple[int, int] | None:
         """Of the Python that imports a file, if only one can be meant."""
@@ -98,7 +98,7 @@ class ModuleIndex:
 
     def packages(self, path: str) -> Iterator[str]:
         """What the packages that a module lies in load."""
-        for folder in reversed(parents(path)):
+        for folder in reversed(list_parents(path)):
             if _INIT not in self._in(folder):
                 return
             if path != f"{folder}/{_INIT}":

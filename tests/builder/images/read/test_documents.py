@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimtrace.builder.images.read import document_parser
-from slimtrace.builder.images.read.platform_choice import Platform, best
+from slimtrace.builder.images.read.platform_choice import Platform, choose_best
 from slimtrace.tracer.errors import SlimtraceError
 
 HEX = "0" * 64
@@ -39,12 +39,12 @@ values: st.SearchStrategy[Any] = st.recursive(
 @settings(deadline=None, max_examples=300)
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=10), st.none() | words)
 def test_any_document(document: dict[str, Any], media_type: str | None) -> None:
-    parsed = document_parser.parse(orjson.dumps(document), "x")
+    parsed = document_parser.parse_document(orjson.dumps(document), "x")
     for read in (
         lambda: document_parser.is_index(parsed, media_type, "x"),
-        lambda: document_parser.listed(parsed, "x"),
-        lambda: document_parser.manifest(parsed, "x"),
-        lambda: document_parser.diff_ids(parsed, 1, "x"),
+        lambda: document_parser.parse_index(parsed, "x"),
+        lambda: document_parser.parse_manifest(parsed, "x"),
+        lambda: document_parser.parse_diff_ids(parsed, 1, "x"),
     ):
         try:
             read()
@@ -56,7 +56,7 @@ def test_any_document(document: dict[str, Any], media_type: str | None) -> None:
 @given(st.binary(max_size=100))
 def test_any_bytes(data: bytes) -> None:
     try:
-        assert isinstance(document_parser.parse(data, "x"), dict)
+        assert isinstance(document_parser.parse_document(data, "x"), dict)
     except SlimtraceError:
         return
 
@@ -64,8 +64,8 @@ def test_any_bytes(data: bytes) -> None:
 def test_the_best_platform() -> None:
     arm64, v8, v9 = (Platform("linux", "arm64", variant) for variant in ("", "v8", "v9"))
     other = Platform("windows", "arm64")
-    assert best(arm64, [None, other, v8]) == 2
-    assert best(v8, [v9, arm64]) == 1
-    assert best(arm64, [v9, v8]) == 1
-    assert best(v8, [v9, other]) is None
-    assert best(arm64, []) is None
+    assert choose_best(arm64, [None, other, v8]) == 2
+    assert choose_best(v8, [v9, arm64]) == 1
+    assert choose_best(arm64, [v9, v8]) == 1
+    assert choose_best(v8, [v9, other]) is None
+    assert choose_best(arm64, []) is None

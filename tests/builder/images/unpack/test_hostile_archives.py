@@ -31,7 +31,7 @@ from specimens import small_disk
 from zstandard import ZstdCompressor
 
 from slimtrace.builder.images.read.full_image_source import open_image
-from slimtrace.builder.images.unpack.limits import ENTRIES, SIZE
+from slimtrace.builder.images.unpack.limits import ENTRIES_VARIABLE, SIZE_VARIABLE
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.remove_tree import remove_tree
 
@@ -148,18 +148,18 @@ def test_a_deep_tree(tmp_path: Path) -> None:
 
 
 def test_more_entries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENTRIES, "1000")
+    monkeypatch.setenv(ENTRIES_VARIABLE, "1000")
     name = simple(tmp_path / "image", tar(*(entry(str(number)) for number in range(1001))))
     error = refused(name, "more than 1000 files")
-    assert ENTRIES in str(error.hint)
+    assert ENTRIES_VARIABLE in str(error.hint)
     made = simple(
         tmp_path / "made",
         tar(*(entry("/".join(f"{n}" * 90)) for n in range(9)), entry("/".join("x" * 300))),
     )
     refused(made, "more than 1000 files")
-    monkeypatch.setenv(ENTRIES, "1001")
+    monkeypatch.setenv(ENTRIES_VARIABLE, "1001")
     assert len(paths(open_image(name).index)) == 1001
-    monkeypatch.setenv(ENTRIES, "many")
+    monkeypatch.setenv(ENTRIES_VARIABLE, "many")
     with pytest.raises(UsageError, match="not a whole number"):
         open_image(made)
 
@@ -192,7 +192,7 @@ def bomb(packed: bytes, tmp_path: Path, diff_id: str) -> str:
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "gzip of headers"])
 def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """It ends at the limit, and takes little memory on the way."""
-    monkeypatch.setenv(SIZE, str(100 << 20))
+    monkeypatch.setenv(SIZE_VARIABLE, str(100 << 20))
     head = entry("zeros", size=1 << 40) if kind != "gzip of headers" else b""
     plain = io.BytesIO()
     if kind == "zstd":
@@ -208,7 +208,7 @@ def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> N
     name = bomb(plain.getvalue(), tmp_path, f"sha256:{'0' * 64}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     error = refused(name, f"more than {100 << 20} bytes")
-    assert SIZE in str(error.hint)
+    assert SIZE_VARIABLE in str(error.hint)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 

@@ -18,7 +18,7 @@ from parts import need
 from specimens import grow
 
 from slimtrace.builder.images.unpack import pax
-from slimtrace.builder.images.unpack.bytestream import FileStream, Pieces
+from slimtrace.builder.images.unpack.bytestream import FileStream, PieceStream
 from slimtrace.builder.images.unpack.tar_reader import TarMember, TarReader
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -34,7 +34,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 def read(data: bytes, size: int = 1 << 20) -> list[tuple[TarMember, bytes]]:
     """All members with their contents, from pieces of ``size`` bytes."""
-    reader = TarReader(Pieces(pieces(data, size)), "x")
+    reader = TarReader(PieceStream(pieces(data, size)), "x")
     return [(member, b"".join(reader.pieces())) for member in reader]
 
 
@@ -170,13 +170,13 @@ def test_any_records(body: bytes) -> None:
     ],
 )
 def test_times(text: bytes, nanoseconds: int) -> None:
-    assert pax.time_ns(text) == nanoseconds
+    assert pax.parse_time(text) == nanoseconds
 
 
 @pytest.mark.parametrize("text", [b"", b".5", b"1e3", b"+1", b"1_0", b" 1", b"9" * 13, b"nan"])
 def test_times_that_are_none(text: bytes) -> None:
     with pytest.raises(pax.MalformedHeader):
-        pax.time_ns(text)
+        pax.parse_time(text)
 
 
 FORMATS = {
