@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
+import source_tree
 from repository import ROOT
 
 from slimtrace.builder.check.rule_set import RULES as CHECK_RULES
@@ -149,6 +150,17 @@ def test_commands_in_examples_exist(page: str) -> None:
         assert command in _commands(), line
         options = re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", re.sub(r"'[^']*'", "", " ".join(words)))
         assert {*options} - _options(command) == set(), line
+
+
+def test_environment_variables() -> None:
+    """Those that begin with our name: the page names them all, and no others."""
+    name = re.compile(r"(?<![A-Z_])SLIMTRACE_[A-Z_]+")
+    code = {
+        found
+        for module in source_tree.modules()
+        for found in name.findall(source_tree.text(module))
+    }
+    assert code == {*name.findall(_read("docs/reference/commands.md"))}
 
 
 def test_gaps() -> None:
