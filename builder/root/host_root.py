@@ -11,6 +11,9 @@ from slimtrace.tracer.trace.trace import Fingerprint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_BLOCK_BYTES = 512
+"""The unit of st_blocks, whatever the file system's block size is (inode(7))."""
+
 
 class HostNode(NamedTuple):
     """One file of a tree.
@@ -25,7 +28,10 @@ class HostNode(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Regular files of a tree; ``size`` in bytes, each inode once."""
+    """Regular files of a tree; ``size`` in bytes, each inode once.
+
+    A hole in a sparse file of a :class:`HostTree` is not counted.
+    """
 
     files: int
     size: int
@@ -62,7 +68,12 @@ class HostTree:
             return []
 
     def totals(self) -> Totals:
-        """Its regular files, without other mounts and what the kernel provides."""
+        """The regular files of its file system, without what the kernel provides.
+
+        A file counts as the bytes that are allocated for it, at most its size: a sparse file may
+        be larger than the disk (st_blocks in inode(7)). What a bind mount shows a second time is
+        counted once.
+        """
         files = size = 0
         linked: set[tuple[int, int]] = set()
         for status in self._regular_files():
@@ -72,11 +83,12 @@ class HostTree:
                 if inode in linked:
                     continue
                 linked.add(inode)
-            size += status.st_size
+            size += min(status.st_size, status.st_blocks * _BLOCK_BYTES)
         return Totals(files, size)
 
     def _regular_files(self) -> Iterator[os.stat_result]:
-        device = os.stat(self._top).st_dev
+        top = os.stat(self._top)
+        seen = {top.st_ino}
         skipped = {f"{self._prefix}/{name}" for name in ("proc", "sys", "dev", "run")}
         folders = [self._top]
         while folders:
@@ -84,9 +96,11 @@ class HostTree:
                 with os.scandir(folders.pop()) as children:
                     for child in children:
                         if child.is_dir(follow_symlinks=False):
-                            # Only directories tell: on overlayfs a file has its layer's device.
-                            same = child.stat(follow_symlinks=False).st_dev == device
-                            if same and child.path not in skipped:
+                            # Not for files: on overlayfs a file has the device of its layer.
+                            status = child.stat(follow_symlinks=False)
+                            is_new = status.st_dev == top.st_dev and status.st_ino not in seen
+                            if is_new and child.path not in skipped:
+                                seen.add(status.st_ino)
                                 folders.append(child.path)
                         elif child.is_file(follow_symlinks=False):
                             yield child.stat(follow_symlinks=False)

@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parts import need, need_root
 from worlds import TIME, plant
 
 from slimtrace.builder.model import Kind, Reason
@@ -199,6 +202,33 @@ def test_totals_count_an_inode_once_and_no_kernel_directories(tmp_path: Path) ->
     top = plant(tmp_path / "root", tree)
     os.link(top / "a", top / "b/a")
     assert Root(str(top)).totals() == Totals(3, 8)
+
+
+def test_totals_count_what_is_allocated(tmp_path: Path) -> None:
+    top = plant(tmp_path / "root", {"/full": "x" * 10_000, "/sparse": "", "/half": "x" * 8192})
+    os.truncate(top / "sparse", 1 << 40)
+    os.truncate(top / "half", 1 << 30)
+    totals = Root(str(top)).totals()
+    assert totals.files == 3
+    assert 10_000 + 8192 <= totals.size < 100_000  # how much a block holds is the disk's affair
+
+
+def test_totals_count_a_bind_mount_once(tmp_path: Path) -> None:
+    need_root()
+    need("unshare", "mount")
+    top = plant(tmp_path / "root", {"/data/a": "12345", "/mnt/hidden": "", "/own/b": "123"})
+    binds = ("data mnt", "own own", ". data/whole")
+    (top / "data/whole").mkdir()
+    mounts = " && ".join(f"mount --bind {names}" for names in binds)
+    script = f"cd {top} && {mounts} && exec {sys.executable} -c '{TOTALS}' {top}"
+    words = ["unshare", "-m", "sh", "-c", script]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "8"]
+
+
+TOTALS = (
+    "import sys; from slimtrace.builder.root.root import Root; print(*Root(sys.argv[1]).totals())"
+)
 
 
 def test_parents() -> None:
