@@ -54,7 +54,7 @@ def facts_of_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
     planned = plan(read_trace([trace]), options)
     sums = Checksums()
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
-        image = planned.write_image(folder, sums.reading)
+        image = planned.write_image(folder, sums.read)
     return collect_built_image(image, "", None, planned.selection.entries, planned.root, sums)
 
 

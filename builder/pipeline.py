@@ -167,7 +167,7 @@ def make(
     debug_plan = planned.with_busybox() if options.debug else None
     selection, sums = planned.selection, Checksums()
     with _work_folder(to) as folder:
-        image = planned.write_image(folder, sums.reading if options.sbom else read_contents)
+        image = planned.write_image(folder, sums.read if options.sbom else read_contents)
         sboms: list[Sbom] = []
         if options.sbom:
             entries, root = selection.entries, planned.root

@@ -36,7 +36,7 @@ def parse_sboms(pairs: Iterable[Iterable[str]]) -> tuple[tuple[str, str], ...]:
         if name not in {*SbomFormat}:
             raise UsageError(
                 f"cannot write an SBOM as {name}: choose {' or '.join(SbomFormat)}",
-                f"as in --sbom {SbomFormat.SPDX} app{SbomFormat.SPDX.ending}",
+                f"as in --sbom {SbomFormat.SPDX} app{SbomFormat.SPDX.suffix}",
             )
         sboms.append((name, path))
     return tuple(sboms)

@@ -1,4 +1,4 @@
-"""What a JVM says of the classes that it loads, with ``-Xlog:class+load,class+path`` (java(1))."""
+"""Reads a JVM's log of loaded classes, from ``-Xlog:class+load,class+path`` (java(1))."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ if TYPE_CHECKING:
 _HOME = re.compile(r"bootstrap loader class path=(.+?)/lib/modules(?::.*)?")
 _CLASS = re.compile(r"(\S+) source: (.+)")
 _LOCALES = ("sun.util.resources.provider.", "sun.util.resources.cldr.provider.")
-"""Where jdk.localedata, half as large as java.base, says which locales it has: whatever is
-formatted asks for that. Only a class with a locale's data tells that it is used.
+"""Classes by which jdk.localedata, half as large as java.base, lists its locales. Every formatter
+loads them, so they do not show that the module is used; a class with a locale's data does.
 """
 
 
 def make_log_option(folder: str) -> str:
-    """What has every JVM write a log of its own into a folder, without decorations, never cut."""
+    """The JVM option to write one undecorated, unrotated log per JVM into a folder."""
     return f"-Xlog:class+load,class+path:file={folder}/%p-%t.log:none:filecount=0"
 
 
 class LoadedClass(NamedTuple):
     """What one JVM loaded.
 
-    :ivar home: its JAVA_HOME as it sees it; None where it did not say.
-    :ivar modules: of whose classes it read some; ``shared`` packages, as ``java/lang``, whose
-        classes came from its archive (class data sharing), which does not name the module.
+    :ivar home: its JAVA_HOME as the JVM sees it; None if the log does not name it.
+    :ivar modules: modules of which it loaded classes.
+    :ivar shared: packages, such as ``java/lang``, whose classes came from the archive for class
+        data sharing, which does not name the module.
     """
 
     home: str | None
@@ -34,7 +35,7 @@ class LoadedClass(NamedTuple):
     shared: frozenset[str]
 
     def all_modules(self, packages: Mapping[str, str]) -> frozenset[str]:
-        """The modules of both.
+        """The modules in :attr:`modules` and of the packages in :attr:`shared`.
 
         :param packages: the module of each package of this runtime.
         """
@@ -42,7 +43,7 @@ class LoadedClass(NamedTuple):
 
 
 def read_log(lines: Iterable[str]) -> LoadedClass:
-    """The lines of one log."""
+    """Parse one log."""
     home = None
     modules, shared = set(), set()
     for line in lines:

@@ -1,4 +1,4 @@
-"""The Java runtimes that a trace and a selection speak of."""
+"""Finds the Java runtimes in a trace and a selection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODULES = re.compile(r"(.+)/lib/modules")
 
 
 def find_jvms(trace: Trace, root: Root) -> dict[int, set[str]]:
-    """The JAVA_HOMEs of the JVMs of each run, by the run's place in the trace."""
+    """The JAVA_HOMEs of the JVMs of each run, by the run's index in the trace."""
     runs = {image.id: image.run for image in trace.processes}
     found: dict[int, set[str]] = {}
     for path in trace.with_state(State.FILE):
@@ -31,7 +31,7 @@ def find_jvms(trace: Trace, root: Root) -> dict[int, set[str]]:
 
 
 def check_homes(homes: Iterable[str], root: Root) -> list[str]:
-    """These JAVA_HOMEs, sorted, where runtimes can be linked of all.
+    """Check that a runtime can be linked from each of these JAVA_HOMEs, and sort them.
 
     :raises SlimtraceError: there are none, or one has no modules or no jlink.
     """
@@ -49,13 +49,13 @@ def check_homes(homes: Iterable[str], root: Root) -> list[str]:
         if not root.resolve(f"{home}/bin/jlink").exists:
             raise SlimtraceError(
                 f"cannot link a Java runtime: the full image has no {home}/bin/jlink",
-                "install the JDK there, as Debian's default-jdk-headless, and trace again: no more "
-                "than the linked runtime of it reaches the slim image",
+                "install the JDK there, such as Debian's default-jdk-headless, and trace again: "
+                "only the linked runtime goes into the slim image",
             )
     return homes
 
 
 def parse_home(path: str) -> str | None:
-    """JAVA_HOME of a file ``lib/modules``, None for another file."""
+    """The JAVA_HOME that a file ``lib/modules`` belongs to; None for another file."""
     found = _MODULES.fullmatch(path)
     return found[1] if found else None

@@ -1,6 +1,6 @@
-"""Which modules and packages a Java runtime has: the index of its file ``lib/modules``.
+"""Reads the modules and packages of a Java runtime from the index of its file ``lib/modules``.
 
-The format is no standard: the package jdk.internal.jimage has it, unchanged from JDK 9 on.
+The format is no standard: it is that of the package jdk.internal.jimage, unchanged since JDK 9.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("=7I")
 _MAGIC = 0xCAFEDADA
 _MAX_INDEX_BYTES = 64 << 20
-"""Bytes of an index; that of a whole JDK has three million."""
+"""The index of a whole JDK has three million bytes."""
 
 _END, _MODULE, _PARENT, _BASE, _EXTENSION = range(5)
 
 
 @dataclass(frozen=True, slots=True)
 class Jimage:
-    """What a runtime holds.
+    """The contents of a runtime.
 
     :ivar modules: their names; ``packages`` the module of each package, as ``java/sql``.
     """
@@ -36,9 +36,9 @@ class Jimage:
 
 
 def read_jimage(root: Root, path: str) -> Jimage:
-    """The index of the file at an own path.
+    """Read the index of the file at an own path.
 
-    :raises SlimtraceError: it cannot be read, or is no such file.
+    :raises SlimtraceError: it cannot be read, or is not in this format.
     """
     with root.open(path) as file:
         head, index = file.read(_HEADER.size), b""
@@ -50,14 +50,14 @@ def read_jimage(root: Root, path: str) -> Jimage:
             classes = frozenset(_read_classes(index, slots, size))
         except (struct.error, ValueError, IndexError) as error:
             raise SlimtraceError(
-                f"cannot read {path}: it does not hold the modules of a Java runtime"
+                f"cannot read {path}: it is not the modules file of a Java runtime"
             ) from error
     packages = {package: module for package, module in classes if package}
     return Jimage(frozenset(module for _, module in classes), packages)
 
 
 def _read_classes(index: bytes, slots: int, size: int) -> Iterator[tuple[str, str]]:
-    """Package and module of each class; module-info is of no package."""
+    """The package and module of each class; the package of module-info is empty."""
     offsets = struct.unpack_from(f"={slots}I", index, 4 * slots)
     texts = 8 * slots + size
     names: dict[int, str] = {}
@@ -75,7 +75,7 @@ def _read_classes(index: bytes, slots: int, size: int) -> Iterator[tuple[str, st
 
 
 def _read_location(index: bytes, at: int) -> dict[int, int]:
-    """Attributes of one file: a byte with kind and size, then the value, its high byte first."""
+    """The attributes of one file: a byte with kind and size, then the value, big-endian."""
     found = {}
     while (kind := index[at] >> 3) != _END:
         size = (index[at] & 7) + 1

@@ -1,4 +1,4 @@
-"""A Java runtime linked by the full image's own jlink, which runs in the full image."""
+"""Links a Java runtime by running the full image's own jlink in the full image."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _OUTPUT_FOLDER = "/slimtrace-jlink"
 _MAX_SECONDS = 600.0
-"""A run that is repeated has ten times what it took: that is more than any link needs."""
+"""A repeated run may take ten times as long as the traced one; no link takes that long."""
 
 
 class JavaRuntime(NamedTuple):
-    """What jlink made.
+    """The output of jlink.
 
     :ivar modules: the bytes of ``lib/modules``; ``release`` those of ``release``.
     :ivar files: the paths of all files, relative to JAVA_HOME.
@@ -39,11 +39,11 @@ class JavaRuntime(NamedTuple):
 
 @lru_cache(maxsize=8)
 def link_runtime(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -> JavaRuntime:
-    """Link these modules and what they require.
+    """Link these modules and the modules that they require.
 
-    Uncompressed: so a JVM starts fastest, and layers are compressed anyway. With what stack traces
-    need: and without ``--strip-debug`` the bytes are the same each time, which they are not with it
-    (its place among jlink's plugins is that in a table of identity hashes).
+    Not compressed: a JVM starts faster, and layers are compressed anyway. Without
+    ``--strip-debug``: stack traces keep their lines, and the output is the same each time. With it
+    the output differs, because jlink orders its plugins by identity hashes.
 
     :param root: the full image's tree, whose JAVA_HOME is ``home``.
     :param rerun: runs jlink in the full image.
@@ -74,7 +74,7 @@ def link_runtime(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -
 def _run(
     rerun: Rerun, root: str, command: tuple[str, ...], shown: tuple[str, ...], trace: str
 ) -> int | None:
-    """Run it as root of the full image, and give its exit status."""
+    """Run a command as root in the full image, and return its exit status."""
     image = FullImage(f"rootfs:{root}", None, root, None, {})
     run = Run(
         command,

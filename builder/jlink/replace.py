@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Trace
 
 _LATE_MODULE = "jdk.crypto.ec"
-"""What most TLS servers want, by a name in java.security: small, and missed when it is needed."""
+"""Most TLS connections need it. It is loaded by a name in java.security, so no class names it."""
 
 
 def add_closure_with_java(selection: Selection, context: Context) -> Selection:
@@ -39,7 +39,7 @@ def add_closure_with_java(selection: Selection, context: Context) -> Selection:
 
     :raises SlimtraceError: no JVM is in the selection, its modules were not observed, or the full
         image cannot link a runtime.
-    :raises UsageError: the user names a module that there is not.
+    :raises UsageError: the user names a module that does not exist.
     """
     if context.rerun is None:
         raise ValueError("options.jlink needs rerun")
@@ -53,29 +53,29 @@ def add_closure_with_java(selection: Selection, context: Context) -> Selection:
         modules = _choose_modules(home, jimage, whole, context)
         runtimes[home] = link_runtime(root.root, home, modules, context.rerun)
     rules = rules_of(options.keep, options.without_rules)
-    fitting = add_closure(selection, context, restrict_rules(rules, runtimes))
+    linked = add_closure(selection, context, restrict_rules(rules, runtimes))
     gone = [
-        Dropped(path, "it is of a Java module that is not linked (--jlink)")
-        for path in sorted(whole.entries.keys() - fitting.entries.keys())
+        Dropped(path, "its Java module is not linked (--jlink)")
+        for path in sorted(whole.entries.keys() - linked.entries.keys())
         if any(path.startswith(f"{home}/lib/") for home in runtimes)
     ]
     for home, runtime in runtimes.items():
-        fitting = _replace_runtime(fitting, home, runtime)
-    return replace(fitting, dropped=(*fitting.dropped, *gone))
+        linked = _replace_runtime(linked, home, runtime)
+    return replace(linked, dropped=(*linked.dropped, *gone))
 
 
 def restrict_rules(
     rules: Iterable[ClosureRule], runtimes: Mapping[str, JavaRuntime]
 ) -> tuple[ClosureRule, ...]:
-    """These rules, but for what they bring of a JVM that its linked runtime does not have."""
+    """The rules, without needs for files of a JVM that its linked runtime does not have."""
 
-    def fitting(rule: ClosureRule) -> ClosureRule:
+    def restrict(rule: ClosureRule) -> ClosureRule:
         def of(world: RuleContext, path: str) -> Iterator[Need]:
             return (need for need in rule.of(world, path) if _is_linked(world, need, runtimes))
 
         return replace(rule, of=of)
 
-    return tuple(map(fitting, rules))
+    return tuple(map(restrict, rules))
 
 
 def _is_linked(world: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -> bool:
@@ -96,22 +96,22 @@ def _choose_modules(
     """The names of the modules to link, sorted."""
     trace, root, options = context.trace, context.root, context.options
     observed = {name for run in trace.runs for name in run.modules.get(home, ())}
-    said = set(options.jlink_modules)
-    for name in sorted(said - jimage.modules):
+    requested = set(options.jlink_modules)
+    for name in sorted(requested - jimage.modules):
         raise UsageError(
             f"cannot use --jlink-modules {name}: {home} has no such module",
             f"{home}/bin/java --list-modules lists them",
         )
-    if not (observed or said):
+    if not (observed or requested):
         raise SlimtraceError(
-            f"cannot link a Java runtime: nobody observed which modules of {home} are used",
+            f"cannot link a Java runtime: no run recorded which modules of {home} it uses",
             "name them with --jlink-modules",
         )
     own = [entry for path, entry in selection.entries.items() if not path.startswith(f"{home}/")]
     found = {
         "java.base",
         *observed,
-        *said,
+        *requested,
         *find_required_modules(root, own),
         *_find_added_modules(trace),
     }
@@ -121,10 +121,10 @@ def _choose_modules(
 
 
 def _find_added_modules(trace: Trace) -> Iterator[str]:
-    """What command lines say to ``--add-modules`` (java(1)): without it, no JVM starts."""
+    """The modules in ``--add-modules`` of command lines (java(1)). A JVM needs them to start."""
     for image in trace.processes:
-        for word, following in zip(image.argv, (*image.argv[1:], ""), strict=True):
-            option, equals, value = word.partition("=")
+        for argument, following in zip(image.argv, (*image.argv[1:], ""), strict=True):
+            option, equals, value = argument.partition("=")
             if option == "--add-modules":
                 yield from (value if equals else following).split(",")
 
@@ -136,7 +136,7 @@ def _replace_runtime(selection: Selection, home: str, runtime: JavaRuntime) -> S
     if (release := entries.get(f"{home}/release")) and release.kind is Kind.FILE:
         entries[release.path] = _replace_content(release, _edit_release(release, runtime))
     archives = [
-        Dropped(path, "it holds for the modules file that was not linked (--jlink)")
+        Dropped(path, "it is an archive of the full modules file (--jlink)")
         for path in entries
         if path.startswith(f"{home}/lib/") and path.endswith(".jsa")
     ]
@@ -150,7 +150,7 @@ def _replace_content(entry: Entry, content: bytes) -> Entry:
 
 
 def _edit_release(entry: Entry, runtime: JavaRuntime) -> bytes:
-    """The full image's, which says more than what jlink writes, with the modules that there are."""
+    """The full image's file, which says more than jlink's, with the linked runtime's MODULES."""
     content = entry.content
     if content is None and entry.source is not None:
         with open(entry.source, "rb") as file:

@@ -1,4 +1,4 @@
-"""The modules of the Java runtime that an app's own classes name."""
+"""Finds the modules of the Java runtime that an app's own classes name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _JARS = (".jar", ".war", ".ear")
 _MAX_CLASS_BYTES = 64 << 20
-"""Bytes of one class or of a jar within a jar."""
+"""Of one class, or of a jar inside a jar."""
 
 
 def find_required_modules(root: Root, entries: Iterable[Entry]) -> frozenset[str]:
-    """What modular jars cannot be started without: ``requires``, but for ``requires static``."""
+    """The modules in ``requires`` of modular jars, without those in ``requires static``."""
     found: set[str] = set()
     for name, content in _read_classes(root, entries):
         if name.endswith("module-info.class"):
@@ -38,9 +38,9 @@ def find_required_modules(root: Root, entries: Iterable[Entry]) -> frozenset[str
 def find_named_modules(
     root: Root, entries: Iterable[Entry], packages: Mapping[str, str]
 ) -> frozenset[str]:
-    """Of whose packages a class names one: in code, not in a string.
+    """The modules of the packages that classes name in code (``java/sql``), not in strings.
 
-    :param packages: the module of each package, as ``java/sql``.
+    :param packages: the module of each package, such as ``java/sql``.
     """
     tops = sorted({name.partition("/")[0] for name in packages})
     if not tops:
@@ -54,7 +54,7 @@ def find_named_modules(
 
 
 def _read_classes(root: Root, entries: Iterable[Entry]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each class in files and jars, and in the jars of a jar."""
+    """The name and bytes of each class in files, in jars, and in jars inside jars."""
     for entry in entries:
         if entry.kind is not Kind.FILE or entry.content is not None:
             continue

@@ -1,4 +1,4 @@
-"""What an SBOM tells of an image, in whichever format."""
+"""The contents of an SBOM, for all formats."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 class SbomFormat(StrEnum):
-    """A format of SBOMs, as users name it."""
+    """An SBOM format, by the name in ``--format``."""
 
     SPDX = "spdx"
     CYCLONEDX = "cyclonedx"
 
     @property
     def media_type(self) -> str:
-        """Of the document, and the artifact's type in a registry (IANA, media types)."""
+        """The document's media type (IANA), and the artifact type in a registry."""
         return _MEDIA_TYPES[self]
 
     @property
-    def ending(self) -> str:
-        """Of a file's name, by which tools know the format."""
+    def suffix(self) -> str:
+        """The suffix of a file name, by which tools recognise the format."""
         return _SUFFIXES[self]
 
 
@@ -36,9 +36,9 @@ _SUFFIXES = {SbomFormat.SPDX: ".spdx.json", SbomFormat.CYCLONEDX: ".cdx.json"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class KeptFile:
-    """A regular file in the image; sums are of its bytes, in hexadecimal.
+    """A regular file in the image; its checksums are in hexadecimal.
 
-    :ivar path: absolute, as :func:`escape_path`.
+    :ivar path: absolute, as :func:`escape_path` returns it.
     """
 
     path: str
@@ -48,12 +48,11 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A package that something in the image is of.
+    """A package with at least one file in the image.
 
     :ivar purl: its package URL.
-    :ivar files: those in the image, by path.
-    :ivar left_out: paths that it has in the full image and not in this one; None where no full
-        image tells.
+    :ivar files: its files in the image, by path.
+    :ivar left_out: the paths that only the full image has; None if there is no full image.
     """
 
     package: Package
@@ -64,7 +63,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What os-release(5) says; "" for what it does not."""
+    """The fields of os-release(5); empty if missing."""
 
     id: str
     version: str
@@ -73,9 +72,9 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The image that is described.
+    """The image that the SBOM describes.
 
-    :ivar name: the last word of its name, or a word in its place.
+    :ivar name: the last component of its name, or a default.
     :ivar digest: ``sha256:…`` of its manifest; None where it has none, or not yet.
     :ivar purl: its package URL; None without a digest.
     :ivar created: RFC 3339 in whole seconds, UTC.
@@ -89,10 +88,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BillOfMaterials:
-    """All that is told.
+    """The whole contents.
 
     :ivar components: by purl.
-    :ivar files: those of no package, by path.
+    :ivar files: the files of no package, by path.
     """
 
     subject: Subject
@@ -102,8 +101,5 @@ class BillOfMaterials:
 
 
 def escape_path(path: str) -> str:
-    """The path as JSON can hold it: bytes that are not UTF-8 escaped by a backslash and ``xff``.
-
-    So that paths which differ stay different.
-    """
+    """The path for JSON, with bytes that are not UTF-8 escaped, so that paths stay distinct."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""The sums of the files that go into an image, taken while the layer is written."""
+"""Computes checksums of an image's files while its layer is written."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _Key = str | tuple[int, int]
 
 
 class Checksums:
-    """SHA-256 and SHA-1 of files, each read once; the latter because SPDX wants it (2.3, 8.4)."""
+    """SHA-256 and SHA-1 of files; each is read once. SPDX requires SHA-1 (2.3, section 8.4)."""
 
     def __init__(self) -> None:
         self._known: dict[_Key, tuple[str, str]] = {}
 
-    def reading(self, entry: Entry) -> Iterator[bytes]:
-        """The entry's bytes, as ``contents`` gives them, and remember the sums.
+    def read(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the entry's bytes, as ``contents`` does, and remember its checksums.
 
-        :raises SlimtraceError: as that does.
+        :raises SlimtraceError: it cannot be read.
         """
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         for data in read_contents(entry):
@@ -34,13 +34,13 @@ class Checksums:
             yield data
         self._known[_key(entry)] = (sha256.hexdigest(), sha1.hexdigest())
 
-    def of(self, entry: Entry) -> KeptFile:
-        """The file with its sums; it is read now if it was not before.
+    def hash_file(self, entry: Entry) -> KeptFile:
+        """The file with its checksums; it is read now if it was not before.
 
         :raises SlimtraceError: it cannot be read.
         """
         if _key(entry) not in self._known:
-            for _ in self.reading(entry):
+            for _ in self.read(entry):
                 pass
         return KeptFile(escape_path(entry.path), *self._known[_key(entry)])
 

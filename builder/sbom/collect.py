@@ -1,4 +1,4 @@
-"""Gathers what an SBOM tells: whose each file of an image is, and what its packages had besides."""
+"""Collects the contents of an SBOM: the package of each file, and the files left out of each."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 def collect_facts(
     subject: Subject, entries: Mapping[str, Entry], sums: Checksums, root: Root, *, is_full: bool
 ) -> BillOfMaterials:
-    """The facts of an image that holds these entries.
+    """Collect the contents of the SBOM of an image with these entries.
 
-    A file is of the first package that installed it, an OS package before a language's: what a
-    distribution packages is told once.
+    A file belongs to the first package that installed it, an OS package before a language's, so
+    that software packaged by the distribution appears once.
 
-    :param root: where the packages are known: the full image, or the image itself.
-    :param is_full: whether it is the full image, and so tells what was left out.
+    :param root: has the package databases: the full image, or the image itself.
+    :param is_full: whether it is the full image; then its files show what was left out.
     :raises SlimtraceError: a package database or a file cannot be read.
     """
     index = PackageIndex(root)
@@ -53,7 +53,8 @@ def collect_facts(
         if owner is not None:
             packages[id(owner)] = owner
         if entry.kind is Kind.FILE:
-            (of_none if owner is None else files.setdefault(id(owner), [])).append(sums.of(entry))
+            of_owner = of_none if owner is None else files.setdefault(id(owner), [])
+            of_owner.append(sums.hash_file(entry))
     components = [
         Component(
             package,
@@ -70,21 +71,21 @@ def collect_facts(
 def _find_left_out(
     package: Package, entries: Collection[str], root: Root, index: PackageIndex
 ) -> tuple[str, ...]:
-    """What the package has in the full image and not in the slim one; no directories."""
+    """The package's files that only the full image has; no directories."""
     found = (root.resolve(listed, follow=False) for listed in package.files)
     gone = {each.path for each in found if each.exists and each.path not in entries}
     return tuple(sorted(escape_path(path) for path in gone if not index.is_folder(path)))
 
 
 def read_distribution(root: Root) -> Distribution | None:
-    """What os-release(5) tells; None where there is none."""
+    """Read os-release(5); None if there is none, or it has no ID."""
     text = next(filter(None, (read_database(root, place) for place in _RELEASES)), "")
-    said = {}
+    fields = {}
     for line in text.splitlines():
         name, equals, value = line.partition("=")
         if equals:
-            said[name.strip()] = printable(value.strip().strip("\"'"))
-    if "ID" not in said:
+            fields[name.strip()] = printable(value.strip().strip("\"'"))
+    if "ID" not in fields:
         return None
-    name = said.get("PRETTY_NAME") or said.get("NAME") or said["ID"]
-    return Distribution(said["ID"], said.get("VERSION_ID", ""), name)
+    name = fields.get("PRETTY_NAME") or fields.get("NAME") or fields["ID"]
+    return Distribution(fields["ID"], fields.get("VERSION_ID", ""), name)

@@ -1,6 +1,6 @@
 """CycloneDX 1.6 as JSON (cyclonedx.org/docs/1.6/json).
 
-The image is the component that is described; packages hold their kept files as components.
+The image is the described component; packages have their kept files as components.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SYSTEM = "operating-system"
 
 
 def to_cyclonedx(facts: BillOfMaterials) -> dict[str, Any]:
-    """The document."""
+    """The document as JSON objects."""
     seen: Counter[str] = Counter()
     components = [_component(component, seen) for component in facts.components]
     names = [component["bom-ref"] for component in components]
@@ -73,7 +73,7 @@ def _system(distribution: Distribution) -> dict[str, Any]:
 
 
 def _component(component: Component, seen: Counter[str]) -> dict[str, Any]:
-    """A package; two of one version that lie apart, as npm has them, get names of their own."""
+    """A package. Two copies of one version, as npm installs them, get distinct references."""
     package, purl = component.package, component.purl
     seen[purl] += 1
     found: dict[str, Any] = {

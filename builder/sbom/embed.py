@@ -1,4 +1,4 @@
-"""Puts an image's SBOM into the image itself, for those who ask for it."""
+"""Adds an image's SBOM to the image itself."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from slimtrace.builder.sbom.checksums import Checksums
 
 FOLDER = "/usr/share/sbom"
-"""Scanners know SBOMs by the endings of their names, wherever they lie."""
+"""Scanners recognise SBOMs by the suffixes of their names, in any folder."""
 
 
 def embed_sboms(
     selection: Selection, formats: Iterable[str], root: Root, config: ImageConfig, sums: Checksums
 ) -> Selection:
-    """The selection with its SBOMs: they tell of all but themselves, and of no name and digest.
+    """Add SBOMs to the selection. They describe all other files, without name and digest.
 
-    The image's digest covers them, and is the same wherever the image goes.
+    The image's digest covers them, and must not depend on where the image is pushed.
 
     :param root: the full image.
     :raises SlimtraceError: a package database or a file cannot be read.
@@ -43,6 +43,6 @@ def embed_sboms(
     added: list[Entry] = []
     for each in chosen:
         data = render(facts, each)
-        path = f"{place}/{NAMELESS}{each.ending}"
+        path = f"{place}/{NAMELESS}{each.suffix}"
         added += written(root, path, data, (Reason.SBOM,), mtime_ns)
     return add_entries(selection, root, added)

@@ -1,4 +1,4 @@
-"""What both formats share: identities, and the document's one form."""
+"""What both formats share: names, the document's UUID, and the list of files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 TOOL = "slimtrace"
 LEFT_OUT = "slimtrace:left-out"
-"""Names what a package has in the full image and not in this one."""
+"""Property of a file that a package has only in the full image."""
 LEFT_OUT_COUNT = "slimtrace:left-out:count"
 
 
 def make_uuid(facts: BillOfMaterials, chosen: SbomFormat) -> str:
-    """A UUID (RFC 9562, version 5) of the image and of all that is told of it.
+    """A UUID (RFC 9562, version 5) of the whole document.
 
-    Of the image alone it would be no identity: with its trace, more can be told of it.
+    The image alone does not identify it: with its trace, the document has more contents.
     """
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{TOOL} {VERSION} {chosen} {facts!r}"))
 

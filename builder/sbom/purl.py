@@ -1,4 +1,4 @@
-"""Package URLs (package-url/purl-spec, its types): the names that vulnerability databases know."""
+"""Package URLs (package-url/purl-spec), the names that vulnerability databases use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SYSTEM_KINDS = {"deb", "apk", "rpm"}
 def make_package_purl(package: Package, distribution: Distribution | None) -> str:
     """The package's URL.
 
-    An OS package's says of which distribution it is (``distro``), and from which source package it
-    was built (``upstream``, as syft writes it), since advisories name that one.
+    That of an OS package names the distribution (``distro``) and the source package (``upstream``,
+    as syft writes it), because advisories name the source package.
     """
     package = replace(
         package,
@@ -59,8 +59,8 @@ def _make_system_purl(package: Package, distribution: Distribution | None) -> st
 def make_image_purl(name: str, digest: str, architecture: str, repository: str, tag: str) -> str:
     """The URL of an image by its manifest's digest.
 
-    :param name: the last word of ``repository``, which with the registry's host may be "".
+    :param name: the last component of ``repository``, which includes the registry and may be "".
     """
     qualifiers = {"arch": architecture, "repository_url": repository, "tag": tag}
-    said = {key: value for key, value in qualifiers.items() if value}
-    return PackageURL("oci", None, name.lower(), digest, said).to_string()
+    qualifiers = {key: value for key, value in qualifiers.items() if value}
+    return PackageURL("oci", None, name.lower(), digest, qualifiers).to_string()

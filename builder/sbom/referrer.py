@@ -24,13 +24,13 @@ _ANNOTATION = "org.opencontainers.image."
 
 
 def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
-    """The SBOMs, each with the digest of the artifact that refers to the image in its registry.
+    """Push the SBOMs as artifacts that refer to the image, and add their digests.
 
-    Where the registry keeps no list of what refers to an image, which it says by leaving out
-    ``OCI-Subject``, the list is the index with the tag ``sha256-HEX`` (distribution-spec,
-    "Referrers Tag Schema"); another client that adds to it at the same time may be lost.
+    A registry without a referrers API does not answer with ``OCI-Subject``. Then the referrers
+    are listed in the index with the tag ``sha256-HEX`` (distribution-spec, "Referrers Tag
+    Schema"). If another client changes that index at the same time, its change may be lost.
 
-    :param destination: ``docker://NAME``, where the image was pushed to.
+    :param destination: ``docker://NAME``, to which the image was pushed.
     :raises SlimtraceError: the registry refuses.
     """
     failure = f"cannot attach the SBOM to {destination}"
@@ -49,9 +49,9 @@ def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
 
 
 def make_artifact(image: Image, sbom: Sbom) -> bytes:
-    """The manifest of the artifact: its one layer is the document."""
+    """The artifact's manifest; its only layer is the document."""
     kind = sbom.format.media_type
-    title = {f"{_ANNOTATION}title": f"sbom{sbom.format.ending}"}
+    title = {f"{_ANNOTATION}title": f"sbom{sbom.format.suffix}"}
     created = orjson.loads(image.config)["created"]
     return to_json(
         {
@@ -71,10 +71,10 @@ def _make_descriptor(kind: str, data: bytes) -> dict[str, Any]:
 
 
 def _make_referrer(manifest: bytes) -> dict[str, Any]:
-    """As a list of referrers has it: with the artifact's type and annotations."""
+    """The descriptor for a list of referrers, with the artifact's type and annotations."""
     document = orjson.loads(manifest)
-    said = {key: document[key] for key in ("artifactType", "annotations")}
-    return {**_make_descriptor(MANIFEST_TYPE, manifest), **said}
+    copied = {key: document[key] for key in ("artifactType", "annotations")}
+    return {**_make_descriptor(MANIFEST_TYPE, manifest), **copied}
 
 
 def _add_to_index(

@@ -1,4 +1,4 @@
-"""The one form of an SBOM document, in either format."""
+"""Renders an SBOM in a format, always as the same bytes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def render(facts: BillOfMaterials, chosen: SbomFormat) -> bytes:
-    """The document: the same facts give the same bytes."""
-    from slimtrace.builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- one of them, when it is asked for
+    """Render the document. The same facts give the same bytes."""
+    from slimtrace.builder.sbom import cyclonedx, spdx  # noqa: PLC0415 -- only one is needed
 
     make = spdx.to_spdx if chosen is SbomFormat.SPDX else cyclonedx.to_cyclonedx
     return to_bytes(make(facts))
 
 
 def to_bytes(document: object) -> bytes:
-    """Sorted keys, indented, a newline at the end."""
+    """JSON with sorted keys, indented, with a newline at the end."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(document, option=options)

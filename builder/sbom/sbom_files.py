@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Sbom(NamedTuple):
-    """A document and the file that it goes to.
+    """A document and the path to write it to.
 
     :ivar attached: the digest of the artifact in the image's registry; None for none.
     """
@@ -37,9 +37,9 @@ class Sbom(NamedTuple):
 
 
 def check_sboms(options: BuildOptions) -> None:
-    """Fail early, before the work, where an SBOM could not be written.
+    """Fail before the build if an SBOM could not be written after it.
 
-    :raises SlimtraceError: it could not; two go to one file.
+    :raises SlimtraceError: one could not, or two have the same path.
     """
     paths = [path for _, path in options.sbom]
     for path in paths:
@@ -58,9 +58,9 @@ def collect_built_image(
     root: Root,
     sums: Checksums,
 ) -> BillOfMaterials:
-    """What there is to tell of an image that was built.
+    """Collect the contents of the SBOM of an image that was built.
 
-    :param destination: as ``-o`` has it; ``tag`` as ``--tag``: they name the image.
+    :param destination: the value of ``-o``; ``tag`` that of ``--tag``: they name the image.
     :param root: the full image.
     :raises SlimtraceError: its package databases cannot be read.
     """
@@ -72,15 +72,15 @@ def collect_built_image(
 
 
 def render_sboms(facts: BillOfMaterials, options: BuildOptions) -> list[Sbom]:
-    """Those that were asked for."""
+    """Render the SBOMs in the options."""
     formats = ((SbomFormat(name), path) for name, path in options.sbom)
     return [Sbom(chosen, path, render(facts, chosen)) for chosen, path in formats]
 
 
 def write_sboms(sboms: Iterable[Sbom]) -> None:
-    """Write each to its file.
+    """Write each to its path.
 
-    :raises SlimtraceError: one cannot be written; what was there is then still there.
+    :raises SlimtraceError: one cannot be written; its old file stays.
     """
     for sbom in sboms:
         with open_replacement(sbom.path) as file:

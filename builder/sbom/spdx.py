@@ -29,7 +29,7 @@ _UNFIT = re.compile(r"[^a-zA-Z0-9.-]+")
 
 
 def to_spdx(facts: BillOfMaterials) -> dict[str, Any]:
-    """The document."""
+    """The document as JSON objects."""
     subject = facts.subject
     packages = [_image(facts)]
     relations = [_relation(_DOCUMENT, "DESCRIBES", _IMAGE)]
@@ -84,20 +84,20 @@ def _package(component: Component, name: str, created: str) -> dict[str, Any]:
         source = printable(f"{package.source} {package.source_version}")
         found["sourceInfo"] = f"built from the source package {source}"
     if component.left_out is not None:
-        told = {"count": len(component.left_out), "files": component.left_out}
+        left_out = {"count": len(component.left_out), "files": component.left_out}
         found["annotations"] = [
             {
                 "annotationDate": created,
                 "annotationType": "OTHER",
                 "annotator": _CREATOR,
-                "comment": f"{LEFT_OUT} {orjson.dumps(told).decode()}",
+                "comment": f"{LEFT_OUT} {orjson.dumps(left_out).decode()}",
             }
         ]
     return found
 
 
 def _package_fields(name: str, spdx_id: str, files: Sequence[KeptFile]) -> dict[str, Any]:
-    """A package; the code of section 7.9 covers its files that are in the image."""
+    """The fields of a package. Its verification code (section 7.9) covers its kept files."""
     code = hashlib.sha1(
         "".join(sorted(file.sha1 for file in files)).encode(), usedforsecurity=False
     )
@@ -152,5 +152,5 @@ def _relation(one: str, kind: str, other: str) -> dict[str, str]:
 
 
 def _to_identifier(name: str) -> str:
-    """As much of a name as an identifier may have (section 3.2)."""
+    """The name with characters replaced that an SPDX identifier cannot have (section 3.2)."""
     return _UNFIT.sub("-", name)

@@ -1,4 +1,4 @@
-"""Which image an SBOM is of: its name, digest and time."""
+"""The image that an SBOM describes: its name, digest and time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMELESS = "image"
-"""What an image is called that has no name."""
+"""The name of an image without a name."""
 
 
 class SubjectName(NamedTuple):
-    """What an image is called: ``example.org/team/app`` (or ""), and ``1.0`` (or "")."""
+    """An image's name (``example.org/team/app``) and tag (``1.0``); both may be empty."""
 
     repository: str
     tag: str
@@ -28,10 +28,10 @@ class SubjectName(NamedTuple):
 
 
 def parse_subject_name(text: str, tag: str | None = None) -> SubjectName:
-    """The name in an image reference. A path on this machine is no name.
+    """Parse the name in an image reference. A path on this machine is no name.
 
     :param text: the reference; "" for an image that is not written.
-    :param tag: of ``--tag``.
+    :param tag: the value of ``--tag``.
     """
     if tag:
         return _parse_name(tag)
@@ -46,11 +46,11 @@ def parse_subject_name(text: str, tag: str | None = None) -> SubjectName:
 def make_subject(
     called: SubjectName, digest: str | None, config: Mapping[str, Any], newest_ns: int
 ) -> Subject:
-    """The image as SBOMs tell of it.
+    """Describe an image.
 
     :param digest: of its manifest.
-    :param config: the whole configuration, empty where there is none.
-    :param newest_ns: when its newest file was written, which counts where ``config`` says nothing.
+    :param config: the whole image config; empty if there is none.
+    :param newest_ns: the mtime of its newest file, used if ``config`` has no time of creation.
     """
     architecture = str(config.get("architecture") or "")
     purl = None

@@ -82,7 +82,7 @@ def facts(top: Path, *touched: str, is_full: bool = True) -> BillOfMaterials:
 
 
 def read(top: Path, told: BillOfMaterials, chosen: SbomFormat) -> dict[str, Any]:
-    path = f"{top}/x{chosen.ending}"
+    path = f"{top}/x{chosen.suffix}"
     with open(path, "wb") as file:
         file.write(render(told, chosen))
     return (read_spdx if chosen is SbomFormat.SPDX else read_cyclonedx)(path)
@@ -205,12 +205,12 @@ def test_a_file_is_read_once_and_its_links_with_it(tmp_path: Path) -> None:
     top = plant(tmp_path / "full", {"/a": "content"})
     os.link(top / "a", top / "b")
     root, sums = Root(str(top)), Checksums()
-    assert b"".join(sums.reading(root.entry("/a", ()))) == b"content"
+    assert b"".join(sums.read(root.entry("/a", ()))) == b"content"
     link = root.entry("/b", ())
     (top / "a").unlink()
     (top / "b").unlink()
     sha1 = hashlib.sha1(b"content", usedforsecurity=False).hexdigest()
-    assert sums.of(link) == KeptFile("/b", digest("content"), sha1)
+    assert sums.hash_file(link) == KeptFile("/b", digest("content"), sha1)
 
 
 DEBIAN = Distribution("debian", "12", "Debian")
