@@ -1,1 +1,1 @@
-"""Which package a file of the full image belongs to: of the OS, of Python, Node and Ruby."""
+"""Finds the package that a file of the full image belongs to: of the OS, Python, Node or Ruby."""

@@ -1,7 +1,7 @@
-"""apk's database (apk-tools, doc/apk.5; wiki.alpinelinux.org, "Apk spec"): one stanza a package.
+"""Reads apk's database, which has one stanza for each package.
 
-``P`` name, ``V`` version, ``A`` architecture, ``o`` origin; ``F`` a directory, and after it ``R``
-each file in it, relative to the root.
+(apk-tools, doc/apk.5; wiki.alpinelinux.org, "Apk spec".) ``P`` is the name, ``V`` the version,
+``A`` the architecture, ``o`` the origin; ``F`` is a directory, each ``R`` after it a file in it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 
 
 def read_apk_packages(root: Root) -> list[Package]:
-    """What is installed, in the database's order; empty where apk has none.
+    """The installed packages in the database's order; empty if apk has no database.
 
     :raises SlimtraceError: the database cannot be read.
     """
@@ -25,15 +25,15 @@ def read_apk_packages(root: Root) -> list[Package]:
 
 
 def read_apk_stanzas(root: Root) -> tuple[str, list[tuple[str, str]]]:
-    """The path of the database, and of each package the name and the stanza; none without apk.
+    """The path of the database, and the name and stanza of each package; none without apk.
 
     :raises SlimtraceError: the database cannot be read.
     """
-    for place in _DATABASES:
-        text = read_database(root, place)
+    for path in _DATABASES:
+        text = read_database(root, path)
         if text:
             blocks = [block for block in text.split("\n\n") if block.strip()]
-            return place, [(_parse_package(block).name, block) for block in blocks]
+            return path, [(_parse_package(block).name, block) for block in blocks]
     return _DATABASES[0], []
 
 
@@ -50,6 +50,6 @@ def _parse_package(block: str) -> Package:
             files.append(f"{folder}/{value}")
         else:
             fields.setdefault(name, value)
-    called, version = fields.get("P", ""), fields.get("V", "")
-    source = fields.get("o", called)
-    return Package("apk", called, version, fields.get("A", ""), source, version, tuple(files))
+    package, version = fields.get("P", ""), fields.get("V", "")
+    source = fields.get("o", package)
+    return Package("apk", package, version, fields.get("A", ""), source, version, tuple(files))

@@ -1,7 +1,7 @@
-"""dpkg's database (dpkg(1), FILES): stanzas in ``status``, files in ``info/NAME[:ARCH].list``.
+"""Reads dpkg's database (dpkg(1), FILES): ``status`` and ``info/NAME[:ARCH].list``.
 
-Images without dpkg itself ("distroless") have a stanza for each package in ``status.d``; those of
-slimtrace have the list of its kept files too.
+Images without dpkg itself ("distroless") have a file with a stanza for each package in
+``status.d``. slimtrace's images also have the list of its kept files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parse_stanzas(text: str) -> Iterator[dict[str, str]]:
-    """The fields of each stanza by name, without their continuation lines."""
+    """Parse the fields of each stanza, by name, without their continuation lines."""
     for block in text.split("\n\n"):
         found = {}
         for line in block.split("\n"):
@@ -39,7 +39,7 @@ _UNPACKED_STATES = (
 
 
 class Diversion(NamedTuple):
-    """``by`` moved the file that others install as ``original`` to ``to``; ":" is the admin."""
+    """The package ``by`` (":" is the admin) moved others' file ``original`` to ``to``."""
 
     original: str
     to: str
@@ -47,7 +47,7 @@ class Diversion(NamedTuple):
 
 
 def read_dpkg_packages(root: Root) -> list[Package]:
-    """What is installed, by name; empty where dpkg has no database.
+    """The installed packages, by name; empty if dpkg has no database.
 
     A file that was diverted is listed where it was moved to (dpkg-divert(1)).
 
@@ -70,7 +70,7 @@ def read_dpkg_packages(root: Root) -> list[Package]:
 
 
 def read_diversions(root: Root) -> list[Diversion]:
-    """The lines of ``diversions``, three for each."""
+    """Read the file ``diversions``, with three lines for each."""
     lines = read_database(root, f"{ADMIN}/diversions").split("\n")
     return [Diversion(*lines[at : at + 3]) for at in range(0, len(lines) - 2, 3)]
 
@@ -85,13 +85,13 @@ def _read_status_d(root: Root) -> list[Package]:
     for name in root.listdir(root.resolve(folder).path):
         if name.endswith(".md5sums"):
             continue
-        place, sums = f"{folder}/{name}", f"{folder}/{name}.md5sums"
+        path, sums = f"{folder}/{name}", f"{folder}/{name}.md5sums"
         files = [line.partition("  ")[2] for line in read_database(root, sums).split("\n")]
         files += read_database(root, f"{ADMIN}/info/{name}.list").split("\n")
-        for stanza in parse_stanzas(read_database(root, place)):
+        for stanza in parse_stanzas(read_database(root, path)):
             paths = [f"/{file.removeprefix('./').lstrip('/')}" for file in files if file]
             paths = [*dict.fromkeys(paths)]
-            found.append(_make_package(stanza, paths, (place, sums)))
+            found.append(_make_package(stanza, paths, (path, sums)))
     return found
 
 

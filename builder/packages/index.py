@@ -1,4 +1,4 @@
-"""The packages of one full image, and whose a file is."""
+"""The packages of one full image, and the owners of its files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class PackageIndex:
-    """The installed packages of a root, read when they are first asked for.
+    """The installed packages of a root, read on first use.
 
-    OS packages' databases are read whole; languages' as files of them are asked for.
+    The databases of OS packages are read as a whole, a language's metadata for each folder.
     """
 
     def __init__(self, root: Root) -> None:
@@ -28,7 +28,7 @@ class PackageIndex:
 
     @cached_property
     def system(self) -> tuple[Package, ...]:
-        """The OS packages of all databases that are there.
+        """The OS packages of all databases in the root.
 
         :raises SlimtraceError: a database cannot be read.
         """
@@ -36,9 +36,9 @@ class PackageIndex:
         return (*read_dpkg_packages(root), *read_apk_packages(root), *read_rpm_packages(root))
 
     def owners(self, path: str) -> tuple[Package, ...]:
-        """The packages that installed the file at an own path: the OS's, then a language's.
+        """The packages that installed the file at an own path: an OS package, then a language's.
 
-        Both, where a distribution packages what a language's tools can also tell of.
+        A file can have both, where a distribution packages a language's distribution.
 
         :raises SlimtraceError: a database cannot be read.
         """
@@ -46,17 +46,17 @@ class PackageIndex:
         return (*([of_system] if of_system else ()), *self._languages.owners(path))
 
     def system_owner(self, path: str) -> Package | None:
-        """The OS package that installed the file at an own path, the first of several.
+        """The first OS package that installed the file at an own path.
 
         :raises SlimtraceError: a database cannot be read.
         """
         if self.is_folder(path):
             return None
-        places = (self._by_file.get(name) for name in self.spellings(path))
-        return next((self.system[at] for at in places if at is not None), None)
+        indexes = (self._by_file.get(name) for name in self.spellings(path))
+        return next((self.system[at] for at in indexes if at is not None), None)
 
     def is_folder(self, path: str) -> bool:
-        """Whether what lies at an own path is a directory to the databases, and nobody's own.
+        """Whether an own path is a directory, or a link that databases list as a directory.
 
         They list /lib for many packages; with a merged /usr it is a link.
         """
@@ -66,7 +66,7 @@ class PackageIndex:
         return kind is Kind.DIRECTORY
 
     def own_path(self, listed: str) -> str:
-        """Where a file lies that a database lists, by the links in / alone."""
+        """The path of a listed file with the symlinks in / resolved, and no others."""
         for link, to in self._links:
             if listed.startswith(f"{link}/"):
                 return to + listed[len(link) :]
@@ -84,9 +84,9 @@ class PackageIndex:
 
     @cached_property
     def _by_file(self) -> dict[str, int]:
-        """Listed path → place in :attr:`system`; the first package that lists it.
+        """Listed path → index in :attr:`system` of the first package that lists it.
 
-        Paths stay as listed: to resolve some hundred thousand would take seconds.
+        Paths are not resolved: for some hundred thousand of them that would take seconds.
         """
         found: dict[str, int] = {}
         for at in range(len(self.system) - 1, -1, -1):
@@ -94,9 +94,9 @@ class PackageIndex:
         return found
 
     def spellings(self, path: str) -> list[str]:
-        """How a database may list an own path.
+        """The paths by which a database may list an own path.
 
-        dpkg lists files of /usr/lib as /lib's, where /lib leads there (wiki.debian.org/UsrMerge).
+        dpkg lists files of /usr/lib below /lib, if /lib is a link to it (wiki.debian.org/UsrMerge).
         """
         others = [
             f"{link}{path[len(to) :]}" for link, to in self._links if path.startswith(f"{to}/")
@@ -105,7 +105,7 @@ class PackageIndex:
 
     @cached_property
     def _links(self) -> list[tuple[str, str]]:
-        """The symlinks in / that lead to directories, and where."""
+        """The symlinks in / to directories, and their targets."""
         links = [f"/{name}" for name in self._root.listdir("/")]
         links = [link for link in links if self._root.kind(link) is Kind.SYMLINK]
         found = ((link, self._root.resolve(link)) for link in links)

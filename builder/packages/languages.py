@@ -1,7 +1,7 @@
-"""Distributions that languages' own installers made, found from a file in them upwards.
+"""Finds the packages of languages' own installers, upwards from a file in them.
 
 Python: ``RECORD`` (packaging.python.org, "Recording installed projects") or ``installed-files.txt``
-beside the modules. Node: the package's folder below ``node_modules``. Ruby: the gem's folder, and
+beside the modules. Node: the package's folder below ``node_modules``. Ruby: the gem's folder and
 its specification.
 """
 
@@ -30,7 +30,7 @@ _MAX_RECORD_BYTES = 1 << 26
 
 
 class LanguagePackages:
-    """The distributions of one full image, each read once."""
+    """The language packages of one full image; each is read once."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -38,7 +38,7 @@ class LanguagePackages:
         self._folder = lru_cache(maxsize=None)(self._read_folder)
 
     def owners(self, path: str) -> Iterator[Package]:
-        """The distributions that the file at an own path is of."""
+        """The language packages that the file at an own path belongs to."""
         site = _SITE.match(path)
         if site and (found := self._site(site.group(1)).get(path)):
             yield found
@@ -61,34 +61,36 @@ class LanguagePackages:
 
 
 def _read_python(root: Root, site: str, name: str) -> Package | None:
-    """None where the distribution does not say what it installed."""
-    place = f"{site}/{name}"
-    record = read_text(root, f"{place}/RECORD", _MAX_RECORD_BYTES)
-    installed = "" if record else read_text(root, f"{place}/installed-files.txt", _MAX_RECORD_BYTES)
-    files = parse_record(record, site) or parse_installed_files(installed, place)
+    """Read a Python distribution; None if it has no list of its files."""
+    metadata = f"{site}/{name}"
+    record = read_text(root, f"{metadata}/RECORD", _MAX_RECORD_BYTES)
+    installed = (
+        "" if record else read_text(root, f"{metadata}/installed-files.txt", _MAX_RECORD_BYTES)
+    )
+    files = parse_record(record, site) or parse_installed_files(installed, metadata)
     if not files:
         return None
-    text = read_text(root, f"{place}/METADATA") or read_text(root, f"{place}/PKG-INFO")
+    text = read_text(root, f"{metadata}/METADATA") or read_text(root, f"{metadata}/PKG-INFO")
     found = dict(re.findall(r"^(Name|Version):\s*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
     stem = name.rpartition(".")[0].split("-")
-    called, version = found.get("Name", stem[0]), found.get("Version", "".join(stem[1:2]))
-    return Package("pypi", called, version, source=called, files=files, records=(place,))
+    project, version = found.get("Name", stem[0]), found.get("Version", "".join(stem[1:2]))
+    return Package("pypi", project, version, source=project, files=files, records=(metadata,))
 
 
 def _read_node(root: Root, folder: str, name: str) -> Package | None:
     try:
-        said = orjson.loads(read_text(root, f"{folder}/package.json"))
+        manifest = orjson.loads(read_text(root, f"{folder}/package.json"))
     except ValueError:
         return None
-    if not isinstance(said, dict) or root.kind(folder) is not Kind.DIRECTORY:
+    if not isinstance(manifest, dict) or root.kind(folder) is not Kind.DIRECTORY:
         return None
-    called, version = str(said.get("name", name)), str(said.get("version", ""))
+    package, version = str(manifest.get("name", name)), str(manifest.get("version", ""))
     files = tuple(list_files(root, folder, "node_modules"))
-    return Package("npm", called, version, source=called, files=files)
+    return Package("npm", package, version, source=package, files=files)
 
 
 def _read_ruby(root: Root, home: str, name: str, version: str) -> Package | None:
-    """``HOME/gems/NAME-VERSION``, ``HOME/specifications`` and ``HOME/extensions``."""
+    """Read a gem: ``HOME/gems/NAME-VERSION``, ``HOME/specifications`` and ``HOME/extensions``."""
     full = f"{name}-{version}"
     specification = f"{home}/specifications/{full}.gemspec"
     if not root.resolve(specification).exists:

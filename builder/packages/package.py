@@ -1,4 +1,4 @@
-"""What a package is, whatever manager installed it."""
+"""A package of any package manager."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 _MAX_DATABASE_BYTES = 1 << 28
-"""Bytes: no system has as many packages."""
+"""No system has packages enough for a larger database."""
 
 
 def read_database(root: Root, path: str) -> str:
-    """The text of the regular file that is looked up as ``path``, or "".
+    """The text of the regular file that ``path`` leads to; "" if there is none.
 
-    :raises SlimtraceError: it is there and cannot be read.
+    :raises SlimtraceError: it exists and cannot be read.
     """
     return root.text(path, _MAX_DATABASE_BYTES)
 
 
 def parse_record(text: str, site: str) -> tuple[str, ...]:
-    """By ``RECORD`` (packaging.python.org, "Recording installed projects"); none if it is damaged.
+    """The paths in a ``RECORD`` (packaging.python.org, "Recording installed projects").
+
+    Empty if it is damaged.
 
     :param site: the directory that the distribution is installed into.
     """
@@ -35,7 +37,7 @@ def parse_record(text: str, site: str) -> tuple[str, ...]:
 
 
 def parse_installed_files(text: str, place: str) -> tuple[str, ...]:
-    """By ``installed-files.txt``, which pip wrote for eggs.
+    """The paths in an ``installed-files.txt``, which pip wrote for eggs.
 
     :param place: the directory of the metadata.
     """
@@ -45,16 +47,16 @@ def parse_installed_files(text: str, place: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One installed package, as its database tells.
+    """One installed package, as its database describes it.
 
     :ivar kind: the purl type (package-url's PURL-TYPES): ``deb``, ``apk``, ``rpm``, ``pypi``,
         ``npm``, ``gem``.
     :ivar version: in full, as ``1:2.3-4`` or ``2.3-r4``.
-    :ivar architecture: as the manager writes it; "" where there is none.
-    :ivar source: the source package (of an rpm its file's name), its own name where none is said.
-    :ivar files: paths of all that it installed, as the database spells them; directories among
-        them where the database lists them. Some may be gone, or lie behind a symlink.
-    :ivar records: the files that say so of this package alone.
+    :ivar architecture: as the package manager writes it; "" if there is none.
+    :ivar source: the source package (for an rpm, its file name); its own name if none is given.
+    :ivar files: the paths that it installed, as the database spells them, with directories if the
+        database lists them. Some may be gone, or behind a symlink.
+    :ivar records: the database files for this package only.
     """
 
     kind: str

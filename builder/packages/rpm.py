@@ -1,7 +1,7 @@
-"""rpm's database since 4.16: SQLite, each package's header a blob (rpm.org, "RPM V4 header").
+"""Reads rpm's database since 4.16: SQLite with a header blob for each package.
 
-A header blob is two big-endian counts (index entries, bytes of data), the entries of four words
-each (tag, type, offset, count), and the data.
+(rpm.org, "RPM V4 header".) A blob is two big-endian counts (index entries, bytes of data), the
+entries of four 32-bit words each (tag, type, offset, count), and the data.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Values = list[str | int]
 
 
 def read_rpm_packages(root: Root) -> list[Package]:
-    """What is installed, by name; empty where rpm has no database.
+    """The installed packages, by name; empty if rpm has no database.
 
-    :raises SlimtraceError: there is one that cannot be read: of an older rpm, or damaged.
+    :raises SlimtraceError: the database cannot be read: it is of an older rpm, or damaged.
     """
-    place = find_rpm_database(root)
-    if place is not None:
-        with open_copy(root, place) as database:
+    path = find_rpm_database(root)
+    if path is not None:
+        with open_copy(root, path) as database:
             found = [parse_package(blob) for blob in _read_blobs(database)]
         installed = (package for package in found if package.name != "gpg-pubkey")
         return sorted(installed, key=lambda package: package.name)
@@ -55,19 +55,19 @@ def read_rpm_packages(root: Root) -> list[Package]:
 
 
 def find_rpm_database(root: Root) -> str | None:
-    """The own path of the database, None where there is none that is SQLite's."""
+    """The own path of the SQLite database; None if there is none."""
     for folder in _FOLDERS:
-        place = root.resolve(f"{folder}/rpmdb.sqlite")
-        if place.exists and root.kind(place.path) is Kind.FILE:
-            return place.path
+        found = root.resolve(f"{folder}/rpmdb.sqlite")
+        if found.exists and root.kind(found.path) is Kind.FILE:
+            return found.path
     return None
 
 
 @contextmanager
 def open_copy(root: Root, path: str) -> Iterator[sqlite3.Connection]:
-    """A copy of the database, with what was written last: that may lie in the log beside it.
+    """Open a copy of the database and of its write-ahead log, which may have the latest changes.
 
-    :raises SlimtraceError: it is damaged, as what is done with it shows.
+    :raises SlimtraceError: an error within the context shows that it is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         for suffix in ("", "-wal"):
@@ -82,7 +82,7 @@ def open_copy(root: Root, path: str) -> Iterator[sqlite3.Connection]:
 
 
 def _read_blobs(database: sqlite3.Connection) -> list[bytes]:
-    """The headers; a view in the table's place could compute for ever."""
+    """The header blobs. Only a table is read: a view in its place could compute forever."""
     kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'Packages'").fetchall()
     if kinds != [("table",)]:
         raise ValueError("it has no table of packages")
@@ -90,7 +90,7 @@ def _read_blobs(database: sqlite3.Connection) -> list[bytes]:
 
 
 def parse_package(blob: bytes) -> Package:
-    """What a header says.
+    """Parse a header blob into a package.
 
     :raises struct.error, LookupError, ValueError, TypeError: it is damaged.
     """
@@ -109,7 +109,7 @@ def parse_package(blob: bytes) -> Package:
 
 
 def parse_header(blob: bytes) -> dict[int, Values]:
-    """The values of the tags that are of use here.
+    """The values of the tags that this module uses.
 
     :raises struct.error, ValueError: the blob ends early.
     """

@@ -1,4 +1,4 @@
-"""apk's part: ``installed`` with the packages of what is kept, and of their files only that."""
+"""Makes apk's database ``installed`` with only the kept packages and files."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 def make_installed(
     root: Root, packages: Sequence[Package], is_kept: Callable[[str], bool]
 ) -> Iterator[GeneratedFile]:
-    """The one file.
+    """Make the database.
 
-    :param is_kept: of a path as databases list it.
+    :param is_kept: whether a path, as databases list it, is in the image.
     :raises SlimtraceError: the database cannot be read.
     """
-    place, all_of_them = read_apk_stanzas(root)
-    wanted = {package.name for package in packages}
-    parts = [_filter_stanza(block, is_kept) for name, block in all_of_them if name in wanted]
+    path, stanzas = read_apk_stanzas(root)
+    names = {package.name for package in packages}
+    parts = [_filter_stanza(stanza, is_kept) for name, stanza in stanzas if name in names]
     content = "".join(f"{part}\n\n" for part in parts).encode("utf-8", "surrogateescape")
-    yield GeneratedFile(place, content, read_mtime(root, place))
+    yield GeneratedFile(path, content, read_mtime(root, path))
 
 
 def _filter_stanza(block: str, is_kept: Callable[[str], bool]) -> str:
-    """Without the files that are not kept, and the directories that hold none of those that are.
+    """The stanza without files that are not kept, and without directories that have no kept file.
 
-    ``M`` says more of the directory ``F`` before it, ``a`` and ``Z`` of the file ``R``.
+    ``M`` belongs to the directory ``F`` before it, ``a`` and ``Z`` to the file ``R`` before them.
     """
     kept: list[str] = []
     folder = ""

@@ -1,8 +1,8 @@
-"""dpkg's part: ``status.d``, as images without dpkg have it (GoogleContainerTools/distroless).
+"""Makes dpkg's ``status.d``, as images without dpkg have it (GoogleContainerTools/distroless).
 
-``NAME`` holds the package's control fields, ``NAME.md5sums`` the sums of its files. By the latter
-scanners know that a Python or Node package is part of a Debian one, and do not report it twice;
-trivy before 0.65 by ``info/NAME.list``, which names links and settings too.
+``NAME`` has the package's control fields, ``NAME.md5sums`` the checksums of its files. From the
+latter, scanners know that a Python or Node package belongs to a Debian package, and do not report
+it twice. trivy before 0.65 reads ``info/NAME.list``, which also lists links and settings.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _INFO = f"{ADMIN}/info"
 _ADDED_BY_DPKG = frozenset(
     {"Status", "Config-Version", "Conffiles", "Triggers-Pending", "Triggers-Awaited"}
 )
-"""What the package's own control file does not have (dpkg's lib/dpkg/parse.c)."""
+"""Fields that are not in the package's own control file (dpkg's lib/dpkg/parse.c)."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
-"""A package's name (Debian Policy 5.6.7), and no path that leads elsewhere."""
+"""A package name (Debian Policy 5.6.7); it cannot be a path to another folder."""
 
 
 def copyright_path(package: Package) -> str:
-    """Where its copyright file is looked up (Debian Policy 12.5)."""
+    """The path of its copyright file (Debian Policy 12.5)."""
     return f"/usr/share/doc/{package.name}/copyright"
 
 
 def md5sums_path(package: Package) -> str:
-    """Where the full image has the package's md5sums."""
+    """The path of the package's md5sums in the full image."""
     return package.records[-1].removesuffix(".list").removesuffix(".md5sums") + ".md5sums"
 
 
@@ -48,18 +48,18 @@ def make_status_d(
     is_kept: Callable[[str], bool],
     is_made: Callable[[str], bool],
 ) -> Iterator[GeneratedFile]:
-    """The three files of each package.
+    """Make the three files of each package.
 
-    :param is_kept: of a path as databases list it; ``is_made`` of one whose bytes the build made,
-        and not the package.
+    :param is_kept: whether a path, as databases list it, is in the image.
+    :param is_made: whether the build wrote the bytes of such a path.
     :raises SlimtraceError: the database cannot be read.
     """
     texts = _read_control_texts(root)
     moved = {(divert.original, divert.by): divert.to for divert in read_diversions(root)}
     diverted = {original for original, _ in moved}
-    several = Counter(package.name for package in packages)
+    counts = Counter(package.name for package in packages)
 
-    def lies_at(package: Package, file: str) -> str:
+    def find_diverted(package: Package, file: str) -> str:
         if file in diverted and (file, package.name) not in moved:
             return next(to for (original, _), to in moved.items() if original == file)
         return file
@@ -68,15 +68,15 @@ def make_status_d(
         name = package.name
         if not _NAME.fullmatch(name):
             continue
-        if several[name] > 1:  # of several architectures
+        if counts[name] > 1:  # of several architectures
             name += f":{package.architecture}"
         record = package.records[0]
         text = texts.get((package.name, package.architecture)) or read_database(root, record)
         mtime_ns = read_mtime(root, STATUS) or read_mtime(root, record)
         yield GeneratedFile(f"{_STATUS_D}/{name}", _encode(_filter_fields(text)), mtime_ns)
         lines = [line for line in read_database(root, md5sums_path(package)).split("\n") if line]
-        places = [(line, lies_at(package, _parse_path(line))) for line in lines]
-        sums = [line for line, place in places if is_kept(place) and not is_made(place)]
+        paths = [(line, find_diverted(package, _parse_path(line))) for line in lines]
+        sums = [line for line, path in paths if is_kept(path) and not is_made(path)]
         if lines:
             content = _encode("".join(f"{line}\n" for line in sums))
             yield GeneratedFile(f"{_STATUS_D}/{name}.md5sums", content, mtime_ns)

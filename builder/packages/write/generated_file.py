@@ -1,4 +1,4 @@
-"""A file of the image that the full image does not hold as such."""
+"""A file of the image that the build generates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 class GeneratedFile:
     """A part of a package database.
 
-    :ivar path: as it is looked up in the image.
-    :ivar mtime_ns: the database's own in the full image, so that the digest is the same whenever
-        the image is built.
+    :ivar path: in the image, with links in it.
+    :ivar mtime_ns: that of the database in the full image, so that each build has the same digest.
     """
 
     path: str
@@ -24,6 +23,6 @@ class GeneratedFile:
 
 
 def read_mtime(root: Root, path: str) -> int:
-    """When what is looked up as ``path`` was last written, in nanoseconds; 0 for nothing."""
+    """The mtime in nanoseconds of the file that ``path`` leads to; 0 if there is none."""
     fingerprint = root.fingerprint(root.resolve(path).path)
     return 0 if fingerprint is None else fingerprint.mtime_ns

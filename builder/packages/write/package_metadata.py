@@ -1,6 +1,6 @@
-"""Adds to a selection what scanners need to know it by: whose its files are.
+"""Adds package databases to a selection, from which scanners know the packages of its files.
 
-Packages that own nothing in the image are not named: what they could be vulnerable by is not there.
+Packages without a file in the image are not listed: their vulnerabilities are not in the image.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Addition:
         self._warnings: list[str] = []
 
     def find_owners(self) -> None:
-        """The packages of all that is kept, and of what telling of them brings."""
+        """Find the packages of all kept files, and of the copyright files that they add."""
         pending = [
             path
             for path, entry in self._before.entries.items()
@@ -84,13 +84,13 @@ class _Addition:
                 continue
             self._owners[id(package)] = package
             if package.kind == "deb":
-                # Of several packages that list it, as those of several architectures do, it
-                # stands for this one.
-                brought = self._keep(copyright_path(package))
-                pending += [path for path in brought if not self._is_of(package, path)]
+                # Packages of several architectures list one copyright file. Here it belongs to
+                # this package.
+                added = self._keep(copyright_path(package))
+                pending += [path for path in added if not self._is_of(package, path)]
 
     def describe(self) -> None:
-        """The part of each database that tells of the owners."""
+        """Add the part of each database that describes the owners."""
         root, kept = self._root, self._is_kept
         debs, apks, rpms = (self._of_kind(kind) for kind in ("deb", "apk", "rpm"))
         if debs and self._has(STATUS):
@@ -113,20 +113,20 @@ class _Addition:
         return sorted(found, key=lambda package: (package.name, package.architecture))
 
     def _has(self, path: str) -> bool:
-        """Whether a database is in the image as it is."""
+        """Whether the whole database is in the image. Then warn."""
         found = self._root.resolve(path)
         if found.path not in self._before.entries or self._unwanted(found.path):
             return False
         self._warnings.append(
-            f"{path} was touched or included, and is in the image whole: scanners will report all "
-            "packages that it names"
+            f"{path} was touched or included, and is in the image as a whole: scanners will "
+            "report all packages in it"
         )
         return True
 
     def _keep(self, path: str) -> list[str]:
-        """Keep the file of the full image that is looked up as ``path``.
+        """Keep the file of the full image that ``path`` leads to.
 
-        Gives the own paths that are new by that and will not be excluded.
+        :returns: the own paths that are new and will not be excluded.
         """
         found = self._root.resolve(path)
         paths = [*found.links, found.path]

@@ -1,7 +1,7 @@
-"""rpm's part: a database with the packages of what is kept, their headers whole.
+"""Makes rpm's database with only the kept packages, with their whole headers.
 
-The lists of files in a header stay as they are: its digest covers them, and rpm passes over a
-package whose header does not fit it.
+The lists of files in a header are not changed: its digest covers them, and rpm skips a package
+whose header does not match its digest.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 _CHANGES, _VALID_FOR, _WRITTEN_BY = slice(24, 28), slice(92, 96), slice(96, 100)
-"""Where a database's header counts changes, and says which SQLite wrote it (sqlite.org,
-"Database File Format", 1.3)."""
+"""Fields of the database header: change counter, version-valid-for and SQLite's version number
+(sqlite.org, "Database File Format", 1.3)."""
 _SQLITE = 3_007_000
 
 
 def make_rpm_database(root: Root, packages: Sequence[Package]) -> Iterator[GeneratedFile]:
-    """The one file.
+    """Make the database.
 
-    :raises SlimtraceError: the database cannot be read.
+    :raises SlimtraceError: the full image's database cannot be read.
     """
-    place = find_rpm_database(root)
-    if place is None:
+    path = find_rpm_database(root)
+    if path is None:
         return
-    wanted = {(package.name, package.version, package.architecture) for package in packages}
-    with open_copy(root, place) as database:
+    kept = {(package.name, package.version, package.architecture) for package in packages}
+    with open_copy(root, path) as database:
         numbers = set()
         for number, blob in database.execute("SELECT hnum, blob FROM Packages"):
             package = parse_package(blob)
-            if (package.name, package.version, package.architecture) in wanted:
+            if (package.name, package.version, package.architecture) in kept:
                 numbers.add(number)
         content = _make_database(database, numbers)
-    yield GeneratedFile(place, content, read_mtime(root, place))
+    yield GeneratedFile(path, content, read_mtime(root, path))
 
 
 def _make_database(database: sqlite3.Connection, numbers: set[int]) -> bytes:
-    """A new database with these packages and what the indexes have of them.
+    """A new database with these packages and their rows in the index tables.
 
-    The same bytes each time, and whatever SQLite writes them; no log beside it, which could not be
-    made in a read-only root.
+    The bytes are the same each time, with any version of SQLite. There is no write-ahead log: none
+    can be created in a read-only root.
     """
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         path = os.path.join(folder, "rpmdb.sqlite")
@@ -72,7 +72,7 @@ def _make_database(database: sqlite3.Connection, numbers: set[int]) -> bytes:
 
 
 def _make_tables(database: sqlite3.Connection, copy: sqlite3.Connection) -> list[str]:
-    """Tables and their indexes, without views and triggers, which could do anything."""
+    """Create the tables and indexes, but no views and triggers: they could run anything."""
     found = database.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') "
         "AND sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY type DESC, name"

@@ -49,7 +49,7 @@ def test_modules_and_packages() -> None:
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 28, b"\xda\xda\xfe\xca" + b"\xff" * 99])
 def test_no_modules_file(tmp_path: Path, content: bytes) -> None:
     plant(tmp_path, {"/jdk/lib/modules": content})
-    with pytest.raises(SlimtraceError, match=r"^cannot read /jdk/lib/modules: it does not hold"):
+    with pytest.raises(SlimtraceError, match=r"^cannot read /jdk/lib/modules: it is not"):
         read_jimage(Root(str(tmp_path)), "/jdk/lib/modules")
 
 
