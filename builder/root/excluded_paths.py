@@ -17,7 +17,8 @@ ENGINE = frozenset({"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"})
 OWN_TOP = frozenset({*KERNEL, RUNTIME, "/tmp"})  # noqa: S108 -- the image's, not this machine's
 """Directories that every container finds, mounted over or empty: their metadata is fixed."""
 
-
+_JVM_STATE = re.compile(r"/tmp/hsperfdata_[^/]+(?:/.*)?", re.DOTALL)  # noqa: S108 -- as above
+"""Where each JVM keeps counters while it runs, and looks for what dead ones left (jstat(1))."""
 _BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
 """PEP 3147."""
 
@@ -52,7 +53,7 @@ def exclusion_reason(path: str) -> str | None:
         return None
     if is_kernel_path(path):
         return "the kernel provides it"
-    if path.startswith(RUNTIME + "/"):
+    if path.startswith(RUNTIME + "/") or _JVM_STATE.fullmatch(path):
         return "it is state of the running system"
     if path in ENGINE:
         return "a container engine provides it"

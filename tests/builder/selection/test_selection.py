@@ -70,6 +70,15 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
     }
 
 
+def test_what_running_jvms_keep_of_themselves_stays_out(tmp_path: Path) -> None:
+    """Each JVM reads the files of the others, which are gone when those end."""
+    own, gone = "/tmp/hsperfdata_app/7", "/tmp/hsperfdata_app/8"
+    top = plant(tmp_path / "root", {own: "x", "/tmp/hsperfdata": "a file of the app's"})
+    selection = chosen(top, trace(top, [own, gone, "/tmp/hsperfdata"]))
+    assert why(selection) == dict.fromkeys((own, gone), "it is state of the running system")
+    assert "/tmp/hsperfdata" in selection.entries
+
+
 def test_a_socket_stays_out(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/srv": None})
     with socket.socket(socket.AF_UNIX) as server:
