@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests wait for processes and deadlines as often as they compute: more of them than cores.
+WORKERS := $(shell expr $$(nproc) \* 2)
 # Python programs without the ending .py: the tools find them only by name.
 SCRIPTS := benchmarks/overhead benchmarks/growth benchmarks/build
 
@@ -20,7 +22,7 @@ test: $(READY)  ## lint and run all tests, with the real programs they use
 	@tests/install-parts
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m compileall -q slimtrace tracer builder  # so that no test's start has to do it
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-aarch64: $(READY)  ## trace on an emulated aarch64: downloads 60 MB, takes minutes
 	CI=true $(BIN)/pytest tests/aarch64/real_run.py -k aarch64-bookworm

@@ -52,6 +52,11 @@ def slimtrace() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run_slimtrace
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first: at the end they would keep one core busy and leave the rest."""
+    items.sort(key=lambda item: "/tests/samples/" not in str(item.path))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The hazards are met under every engine, unless a test names them itself."""
     if not metafunc.module.__name__.startswith("test_hazards"):
