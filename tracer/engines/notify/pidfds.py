@@ -71,7 +71,7 @@ class Pidfds:
         """Whether it is time to ask who has ended."""
         return len(self._kept) >= self._most
 
-    def ended(self) -> Iterator[tuple[int, int | None]]:
+    def poll_ended(self) -> Iterator[tuple[int, int | None]]:
         """The processes that have ended, with their exit status where the kernel says it."""
         waiting = select.poll()
         pids = {pidfd: pid for pid, pidfd in self._kept.items()}

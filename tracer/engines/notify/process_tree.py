@@ -307,7 +307,7 @@ class ProcessTree:
                 self._forget(tid)
 
     def _ask_who_ended(self) -> None:
-        for process, status in self._pidfds.ended():
+        for process, status in self._pidfds.poll_ended():
             image = self._owners.get(process)
             if image is not None and status is not None:
                 self._recorder.exited_later(image, status)

@@ -1,0 +1,378 @@
+"""Births, execs and exits of real processes, as each engine's process tracker sees them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from slimtrace.tracer.decode.decoder import Decoder
+from slimtrace.tracer.engines import signals
+from slimtrace.tracer.engines.choice import ENGINES, LaunchCommand, start_engine
+from slimtrace.tracer.engines.notify.birth_order import BirthOrder
+from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE, Pidfds
+from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
+from slimtrace.tracer.engines.ptrace.stops import (
+    PtraceEvent,
+    SignalDelivery,
+    Stop,
+    decode_exit_status,
+    decode_status,
+)
+from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.platform import kernel_version
+from slimtrace.tracer.record.recorder import Recorder
+from slimtrace.tracer.result import ExitStatus
+from slimtrace.tracer.trace.reader import read_trace
+from slimtrace.tracer.trace.trace import Run
+from slimtrace.tracer.trace.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from conftest import Tracee
+
+    from slimtrace.tracer.trace.trace import Trace
+
+# xdist's workers have threads; what is forked here executes a program at once.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+RUN = Run(
+    *(("app",), "/", "0:0", {}, "rootfs:/", None, "2024-01-01T00:00:00Z"),
+    *(platform.machine(), "notify"),
+)
+SHELL = str(shutil.which("sh"))
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[tuple[Recorder, list[Trace]]]:
+    """A recorder and, after the block, the trace that it wrote."""
+    writer = TraceWriter(str(folder / "x.trace"))
+    writer.run(RUN)
+    recorder = Recorder(writer, 0, 1)
+    traces: list[Trace] = []
+    try:
+        yield recorder, traces
+        recorder.flush()
+        writer.end(RUN)
+        traces.append(read_trace(str(folder / "x.trace")))
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory of the programs, with signals blocked as in a run."""
+    (tmp_path / "work").mkdir()
+    for name in ("child", "parent", "early", "late", "before", "after", "after the leader"):
+        (tmp_path / "work" / name).touch()
+    monkeypatch.chdir(tmp_path / "work")
+    mask = signals.block_signals()
+    yield tmp_path / "work"
+    signals.restore_mask(mask)
+
+
+class Image(NamedTuple):
+    """A process image by its last argument, that of the image before it, and its exit status."""
+
+    argument: str
+    parent: str | None
+    exit_status: int | None
+
+
+class Tracked(NamedTuple):
+    images: list[Image]
+    users: dict[str, list[str]]
+    """The last arguments of the images that used each file of the working directory."""
+    exit_status: ExitStatus | None
+
+
+def track(engine: str, argv: Sequence[str], folder: Path) -> Tracked:
+    """Run a command under an engine."""
+    mask = set[int]()
+    with recorded(folder.parent) as (recorder, traces):
+        chosen = start_engine(engine, LaunchCommand(argv[0], argv, mask)).engine
+        chosen.run(recorder)
+    arguments = {image.id: image.argv[-1] for image in traces[0].processes}
+    images = [
+        Image(image.argv[-1], arguments.get(image.parent or 0), image.exit_status)
+        for image in traces[0].processes
+    ]
+    users = {
+        os.path.basename(name): sorted(arguments[key] for key in path.processes)
+        for name, path in traces[0].paths.items()
+        if os.path.dirname(name) == str(folder)
+    }
+    return Tracked(images, users, chosen.app.exit_status)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+class TestEveryEngine:
+    """The same processes give the same tree, however an engine learns of them."""
+
+    def test_a_fork_without_an_exec_runs_what_its_parent_runs(
+        self, engine: str, work: Path
+    ) -> None:
+        script = "(read line <child; exit 7); read line <parent; exit 3"
+        tracked = track(engine, [SHELL, "-c", script], work)
+        assert tracked.images == [Image(script, None, 3)]
+        assert (tracked.users["child"], tracked.users["parent"]) == ([script], [script])
+        assert tracked.exit_status == ExitStatus(3, None)
+
+    def test_an_exec_makes_an_image(self, engine: str, work: Path) -> None:
+        last = "read line <after; exit 4"
+        script = f"read line <before; exec {SHELL} -c '{last}'"
+        tracked = track(engine, [SHELL, "-c", script], work)
+        assert tracked.images == [Image(script, None, None), Image(last, script, 4)]
+        assert (tracked.users["before"], tracked.users["after"]) == ([script], [last])
+
+    def test_an_exec_by_a_thread(self, engine: str, work: Path, tracee: Tracee) -> None:
+        tracked = track(engine, [tracee("thread_exec"), "."], work)
+        assert tracked.images == [Image(".", None, None), Image("second", ".", 0)]
+        assert (tracked.users["before"], tracked.users["after"]) == (["."], ["second"])
+
+    def test_an_exec_by_a_vfork_child(self, engine: str, work: Path, tracee: Tracee) -> None:
+        tracked = track(engine, [tracee("vfork_exec"), "."], work)
+        assert tracked.images == [Image(".", None, 0), Image("child", ".", 0)]
+        assert (tracked.users["child"], tracked.users["parent"]) == (["child"], ["."])
+
+    def test_an_exec_that_fails(self, engine: str, work: Path) -> None:
+        script = "(exec ./after); read line <before; exit 6"
+        tracked = track(engine, [SHELL, "-c", script], work)
+        assert tracked.images == [Image(script, None, 6)]
+        assert tracked.users["before"] == [script]
+
+    def test_a_child_that_outlives_its_parent(self, engine: str, work: Path) -> None:
+        """The parent's end closes the pipe, on which the child waits before it ends."""
+        child = "read line; exit 9"
+        script = f"mkfifo pipe; {SHELL} -c '{child}' <pipe & exec >pipe; exit 2"
+        tracked = track(engine, [SHELL, "-c", script], work)
+        ends = {image.argument: image.exit_status for image in tracked.images}
+        assert (ends[script], ends[child]) == (2, 9)
+        assert {image.parent for image in tracked.images[1:]} == {script}
+        assert tracked.exit_status == ExitStatus(2, None)
+
+    def test_a_daemon_belongs_to_the_image_that_forked_it(
+        self, engine: str, work: Path, tracee: Tracee
+    ) -> None:
+        tracked = track(engine, [tracee("daemon"), "."], work)
+        assert tracked.images == [Image(".", None, 3)]
+        assert (tracked.users["early"], tracked.users["late"]) == (["."], ["."])
+
+    def test_a_leader_that_ends_before_its_thread(
+        self, engine: str, work: Path, tracee: Tracee
+    ) -> None:
+        tracked = track(engine, [tracee("leader_exits_first"), "."], work)
+        assert tracked.images == [Image(".", None, 5)]
+        assert (tracked.users["before"], tracked.users["after the leader"]) == (["."], ["."])
+
+    def test_a_signal_ends_a_process(self, engine: str, work: Path) -> None:
+        if engine == "notify" and kernel_version() < EXIT_STATUS_SINCE:
+            pytest.skip("missing here: Linux 6.15")
+        child = "kill -KILL $$"
+        script = f"{SHELL} -c '{child}'; kill -TERM $$"
+        tracked = track(engine, [SHELL, "-c", script], work)
+        assert tracked.images == [Image(script, None, 143), Image(child, script, 137)]
+        assert tracked.exit_status == ExitStatus(143, signal.SIGTERM)
+
+
+# The ptrace loop
+
+
+def seized(argv: Sequence[str]) -> tuple[int, Callable[[], None]]:
+    """A child that was seized before its exec, and what lets it execute."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(write_end)
+            os.read(read_end, 1)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.execv(argv[0], [*argv])  # noqa: S606
+        finally:
+            os._exit(127)
+    os.close(read_end)
+    ptrace.seize(pid, ptrace.FOLLOW | ptrace.MARK_CALL_STOPS | ptrace.KILL_WITH_TRACER)
+    ptrace.interrupt(pid)
+    return pid, lambda: os.close(write_end)
+
+
+class Followed(NamedTuple):
+    pid: int
+    loop: PtraceLoop
+    callers: list[tuple[int, int | None]]
+    """A thread and its image, for each stop at a call."""
+    processes: set[int]
+
+
+def follow(argv: Sequence[str], folder: Path) -> Followed:
+    """Run a command under a ptrace loop that stops at each call."""
+    callers: list[tuple[int, int | None]] = []
+    processes: set[int] = set()
+    with recorded(folder.parent) as (recorder, _):
+        loop = PtraceLoop(every_call=True)
+        pid, execute = seized(argv)
+        loop.add_process(pid, is_app=True)
+
+        def handle(tid: int) -> None:
+            callers.append((tid, loop.find_image(tid)))
+            processes.update(loop.list_processes())
+            loop.resume(tid)
+
+        loop.begin(recorder, Decoder(recorder).execs, handle)
+        assert loop.is_unexecuted(pid)
+        execute()
+        loop.loop()
+        assert not loop.is_unexecuted(pid)
+    return Followed(pid, loop, callers, processes)
+
+
+def test_each_call_after_the_exec_has_an_image(work: Path) -> None:
+    followed = follow([SHELL, "-c", "(exit 5); (exit 6); exit 4"], work)
+    by_thread: dict[int, set[int | None]] = {}
+    for tid, image in followed.callers:
+        by_thread.setdefault(tid, set()).add(image)
+    app = by_thread.pop(followed.pid)
+    assert app == {None, 1}, "no image before the exec"
+    assert [*by_thread.values()] == [{1}, {1}]
+    assert followed.processes == {followed.pid, *by_thread}
+    assert followed.loop.read_exit_status() == ExitStatus(4, None)
+
+
+def test_nothing_is_left_of_the_dead(work: Path, tracee: Tracee) -> None:
+    followed = follow([tracee("thread_exec"), "."], work)
+    assert not followed.loop.has_tracees
+    assert followed.loop.images == {}
+    assert [*followed.loop.list_processes()] == []
+    second = {tid for tid, image in followed.callers if image == 2}
+    assert second == {followed.pid}, "the thread that executes becomes the leader"
+    assert len({tid for tid, image in followed.callers if image == 1}) > 1
+
+
+def test_when_a_signal_was_delivered(work: Path) -> None:
+    before = time.monotonic()
+    loop = follow([SHELL, "-c", "trap : USR1; kill -USR1 $$"], work).loop
+    assert before < loop.last_delivery(signal.SIGUSR1) < time.monotonic()
+    assert loop.last_delivery(signal.SIGUSR2) == float("-inf")
+
+
+# Stops
+
+
+@pytest.mark.parametrize(
+    ("status", "stop"),
+    [
+        # The low byte, the next one, and the event: ptrace(2), "Stopped states" and following.
+        (3 << 8, ExitStatus(3, None)),
+        (signal.SIGKILL, ExitStatus(137, 9)),
+        (signal.SIGSEGV | 0x80, ExitStatus(139, 11)),
+        (signal.SIGUSR1 << 8 | 0x7F, SignalDelivery(signal.SIGUSR1)),
+        (signal.SIGTRAP << 8 | 0x7F, SignalDelivery(signal.SIGTRAP)),
+        ((signal.SIGTRAP | 0x80) << 8 | 0x7F, PtraceEvent.CALL),
+        (7 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.CALL),
+        (1 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.BIRTH),
+        (2 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.BIRTH),
+        (3 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.BIRTH),
+        (4 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.EXEC),
+        (6 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.OTHER),
+        (128 << 16 | signal.SIGTRAP << 8 | 0x7F, PtraceEvent.FIRST_STOP),
+        (128 << 16 | signal.SIGTSTP << 8 | 0x7F, PtraceEvent.GROUP_STOP),
+    ],
+)
+def test_a_wait_status(status: int, stop: Stop) -> None:
+    assert decode_status(status) == stop
+
+
+def test_the_statuses_of_a_real_process(work: Path) -> None:
+    script = "kill -STOP $$; (exit 0); exec true"
+    pid, execute = seized([SHELL, "-c", script])
+    execute()
+    stops: list[Stop] = []
+    while not (stops and isinstance(stops[-1], ExitStatus)):
+        tid, status = os.waitpid(-1, ptrace.WAIT_OWN)
+        stop = decode_status(status)
+        if tid == pid:
+            stops.append(stop)
+        if stop is PtraceEvent.GROUP_STOP:
+            ptrace.listen(tid)
+            os.kill(tid, signal.SIGCONT)
+        else:
+            ptrace.resume(tid, stop.signal if isinstance(stop, SignalDelivery) else 0)
+    assert [stop for stop in stops if stop is not PtraceEvent.FIRST_STOP] == [
+        PtraceEvent.EXEC,
+        SignalDelivery(signal.SIGSTOP),
+        PtraceEvent.GROUP_STOP,
+        SignalDelivery(signal.SIGCONT),
+        PtraceEvent.BIRTH,
+        SignalDelivery(signal.SIGCHLD),
+        PtraceEvent.EXEC,
+        ExitStatus(0, None),
+    ]
+
+
+# What the engine notify asks the kernel
+
+
+def _ended(status: int) -> int:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(status)
+    os.waitpid(pid, 0)
+    return pid
+
+
+def test_the_order_of_births() -> None:
+    order = BirthOrder()
+    before = order.now()
+    child = _ended(0)
+    after = order.now()
+    assert order.is_surely_after(child, before)
+    assert not order.is_surely_after(child, after)
+    assert not order.is_surely_after(child, None)
+    order.close()
+    assert order.now() is None
+
+
+def test_the_order_of_births_where_numbers_start_again() -> None:
+    order = BirthOrder()
+    with open("/proc/sys/kernel/pid_max") as file:
+        highest = int(file.read())
+    assert order.is_surely_after(300, highest - 1)
+    assert not order.is_surely_after(highest - 1, 300)
+    order.close()
+
+
+def test_how_a_process_ended_that_is_gone() -> None:
+    if kernel_version() < EXIT_STATUS_SINCE:
+        pytest.skip("missing here: Linux 6.15")
+    read_end, write_end = os.pipe()
+    pids = {}
+    pidfds = Pidfds()
+    for status in (7, 137):
+        pid = os.fork()
+        if pid == 0:
+            os.close(write_end)
+            os.read(read_end, 1)
+            os.kill(os.getpid(), signal.SIGKILL) if status > 128 else os._exit(status)
+        assert pidfds.keep(pid)
+        pids[pid] = status
+    assert dict(pidfds.poll_ended()) == {}
+    os.close(write_end)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    assert dict(pidfds.poll_ended()) == pids
+    assert dict(pidfds.poll_ended()) == {}, "each is reported once"
+    os.close(read_end)
+    pidfds.close()
+
+
+def test_an_exit_status() -> None:
+    assert decode_exit_status(0) == ExitStatus(0, None)
+    assert decode_exit_status(signal.SIGTERM) == ExitStatus(143, signal.SIGTERM)
+    assert decode_exit_status(255 << 8) == ExitStatus(255, None)
