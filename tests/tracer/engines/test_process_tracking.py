@@ -221,7 +221,8 @@ def follow(argv: Sequence[str], folder: Path) -> Followed:
         loop.add_process(pid, is_app=True)
 
         def handle(tid: int) -> None:
-            callers.append((tid, loop.find_image(tid)))
+            callers.append((tid, loop.images.get(tid)))
+            assert loop.find_image(tid) == loop.images.get(tid)
             processes.update(loop.list_processes())
             loop.resume(tid)
 
@@ -334,6 +335,7 @@ def test_the_order_of_births() -> None:
     after = order.now()
     assert order.is_surely_after(child, before)
     assert not order.is_surely_after(child, after)
+    assert not order.is_surely_after(child, child)
     assert not order.is_surely_after(child, None)
     order.close()
     assert order.now() is None
