@@ -1,1 +1,1 @@
-"""What a slim image is likely to lack: neither touched nor implied, but pointed at."""
+"""Suggests files that a slim image may lack: neither touched nor implied, but with a clue."""

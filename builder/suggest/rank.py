@@ -1,4 +1,4 @@
-"""From clues to suggestions: what exists and is not kept, the likeliest first."""
+"""Turns clues into suggestions: files that exist and are not kept, the likeliest first."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Trace
 
 _MIN_GROUP_FILES = 4
-"""So many of one folder, kind and rank make one line."""
+"""With so many of one folder, suffix and rank, one glob stands for all."""
 _MAX_SHALLOW_DEPTH = 2
-"""Directories so near the root (``/usr/share``) say nothing by being named."""
+"""The name of a directory so near the root, such as ``/usr/share``, is no clue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What is likely to be needed.
+    """Files that the app is likely to need.
 
-    :ivar path: a word for ``--include``: an own path, or a glob for several of one folder.
-    :ivar why: what points at it, in words.
-    :ivar files: regular files that it stands for; ``size`` in bytes.
+    :ivar path: an argument of ``--include``: an own path, or a glob for several in one folder.
+    :ivar why: the clue, as a phrase for people.
+    :ivar files: the number of regular files; ``size`` their bytes.
     """
 
     path: str
@@ -40,16 +40,16 @@ class Suggestion:
 
 
 def suggest(trace: Trace, root: Root, selection: Selection) -> tuple[Suggestion, ...]:
-    """What the full image holds that something points at, and the selection lacks.
+    """Suggest files of the full image that have a clue and are not in the selection.
 
-    Secrets, and what was left out on purpose, are not suggested.
+    Secrets, and files that were left out on purpose, are not suggested.
 
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    case = make_context(trace, root, selection)
+    context = make_context(trace, root, selection)
     best: dict[str, Clue] = {}
     for find in CLUE_FINDERS:
-        for clue in find(case):
+        for clue in find(context):
             path = root.resolve(clue.path).path
             if path not in best or best[path].rank > clue.rank:
                 best[path] = clue._replace(path=path)
@@ -86,8 +86,8 @@ def _group_clues(root: Root, clues: Iterable[Clue]) -> Iterator[Suggestion]:
             lines += [(rank, _make_suggestion(root, clue)) for clue in members]
             continue
         size = sum(_measure_files(root, [clue.path for clue in members]).values())
-        word = f"{folder}/*{suffix}"
-        lines.append((rank, Suggestion(word, min(members).why, len(members), size)))
+        glob = f"{folder}/*{suffix}"
+        lines.append((rank, Suggestion(glob, min(members).why, len(members), size)))
     yield from (line for _, line in sorted(lines, key=lambda pair: (pair[0], pair[1].path)))
 
 
@@ -97,7 +97,7 @@ def _make_suggestion(root: Root, clue: Clue) -> Suggestion:
 
 
 def _measure_files(root: Root, paths: Iterable[str]) -> Mapping[str, int]:
-    """The regular files at and below the paths, with their sizes."""
+    """The size in bytes of each regular file at and below the paths."""
     found: dict[str, int] = {}
     pending = [*paths]
     while pending:

@@ -1,4 +1,4 @@
-"""The AppArmor profile (apparmor.d(5)) of an app in its slim image."""
+"""Renders the AppArmor profile (apparmor.d(5)) of an app in its slim image."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _FAMILIES = {
     38: "alg",
     40: "vsock",
 }
-"""Numbers of linux/socket.h to the words of apparmor.d(5). Unix sockets are always allowed, for
-socketpair(2) is not looked at."""
+"""Numbers of linux/socket.h to names of apparmor.d(5). Unix sockets are always allowed, because the
+tracer does not record socketpair(2)."""
 _MOUNTS = {
     "mount": "mount,",
     "umount": "umount,",
@@ -48,12 +48,12 @@ _MOUNTS = {
 }
 _LETTER_ORDER = ("m", "r", "w", "ix", "k", "l")
 _MIN_GLOB_FILES = 4
-"""So many files of a folder stand for all in it: the image holds no others."""
+"""With so many files, one pattern allows the whole folder: the image has no others in it."""
 _GLOBBED = ("/usr/", "/opt/", "/lib/")
 
 
 def check_name(name: str) -> None:
-    """:raises UsageError: it could be taken for a path, a pattern or several words."""
+    """:raises UsageError: AppArmor could read it as a path, a pattern or several words."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"cannot use --name {name}: it is not a plain word", "use letters, digits, _, . and -"
@@ -61,7 +61,7 @@ def check_name(name: str) -> None:
 
 
 def render_profile(trace: Trace, root: Root, selection: Selection, name: str) -> list[str]:
-    """Its lines. What capabilities there are is left to the engine, which always says it."""
+    """The profile's lines. It allows all capabilities: the engine sets those of the container."""
     return [
         "# Written by slimtrace profile.",
         "include <tunables/global>",
@@ -92,11 +92,11 @@ def _render_abilities(trace: Trace) -> Iterator[str]:
 def _render_files(trace: Trace, root: Root, selection: Selection) -> Iterator[str]:
     folders, names = find_created(trace, root)
     found = find_permissions(trace, root, selection)
-    opened = tuple(f"{folder}/" for folder in folders)
+    writable_folders = tuple(f"{folder}/" for folder in folders)
     for path, letters in names.items():
         found[path] = found.get(path, frozenset()) | letters
     for path, letters in found.items():
-        if letters == MAP and path.startswith(opened):
+        if letters == MAP and path.startswith(writable_folders):
             found[path] = READ  # the app may write it: see permissions()
     globs = _find_globs(found)
     for path, letters in sorted(found.items()):
@@ -114,7 +114,7 @@ def _render_files(trace: Trace, root: Root, selection: Selection) -> Iterator[st
 
 
 def _find_globs(found: Permissions) -> frozenset[str]:
-    """Folders that hold enough files which may be mapped and no more."""
+    """Folders with enough files that have exactly the permissions MAP."""
     files: dict[str, int] = defaultdict(int)
     for path, letters in found.items():
         if letters == MAP and path.startswith(_GLOBBED):

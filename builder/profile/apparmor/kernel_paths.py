@@ -1,4 +1,4 @@
-"""What an AppArmor profile allows below /proc, /sys and /dev: patterns of what was touched."""
+"""The patterns of an AppArmor profile for touched paths below /proc, /sys and /dev."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _SPECIAL = frozenset(b'\\"*?[]{}^')
 
 
 def quote_path(path: str, glob: str = "") -> str:
-    """The words for one path, in ASCII and in double quotes, followed by a pattern.
+    """One path in double quotes and in ASCII, followed by a pattern.
 
-    What a pattern or a quotation would mean by it is escaped; bytes that are not printable, or not
-    ASCII, are octal. A variable (``@{X}``) in ``path`` is none then.
+    Characters with a meaning in patterns or quotes are escaped, so ``@{X}`` in ``path`` is no
+    variable. Bytes that are not printable ASCII are octal.
     """
     return f'"{escape_path(path)}{glob}"'
 
 
 def escape_path(path: str) -> str:
-    """As :func:`quote_path`, without the quotes."""
+    """The same as :func:`quote_path`, without the quotes."""
     return "".join(map(_escape_byte, os.fsencode(path)))
 
 
@@ -43,16 +43,16 @@ _DEVICES = {
     "/dev/pts/[0-9]*": "rw",
     "@{PROC}/@{pid}/fd/": "r",
 }
-"""What every program may use: its standard streams lie there."""
+"""Every program may use these: its standard streams are there."""
 _PROCESS = re.compile(r"/proc/(?:self|thread-self|[0-9]+)(?=/|$)")
 _TASK = re.compile(r"(?<=\}/task/)[0-9]+(?=/|$)")
 _DESCRIPTOR = re.compile(r"(?<=/fd/)[0-9]+$|(?<=/fdinfo/)[0-9]+$|(?<=^/dev/pts/)[0-9]+$")
 
 
 def find_kernel_patterns(trace: Trace) -> dict[str, str]:
-    """Patterns, with their quotes, to ``r`` or ``rw``, sorted.
+    """Quoted patterns to ``r`` or ``rw``, sorted.
 
-    Numbers of processes, threads and descriptors stand for all: they are others each time.
+    The numbers of processes, threads and descriptors become patterns: they differ in each run.
     """
     found = {f'"{pattern}"': letters for pattern, letters in _DEVICES.items()}
     for path in trace.paths.values():
@@ -70,8 +70,8 @@ def find_kernel_patterns(trace: Trace) -> dict[str, str]:
 
 
 def _to_pattern(path: str) -> str:
-    words = escape_path(path)
-    words = _PROCESS.sub("@{PROC}/@{pid}", words)
-    words = re.sub(r"^/proc(?=/|$)", "@{PROC}", words)
-    words = _TASK.sub("@{tid}", words)
-    return _DESCRIPTOR.sub("[0-9]*", words)
+    pattern = escape_path(path)
+    pattern = _PROCESS.sub("@{PROC}/@{pid}", pattern)
+    pattern = re.sub(r"^/proc(?=/|$)", "@{PROC}", pattern)
+    pattern = _TASK.sub("@{tid}", pattern)
+    return _DESCRIPTOR.sub("[0-9]*", pattern)

@@ -1,4 +1,4 @@
-"""What an AppArmor profile allows on the files of the image, by own path."""
+"""The permissions of an AppArmor profile on the files of the image, by own path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CHANGES = frozenset({Use.WRITE, Use.CREATE, Use.DELETE, Use.ATTR, Use.CONNECT})
 _PROGRAM_FOLDERS = ("/usr/", "/bin/", "/lib/", "/etc/")
-"""Below these a folder is not opened to whatever the app may make there: only the names are."""
+"""Below these the app may create only the names that it created in a run, not any name."""
 
 Permissions = dict[str, frozenset[str]]
 """Own paths, a directory's with a slash at its end, to letters of apparmor.d(5): ``r`` read, ``w``
@@ -31,9 +31,10 @@ MAP, EXECUTE = frozenset("mr"), frozenset({"m", "r", "ix"})
 
 
 def find_permissions(trace: Trace, root: Root, selection: Selection) -> Permissions:
-    """What the slim image holds may be read and mapped, besides what the app did to it.
+    """All files of the slim image may be read and mapped; others follow from what the app did.
 
-    Which files are mapped as code no trace says: the app cannot write any that may be.
+    A trace does not say which files the app maps as code. So a file that it may write is not
+    allowed to be mapped.
     """
     found: dict[str, frozenset[str]] = {}
     for path, entry in selection.entries.items():
@@ -70,10 +71,10 @@ def _to_letters(uses: frozenset[Use]) -> frozenset[str]:
 
 
 def find_created(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]:
-    """Where the app made things: folders in which it may make anything, and single names.
+    """Where the app created files: folders in which it may create any name, and single names.
 
-    Folders that hold programs or settings are not opened, nor the root: there it may make what
-    it was seen to, and below that anything.
+    In the root, and in folders for programs and settings, it may create only the names that it
+    created in a run, and anything below them.
     """
     folders: set[str] = set()
     names: Permissions = {}
@@ -94,7 +95,7 @@ def find_created(trace: Trace, root: Root) -> tuple[frozenset[str], Permissions]
 
 
 def _find_top(trace: Trace, path: str) -> str:
-    """The highest directory on the way to what was made that was made too; or itself."""
+    """The topmost directory above a created path that was created too; or the path itself."""
     folder = os.path.dirname(path)
     while folder.strip("/"):
         known = trace.paths.get(folder)
@@ -105,7 +106,7 @@ def _find_top(trace: Trace, path: str) -> str:
 
 
 def find_volumes(trace: Trace) -> dict[str, bool]:
-    """Where in the image things of the machine were mounted, and whether to be written to."""
+    """Mount points of volumes in the image, and whether each was writable."""
     found: dict[str, bool] = {}
     for run in trace.runs:
         for mount in _parse_mounts(run.mounts):
@@ -114,7 +115,7 @@ def find_volumes(trace: Trace) -> dict[str, bool]:
     return found
 
 
-def _parse_mounts(words: Iterable[str]) -> Iterable[tuple[str, bool]]:
-    for word in words:
-        is_read_only = word.endswith(":ro")
-        yield word.removesuffix(":ro").rpartition(":")[2].rstrip("/"), not is_read_only
+def _parse_mounts(mounts: Iterable[str]) -> Iterable[tuple[str, bool]]:
+    for mount in mounts:
+        is_read_only = mount.endswith(":ro")
+        yield mount.removesuffix(":ro").rpartition(":")[2].rstrip("/"), not is_read_only

@@ -1,4 +1,4 @@
-"""Which calls there are on the machines of a trace, and what libseccomp calls the machines."""
+"""The system calls of a trace's machines, and libseccomp's names for the machines."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MACHINES = {
     "x86_64": (("SCMP_ARCH_X86_64", "x86_64"), ("SCMP_ARCH_X86", "i386")),
     "aarch64": (("SCMP_ARCH_AARCH64", "arm64"), ("SCMP_ARCH_ARM", "arm")),
 }
-"""By uname(2)'s name: the machine's own ABI, then its 32-bit one, each as seccomp.h and as
-system-calls name it."""
+"""uname(2)'s machine to its native ABI and its 32-bit ABI: the name in seccomp.h, and the name in
+the package system-calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architectures:
     """The ABIs that a profile is for.
 
-    :ivar architectures: as the runtime-spec names them (config-linux.md, seccomp).
+    :ivar architectures: by the names of the runtime-spec (config-linux.md, seccomp).
     :ivar calls: the names of all their system calls.
     """
 
@@ -32,11 +32,11 @@ class Architectures:
 
 
 def find_architectures(trace: Trace) -> Architectures:
-    """The machines that the runs were on; their 32-bit ABIs only where a run used one.
+    """The ABIs of the machines that the runs were on; a 32-bit ABI only if a run used it.
 
-    x32 is never among them: whatever calls by it is killed.
+    x32 is never among them: seccomp kills a process that uses it.
 
-    :raises SlimtraceError: one is of a machine that is not known.
+    :raises SlimtraceError: a run was on a machine that slimtrace does not know.
     """
     abis: list[tuple[str, str]] = []
     for machine in sorted({run.machine for run in trace.runs}, reverse=True):

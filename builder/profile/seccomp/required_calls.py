@@ -1,4 +1,4 @@
-"""System calls that a profile allows though the app was not seen to make them."""
+"""System calls that a profile allows although the trace does not have them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ RUNTIME_CALLS = frozenset(
     getuid lseek madvise mmap mprotect munmap nanosleep newfstatat openat openat2 pipe2 prctl
     pselect6 read readlinkat rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield
     select sigaltstack statx tgkill write
-    """.split()  # noqa: SIM905 -- 50 quoted names would be read by nobody
+    """.split()  # noqa: SIM905 -- nobody would read 50 quoted names
 )
-"""What runc and crun call under the profile before the app is executed, with no_new_privs.
+"""Calls that runc and crun make under the profile before they execute the app, with no_new_privs.
 
 runc (libcontainer/standard_init_linux.go, setns_init_linux.go) loads the profile, then closes its
-pipes, opens the exec fifo, closes every descriptor that is not the container's and execs; it is a
-Go program, whose runtime starts threads, wakes them and collects garbage at any time. crun
-(src/libcrun/container.c) closes the profile's descriptor and execs. Seen with runc 1.1.5 and crun
-1.8.1; what newer runc does instead (close_range, openat2, readlinkat, statx, execveat) is from its
+pipes, opens the exec FIFO, closes all descriptors but the container's, and execs. It is a Go
+program: its runtime starts threads, wakes them and collects garbage at any time. crun
+(src/libcrun/container.c) closes the profile's descriptor and execs. Observed with runc 1.1.5 and
+crun 1.8.1; the calls of newer runc (close_range, openat2, readlinkat, statx, execveat) are from its
 source.
 """
 
@@ -26,8 +26,8 @@ PRIVILEGED_RUNTIME_CALLS = frozenset(
     capget capset chdir fchown getgid getppid kill setgid setgroups setresgid setresuid setuid
     """.split()  # noqa: SIM905
 )
-"""And without no_new_privs: to load a profile is a privilege then, so that it comes before the
-runtime takes the container's user and gives up capabilities."""
+"""The same without no_new_privs. Loading a profile is privileged then, so runtimes load it before
+they change to the container's user and drop capabilities."""
 
 COMMON_CALLS = frozenset(
     """
@@ -39,9 +39,9 @@ COMMON_CALLS = frozenset(
     set_thread_area sigreturn waitpid
     """.split()  # noqa: SIM905
 )
-"""What any program may come to, however short its trace: memory, a thread, a signal, a timer, an
-error message, its end. No new kind of object, nothing by a path. The last two lines are the names
-of 32-bit ABIs. These count where the trace is exact (``run --syscalls all``)."""
+"""Calls that any program may make, however short its trace: for memory, threads, signals, timers,
+error messages and its end. None opens a path or makes a new kind of object. The last two lines are
+the names in 32-bit ABIs. They matter where the trace is exact (``run --syscalls all``)."""
 
 SENSITIVE_CALLS = frozenset(
     """
@@ -53,5 +53,5 @@ SENSITIVE_CALLS = frozenset(
     umount2 unshare userfaultfd vhangup
     """.split()  # noqa: SIM905
 )
-"""What engines' own profiles refuse a container without capabilities: allowed here where the app
-was seen to call it, and said."""
+"""Calls that engines' default profiles refuse to a container without capabilities. A profile allows
+those that the app made, and the command reports them."""

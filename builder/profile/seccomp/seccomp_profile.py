@@ -1,7 +1,7 @@
-"""The seccomp profile as a document that docker, podman, cri-o, containerd and Kubernetes take.
+"""The seccomp profile as a document for docker, podman, cri-o, containerd and Kubernetes.
 
-It is the object ``linux.seccomp`` of the OCI runtime-spec (config-linux.md); ``comment`` is what
-Docker's own profiles have beside it.
+It is the object ``linux.seccomp`` of the OCI runtime-spec (config-linux.md), with ``comment`` as in
+Docker's own profiles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def to_profile(machines: Architectures, rules: Iterable[SeccompRule]) -> dict[str, Any]:
-    """Every call that no rule names is refused with EPERM."""
+    """The profile; a call in no rule fails with EPERM."""
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": EPERM,
@@ -35,7 +35,7 @@ def _rule(rule: SeccompRule) -> dict[str, Any]:
 
 
 def _argument(test: ArgumentTest) -> dict[str, Any]:
-    """With a mask, that is ``value``, and ``valueTwo`` what must be left (seccomp_rule_add(3))."""
+    """With a mask: ``value`` is the mask, ``valueTwo`` the result (seccomp_rule_add(3))."""
     if test.mask is None:
         return {"index": test.index, "value": test.value, "op": "SCMP_CMP_EQ"}
     return {
