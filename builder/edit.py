@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.model import Entry, Kind, Reason
+from slimtrace.builder.model import Cause, Entry, KeptPath, Kind, Reason
 from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
@@ -26,14 +26,19 @@ def without(
     the last of it.
     """
     records = {item.path: item for item in dropped}
+    entries = selection.entries
     stay = {
         path
-        for path, entry in selection.entries.items()
+        for path, entry in entries.items()
         if path not in records and entry.reasons != (Reason.DIRECTORY,)
     }
     stay |= {parent for path in stay for parent in list_parents(path)} | {"/"}
-    kept = {path: entry for path, entry in selection.entries.items() if path in stay}
-    gone = tuple(item for path, item in records.items() if path not in kept)
+    kept = {path: entry for path, entry in entries.items() if path in stay}
+    gone = tuple(
+        replace(item, causes=entries[path].causes) if path in entries else item
+        for path, item in records.items()
+        if path not in kept
+    )
     return replace(
         selection,
         entries=kept,
@@ -95,26 +100,27 @@ def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> S
         new[entry.path] = entry
         for parent in list_parents(entry.path):
             if parent not in new and parent not in selection.entries:
-                new[parent] = _folder(root, parent, entry.mtime_ns)
+                new[parent] = _folder(root, parent, entry)
     # The folders of a live system change whenever something is made in them.
     added = _with_old_directories(new, {}, live=root.root == "/")
     return replace(selection, entries=dict(sorted({**selection.entries, **added}.items())))
 
 
-def written(
-    root: Root, path: str, content: bytes, reasons: tuple[Reason, ...], mtime_ns: int
-) -> list[Entry]:
-    """The entries for a file that the build makes: root's and readable; and the links to it.
+def make_file(root: Root, path: str, content: bytes, cause: Cause, mtime_ns: int) -> list[Entry]:
+    """The entries for a file that the build makes, and for the links to it.
+
+    Its owner is root, and everybody may read it.
 
     :param path: as it is looked up in the full image, which need not have it.
     """
     found = root.resolve(path)
     file = Entry(found.path, Kind.FILE, 0o644, 0, 0, mtime_ns, len(content))
-    links = [root.entry(link, reasons) for link in found.links]
-    return [*links, replace(file, content=content, reasons=reasons)]
+    links = [root.entry(link, (cause,)) for link in found.links]
+    return [*links, replace(file, content=content, causes=(cause,))]
 
 
-def _folder(root: Root, path: str, mtime_ns: int) -> Entry:
+def _folder(root: Root, path: str, inside: Entry) -> Entry:
+    causes = (Cause(Reason.DIRECTORY, KeptPath(inside.path)),)
     if root.kind(path) is Kind.DIRECTORY:
-        return root.entry(path, (Reason.DIRECTORY,))
-    return Entry(path, Kind.DIRECTORY, 0o755, 0, 0, mtime_ns, reasons=(Reason.DIRECTORY,))
+        return root.entry(path, causes)
+    return Entry(path, Kind.DIRECTORY, 0o755, 0, 0, inside.mtime_ns, causes=causes)

@@ -96,6 +96,47 @@ class Zones(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptPath:
+    """Another file of the image needs, implies or leads to this one.
+
+    :ivar path: its own path.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessImages:
+    """Processes of the runs used the file.
+
+    :ivar ids: of the process images, as the trace has them.
+    """
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPart:
+    """The build itself adds the file.
+
+    :ivar name: an option as the user wrote it, a part of the baseline, or a step.
+    """
+
+    name: str
+
+
+Because = KeptPath | ProcessImages | BuildPart
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an entry is in the image: by which rule, and because of what."""
+
+    reason: Reason
+    because: Because
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One thing in the image, with the metadata it had in the full image.
 
@@ -109,7 +150,7 @@ class Entry:
     :ivar content: the bytes of a file that no file holds, because the build made it.
     :ivar xattrs: extended attributes, sorted by name; ``security.capability`` among them.
     :ivar hardlink: identifies the inode (device, number) where it has more than one link.
-    :ivar reasons: why it is there, the first reason first.
+    :ivar causes: why it is there, the strongest first; one for each reason.
     """
 
     path: str
@@ -124,7 +165,12 @@ class Entry:
     content: bytes | None = None
     xattrs: tuple[tuple[str, bytes], ...] = ()
     hardlink: tuple[int, int] | None = None
-    reasons: tuple[Reason, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The rules that keep it, the strongest first."""
+        return tuple(cause.reason for cause in self.causes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +186,7 @@ class Seed:
     """
 
     path: str
-    reason: Reason
+    cause: Cause
     follow: bool = True
     load: bool = False
     execute: bool = False
@@ -151,10 +197,15 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A touched path that is not in the image, and why, in words for the user."""
+    """A path that is not in the image.
+
+    :ivar why: the reason, as users read it.
+    :ivar causes: why it was in the selection before; none if it never was.
+    """
 
     path: str
     why: str
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.model import Reason
+from slimtrace.builder.model import BuildPart, Cause, Reason
 
 if TYPE_CHECKING:
     from slimtrace.builder.build_options import BuildOptions
@@ -20,6 +20,11 @@ PARTS = frozenset(
         Reason.NETWORK_NAMES,
     }
 )
+
+
+def baseline_cause(part: Reason) -> Cause:
+    """Why the files of a part are in the image."""
+    return Cause(part, BuildPart(f"baseline: {part.value}"))
 
 
 def parts_of(options: BuildOptions) -> frozenset[Reason]:

@@ -1,10 +1,9 @@
-"""The fixpoint: from paths that are wanted to all entries that they need or imply."""
+"""The fixpoint: from the seeds to all entries that they need or imply."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.hwcaps import baseline
@@ -13,7 +12,16 @@ from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rule import RuleContext
 from slimtrace.builder.closure.rules import rules_of
 from slimtrace.builder.closure.shebang import script_needs
-from slimtrace.builder.model import Dropped, Kind, Reason, Seed, Selection
+from slimtrace.builder.model import (
+    Cause,
+    Dropped,
+    KeptPath,
+    Kind,
+    ProcessImages,
+    Reason,
+    Seed,
+    Selection,
+)
 from slimtrace.builder.root.excluded_paths import exclusion_reason, is_kernel_path
 from slimtrace.builder.root.root import list_parents
 
@@ -28,22 +36,25 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import ResolvedPath, Root
 
 _RANK = {reason: rank for rank, reason in enumerate(Reason)}
-_ASKED_FOR = frozenset({Reason.TOUCHED, Reason.INCLUDED, Reason.HEALED})
+_REQUESTED = frozenset({Reason.TOUCHED, Reason.INCLUDED, Reason.HEALED})
 
 
 def expand(
-    root: Root, wanted: Iterable[Seed], around: RunEnvironment, rules: Sequence[ClosureRule] = ()
+    root: Root,
+    seeds: Iterable[Seed],
+    environment: RunEnvironment,
+    rules: Sequence[ClosureRule] = (),
 ) -> Selection:
-    """All entries that the wanted paths need, and imply by these rules, transitively.
+    """All entries that the seeds need, and imply by these rules, transitively.
 
-    A needed library that is nowhere is a warning, unless only a rule brought what needs it. What
-    is wanted and not there is left to the caller, who knows whether that matters.
+    A needed library that does not exist is a warning, unless only rules added the file that needs
+    it. A seed that does not exist is ignored: the caller knows whether that matters.
 
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    closure = _Closure(root, around, rules)
-    for want in sorted(wanted, key=lambda want: want.path):
-        closure.want(want)
+    closure = _Closure(root, environment, rules)
+    for seed in sorted(seeds, key=lambda seed: seed.path):
+        closure.add(seed)
     closure.load()
     closure.imply()
     return closure.selection()
@@ -69,15 +80,18 @@ def add_closure(
 
 
 class _Closure:
-    def __init__(self, root: Root, around: RunEnvironment, rules: Sequence[ClosureRule]) -> None:
+    def __init__(
+        self, root: Root, environment: RunEnvironment, rules: Sequence[ClosureRule]
+    ) -> None:
         self._root = root
-        self._around = around
+        self._environment = environment
         self._rules = rules
-        self._loader = Loader(root, around)
+        self._loader = Loader(root, environment)
         self._touched: set[str] = set()
         self._read: set[str] = set()
         self._listed: set[str] = set()
-        self._reasons: dict[str, set[Reason]] = {}
+        self._causes: dict[str, dict[Reason, Cause]] = {}
+        """Own path of what is kept → for each reason the first cause."""
         self._dropped: dict[str, Dropped] = {}
         self._to_load: dict[str, str] = {}
         """Resolved path → how it was looked up."""
@@ -86,74 +100,79 @@ class _Closure:
         self._missing: dict[MissingLibrary, None] = {}
         self._implied = {rule.reason for rule in rules}
 
-    def _need(self, need: Need) -> None:
-        self.want(Seed(need.path, need.reason, load=need.load, execute=need.execute))
+    def _add_need(self, need: Need, because: KeptPath) -> None:
+        cause = Cause(need.reason, because)
+        self.add(Seed(need.path, cause, load=need.load, execute=need.execute))
 
-    def want(self, want: Seed) -> None:
-        found = self._root.resolve(want.path, follow=want.follow)
+    def add(self, seed: Seed) -> None:
+        found = self._root.resolve(seed.path, follow=seed.follow)
         for path in (*found.links, found.path):
             for need in baseline(self._root, path):
-                self._need(need)
-        for link in found.links:
-            self._keep(link, Reason.SYMLINK, override=want.override)
-        if not found.exists or not self._keep(found.path, want.reason, override=want.override):
+                self._add_need(need, KeptPath(path))
+        is_kept = found.exists and self._keep(found.path, seed.cause, override=seed.override)
+        if found.links:
+            because = KeptPath(found.path) if is_kept else seed.cause.because
+            for link in found.links:
+                self._keep(link, Cause(Reason.SYMLINK, because), override=seed.override)
+        if not is_kept:
             return
-        self._note(want, found.path)
+        self._note_use(seed, found.path)
         if self._root.kind(found.path) is not Kind.FILE:
             return
-        if want.load:
-            self._to_load.setdefault(found.path, want.path)
-        if want.execute and self._may_execute(found):
+        if seed.load:
+            self._to_load.setdefault(found.path, seed.path)
+        if seed.execute and self._may_execute(found):
             self._scripts.append(found.path)
 
-    def _note(self, want: Seed, path: str) -> None:
-        """For the rules: what was asked for, and how it was used."""
-        if want.reason in _ASKED_FOR:
+    def _note_use(self, seed: Seed, path: str) -> None:
+        """For the rules: what was touched or included, and how it was used."""
+        if seed.cause.reason in _REQUESTED:
             self._touched.add(path)
-        if want.reason is Reason.TOUCHED and want.load:
+        if seed.cause.reason is Reason.TOUCHED and seed.load:
             self._read.add(path)
-        if want.is_listed:
+        if seed.is_listed:
             self._listed.add(path)
 
     def load(self) -> None:
-        """Go on until nothing new is needed to load.
+        """Add the interpreters and libraries of what is kept, until there are no new ones.
 
-        Programs go first: their search path serves what they load, which then need not be
-        looked at on its own.
+        Programs go first: their search path is the one for the libraries that they load, which
+        then need no search of their own.
         """
-        seen: set[str] = set()
+        done: set[str] = set()
         while self._to_load or self._scripts:
             while self._scripts:
                 path = self._scripts.popleft()
-                if path not in seen:
-                    seen.add(path)
-                    for need in script_needs(self._root, path, self._around):
-                        self._need(need)
+                if path not in done:
+                    done.add(path)
+                    for need in script_needs(self._root, path, self._environment):
+                        self._add_need(need, KeptPath(path))
             batch, self._to_load = self._to_load, {}
             for path in sorted(batch, key=self._programs_first):
                 if path not in self._loaded:
                     self._load(batch[path], path)
 
     def imply(self) -> None:
-        """Ask the rules of all that is kept, and of what that brings, until nothing new is."""
-        around, loader = self._around, self._loader
-        sets = (self._touched, self._listed, self._reasons, self._read)
-        world = RuleContext(self._root, around, loader, *map(frozenset, sets))
-        asked: set[str] = set()
-        while self._rules and (fresh := sorted(self._reasons.keys() - asked)):
-            asked.update(fresh)
-            for path, rule in product(fresh, self._rules):
-                for need in rule.of(world, path):
-                    if self._root.resolve(need.path).exists:
-                        self._need(need)
+        """Apply the rules to all that is kept, and to what they add, until they add nothing new."""
+        sets = (self._touched, self._listed, self._causes, self._read)
+        context = RuleContext(self._root, self._environment, self._loader, *map(frozenset, sets))
+        done: set[str] = set()
+        while self._rules and (fresh := sorted(self._causes.keys() - done)):
+            done.update(fresh)
+            for path in fresh:
+                because = KeptPath(path)
+                for rule in self._rules:
+                    for need in rule.of(context, path):
+                        if self._root.resolve(need.path).exists:
+                            self._add_need(need, because)
             self.load()
 
     def selection(self) -> Selection:
-        entries = {path: self._entry(path) for path in sorted(self._reasons)}
+        entries = {path: self._entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
         return Selection(entries, dropped, self._warnings(entries))
 
-    def _keep(self, path: str, reason: Reason, *, override: bool) -> bool:
+    def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:
         why = exclusion_reason(path)
         if why is None and self._root.kind(path) is None:
             why = "it is a socket or a device"
@@ -162,9 +181,12 @@ class _Closure:
         ):
             self._dropped.setdefault(path, Dropped(path, why))
             return False
-        self._reasons.setdefault(path, set()).add(reason)
+        causes = self._causes.setdefault(path, {})
+        causes[cause.reason] = _first_cause(causes.get(cause.reason), cause)
         for parent in list_parents(path):
-            self._reasons.setdefault(parent, set()).add(Reason.DIRECTORY)
+            above = self._causes.setdefault(parent, {})
+            if Reason.DIRECTORY not in above:
+                above[Reason.DIRECTORY] = Cause(Reason.DIRECTORY, KeptPath(path))
         return True
 
     def _load(self, lookup: str, path: str) -> None:
@@ -173,10 +195,10 @@ class _Closure:
         if loads is None:
             return
         self._loaded.update(loads.files)
-        if not self._reasons[path] <= self._implied:
+        if not self._causes[path].keys() <= self._implied:
             self._missing.update(dict.fromkeys(loads.missing))
-        for need in loads.needs:
-            self._need(need)
+        for need, by in loads.needs.items():
+            self._add_need(need, KeptPath(by))
 
     def _may_execute(self, found: ResolvedPath) -> bool:
         fingerprint = self._root.fingerprint(found.path)
@@ -187,19 +209,30 @@ class _Closure:
         return (elf is None or elf.interpreter is None, path)
 
     def _entry(self, path: str) -> Entry:
-        reasons = tuple(sorted(self._reasons[path], key=_RANK.__getitem__))
-        return self._root.entry(path, reasons)
+        causes = sorted(self._causes[path].values(), key=lambda cause: _RANK[cause.reason])
+        return self._root.entry(path, (*causes,))
 
     def _warnings(self, entries: Iterable[str]) -> tuple[str, ...]:
-        """A library that a kept file brings under another search path is not missing."""
-        there = {path.rpartition("/")[2] for path in entries}
-        read = map(self._loader.elves.read, self._loaded)
-        there |= {elf.soname for elf in read if elf and elf.soname}
-        found: dict[str, list[str]] = {}
-        for missing in self._missing:
-            if missing.name not in there:
-                found.setdefault(missing.name, []).append(missing.by)
+        """A warning for each missing library that no kept file provides by another search path."""
+        names = {path.rpartition("/")[2] for path in entries}
+        elves = map(self._loader.elves.read, self._loaded)
+        names |= {elf.soname for elf in elves if elf and elf.soname}
+        missing: dict[str, list[str]] = {}
+        for library in self._missing:
+            if library.name not in names:
+                missing.setdefault(library.name, []).append(library.by)
         return tuple(
             f"cannot find the library {name}, which {min(by)} names: left out"
-            for name, by in sorted(found.items())
+            for name, by in sorted(missing.items())
         )
+
+
+def _first_cause(known: Cause | None, new: Cause) -> Cause:
+    """The cause to keep of two with one reason: the first, or all processes of both."""
+    if known is None:
+        return new
+    if isinstance(known.because, ProcessImages) and isinstance(new.because, ProcessImages):
+        ids = {*known.because.ids, *new.because.ids}
+        if len(ids) > len(known.because.ids):
+            return Cause(known.reason, ProcessImages(tuple(sorted(ids))))
+    return known

@@ -12,7 +12,7 @@ from slimtrace.builder.closure.elf.elf import elf_info, parsed
 from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.config.image_config import ARCHITECTURES
 from slimtrace.builder.images.reference import Syntax, Transport, split_name
-from slimtrace.builder.model import Entry, Kind, Reason
+from slimtrace.builder.model import BuildPart, Cause, Entry, Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.model import ImageConfig, Selection
 
 FOLDER = "/busybox"
+_CAUSES = (Cause(Reason.DEBUG, BuildPart("--debug")),)
 _HINT = "install a static one for the image's architecture: Debian's busybox-static, for one"
 _LATEST = "latest"
 
@@ -40,7 +41,7 @@ def with_busybox(
             "build without --debug",
         )
     status = os.stat(program)
-    folder = Entry(FOLDER, Kind.DIRECTORY, 0o755, 0, 0, status.st_mtime_ns, reasons=(Reason.DEBUG,))
+    folder = Entry(FOLDER, Kind.DIRECTORY, 0o755, 0, 0, status.st_mtime_ns, causes=_CAUSES)
     binary = replace(folder, path=f"{FOLDER}/busybox", kind=Kind.FILE, size=status.st_size)
     link = replace(folder, kind=Kind.SYMLINK, mode=0o777, target="busybox")
     entries = {**selection.entries, FOLDER: folder, binary.path: replace(binary, source=program)}

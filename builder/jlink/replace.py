@@ -13,7 +13,7 @@ from slimtrace.builder.jlink.java_home import check_homes, parse_home
 from slimtrace.builder.jlink.jimage import read_jimage
 from slimtrace.builder.jlink.jlink import link_runtime
 from slimtrace.builder.jlink.required_modules import find_named_modules, find_required_modules
-from slimtrace.builder.model import Dropped, Keep, Kind, Reason
+from slimtrace.builder.model import BuildPart, Cause, Dropped, Keep, Kind, Reason
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_closure_with_java(selection: Selection, context: Context) -> Selection:
     rules = rules_of(options.keep, options.without_rules)
     linked = add_closure(selection, context, restrict_rules(rules, runtimes))
     gone = [
-        Dropped(path, "its Java module is not linked (--jlink)")
+        Dropped(path, "its Java module is not linked (--jlink)", whole.entries[path].causes)
         for path in sorted(whole.entries.keys() - linked.entries.keys())
         if any(path.startswith(f"{home}/lib/") for home in runtimes)
     ]
@@ -144,9 +144,9 @@ def _replace_runtime(selection: Selection, home: str, runtime: JavaRuntime) -> S
 
 
 def _replace_content(entry: Entry, content: bytes) -> Entry:
-    reasons = (Reason.JLINK, *entry.reasons)
+    causes = (Cause(Reason.JLINK, BuildPart("--jlink")), *entry.causes)
     size = len(content)
-    return replace(entry, source=None, hardlink=None, content=content, size=size, reasons=reasons)
+    return replace(entry, source=None, hardlink=None, content=content, size=size, causes=causes)
 
 
 def _edit_release(entry: Entry, runtime: JavaRuntime) -> bytes:

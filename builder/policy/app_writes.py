@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.model import Kind, Reason, Seed
+from slimtrace.builder.model import Cause, Kind, ProcessImages, Reason, Seed
 from slimtrace.builder.policy.access import may_write
 from slimtrace.builder.root.excluded_paths import exclusion_reason, is_bytecode
 from slimtrace.tracer.trace.trace import State, Use
@@ -36,12 +36,10 @@ def add_written_folders(selection: Selection, context: Context) -> Selection:
         while folder.strip("/") and _is_created(trace, folder):
             folder = os.path.dirname(folder)
         own = root.resolve(folder)
-        if (
-            own.exists
-            and root.kind(own.path) is Kind.DIRECTORY
-            and exclusion_reason(own.path) is None
-        ):
-            seeds[own.path] = Seed(folder, Reason.PARENT_OF_CREATED)
+        cause = Cause(Reason.PARENT_OF_CREATED, ProcessImages(path.processes))
+        is_folder = own.exists and root.kind(own.path) is Kind.DIRECTORY
+        if is_folder and exclusion_reason(own.path) is None:
+            seeds[own.path] = Seed(folder, cause)
     return replace(selection, seeds=(*selection.seeds, *seeds.values()))
 
 
@@ -86,8 +84,11 @@ def warn_of_writes(selection: Selection, context: Context) -> Selection:
 
 def _written_folders(selection: Selection, root: Root) -> list[str]:
     """The own paths of what :func:`add_written_folders` added."""
-    folders = [seed.path for seed in selection.seeds if seed.reason is Reason.PARENT_OF_CREATED]
-    return [root.resolve(folder).path for folder in folders]
+    return [
+        root.resolve(seed.path).path
+        for seed in selection.seeds
+        if seed.cause.reason is Reason.PARENT_OF_CREATED
+    ]
 
 
 def _changed_files(context: Context) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import add_entries
-from slimtrace.builder.model import Entry, Kind, Reason, Selection
+from slimtrace.builder.model import BuildPart, Cause, Entry, Kind, Reason, Selection
 from slimtrace.builder.root.excluded_paths import OWN_TOP
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _MODES: Mapping[str, int] = {
 }
 
 
+_CAUSE = Cause(Reason.SKELETON, BuildPart("skeleton"))
 _LINK = "/var/run"
 """As most systems have it. C libraries follow it whenever they look for a user by name or number
 (glibc for nscd's socket), which an app may come to as another user alone."""
@@ -39,14 +40,14 @@ def add_skeleton(selection: Selection, context: Context) -> Selection:
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
     is_link = root.kind(_LINK) is Kind.SYMLINK and root.kind("/var") is Kind.DIRECTORY
     if is_link and _LINK not in selection.entries:
-        selection = add_entries(selection, root, [root.entry(_LINK, (Reason.SKELETON,))])
+        selection = add_entries(selection, root, [root.entry(_LINK, (_CAUSE,))])
     entries = dict(selection.entries)
     for path, mode in _MODES.items():
         there = entries.get(path)
         if there is not None and there.kind is not Kind.DIRECTORY:
             continue  # an image whose /run is a link keeps its link
-        plain = Entry(path, Kind.DIRECTORY, mode, 0, 0, 0, reasons=())
+        plain = Entry(path, Kind.DIRECTORY, mode, 0, 0, 0)
         base = plain if path in OWN_TOP else there or full.get(path, plain)
-        reasons = () if there is None else there.reasons
-        entries[path] = replace(base, reasons=(*reasons, Reason.SKELETON))
+        causes = () if there is None else there.causes
+        entries[path] = replace(base, causes=(*causes, _CAUSE))
     return replace(selection, entries=dict(sorted(entries.items())))

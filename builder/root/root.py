@@ -20,7 +20,7 @@ from slimtrace.tracer.trace.trace import Fingerprint
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from slimtrace.builder.model import Reason
+    from slimtrace.builder.model import Cause
     from slimtrace.tracer.trace.trace import SavedFile
 
 _KINDS = {
@@ -131,7 +131,7 @@ class Root:
         """Whether the file at a resolved path was put aside."""
         return path in self._saved
 
-    def entry(self, path: str, reasons: tuple[Reason, ...]) -> Entry:
+    def entry(self, path: str, causes: tuple[Cause, ...]) -> Entry:
         """The entry for a resolved path, with the metadata that lstat(2) gives.
 
         :raises SlimtraceError: there is nothing there, or it is a socket or a device.
@@ -156,7 +156,7 @@ class Root:
             source=source if is_file else None,
             xattrs=read_xattrs(source) if self.is_saved(path) else self._tree.xattrs(path),
             hardlink=node.inode if kind is not Kind.DIRECTORY and node.links > 1 else None,
-            reasons=reasons,
+            causes=causes,
         )
 
     def open(self, path: str) -> BinaryIO:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.edit import add_entries, written
-from slimtrace.builder.model import Reason
+from slimtrace.builder.edit import add_entries, make_file
+from slimtrace.builder.model import BuildPart, Cause, Reason
 from slimtrace.builder.sbom.bom import SbomFormat, Subject
 from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.render import render
@@ -40,9 +40,10 @@ def embed_sboms(
     facts = collect_facts(about, selection.entries, sums, root, is_full=True)
     mtime_ns = int(datetime.fromisoformat(config.created).timestamp()) * 10**9
     place = root.resolve(FOLDER).path
+    cause = Cause(Reason.SBOM, BuildPart("--embed-sbom"))
     added: list[Entry] = []
     for each in chosen:
         data = render(facts, each)
         path = f"{place}/{NAMELESS}{each.suffix}"
-        added += written(root, path, data, (Reason.SBOM,), mtime_ns)
+        added += make_file(root, path, data, cause, mtime_ns)
     return add_entries(selection, root, added)

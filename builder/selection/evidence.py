@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.model import Dropped, Kind, Reason, Seed
+from slimtrace.builder.model import BuildPart, Cause, Dropped, Kind, ProcessImages, Reason, Seed
 from slimtrace.builder.root.excluded_paths import (
     collect_volumes,
     exclusion_reason,
@@ -50,7 +50,7 @@ def add_touched(selection: Selection, context: Context) -> Selection:
         why = _why_dropped(root, traced, found, volumes, override=override)
         if why is not None:
             dropped.append(Dropped(traced.path, why))
-            seeds += _links_to(found, volumes)
+            seeds += _links_to(traced, found, volumes)
             continue
         if find_difference(root, traced, found) is not None:
             changed.append(traced.path)
@@ -61,7 +61,7 @@ def add_touched(selection: Selection, context: Context) -> Selection:
     if changed and not context.options.allow_changed:
         raise _changed_error(changed)
     dropped += [Dropped(path.path, "the app made it") for path in trace.with_state(State.CREATED)]
-    seeds += [Seed(cwd, Reason.TOUCHED) for cwd in dict.fromkeys(run.cwd for run in trace.runs)]
+    seeds += _working_directories(trace)
     return replace(
         selection,
         seeds=(*selection.seeds, *seeds),
@@ -72,7 +72,8 @@ def add_touched(selection: Selection, context: Context) -> Selection:
 
 def add_healed(selection: Selection, context: Context) -> Selection:
     """Add the files that ``verify --heal`` wrote into the trace."""
-    healed = [Seed(path, Reason.HEALED, load=True, execute=True) for path in context.trace.healed]
+    cause = Cause(Reason.HEALED, BuildPart("verify --heal"))
+    healed = [Seed(path, cause, load=True, execute=True) for path in context.trace.healed]
     return replace(selection, seeds=(*selection.seeds, *healed))
 
 
@@ -85,10 +86,22 @@ def settle_dropped(selection: Selection, _: Context) -> Selection:
     return replace(selection, dropped=tuple(dropped[path] for path in paths))
 
 
-def _links_to(found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
-    """The image's own links on the way to a file outside of it: the app follows them."""
+def _working_directories(trace: Trace) -> list[Seed]:
+    """Where the runs started, because of the first process of each."""
+    folders: dict[str, list[int]] = {run.cwd: [] for run in trace.runs}
+    for image in trace.processes:
+        if image.parent is None:
+            folders[trace.runs[image.run].cwd].append(image.id)
     return [
-        Seed(link, Reason.SYMLINK, follow=False)
+        Seed(cwd, Cause(Reason.TOUCHED, ProcessImages((*ids,)))) for cwd, ids in folders.items()
+    ]
+
+
+def _links_to(traced: TracedPath, found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
+    """The image's own links on the way to a file outside of it: the app follows them."""
+    cause = Cause(Reason.SYMLINK, ProcessImages(traced.processes))
+    return [
+        Seed(link, cause, follow=False)
         for link in found.links
         if exclusion_reason(link) is None and not is_in_volume(volumes, link)
     ]
@@ -98,7 +111,7 @@ def _seed(root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool
     may_change = root.kind(found.path) is Kind.DIRECTORY and not root.is_pristine
     return Seed(
         traced.path,
-        Reason.TOUCHED,
+        Cause(Reason.TOUCHED, ProcessImages(traced.processes)),
         follow=follows_symlink(traced),
         load=bool(traced.uses & _LOADING),
         execute=Use.EXEC in traced.uses,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import without
-from slimtrace.builder.model import Dropped, Kind, Reason, Seed
+from slimtrace.builder.model import BuildPart, Cause, Dropped, Kind, Reason, Seed
 from slimtrace.builder.root.excluded_paths import KERNEL, is_kernel_path
 
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ def add_included(selection: Selection, context: Context) -> Selection:
     for pattern in context.options.include:
         paths = list(_walk_pattern(root, pattern)) if pattern.startswith("/") else []
         if not paths:
-            cause = _explain_no_match(root, pattern)
-            warnings.append(f"--include '{pattern}' matches nothing: {cause}")
+            why = _explain_no_match(root, pattern)
+            warnings.append(f"--include '{pattern}' matches nothing: {why}")
+        cause = Cause(Reason.INCLUDED, BuildPart(f"--include '{pattern}'"))
         for path in paths:
-            seed = Seed(path, Reason.INCLUDED, load=True, execute=True, override=True)
+            seed = Seed(path, cause, load=True, execute=True, override=True)
             seeds.setdefault(path, seed)
     return replace(
         selection,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traces import command as slimtrace
 from traces import environment, run_slimtrace
+from worlds import TOUCHED
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -30,7 +31,7 @@ def implied(
     env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """``{path: reasons}`` of all that these rules bring, and the links on the way there."""
-    wanted = [Seed(path, Reason.TOUCHED, load=True) for path in touched]
+    wanted = [Seed(path, TOUCHED, load=True) for path in touched]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     plain = expand(Root(str(top)), wanted, around).entries
     selection = expand(Root(str(top)), wanted, around, rules)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.context import Context
-from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.model import Cause, Kind, ProcessImages, Reason
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.trace.trace import Run, State, Trace, TracedPath, Use
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import SavedFile
 
 TIME = 1_700_000_000
+TOUCHED = Cause(Reason.TOUCHED, ProcessImages((1,)))
 
 
 def plant(root: Path, tree: Mapping[str, str | bytes | None], **modes: int) -> Path:

@@ -21,7 +21,7 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.model import Kind, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from slimtrace.builder.closure.elf.elf import ElfInfo
     from slimtrace.builder.closure.need import RunEnvironment
@@ -47,11 +47,12 @@ class MissingLibrary:
 class LoadRequest:
     """What loading one file brings in.
 
-    :ivar needs: its interpreter and libraries, as they are looked up, breadth first.
+    :ivar needs: its interpreter and libraries, as they are looked up, breadth first; each with
+        the resolved path of the first object that names it.
     :ivar files: resolved paths of those libraries.
     """
 
-    needs: tuple[Need, ...]
+    needs: Mapping[Need, str]
     files: tuple[str, ...]
     missing: tuple[MissingLibrary, ...]
 
@@ -88,10 +89,10 @@ class Loader:
             return None
         # The origin of a program is /proc/self/exe's, of a library the name it was opened by.
         origin = os.path.dirname(path if elf.interpreter else lookup)
-        needs: dict[Need, None] = {}
+        needs: dict[Need, str] = {}
         if elf.interpreter:
             interpreter = self._around.absolute(elf.interpreter)
-            needs[Need(interpreter, Reason.ELF_INTERPRETER)] = None
+            needs[Need(interpreter, Reason.ELF_INTERPRETER)] = path
         queue = [_Object(path, origin, elf, None)]
         files: dict[str, str | None] = {}
         missing: list[MissingLibrary] = []
@@ -110,7 +111,7 @@ class Loader:
                     files.setdefault(found.elf.soname, found.path)
                 queue.append(found)
         resolved = tuple(dict.fromkeys(file for file in files.values() if file))
-        return LoadRequest(tuple(needs), resolved, tuple(missing))
+        return LoadRequest(needs, resolved, tuple(missing))
 
     def find(self, name: str, path: str) -> str | None:
         """Where dlopen(3) of ``name`` in the ELF file at a resolved path would find it."""
@@ -118,12 +119,12 @@ class Loader:
         if elf is None:
             return None
         item = _Object(path, os.path.dirname(path), elf, None)
-        needs: dict[Need, None] = {}
+        needs: dict[Need, str] = {}
         found = self._find(name, item, _musl_arch(elf), needs)
         return None if found is None else next(iter(needs)).path
 
     def _find(
-        self, name: str, item: _Object, musl: str | None, needs: dict[Need, None]
+        self, name: str, item: _Object, musl: str | None, needs: dict[Need, str]
     ) -> _Object | None:
         for candidate, table in self._candidates(name, item, musl):
             found = self._root.resolve(candidate)
@@ -132,9 +133,9 @@ class Loader:
             elf = self.elves.read(found.path)
             if elf is None or not elf.same_abi(item.elf):
                 continue  # ld.so goes on past a library of another class or machine
-            needs[Need(candidate, Reason.NEEDED_LIBRARY)] = None
+            needs.setdefault(Need(candidate, Reason.NEEDED_LIBRARY), item.path)
             if table is not None:
-                needs[Need(table, Reason.NEEDED_LIBRARY)] = None
+                needs.setdefault(Need(table, Reason.NEEDED_LIBRARY), item.path)
             return _Object(found.path, os.path.dirname(candidate), elf, item)
         return None
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.edit import add_entries, written
-from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.edit import add_entries, make_file
+from slimtrace.builder.model import BuildPart, Cause, Kind, Reason
 from slimtrace.builder.packages.apk import read_apk_stanzas
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.packages.rpm import find_rpm_database
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.packages.write.generated_file import GeneratedFile
     from slimtrace.builder.root.root import Root
 
-_REASONS = (Reason.PACKAGE_METADATA,)
+_CAUSE = Cause(Reason.PACKAGE_METADATA, BuildPart("package metadata"))
 
 
 def add_package_metadata(selection: Selection, context: Context) -> Selection:
@@ -137,13 +137,13 @@ class _Addition:
         fresh = [each for each in paths if each not in self._before.entries]
         fresh = [each for each in fresh if each not in self._new]
         for each in fresh:
-            self._new[each] = self._root.entry(each, _REASONS)
+            self._new[each] = self._root.entry(each, (_CAUSE,))
         return [each for each in fresh if not self._unwanted(each)]
 
     def _write(self, documents: Iterable[GeneratedFile]) -> None:
         for document in documents:
             content, mtime_ns = document.content, document.mtime_ns
-            for entry in written(self._root, document.path, content, _REASONS, mtime_ns):
+            for entry in make_file(self._root, document.path, content, _CAUSE, mtime_ns):
                 if entry.path not in self._before.entries:
                     self._new.setdefault(entry.path, entry)
 

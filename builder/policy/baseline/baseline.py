@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.baseline_parts import parts_of
+from slimtrace.builder.closure.baseline_parts import baseline_cause, parts_of
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.nss import CONFIGURATION
-from slimtrace.builder.edit import add_entries, written
+from slimtrace.builder.edit import add_entries, make_file
 from slimtrace.builder.model import Entry, Kind, Reason
 from slimtrace.builder.policy.baseline.baseline_accounts import NONROOT, make_accounts
 
@@ -29,11 +29,11 @@ def add_baseline(selection: Selection, context: Context) -> Selection:
     if Reason.NONROOT_HOME in parts:
         home = root.resolve(_HOME).path
         if home not in selection.entries and root.kind(home) in {None, Kind.DIRECTORY}:
-            reasons = (Reason.NONROOT_HOME,)
-            new.append(Entry(home, Kind.DIRECTORY, 0o700, *NONROOT, 0, reasons=reasons))
+            causes = (baseline_cause(Reason.NONROOT_HOME),)
+            new.append(Entry(home, Kind.DIRECTORY, 0o700, *NONROOT, 0, causes=causes))
     if Reason.NSSWITCH in parts and not root.resolve(CONFIGURATION).exists:
         libraries = [entry for path, entry in selection.entries.items() if is_glibc(path)]
         for library in libraries[:1]:
-            reasons = (Reason.NSSWITCH,)
-            new += written(root, CONFIGURATION, _SWITCH, reasons, library.mtime_ns)
+            cause = baseline_cause(Reason.NSSWITCH)
+            new += make_file(root, CONFIGURATION, _SWITCH, cause, library.mtime_ns)
     return add_entries(selection, root, new)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from slimtrace.builder.edit import written
+from slimtrace.builder.closure.baseline_parts import baseline_cause
+from slimtrace.builder.edit import make_file
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.contents import read_contents
 from slimtrace.tracer.image.accounts import MAX_TABLE_BYTES, parse_group, parse_passwd
@@ -27,6 +28,7 @@ NONROOT = (65532, 65532)
 _NAME = "nonroot"
 _NO_SHELL = "/sbin/nologin"
 _PASSWD_FIELDS = 7
+_CAUSE = baseline_cause(Reason.ACCOUNTS)
 _OWN_USERS = (
     f"root:x:0:0:root:/root:{_NO_SHELL}",
     f"nobody:x:65534:65534:nobody:/nonexistent:{_NO_SHELL}",
@@ -79,7 +81,7 @@ def _entries(
         fingerprint = root.fingerprint(found.path)
         mtime_ns = 0 if fingerprint is None else fingerprint.mtime_ns
         text = "".join(f"{line}\n" for line in lines)
-        yield from written(root, table.path, _bytes(text), (Reason.ACCOUNTS,), mtime_ns)
+        yield from make_file(root, table.path, _bytes(text), _CAUSE, mtime_ns)
         return
     if there.kind is not Kind.FILE:
         return
@@ -88,7 +90,7 @@ def _entries(
         end = b"" if content.endswith(b"\n") or not content else b"\n"
         content += end + _bytes(f"{table.own[-1]}\n")
         changed = replace(there, content=content, size=len(content), source=None, hardlink=None)
-        yield replace(changed, reasons=(*there.reasons, Reason.ACCOUNTS))
+        yield replace(changed, causes=(*there.causes, _CAUSE))
 
 
 def _with_own_lines(root: Root, table: _Table) -> str:

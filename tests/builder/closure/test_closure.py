@@ -6,12 +6,12 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import compile_library, dump, plant, run
+from worlds import TOUCHED, compile_library, dump, plant, run
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.shebang import parse_shebang
-from slimtrace.builder.model import Reason, Seed
+from slimtrace.builder.model import Seed
 from slimtrace.builder.root.root import Root
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def closure(
     top: Path, *paths: str, library_path: tuple[str, ...] = (), execute: bool = False
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """What touching these brings besides: own path → ``reason``; and the warnings."""
-    wanted = [Seed(path, Reason.TOUCHED, load=True, execute=execute) for path in paths]
+    wanted = [Seed(path, TOUCHED, load=True, execute=execute) for path in paths]
     selection = expand(Root(str(top)), wanted, RunEnvironment(PATH, library_path, "/work"))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
     return {path: why for path, why in found.items() if why != "touched"}, selection.warnings
@@ -135,7 +135,7 @@ def test_links_directories_and_the_loader(tmp_path: Path) -> None:
     compile_library(
         top / "app", "-pie", str(real), "-Wl,-e,0", "-Wl,--dynamic-linker,/usr/lib64/ld.so"
     )
-    wanted = [Seed("/app", Reason.TOUCHED, load=True)]
+    wanted = [Seed("/app", TOUCHED, load=True)]
     selection = expand(Root(str(top)), wanted, RunEnvironment(PATH, (), "/"))
     assert {path: entry.reasons[0].value for path, entry in selection.entries.items()} == {
         "/": "directory",
@@ -262,9 +262,7 @@ def test_the_kernel_reads_256_bytes() -> None:
 
 def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/etc/mtab": "-> /proc/self/mounts", "/proc/self/mounts": "x"})
-    selection = expand(
-        Root(str(top)), [Seed("/etc/mtab", Reason.TOUCHED)], RunEnvironment(PATH, (), "/")
-    )
+    selection = expand(Root(str(top)), [Seed("/etc/mtab", TOUCHED)], RunEnvironment(PATH, (), "/"))
     assert dump(selection) == {"/etc/mtab": "-> /proc/self/mounts symlink"}
     assert [(item.path, item.why) for item in selection.dropped] == [
         ("/proc/self/mounts", "the kernel provides it")

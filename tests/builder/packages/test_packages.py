@@ -16,7 +16,7 @@ from fullimages import run
 from parts import missing, need, need_root
 from rpm_spec import SPEC
 from traces import open_the_way
-from worlds import dump, plant
+from worlds import TOUCHED, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -45,7 +45,7 @@ def owners(top: Path | str, path: str) -> list[str]:
 
 def brought(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
     """The own paths that only belonging to a touched package brings."""
-    wanted = [Seed(path, Reason.TOUCHED) for path in paths]
+    wanted = [Seed(path, TOUCHED) for path in paths]
     rules = [rule for rule in rules_of(keep) if rule.reason is Reason.PACKAGE]
     selection = expand(Root(str(top)), wanted, RunEnvironment((), (), "/"), rules)
     return {path for path, line in dump(selection).items() if line.endswith(" package")}

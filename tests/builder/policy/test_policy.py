@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import context, dump, plant, trace
+from worlds import TOUCHED, context, dump, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.model import Entry, Kind, Reason, Selection
+from slimtrace.builder.model import Cause, Entry, KeptPath, Kind, Reason, Selection
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.policy.access import grant_read, warn_of_access
 from slimtrace.builder.policy.secrets import find_secrets
@@ -99,11 +99,12 @@ def test_a_link_with_a_secrets_name_leads_to_a_secret(tmp_path: Path) -> None:
 
 
 def file(path: str, mode: int, owner: tuple[int, int] = (0, 0)) -> Entry:
-    return Entry(path, Kind.FILE, mode, *owner, 0, reasons=(Reason.TOUCHED,))
+    return Entry(path, Kind.FILE, mode, *owner, 0, causes=(TOUCHED,))
 
 
 def folder(path: str, mode: int, owner: tuple[int, int] = (0, 0)) -> Entry:
-    return Entry(path, Kind.DIRECTORY, mode, *owner, 0, reasons=(Reason.DIRECTORY,))
+    causes = (Cause(Reason.DIRECTORY, KeptPath(f"{path}/f")),)
+    return Entry(path, Kind.DIRECTORY, mode, *owner, 0, causes=causes)
 
 
 def tree(*entries: Entry) -> Selection:
@@ -202,5 +203,5 @@ def test_find_secrets_reads_no_directory_and_no_pipe(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/d": None})
     os.mkfifo(top / "pipe")
     root = Root(str(top))
-    entries = {path: root.entry(path, (Reason.TOUCHED,)) for path in ("/d", "/pipe")}
+    entries = {path: root.entry(path, (TOUCHED,)) for path in ("/d", "/pipe")}
     assert find_secrets(root, Selection(entries)) == {}

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts import need, need_root
-from worlds import TIME, plant
+from worlds import TIME, TOUCHED, plant
 
-from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.model import Kind
 from slimtrace.builder.root.host_root import Totals
 from slimtrace.builder.root.root import Root, list_parents
 from slimtrace.tracer.errors import SlimtraceError
@@ -130,7 +130,7 @@ def test_an_entry_keeps_the_metadata(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/f": "four", "/l": "-> f"}, **{"/f": 0o4751})
     os.link(top / "f", top / "g")
     os.mkfifo(top / "p")
-    entry = Root(str(top)).entry("/f", (Reason.TOUCHED,))
+    entry = Root(str(top)).entry("/f", (TOUCHED,))
     assert (entry.kind, entry.mode, entry.size, entry.mtime_ns) == (
         Kind.FILE,
         0o4751,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from parts import need, need_root
 from traces import run_slimtrace
-from worlds import compile_library, dump, plant
+from worlds import TOUCHED, compile_library, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -39,9 +39,9 @@ def implied(
 
     :param touched: was read; ``looked_at`` was found, and no more.
     """
-    wanted = [Seed(path, Reason.TOUCHED, load=True) for path in touched]
-    wanted += [Seed(path, Reason.TOUCHED) for path in looked_at]
-    wanted += [Seed(path, Reason.TOUCHED, is_listed=True) for path in listed]
+    wanted = [Seed(path, TOUCHED, load=True) for path in touched]
+    wanted += [Seed(path, TOUCHED) for path in looked_at]
+    wanted += [Seed(path, TOUCHED, is_listed=True) for path in listed]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     selection = expand(Root(str(top)), wanted, around, rules_of(Keep.CLOSURE, without))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
@@ -154,7 +154,7 @@ def test_metadata(tmp_path: Path, files: Mapping[str, str], touched: str, brough
     top = plant(tmp_path / "root", tree)
     selection = expand(
         Root(str(top)),
-        [Seed(f"{SITE}/{touched}", Reason.TOUCHED)],
+        [Seed(f"{SITE}/{touched}", TOUCHED)],
         RunEnvironment((), (), "/"),
         rules_of(Keep.CLOSURE),
     )

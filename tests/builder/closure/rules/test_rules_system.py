@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from parts import missing, need
-from worlds import compile_library, dump, plant
+from worlds import TOUCHED, compile_library, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -34,8 +34,8 @@ def implied(
     without: Iterable[str] = (),
 ) -> dict[str, str]:
     """What touching, and listing, these implies: own path → reason."""
-    wanted = [Seed(path, Reason.TOUCHED, load=True) for path in paths]
-    wanted += [Seed(path, Reason.TOUCHED, is_listed=True) for path in lists]
+    wanted = [Seed(path, TOUCHED, load=True) for path in paths]
+    wanted += [Seed(path, TOUCHED, is_listed=True) for path in lists]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     names = {rule.reason for rule in SYSTEM}
     rules = [rule for rule in rules_of(Keep.CLOSURE, without) if rule.reason in names]
