@@ -1,1 +1,1 @@
-"""Whether an image is what platforms expect: rules over what it holds and how it starts."""
+"""Checks that an image is what platforms expect, from its contents and from starting it."""

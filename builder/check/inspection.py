@@ -88,27 +88,27 @@ def _finding_document(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _start_document(tried: TrialResult) -> dict[str, Any]:
+def _start_document(trial: TrialResult) -> dict[str, Any]:
     return {
-        "command": [*tried.command],
-        "user": tried.user,
-        "failure": tried.failure,
-        "ready": tried.ready,
+        "command": [*trial.command],
+        "user": trial.user,
+        "failure": trial.failure,
+        "ready": trial.ready,
         "listening": [
             {"address": each.address, "port": each.port, "outside": each.is_outside}
-            for each in tried.listening
+            for each in trial.listening
         ],
-        "exit_status": tried.exit_status,
-        "answer": tried.answer
-        and {"status": tried.answer.status, "version": tried.answer.version or None},
-        "stopped": tried.stopped
+        "exit_status": trial.exit_status,
+        "answer": trial.answer
+        and {"status": trial.answer.status, "version": trial.answer.version or None},
+        "stopped": trial.stopped
         and {
-            "signal": tried.stopped.signal,
-            "seconds": tried.stopped.seconds,
-            "handled": tried.stopped.is_handled,
-            "killed": tried.stopped.was_killed,
+            "signal": trial.stopped.signal,
+            "seconds": trial.stopped.seconds,
+            "handled": trial.stopped.is_handled,
+            "killed": trial.stopped.was_killed,
         },
-        "lines": [*tried.lines],
+        "lines": [*trial.lines],
     }
 
 
@@ -119,10 +119,10 @@ def grace_seconds(platform: TargetPlatform, requested: float | None) -> float:
 
 def skip_without_service(facts: ImageFacts) -> RuleResult:
     """The result of a rule about a service where no service ran."""
-    tried = facts.starts.get(StartMode.USUAL)
-    if tried is None:
+    trial = facts.starts.get(StartMode.USUAL)
+    if trial is None:
         return skips(facts.why_no_start)
-    if tried.is_job:
+    if trial.is_job:
         return skips("it is a job: it ended by itself with exit status 0")
     return skips("it did not start")
 

@@ -64,9 +64,9 @@ def _parse_name(name: str) -> SubjectName:
     return SubjectName(parts.repository, parts.tag)
 
 
-def _parse_created(said: object, newest_ns: int) -> str:
+def _parse_created(created: object, newest_ns: int) -> str:
     try:
-        moment = datetime.fromisoformat(str(said)).astimezone(UTC)
+        moment = datetime.fromisoformat(str(created)).astimezone(UTC)
     except (ValueError, OverflowError):
         moment = datetime.fromtimestamp(max(0, newest_ns) // 10**9, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

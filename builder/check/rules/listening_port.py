@@ -32,66 +32,66 @@ _NO_PORT = "it listens on no TCP port"
 
 def _find_service(facts: ImageFacts) -> TrialResult | None:
     """The usual start, if a service was ready in it."""
-    tried = facts.starts.get(StartMode.USUAL)
-    return None if tried is None or tried.ready is None else tried
+    trial = facts.starts.get(StartMode.USUAL)
+    return None if trial is None or trial.ready is None else trial
 
 
 def _check_port(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _find_service(facts)
-    if tried is None:
+    trial = _find_service(facts)
+    if trial is None:
         return skip_without_service(facts)
-    if any(each.port == facts.port for each in tried.listening):
+    if any(each.port == facts.port for each in trial.listening):
         return passes(f"with PORT={facts.port} it listens there")
-    return fails(f"with PORT={facts.port} {_describe_listeners(tried)}")
+    return fails(f"with PORT={facts.port} {_describe_listeners(trial)}")
 
 
 def _check_address(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _find_service(facts)
-    if tried is None:
+    trial = _find_service(facts)
+    if trial is None:
         return skip_without_service(facts)
-    if not tried.listening:
+    if not trial.listening:
         return skips(_NO_PORT)
-    at_port = [each for each in tried.listening if each.port == facts.port] or tried.listening
+    at_port = [each for each in trial.listening if each.port == facts.port] or trial.listening
     if any(each.is_outside for each in at_port):
-        return passes(_describe_listeners(tried))
-    return fails(f"{_describe_listeners(tried)}, where nothing outside reaches it")
+        return passes(_describe_listeners(trial))
+    return fails(f"{_describe_listeners(trial)}, where nothing outside reaches it")
 
 
 def _check_answer(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _find_service(facts)
-    if tried is None:
+    trial = _find_service(facts)
+    if trial is None:
         return skip_without_service(facts)
-    if tried.answer is None:
+    if trial.answer is None:
         return fails(_NO_PORT)
-    if tried.answer.status is None:
-        return fails(f"a GET by HTTP/1.1 failed: {tried.answer.failure}")
-    return passes(f"a GET was answered {tried.answer.status} by {tried.answer.version}")
+    if trial.answer.status is None:
+        return fails(f"a GET by HTTP/1.1 failed: {trial.answer.failure}")
+    return passes(f"a GET was answered {trial.answer.status} by {trial.answer.version}")
 
 
 def _check_sidecar_ports(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = _find_service(facts)
-    if tried is None:
+    trial = _find_service(facts)
+    if trial is None:
         return skip_without_service(facts)
-    taken = sorted(each.port for each in tried.listening if each.port in _SIDECAR_PORTS)
+    taken = sorted(each.port for each in trial.listening if each.port in _SIDECAR_PORTS)
     if taken:
         return fails(f"it listens on {', '.join(map(str, taken))}, which is the sidecar's")
     return passes("it uses no port of the sidecar")
 
 
 def _check_exposed(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = facts.starts.get(StartMode.USUAL)
+    trial = facts.starts.get(StartMode.USUAL)
     if not facts.config:
         return skips("it has no configuration that could expose a port")
-    if tried is not None and tried.failure is None and not tried.listening:
-        return skips("it is no service" if tried.is_job else _NO_PORT)
+    if trial is not None and trial.failure is None and not trial.listening:
+        return skips("it is no service" if trial.is_job else _NO_PORT)
     ports = facts.get_keys("ExposedPorts")
     return passes(f"it exposes {', '.join(ports)}") if ports else fails("it exposes no port")
 
 
-def _describe_listeners(tried: TrialResult) -> str:
-    if not tried.listening:
+def _describe_listeners(trial: TrialResult) -> str:
+    if not trial.listening:
         return _NO_PORT
-    return f"it listens on {', '.join(map(str, tried.listening))}"
+    return f"it listens on {', '.join(map(str, trial.listening))}"
 
 
 RULES = (

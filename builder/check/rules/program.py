@@ -51,10 +51,10 @@ def _check_probes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
     probes = [*([healthcheck] if healthcheck else []), *facts.request.probes]
     if not probes:
         return skips("it has no health check, and no --probe was named")
-    causes = [why for words in probes if (why := explain_exec_failure(facts, words[0])) is not None]
+    causes = [why for argv in probes if (why := explain_exec_failure(facts, argv[0])) is not None]
     if causes:
         return fails("; ".join(causes))
-    return passes("there are " + ", ".join(dict.fromkeys(words[0] for words in probes)))
+    return passes("there are " + ", ".join(dict.fromkeys(argv[0] for argv in probes)))
 
 
 def _check_architecture(facts: ImageFacts, _: TargetPlatform) -> RuleResult:

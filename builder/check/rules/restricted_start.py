@@ -25,41 +25,42 @@ if TYPE_CHECKING:
 
 
 def _check_start(start: StartMode, facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    tried = facts.starts.get(start)
-    if tried is None:
+    trial = facts.starts.get(start)
+    if trial is None:
         usual = facts.starts.get(StartMode.USUAL)
         is_worse = usual is not None and usual.failure is not None
         return skips("it does not start as usual either" if is_worse else facts.why_no_start)
-    if tried.failure is not None:
-        return fails(tried.failure, lines=tried.lines)
+    if trial.failure is not None:
+        return fails(trial.failure, lines=trial.lines)
     return passes(
-        _describe_start(tried) + (f" as {tried.user}" if start is not StartMode.READ_ONLY else "")
+        _describe_start(trial) + (f" as {trial.user}" if start is not StartMode.READ_ONLY else "")
     )
 
 
-def _describe_start(tried: TrialResult) -> str:
-    if tried.ready is None:
+def _describe_start(trial: TrialResult) -> str:
+    if trial.ready is None:
         return "a job: it ended with exit status 0"
-    return f"it was ready after {tried.ready:.2f} s"
+    return f"it was ready after {trial.ready:.2f} s"
 
 
 def _check_ready_time(facts: ImageFacts, platform: TargetPlatform) -> RuleResult:
-    tried = facts.starts.get(StartMode.USUAL)
-    if tried is None or tried.ready is None:
+    trial = facts.starts.get(StartMode.USUAL)
+    if trial is None or trial.ready is None:
         return skip_without_service(facts)
     own = PLATFORM_TRAITS[platform].startup or 0.0
     most = own if facts.request.startup is None else facts.request.startup
-    found = f"it was ready after {tried.ready:.2f} s of {most:g}"
-    return passes(found) if tried.ready <= most else fails(found)
+    found = f"it was ready after {trial.ready:.2f} s of {most:g}"
+    return passes(found) if trial.ready <= most else fails(found)
 
 
 RULES = (
     CheckRule(
         "starts",
         everywhere(Severity.FAIL),
-        "It starts, and is ready in time or, a job, ends with 0.",
-        "see what it lacks: slimtrace verify IMAGE --trace TRACE; --env, --volume and words after "
-        "-- give it what the platform would; --ready says how it shows that it is ready",
+        "It starts, and is ready in time; a job ends with exit status 0.",
+        "see what it lacks: slimtrace verify IMAGE --trace TRACE; give it the platform's "
+        "variables, volumes and arguments with --env, --volume and --; say with "
+        "--ready when it is ready",
         partial(_check_start, StartMode.USUAL),
         StartMode.USUAL,
     ),

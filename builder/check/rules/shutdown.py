@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def _check_stop(facts: ImageFacts, platform: TargetPlatform) -> RuleResult:
-    tried = facts.starts.get(StartMode.USUAL)
-    if tried is None or tried.stopped is None:
+    trial = facts.starts.get(StartMode.USUAL)
+    if trial is None or trial.stopped is None:
         return skip_without_service(facts)
-    stopped, grace = tried.stopped, grace_seconds(platform, facts.request.grace)
+    stopped, grace = trial.stopped, grace_seconds(platform, facts.request.grace)
     if not stopped.was_killed and stopped.seconds <= grace:
         return passes(f"{stopped.signal} ended it in {stopped.seconds:.2f} s of {grace:g}")
     why = "" if stopped.is_handled else ": its process 1 does not handle it, so that it is lost"

@@ -95,7 +95,7 @@ RULES = (
     CheckRule(
         "no-secrets",
         everywhere(Severity.FAIL),
-        "It holds no private keys, credentials or passwords.",
+        "There are no private keys, credentials or passwords in it.",
         "leave it out with --exclude, and mount it where the container runs",
         _check_secrets,
     ),
