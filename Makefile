@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 # Tests wait for processes and deadlines as often as they compute: more of them than cores.
 WORKERS := $(shell expr $$(nproc) \* 2)
@@ -15,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(READY)  ## trace the sample app, build its slim image, run it
+demo: $(INSTALLED)  ## trace the sample app, build its slim image, run it
 	@$(BIN)/python samples/demo.py
 
 test: $(READY)  ## lint and run all tests, with the real programs they use
@@ -53,7 +54,12 @@ clean:  ## remove what these targets made
 	rm -rf $(VENV) demo benchmarks/.work samples/.work *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The virtual environment: made once, and again when pyproject.toml changes.
-$(READY): pyproject.toml
+# The virtual environment, with slimtrace alone or with the development tools too: made once, and
+# again when pyproject.toml changes.
+$(INSTALLED): pyproject.toml
 	@tests/make-venv $(PYTHON) $(VENV)
 	@touch $@
+
+$(READY): pyproject.toml
+	@tests/make-venv $(PYTHON) $(VENV) dev
+	@touch $(INSTALLED) $@
