@@ -242,5 +242,18 @@ def test_files_that_are_named_exist(page: str) -> None:
             assert re.search(rf"^def {function}\(", _read(path), re.MULTILINE), name
 
 
+def test_the_map_has_every_folder() -> None:
+    """CONTRIBUTING.md's map names each folder of the two halves."""
+    page = _read("CONTRIBUTING.md")
+    for half in ("tracer", "builder"):
+        folders = {
+            path.split("/")[1]
+            for path in source_tree.modules().values()
+            if path.count("/") > 1 and path.startswith(f"{half}/")
+        }
+        assert folders
+        assert [name for name in sorted(folders) if f" {name}/" not in page] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len(_read("README.md").splitlines()) <= MAX_README_LINES
