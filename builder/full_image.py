@@ -1,4 +1,4 @@
-"""The full image that the runs saw, as the builder reads it."""
+"""Opens the full image in which the runs were traced."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Run, Trace
 
 
-_MOVED_HINT = "if it lies elsewhere now, name it with --image"
+_MOVED_HINT = "if it is at another place now, name it with --image"
 
 
 class OpenedRoot(NamedTuple):
-    """Its files and its configuration."""
+    """A full image's files and configuration."""
 
     root: Root
     base: BaseConfig
@@ -31,12 +31,12 @@ class OpenedRoot(NamedTuple):
 
 
 def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
-    """The root that the runs saw: with what they put aside, or as its layers have it.
+    """Open the full image of the runs, with the copies that they saved.
 
-    :param image: where it lies now, as ``run --image`` takes it; None for where the runs saw it.
-        Runs that saw different images need it: then it is what the user says that it is.
-    :raises SlimtraceError: the trace has no run, its runs saw different images, or the image
-        cannot be read, or is another one by now.
+    :param image: the reference of its present place; None for the reference in the trace. Required
+        for runs in different images: the user then chooses one.
+    :raises SlimtraceError: the trace has no run, its runs used different images, or the image
+        cannot be read or is another one by now.
     """
     runs = {run.image_digest or run.image: run for run in trace.runs}
     if not runs:
@@ -46,14 +46,14 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     if len(runs) > 1:
         names = ", ".join(sorted(run.image for run in runs.values()))
         raise SlimtraceError(
-            f"cannot build from the trace: its runs saw different images ({names})",
-            "build from traces of one image, or name one that holds what all need with --image",
+            f"cannot build from the trace: its runs used different images ({names})",
+            "build from traces of one image, or name one with the files of all with --image",
         )
     (run,) = runs.values()
     reference = parse_reference(run.image)
     folder = reference.location
     if folder != "/":
-        become_root()  # as the run did: files may be of other users
+        become_root()  # as the run did: other users can own the files
     if reference.transport is Transport.ROOTFS:
         if not os.path.isdir(folder):
             raise SlimtraceError(
@@ -64,7 +64,7 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
 
 
 def _open_named(trace: Trace, text: str) -> OpenedRoot:
-    """The image that the user names, which must be the runs' if they say which that was."""
+    """Open the image that the user names: it must have the digest that the runs recorded."""
     reference = parse_reference(text)
     if reference.transport is Transport.ROOTFS and os.path.abspath(reference.location) == "/":
         image = None
@@ -78,7 +78,7 @@ def _open_named(trace: Trace, text: str) -> OpenedRoot:
     if len({run.image_digest or run.image for run in trace.runs}) > 1:
         others = ", ".join(sorted(each for each in recorded if each and each != digest))
         if others:
-            warnings = (f"{text} is not the image that all runs saw: some ran in {others}",)
+            warnings = (f"{text} is not the image of all runs: some ran in {others}",)
     elif recorded and digest not in recorded:
         is_now = f"is {digest}" if digest else "is a plain tree without a digest"
         raise SlimtraceError(
@@ -107,7 +107,7 @@ def _open_recorded(run: Run) -> OpenedRoot:
 
 
 def make_root(image: FullImage) -> Root:
-    """An image's root: as its layers have it, where it has layers."""
+    """Make the root of an image, with the metadata of its layers if it has any."""
     tree = None if image.index is None else LayeredTree(image.index)
     return Root(image.root, tree=tree)
 

@@ -1,4 +1,4 @@
-"""Failures of the system, told as what then cannot be done."""
+"""Converts OSError into a SlimtraceError that users can read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def convert_os_errors(to: str, hint: str | None = None) -> Iterator[None]:
-    """Turn a failure of the system into the message ``cannot TO: CAUSE``.
+    """Convert an OSError in the block into the message ``cannot TO: CAUSE``.
 
-    :raises SlimtraceError: in an OSError's place.
+    :raises SlimtraceError: instead of the OSError.
     """
     try:
         yield
@@ -25,10 +25,10 @@ def convert_os_errors(to: str, hint: str | None = None) -> Iterator[None]:
 
 
 def convert_read_errors(path: str) -> AbstractContextManager[None]:
-    """As :func:`convert_os_errors`, to read ``path``."""
+    """Convert an OSError into ``cannot read PATH: CAUSE``."""
     return convert_os_errors(f"read {path}")
 
 
 def convert_write_errors(path: str) -> AbstractContextManager[None]:
-    """As :func:`convert_os_errors`, to write ``path``."""
+    """Convert an OSError into ``cannot write PATH: CAUSE``."""
     return convert_os_errors(f"write {path}")

@@ -1,4 +1,4 @@
-"""The documents of an image: its configuration and manifest, as exact bytes (image-spec v1.1)."""
+"""Makes an image's configuration and manifest, as exact bytes (image-spec v1.1)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ANNOTATION = "org.opencontainers.image."
 
 
 def make_image(layer: Layer, config: ImageConfig) -> Image:
-    """The image that runs ``config`` on ``layer`` (config.md, manifest.md).
+    """Make the image with ``config`` and ``layer`` (config.md, manifest.md).
 
     The manifest's annotations are ``org.opencontainers.image.created`` and the labels of that
     family, since registries show annotations and engines labels.
 
-    :raises SlimtraceError: a word of the configuration is not UTF-8, which JSON cannot hold.
+    :raises SlimtraceError: a string of the configuration is not UTF-8, as JSON requires.
     """
     configuration = to_json(_make_configuration(layer, config))
     annotations = {key: config.labels[key] for key in config.labels if key.startswith(_ANNOTATION)}
@@ -55,7 +55,7 @@ def compute_digest(data: bytes) -> str:
 
 
 def to_json(document: object) -> bytes:
-    """The document's one form: sorted keys, no spaces.
+    """Serialize a document in its only form: sorted keys, no spaces.
 
     :raises SlimtraceError: a string in it is not UTF-8.
     """
@@ -63,8 +63,8 @@ def to_json(document: object) -> bytes:
         return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
         raise SlimtraceError(
-            "cannot write the image's configuration: a word of the command, the environment or "
-            "the labels is not UTF-8"
+            "cannot write the image's configuration: the command, the environment or a label is "
+            "not UTF-8"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a full image's configuration says that its slim image takes over (image-spec config.md)."""
+"""The parts of a full image's configuration that its slim image keeps (image-spec config.md)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BaseConfig:
-    """Parts of a configuration; all empty where the full image has none, as a plain tree.
+    """Parts of a configuration; all empty if the full image has none, as a plain tree.
 
     :ivar volumes: paths; ``exposed_ports`` as ``8080/tcp``.
-    :ivar healthcheck: as Docker and podman keep it beside OCI's fields; None for none.
-    :ivar architecture: a GOARCH name; ``variant`` as ``v8``; None where it is not told.
+    :ivar healthcheck: docker's and podman's addition to OCI's fields; None for none.
+    :ivar architecture: a GOARCH name; ``variant`` as ``v8``; None where it is not given.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -29,10 +29,10 @@ class BaseConfig:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> BaseConfig:
-        """From the whole document. What is of a wrong type there is left out, as engines do."""
+        """Read the whole document. Values of a wrong type are ignored, as engines do."""
         config = _mapping(document.get("config"))
-        words = [word for word in _list(config.get("Env")) if isinstance(word, str)]
-        pairs = (word.partition("=") for word in words)
+        variables = [each for each in _list(config.get("Env")) if isinstance(each, str)]
+        pairs = (each.partition("=") for each in variables)
         return cls(
             env={name: value for name, equals, value in pairs if name and equals},
             exposed_ports=tuple(_mapping(config.get("ExposedPorts"))),

@@ -1,4 +1,4 @@
-"""The bytes of an entry, read once and as many as its metadata says."""
+"""Reads the bytes of an entry, and checks their number."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _CHUNK_BYTES = 1 << 17
 
 
 def read_contents(entry: Entry) -> Iterator[bytes]:
-    """The file's bytes in pieces, ``entry.size`` in all; none for what has none.
+    """Read the file's bytes in pieces, ``entry.size`` in all; nothing for other kinds.
 
-    :raises SlimtraceError: the file is gone, cannot be read, or is not as long as it was.
+    :raises SlimtraceError: the file is gone, cannot be read, or has another size now.
     """
     if entry.content is not None:
         yield entry.content
         return
     if entry.source is None:
         if entry.size:
-            raise SlimtraceError(f"cannot copy {entry.path}: nothing holds its bytes")
+            raise SlimtraceError(f"cannot copy {entry.path}: it has a size and no source")
         return
     try:
-        # Not followed, not blocking: what is now a symlink or a FIFO is not what was selected.
+        # A symlink or a FIFO that replaced the file must not be followed or waited for.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(entry.source, flags)
     except FileNotFoundError as error:
         raise SlimtraceError(
             f"cannot copy {entry.path}: {entry.source} is gone",
-            "a copy put aside during the run lies in TRACE.d: keep it beside the trace",
+            "copies from the run are in TRACE.d: keep it beside the trace",
         ) from error
     except OSError as error:
         raise SlimtraceError(f"cannot copy {entry.path}: {error.strerror}") from error

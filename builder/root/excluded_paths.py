@@ -1,4 +1,4 @@
-"""What no slim image holds, whatever the app touched."""
+"""Paths that no slim image contains, whatever the app touched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNTIME = "/run"
 ENGINE = frozenset({"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"})
 
 OWN_TOP = frozenset({*KERNEL, RUNTIME, "/tmp"})  # noqa: S108 -- the image's, not this machine's
-"""Directories that every container finds, mounted over or empty: their metadata is fixed."""
+"""Directories that exist in every container, as mount points or empty; their metadata is fixed."""
 
 _JVM_STATE = re.compile(r"/tmp/hsperfdata_[^/]+(?:/.*)?", re.DOTALL)  # noqa: S108 -- as above
 """Where each JVM keeps counters while it runs, and looks for what dead ones left (jstat(1))."""
@@ -24,30 +24,30 @@ _BYTECODE = re.compile(r".*/__pycache__(?:/[^/]*)?")
 
 
 def is_kernel_path(path: str) -> bool:
-    """Whether the path lies in a file system that the kernel provides."""
+    """Whether the path is in a file system that the kernel provides."""
     return path.startswith(tuple(f"{top}/" for top in KERNEL)) or path in KERNEL
 
 
 def is_bytecode(path: str) -> bool:
-    """Whether Python may have compiled it there for itself; where it may not, it does without."""
+    """Whether it is bytecode that Python caches if it can write there; it does not need it."""
     return _BYTECODE.fullmatch(path) is not None
 
 
 def collect_volumes(runs: Iterable[Run]) -> frozenset[str]:
-    """Where in the image the runs saw things of their machine."""
+    """The volumes of all runs, as paths in the image."""
     return frozenset(volume for run in runs for volume in run.volumes)
 
 
 def is_in_volume(volumes: Iterable[str], *paths: str) -> bool:
-    """Whether one of the paths is a volume or lies in one, which hides what the image has there."""
+    """Whether one of the paths is a volume or inside one, which hides the image's files."""
     tops = tuple(f"{volume.rstrip('/')}/" for volume in volumes)
     return any(f"{path}/".startswith(tops) for path in paths)
 
 
 def exclusion_reason(path: str) -> str | None:
-    """Why an image does not hold what lies at this path; None where it may.
+    """Why an image does not contain this path; None if it can contain it.
 
-    The tops themselves (``/proc``, ``/run``) are no answer: they exist, empty.
+    ``/proc``, ``/run`` and the like themselves are in every image, empty.
     """
     if path in OWN_TOP:
         return None

@@ -1,4 +1,4 @@
-"""A full image that lies on this machine as plain files: what lstat(2) and its kin say of it."""
+"""A full image that is a plain tree on this machine, read with lstat(2) and its kin."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BLOCK_BYTES = 512
 class HostNode(NamedTuple):
     """One file of a tree.
 
-    :ivar inode: the same for all names of one file.
-    :ivar links: how many names it has.
+    :ivar inode: device and inode number: the same for all names of a file.
+    :ivar links: the number of its names.
     """
 
     fingerprint: Fingerprint
@@ -28,7 +28,7 @@ class HostNode(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Regular files of a tree; ``size`` in bytes, each inode once.
+    """Number and size (bytes) of a tree's regular files; each inode's size counts once.
 
     A hole in a sparse file of a :class:`HostTree` is not counted.
     """
@@ -38,14 +38,14 @@ class Totals(NamedTuple):
 
 
 class HostTree:
-    """The tree below ``top``. Paths are absolute in it, with every symlink above them resolved."""
+    """The tree below ``top``. Paths are absolute in it; their parents contain no symlink."""
 
     def __init__(self, top: str) -> None:
         self._top = top
         self._prefix = top.rstrip("/")
 
     def node(self, path: str) -> HostNode | None:
-        """What lies at a path, None for nothing."""
+        """The file at a path; None if there is none."""
         try:
             status = os.lstat(self._prefix + path if path != "/" else self._top)
         except (OSError, ValueError):
@@ -53,7 +53,7 @@ class HostTree:
         return HostNode(Fingerprint.of(status), (status.st_dev, status.st_ino), status.st_nlink)
 
     def target(self, path: str) -> str:
-        """Where the symlink at a path points, as written."""
+        """The target of the symlink at a path, as written."""
         return os.readlink(self._prefix + path)
 
     def xattrs(self, path: str) -> tuple[tuple[str, bytes], ...]:
@@ -61,7 +61,7 @@ class HostTree:
         return read_xattrs(self._prefix + path)
 
     def names(self, path: str) -> list[str]:
-        """The names in a directory; none where it cannot be read."""
+        """The names in a directory; none if it cannot be read."""
         try:
             return os.listdir(self._prefix + path)
         except OSError:
@@ -104,5 +104,5 @@ class HostTree:
                                 folders.append(child.path)
                         elif child.is_file(follow_symlinks=False):
                             yield child.stat(follow_symlinks=False)
-            except OSError:  # unreadable or gone meanwhile: not ours to count
+            except OSError:  # it cannot be read, or is gone by now: not counted
                 continue

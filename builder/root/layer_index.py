@@ -1,4 +1,4 @@
-"""What an image's layers say of each of its paths, whoever unpacked them."""
+"""The metadata of each path in an image's layers, whichever user unpacked them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LINES_PER_PARSE = 4096
 
 
 class LayerNode(NamedTuple):
-    """What is at one path.
+    """The file at one path.
 
-    :ivar mode: as in st_mode (inode(7)): the file type's bits too.
+    :ivar mode: st_mode (inode(7)), including the file type.
     :ivar size: bytes of a regular file, else 0.
-    :ivar target: where a symlink points; ``MAJOR:MINOR`` of a device.
+    :ivar target: of a symlink; ``MAJOR:MINOR`` of a device.
     :ivar xattrs: sorted by name.
-    :ivar inode: the same for all names of one file.
-    :ivar links: how many names the file has; 1 for directories.
+    :ivar inode: the same for all names of a file.
+    :ivar links: the number of its names; 1 for directories.
     """
 
     mode: int
@@ -56,15 +56,15 @@ class LayerIndex:
         return len(self._nodes)
 
     def get(self, path: str) -> LayerNode | None:
-        """What is at ``path``, no symlink followed; None where there is nothing."""
+        """The node at ``path``, without following symlinks; None if there is none."""
         return self._nodes.get(path.strip("/"))
 
     def paths(self) -> Iterator[str]:
-        """Every path, directories before what they hold."""
+        """Every path, parents first."""
         return iter(self._nodes)
 
     def children(self, path: str) -> list[str]:
-        """Names in the directory at ``path``, sorted; empty where there is none."""
+        """Names in the directory at ``path``, sorted; none if it does not exist."""
         if self._children is None:
             self._children = {}
             for child in self._nodes:
@@ -76,7 +76,7 @@ class LayerIndex:
         return list(self._children.get(path.strip("/"), ()))
 
     def totals(self) -> Totals:
-        """Its regular files."""
+        """Number and size of its regular files."""
         files = size = 0
         seen: set[int] = set()
         for node in self._nodes.values():
@@ -89,7 +89,7 @@ class LayerIndex:
         return Totals(files, size)
 
     def save(self, path: str) -> None:
-        """Write it to a new file.
+        """Write the index to a new file, one node a line.
 
         :raises SlimtraceError: it cannot be written.
         """
@@ -103,9 +103,9 @@ _LINE = orjson.OPT_APPEND_NEWLINE
 
 
 def load_index(path: str) -> LayerIndex:
-    """The index that :meth:`LayerIndex.save` wrote.
+    """Read an index that :meth:`LayerIndex.save` wrote.
 
-    :raises SlimtraceError: it cannot be read, or is not whole.
+    :raises SlimtraceError: it cannot be read, or is damaged.
     """
     try:
         with open(path, "rb") as file:
@@ -122,8 +122,8 @@ def _parse_nodes(lines: list[bytes]) -> Iterable[tuple[str, LayerNode]]:
     if len(lines) < 2 or lines[0] != _VERSION:
         raise ValueError
     for at in range(1, len(lines), _LINES_PER_PARSE):
-        for told in orjson.loads(b"[" + b",".join(lines[at : at + _LINES_PER_PARSE]) + b"]"):
-            path, mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = told
+        for fields in orjson.loads(b"[" + b",".join(lines[at : at + _LINES_PER_PARSE]) + b"]"):
+            path, mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = fields
             if type(path) is not str:
                 path = _decode_base64(path)
             if type(target) is not str:
@@ -133,7 +133,7 @@ def _parse_nodes(lines: list[bytes]) -> Iterable[tuple[str, LayerNode]]:
 
 
 def _make_line(path: str, node: LayerNode) -> list[object]:
-    """A line's list; what is not UTF-8 is base64 in a list of its own."""
+    """The fields of a node's line; text that is not UTF-8 is base64 in a list."""
     mode, uid, gid, size, mtime_ns, target, xattrs, inode, links = node
     pairs = [(_encode_text(name), base64.b64encode(value).decode()) for name, value in xattrs]
     return [
@@ -160,9 +160,9 @@ def _encode_text(text: str) -> str | list[str]:
     return text
 
 
-def _decode_base64(told: list[str]) -> str:
-    return os.fsdecode(base64.b64decode(told[0]))
+def _decode_base64(field: list[str]) -> str:
+    return os.fsdecode(base64.b64decode(field[0]))
 
 
-def _decode_name(told: str | list[str]) -> str:
-    return told if isinstance(told, str) else _decode_base64(told)
+def _decode_name(field: str | list[str]) -> str:
+    return field if isinstance(field, str) else _decode_base64(field)

@@ -1,4 +1,4 @@
-"""A full image as its layers tell it: owners, modes, times and attributes as they were packed."""
+"""A full image as its layers describe it: with owners, modes, times and attributes as packed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LayeredTree:
-    """See :class:`slimtrace.builder.root.root.Tree`."""
+    """Implements :class:`slimtrace.builder.root.root.FileTree`."""
 
     def __init__(self, index: LayerIndex) -> None:
         self._index = index

@@ -1,7 +1,7 @@
-"""The one reader of the full image: every symlink resolves inside the root that is given.
+"""Reads the full image: every symlink is resolved inside its root.
 
-Nothing else in the builder opens a file of the full image. The tree is taken to lie still while
-it is read: a component is checked with lstat(2) before it is passed.
+Nothing else in the builder opens a file of the full image. The tree must not change while it is
+read: each component of a path is checked with lstat(2) before the next one is looked up.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
 
 
 class ResolvedPath(NamedTuple):
-    """Where a path leads inside the root.
+    """The result of a path lookup in the root.
 
-    :ivar path: the file's own path; where nothing lies there, the path with what could not be
-        walked left as it was.
-    :ivar links: own paths of the symlinks that were passed, in order.
-    :ivar exists: whether something lies there that the caller may reach.
+    :ivar path: the file's own path, without symlinks; if the lookup fails, the rest of the path is
+        unchanged.
+    :ivar links: own paths of the symlinks that were followed, in order.
+    :ivar exists: whether there is a file, which the caller may reach.
     """
 
     path: str
@@ -48,16 +48,16 @@ class ResolvedPath(NamedTuple):
 
 
 class FileTree(Protocol):
-    """Who says what the full image holds: a file system, or the layers that it was made from.
+    """The source of the full image's metadata: a file system, or the image's layers.
 
-    Paths are absolute, with every symlink above them resolved.
+    Paths are absolute; their parents contain no symlink.
     """
 
     def node(self, path: str) -> HostNode | None:
-        """What lies at a path, None for nothing."""
+        """The file at a path; None if there is none."""
 
     def target(self, path: str) -> str:
-        """Where the symlink at a path points, as written."""
+        """The target of the symlink at a path, as written."""
 
     def xattrs(self, path: str) -> tuple[tuple[str, bytes], ...]:
         """Extended attributes, sorted by name."""
@@ -66,19 +66,19 @@ class FileTree(Protocol):
         """The names in a directory."""
 
     def totals(self) -> Totals:
-        """The regular files."""
+        """Number and size of the regular files."""
 
 
 class Root:
-    """A root directory, read as the kernel reads it after chroot(2).
+    """A root directory, with paths as the kernel resolves them after chroot(2).
 
-    :param root: ``/`` or the directory that holds an unpacked image.
-    :param tree: what knows of its files' metadata; without it, the directory itself.
-    :param saved: files put aside by their own paths: they are read as they were, whether or not
-        they are still there, and the directories above them exist.
-    :raises SlimtraceError: ``root`` is no directory.
+    :param root: ``/`` or the directory with an unpacked image.
+    :param tree: the source of metadata; None for the directory itself.
+    :param saved: copies that the run saved, by own path: they replace the files that changed or are
+        gone, and their parent directories exist.
+    :raises SlimtraceError: ``root`` is not a directory.
 
-    :ivar is_pristine: whether nothing can have changed there since the image was made.
+    :ivar is_pristine: whether no file can have changed since the image was made.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Root:
         self._targets: dict[str, str] = {}
 
     def resolve(self, path: str, *, follow: bool = True) -> ResolvedPath:
-        """Walk ``path`` as path_resolution(7) tells, ``..`` of the root being the root itself.
+        """Look up ``path`` as path_resolution(7) describes; ``..`` of the root is the root.
 
-        :param follow: whether a symlink as last component is followed (as stat(2) does).
+        A file that cannot be reached (ENOENT, ENOTDIR, EACCES, ELOOP) does not exist.
 
-        What cannot be reached (ENOENT, ENOTDIR, EACCES, ELOOP) does not exist.
+        :param follow: whether to follow a symlink as the last component (as stat(2) does).
         """
 
         def look(directory: str, name: str, is_last: bool) -> str | LinkTarget | None:
@@ -118,23 +118,23 @@ class Root:
         return ResolvedPath(own, links, exists=not walked.rest)
 
     def fingerprint(self, path: str) -> Fingerprint | None:
-        """What lstat(2) says of a resolved path, None where there is nothing."""
+        """The fingerprint of a resolved path (lstat(2)); None if there is no file."""
         node = self._node(path)
         return None if node is None else node.fingerprint
 
     def kind(self, path: str) -> Kind | None:
-        """What a resolved path would be in an image; None for sockets, devices and nothing."""
+        """The kind of a resolved path in an image; None for sockets, devices and no file."""
         fingerprint = self.fingerprint(path)
         return None if fingerprint is None else _KINDS.get(stat.S_IFMT(fingerprint.mode))
 
     def is_saved(self, path: str) -> bool:
-        """Whether the file at a resolved path was put aside."""
+        """Whether the run saved a copy of the file at a resolved path."""
         return path in self._saved
 
     def entry(self, path: str, causes: tuple[Cause, ...]) -> Entry:
-        """The entry for a resolved path, with the metadata that lstat(2) gives.
+        """Make the entry for a resolved path, with its metadata.
 
-        :raises SlimtraceError: there is nothing there, or it is a socket or a device.
+        :raises SlimtraceError: there is no file, or it is a socket or a device.
         """
         node = self._node(path)
         kind = self.kind(path)
@@ -160,14 +160,14 @@ class Root:
         )
 
     def open(self, path: str) -> BinaryIO:
-        """The bytes of the regular file at a resolved path.
+        """Open the regular file at a resolved path.
 
-        :raises SlimtraceError: it cannot be opened, or is no regular file.
+        :raises SlimtraceError: it cannot be opened, or is not a regular file.
         """
         if self.kind(path) is not Kind.FILE:
             raise SlimtraceError(f"cannot read {path}: it is not a regular file")
         try:
-            # A FIFO in the place of a copy that was put aside would make open(2) wait for ever.
+            # _OPEN_FLAGS has O_NONBLOCK: a FIFO that replaced a saved copy would block open(2).
             fd = os.open(self._source(path), _OPEN_FLAGS)
         except OSError as error:
             raise SlimtraceError(
@@ -180,7 +180,7 @@ class Root:
         return open(fd, "rb")
 
     def head(self, path: str, size: int) -> bytes:
-        """Up to ``size`` first bytes of the regular file at a resolved path.
+        """Read up to ``size`` bytes from the start of the regular file at a resolved path.
 
         :raises SlimtraceError: as :meth:`open`.
         """
@@ -188,11 +188,12 @@ class Root:
             return file.read(size)
 
     def text(self, path: str, most: int) -> str:
-        """Up to ``most`` first bytes of the regular file that is looked up as ``path``, or "".
+        """Read up to ``most`` bytes of the regular file at ``path``; "" if there is none.
 
-        As :func:`os.fsdecode` has them: what they say of paths can be looked up.
+        Symlinks are followed. The text is decoded as by :func:`os.fsdecode`, so that paths in it
+        can be looked up.
 
-        :raises SlimtraceError: it is there and cannot be read.
+        :raises SlimtraceError: the file exists and cannot be read.
         """
         found = self.resolve(path)
         if not found.exists or self.kind(found.path) is not Kind.FILE:
@@ -200,24 +201,24 @@ class Root:
         return self.head(found.path, most).decode("utf-8", "surrogateescape")
 
     def listdir(self, path: str) -> list[str]:
-        """Names in the directory at a resolved path, sorted; empty where it cannot be read."""
+        """Names in the directory at a resolved path, sorted; none if it cannot be read."""
         names = set(self._tree.names(path))
         if path in self._saved_parents:
-            above = path.rstrip("/") + "/"
-            kept = [*self._saved, *self._saved_parents]
-            beneath = (name[len(above) :] for name in kept if name.startswith(above))
-            names.update(name.partition("/")[0] for name in beneath if name)
+            prefix = path.rstrip("/") + "/"
+            saved = [*self._saved, *self._saved_parents]
+            below = (name[len(prefix) :] for name in saved if name.startswith(prefix))
+            names.update(name.partition("/")[0] for name in below if name)
         return sorted(names)
 
     def readlink(self, path: str) -> str:
-        """Target of the symlink at a resolved path, as written."""
+        """The target of the symlink at a resolved path, as written."""
         target = self._targets.get(path)
         if target is None:
             target = self._targets[path] = self._tree.target(path)
         return target
 
     def totals(self) -> Totals:
-        """The root's regular files, without other mounts and what the kernel provides."""
+        """Number and size of the regular files, without other mounts and kernel file systems."""
         return self._tree.totals()
 
     def _source(self, path: str) -> str:
@@ -244,7 +245,7 @@ class Root:
 
 
 def list_parents(path: str) -> list[str]:
-    """The directories above an own path, ``/`` first; none above ``/``."""
+    """The parent directories of an own path, ``/`` first; none of ``/``."""
     names = path.split("/")[1:-1] if path != "/" else []
     above = ["/"] if path != "/" else []
     for name in names:

@@ -1,4 +1,4 @@
-"""Whether the full image still is what the run saw."""
+"""Finds files of the full image that changed since the run."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 
 def follows_symlink(traced: TracedPath) -> bool:
-    """Whether the app went through the path where it is a symlink, or looked at the link alone."""
+    """Whether the app followed a symlink at the path, or used only the link itself."""
     if traced.fingerprint is not None:
         return not stat.S_ISLNK(traced.fingerprint.mode)
     return not traced.uses <= {Use.READLINK}
 
 
 def find_difference(root: Root, traced: TracedPath, found: ResolvedPath) -> str | None:
-    """How the file differs from the run's, in words; None where it does not, or cannot be told.
+    """How the file differs from the run's, as a clause; None if it does not, or it is unknown.
 
-    Only the type of a directory counts (its time changes with every file in it), and of
-    whatever else holds no bytes.
+    Of directories (whose mtime changes with every file in them) and other files without content
+    only the type counts.
     """
     if root.is_pristine or root.is_saved(found.path):
         return None
     then = traced.fingerprint
     now = root.fingerprint(found.path) if found.exists else None
     if now is None:
-        # A lookup of no fingerprint may have been of a link that led nowhere even then.
+        # A path without a fingerprint may have been a dangling symlink during the run, too.
         return None if then is None and _is_link(root, traced.path) else "it is gone"
     if then is None:
         return None
     if stat.S_IFMT(then.mode) != stat.S_IFMT(now.mode):
         return "it is of another type"
-    holds = stat.S_ISREG(now.mode) or stat.S_ISLNK(now.mode)
-    return _compare(then, now) if holds else None
+    has_content = stat.S_ISREG(now.mode) or stat.S_ISLNK(now.mode)
+    return _compare(then, now) if has_content else None
 
 
 def _compare(then: Fingerprint, now: Fingerprint) -> str | None:

@@ -1,4 +1,4 @@
-"""Reads small tables of the full image; one that is not there, or not to be read, is empty."""
+"""Reads small text tables of the full image; one that cannot be read is empty."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 MAX_TABLE_BYTES = 1 << 20
-"""Bytes: more than any table has that people write."""
+"""More than any table has that people write."""
 
 
 def read_text(root: Root, path: str, most: int = MAX_TABLE_BYTES) -> str:
-    """Up to ``most`` bytes of the regular file that is looked up as ``path``, or ""."""
+    """Read up to ``most`` bytes of the regular file at ``path``, through symlinks; "" for none."""
     try:
         return root.text(path, most)
     except SlimtraceError:
@@ -22,6 +22,6 @@ def read_text(root: Root, path: str, most: int = MAX_TABLE_BYTES) -> str:
 
 
 def split_lines(text: str) -> list[list[str]]:
-    """The words of each line that has some, without comments (``#`` to the line's end)."""
+    """The fields of each line that is not empty, without comments (``#`` to the line's end)."""
     lines = (line.partition("#")[0].split() for line in text.splitlines())
     return [line for line in lines if line]

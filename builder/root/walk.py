@@ -1,4 +1,4 @@
-"""Walks folders of the full image."""
+"""Lists the files of the full image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_entries(root: Root) -> dict[str, Entry]:
-    """All that a root holds, but for what the kernel provides, sockets and devices."""
+    """All files of a root, by path, without kernel file systems, sockets and devices."""
     found: dict[str, Entry] = {}
     pending = ["/"]
     while pending:
@@ -31,11 +31,11 @@ def list_entries(root: Root) -> dict[str, Entry]:
 
 
 def list_files(root: Root, folder: str, but: str = "") -> Iterator[str]:
-    """All that is no directory below a folder, as it is looked up; nothing where it is not there.
+    """List everything below a folder but directories; nothing if the folder does not exist.
 
-    A symlink in it to a directory is not walked.
+    Symlinks in it to directories are not followed.
 
-    :param but: the name of folders in it that are not walked either.
+    :param but: the name of subfolders to skip.
     """
     found = root.resolve(folder)
     for name in root.listdir(found.path) if found.exists else ():

@@ -1,4 +1,4 @@
-"""Extended attributes that belong to a file's content, not to the system that stores it."""
+"""Reads the extended attributes that belong to a file, not to the system that stores it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SYSTEM_PREFIXES = (
 
 
 def is_system_xattr(name: str) -> bool:
-    """Whether an attribute has no place in an image.
+    """Whether an attribute belongs to this system, and not into an image.
 
-    One that an image brings along would not be harmless: ``trusted.overlay.redirect`` sends
-    lookups below a directory to another one.
+    In an image it could do harm: ``trusted.overlay.redirect`` redirects lookups below a directory
+    to another one.
     """
     return name.startswith(_SYSTEM_PREFIXES)
 
 
 def read_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
-    """The attributes of ``path`` itself (listxattr(2), symlinks not followed), sorted by name.
+    """Read the attributes of ``path`` itself (listxattr(2), no symlink followed), sorted by name.
 
-    Where the file system has none, or they cannot be read, there are none.
+    Attributes that the file system lacks, or that this user may not read, are left out.
     """
     try:
         names = os.listxattr(path, follow_symlinks=False)

@@ -81,7 +81,7 @@ def _add_to_index(
     repository: Repository, image: Image, fresh: dict[str, Any], failure: str
 ) -> None:
     tag = image.digest.replace(":", "-")
-    found = repository.manifest(tag, INDEX_TYPE)
+    found = repository.get_manifest(tag, INDEX_TYPE)
     try:
         document = make_index([]) if found is None else orjson.loads(found)
         listed = list(document.get("manifests") or ())

@@ -1,4 +1,4 @@
-"""``build --image``: the full image lies elsewhere than where the runs saw it."""
+"""``build --image``: the full image is at another place than during the runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_image_that_is_gone(tmp_path: Path, kind: str) -> None:
     done = slimtrace(tmp_path, "cache", "--prune")
     assert done.returncode == 0, done.stderr
     done = slimtrace(tmp_path, "build", "t", "-o", "rootfs:slim")
-    fails(done, 125, "cannot read ", "if it lies elsewhere now, name it with --image")
+    fails(done, 125, "cannot read ", "if it is at another place now, name it with --image")
     there = image.replace(f"{tmp_path}/full", "./moved")
     done = slimtrace(tmp_path, "-q", "build", "t", "-o", "rootfs:slim", "--image", there)
     assert (done.returncode, done.stderr) == (0, "")
@@ -74,9 +74,9 @@ def test_merged_runs_of_different_images(tmp_path: Path) -> None:
     done = slimtrace(tmp_path, "-q", "merge", "a", "b", "-o", "t", "--different-images")
     assert done.returncode == 0, done.stderr
     done = slimtrace(tmp_path, "build", "t", "-o", "rootfs:slim")
-    fails(done, 125, "its runs saw different images", "--image")
+    fails(done, 125, "its runs used different images", "--image")
     words = ("build", "t", "-o", "rootfs:slim", "--json", "--allow-changed", "--image", one)
     done = slimtrace(tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert "is not the image that all runs saw" in json.loads(done.stdout)["warnings"][0]
+    assert "is not the image of all runs" in json.loads(done.stdout)["warnings"][0]
     assert (tmp_path / "slim/f").read_text() == "one\n"

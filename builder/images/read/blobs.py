@@ -1,4 +1,4 @@
-"""Where an image's files lie: in a folder, or within an archive."""
+"""The files of a stored image: in a folder or inside an archive."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_plain_archive(file: BinaryIO, label: str) -> Generator[BinaryIO]:
-    """The archive as one can seek in it: the file itself, or a copy unpacked in the cache.
+    """Open an archive for seeking: the file itself, or a decompressed copy in the cache.
 
-    :param label: what it is called in messages.
+    :param label: its name in messages.
     :raises SlimtraceError: it is damaged or too large, or the copy cannot be written.
     """
     if not is_compressed(os.pread(file.fileno(), 4, 0)):
@@ -50,20 +50,20 @@ _MAX_LINKS = 8
 
 
 class Blobs(Protocol):
-    """Files by their names, as ``blobs/sha256/…``."""
+    """Files by name, such as ``blobs/sha256/…``."""
 
     def has(self, name: str) -> bool:
-        """Whether there is a file with that name."""
+        """Whether a file has that name."""
 
     def open(self, name: str) -> BinaryIO:
-        """The file's bytes.
+        """Open the file.
 
-        :raises SlimtraceError: it is not there, or cannot be read.
+        :raises SlimtraceError: it does not exist or cannot be read.
         """
 
 
 def read_document(blobs: Blobs, name: str) -> bytes:
-    """All of a document, or a byte more than one may have.
+    """Read a document; of one that is too large, read one byte more than the limit.
 
     :raises SlimtraceError: it cannot be read.
     """
@@ -74,7 +74,7 @@ def read_document(blobs: Blobs, name: str) -> bytes:
 class FolderBlobs:
     """Files below a folder.
 
-    :param label: what the folder is called in messages.
+    :param label: the folder's name in messages.
     """
 
     def __init__(self, folder: str, label: str) -> None:
@@ -95,19 +95,22 @@ class FolderBlobs:
 
 
 class _MemberLocation(NamedTuple):
-    """Where a member's content lies in an archive; a link has a target in its stead."""
+    """Where a member's content is in an archive; a link has a target instead.
 
-    at: int
+    :ivar offset: in the archive, in bytes.
+    """
+
+    offset: int
     size: int
     target: str | None
 
 
 class ArchiveBlobs:
-    """Members of a tar archive, found by passing over it once.
+    """Members of a tar archive, found in one pass.
 
-    :param file: the archive, uncompressed; stays the caller's until this is closed.
-    :param label: what it is called in messages.
-    :raises SlimtraceError: it is damaged, or has more members than an image's archive would.
+    :param file: the uncompressed archive; the caller closes it after the last use of the blobs.
+    :param label: its name in messages.
+    :raises SlimtraceError: it is damaged, or has more members than an archive of an image.
     """
 
     def __init__(self, file: BinaryIO, label: str) -> None:
@@ -127,7 +130,7 @@ class ArchiveBlobs:
             if len(self._places) == _MAX_MEMBERS:
                 raise SlimtraceError(
                     f"cannot read {label}: it has more than {_MAX_MEMBERS} members",
-                    "a root tarball is named tar:FILE",
+                    "name a root tarball as tar:FILE",
                 )
             inside = None if target is None else posixpath.normpath(target)[1:]
             self._places[name] = _MemberLocation(stream.at, member.size, inside)
@@ -139,7 +142,7 @@ class ArchiveBlobs:
         place = self._place(name)
         if place is None:
             raise SlimtraceError(f"cannot read {self._label}: it has no {name}")
-        part = _FilePart(self._file.fileno(), place.at, place.size)
+        part = _FilePart(self._file.fileno(), place.offset, place.size)
         return io.BufferedReader(part, 1 << 18)
 
     def _place(self, name: str) -> _MemberLocation | None:
@@ -152,7 +155,7 @@ class ArchiveBlobs:
 
 
 class _FilePart(io.RawIOBase):
-    """A part of a file."""
+    """A part of a file, from an offset on."""
 
     def __init__(self, fd: int, at: int, size: int) -> None:
         super().__init__()
@@ -172,14 +175,14 @@ class _FilePart(io.RawIOBase):
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Open a file and nothing that would wait, as a FIFO does.
+    """Open a regular file; O_NONBLOCK, because opening a FIFO would wait for its writer.
 
-    :raises OSError: it cannot be opened, or is no regular file.
+    :raises OSError: it cannot be opened, or is not a regular file.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)
-        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
         raise OSError(0, f"it is {kind}", path)
     return cast("BinaryIO", open(fd, "rb", buffering=0))

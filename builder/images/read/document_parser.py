@@ -1,4 +1,7 @@
-"""An image's documents, read with distrust (image-spec v1.1, and docker's Image Manifest V2)."""
+"""Parses and checks an image's documents (image-spec v1.1; docker's Image Manifest V2).
+
+No document is trusted: each comes from a registry or a file of anybody's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DOCUMENT_BYTES = 4 << 20
-"""Of a document: what registries take (distribution-spec, "Pushing Manifests")."""
+"""The limit of registries (distribution-spec, "Pushing Manifests")."""
 
 _MAX_LAYERS = 1000
 _DOCKER = "application/vnd.docker."
@@ -39,9 +42,9 @@ Document = dict[str, Any]
 
 
 class Descriptor(NamedTuple):
-    """What one document says of another blob (descriptor.md).
+    """A reference to another blob in a document (descriptor.md).
 
-    :ivar platform: None where none is given.
+    :ivar platform: None where the document gives none.
     """
 
     media_type: str
@@ -60,12 +63,12 @@ class Manifest(NamedTuple):
 
 
 def hash_document(data: bytes) -> str:
-    """The digest of a document that nobody gave one."""
+    """The digest of a document that has no descriptor."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def check_document(data: bytes, descriptor: Descriptor) -> None:
-    """:raises SlimtraceError: ``data`` is not what the descriptor says."""
+    """:raises SlimtraceError: ``data`` does not match the descriptor."""
     if descriptor.size > MAX_DOCUMENT_BYTES:
         _fail(descriptor.digest, f"it is larger than {MAX_DOCUMENT_BYTES} bytes")
     algorithm = descriptor.digest.partition(":")[0]
@@ -75,10 +78,10 @@ def check_document(data: bytes, descriptor: Descriptor) -> None:
 
 
 def parse_document(data: bytes, label: str) -> Document:
-    """The JSON object in ``data``.
+    """Parse the JSON object in ``data``.
 
-    :param label: what it is called in messages.
-    :raises SlimtraceError: it is larger than ``MOST_BYTES``, or is no such thing.
+    :param label: its name in messages.
+    :raises SlimtraceError: it is larger than ``MAX_DOCUMENT_BYTES``, or is not a JSON object.
     """
     if len(data) > MAX_DOCUMENT_BYTES:
         _fail(label, f"it is larger than {MAX_DOCUMENT_BYTES} bytes")
@@ -92,19 +95,19 @@ def parse_document(data: bytes, label: str) -> Document:
 
 
 def is_index(document: Document, media_type: str | None, label: str) -> bool:
-    """Whether a document lists manifests or is one.
+    """Whether a document is an index or a manifest.
 
-    :param media_type: what was said of it, which its own ``mediaType`` must repeat.
-    :raises SlimtraceError: it is neither, or could be taken for both.
+    :param media_type: the type in its descriptor; its own ``mediaType`` must be the same.
+    :raises SlimtraceError: it is neither, or could be read as both.
     """
     own = document.get("mediaType")
     if not isinstance(own, str | None):
-        _fail(label, "its mediaType is no text")
+        _fail(label, "its mediaType is not a string")
     if own is not None and media_type is not None and own != media_type:
         _fail(label, f"it is a {own!r} and should be a {media_type!r}")
     kind = own if media_type is None else media_type
     lists, layers = "manifests" in document, "layers" in document
-    # Who takes it for the one and who for the other would see two images
+    # Two programs could read it as two different images
     # (https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh).
     if lists and (layers or "config" in document):
         _fail(label, "it is both an index and a manifest")
@@ -115,58 +118,58 @@ def is_index(document: Document, media_type: str | None, label: str) -> bool:
     if kind in _INDEXES or kind in _MANIFESTS:
         return kind in _INDEXES
     if kind.startswith(_DOCKER_SCHEMA_1):
-        raise _error(label, "it is of docker's schema 1, which no longer is in use")
-    raise _error(label, f"its type {kind!r} is no image's")
+        raise _error(label, "it has docker's schema 1, which is no longer supported")
+    raise _error(label, f"its type {kind!r} is not an image type")
 
 
 def parse_index(document: Document, label: str) -> list[Descriptor]:
-    """What an index lists.
+    """The descriptors that an index lists.
 
     :raises SlimtraceError: it is damaged.
     """
     found = document.get("manifests")
     found = [] if found is None else found  # Go programs write an empty list as null
     if not isinstance(found, list):
-        _fail(label, "its manifests are no list")
+        _fail(label, "its manifests are not a list")
     return [_descriptor(each, label) for each in found]
 
 
 def parse_manifest(document: Document, label: str) -> Manifest:
-    """The image that a manifest tells of.
+    """The config and layers of a manifest.
 
-    :raises SlimtraceError: it is damaged, or tells of something that is no image.
+    :raises SlimtraceError: it is damaged, or describes something else than an image.
     """
     if document.get("schemaVersion") != 2:
         _fail(label, "its schemaVersion is not 2")
     config = _descriptor(document.get("config"), label)
     if config.media_type not in _CONFIGS:
         kind = document.get("artifactType") or config.media_type
-        _fail(label, f"it is a {kind!r} and no image")
+        _fail(label, f"it is a {kind!r} and not an image")
     layers = document.get("layers")
     if not isinstance(layers, list) or len(layers) > _MAX_LAYERS:
-        _fail(label, f"its layers are no list of up to {_MAX_LAYERS}")
+        _fail(label, f"its layers are not a list of up to {_MAX_LAYERS}")
     found = tuple(_descriptor(layer, label) for layer in layers)
     for layer in found:
         if layer.media_type.endswith("+encrypted"):
             _fail(label, "its layers are encrypted", "decrypt it first, as by skopeo copy")
         if layer.media_type not in _LAYERS:
-            _fail(label, f"a layer's type {layer.media_type!r} is none of an image's")
+            _fail(label, f"a layer's type {layer.media_type!r} is not a layer type of images")
     return Manifest(config, found)
 
 
 def parse_diff_ids(config: Document, layers: int, label: str) -> list[str]:
     """The digests of the layers' tars (config.md).
 
-    :raises SlimtraceError: they are damaged, or not as many as there are layers.
+    :raises SlimtraceError: they are damaged, or their number is not that of the layers.
     """
     rootfs = config.get("rootfs")
     if not isinstance(rootfs, dict):
-        # Whoever took another document for one, as a manifest, would know it by that one's digest.
-        _fail(label, "it has no rootfs, and is no image's configuration")
+        # Else a manifest could pass as a configuration, under the manifest's digest.
+        _fail(label, "it has no rootfs: it is not the configuration of an image")
     found = rootfs.get("diff_ids")
     found = [] if found is None else found
     if not isinstance(found, list):
-        _fail(label, "its diff_ids are no list")
+        _fail(label, "its diff_ids are not a list")
     if len(found) != layers:
         _fail(label, f"it has {len(found)} diff_ids for {layers} layers")
     return [_digest(each, label) for each in found]
@@ -174,7 +177,7 @@ def parse_diff_ids(config: Document, layers: int, label: str) -> list[str]:
 
 def _descriptor(found: object, label: str) -> Descriptor:
     if not isinstance(found, dict):
-        _fail(label, "a descriptor in it is no object")
+        _fail(label, "a descriptor in it is not an object")
     media_type, size = found.get("mediaType"), found.get("size")
     if not isinstance(media_type, str):
         _fail(label, "a descriptor in it has no mediaType")
@@ -199,15 +202,15 @@ def _platform(found: object, label: str) -> Platform | None:
         return None
     if isinstance(found, dict):
         parts = [found.get("os"), found.get("architecture"), found.get("variant") or ""]
-        words = [part for part in parts if isinstance(part, str)]
-        if len(words) == len(parts):
-            return Platform(*words)
+        strings = [part for part in parts if isinstance(part, str)]
+        if len(strings) == len(parts):
+            return Platform(*strings)
     raise _error(label, "a platform in it is damaged")
 
 
 def _digest(found: object, label: str) -> str:
     if not isinstance(found, str) or not _DIGEST.fullmatch(found):
-        _fail(label, f"{found!r} is no sha256 or sha512 digest")
+        _fail(label, f"{found!r} is not a sha256 or sha512 digest")
     return found
 
 

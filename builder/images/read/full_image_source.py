@@ -1,4 +1,4 @@
-"""The full image behind ``--image``: found, verified, unpacked, kept for the next time."""
+"""Opens the full image of ``--image``: finds, verifies, unpacks and caches it."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FullImage:
-    """An image to run an app in and to build from. Its tree must not be changed.
+    """An image to run an app in and to build from. Nobody may change its tree.
 
-    :ivar source: as the user named it, but with whole paths: it is found from anywhere.
+    :ivar source: its reference, with an absolute path.
     :ivar digest: of the manifest; of a docker archive, which has none, of the configuration; of a
         tarball, of the file; None of a plain tree.
-    :ivar root: a directory with the tree.
-    :ivar index: what the layers say of each path, of which the tree may lack owners, attributes
-        and devices; None of a plain tree.
-    :ivar config: the configuration's whole document (config.md), empty where there is none.
+    :ivar root: the directory with the tree.
+    :ivar index: the metadata in the layers, since the tree may lack owners, attributes and devices;
+        None of a plain tree.
+    :ivar config: the whole configuration (config.md), empty where there is none.
     """
 
     source: str
@@ -55,14 +55,14 @@ class FullImage:
 
 
 def open_image(text: str, platform: str | None = None, *, digest: str | None = None) -> FullImage:
-    """The image that ``text`` names, unpacked; this process keeps it from being removed.
+    """Open the image at a reference, unpacked. It is not removed while this process runs.
 
-    :param platform: ``OS/ARCHITECTURE[/VARIANT]`` where an image is of several, instead of this
-        machine's.
-    :param digest: of the image that is meant, where it is known: what is kept by it is taken, and
-        ``text`` is asked only where the cache has none, and then for that one first.
-    :raises UsageError: ``text`` names no image, or could mean several.
-    :raises SlimtraceError: it is not there, damaged, too large, or cannot be unpacked.
+    :param platform: ``OS/ARCHITECTURE[/VARIANT]`` to choose from an image for several; None for
+        this machine's.
+    :param digest: of the image that the caller wants, if it knows it: the cache is searched for it,
+        then the image at ``text``.
+    :raises UsageError: ``text`` is not a reference, or there are several images.
+    :raises SlimtraceError: the image is missing, damaged, too large, or cannot be unpacked.
     """
     reference = parse_reference(text)
     text = str(reference.absolute())
@@ -90,7 +90,7 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
 
 
 def stored_size(text: str) -> int | None:
-    """Bytes of an image's layers as they are stored; None in a form that does not say.
+    """Bytes of an image's layers as stored, compressed or not; None if the format does not say.
 
     :raises SlimtraceError: as :func:`open_image`.
     """
@@ -111,7 +111,9 @@ def _read_manifest(
     label = reference.location
     if reference.transport is Transport.DOCKER_ARCHIVE or not blobs.has("index.json"):
         if reference.transport.syntax is Syntax.PATH_AND_TAG:
-            raise SlimtraceError(f"cannot read {label}: it is no OCI layout: it has no index.json")
+            raise SlimtraceError(
+                f"cannot read {label}: it is not an OCI layout: it has no index.json"
+            )
         return read_docker_image(blobs, label, reference.name, platform)
     return read_layout_image(blobs, label, reference.name, platform, digest)
 

@@ -1,4 +1,4 @@
-"""An image that was found: what names it, and where its layers lie."""
+"""Reads the manifest and configuration of a stored image, and locates its layers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _REFERENCE_TYPE = "vnd.docker.reference.type"  # BuildKit's attestations, listed
 
 
 class SourceLayer(NamedTuple):
-    """A layer, the lowest being an image's first.
+    """A layer of an image.
 
     :ivar name: of its blob in the image's :class:`Blobs`.
-    :ivar label: what it is called in messages.
+    :ivar label: its name in messages.
     """
 
     name: str
@@ -35,9 +35,10 @@ class SourceLayer(NamedTuple):
 
 
 class SourceImage(NamedTuple):
-    """An image whose documents are verified and whose layers are not yet read.
+    """An image with verified documents and layers that are not read yet.
 
     :ivar digest: of its manifest; in a docker archive, which has none, of its configuration.
+    :ivar layers: the lowest first.
     """
 
     digest: str
@@ -49,11 +50,11 @@ class SourceImage(NamedTuple):
 def read_layout_image(
     blobs: Blobs, label: str, tag: str | None, platform: str | None, digest: str | None = None
 ) -> SourceImage:
-    """The image in an OCI layout (image-layout.md).
+    """Read an image in an OCI layout (image-layout.md).
 
-    :param tag: its ``org.opencontainers.image.ref.name``; without it, it must be the only one.
+    :param tag: its ``org.opencontainers.image.ref.name``; None for the only image.
     :param platform: of ``--platform``.
-    :param digest: as :func:`choose_platform` takes it.
+    :param digest: as for :func:`choose_platform`.
     :raises SlimtraceError: there is none, there are several, or it is damaged.
     """
     index = document_parser.parse_document(
@@ -67,7 +68,9 @@ def read_layout_image(
         raise SlimtraceError(f"cannot find an image in {label}", _list_names(names))
     platforms = {each.platform for each in tagged}
     if (tag is None and len(names) > 1) or len(platforms) < len(tagged):
-        raise UsageError(f"cannot tell which image of {label} is meant", _list_names(names))
+        raise UsageError(
+            f"cannot choose an image of {label}: it contains several", _list_names(names)
+        )
     chosen = tagged[0] if len(tagged) == 1 else choose_platform(tagged, label, platform, digest)
     return read_described_image(blobs, chosen, label, platform, blob_path, digest)
 
@@ -75,12 +78,12 @@ def read_layout_image(
 def read_docker_image(
     blobs: Blobs, label: str, name: str | None, platform: str | None
 ) -> SourceImage:
-    """The image in what ``docker save`` wrote (moby, image/spec/v1.2.md).
+    """Read an image in an archive of ``docker save`` (moby, image/spec/v1.2.md).
 
     :raises SlimtraceError: there is none, there are several, or it is damaged.
     """
     about = f"{label}: manifest.json"
-    # The list is put into an object, which is what a document is.
+    # manifest.json is a list, and parse_document takes an object.
     data = b'{"images":' + read_document(blobs, "manifest.json") + b"}"
     images = _parse_saved_images(document_parser.parse_document(data, about).get("images"), about)
     names = {tag for image in images for tag in image.tags}
@@ -90,7 +93,9 @@ def read_docker_image(
     if not images:
         raise SlimtraceError(f"cannot find an image in {label}", _list_names(names))
     if len(images) > 1:
-        raise UsageError(f"cannot tell which image of {label} is meant", _list_names(names))
+        raise UsageError(
+            f"cannot choose an image of {label}: it contains several", _list_names(names)
+        )
     image = images[0]
     data = read_document(blobs, image.config)
     digest = document_parser.hash_document(data)
@@ -110,7 +115,7 @@ def read_docker_image(
 
 
 def read_skopeo_image(blobs: Blobs, label: str, platform: str | None) -> SourceImage:
-    """The image in what skopeo wrote as ``dir:`` (containers-transports(5)).
+    """Read the image in a ``dir:`` folder of skopeo (containers-transports(5)).
 
     :raises SlimtraceError: it is damaged.
     """
@@ -128,11 +133,11 @@ def read_described_image(
     place: Callable[[str], str],
     wanted: str | None = None,
 ) -> SourceImage:
-    """The image that a descriptor leads to, over indexes.
+    """Read the image of a descriptor, through nested indexes.
 
-    :param place: the name of the blob with a digest.
-    :param wanted: the digest, as :func:`choose_platform` takes it.
-    :raises SlimtraceError: it is damaged, or of another platform.
+    :param place: returns the name of the blob with a digest.
+    :param wanted: a digest, as for :func:`choose_platform`.
+    :raises SlimtraceError: it is damaged, or for another platform.
     """
     for _ in range(_MAX_NESTED_INDEXES):
         data = read_document(blobs, place(descriptor.digest))
@@ -154,9 +159,9 @@ def read_described_image(
 def choose_platform(
     listed: Sequence[Descriptor], label: str, platform: str | None, digest: str | None = None
 ) -> Descriptor:
-    """The descriptor for a platform.
+    """Choose the descriptor for a platform.
 
-    :param digest: of the image that is meant, where it is known: it is taken, of whatever platform.
+    :param digest: of the image that the caller wants, if it knows it: the platform is then ignored.
     :raises SlimtraceError: there is none.
     """
     for each in listed:
@@ -173,9 +178,9 @@ def choose_platform(
 
 
 def check_platform(config: Mapping[str, Any], label: str, platform: str | None) -> None:
-    """See that an image is for a platform; where none is asked for, it is taken for what it is.
+    """Check that an image is for a platform; None accepts every platform.
 
-    :raises SlimtraceError: it is not.
+    :raises SlimtraceError: it is for another one.
     """
     if platform is None:
         return
@@ -183,7 +188,7 @@ def check_platform(config: Mapping[str, Any], label: str, platform: str | None) 
         str(config.get("os")), str(config.get("architecture")), str(config.get("variant") or "")
     )
     wanted = parse_platform(platform)
-    # Many configurations leave out the variant that an index told of them.
+    # Many configurations lack the variant that their index gives.
     said = there if there.variant else there._replace(variant=wanted.variant)
     if choose_best(wanted, [said]) is None:
         _fail_without_platform(label, wanted, [str(there)])
@@ -226,14 +231,14 @@ def _may_be_image(descriptor: Descriptor) -> bool:
 def _fail_without_platform(label: str, wanted: Platform, there: list[str]) -> NoReturn:
     raise SlimtraceError(
         f"cannot find an image for {wanted} in {label}",
-        f"there is: {', '.join(there) or 'none'} (choose by --platform)",
+        f"there is: {', '.join(there) or 'none'} (choose with --platform)",
     )
 
 
 def _list_names(names: set[str | None] | set[str]) -> str:
     told = sorted(name for name in names if name)
     if not told:
-        return "it names no image" if not names else "its images have no names"
+        return "it contains no tagged image" if not names else "its images have no names"
     return f"name one of: {', '.join(told)}"
 
 
@@ -245,7 +250,7 @@ class _SavedImage(NamedTuple):
 
 def _parse_saved_images(images: object, label: str) -> list[_SavedImage]:
     if not isinstance(images, list):
-        raise SlimtraceError(f"cannot read {label}: it is no list")
+        raise SlimtraceError(f"cannot read {label}: it is not a list")
     found = []
     for image in images:
         fields = image if isinstance(image, dict) else {}

@@ -1,4 +1,4 @@
-"""Platforms of images, as ``linux/arm64/v8``, and which of them is taken."""
+"""Platforms of images, such as ``linux/arm64/v8``, and the choice among them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PART = re.compile(r"[a-z0-9_.]+")
-# What uname(2) calls a machine, to GOARCH and GOARM.
+# Machine names of uname(2), each with GOARCH and GOARM.
 _MACHINES = {
     "x86_64": ("amd64", ""),
     "aarch64": ("arm64", ""),
@@ -22,11 +22,11 @@ _MACHINES = {
     "loongarch64": ("loong64", ""),
 }
 _DEFAULT_VARIANTS = {"arm64": "v8", "amd64": "v1", "arm": "v7"}
-"""The variant that is meant where none is given."""
+"""The variant of an image that names none."""
 
 
 class Platform(NamedTuple):
-    """A platform (image-index.md); ``variant`` is empty where there is none."""
+    """A platform (image-index.md); ``variant`` is "" where there is none."""
 
     os: str
     architecture: str
@@ -43,9 +43,9 @@ def own_platform() -> Platform:
 
 
 def parse_platform(text: str | None) -> Platform:
-    """What ``--platform`` says: ``linux/arm64``, ``linux/arm64/v8``; this machine's for None.
+    """Parse ``--platform``: ``linux/arm64``, ``linux/arm64/v8``; None for this machine's platform.
 
-    :raises UsageError: it is none.
+    :raises UsageError: ``text`` is not a platform.
     """
     if text is None:
         return own_platform()
@@ -59,10 +59,10 @@ def parse_platform(text: str | None) -> Platform:
 
 
 def choose_best(wanted: Platform, there: Sequence[Platform | None]) -> int | None:
-    """The position of the one to take, the first of equals; None where none will do.
+    """The position of the best match in ``there``, the first of equals; None if none matches.
 
-    A variant that is asked for must be there, or be what no variant means. Where none is asked
-    for, the usual one is preferred: any other may not run here.
+    A variant in ``wanted`` must match exactly, or be the default of an image without a variant.
+    Without one the default variant is preferred: another one may not run here.
     """
     found = [
         (_distance(wanted, each), at)

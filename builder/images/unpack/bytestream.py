@@ -1,4 +1,4 @@
-"""Bytes in order, as the tar reader wants them: from pieces that come in, or from a file."""
+"""Byte streams for the tar reader: from pieces of any size, or from a file."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ PIECE_BYTES = 1 << 20
 
 
 class ByteStream(Protocol):
-    """Bytes that are read once, from the first to the last."""
+    """Bytes that are read once, in order."""
 
     def take(self, size: int) -> bytes:
-        """The next ``size`` bytes; fewer at the end."""
+        """Read the next ``size`` bytes; fewer at the end."""
 
     def piece(self, size: int) -> bytes | memoryview:
-        """Some of the next ``size`` bytes, without a copy where that can be; none at the end."""
+        """Read up to ``size`` bytes, without a copy where possible; none at the end."""
 
     def skip(self, size: int) -> int:
-        """Pass over ``size`` bytes; how many of them were there."""
+        """Skip ``size`` bytes; return how many there were."""
 
 
 class PieceStream:
-    """A stream made of pieces, none of them empty."""
+    """A stream of pieces, none of which is empty."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -59,9 +59,9 @@ class PieceStream:
 
 
 class FileStream:
-    """A regular file's bytes; what is skipped is not read.
+    """The bytes of a regular file; skipped ones are not read.
 
-    :param fd: stays the caller's.
+    :param fd: the caller closes it.
     """
 
     def __init__(self, fd: int) -> None:
@@ -84,7 +84,7 @@ class FileStream:
 
 
 def _join_pieces(stream: ByteStream, size: int) -> bytes:
-    """What :meth:`ByteStream.take` takes, from as many pieces as it lies in."""
+    """Read ``size`` bytes that are spread over several pieces."""
     found = bytearray()
     while len(found) < size:
         part = stream.piece(size - len(found))

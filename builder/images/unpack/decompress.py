@@ -1,7 +1,7 @@
-"""A layer's blob as the tar that is in it: unpacked and verified as it passes.
+"""Decompresses and verifies a layer's blob, in one pass.
 
-A thread reads, hashes and inflates ahead (all three without Python's lock), while the caller
-makes files of what has come.
+A thread reads, hashes and inflates ahead (all three release Python's lock), while the caller
+writes files.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.limits import UnpackLimits
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # 3.1.2: 0x184D2A50 to 5F, little-endian
-_MAX_WINDOW_BYTES = 1 << 26  # bytes of memory that a frame may ask for; 3.1.1.1.2 advises 8 MiB
+_SKIPPABLE = (
+    b"\x2a\x4d\x18",
+    range(0x50, 0x60),
+)  # RFC 8878, 3.1.2: 0x184D2A50 to 5F, little-endian
+_MAX_WINDOW_BYTES = 1 << 26  # of memory for one frame; RFC 8878, 3.1.1.1.2 advises 8 MiB
 _RLE_BLOCK = 1
 
 
-class TruncatedStream(ValueError):  # noqa: N818 -- what happened, told by who knows the blob's name
-    """The data ends within a frame."""
+class TruncatedStream(ValueError):  # noqa: N818 -- becomes a SlimtraceError with the blob's name
+    """The data ends inside a frame."""
 
 
 def unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What all the frames hold.
+    """Decompress all frames (RFC 8878).
 
-    :raises CutOff: the last one has no end.
+    :raises TruncatedStream: the last frame has no end.
     :raises zstandard.ZstdError: the data is damaged.
     """
     source = PieceStream(pieces)
@@ -52,7 +55,7 @@ def unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _decompress_frame(source: PieceStream, magic: bytes) -> Iterator[bytes]:
     frame = ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()
     if magic != ZSTD_MAGIC:
-        frame.decompress(magic.ljust(18, b"\0"))  # says what is wrong
+        frame.decompress(magic.ljust(18, b"\0"))  # raises the error with the cause
         raise TruncatedStream
     descriptor = _take_exactly(source, 1)
     found = frame.decompress(
@@ -77,7 +80,7 @@ def _decompress_frame(source: PieceStream, magic: bytes) -> Iterator[bytes]:
 
 
 def _frame_header_size(descriptor: int) -> int:
-    """Bytes of a frame's header after its descriptor (3.1.1.1)."""
+    """Bytes of a frame's header after its descriptor (RFC 8878, 3.1.1.1)."""
     single = descriptor >> 5 & 1
     content = (single, 2, 4, 8)[descriptor >> 6]
     return (1 - single) + (0, 1, 2, 4)[descriptor & 3] + content
@@ -92,14 +95,14 @@ def _take_exactly(source: PieceStream, size: int) -> bytes:
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _READ_BYTES = 1 << 18
-_QUEUE_PIECES = 4  # pieces of a megabyte
-_TRUNCATED = "its compressed data is cut off"
+_QUEUE_PIECES = 4  # of a megabyte each
+_TRUNCATED = "its compressed data is truncated"
 _GZIP_WINDOW_BITS = 31  # zlib.h, inflateInit2: a gzip wrapper around a window of at most 32 KiB
 _ALGORITHMS = ("sha256", "sha512")  # image-spec descriptor.md, "Registered algorithms"
 
 
 class ExpectedDigest(NamedTuple):
-    """What a blob must turn out to be; None where nobody said it.
+    """What a blob must be; None where it is unknown.
 
     :ivar digest: of the blob as it is stored, ``sha256:…`` or ``sha512:…``.
     :ivar size: of the blob as it is stored, in bytes.
@@ -112,13 +115,13 @@ class ExpectedDigest(NamedTuple):
 
 
 class Readable(Protocol):
-    """What a blob is read from."""
+    """A source of a blob's bytes."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class HashingReader:
-    """A file's bytes, hashed on their way."""
+    """Reads a file and hashes what it reads."""
 
     def __init__(self, file: Readable) -> None:
         self._file = file
@@ -130,16 +133,16 @@ class HashingReader:
         return data
 
     def digest(self) -> str:
-        """Of all that was read."""
+        """The digest of all bytes that were read."""
         return f"sha256:{self._hash.hexdigest()}"
 
 
-class _DamagedBlob(Exception):  # noqa: N818 -- told as a SlimtraceError by who knows the blob's name
+class _DamagedBlob(Exception):  # noqa: N818 -- becomes a SlimtraceError with the blob's name
     pass
 
 
 class _VerifiedBlob:
-    """A blob's bytes as they are stored, verified at their end."""
+    """Reads a blob as stored, and verifies it at the end."""
 
     def __init__(self, blob: Readable, expected: ExpectedDigest) -> None:
         self._blob = blob
@@ -167,7 +170,7 @@ class _VerifiedBlob:
 
 
 def is_compressed(start: bytes) -> bool:
-    """Whether a file that starts so is packed by gzip or zstd."""
+    """Whether a file with this start is compressed by gzip or zstd."""
     return start.startswith((_GZIP_MAGIC, ZSTD_MAGIC))
 
 
@@ -175,12 +178,12 @@ def is_compressed(start: bytes) -> bool:
 def open_layer(
     blob: Readable, label: str, expected: ExpectedDigest, budget: UnpackLimits
 ) -> Generator[PieceStream]:
-    """The bytes of the tar in ``blob``, which is plain or packed by gzip or zstd.
+    """Read the tar in ``blob``, which is plain or compressed by gzip or zstd.
 
-    When the block ends well, what it left is read and all is verified.
+    When the block ends without an error, the rest is read and everything is verified.
 
-    :param label: what the blob is called in messages.
-    :raises SlimtraceError: it is damaged, is not what was expected, or is larger than ``budget``.
+    :param label: the blob's name in messages.
+    :raises SlimtraceError: it is damaged, not the expected one, or larger than ``budget`` allows.
     """
     queue: Queue[bytes | BaseException | None] = Queue(_QUEUE_PIECES)
     stop = threading.Event()
@@ -192,7 +195,7 @@ def open_layer(
                 queue.put(piece)
                 if stop.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001 -- raised again where the pieces are taken
+        except BaseException as error:  # noqa: BLE001 -- raised again in the caller's thread
             last = error
         queue.put(last)
 
@@ -221,7 +224,7 @@ def _take_pieces(queue: Queue[bytes | BaseException | None], label: str) -> Iter
         if piece is None:
             return
         if isinstance(piece, _DamagedBlob | TruncatedStream | zlib_ng.error | ZstdError):
-            cause, hint = _cause(piece), "fetch or build the image anew"
+            cause, hint = _cause(piece), "fetch or build the image again"
             raise SlimtraceError(f"cannot read {label}: {cause}", hint) from piece
         if isinstance(piece, OSError):
             raise SlimtraceError(f"cannot read {label}: {piece.strerror or piece}") from piece
@@ -269,7 +272,7 @@ def _read_rest(packed: _VerifiedBlob, start: bytes) -> Iterator[bytes]:
 
 
 def _gunzip(packed: _VerifiedBlob, data: bytes) -> Iterator[bytes]:
-    """Every member of a gzip file (RFC 1952, 2.2); zeros after the last are padding."""
+    """Decompress every member of a gzip file (RFC 1952, 2.2); zeros after the last are padding."""
     while data:
         member = zlib_ng.decompressobj(_GZIP_WINDOW_BITS)
         while not member.eof:
@@ -289,7 +292,7 @@ def _make_hash(digest: str | None) -> hashlib._Hash | None:
         return None
     algorithm = digest.partition(":")[0]
     if algorithm not in _ALGORITHMS:
-        raise _DamagedBlob(f"its digest {digest} is neither of sha256 nor sha512")
+        raise _DamagedBlob(f"its digest {digest} is neither sha256 nor sha512")
     return hashlib.new(algorithm)
 
 

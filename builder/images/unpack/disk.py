@@ -1,9 +1,8 @@
-"""The tree that layers make, on disk: private, made by nobody else, no symlink ever followed.
+"""Writes an unpacked tree to disk: into a private directory, without following symlinks.
 
-Paths are an image's own, relative to a descriptor of its root: they may be as long as PATH_MAX
-wherever the root lies, and every directory on the way is a real one (:mod:`names` sees to it).
-What the kernel does not let this user keep (owners, attributes, devices) is left out silently:
-the index has the truth.
+Paths are the image's, relative to a descriptor of its root, so that they can be as long as
+PATH_MAX. Each of their directories is a real one: :class:`LayerTree` resolves symlinks. Owners,
+attributes and devices that this user may not create are left out silently: the index has them.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Disk:
         os.close(self._root)
 
     def folder(self, path: str) -> None:
-        """A directory, to be dressed when all is in it."""
+        """Make a directory; :meth:`finish` sets its metadata."""
         os.mkdir(path, 0o700, dir_fd=self._root)
 
     def file(
@@ -74,7 +73,7 @@ class Disk:
         )
 
     def special(self, path: str, inode: Inode, device: int) -> None:
-        """A FIFO, or a device where this user may make one."""
+        """Make a FIFO, or a device if this user may make one."""
         try:
             os.mknod(path, stat.S_IFMT(inode.mode) | 0o600, device, dir_fd=self._root)
         except PermissionError:
@@ -84,7 +83,7 @@ class Disk:
         os.utime(path, ns=(inode.mtime_ns, inode.mtime_ns), dir_fd=self._root)
 
     def link(self, old: str, new: str) -> None:
-        """One more name. What could not be made has none here either."""
+        """Make a hard link; none to a device that could not be made."""
         with suppress(FileNotFoundError):
             os.link(old, new, src_dir_fd=self._root, dst_dir_fd=self._root, follow_symlinks=False)
 
@@ -96,7 +95,7 @@ class Disk:
             os.unlink(path, dir_fd=self._root)
 
     def finish(self, folders: list[LayerDirectory]) -> None:
-        """Dress the directories, inner ones first: what is made in one changes its times."""
+        """Set the directories' metadata, inner ones first: a new name changes the mtime."""
         for folder in reversed(folders):
             fd = os.open(folder.path or ".", _FOLDER_FLAGS, dir_fd=self._root)
             try:
@@ -105,7 +104,7 @@ class Disk:
                 os.close(fd)
 
     def _dress(self, fd: int, inode: Inode) -> None:
-        """Owner, attributes, mode, times, in an order in which none undoes another."""
+        """Set owner, attributes, mode and times, in an order in which none resets another."""
         owned = self._is_own(inode) or self._own(fd, inode, None)
         for name, value in inode.xattrs:
             _set_xattr(fd, name, value)
@@ -126,17 +125,17 @@ class Disk:
         except OSError as error:
             if error.errno not in _NOT_ALLOWED_ERRNOS:
                 raise
-            # EINVAL is for one id that a user namespace lacks (user_namespaces(7)).
+            # EINVAL: the user namespace does not map the id (user_namespaces(7)).
             self._may_own = self._privileged and error.errno != errno.EPERM
             return False
         return True
 
     def _mode(self, inode: Inode, owned: bool) -> int:
-        # A setuid bit on a file of another owner than its own would be somebody else's.
+        # With another owner a setuid bit would give that owner's rights.
         mode = inode.mode & (0o7777 if owned else 0o1777)
         if self._privileged:
             return mode
-        # Who cannot override modes must still be able to read the tree, and to remove it.
+        # A user without CAP_DAC_OVERRIDE must be able to read and remove the tree.
         return mode | (0o700 if stat.S_ISDIR(inode.mode) else 0o400)
 
 

@@ -1,4 +1,4 @@
-"""Layers onto a tree, one after the other (image-spec layer.md, "Applying Changesets")."""
+"""Applies layers to a tree, one after the other (image-spec layer.md, "Applying Changesets")."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TYPES = {
 
 
 class Unpacker:
-    """Unpacks layers into ``place``, an empty directory that nobody else works in."""
+    """Unpacks layers into ``place``, an empty directory that no other process changes."""
 
     def __init__(self, place: str, budget: UnpackLimits) -> None:
         self._budget = budget
@@ -50,7 +50,7 @@ class Unpacker:
     def layer(self, reader: TarReader, label: str) -> None:
         """Apply the next layer.
 
-        :param label: what it is called in messages.
+        :param label: its name in messages.
         :raises SlimtraceError: it is damaged, cannot be applied, or cannot be written.
         """
         self._names.next_layer()
@@ -60,9 +60,9 @@ class Unpacker:
                 self._apply(member, reader)
 
     def finish(self) -> LayerIndex:
-        """Give directories their owners, modes and times; what the layers said of all.
+        """Set owners, modes and times of directories, and return the metadata of all paths.
 
-        :raises SlimtraceError: that cannot be written.
+        :raises SlimtraceError: they cannot be written.
         """
         folders = self._names.folders()
         with _convert_errors("the image", ""):
@@ -76,7 +76,7 @@ class Unpacker:
             return
         if not name:
             if member.type != tar_reader.DIRECTORY:
-                raise MalformedHeader("it stands for the root and is no directory")
+                raise MalformedHeader("it is the root directory, and not a directory")
             _set_metadata(self._names.root, member)
             return
         folder = self._names.parent(above)
@@ -120,12 +120,12 @@ class Unpacker:
         _set_metadata(folder, member)
 
     def _link(self, folder: LayerDirectory, name: str, path: str, target: str) -> None:
-        """Join a file that is there; its header's owner and mode are the file's and change none."""
+        """Make a hard link. Its header repeats the file's owner and mode, which are ignored."""
         above, last = split_path(target)
         source = self._names.find(above)
         inode = source.names.get(last) if source is not None else None
         if source is None or inode is None:
-            raise MalformedHeader(f"it is a hard link to {target!r}, which is not there")
+            raise MalformedHeader(f"it is a hard link to {target!r}, which does not exist")
         if isinstance(inode, LayerDirectory):
             raise MalformedHeader(f"it is a hard link to {target!r}, which is a directory")
         if folder.names.get(name) is not inode:
@@ -147,7 +147,7 @@ class Unpacker:
             return
         hidden = name.removeprefix(_WHITEOUT)
         if hidden in {"", ".", ".."}:
-            raise MalformedHeader("it hides no name")
+            raise MalformedHeader("its whiteout names no file")
         if folder is not None:
             self._names.hide(folder, hidden)
 
@@ -187,7 +187,7 @@ def _convert_errors(label: str, name: str) -> Generator[None]:
         yield
     except MalformedHeader as error:
         raise SlimtraceError(
-            f"cannot unpack {label}: {name!r}: {error}", "fetch or build the image anew"
+            f"cannot unpack {label}: {name!r}: {error}", "fetch or build the image again"
         ) from error
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}

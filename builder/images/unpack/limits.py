@@ -1,4 +1,4 @@
-"""How much one image may hold: an end for archives that unpack to more than a disk holds."""
+"""Limits of what one image may unpack to, against archives that would fill the disk."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ _DEFAULT_MAX_ENTRIES = 2_000_000
 
 @dataclass(slots=True)
 class UnpackLimits:
-    """What is left to one image.
+    """What an image may still use.
 
-    :ivar size: bytes of uncompressed layers, holes of sparse files counted.
-    :ivar entries: entries of all layers, those that later layers hide counted.
+    :ivar size: bytes of uncompressed layers, including the holes of sparse files.
+    :ivar entries: entries of all layers, including those that later layers delete.
     """
 
     size: int = _DEFAULT_MAX_BYTES
     entries: int = _DEFAULT_MAX_ENTRIES
 
     def spend_size(self, size: int) -> None:
-        """:raises SlimtraceError: there is not so much left."""
+        """:raises SlimtraceError: the limit is exceeded."""
         self.size -= size
         if self.size < 0:
             limit = _read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES)
             raise SlimtraceError(
-                f"cannot unpack the image: it holds more than {limit} bytes",
-                f"where you trust it, set {SIZE_VARIABLE} to more",
+                f"cannot unpack the image: it has more than {limit} bytes",
+                f"if you trust it, set {SIZE_VARIABLE} to more",
             )
 
     def spend_entry(self) -> None:
-        """:raises SlimtraceError: there is none left."""
+        """:raises SlimtraceError: the limit is exceeded."""
         self.entries -= 1
         if self.entries < 0:
             limit = _read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES)
             raise SlimtraceError(
-                f"cannot unpack the image: it holds more than {limit} files",
-                f"where you trust it, set {ENTRIES_VARIABLE} to more",
+                f"cannot unpack the image: it has more than {limit} files",
+                f"if you trust it, set {ENTRIES_VARIABLE} to more",
             )
 
 
 def read_limits() -> UnpackLimits:
-    """The limits that the environment sets, or 64 GiB and 2 million entries.
+    """Read the limits from the environment; by default 64 GiB and 2 million entries.
 
     :raises UsageError: a variable is not a number.
     """

@@ -1,4 +1,4 @@
-"""How far this process can give files the owners that an image has for them."""
+"""Which owners of files this process can set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _ALL_IDS = (1 << 32) - 1
 
 
 class Owners(StrEnum):
-    """What becomes of owners; the value marks unpacked images of that kind.
+    """The owners of an unpacked image's files; the value is part of its folder's name.
 
-    :cvar KEPT: they are as the image has them.
-    :cvar MAPPED: they are subordinate ids, as a user namespace maps them (user_namespaces(7)).
-    :cvar OWN: all is the one user's who unpacked it.
+    :cvar KEPT: those in the image.
+    :cvar MAPPED: subordinate ids, as a user namespace maps them (user_namespaces(7)).
+    :cvar OWN: the user who unpacked it owns all.
     """
 
     KEPT = ""
@@ -22,7 +22,7 @@ class Owners(StrEnum):
 
 
 def find_owners() -> Owners:
-    """What this process can do."""
+    """Find out which owners this process can set."""
     if os.geteuid() != 0:
         return Owners.OWN
     with open("/proc/self/uid_map") as file:

@@ -1,4 +1,4 @@
-"""Extended headers (POSIX.1-2017 pax(1), "pax Extended Header"), and numbers in tar headers."""
+"""Parses extended headers (POSIX.1-2017 pax(1), "pax Extended Header") and header numbers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _TIME = re.compile(rb"(-?)([0-9]{1,12})(?:\.([0-9]*))?")
 Records = list[tuple[bytes, bytes]]
 
 
-class MalformedHeader(ValueError):  # noqa: N818 -- it is always caught and told as a SlimtraceError
-    """What is wrong with an archive, in words that follow a colon."""
+class MalformedHeader(ValueError):  # noqa: N818 -- becomes a SlimtraceError with the member's name
+    """An archive is damaged; the message is the cause, for the text after a colon."""
 
 
 def parse_records(body: bytes) -> Records:
-    """Keys and values in their order; a key may come more than once.
+    """Parse an extended header into keys and values, in order; a key can occur more than once.
 
-    :raises Malformed: a record is not ``LENGTH KEY=VALUE`` and a newline.
+    :raises MalformedHeader: a record is not ``LENGTH KEY=VALUE`` and a newline.
     """
     found = []
     at = 0
@@ -37,9 +37,9 @@ def parse_records(body: bytes) -> Records:
 
 
 def parse_decimal(value: bytes, what: str) -> int:
-    """A whole number in a record.
+    """Parse a whole number in a record.
 
-    :raises Malformed: it is none, or has more than 19 digits.
+    :raises MalformedHeader: it is not a number, or has more than 19 digits.
     """
     if not _DECIMAL.fullmatch(value):
         raise MalformedHeader(f"its {what} is not a number")
@@ -47,9 +47,9 @@ def parse_decimal(value: bytes, what: str) -> int:
 
 
 def parse_time(value: bytes) -> int:
-    """Nanoseconds of a time in seconds with a fraction; what is finer is cut off downwards.
+    """Parse a time in seconds with a fraction; return nanoseconds, rounded down.
 
-    :raises Malformed: it is no number.
+    :raises MalformedHeader: it is not a number.
     """
     match = _TIME.fullmatch(value)
     if match is None:
@@ -63,9 +63,9 @@ def parse_time(value: bytes) -> int:
 
 
 def parse_number(field: bytes, what: str) -> int:
-    """A number in a header: octal digits, or base-256 with the first bit set (GNU tar, star).
+    """Parse a number in a header: octal digits, or base-256 with the first bit set (GNU tar, star).
 
-    :raises Malformed: it is neither.
+    :raises MalformedHeader: it is neither.
     """
     if field[0] & 0x80:
         number = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)

@@ -1,6 +1,6 @@
-"""Sparse files in tar archives: where the data lies that the archive holds.
+"""Parses the maps of sparse files in tar archives: where the stored data belongs in the file.
 
-As GNU tar's manual tells it ("Storing Sparse Files": the old GNU format, PAX 0.0, 0.1 and 1.0).
+Source: GNU tar's manual, "Storing Sparse Files" (the old GNU format, PAX 0.0, 0.1 and 1.0).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUMBER_BYTES = 12
 class SparseFile(NamedTuple):
     """A sparse file.
 
-    :ivar size: with its holes.
+    :ivar size: bytes, including the holes.
     :ivar pieces: offset and size of each piece of data, in order, none overlapping.
     """
 
@@ -36,9 +36,9 @@ class SparseFile(NamedTuple):
 
 
 def check_pieces(size: int, pieces: list[tuple[int, int]], stored: int) -> SparseFile:
-    """The map, when it tells of all ``stored`` bytes and of none beyond ``size``.
+    """Check that a map covers all ``stored`` bytes and none beyond ``size``.
 
-    :raises Malformed: it does not.
+    :raises MalformedHeader: it does not, or its pieces overlap.
     """
     end = total = 0
     for offset, length in pieces:
@@ -52,9 +52,9 @@ def check_pieces(size: int, pieces: list[tuple[int, int]], stored: int) -> Spars
 
 
 def read_old_map(block: bytes, stream: ByteStream, stored: int) -> SparseFile:
-    """The map in an ``S`` header and in the blocks after it.
+    """Read the map in an ``S`` header and in the blocks after it.
 
-    :raises Malformed: it is damaged.
+    :raises MalformedHeader: it is damaged.
     """
     start, number = _OLD_HEADER_MAP
     pieces = _read_old_pairs(block[start:], number)
@@ -62,7 +62,7 @@ def read_old_map(block: bytes, stream: ByteStream, stored: int) -> SparseFile:
     while more:
         extension = stream.take(BLOCK)
         if len(extension) < BLOCK:
-            raise MalformedHeader("its map of holes is cut off")
+            raise MalformedHeader("its map of holes is truncated")
         pieces += _read_old_pairs(extension, _OLD_BLOCK_PAIRS)
         _check_count(len(pieces))
         more = extension[504]
@@ -70,9 +70,9 @@ def read_old_map(block: bytes, stream: ByteStream, stored: int) -> SparseFile:
 
 
 def parse_recorded_map(records: Records, stored: int) -> SparseFile | None:
-    """The map in PAX records, versions 0.0 and 0.1; None where there is none.
+    """Parse the map in PAX records, versions 0.0 and 0.1; None where there is none.
 
-    :raises Malformed: it is damaged.
+    :raises MalformedHeader: it is damaged.
     """
     known = dict(records)
     if b"GNU.sparse.size" not in known:
@@ -93,9 +93,9 @@ def parse_recorded_map(records: Records, stored: int) -> SparseFile | None:
 
 
 def read_leading_map(stream: ByteStream, size: int, stored: int) -> tuple[SparseFile, int]:
-    """The map that comes before the data (PAX 1.0), and how many bytes it took.
+    """Read the map before the data (PAX 1.0); return it and its size in bytes.
 
-    :raises Malformed: it is damaged.
+    :raises MalformedHeader: it is damaged.
     """
     numbers: list[int] = []
     taken = 0
@@ -104,7 +104,7 @@ def read_leading_map(stream: ByteStream, size: int, stored: int) -> tuple[Sparse
     while len(numbers) < wanted:
         block = stream.take(BLOCK) if taken + BLOCK <= stored else b""
         if len(block) < BLOCK:
-            raise MalformedHeader("its map of holes is cut off")
+            raise MalformedHeader("its map of holes is truncated")
         taken += BLOCK
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:

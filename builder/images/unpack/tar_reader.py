@@ -1,9 +1,9 @@
-"""Reads tar archives as they come: ustar, GNU and PAX, each byte once, nothing kept.
+"""Reads tar archives in one pass: ustar, GNU and PAX.
 
-By hand, because a layer may come from anywhere and is as large as it likes: the standard
-library's reader seeks, keeps every entry and takes five times as long. Written after POSIX.1-2017
-pax(1) and GNU tar's manual; where they leave a choice, layers mean what Go's archive/tar reads,
-with which container engines unpack them.
+Written by hand, because a layer comes from anywhere and can have any size: the standard library's
+reader seeks, stores every entry and takes five times as long. Sources: POSIX.1-2017 pax(1) and GNU
+tar's manual; where they leave a choice, this reader does what Go's archive/tar does, with which
+container engines unpack layers.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.bytestream import ByteStream
 
 PATH_MAX = 4096
-"""limits.h: bytes of a path with the NUL that ends it."""
+"""Bytes of a path, including the NUL at its end (limits.h)."""
 
-_MAX_HEADER_BYTES = 1 << 20  # bytes of an extended header: Go's archive/tar takes as much
+_MAX_HEADER_BYTES = 1 << 20  # of an extended header; the limit of Go's archive/tar
 _LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s64s8s8s155s12s")
 _EXTENSIONS = {b"L", b"K", b"x", b"g", b"V"}  # V is GNU tar's label of a volume
 _ZEROS = bytes(BLOCK)
@@ -58,14 +58,14 @@ _KINDS = frozenset((FILE, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY,
 class TarMember(NamedTuple):
     """One entry of an archive.
 
-    :ivar name: as it is written there, which may be any path.
+    :ivar name: as written in the archive; it can be any path.
     :ivar type: ``FILE`` and so on: one byte.
     :ivar mode: permission bits.
-    :ivar size: bytes of the file that it makes, holes counted; 0 for all but files.
-    :ivar target: where a symlink points, or the name that a hard link joins.
+    :ivar size: bytes of the file, including holes; 0 for all but files.
+    :ivar target: of a symlink, or the member that a hard link refers to.
     :ivar xattrs: sorted by name.
     :ivar device: major and minor number.
-    :ivar sparse: where the data belongs that the archive holds; None where it is all of the file.
+    :ivar sparse: where the stored data belongs; None if the whole file is stored.
     """
 
     name: str
@@ -83,7 +83,7 @@ class TarMember(NamedTuple):
 
 @dataclass(slots=True)
 class _Extensions:
-    """What extension headers say of the member after them; it wins over the member's own."""
+    """The extension headers before a member; they override its own header."""
 
     name: bytes = b""
     target: bytes = b""
@@ -93,7 +93,7 @@ class _Extensions:
 class TarReader:
     """The members of an archive, in order.
 
-    :param label: what the archive is called in messages, as ``layer sha256:…``.
+    :param label: the archive's name in messages, as ``layer sha256:…``.
     """
 
     def __init__(self, stream: ByteStream, label: str) -> None:
@@ -116,21 +116,21 @@ class TarReader:
             yield member
 
     def pieces(self) -> Iterator[bytes | memoryview]:
-        """What the archive holds of the last member's content, which can be read once.
+        """Read the stored content of the last member, once.
 
-        :raises SlimtraceError: the archive ends before it.
+        :raises SlimtraceError: the archive ends before the content.
         """
         while self._content:
             piece = self._stream.piece(self._content)
             if not piece:
-                self._fail("the archive is cut off")
+                self._fail("the archive is truncated")
             self._content -= len(piece)
             yield piece
 
     def _next(self) -> TarMember | None:
         left = self._content + self._padding
         if left and self._stream.skip(left) < left:
-            raise MalformedHeader("the archive is cut off")
+            raise MalformedHeader("the archive is truncated")
         self._content = self._padding = 0
         self._name = ""
         said = _Extensions()
@@ -138,12 +138,12 @@ class TarReader:
             block = self._stream.take(BLOCK)
             if len(block) < BLOCK:
                 if block or said != _Extensions():
-                    raise MalformedHeader("the archive is cut off")
+                    raise MalformedHeader("the archive is truncated")
                 return None
             if block == _ZEROS:
                 end = self._stream.take(BLOCK)
                 if end.strip(b"\0"):
-                    raise MalformedHeader("it goes on after its end")
+                    raise MalformedHeader("it has data after its end")
                 return None
             _check_checksum(block)
             flag = block[156:157]
@@ -169,10 +169,10 @@ class TarReader:
     def _body(self, block: bytes, most: int) -> bytes:
         size = parse_number(block[124:136], "size")
         if not 0 <= size <= most:
-            raise MalformedHeader(f"it has a header of {size} bytes: {most} are the most")
+            raise MalformedHeader(f"it has a header of {size} bytes: the limit is {most}")
         body = self._stream.take(size + -size % BLOCK)
         if len(body) < size:
-            raise MalformedHeader("the archive is cut off")
+            raise MalformedHeader("the archive is truncated")
         return body[:size]
 
     def _member(self, block: bytes, said: _Extensions) -> TarMember:
@@ -197,7 +197,7 @@ class TarReader:
         kind = _parse_type(flag, name)
         sparse = None
         if kind != FILE:
-            stored = 0  # links with a size have no content either, as in Go's archive/tar
+            stored = 0  # links with a size have no content, as in Go's archive/tar
         _check_range(stored, 0, _LARGEST, "size")
         self._content = stored
         self._padding = -stored % BLOCK
@@ -235,7 +235,7 @@ class TarReader:
     def _fail(self, cause: str) -> NoReturn:
         entry = f"{self._name!r}: " if self._name else ""
         raise SlimtraceError(
-            f"cannot read {self._label}: {entry}{cause}", "fetch or build the image anew"
+            f"cannot read {self._label}: {entry}{cause}", "fetch or build the image again"
         )
 
 
@@ -244,7 +244,7 @@ def _check_checksum(block: bytes) -> None:
     field = sum(block[148:156])
     if said == sum(block) - field + 8 * 0x20:
         return
-    # Some old tars summed signed bytes.
+    # Some old tar programs summed signed bytes.
     signed = sum(struct.unpack("148b8x356b", block)) + 8 * 0x20
     if said != signed:
         raise MalformedHeader("a header's checksum is wrong")
@@ -252,13 +252,13 @@ def _check_checksum(block: bytes) -> None:
 
 def _parse_type(flag: bytes, name: bytes) -> bytes:
     if flag in _KINDS:
-        # Tars older than POSIX told directories by their names alone.
+        # Archives older than POSIX mark directories by a slash alone.
         return DIRECTORY if flag == FILE and name.endswith(b"/") else flag
     if flag == b"\0":
         return DIRECTORY if name.endswith(b"/") else FILE
     if flag in {b"7", b"S"}:
         return FILE
-    raise MalformedHeader(f"its type {flag.decode('latin-1')!r} is none that images have")
+    raise MalformedHeader(f"its type {flag.decode('latin-1')!r} is not a type in images")
 
 
 def _cut_at_nul(field: bytes) -> bytes:
@@ -275,7 +275,7 @@ def _decode_path(path: bytes, what: str) -> str:
 
 def _parse_id(recorded: bytes | None, field: bytes, what: str) -> int:
     number = parse_number(field, what) if recorded is None else parse_decimal(recorded, what)
-    return _check_range(number, 0, (1 << 32) - 2, what)  # -1 means "as it is" in chown(2)
+    return _check_range(number, 0, (1 << 32) - 2, what)  # -1 means "unchanged" in chown(2)
 
 
 def _parse_mtime(recorded: bytes | None, field: bytes) -> int:
@@ -285,7 +285,7 @@ def _parse_mtime(recorded: bytes | None, field: bytes) -> int:
 
 def _parse_device(major: bytes, minor: bytes) -> tuple[int, int]:
     high, low = parse_number(major, "device number"), parse_number(minor, "device number")
-    # Linux has 12 bits for a major and 20 for a minor number (linux/kdev_t.h).
+    # Linux has 12 bits for major and 20 for minor numbers (linux/kdev_t.h).
     _check_range(high, 0, (1 << 12) - 1, "device number")
     return high, _check_range(low, 0, (1 << 20) - 1, "device number")
 

@@ -1,7 +1,6 @@
-"""The tree that an image's layers make, in memory: names, and what layers do to them.
+"""The tree of an image in memory, while layers are applied to it.
 
-Paths are walked here and never on a disk, so that no symlink of an image leads anywhere else than
-inside it.
+Paths are resolved here and never on the disk, so that no symlink of an image leads out of it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Xattrs = tuple[tuple[str, bytes], ...]
 
 
 class Inode:
-    """What one or more names stand for; the fields are those of :class:`LayerNode`."""
+    """A file with one or more names; the fields are those of :class:`LayerNode`."""
 
     __slots__ = ("gid", "mode", "mtime_ns", "size", "target", "uid", "xattrs")
 
@@ -52,7 +51,7 @@ class LayerDirectory(Inode):
     """A directory.
 
     :ivar path: as in :class:`LayerIndex`.
-    :ivar above: the directory that it lies in; the root's is itself.
+    :ivar above: the parent directory; the root's is the root.
     """
 
     __slots__ = ("above", "names", "path")
@@ -66,7 +65,7 @@ class LayerDirectory(Inode):
     def path_of(self, name: str) -> str:
         """The path of a name in this directory.
 
-        :raises Malformed: the kernel would not take it.
+        :raises MalformedHeader: it is too long for the kernel.
         """
         path = f"{self.path}/{name}" if self.path else name
         if len(path) * 4 >= PATH_MAX and len(os.fsencode(path)) >= PATH_MAX:
@@ -75,11 +74,11 @@ class LayerDirectory(Inode):
 
 
 class LayerTree:
-    """Every name of the tree.
+    """All names in the tree.
 
-    :param made: is told of each directory that an entry needs and no layer names.
-    :param removed: is told of each name that goes, with what it stood for; those in a directory
-        before that itself.
+    :param made: called for each directory that an entry needs and no layer contains.
+    :param removed: called for each name that is removed, with its inode; for the names in a
+        directory before the directory.
     """
 
     def __init__(
@@ -93,26 +92,26 @@ class LayerTree:
         self._made = made
         self._removed = removed
         self._last = ("", self.root)
-        # Of the layer that is being applied: its names, and directories where only those are.
+        # Of the current layer: its names, and the directories that contain only those.
         self._fresh: dict[LayerDirectory, set[str]] = {}
         self._cleared: set[LayerDirectory] = set()
 
     def next_layer(self) -> None:
-        """What is there now can be hidden by what comes."""
+        """Begin the next layer: it can hide all names that exist now."""
         self._fresh.clear()
         self._cleared.clear()
 
     def parent(self, path: str) -> LayerDirectory:
-        """The directory at ``path``, made where it is missing, symlinks followed (layer.md).
+        """Find the directory at ``path``, following symlinks; make it if it is missing (layer.md).
 
-        :raises Malformed: something else is on the way, or symlinks loop.
+        :raises MalformedHeader: a parent is not a directory, or symlinks loop.
         """
         return self._walk(path, self._make)
 
     def find(self, path: str) -> LayerDirectory | None:
-        """The directory at ``path``, symlinks followed; None where there is none.
+        """Find the directory at ``path``, following symlinks; None if it does not exist.
 
-        :raises Malformed: something else is on the way, or symlinks loop.
+        :raises MalformedHeader: a parent is not a directory, or symlinks loop.
         """
         try:
             return self._walk(path, _raise_missing)
@@ -120,21 +119,21 @@ class LayerTree:
             return None
 
     def put(self, folder: LayerDirectory, name: str, inode: Inode) -> None:
-        """Give ``inode`` a name that nothing has."""
+        """Give ``inode`` a new name."""
         folder.names[name] = inode
         self.keep(folder, name)
         if isinstance(inode, LayerDirectory):
             self._cleared.add(inode)
 
     def keep(self, folder: LayerDirectory, name: str) -> None:
-        """Note that this layer has the name: only later ones can hide it (layer.md)."""
+        """Record that this layer has the name: only later layers can hide it (layer.md)."""
         fresh = self._fresh.get(folder)
         if fresh is None:
             fresh = self._fresh[folder] = set()
         fresh.add(name)
 
     def remove(self, folder: LayerDirectory, name: str) -> None:
-        """Take a name away, and all below it."""
+        """Remove a name and everything below it."""
         inode = folder.names[name]
         if isinstance(inode, LayerDirectory):
             for inner in reversed(_list_folders(inode)):
@@ -143,7 +142,7 @@ class LayerTree:
         self._unlink(folder, name)
 
     def hide(self, folder: LayerDirectory, name: str) -> None:
-        """Take away what lower layers have at and below a name."""
+        """Remove what lower layers have at and below a name."""
         inode = folder.names.get(name)
         if inode is None:
             return
@@ -153,7 +152,7 @@ class LayerTree:
             self._unlink(folder, name)
 
     def hide_below(self, folder: LayerDirectory) -> None:
-        """Take away what lower layers have in a directory."""
+        """Remove what lower layers have in a directory."""
         folders = _list_folders(folder, self._cleared)
         for inner in reversed(folders):
             for name in list(inner.names):
@@ -162,11 +161,11 @@ class LayerTree:
         self._cleared.update(folders)
 
     def folders(self) -> list[LayerDirectory]:
-        """All directories, the outer ones first."""
+        """All directories, parents first."""
         return _list_folders(self.root)
 
     def index(self) -> LayerIndex:
-        """All of it."""
+        """Make the index of all paths."""
         inodes: dict[Inode, int] = {}
         links: dict[Inode, int] = {}
         named = list(self._named())
@@ -238,9 +237,9 @@ class LayerTree:
 
 
 def split_path(name: str) -> tuple[str, str]:
-    """An entry's directory and its name there, ``..`` folded as engines do; no name for the root.
+    """Split an entry's path into directory and name, with ``..`` folded as engines do.
 
-    ``..`` above the root is the root.
+    The root has no name, and ``..`` above it is the root.
     """
     name = name.removeprefix("./")
     if "./" in name or "//" in name or name.startswith("/") or name.endswith((".", "/")):
@@ -256,7 +255,7 @@ def _raise_missing(above: LayerDirectory, name: str) -> LayerDirectory:
 def _list_folders(
     top: LayerDirectory, without: set[LayerDirectory] | frozenset[LayerDirectory] = frozenset()
 ) -> list[LayerDirectory]:
-    """``top`` and the directories below it, the outer ones first."""
+    """``top`` and the directories below it, parents first."""
     found = [] if top in without else [top]
     for folder in found:
         found += [

@@ -1,4 +1,4 @@
-"""Images as one file: OCI and docker archives, both in one (the hybrid), root tarballs."""
+"""Writes images as one file: OCI and docker archives, hybrids of both, root tarballs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ArchiveFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An archive at ``path``, which is replaced where it exists.
+    """An archive at ``path``; an existing file is replaced.
 
     :ivar reference: the image's tag in an OCI archive, its ``NAME:TAG`` in the others.
     """
@@ -58,7 +58,7 @@ class Archive:
         return os.path.dirname(os.path.realpath(self.path))
 
     def prepare(self) -> None:
-        """See that the file can be written.
+        """Check that the file can be written.
 
         :raises SlimtraceError: it cannot.
         """
@@ -67,7 +67,7 @@ class Archive:
     def write(self, image: Image, entries: Iterable[Entry]) -> None:  # noqa: ARG002 -- Destination
         """Write the archive: the same image gives the same bytes.
 
-        :raises SlimtraceError: it cannot be written; what was at ``path`` is then still there.
+        :raises SlimtraceError: it cannot be written; an existing file is then unchanged.
         """
         with open_replacement(self.path) as file:
             match self.form:
@@ -89,7 +89,8 @@ def _write_hybrid(file: BinaryIO, image: Image, name: str | None) -> None:
     """As ``docker save`` writes since 25.0: manifest.json points into the layout's blobs."""
     names = {}
     if name:
-        # containerd and docker on its store read the first, which must be whole; others the second.
+        # containerd, and docker with its store, read the first, which must be canonical; others the
+        # second.
         names = {"io.containerd.image.name": canonical_name(name), oci.REF_NAME: name}
     blobs = [oci.blob_path(digest) for digest in (image.config_digest, image.layer.digest)]
     _write_document(file, "manifest.json", _docker_manifest(blobs[0], blobs[1], name))
@@ -108,7 +109,7 @@ def _write_layout(file: BinaryIO, image: Image, annotations: dict[str, str]) -> 
 
 
 def _write_docker(file: BinaryIO, image: Image, name: str | None) -> None:
-    """As skopeo writes: the layer uncompressed, since old readers take it for a plain tar."""
+    """As skopeo does: the layer is not compressed, since old readers expect a plain tar."""
     config = image.config_digest.removeprefix("sha256:") + ".json"
     layer = image.layer.diff_id.removeprefix("sha256:") + ".tar"
     _write_document(file, "manifest.json", _docker_manifest(config, layer, name))

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all: written beside their place, synced, renamed."""
+"""Atomic outputs: written to a temporary name in the same folder, synced, renamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def remove_on_error(path: str) -> Iterator[None]:
-    """Leave nothing at ``path`` (a file or a whole tree) when the block fails or is stopped."""
+    """Remove ``path`` (a file or a whole tree) if the block fails or is interrupted."""
     try:
         yield
     except BaseException:
@@ -28,12 +28,12 @@ def remove_on_error(path: str) -> Iterator[None]:
 
 
 def remove_path(path: str) -> None:
-    """Remove a file or a whole tree, as far as that is possible."""
+    """Remove a file or a whole tree, as far as possible."""
     with suppress(OSError):
         if not os.path.isdir(path) or os.path.islink(path):
             os.unlink(path)
             return
-        # Folders may already have the image's modes, which may forbid to empty them.
+        # Folders may have the image's modes already, which can forbid to remove files in them.
         os.chmod(path, 0o700)
         for above, names, _ in os.walk(path):
             for name in names:
@@ -45,7 +45,7 @@ def remove_path(path: str) -> None:
 
 @contextmanager
 def empty_on_error(folder: str) -> Iterator[None]:
-    """Leave a folder that was empty empty again when the block fails or is stopped."""
+    """Empty a folder again if the block fails or is interrupted."""
     try:
         yield
     except BaseException:
@@ -56,9 +56,9 @@ def empty_on_error(folder: str) -> Iterator[None]:
 
 @contextmanager
 def open_replacement(path: str) -> Iterator[BinaryIO]:
-    """Open a file that takes ``path``'s place when the block ends well.
+    """Open a file that replaces ``path`` when the block ends without an error.
 
-    A symlink at ``path`` stays: what it points to is replaced. Mode: the umask's.
+    A symlink at ``path`` stays: its target is replaced. The mode follows the umask.
 
     :raises SlimtraceError: it cannot be written.
     """
@@ -74,13 +74,13 @@ def open_replacement(path: str) -> Iterator[BinaryIO]:
 
 
 def temporary_name(path: str) -> str:
-    """A name in ``path``'s folder that nothing has."""
+    """An unused name in ``path``'s folder."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.tmp")
 
 
 def sync_folder(folder: str) -> None:
-    """Make the names in a folder last (fsync(2): syncing a file does not sync its name)."""
+    """Sync the names in a folder (fsync(2): syncing a file does not sync its name)."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -89,10 +89,10 @@ def sync_folder(folder: str) -> None:
 
 
 def check_file(path: str) -> None:
-    """See early that :func:`open_replacement` could write ``path``.
+    """Check early that :func:`open_replacement` can write ``path``.
 
-    :raises SlimtraceError: its folder is missing or cannot be written, or something that is not
-        a file has its name (a rename would replace a device or a pipe).
+    :raises SlimtraceError: its folder is missing or not writable, or ``path`` is not a regular file
+        (a rename would replace a device or a pipe).
     """
     place = os.path.realpath(path)
     try:
@@ -109,9 +109,9 @@ def check_file(path: str) -> None:
 
 
 def check_folder(folder: str, path: str) -> None:
-    """See early that new names can be made in ``folder``, on the way to ``path``.
+    """Check early that files can be made in ``folder``, in order to write ``path``.
 
-    :raises SlimtraceError: it is missing, is no folder, or cannot be written.
+    :raises SlimtraceError: it is missing, is not a folder, or is not writable.
     """
     if not os.path.lexists(folder):
         raise SlimtraceError(
@@ -124,6 +124,6 @@ def check_folder(folder: str, path: str) -> None:
 
 
 def choose_work_folder(place: str) -> str:
-    """A folder for temporary files near ``place``: the one it lies in, if that is writable."""
+    """The folder for temporary files: that of ``place`` if it is writable, else TMPDIR."""
     folder = os.path.dirname(place)
     return folder if os.access(folder, os.W_OK | os.X_OK) else tempfile.gettempdir()

@@ -1,12 +1,12 @@
-"""Compresses a layer on all cores, to the same bytes on any number of them (RFC 1952, RFC 1951).
+"""Compresses a layer on all cores, to the same bytes for any number of them (RFC 1952, RFC 1951).
 
-The stream is cut into pieces of one size. Each is deflated apart, with the 32 KiB before it as
-its dictionary, and ends on a byte: put together they are one deflate stream, as pigz makes it.
+The stream is cut into pieces of one size. Each is deflated alone, with the 32 KiB before it as its
+dictionary, and ends on a byte boundary: joined, they are one deflate stream, as pigz makes it.
 
-By zlib-ng, level 6: 2.5 times as fast as zlib at 2 % more bytes. It brings its own library, so
-that a version of it gives the same bytes on every distribution (Debian's and Fedora's zlib do
-not) and on every CPU of an architecture, with and without SSE4.2 and AVX2. ISA-L is six times
-faster still, at 10 % more bytes, but its output depends on the CPU
+zlib-ng at level 6 is 2.5 times as fast as zlib, for 2 % more bytes. Its wheel contains the library,
+so that one version gives the same bytes on every distribution (Debian's and Fedora's zlib do not)
+and on every CPU of an architecture, with and without SSE4.2 and AVX2. ISA-L is six times faster
+again, for 10 % more bytes, but its output depends on the CPU
 (https://github.com/intel/isa-l/issues/140), and so would the image's digest.
 """
 
@@ -29,9 +29,9 @@ _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"  # no name, no time, Unix
 
 
 class Gzip:
-    """Compresses what it is fed.
+    """Compresses a stream.
 
-    :param write: is given the compressed bytes, in order, by the thread that feeds.
+    :param write: called with the compressed bytes, in order, by the thread that calls :meth:`feed`.
     :param cores: how many to use; None for all that this process may run on.
     """
 
@@ -62,7 +62,7 @@ class Gzip:
             self._compress(piece, zlib_ng.Z_SYNC_FLUSH)
 
     def end(self) -> None:
-        """Nothing more comes: write what is left."""
+        """Compress and write the rest."""
         self._compress(bytes(self._pending), zlib_ng.Z_FINISH)
         while self._under_way:
             self._write(self._under_way.popleft().result())
@@ -72,7 +72,7 @@ class Gzip:
     def _compress(self, piece: bytes, flush: int) -> None:
         self._under_way.append(self._pool.submit(_deflate, piece, self._dictionary, flush))
         self._dictionary = piece[-_WINDOW_BYTES:]
-        # A few in advance keep the cores busy; more would only take memory.
+        # A few pieces in advance keep the cores busy; more would only use memory.
         while len(self._under_way) > 2 * self._cores:
             self._write(self._under_way.popleft().result())
 

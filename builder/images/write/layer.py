@@ -1,4 +1,4 @@
-"""The one writer of layers: the same entries give the same bytes, wherever they are written."""
+"""Writes a layer: the same entries give the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ _TYPES = {
 def write_layer(
     entries: Iterable[Entry], folder: str, read: Callable[[Entry], Iterator[bytes]] = read_contents
 ) -> Layer:
-    """Write a layer that holds the entries into a new file in ``folder`` (image-spec layer.md).
+    """Write a layer with the entries into a new file in ``folder`` (image-spec layer.md).
 
-    Contents are read once and pass through; memory does not grow with them. Nothing is left in
-    ``folder`` when it fails.
+    Contents are read once, as a stream. Nothing is left in ``folder`` if it fails.
 
-    :param read: gives an entry's bytes, and may look at them.
-    :raises SlimtraceError: a file is gone or changed, an entry cannot be said in a layer, or the
+    :param read: returns an entry's bytes in pieces.
+    :raises SlimtraceError: a file is gone or changed, an entry has no form in a layer, or the
         layer cannot be written (disk full).
     """
     blob = os.path.join(folder, f"layer-{secrets.token_hex(8)}.tar.gz")
@@ -52,9 +51,9 @@ def write_layer(
 
 
 def sort_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """Sorted by the bytes of their paths' names: parents come before what they hold.
+    """Sort entries by the bytes of the names in their paths: parents before children.
 
-    :raises SlimtraceError: a path is not absolute, or has an empty name, ``.`` or ``..`` in it.
+    :raises SlimtraceError: a path is not absolute, or contains an empty name, ``.`` or ``..``.
     """
     return sorted(entries, key=_path_names)
 
@@ -92,13 +91,13 @@ def _add(
         entry.mode & 0o7777,
         entry.uid,
         entry.gid,
-        # Layers carry whole seconds, as container engines write them; CPython compares a .pyc
-        # with its source's mtime in whole seconds, too.
+        # Whole seconds, as container engines write them; CPython compares a .pyc with its
+        # source's mtime in whole seconds, too.
         entry.mtime_ns // 10**9,
         entry.size if kind is TarType.FILE else 0,
         target,
-        # Hard links repeat their inode's xattrs: an engine that sets the owner once more on
-        # unpacking thereby clears security.capability (chown(2)) and must set it again.
+        # Hard links repeat their inode's xattrs: an engine that sets the owner again for each link
+        # clears security.capability (chown(2)), and must set it again.
         entry.xattrs,
     )
     try:
@@ -112,7 +111,7 @@ def _add(
 
 
 class _Stream:
-    """Compresses and hashes what passes on its way to the file."""
+    """Hashes and compresses a tar on its way to the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -136,7 +135,7 @@ class _Stream:
     def end(self, blob: str) -> Layer:
         self.feed(END)
         self._gzip.end()
-        # What a full disk or a network file system holds back is reported here, not on rename.
+        # Errors of a full disk or a network file system are reported here, not on rename.
         self._file.flush()
         os.fsync(self._file.fileno())
         return Layer(

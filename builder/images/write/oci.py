@@ -1,4 +1,4 @@
-"""OCI image layouts: a directory of blobs and an index (image-spec image-layout.md)."""
+"""Writes OCI image layouts: a directory of blobs and an index (image-spec image-layout.md)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
 
-# What link(2) says where the blob cannot be linked into the layout and must be copied.
+# Errors of link(2) after which the blob is copied into the layout.
 _NOT_LINKABLE_ERRNOS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def make_descriptor(image: Image, annotations: Mapping[str, str]) -> dict[str, Any]:
-    """The image as an index lists it (descriptor.md)."""
+    """The descriptor of an image in an index (descriptor.md)."""
     platform = {"architecture": orjson.loads(image.config)["architecture"], "os": "linux"}
     listed: dict[str, Any] = {
         "mediaType": MANIFEST_TYPE,
@@ -50,18 +50,18 @@ def make_descriptor(image: Image, annotations: Mapping[str, str]) -> dict[str, A
 
 
 def make_index(manifests: list[Any]) -> dict[str, Any]:
-    """An index of these descriptors (image-index.md)."""
+    """Make an index of descriptors (image-index.md)."""
     return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
 
 
 def blob_path(digest: str) -> str:
-    """Where a layout keeps the blob with that digest."""
+    """The path of a blob in a layout."""
     return "blobs/" + digest.replace(":", "/", 1)
 
 
 @dataclass(frozen=True, slots=True)
 class OciLayout:
-    """``oci:DIR[:TAG]``. What DIR holds already stays, but for the image that had the tag."""
+    """``oci:DIR[:TAG]``. Other images in DIR stay; an image with the same tag is replaced."""
 
     folder: str
     tag: str | None = None
@@ -78,7 +78,7 @@ class OciLayout:
         return place if os.path.isdir(place) else os.path.dirname(place)
 
     def prepare(self) -> None:
-        """See that the layout can be made or added to.
+        """Check that the layout can be made, or that an image can be added to it.
 
         :raises SlimtraceError: it cannot.
         """
@@ -93,7 +93,7 @@ class OciLayout:
             return
         if "oci-layout" not in names:
             raise SlimtraceError(
-                f"cannot write {self.folder}: it holds something other than an OCI layout",
+                f"cannot write {self.folder}: it is not empty and not an OCI layout",
                 "name an empty or a new directory",
             )
         self._read_index(place)
@@ -116,7 +116,7 @@ class OciLayout:
                 sync_folder(os.path.dirname(place))
 
     def _add(self, place: str, image: Image) -> None:
-        # ``added`` takes away what it was told of, unless all goes well.
+        # ``added`` removes the files it was given, unless everything succeeds.
         with _lock_layout(place), ExitStack() as added:
             for name in ("blobs", "blobs/sha256"):
                 _make_folder(added, os.path.join(place, name))
@@ -136,7 +136,7 @@ class OciLayout:
                 file.write(to_json({**old, "manifests": [*kept, new]}))
                 file.flush()
                 os.fsync(file.fileno())
-                # Only the rename is left. A Ctrl-C just after it must not take the blobs away.
+                # Only the rename is left. A Ctrl-C just after it must not remove the blobs.
                 added.pop_all()
 
     def _read_index(self, place: str) -> dict[str, Any]:
@@ -160,10 +160,10 @@ class OciLayout:
 
 
 def _is_replaced(listed: dict[str, Any], tag: str | None) -> bool:
-    """Whether a listed manifest gives way to a new image with this tag.
+    """Whether a new image with this tag replaces a listed manifest.
 
-    An image without a tag takes the place of another one, since two make ``oci:DIR`` ambiguous;
-    artifacts that describe images (artifactType) have no tags and stay.
+    An image without a tag replaces another one without, since two make ``oci:DIR`` ambiguous.
+    Artifacts that describe images (artifactType) have no tags; they stay.
     """
     had = (listed.get("annotations") or {}).get(REF_NAME)
     if tag is None:
@@ -177,7 +177,7 @@ def _is_replaced(listed: dict[str, Any], tag: str | None) -> bool:
 
 @contextmanager
 def _lock_layout(folder: str) -> Iterator[None]:
-    """Builds that tag images in the same layout take turns."""
+    """Lock a layout: two builds must not change its index at the same time."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

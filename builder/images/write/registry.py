@@ -1,7 +1,6 @@
-"""A registry spoken to directly, for what skopeo cannot say (OCI distribution-spec 1.1).
+"""A registry client for what skopeo cannot do (OCI distribution-spec 1.1).
 
-It is trusted as skopeo trusts it, with what ``skopeo login`` saved (containers-registries.conf(5),
-containers-auth.json(5)).
+TLS settings and logins are skopeo's (containers-registries.conf(5), containers-auth.json(5)).
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
     from email.message import Message
 
 _TIMEOUT_SECONDS = 60
-_MAX_ANSWER_BYTES = 1 << 24  # bytes of an answer: manifests are limited to 4 MiB
+_MAX_ANSWER_BYTES = 1 << 24  # manifests are limited to 4 MiB
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _DOCKER = {"docker.io": "registry-1.docker.io"}
 
 
 class RegistryResponse(NamedTuple):
-    """What the registry answered; headers' names are of any case."""
+    """An answer of the registry; the names of headers ignore case."""
 
     status: int
     headers: Message
@@ -43,8 +42,8 @@ class RegistryResponse(NamedTuple):
 class Repository:
     """One repository of a registry.
 
-    :param name: ``HOST/NAME`` as users of docker write it, without a tag.
-    :param failure: what fails when it does: ``cannot VERB OBJECT``.
+    :param name: ``[HOST/]NAME`` as for docker, without a tag.
+    :param failure: what cannot be done if a request fails: ``cannot VERB OBJECT``.
     """
 
     def __init__(self, name: str, failure: str) -> None:
@@ -61,37 +60,37 @@ class Repository:
         self._authorization: str | None = None
 
     def put_blob(self, data: bytes) -> None:
-        """Have the registry hold a blob.
+        """Upload a blob, unless the registry has it.
 
-        :raises SlimtraceError: it does not take it.
+        :raises SlimtraceError: the registry refuses it.
         """
         name = compute_digest(data)
-        if self._ask("HEAD", f"blobs/{name}").status == 200:
+        if self._request("HEAD", f"blobs/{name}").status == 200:
             return
-        begun = self._ask("POST", "blobs/uploads/", data=b"", expected={202})
+        begun = self._request("POST", "blobs/uploads/", data=b"", expected={202})
         place = begun.headers.get("Location", "")
         joint = "&" if urlsplit(place).query else "?"
         kind = {"Content-Type": "application/octet-stream"}
-        self._ask("PUT", f"{place}{joint}{urlencode({'digest': name})}", kind, data, {201})
+        self._request("PUT", f"{place}{joint}{urlencode({'digest': name})}", kind, data, {201})
 
     def put_manifest(self, reference: str, kind: str, data: bytes) -> Message:
-        """Have the registry hold a manifest, and give the headers of its answer.
+        """Upload a manifest; return the headers of the answer.
 
-        :param reference: a tag, or its digest.
-        :raises SlimtraceError: it does not take it.
+        :param reference: a tag, or the manifest's digest.
+        :raises SlimtraceError: the registry refuses it.
         """
         words = {"Content-Type": kind}
-        return self._ask("PUT", f"manifests/{reference}", words, data, {201}).headers
+        return self._request("PUT", f"manifests/{reference}", words, data, {201}).headers
 
-    def manifest(self, reference: str, kind: str) -> bytes | None:
-        """A manifest; None where there is none.
+    def get_manifest(self, reference: str, kind: str) -> bytes | None:
+        """Download a manifest; None if it does not exist.
 
-        :raises SlimtraceError: the registry does not say.
+        :raises SlimtraceError: the registry gives another answer.
         """
-        found = self._ask("GET", f"manifests/{reference}", {"Accept": kind}, None, {200, 404})
+        found = self._request("GET", f"manifests/{reference}", {"Accept": kind}, None, {200, 404})
         return found.body if found.status == 200 else None
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -99,13 +98,13 @@ class Repository:
         data: bytes | None = None,
         expected: set[int] | None = None,
     ) -> RegistryResponse:
-        # Where the registry itself tells of a place, it does so in full.
-        is_told = path.startswith(("/", "https://", "http://"))
-        place = path if is_told else f"/v2/{self._name}/{path}"
-        answer = self._sent(method, place, headers or {}, data)
+        # A Location from the registry is a whole path or URL.
+        is_location = path.startswith(("/", "https://", "http://"))
+        place = path if is_location else f"/v2/{self._name}/{path}"
+        answer = self._send_with_fallback(method, place, headers or {}, data)
         if answer.status == 401:
             self._log_in(answer.headers.get("WWW-Authenticate", ""))
-            answer = self._sent(method, place, headers or {}, data)
+            answer = self._send_with_fallback(method, place, headers or {}, data)
         if expected and answer.status not in expected:
             raise SlimtraceError(
                 f"{self._failure}: {self._host} answered {_describe_answer(answer)}",
@@ -113,7 +112,7 @@ class Repository:
             )
         return answer
 
-    def _sent(
+    def _send_with_fallback(
         self, method: str, place: str, headers: Mapping[str, str], data: bytes | None
     ) -> RegistryResponse:
         try:
@@ -121,7 +120,7 @@ class Repository:
         except (OSError, http.client.HTTPException) as error:
             if self._insecure and self._top.startswith("https:"):
                 self._top = f"http:{self._top.removeprefix('https:')}"
-                return self._sent(method, place, headers, data)
+                return self._send_with_fallback(method, place, headers, data)
             raise SlimtraceError(f"{self._failure}: {self._host}: {_cause(error)}") from error
 
     def _send(
@@ -129,7 +128,7 @@ class Repository:
     ) -> RegistryResponse:
         request = Request(url, data, dict(headers), method=method)  # noqa: S310 -- see _top
         if self._authorization and url.startswith(f"{self._top}/"):
-            # Not to where the registry redirects to: stores refuse it, and it is none of theirs.
+            # Not sent on to redirects: blob stores refuse it, and it must not leak to them.
             request.add_unredirected_header("Authorization", self._authorization)
         return self._answer(request)
 

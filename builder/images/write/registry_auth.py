@@ -1,4 +1,4 @@
-"""What podman and skopeo were told of registries: logins, and which are not held to TLS."""
+"""Settings of podman and skopeo for registries: logins, and which may lack TLS."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DOCKER = ("docker.io", "https://index.docker.io/v1/")
 
 
 def find_login(name: str) -> str | None:
-    """``USER:PASSWORD`` for ``HOST/NAME``; None where nothing is saved (containers-auth.json(5)).
+    """Find ``USER:PASSWORD`` for ``HOST/NAME``; None if none is saved (containers-auth.json(5)).
 
-    What a credential helper keeps is not asked for.
+    Credential helpers are not supported.
     """
     for path in _auth_files():
         try:
@@ -35,14 +35,14 @@ def find_login(name: str) -> str | None:
 
 
 def is_insecure(name: str) -> bool:
-    """Whether ``HOST/NAME`` may be spoken to without TLS (containers-registries.conf(5))."""
+    """Whether the settings allow ``HOST/NAME`` without TLS (containers-registries.conf(5))."""
     for path in _settings_files():
         try:
             with open(path, "rb") as file:
                 listed = tomllib.load(file).get("registry")
         except (OSError, ValueError):
             continue
-        # Only the first file that is there counts, as in skopeo; of its entries the longest.
+        # As in skopeo: only the first existing file counts, and in it the longest prefix.
         fits = [each for each in listed or () if _is_below(name, _prefix(each))]
         fits.sort(key=lambda each: len(_prefix(each)))
         return bool(fits) and fits[-1].get("insecure") is True
@@ -58,7 +58,7 @@ def _is_below(name: str, prefix: str) -> bool:
 
 
 def _keys(name: str) -> Iterator[str]:
-    """The most special first: ``host/team/app``, ``host/team``, ``host``."""
+    """The most specific key first: ``host/team/app``, ``host/team``, ``host``."""
     words = name.split("/")
     for count in range(len(words), 0, -1):
         yield "/".join(words[:count])

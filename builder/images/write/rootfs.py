@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# What chown(2) and setxattr(2) say where a user, a user namespace or a file system has its limits.
+# Errors of chown(2) and setxattr(2) that come from limits of users, namespaces or file systems.
 _NOT_ALLOWED_ERRNOS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP}
 
 
@@ -38,7 +38,7 @@ _NOT_ALLOWED_ERRNOS = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP
 class RootfsDestination:
     """A tree at ``folder``, which must be empty or new.
 
-    :ivar warnings: what could not be kept, known once it is written.
+    :ivar warnings: what could not be preserved; complete after :meth:`write`.
     """
 
     folder: str
@@ -51,9 +51,9 @@ class RootfsDestination:
         return choose_work_folder(os.path.realpath(self.folder))
 
     def prepare(self) -> None:
-        """See that the tree can be made.
+        """Check that the tree can be written.
 
-        :raises SlimtraceError: ``folder`` is not empty, is no directory, or cannot be made.
+        :raises SlimtraceError: ``folder`` is not empty, is not a directory, or cannot be made.
         """
         place = os.path.realpath(self.folder)
         if not os.path.lexists(place):
@@ -95,7 +95,7 @@ class RootfsDestination:
         try:
             for entry in ordered:
                 filler.add(entry)
-            # Inner folders first: what is made in a folder changes its mtime.
+            # Inner folders first: a new name in a folder changes its mtime.
             for entry in reversed(ordered):
                 if entry.kind is Kind.DIRECTORY:
                     filler.finish_folder(entry)
@@ -107,10 +107,10 @@ class RootfsDestination:
 
 
 class _TreeWriter:
-    """Makes entries below a directory.
+    """Writes entries below a directory.
 
-    Every folder on the way is opened without following symlinks, so that an entry beneath a
-    symlink fails rather than lands outside.
+    Each folder of a path is opened without following symlinks: an entry below a symlink fails, and
+    is not written outside the tree.
     """
 
     def __init__(self, place: str) -> None:
@@ -129,12 +129,12 @@ class _TreeWriter:
         if self._not_owned:
             found.append(
                 f"the owners of {self._not_owned} files were not kept, nor their setuid bits: "
-                "that takes root"
+                "that needs root"
             )
         if self._without_xattrs:
             found.append(
                 f"extended attributes of {self._without_xattrs} files were not kept: "
-                "this user or the file system may not have them"
+                "this user may not set them, or the file system lacks them"
             )
         return tuple(found)
 
@@ -177,7 +177,7 @@ class _TreeWriter:
             os.close(target)
 
     def _dress(self, entry: Entry, path: str) -> None:
-        """Owner, xattrs, mode, times, in an order in which none undoes another.
+        """Set owner, xattrs, mode and times, in an order in which none resets another.
 
         chown(2) clears capabilities and setuid; an unwritable mode forbids user xattrs.
         """
@@ -192,7 +192,7 @@ class _TreeWriter:
                 lost = True
         self._without_xattrs += lost
         if entry.kind is not Kind.SYMLINK:
-            # A setuid bit on a file of another owner than its own would be somebody else's.
+            # With another owner a setuid bit would give that owner's rights.
             os.chmod(path, entry.mode & (0o7777 if owned else 0o1777))
         os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
 
@@ -207,7 +207,7 @@ class _TreeWriter:
         return True
 
     def _enter(self, path: str) -> tuple[int, str]:
-        """A descriptor of the folder that ``path`` lies in, and its name there, ``.`` for ``/``."""
+        """Open the folder of ``path``; return its descriptor and the name (``.`` for ``/``)."""
         above, _, name = path.rpartition("/")
         if above != self._parent[0]:
             self._leave()

@@ -1,9 +1,9 @@
-"""Tar headers, byte for byte: ustar, with a PAX header before it only where ustar cannot say it.
+"""Makes tar headers: ustar, after a PAX header only if a value does not fit into ustar.
 
-By hand, because the bytes are hashed: the standard library's writer may change between Python
-versions, and marks names that are not UTF-8 with a record that GNU tar warns about. Written after
-POSIX.1-2017 pax(1) ("ustar Interchange Format", "pax Extended Header") and the xattr records that
-star, GNU tar and container tools share (``SCHILY.xattr.NAME``, raw bytes).
+Written by hand, because the bytes are hashed: the standard library's writer can change between
+Python versions, and adds a record to names that are not UTF-8 that GNU tar warns about. Sources:
+POSIX.1-2017 pax(1) ("ustar Interchange Format", "pax Extended Header"), and for xattrs the records
+of star, GNU tar and container tools (``SCHILY.xattr.NAME``, raw bytes).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import Enum
 BLOCK = 512
 END = bytes(2 * BLOCK)
 
-_MAX_OCTAL_7 = 0o7777777  # the largest uid and gid that ustar's fields hold
+_MAX_OCTAL_7 = 0o7777777  # the largest uid and gid in ustar's fields
 _MAX_OCTAL_11 = 0o77777777777  # the largest size (8 GiB - 1) and mtime
 
 
@@ -31,10 +31,10 @@ class TarType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TarHeader:
-    """What one header says.
+    """The fields of one header.
 
     :ivar name: path in the archive, without a leading or trailing slash.
-    :ivar target: where a symlink points, or the name of the member that a hard link joins.
+    :ivar target: of a symlink, or the member that a hard link refers to.
     :ivar mtime: whole seconds since the epoch.
     :ivar size: bytes of content that follow; 0 for all but files.
     """
@@ -51,9 +51,9 @@ class TarHeader:
 
 
 def make_header(member: TarHeader) -> bytes:
-    """The blocks that come before the member's content.
+    """Make the header blocks before a member's content.
 
-    :raises ValueError: an xattr's name holds ``=``, which ends names in a PAX record.
+    :raises ValueError: an xattr's name contains ``=``, which ends names in a PAX record.
     """
     name = os.fsencode(member.name) + (b"/" if member.type is TarType.DIRECTORY else b"")
     target = os.fsencode(member.target)
@@ -78,7 +78,7 @@ def make_header(member: TarHeader) -> bytes:
 
 
 def make_padding(size: int) -> bytes:
-    """The zeros that fill up the last block after ``size`` bytes of content."""
+    """The zeros that fill the last block after ``size`` bytes of content."""
     return bytes(-size % BLOCK)
 
 
@@ -108,12 +108,12 @@ def _fits(text: bytes) -> bool:
 
 
 def _field(text: bytes) -> bytes:
-    """What stands in ustar's field where the PAX record has the whole text."""
+    """The value of ustar's field if a PAX record has the whole text."""
     return bytes(byte for byte in text if byte < 0x80)[:100]
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """``LENGTH KEY=VALUE`` and a newline; LENGTH counts all of it, its own digits too."""
+    """``LENGTH KEY=VALUE`` and a newline; LENGTH is that of the whole record with its digits."""
     rest = b" " + key + b"=" + value + b"\n"
     length = len(rest)
     while length != len(rest) + len(b"%d" % length):
@@ -126,7 +126,7 @@ def _block(
 ) -> bytes:
     """One ustar header; ``numbers`` are mode, uid, gid, size and mtime."""
     before = name.ljust(100, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % numbers
-    # No user and group names: they are the building machine's, and the image has its own.
+    # No user and group names: they would be the building machine's, not the image's.
     after = b"%b%bustar\00000%b0000000\x000000000\0%b" % (
         flag,
         target.ljust(100, b"\0"),

@@ -235,7 +235,7 @@ def test_the_full_image_is_the_runs(tmp_path: Path) -> None:
     assert open_full_image(one).root.root == str(top)
     for bad, cause in (
         (Trace(), "it has no run"),
-        (replace(one, runs=(*one.runs, *two.runs)), "its runs saw different images"),
+        (replace(one, runs=(*one.runs, *two.runs)), "its runs used different images"),
         (trace(top, [], image="oci:x"), "cannot read oci:"),
     ):
         with pytest.raises(SlimtraceError, match=cause):

@@ -54,28 +54,28 @@ def refused(name: str, cause: str) -> SlimtraceError:
 REFUSED: dict[str, tuple[list[bytes], str]] = {
     "a symlink loop": ([symlink("a", "b"), symlink("b", "a"), entry("a/x")], "symlink too many"),
     "a file for a directory": ([entry("a"), entry("a/x")], "'a' on the way is not a directory"),
-    "a hard link to nothing": ([hardlink("a", "b")], "hard link to 'b', which is not there"),
-    "a hard link outside": ([hardlink("a", "../../etc/passwd")], "which is not there"),
-    "an absolute hard link": ([hardlink("a", "/etc/passwd")], "which is not there"),
+    "a hard link to nothing": ([hardlink("a", "b")], "hard link to 'b', which does not exist"),
+    "a hard link outside": ([hardlink("a", "../../etc/passwd")], "which does not exist"),
+    "an absolute hard link": ([hardlink("a", "/etc/passwd")], "which does not exist"),
     "a hard link through a symlink": (
         [symlink("out", "/etc"), hardlink("a", "out/passwd")],
-        "which is not there",
+        "which does not exist",
     ),
     "a hard link to a directory": ([folder("d"), hardlink("a", "d")], "which is a directory"),
     "a hard link to what it replaces": (
         [folder("d"), entry("d/f"), hardlink("d", "d/f")],
         "which it replaces",
     ),
-    "a whiteout of dots": ([folder("d"), entry("d/.wh...")], "hides no name"),
-    "a whiteout of no name": ([folder("d"), entry("d/.wh.")], "hides no name"),
-    "a root that is a file": ([entry(".")], "stands for the root"),
+    "a whiteout of dots": ([folder("d"), entry("d/.wh...")], "whiteout names no file"),
+    "a whiteout of no name": ([folder("d"), entry("d/.wh.")], "whiteout names no file"),
+    "a root that is a file": ([entry(".")], "it is the root directory"),
     "a name that is too long": ([entry("n" * 300)], "File name too long"),
     "a path that is too long": ([entry("/".join(["d" * 200] * 30))], "longer than 4095 bytes"),
     "a path that grows too long": (
         [symlink("a", "/".join(["d" * 200] * 15)), entry("/".join(["a", *["e" * 200] * 10]))],
         "longer than 4095 bytes",
     ),
-    "an unknown type": ([entry("a", b"D")], "none that images have"),
+    "an unknown type": ([entry("a", b"D")], "not a type in images"),
 }
 
 
@@ -215,7 +215,7 @@ def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> N
 def test_a_sparse_bomb(tmp_path: Path) -> None:
     records = {"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": "0,1"}
     layer = tar(entry("a", data=b"x", pax_headers=records))
-    refused(simple(tmp_path / "image", layer), "holds more than")
+    refused(simple(tmp_path / "image", layer), "has more than")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,13 +236,18 @@ LIES = {
     "a digest of the layer": ("layers", "digest", sha256(b"other"), "has no blobs"),
     "a size of the layer that is too small": ("layers", "size", 10, "larger than the 10 bytes"),
     "a size of the layer that is too large": ("layers", "size", 10**6, "should have 1000000"),
-    "a type of the layer": ("layers", "mediaType", f"{OCI}.layer.v1.rar", "none of an image"),
+    "a type of the layer": (
+        "layers",
+        "mediaType",
+        f"{OCI}.layer.v1.rar",
+        "not a layer type of images",
+    ),
     "an encrypted layer": ("layers", "mediaType", f"{OCI}.layer.v1.tar+encrypted", "encrypted"),
     "a size of the config": ("config", "size", 1, "its digest is"),
-    "a digest that is a path": ("layers", "digest", "sha256:../../../x", "no sha256 or sha512"),
-    "a digest of another kind": ("layers", "digest", "md5:00", "no sha256 or sha512"),
+    "a digest that is a path": ("layers", "digest", "sha256:../../../x", "not a sha256 or sha512"),
+    "a digest of another kind": ("layers", "digest", "md5:00", "not a sha256 or sha512"),
     "a negative size": ("layers", "size", -1, "has no size"),
-    "an artifact": ("config", "mediaType", "application/vnd.oci.empty.v1+json", "and no image"),
+    "an artifact": ("config", "mediaType", "application/vnd.oci.empty.v1+json", "and not an image"),
 }
 
 
@@ -294,15 +299,15 @@ def test_a_diff_id_that_is_wrong(tmp_path: Path) -> None:
 def test_a_layer_that_is_cut_off(tmp_path: Path, packed: bytes, cut: int) -> None:
     path = tmp_path / "cut.tar"
     path.write_bytes(packed[:-cut])
-    refused(f"tar:{path}", "cut off")
+    refused(f"tar:{path}", "truncated")
 
 
 @pytest.mark.parametrize(
     ("document", "cause"),
     [
         ({"schemaVersion": 2, "manifests": [], "layers": []}, "both an index and a manifest"),
-        ({"schemaVersion": 2}, "a descriptor in it is no object"),
-        ({"mediaType": []}, "its mediaType is no text"),
+        ({"schemaVersion": 2}, "a descriptor in it is not an object"),
+        ({"mediaType": []}, "its mediaType is not a string"),
         ({"mediaType": "text/plain"}, "and should be"),
         ({"schemaVersion": 1, "config": {}, "layers": []}, "schemaVersion"),
         ([], "not an object"),
@@ -330,7 +335,7 @@ def test_a_fifo_for_a_blob(tmp_path: Path) -> None:
     for path in list((tmp_path / "image/blobs/sha256").iterdir()):
         path.unlink()
         os.mkfifo(path)
-    refused(name, "no regular file")
+    refused(name, "not a regular file")
 
 
 def test_links_of_an_archive_stay_in_it(tmp_path: Path) -> None:
@@ -345,7 +350,7 @@ def test_two_images_without_a_word(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "image")
     layout.list(layout.image([LAYER]), "one")
     layout.list(layout.image([tar(entry("b"))]), "two")
-    error = refused(f"oci:{tmp_path}/image", "cannot tell which image")
+    error = refused(f"oci:{tmp_path}/image", "cannot choose an image")
     assert error.hint == "name one of: one, two"
     assert paths(open_image(f"oci:{tmp_path}/image:two").index) == ["b"]
     with pytest.raises(SlimtraceError, match="cannot find an image") as raised:

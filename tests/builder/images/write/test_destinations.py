@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         ("tar:{}/folder", "it is a directory"),
         ("tar:/dev/null", "it is not a regular file"),
         ("oci:{}/missing/dir", "the folder {}/missing does not exist"),
-        ("oci:{}/folder", "it holds something other than an OCI layout"),
+        ("oci:{}/folder", "it is not empty and not an OCI layout"),
         ("oci:{}/damaged", "its index.json is damaged"),
         ("oci:{}/file", "{}/file is not a folder"),
         ("rootfs:{}/folder", "it is not empty"),
@@ -183,5 +183,5 @@ def test_what_skopeo_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_configuration_that_json_cannot_hold(tmp_path: Path) -> None:
     layer = image_of([], tmp_path / "work").layer
-    with pytest.raises(SlimtraceError, match="cannot write the image's configuration: a word"):
+    with pytest.raises(SlimtraceError, match="cannot write the image's configuration: the command"):
         make_image(layer, replace(CONFIG, entrypoint=("/app", "\udcff")))
