@@ -18,7 +18,7 @@ from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.sbom_files import collect_built_image
 from slimtrace.builder.sbom.subject import make_subject, parse_subject_name
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.host.rootless import become_root
+from slimtrace.tracer.sandbox.rootless import become_root
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.builder.root.layered_root import LayeredTree
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.host.rootless import become_root
+from slimtrace.tracer.sandbox.rootless import become_root
 
 if TYPE_CHECKING:
     from slimtrace.builder.images.read.full_image_source import FullImage

@@ -106,7 +106,7 @@ def _opened(image: FullImage) -> _Image:
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
-    from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
+    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     become_root()
     return nullcontext(_opened(open_image(image, platform)))

@@ -21,7 +21,7 @@ from slimtrace.builder.images.read.platform_choice import own_platform
 from slimtrace.builder.interrupt import tidily_stopped
 from slimtrace.builder.root.walk import list_entries
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.host.rootless import become_root
+from slimtrace.tracer.sandbox.rootless import become_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

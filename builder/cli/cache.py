@@ -40,7 +40,7 @@ def cache(
     from slimtrace.builder.images.read.cache_layout import cache_folder  # noqa: PLC0415
 
     if prune:
-        from slimtrace.tracer.host.rootless import become_root  # noqa: PLC0415
+        from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
         with suppress(SlimtraceError):  # then the images of subordinate users stay
             become_root()

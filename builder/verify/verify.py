@@ -33,8 +33,8 @@ from slimtrace.tracer.errors import (
     SlimtraceError,
     UsageError,
 )
-from slimtrace.tracer.host.rootless import become_root
 from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.sandbox.rootless import become_root
 from slimtrace.tracer.trace.append import append_healed
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Trace, Use

@@ -13,7 +13,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.cli.options",
     "slimtrace.tracer.console",
     "slimtrace.tracer.errors",
-    "slimtrace.tracer.host.rootless",
+    "slimtrace.tracer.sandbox.rootless",
     "slimtrace.tracer.image.accounts",
     "slimtrace.tracer.image.opened_image",
     "slimtrace.tracer.path_resolution",
