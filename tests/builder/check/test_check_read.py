@@ -1,4 +1,4 @@
-"""Rules that read an image: each with an image that keeps it and some that break it."""
+"""Rules that read an image: each with an image that passes and some that fail."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_breaks_a_rule(tmp_path: Path, program: bytes, name: str) -> None:
-    """Worst on any platform; a rule that breaks beside the one that is meant has no status."""
+    """The worst status on any platform. A rule with an empty status may have any."""
     words, made, expected = CASES[name]
     found = check(tmp_path, image(tmp_path, program, **made), *OPTIONS)
     worst: dict[str, str] = {}

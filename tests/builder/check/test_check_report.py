@@ -161,11 +161,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
         2,
         ("cannot write two documents to stdout", "name a FILE"),
     ),
-    "a size that is no number": (("--max-size", "nan"), 2, ("--max-size nan: it is no finite",)),
+    "a size that is no number": (("--max-size", "nan"), 2, ("--max-size nan: it is not a finite",)),
     "a wait without end": (
         ("--ready-timeout", "inf"),
         2,
-        ("--ready-timeout inf: it is no finite",),
+        ("--ready-timeout inf: it is not a finite",),
     ),
     "a probe that is none": (("--probe", ""), 2, ("cannot use --probe with nothing to run",)),
     "a probe in half a quote": (("--probe", "a 'b"), 2, ("cannot use --probe a 'b",)),

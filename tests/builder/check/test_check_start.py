@@ -1,4 +1,4 @@
-"""Rules that have the image started: services that keep them, and services that break one."""
+"""Rules that start the image: services that pass, and services that fail one."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ ANY = "0.0.0.0"  # noqa: S104 -- what is said, not bound
 
 @pytest.fixture
 def images(tmp_path: Path, shared: Path) -> Callable[..., Result]:
-    """Checks the server with these words."""
+    """Check the server with these arguments."""
 
     def checked(
         words: str,
@@ -129,7 +129,7 @@ def serving(shared: Path, user: str) -> str:
 
 
 def broken(found: Result) -> dict[str, str]:
-    """Of measured rules: the worst that each comes to on any platform."""
+    """The worst status of each measured rule on any platform."""
     worst: dict[str, str] = {}
     for each in found.document["rules"]:
         if each["measured"] and each["status"] in {"warn", "fail"}:
@@ -235,7 +235,7 @@ def test_what_a_service_breaks(images: Callable[..., Result], name: str) -> None
 
 
 def test_a_file_of_its_own_user(images: Callable[..., Result]) -> None:
-    """Nobody else has it: as root here, where owners are what the layers say."""
+    """Only as root, where files keep the owners of the layers."""
     need_root()
     found = images("reads=/app/own", platforms=("kubernetes",))
     assert broken(found) == {"starts-as-any-user": WARNS}
@@ -263,7 +263,7 @@ def test_ports_of_the_sidecar(images: Callable[..., Result]) -> None:
 
 
 def test_a_url_shows_that_it_is_ready(images: Callable[..., Result]) -> None:
-    """Whatever its port: the app is asked where PORT has it listen."""
+    """The request goes to the port in PORT, whatever port the app has."""
     found = images("term=handled", "--ready", "http://localhost:8080/health")
     assert broken(found) == {}
     found = images("term=handled", "--ready", "http://localhost:8080/none", "--ready-timeout", "1")
@@ -300,7 +300,7 @@ def test_what_is_never_ready(images: Callable[..., Result]) -> None:
 
 
 def test_other_words_stand_in_the_place_of_cmd(images: Callable[..., Result]) -> None:
-    """Without any the image's own end it, as other tests have it."""
+    """Without the option, the image's stop signal is used, as in the other tests."""
     found = images("bind=127.0.0.1")
     assert broken(found) == {"listens-outside": FAILS}
     assert found.document["starts"]["usual"]["command"][-1] == "bind=127.0.0.1"

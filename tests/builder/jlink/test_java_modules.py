@@ -1,4 +1,4 @@
-"""What of a Java runtime is read without running it, held to the JDK's own tools."""
+"""Reading a Java runtime without running it, compared with the JDK's own tools."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def test_modules_and_packages() -> None:
-    """As ``jimage list`` has them."""
+    """The modules and packages by ``jimage list``."""
     home = java_home()
     told = subprocess.run(
         [f"{home}/bin/jimage", "list", f"{home}/lib/modules"],
@@ -72,7 +72,7 @@ def jar(files: Mapping[str, bytes]) -> bytes:
 
 
 def test_what_classes_name(tmp_path: Path) -> None:
-    """In a file, in a jar, and in a jar within a jar; broken ones are passed over."""
+    """In a file, in a jar, and in a jar inside a jar; broken ones are skipped."""
     classes = compiled(tmp_path / "classes", SOURCES)
     inner = jar({"Beans.class": classes["Beans.class"], "x.jar": b"PK", "y.class": b"no class"})
     info = {"module-info.class": classes["module-info.class"]}
@@ -133,7 +133,7 @@ def test_what_cannot_be_linked(tmp_path: Path, name: str) -> None:
 
 
 def test_what_a_jvm_logs(tmp_path: Path) -> None:
-    """Of a real one; with and without its archive of classes it says the same."""
+    """A real log; with and without the class data archive, the modules are the same."""
     home = java_home()
     compiled(tmp_path, {"Zip.java": ZIP})
     packages = read_jimage(Root("/"), f"{home}/lib/modules").packages
@@ -157,4 +157,4 @@ class Zip {
     }
 }
 """
-"""It asks which locales there are, and needs none of jdk.localedata."""
+"""It lists the locales, and needs none of jdk.localedata."""

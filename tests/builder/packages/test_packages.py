@@ -1,4 +1,4 @@
-"""Whose a file is: by the databases of real package managers, and by planted ones."""
+"""The packages of files, by databases of real package managers and written ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def owners(top: Path | str, path: str) -> list[str]:
 
 
 def brought(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
-    """The own paths that only belonging to a touched package brings."""
+    """The own paths that are kept only because their package was touched."""
     wanted = [Seed(path, TOUCHED) for path in paths]
     rules = [rule for rule in rules_of(keep) if rule.reason is Reason.PACKAGE]
     selection = expand(Root(str(top)), wanted, RunEnvironment((), (), "/"), rules)
@@ -364,7 +364,7 @@ def test_a_distribution_that_pip_installed() -> None:
 
 
 def damaged(root: Path, script: str) -> None:
-    """Make an rpm database by a script of SQLite."""
+    """Make an rpm database with an SQL script."""
     (root / "var/lib/rpm").mkdir(parents=True)
     with sqlite3.connect(root / "var/lib/rpm/rpmdb.sqlite") as database:
         database.executescript(script)

@@ -1,4 +1,4 @@
-"""AppArmor profiles, read back by the real parser: it says what each rule stands for."""
+"""AppArmor profiles, read by the real parser, which prints the meaning of each rule."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_what_it_may_do(
 
 
 def test_a_real_app(tmp_path: Path) -> None:
-    """Its profile is one that the parser takes, whatever its files are called."""
+    """The parser accepts its profile, whatever the names of its files."""
     odd = os.fsdecode(b'o\xffd [x] {a,b} "q" \\ *')
     work = grow(str(tmp_path / "work"), {odd: "", "program": "#!/bin/sh\ncat /proc/self/maps\n"})
     trace, profile = str(tmp_path / "app.trace"), tmp_path / "app.aa"
@@ -191,7 +191,7 @@ def selected(of: Trace) -> tuple[Root, Selection]:
 
 
 def file_rules(of: Trace) -> dict[str, str]:
-    """The rules for files of the image, from their lines, to what they allow."""
+    """The rules for the image's files, from the profile's lines: path to permissions."""
     lines = [line.strip() for line in render_profile(of, *selected(of), "x")]
     quoted = [line for line in lines if line.startswith('"')]
     rules = dict(line.removesuffix(",").rsplit(" ", 1) for line in quoted)
@@ -199,7 +199,7 @@ def file_rules(of: Trace) -> dict[str, str]:
 
 
 def parsed(profile: Path) -> set[bytes]:
-    """The patterns of a profile as the parser reads them, which are plain paths where it has none.
+    """The patterns of a profile as the parser reads them; plain paths where it has none.
 
     Its dump is of regular expressions, in which a backslash takes away what a character means.
     """

@@ -1,4 +1,4 @@
-"""Apps in containers under the seccomp profiles of their own traces, and what those refuse."""
+"""Apps in containers under the profiles of their own traces, and calls that these refuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import Tracee
 
 USUAL = {"nothing": "ok", "fork": "ok", "thread": "ok", "abort": "ok", "prctl": "ok"}
-"""What a program may do whose trace says nothing of it."""
+"""Allowed without being in the trace."""
 MORE = {
     "inet": "EPERM",
     "unix": "EPERM",
@@ -34,7 +34,7 @@ MORE = {
     "ptrace": "EPERM",
     "unshare": "EPERM",
 }
-"""What it may not. In this order: a process that is traced, or in another namespace, may less."""
+"""Refused. The order matters: a traced process, or one in another namespace, may do less."""
 UNCONFINED = dict.fromkeys(MORE, "ok") | {"mount": "EFAULT", "keyctl": "ENOKEY"}
 TRACING = pytest.mark.parametrize("tracing", [(), ("--syscalls", "all")], ids=["path", "all"])
 PRIVILEGES = pytest.mark.parametrize(
@@ -43,7 +43,7 @@ PRIVILEGES = pytest.mark.parametrize(
 
 
 class App:
-    """A static program in a root of its own.
+    """A static program in its own root.
 
     :ivar folder: holds ``rootfs``; ``told`` is what was said of the last profile.
     """
@@ -102,7 +102,7 @@ def test_an_app_does_what_it_did_and_one_more_thing_is_refused(
 def test_runtimes_start_it(
     app: App, runtime: Runtime, uid: int, *, no_new_privileges: bool
 ) -> None:
-    """Under no more than the calls of an exact trace and their own."""
+    """Under only the calls of an exact trace and their own calls."""
     profile = json.loads(app.profile(["nothing"], ("--syscalls", "all")).read_text())
     done = run_bundle(
         *(runtime, app.folder, profile, "/app", *USUAL, "unshare"),
@@ -163,7 +163,7 @@ def test_a_32_bit_app(tmp_path: Path, tracee: Tracee) -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="i386 programs run there")
 def test_a_32_bit_program_where_none_was_seen(tmp_path: Path, tracee: Tracee) -> None:
-    """It would get round every rule by the other numbers: the kernel kills it."""
+    """Its other numbers would avoid every rule, so the kernel kills it."""
     app = App(tmp_path, tracee("one_more", "-static"))
     profile = app.profile(["nothing"])
     shutil.copy2(tracee("one_more", "-static", "-m32"), app.root / "app")

@@ -1,4 +1,4 @@
-"""From traces to the rules of a seccomp profile, and what is said of those that give none."""
+"""The rules of seccomp profiles, and messages for traces that give no profile."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def profile(of: Trace, **options: Any) -> dict[str, Any]:
 
 
 def rules(of: Trace, name: str, **options: Any) -> list[tuple[Any, ...]]:
-    """What a profile says of one call: ``(allow or errno, argument, operator, values…)``."""
+    """A profile's rules for one call: ``(allow or errno, argument, operator, values…)``."""
     found: list[tuple[Any, ...]] = []
     for rule in profile(of, **options)["syscalls"]:
         if name not in rule["names"]:
@@ -171,7 +171,7 @@ def test_architectures(machines: tuple[str, ...], is_narrow: bool, expected: lis
 
 
 def test_what_is_allowed_unseen_is_harmless() -> None:
-    """Calls that exist, none by which a container is left, and few that name a file."""
+    """They exist, none can escape a container, and few take a path."""
     unseen = RUNTIME_CALLS | PRIVILEGED_RUNTIME_CALLS | COMMON_CALLS | HOT
     assert {name for name in unseen | SENSITIVE_CALLS if classify(name) is None} == set()
     assert unseen & SENSITIVE_CALLS == set()
@@ -247,7 +247,7 @@ def test_bad_input(
 
 
 def test_what_is_said(tmp_path: Path) -> None:
-    """The calls that engines would refuse, and that a trace which ended early lacks some."""
+    """Warn of calls that engines would refuse, and of a trace that ended early."""
     lines = '{"syscall":"mount"}\n{"syscall":"socket"}\n{"argument":"socket","value":2}\n'
     (tmp_path / "app.trace").write_text(X86 + lines)
     done = run_slimtrace("profile", "app.trace", "--seccomp", "x.json", "--json", cwd=str(tmp_path))

@@ -1,4 +1,4 @@
-"""What SBOMs tell of small images, in both formats."""
+"""The contents of SBOMs of small images, in both formats."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: Sbom
 
 
 def _plain(purl: str) -> str:
-    """How ``:`` and ``/`` are written is for the library to say."""
+    """The library decides how to encode ``:`` and ``/``."""
     return purl.replace("%3A", ":").replace("%2F", "/")
 
 
@@ -188,7 +188,7 @@ def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_p
 
 
 def test_what_json_cannot_hold(tmp_path: Path) -> None:
-    """A name that is not UTF-8, an image without digest, and none of any distribution."""
+    """A name that is not UTF-8, and an image without digest and distribution."""
     top = plant(tmp_path / "full", {"/srv/\udcff": "x"})
     told = facts(top, "/srv/\udcff")
     nameless = make_subject(parse_subject_name(f"rootfs:{top}"), None, {}, TIME * 10**9)

@@ -1,4 +1,4 @@
-"""The SBOMs of a real app of Debian's, held to dpkg's own word and to the files themselves."""
+"""The SBOMs of a real Debian app, compared with dpkg's output and with the files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = ("python3", "-c", "import flask; flask.Flask('app')")
 
 
 class Built(NamedTuple):
-    """The trace, what build told, and the trees of the full image and the slim one."""
+    """The trace, the build's JSON, and the trees of the full and the slim image."""
 
     folder: Path
     trace: str
@@ -46,7 +46,7 @@ def built(full: str, cached: dict[str, str], tmp_path_factory: pytest.TempPathFa
 
 
 def files(top: Path) -> dict[str, str]:
-    """Every regular file of a tree, and its SHA-256."""
+    """The SHA-256 of every regular file in a tree."""
     found = {}
     for folder, _, names in os.walk(top):
         for path in (Path(folder, name) for name in names):
@@ -57,7 +57,7 @@ def files(top: Path) -> dict[str, str]:
 
 
 def owners(built: Built, paths: set[str]) -> dict[str, set[str]]:
-    """The packages of each path that is one's, by dpkg, which knows /usr/lib as /lib too."""
+    """The packages of each owned path, by dpkg, which also lists /usr/lib as /lib."""
     asked = paths | {path.removeprefix("/usr") for path in paths if path.startswith("/usr/")}
     words = ["dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-S", *sorted(asked)]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
@@ -70,7 +70,7 @@ def owners(built: Built, paths: set[str]) -> dict[str, set[str]]:
 
 
 def installed(built: Built, name: str) -> set[str]:
-    """What a package has in the full image, but for directories, where it lies."""
+    """The resolved paths of a package's files in the full image, without directories."""
     found = set()
     words = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-L", name)
     for line in run(*words).splitlines():

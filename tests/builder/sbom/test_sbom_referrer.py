@@ -1,4 +1,4 @@
-"""SBOMs attached to an image in a real registry, and what it then tells of them."""
+"""SBOMs attached to an image in a real registry, and the registry's list of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def raw(name: str) -> Any:
 
 
 def listed(repository: str, image: Image) -> list[tuple[str, str]]:
-    """Digests and types in the index that stands for the registry's own list."""
+    """Digests and types in the index that replaces the registry's own list."""
     index = raw(f"{repository}:{image.digest.replace(':', '-')}")
     assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
     return [(each["digest"], each["artifactType"]) for each in index["manifests"]]
@@ -117,7 +117,7 @@ def test_a_registry_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def listing(registry: str, tmp_path: Path) -> Iterator[str]:
-    """The registry as one that lists referrers itself, and says so by ``OCI-Subject``.
+    """A registry that lists referrers itself, as its ``OCI-Subject`` shows.
 
     Debian has none that does (distribution-spec 1.1, "Pushing Manifests with Subject").
     """

@@ -1,4 +1,4 @@
-"""What is suggested of what was neither touched nor implied, and in which order."""
+"""Suggestions for files that were neither touched nor implied, and their order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def suggestions(
     touched: Mapping[str, Iterable[Use]] | Iterable[str],
     **options: tuple[str, ...],
 ) -> tuple[Suggestion, ...]:
-    """For an app that ran in /app and touched these."""
+    """The suggestions for an app that ran in /app and touched these files."""
     top = plant(tmp_path / "root", {"/app": None, **tree})
     ran = trace(top, touched, cwd="/app")
     root = Root(str(top))
@@ -41,7 +41,7 @@ def table(found: Iterable[Suggestion]) -> list[str]:
 
 
 def test_strongest_first(tmp_path: Path) -> None:
-    """Each kind of clue; and nothing of what is kept, secret, the kernel's, or too shallow."""
+    """Each kind of clue; none for kept files, secrets, kernel files and shallow directories."""
     site = "/usr/lib/python3.11/site-packages"
     tree: dict[str, str | bytes] = {
         "/app/main.py": "import pkg\nOPEN = '/srv/data/names.txt'\nTEXT = 'words/de.txt'\n"
@@ -129,7 +129,7 @@ if len(sys.argv) > 1:
 
 
 def test_what_a_real_app_hides_is_in_the_first_lines(tmp_path: Path) -> None:
-    """A name that is put together, and a path; from this machine's whole root, without noise."""
+    """A composed name, and a path, on this machine's whole root, without other suggestions."""
     app = {"/main.py": APP, "/plugin_a.py": "WORD = 'a'", "/data/greeting.txt": "hello"}
     folder = str(plant(tmp_path / "app", app))
     ran = str(tmp_path / "app.trace")

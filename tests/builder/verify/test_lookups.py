@@ -1,4 +1,4 @@
-"""Look-ups in a slim image that fail and do not look like it, and listings that do not fail."""
+"""Failed lookups in a slim image that are hard to see, and listings that succeed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def slimtrace(folder: Path, *words: str, prefix: Sequence[str] = ()) -> tuple[in
 
 
 def built(folder: Path, mode: str) -> None:
-    """An image of the app as it ran in this mode, and whose mode is given to it."""
+    """An image of the app, traced in this mode; its mode can be changed."""
     need("python3")
     app = folder / "app"
     for name, text in {**TREE, "app.py": APP.format(here=str(app)), "given/mode": mode}.items():
@@ -115,7 +115,7 @@ def test_what_only_another_way_through_the_app_asks_for(tmp_path: Path) -> None:
 
 
 def test_who_lists_a_directory_sees_what_is_there(tmp_path: Path) -> None:
-    """And not the names that show the import system what it lacks."""
+    """The app does not see the links that stand for missing modules."""
     built(tmp_path, "listing")
     status, verdict = verified(tmp_path)
     assert (status, verdict["missing"]) == (1, [])
@@ -123,7 +123,7 @@ def test_who_lists_a_directory_sees_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_module_that_is_missing_in_a_copy(tmp_path: Path) -> None:
-    """Where no overlay can be had."""
+    """Without an overlay file system."""
     need_root()
     need("unshare", "mount")
     built(tmp_path, "")

@@ -51,7 +51,7 @@ def slim(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> tuple[str, ...]:
-    """The words that start a server in ``tmp_path``, and its port last."""
+    """The argv of a server in ``tmp_path``; its port is last."""
     (tmp_path / "server.py").write_text(SERVER)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -80,7 +80,7 @@ def test_a_service_from_start_to_image(tmp_path: Path, server: tuple[str, ...]) 
 
 
 def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: Path) -> None:
-    """The app asks for more in each run; what it asks for is in the image in the end."""
+    """The app needs another file in each run; the image has all of them in the end."""
     count = "#!/bin/sh\nread -r n </given/n\necho x$n >/given/n\ncat /app/$n\n"
     tree = {"app/job": count, "given/n": "", **{f"app/{'x' * n}1": "" for n in range(12)}}
     busybox_root(tmp_path / "full", tree)
@@ -101,7 +101,7 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
 
 
 def test_a_service_that_is_ended_by_hand(tmp_path: Path, server: tuple[str, ...]) -> None:
-    """Nobody presses Ctrl-C again when it is verified."""
+    """The verification needs no second Ctrl-C."""
     words = ("-q", "slim", "-o", "app.tar", "--ready", f"tcp:{server[-1]}", "--", *server)
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
     process = subprocess.Popen(command(*words), cwd=tmp_path, env=env, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""A verification that the user ends: no verdict, no further round, nothing left behind."""
+"""A verification that a signal ends: no verdict, no further round, no files left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``slimtrace verify``: what it finds in a slim image, what it heals, and what it refuses."""
+"""``slimtrace verify``: missing files, healing, and images that it refuses."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Place:
-    """A full image whose app reads the file that ``given/which`` names.
+    """A full image whose app reads the file named in ``given/which``.
 
-    :ivar prefix: whose slimtrace it is.
+    :ivar prefix: a command that runs slimtrace as another user.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def missing(verdict: dict[str, Any]) -> dict[str, str]:
-    """Path to the last word of each program that looked for it."""
+    """Each missing path to the programs that looked it up."""
     return {
         item["path"]: " ".join(words.split()[0] for words in item["processes"])
         for item in verdict["missing"]
@@ -138,7 +138,7 @@ def test_healing_adds_builds_and_remembers(place: Place, form: str) -> None:
 
 
 def test_healing_that_does_not_help_changes_nothing(place: Place) -> None:
-    """The app goes wrong as soon as the missing file is there."""
+    """The app fails as soon as the missing file exists."""
     shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
     script = "#!/bin/sh\nread -r name </given/which\n"
     script += "test $name = first || test ! -e /app/second && cat /app/first\n"
@@ -158,7 +158,7 @@ def test_healing_that_does_not_help_changes_nothing(place: Place) -> None:
 
 
 def test_healing_keeps_what_helped_before_it_failed(place: Place) -> None:
-    """The app gets further with the first file, and goes wrong with the next."""
+    """The app gets further with the first file, and fails with the next."""
     script = "#!/bin/sh\nread -r name </given/which\ncat /app/$name || exit 0\n"
     script += "test $name = first || ! test -e /app/third\n"
     shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
@@ -175,7 +175,7 @@ def test_healing_keeps_what_helped_before_it_failed(place: Place) -> None:
 
 
 def names_of(image: str) -> str:
-    """How the image is called where it lies, and its label."""
+    """Whether the image has its name, and its label."""
     transport, colon, rest = image.partition(":")
     words = image if colon and not rest.startswith("/") else f"docker-archive:{image}"
     if transport in {"oci", "oci-archive", "docker-archive"}:
@@ -211,7 +211,7 @@ def test_what_may_be_missing(place: Place) -> None:
 
 
 def test_what_the_full_image_lacked_too_is_not_missing(place: Place) -> None:
-    """Nor what the app makes itself, whatever lies there now."""
+    """Nor files that the app creates, even if the full image has them now."""
     script = "#!/bin/sh\ncat /app/none /work/made; echo x >/work/made\ncat /app/first\n"
     (place.folder / "full/app/job").write_text(script)
     place.trace()
@@ -246,7 +246,7 @@ def test_hardened_runs_are_verified_too(
 
 
 def test_a_need_of_root_that_no_trace_tells(place: Place) -> None:
-    """The image is another user's then, and who reads the verdict is told of that."""
+    """The image then runs as another user, and the verdict says so."""
     need_root()
     shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
     (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = 0\n")
@@ -281,7 +281,7 @@ def test_a_second_run_is_verified_with_the_first(place: Place) -> None:
 
 
 def test_runs_of_different_users(place: Place) -> None:
-    """The image's user is that of the run that it starts; --user is everyone's."""
+    """The image has the user of its default run; --user is for all runs."""
     need_root()
     (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = $(cat /given/which)\n")
     shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
@@ -318,7 +318,7 @@ print(__import__(name).__name__)
 
 
 def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path) -> None:
-    """The import system looks for no file that it did not see in the directory's list."""
+    """The import system looks up only names that it saw in the directory listing."""
     here = Place(tmp_path)
     (tmp_path / "app.py").write_text(LAZY)
     (tmp_path / "name").write_text("this_one")
