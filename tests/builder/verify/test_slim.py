@@ -133,7 +133,7 @@ def test_no_image_is_made_of_a_run_that_failed(tmp_path: Path, server: tuple[str
         slim(tmp_path, "-q", "slim", "-o", "app.tar", "--", "false"),
         125,
         "cannot slim false: it failed: exit status 1",
-        "where that is how it ends, build from slimtrace.trace and verify",
+        "if it is meant to end so, build from slimtrace.trace and verify",
     )
     driven = ("--force", "--ready", f"tcp:{server[-1]}", "--exec", "exit 3")
     done = slim(tmp_path, "-q", "slim", "-o", "app.tar", *driven, "--", *server)
