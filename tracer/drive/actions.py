@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.console import say
-from slimtrace.tracer.drive.http import Address, address_of, get
+from slimtrace.tracer.drive.http import Address, get, parse_address
 from slimtrace.tracer.drive.probes import in_words, reachable
 from slimtrace.tracer.drive.ready import Delay, Ready, TcpPort, UnixSocket, Url
 from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
@@ -118,17 +118,17 @@ class Actions:
     def _ask(self, path: str, seconds: float) -> int:
         if isinstance(self.ready, UnixSocket):
             with reachable(self.ready.path, self.view.open_path) as place:
-                return get(Address("localhost", 80, path=place), path, seconds)
+                return get(Address("localhost", 80, path=place), path, seconds).code
         address = self._address()
         if address is None:
             raise LookupError("it was not seen to listen on a port")
-        return get(address, path, seconds)
+        return get(address, path, seconds).code
 
     def _address(self) -> Address | None:
         """Where the app showed that it is ready, else where it was first seen to listen."""
         match self.ready:
             case Url():
-                return address_of(self.ready.url)
+                return parse_address(self.ready.url)
             case TcpPort():
                 return Address(self.ready.host, self.ready.port)
         port = self.port()

@@ -94,13 +94,13 @@ def in_words(last: ExitStatus) -> str:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from slimtrace.tracer.drive.http import Address
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
     Entry = Callable[[bytes], int]
     """Opens an O_PATH descriptor of what lies at the app's path; raises OSError."""
 
-_ATTEMPT = 2.0
-"""Seconds for one answer."""
+_ATTEMPT_SECONDS = 2.0
 Polled = TcpPort | Url | UnixSocket | ReadyFile
 
 
@@ -109,9 +109,11 @@ def why_not(ready: Polled, entry: Entry) -> str | None:
     try:
         match ready:
             case TcpPort():
-                socket.create_connection((ready.host, ready.port), _ATTEMPT).close()
+                socket.create_connection((ready.host, ready.port), _ATTEMPT_SECONDS).close()
             case Url():
-                return _why_no_status(ready)
+                from slimtrace.tracer.drive.http import parse_address  # noqa: PLC0415 -- slow to import
+
+                return why_wrong_status(ready, parse_address(ready.url))
             case UnixSocket():
                 with reachable(ready.path, entry) as path:
                     _connect(path)
@@ -120,15 +122,26 @@ def why_not(ready: Polled, entry: Entry) -> str | None:
             case _:
                 assert_never(ready)
     except (OSError, ValueError) as error:
-        return (getattr(error, "strerror", None) or str(error)).lower()
+        return explain_error(error)
     return None
 
 
-def _why_no_status(ready: Url) -> str | None:
-    from slimtrace.tracer.drive.http import address_of, get, target_of  # noqa: PLC0415 -- slow to import
+def why_wrong_status(ready: Url, address: Address) -> str | None:
+    """Why the answer does not show that the app is ready; None if it does.
 
-    status = get(address_of(ready.url), target_of(ready.url), _ATTEMPT)
-    return None if ready.accepts(status) else f"its last answer was {status}"
+    :param address: where to send the request: not always that of the URL.
+    :raises OSError: no answer came.
+    :raises ValueError: the answer is not HTTP/1.
+    """
+    from slimtrace.tracer.drive.http import get, request_target  # noqa: PLC0415 -- slow to import
+
+    code = get(address, request_target(ready.url), _ATTEMPT_SECONDS).code
+    return None if ready.accepts(code) else f"its last answer was {code}"
+
+
+def explain_error(error: OSError | ValueError) -> str:
+    """The cause of a failed connection or answer, for people."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 @contextmanager
@@ -143,7 +156,7 @@ def reachable(path: str, entry: Entry) -> Iterator[str]:
 
 def _connect(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_ATTEMPT)
+        probe.settimeout(_ATTEMPT_SECONDS)
         try:
             probe.connect(path)
         except OSError as error:

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from slimtrace.tracer.drive.http import Address, get, host_of, target_of
-from slimtrace.tracer.drive.probes import why_not
+from slimtrace.tracer.drive.http import Address, get, parse_address, request_target
+from slimtrace.tracer.drive.probes import explain_error, why_not, why_wrong_status
 from slimtrace.tracer.drive.ready import Delay, LogLine, TcpPort, Url
+from slimtrace.tracer.startup.trial import HttpAnswer
 
 if TYPE_CHECKING:
     from slimtrace.tracer.drive.app_output import LastLines
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from slimtrace.tracer.startup.listening_sockets import SocketWatch
     from slimtrace.tracer.startup.trial import ListeningSocket, Trial
 
-_ATTEMPT = 2.0
+_ANSWER_SECONDS = 10.0
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound here
 _MOMENT = 1.0
 """Seconds for a service that listens somewhere already to listen on PORT too."""
 _POLL = 0.02
@@ -92,22 +94,35 @@ class Readiness:
             case LogLine():
                 return f"it printed no line that matches {self._ready.pattern.pattern!r} {within}"
             case Url() if listening:
-                return f"GET {target_of(self._ready.url)} failed {within}: {self._last}"
+                return f"GET {request_target(self._ready.url)} failed {within}: {self._last}"
             case None | TcpPort() | Url() | Delay():
                 return f"it listened on no TCP port {within}"
             case ready:
                 return f"{ready} was not there {within}"
 
     def _answers(self, where: ListeningSocket, ready: Url) -> bool:
-        parts = urlsplit(ready.url)
-        address = Address(host_of(where), where.port, parts.scheme)
+        address = Address(_host_of(where), where.port, urlsplit(ready.url).scheme)
         try:
-            status = get(address, target_of(ready.url), _ATTEMPT)
+            self._last = why_wrong_status(ready, address) or ""
         except (OSError, ValueError) as error:
-            self._last = (getattr(error, "strerror", None) or str(error)).lower()
-            return False
-        self._last = f"its last answer was {status}"
-        return ready.accepts(status)
+            self._last = explain_error(error)
+        return not self._last
+
+
+def request(listener: ListeningSocket, path: str) -> HttpAnswer:
+    """Send GET ``path`` to a listening socket."""
+    try:
+        status = get(Address(_host_of(listener), listener.port), path, _ANSWER_SECONDS)
+    except OSError as error:
+        return HttpAnswer(None, failure=explain_error(error))
+    except ValueError as error:
+        return HttpAnswer(None, failure=str(error))
+    return HttpAnswer(status.code, status.version)
+
+
+def _host_of(listener: ListeningSocket) -> str:
+    """The address by which the socket can be reached from here."""
+    return _LOOPBACK.get(listener.address, listener.address)
 
 
 def _port_of(ready: Ready | None) -> int | None:
@@ -115,6 +130,5 @@ def _port_of(ready: Ready | None) -> int | None:
         case TcpPort():
             return ready.port
         case Url():
-            parts = urlsplit(ready.url)
-            return parts.port or (443 if parts.scheme == "https" else 80)
+            return parse_address(ready.url).port
     return None

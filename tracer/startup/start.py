@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.drive.app_output import CapturedOutput
-from slimtrace.tracer.drive.http import ask
 from slimtrace.tracer.drive.probes import check_not_ready, in_words
 from slimtrace.tracer.drive.ready import LogLine, TcpPort, Url, parse_ready
 from slimtrace.tracer.engines import signals
@@ -20,7 +19,7 @@ from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal
 from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.sandbox.sandbox_config import stage_of
 from slimtrace.tracer.startup.listening_sockets import SocketWatch, sockets
-from slimtrace.tracer.startup.readiness import Readiness
+from slimtrace.tracer.startup.readiness import Readiness, request
 from slimtrace.tracer.startup.trial import StopResult, TrialResult
 
 if TYPE_CHECKING:
@@ -220,7 +219,7 @@ class _Watched:
         where = readiness.target(about.listening)
         if self.trial.path is None or where is None:
             return about
-        return replace(about, answer=ask(where, self.trial.path))
+        return replace(about, answer=request(where, self.trial.path))
 
     def _stopped(self, number: signal.Signals, grace: float) -> StopResult:
         is_handled = gets(self.app.pid, number)
