@@ -1,4 +1,4 @@
-"""Signals that end what runs images, which leaves nothing behind."""
+"""Signals that end a command while it runs an image: it cleans up first."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Never
 
-from slimtrace.tracer.errors import StoppedError
+from slimtrace.tracer.end_signals import END_SIGNALS, make_stopped_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""Python knows what to do at SIGINT; these would end it as it stands."""
+_HANDLED = END_SIGNALS - {signal.SIGINT, signal.SIGQUIT}
+"""Python raises KeyboardInterrupt on SIGINT; SIGQUIT ends a program at once, with a core dump."""
 
 
 class StoppedBySignal(BaseException):
-    """One arrived: no failure that anything but :func:`tidily_stopped` takes note of."""
+    """A signal arrived. Only :func:`tidily_stopped` catches it, so it is no Exception."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,29 +25,25 @@ class StoppedBySignal(BaseException):
 
 @contextmanager
 def tidily_stopped(image: str, verb: str = "verify") -> Iterator[None]:
-    """Have signals end the work as failures do; those that a user has ignored stay ignored.
+    """Raise an exception when a signal arrives. Signals that the user ignores stay ignored.
 
-    :param verb: what is being done with the image.
-    :raises StoppedError: one arrived, anywhere within.
+    :param verb: what the command does with the image, for the message.
+    :raises StoppedError: a signal arrived within the context.
     """
 
     def stop(number: int, _: object) -> Never:
         raise StoppedBySignal(number)
 
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: signal.getsignal(number) for number in _HANDLED}
     mine = [number for number, handler in before.items() if handler is signal.SIG_DFL]
     for number in mine:
         signal.signal(number, stop)
     try:
         yield
     except KeyboardInterrupt:
-        raise _told(verb, image, signal.SIGINT) from None
+        raise make_stopped_error(f"{verb} {image}", signal.SIGINT) from None
     except StoppedBySignal as stopped:
-        raise _told(verb, image, stopped.number) from None
+        raise make_stopped_error(f"{verb} {image}", stopped.number) from None
     finally:
         for number in mine:
             signal.signal(number, before[number])
-
-
-def _told(verb: str, image: str, number: int) -> StoppedError:
-    return StoppedError(f"cannot {verb} {image}: {signal.Signals(number).name} ended it", number)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.host_root import Totals
-from slimtrace.builder.terminal_text import printable
+from slimtrace.tracer.text import replace_surrogates
 
 if TYPE_CHECKING:
     from slimtrace.builder.model import Image, Selection
@@ -60,7 +60,7 @@ class BuildReport:
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "full": {"files": self.full.files, "bytes": self.full.size},
             "reasons": reason_counts(self.selection),
-            "warnings": [printable(warning) for warning in self.selection.warnings],
+            "warnings": [replace_surrogates(warning) for warning in self.selection.warnings],
             **told,
         }
 
@@ -70,7 +70,7 @@ def _image(written: WrittenImage) -> dict[str, Any]:
     return {
         "digest": image.digest,
         "config_digest": image.config_digest,
-        "destination": printable(written.destination),
+        "destination": replace_surrogates(written.destination),
         "size": layer.size,
         "uncompressed": layer.uncompressed,
         "layers": [{"digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size}],
@@ -78,7 +78,7 @@ def _image(written: WrittenImage) -> dict[str, Any]:
 
 
 def _sbom(sbom: Sbom) -> dict[str, Any]:
-    file = printable(sbom.path)
+    file = replace_surrogates(sbom.path)
     return {"format": sbom.format, "file": file, "attached": sbom.attached}
 
 

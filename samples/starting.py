@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from containers import podman, working_flags
 from fullimage import SampleError
 
-from slimtrace.tracer.drive.http import address_of, get, target_of
+from slimtrace.tracer.drive.http import get, parse_address, request_target
 from slimtrace.tracer.drive.probes import check_not_ready, why_not
 from slimtrace.tracer.drive.ready import Delay, LogLine, parse_ready
 from slimtrace.tracer.errors import SlimtraceError
@@ -170,7 +170,7 @@ def _why_not_driven(app: Started, run: TracedRun) -> str | None:
     for path in run.get:
         url = urljoin(run.ready or "", path)
         try:
-            status = get(address_of(url), target_of(url), PATIENCE)
+            status = get(parse_address(url), request_target(url), PATIENCE).code
         except (OSError, ValueError) as error:
             return f"GET {path}: {error}"
         if status >= _BAD_REQUEST:

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.text import escape
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,9 +46,8 @@ def warn(text: str) -> None:
 def quote(lines: Iterable[str]) -> None:
     """What somebody else said, indented, with control characters escaped."""
     for line in lines:
-        safe = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
         if sys.stderr is not None:
-            print(f"    {safe}", file=sys.stderr, flush=True)
+            print(f"    {escape(line)}", file=sys.stderr, flush=True)
 
 
 def fail(message: str, hint: str | None = None) -> None:

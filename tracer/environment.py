@@ -24,6 +24,8 @@ _NAMES = frozenset(
     """.split()  # noqa: SIM905
 )
 _PREFIXES = ("LC_",)
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH in a container whose image sets none, as container engines define it."""
 
 
 def kept(environment: Mapping[str, str]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slimtrace.builder.check.target_platform import PLATFORM_TRAITS, TargetPlatform
 from slimtrace.builder.check.user_lookup import look_up_user
-from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.model import Kind
+from slimtrace.tracer.environment import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,6 +11,7 @@ import typer
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.model import Keep
 from slimtrace.tracer.console import say
+from slimtrace.tracer.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +67,9 @@ _INDENT = orjson.OPT_INDENT_2
 
 
 def _document(each: Suggestion) -> dict[str, object]:
-    from slimtrace.builder.terminal_text import printable  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.tracer.text import replace_surrogates  # noqa: PLC0415 -- --help pays nothing
 
-    path, why = printable(each.path), printable(each.why)
+    path, why = replace_surrogates(each.path), replace_surrogates(each.why)
     return {"path": path, "why": why, "files": each.files, "bytes": each.size}
 
 
@@ -76,17 +77,11 @@ def _lines(found: tuple[Suggestion, ...]) -> Iterator[str]:
     """A table: the words, then what they bring and why, as a comment of the shell."""
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 
-    words = [f"--include {shlex.quote(_clean(each.path))}" for each in found]
+    words = [f"--include {shlex.quote(escape(each.path))}" for each in found]
     width = min(max(map(len, words), default=0), 60)
     for word, each in zip(words, found, strict=True):
         files = f"{each.files} files, " if each.files != 1 else ""
-        yield f"{word:{width}}  # {files}{decimal(each.size)}: {_clean(each.why)}"
-
-
-def _clean(text: str) -> str:
-    """Without what a terminal would obey."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+        yield f"{word:{width}}  # {files}{decimal(each.size)}: {escape(each.why)}"
 
 
 suggest.__doc__ = f"{suggest.__doc__}\n{_SUGGEST_HELP}"

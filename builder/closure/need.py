@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.environment import DEFAULT_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slimtrace.builder.model import Reason
     from slimtrace.tracer.trace.trace import Run
-
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.elf import elf_info, parsed
-from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.config.image_config import ARCHITECTURES
 from slimtrace.builder.images.reference import Syntax, Transport, split_name
 from slimtrace.builder.model import BuildPart, Cause, Entry, Kind, Reason
+from slimtrace.tracer.environment import DEFAULT_PATH
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

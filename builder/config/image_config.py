@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.need import DEFAULT_PATH
 from slimtrace.builder.config.provenance import write_record
 from slimtrace.builder.model import ImageConfig, Kind
 from slimtrace.builder.option_checks import pairs, port
+from slimtrace.tracer.environment import DEFAULT_PATH
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:

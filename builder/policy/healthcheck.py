@@ -6,7 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.need import DEFAULT_PATH
+from slimtrace.tracer.environment import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from slimtrace.builder.model import ImageConfig, Selection

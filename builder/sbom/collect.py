@@ -15,7 +15,7 @@ from slimtrace.builder.sbom.bom import (
     escape_path,
 )
 from slimtrace.builder.sbom.purl import make_package_purl
-from slimtrace.builder.terminal_text import printable
+from slimtrace.tracer.text import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -84,7 +84,7 @@ def read_distribution(root: Root) -> Distribution | None:
     for line in text.splitlines():
         name, equals, value = line.partition("=")
         if equals:
-            fields[name.strip()] = printable(value.strip().strip("\"'"))
+            fields[name.strip()] = replace_surrogates(value.strip().strip("\"'"))
     if "ID" not in fields:
         return None
     name = fields.get("PRETTY_NAME") or fields.get("NAME") or fields["ID"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.identity import LEFT_OUT, LEFT_OUT_COUNT, TOOL, make_uuid
-from slimtrace.builder.terminal_text import printable
+from slimtrace.tracer.text import replace_surrogates
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _component(component: Component, seen: Counter[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "type": "library",
         "bom-ref": purl if seen[purl] == 1 else f"{purl}#{seen[purl]}",
-        "name": printable(package.name),
-        "version": printable(package.version),
+        "name": replace_surrogates(package.name),
+        "version": replace_surrogates(package.version),
         "purl": purl,
     }
     if properties := _properties(component):
@@ -94,7 +94,7 @@ def _properties(component: Component) -> list[tuple[str, str]]:
     package = component.package
     found = []
     if package.source not in {"", package.name}:
-        source = printable(f"{package.source} {package.source_version}")
+        source = replace_surrogates(f"{package.source} {package.source_version}")
         found.append(("slimtrace:source-package", source))
     if component.left_out is not None:
         found.append((LEFT_OUT_COUNT, str(len(component.left_out))))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packageurl import PackageURL
 
-from slimtrace.builder.terminal_text import printable
+from slimtrace.tracer.text import replace_surrogates
 
 if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
@@ -24,11 +24,11 @@ def make_package_purl(package: Package, distribution: Distribution | None) -> st
     """
     package = replace(
         package,
-        name=printable(package.name),
-        version=printable(package.version),
-        architecture=printable(package.architecture),
-        source=printable(package.source),
-        source_version=printable(package.source_version),
+        name=replace_surrogates(package.name),
+        version=replace_surrogates(package.version),
+        architecture=replace_surrogates(package.architecture),
+        source=replace_surrogates(package.source),
+        source_version=replace_surrogates(package.source_version),
     )
     if package.kind in _SYSTEM_KINDS:
         return _make_system_purl(package, distribution)

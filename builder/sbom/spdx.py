@@ -13,7 +13,7 @@ import orjson
 
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.identity import LEFT_OUT, TOOL, list_files, make_uuid
-from slimtrace.builder.terminal_text import printable
+from slimtrace.tracer.text import replace_surrogates
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ def _version_and_sum(subject: Subject) -> dict[str, Any]:
 def _package(component: Component, name: str, created: str) -> dict[str, Any]:
     package = component.package
     found = {
-        **_package_fields(printable(package.name), name, component.files),
-        "versionInfo": printable(package.version),
+        **_package_fields(replace_surrogates(package.name), name, component.files),
+        "versionInfo": replace_surrogates(package.version),
         **_purl(component.purl),
     }
     if package.source not in {"", package.name}:
-        source = printable(f"{package.source} {package.source_version}")
+        source = replace_surrogates(f"{package.source} {package.source_version}")
         found["sourceInfo"] = f"built from the source package {source}"
     if component.left_out is not None:
         left_out = {"count": len(component.left_out), "files": component.left_out}

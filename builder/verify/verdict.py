@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.builder.terminal_text import printable
+from slimtrace.tracer.text import replace_surrogates
 
 if TYPE_CHECKING:
     from slimtrace.builder.verify.compare import RunOutcome
@@ -42,13 +42,13 @@ class Verdict:
     def document(self) -> dict[str, Any]:
         """The document that ``verify --json`` prints."""
         return {
-            "image": printable(self.image),
+            "image": replace_surrogates(self.image),
             "verified": self.passed,
             "rounds": self.rounds,
             "runs": [_outcome_document(outcome) for outcome in self.outcomes],
             "missing": [_missing_document(item) for item in self.missing],
             "left_out": [_missing_document(item) for item in self.left_out],
-            "healed": [printable(path) for path in self.healed],
+            "healed": [replace_surrogates(path) for path in self.healed],
         }
 
 
@@ -65,17 +65,17 @@ def is_better(verdict: Verdict, other: Verdict) -> bool:
 def _outcome_document(outcome: RunOutcome) -> dict[str, Any]:
     before, now = outcome.before, outcome.now
     return {
-        "command": [printable(argument) for argument in before.command],
+        "command": [replace_surrogates(argument) for argument in before.command],
         "exit_status": {"traced": before.exit_status, "now": now and now.exit_status},
         "ready": {
             "traced": before.driven and before.driven.ready,
             "now": now and now.driven and now.driven.ready,
         },
-        "differences": [printable(text) for text in outcome.differences],
+        "differences": [replace_surrogates(text) for text in outcome.differences],
     }
 
 
 def _missing_document(item: MissingFile) -> dict[str, Any]:
-    why = {} if item.on_purpose is None else {"why": printable(item.on_purpose)}
-    processes = [printable(command) for command in item.processes]
-    return {"path": printable(item.path), "processes": processes, **why}
+    why = {} if item.on_purpose is None else {"why": replace_surrogates(item.on_purpose)}
+    processes = [replace_surrogates(command) for command in item.processes]
+    return {"path": replace_surrogates(item.path), "processes": processes, **why}

@@ -12,6 +12,8 @@ MAX_LINES = 400
 KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.cli.options",
     "slimtrace.tracer.console",
+    "slimtrace.tracer.end_signals",
+    "slimtrace.tracer.environment",
     "slimtrace.tracer.errors",
     "slimtrace.tracer.sandbox.rootless",
     "slimtrace.tracer.image.accounts",
@@ -23,6 +25,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.startup.trial",
     "slimtrace.tracer.stdout",
     "slimtrace.tracer.syscalls.classes",
+    "slimtrace.tracer.text",
     "slimtrace.tracer.trace",
     "slimtrace.tracer.version",
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @cache
 def modules() -> Mapping[str, str]:
     """``{module: path in the checkout}``; a package is its ``__init__``."""
-    found = {"slimtrace.main": "slimtrace/main.py", "slimtrace.__main__": "slimtrace/__main__.py"}
+    found = {f"slimtrace.{name}": f"slimtrace/{name}.py" for name in ("main", "slim", "__main__")}
     for package in ("tracer", "builder"):
         for folder, _, names in os.walk(os.path.join(ROOT, package)):
             for name in names:

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.environment import DEFAULT_PATH
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.sandbox import overlay
 from slimtrace.tracer.sandbox.capabilities import without
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.image.runtime import ImageRun, Volume
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ALONE = "slimtrace"
 _NO_NETWORK = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 
@@ -56,7 +56,7 @@ def stage_of(inside: ImageRun) -> SandboxConfig:
     account = find_account(tree, inside.user)
     has_network = inside.network == "host"
     hostname = inside.hostname or (socket.gethostname() if has_network else _ALONE)
-    given = {"PATH": PATH, "HOME": account.home, "HOSTNAME": hostname}
+    given = {"PATH": DEFAULT_PATH, "HOME": account.home, "HOSTNAME": hostname}
     return SandboxConfig(
         tree=tree,
         account=account,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.drive.app_output import CapturedOutput
 from slimtrace.tracer.drive.probes import check_not_ready, in_words
 from slimtrace.tracer.drive.ready import LogLine, TcpPort, Url, parse_ready
+from slimtrace.tracer.end_signals import END_SIGNALS, make_stopped_error
 from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.app import App
 from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch
-from slimtrace.tracer.errors import SlimtraceError, StoppedError, UsageError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
 from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.sandbox.sandbox_config import stage_of
@@ -29,13 +30,11 @@ if TYPE_CHECKING:
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
     from slimtrace.tracer.startup.trial import Trial
 
-_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP})
-
 
 class EndSignals:
-    """Takes note of the first signal, from one thread, in the waits of which it may come.
+    """Remembers the first signal that arrives during :meth:`wait`, which one thread calls.
 
-    What a terminal sends reaches the app by itself too, and may end it before we look.
+    A signal from the terminal reaches the app too, and may end it before this thread looks.
     """
 
     def __init__(self) -> None:
@@ -43,26 +42,25 @@ class EndSignals:
         self._mask = signals.block_signals()
 
     def wait(self, seconds: float) -> None:
-        """Sleep so long, or until a signal comes."""
-        info = signal.sigtimedwait(_ENDING, seconds)
+        """Sleep for ``seconds``, or until a signal arrives."""
+        info = signal.sigtimedwait(END_SIGNALS, seconds)
         if info is not None and self.number is None:
             self.number = info.si_signo
 
     @property
     def mask(self) -> set[int]:
-        """What was blocked before."""
+        """The signals that were blocked before."""
         return self._mask
 
-    def over(self) -> None:
-        """The app has ended: signals are slimtrace's own again.
+    def finish(self) -> None:
+        """Unblock the signals after the end of the app.
 
-        :raises StoppedError: one came.
+        :raises StoppedError: a signal arrived.
         """
         self.wait(0)
         self.restore()
         if self.number is not None:
-            name = signal.Signals(self.number).name
-            raise StoppedError(f"cannot go on with the image: {name} ended it", self.number)
+            raise make_stopped_error("start the image", self.number)
 
     def restore(self) -> None:
         """Undo the blocking."""
@@ -164,7 +162,7 @@ def _started(
             launch.check_executed()
         except SlimtraceError as error:
             about = replace(about, failure=error.message, exit_status=None)
-        ending.over()
+        ending.finish()
     finally:
         printed.close()
         ending.restore()

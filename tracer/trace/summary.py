@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from slimtrace.tracer.stdout import make_table, render, stdout_width
+from slimtrace.tracer.text import escape
 from slimtrace.tracer.trace.trace import (
     DriveResult,
     ProcessImage,
@@ -58,7 +59,7 @@ def _count_table(counts: Iterable[tuple[int, str]]) -> list[str]:
 
 
 def _run(number: int, run: Run) -> Iterator[str]:
-    yield f"run {number}: {_printable(' '.join(run.command))}"
+    yield f"run {number}: {escape(' '.join(run.command))}"
     if run.seconds is None:
         how = "never ended: the tracer was killed"
     elif run.exit_status is None:
@@ -67,10 +68,10 @@ def _run(number: int, run: Run) -> Iterator[str]:
         how = f"ended by signal {run.signal} after {run.seconds:.1f} s"
     else:
         how = f"exit status {run.exit_status} after {run.seconds:.1f} s"
-    yield f"  in {_printable(run.cwd)} as {run.user}, {run.started}: {how}"
+    yield f"  in {escape(run.cwd)} as {run.user}, {run.started}: {how}"
     yield from _driven(run.driven)
     for gap in run.gaps:
-        yield f"  gap: {gap.kind}: {_printable(gap.detail)}"
+        yield f"  gap: {gap.kind}: {escape(gap.detail)}"
     if not run.complete:
         yield "  incomplete: files may be missing"
 
@@ -82,9 +83,9 @@ def _driven(driven: DriveResult | None) -> Iterator[str]:
         yield f"  ready after {driven.ready:.1f} s"
     for answer in driven.answers:
         status = "no answer" if answer.status is None else answer.status
-        yield f"  {_printable(answer.driver)}: {status}"
+        yield f"  {escape(answer.driver)}: {status}"
     if driven.failure is not None:
-        yield f"  {_printable(driven.failure)}"
+        yield f"  {escape(driven.failure)}"
 
 
 def _places(files: Iterable[TracedPath]) -> Iterator[str]:
@@ -97,7 +98,7 @@ def _places(files: Iterable[TracedPath]) -> Iterator[str]:
         yield ""
         yield "most read below:"
         top = places.most_common(_MAX_FOLDERS)
-        yield from _count_table((count, _printable(folder)) for folder, count in top)
+        yield from _count_table((count, escape(folder)) for folder, count in top)
 
 
 def _processes(processes: Iterable[ProcessImage]) -> Iterator[str]:
@@ -108,12 +109,6 @@ def _processes(processes: Iterable[ProcessImage]) -> Iterator[str]:
     for image in processes:
         level = depth[image.id] = depth.get(image.parent, 0) + 1
         status = "" if image.exit_status in (0, None) else f"  (exit {image.exit_status})"
-        command = Text(_printable(" ".join(image.argv) or image.exe))
+        command = Text(escape(" ".join(image.argv) or image.exe))
         command.truncate(max(20, width - 2 * level), overflow="ellipsis")
         yield "  " * level + command.plain + status
-
-
-def _printable(text: str) -> str:
-    """Names as a terminal can show them: control and stray bytes escaped."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in safe)
