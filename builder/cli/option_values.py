@@ -26,17 +26,13 @@ class SbomCommand(TyperCommand):
                 parameter.nargs = 2
 
 
-def parse_sboms(values: Iterable[str | Iterable[str]]) -> tuple[tuple[str, str], ...]:
+def parse_sboms(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Check the formats of ``--sbom FORMAT FILE``.
 
-    :param values: typer 0.27 passes pairs, typer 0.29 a flat list.
     :raises UsageError: a format is unknown.
     """
-    flat: list[str] = []
-    for value in values:
-        flat.extend([value] if isinstance(value, str) else value)
     sboms = []
-    for name, path in zip(flat[::2], flat[1::2], strict=True):
+    for name, path in pairs:
         if name not in {*SbomFormat}:
             raise UsageError(
                 f"cannot write an SBOM as {name}: choose {' or '.join(SbomFormat)}",

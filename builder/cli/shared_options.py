@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -204,8 +204,9 @@ NoPackageMetadata = Annotated[
     ),
 ]
 Sbom = Annotated[
-    list[str] | None,
+    list[Any] | None,  # pairs, by SbomCommand
     typer.Option(
+        parser=lambda value: value,  # else typer 0.29 makes a string of each pair
         metavar="FORMAT FILE",
         help="Write an SBOM to FILE; FORMAT is spdx or cyclonedx. With -o docker://NAME, also "
         "attach it to the image in the registry. Can be repeated.",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TOP_LEVEL = {
     *("tracer", "builder", "slimtrace", "tests", "samples", "benchmarks", "docs"),
-    *("pyproject.toml", "Makefile", "README.md", "LICENSE"),
+    *("pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "LICENSE"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "changelog.d"),
 }
 PARTICIPLES = {
