@@ -242,6 +242,14 @@ def test_files_that_are_named_exist(page: str) -> None:
             assert re.search(rf"^def {function}\(", _read(path), re.MULTILINE), name
 
 
+def test_settings_of_the_pytest_plugin() -> None:
+    plugin = _read("tracer/pytest_plugin/plugin.py")
+    names = re.findall(r"""add(?:ini|option)\(\s*"([\w-]+)\"""", plugin)
+    cells = " ".join(_code_cells("docs/reference/pytest-plugin.md"))
+    assert len(names) >= 7
+    assert [name for name in names if name not in cells] == []
+
+
 def test_the_map_has_every_folder() -> None:
     """CONTRIBUTING.md's map names each folder of the two halves."""
     page = _read("CONTRIBUTING.md")
