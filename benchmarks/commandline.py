@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from running import WORK, BenchmarkError
+from rounds import WORK, BenchmarkError
 from tools import default_slimtrace
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from figures import NATIVE, SLIMTRACE
-from running import HERE, PEAK, BenchmarkError, call, compiled
+from rounds import HERE, PEAK, BenchmarkError, call, compile_c
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,17 +23,17 @@ ONLY = {"reads": (NATIVE, SLIMTRACE, FLOOR)}
 
 _STRACE = ("strace", "-f", "--seccomp-bpf", "-e", "trace=%file", "-o", "/dev/null")
 _COMPILE = """
-import compileall, slimtrace, tracer
-compileall.compile_dir(tracer.__path__[0], quiet=1)
-compileall.compile_file(slimtrace.__file__, quiet=1)
+import compileall, slimtrace, slimtrace.tracer
+compileall.compile_dir(slimtrace.__path__[0], maxlevels=0, quiet=1)
+compileall.compile_dir(slimtrace.tracer.__path__[0], quiet=1)
 """
-"""As pip does with what it installs; an editable install, never written to, would compile anew at
-every start where PYTHONDONTWRITEBYTECODE is set."""
+"""As pip does on installation. An editable install has no .pyc, and would be compiled at every
+start where PYTHONDONTWRITEBYTECODE is set."""
 _FILTER = """
 import platform
 from slimtrace.tracer.kernel import bpf
-from slimtrace.tracer.syscalls import tables
-code = bpf.program(tables.verdicts(tables.stopped_calls(platform.machine())))
+from slimtrace.tracer.syscalls import abi
+code = bpf.assemble_filter(abi.group_by_arch(abi.select_calls(platform.machine())))
 """
 
 
@@ -110,7 +110,7 @@ def _floor(slimtrace: Slimtrace, scratch: Path) -> list[str]:
     """The C loop, with the very filter that slimtrace installs."""
     path = str(scratch / "filter")
     call([slimtrace.python, "-c", f"{_FILTER}\nopen({path!r}, 'wb').write(code)"])
-    return [compiled(HERE / "floor.c"), path]
+    return [compile_c(HERE / "floor.c"), path]
 
 
 def _strace() -> list[str]:

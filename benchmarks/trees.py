@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figures import RIVAL, SLIMTRACE
-from running import HERE, PEAK, BenchmarkError, Step, call
-from workloads import installed
+from rounds import HERE, PEAK, BenchmarkError, Step, call
+from workloads import install_packages
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -130,7 +130,7 @@ def _script(scratch: Path, name: str, text: str) -> list[str]:
 
 def _packages(*, light: bool) -> Path:
     """A folder of real files: the packages of the load ``import``, or the standard library."""
-    python = sys.executable if light else installed()
+    python = sys.executable if light else install_packages()
     code = "import sysconfig; print(sysconfig.get_path('{}'))"
     said = subprocess.check_output([python, "-c", code.format("stdlib" if light else "purelib")])
     return Path(os.fsdecode(said.strip()))

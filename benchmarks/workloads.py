@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from figures import START
-from running import HERE, WORK, call, compiled, say
+from rounds import HERE, WORK, call, compile_c, say
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,28 +42,28 @@ def speed(
         files.mkdir()
         for number in range(500):
             (files / str(number)).touch()
-    stats, every = compiled(HERE / "loads" / "stats.c"), 100_000 // share
+    stats, every = compile_c(HERE / "loads" / "stats.c"), 100_000 // share
     if "stats" in names:
         commands["stats"] = [stats, str(every), str(files)]
     if "import" in names:
-        commands["import"] = importing(light=light)
+        commands["import"] = import_command(light=light)
     if "forks" in names:
-        commands["forks"] = [compiled(HERE / "loads" / "forks.c"), str(1000 // share), "/bin/true"]
+        commands["forks"] = [compile_c(HERE / "loads" / "forks.c"), str(1000 // share), "/bin/true"]
     if "reads" in names:
-        commands["reads"] = [compiled(HERE / "loads" / "reads.c"), str(10_000_000 // share)]
+        commands["reads"] = [compile_c(HERE / "loads" / "reads.c"), str(10_000_000 // share)]
     if "parallel" in names:
-        parallel = compiled(HERE / "loads" / "parallel.c")
+        parallel = compile_c(HERE / "loads" / "parallel.c")
         commands["parallel"] = [parallel, str(TASKS), stats, str(every // TASKS), str(files)]
     commands[START] = ["/bin/true"]
     return commands
 
 
-def importing(*, light: bool) -> list[str]:
-    python, modules = (sys.executable, LIGHT) if light else (installed(), PACKAGES)
+def import_command(*, light: bool) -> list[str]:
+    python, modules = (sys.executable, LIGHT) if light else (install_packages(), PACKAGES)
     return [python, "-c", f"import {', '.join(modules)}"]
 
 
-def growing(name: str, stops: int, root: Path) -> list[str]:
+def growth_command(name: str, stops: int, root: Path) -> list[str]:
     """A growth load of so many stops: over a hundred paths, or over as many paths as stops.
 
     A million files would take minutes to make and fill the kernel's caches; many symlinks to one
@@ -78,11 +78,11 @@ def growing(name: str, stops: int, root: Path) -> list[str]:
             (root / str(number)).symlink_to("real")
     folders, files = (10, 10) if name == "same" else (stops // FILES, FILES)
     there = "missing" if name == "missing" else "there"
-    paths = compiled(HERE / "loads" / "paths.c")
+    paths = compile_c(HERE / "loads" / "paths.c")
     return [paths, there, str(stops), str(folders), str(files), str(root)]
 
 
-def installed() -> str:
+def install_packages() -> str:
     """The Python of a virtual environment that has the packages, made once."""
     venv = WORK / "venv"
     done = venv / "packages"

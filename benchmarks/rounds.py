@@ -99,7 +99,7 @@ def call(command: Sequence[str]) -> None:
         raise BenchmarkError(f"cannot run {' '.join(command)}: {result.stderr.strip()}")
 
 
-def compiled(source: Path) -> str:
+def compile_c(source: Path) -> str:
     """A C file's program, made again when the file is newer."""
     WORK.mkdir(exist_ok=True)
     program = WORK / source.stem
