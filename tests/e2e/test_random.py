@@ -182,25 +182,25 @@ def memory() -> _Memory:
     return _Memory()
 
 
-class _Lives:
-    """One process that lives for ever."""
+class _Tree:
+    """One process that never ends."""
 
     def __init__(self, tid: int) -> None:
         self.images = {tid: IMAGE}
-        self.first = None
+        self.init_pid = None
 
-    def image_of(self, tid: int) -> int | None:
+    def find_image(self, tid: int) -> int | None:
         return self.images.get(tid)
 
-    def is_unborn(self, tid: int) -> bool:
+    def is_unexecuted(self, tid: int) -> bool:
         return tid == 0
 
-    def exiting(self, tid: int, status: int, *, whole_process: bool) -> None:
+    def handle_exit(self, tid: int, status: int, *, whole_process: bool) -> None:
         assert whole_process in (True, False)
         assert 0 <= status <= 255
         assert tid in self.images
 
-    def executing(self, stop: StoppedCall, previous: int | None, code: int) -> None:
+    def begin_exec(self, stop: StoppedCall, previous: int | None, code: int) -> None:
         assert stop.tid in self.images
         assert 0 <= code < 2**64
         assert previous == IMAGE
@@ -209,7 +209,7 @@ class _Lives:
 class _Restarts:
     """Seizes nobody: the caller is this process."""
 
-    def installing(self, stop: StoppedCall) -> None:
+    def handle_install(self, stop: StoppedCall) -> None:
         assert stop.call.name == "rt_sigaction"
 
 
@@ -304,7 +304,7 @@ def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) ->
         requests.append(_request(call, arguments, noise, caller))
         allowed |= _allowed(memory, arguments)
     listener = _Requests(requests)
-    lives: Any = _Lives(tid)
+    lives: Any = _Tree(tid)
     restarts: Any = _Restarts()
     try:
         with _recorded(str(work)) as (recorder, traces):

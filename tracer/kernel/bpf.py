@@ -1,8 +1,8 @@
 """Assembles the filter that stops the calls a tracer wants to see (bpf(4), seccomp(2)).
 
-The kernel runs a filter once for each constant-action call number when it is installed and
-keeps the answers in a bitmap (Linux 5.11), so calls that are let through cost nothing; the
-others cost the walk down a binary tree of comparisons.
+When a filter is installed, the kernel finds the call numbers that it always allows, and keeps them
+in a bitmap (Linux 5.11). So these calls cost nothing more; the others cost the walk down a binary
+tree of comparisons.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Verdict = Mapping[int, "Condition | None"]
-    """Call numbers to stop: always, or where the arguments are so."""
+    """Call numbers to stop: always, or where the arguments meet a condition."""
 
 ALLOW = 0x7FFF0000
 TRACE = 0x7FF00000
@@ -30,7 +30,7 @@ _RET = 0x06
 _OFFSET_NUMBER = 0  # struct seccomp_data
 _OFFSET_ARCH = 4
 _OFFSET_ARGS = 16
-_FURTHEST = 255  # a conditional jump's reach is a byte
+_MAX_JUMP = 255  # a conditional jump has an offset of one byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def assemble_filter(verdicts: Mapping[int, Verdict], action: int = NOTIFY) -> by
 
 
 def _intervals(verdict: Verdict, action: int) -> list[tuple[int, list[bytes]]]:
-    """Where the answer changes: the first number of each interval, and the code that answers."""
+    """The intervals of call numbers with one answer: first number, and the code that answers."""
     allow = [_instruction(_RET, 0, 0, ALLOW)]
     intervals = [(0, allow)]
     for number in sorted(verdict):
@@ -94,7 +94,7 @@ def _tree(intervals: Sequence[tuple[int, list[bytes]]]) -> list[bytes]:
     middle = len(intervals) // 2
     left, right = _tree(intervals[:middle]), _tree(intervals[middle:])
     start = intervals[middle][0]
-    if len(left) <= _FURTHEST:
+    if len(left) <= _MAX_JUMP:
         return [_instruction(_JGE, len(left), 0, start), *left, *right]
     return [_instruction(_JGE, 0, 1, start), _instruction(_JA, 0, 0, len(left)), *left, *right]
 
@@ -106,8 +106,8 @@ def _answer(condition: Condition | None, action: int) -> list[bytes]:
         case None:
             return [stop]
         case FirstIsOneOf(values):
-            wanted = sorted(values)
-            tests = [_instruction(_JEQ, len(wanted) - i, 0, v) for i, v in enumerate(wanted)]
+            ordered = sorted(values)
+            tests = [_instruction(_JEQ, len(ordered) - i, 0, v) for i, v in enumerate(ordered)]
             return [_instruction(_LD_ABS, 0, 0, _OFFSET_ARGS), *tests, allow, stop]
         case FirstHasAnyOf(bits):
             test = _instruction(_JSET, 1, 0, bits)

@@ -1,7 +1,7 @@
-"""The C library, twice: with the interpreter lock released around a call, and kept.
+"""The C library, loaded twice: ``releasing`` releases the interpreter lock around each call.
 
-A call that may block goes through ``releasing``; one that returns at once goes through
-``keeping``, which spares two lock operations, a tenth of what a stop costs.
+A call that may block must go through ``releasing``. One that returns at once goes through
+``keeping``, which saves two lock operations: a tenth of the time of a stop.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ keeping = ctypes.PyDLL(None, use_errno=True)
 
 
 def last_error(subject: str) -> OSError:
-    """The OSError of the call that just failed, with what it was about."""
+    """The OSError of the call that just failed; ``subject`` says what it was about."""
     number = ctypes.get_errno()
     return OSError(number, f"{subject}: {os.strerror(number)}")

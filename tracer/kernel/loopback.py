@@ -1,4 +1,4 @@
-"""The one interface that a new network namespace has (network_namespaces(7), netdevice(7))."""
+"""Brings up the only interface of a new network namespace (network_namespaces(7), netdevice(7))."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _REQUEST = "16sH14x"  # struct ifreq: a name and flags
 
 
 def raise_loopback() -> None:
-    """Let processes of this network namespace reach each other at 127.0.0.1 and ::1.
+    """Let the processes of this network namespace reach each other at 127.0.0.1 and ::1.
 
     :raises OSError: EPERM without CAP_NET_ADMIN.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack(_REQUEST, b"lo", 0)
-        _, flags = struct.unpack(_REQUEST, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))
+        request = struct.pack(_REQUEST, b"lo", 0)
+        _, flags = struct.unpack(_REQUEST, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack(_REQUEST, b"lo", flags | _IFF_UP))

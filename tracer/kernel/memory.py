@@ -12,15 +12,15 @@ from slimtrace.tracer.kernel.libc import keeping, last_error
 
 PATH_MAX = 4096
 WINDOW = 256
-"""Bytes that the first attempt reads: longer than nearly every path."""
+"""Bytes that the first attempt reads: more than the length of nearly every path."""
 
-_OFTEN = 64
-_HIGHEST = 2**64 - 1
-_MOST_FILES = 64
+_CALLS_BEFORE_OPEN = 64
+_MAX_ADDRESS = 2**64 - 1
+_MAX_FILES = 64
 _readv = keeping.process_vm_readv
 _readv.restype = ctypes.c_ssize_t
-# No argtypes: the thread's id is an int as it is, and the others are made once, to be passed as
-# they are, a fifth of the call's cost.
+# No argtypes: the thread id is an int already, and the other arguments are converted only once.
+# This saves a fifth of the call's time.
 
 
 class _Vector(ctypes.Structure):  # struct iovec
@@ -28,7 +28,7 @@ class _Vector(ctypes.Structure):  # struct iovec
 
 
 class MemoryReader:
-    """Reads strings and blocks into one buffer, reused: for one thread.
+    """Reads strings and blocks into one buffer, reused: only one thread may use it.
 
     A hot loop calls the kernel itself: it sets ``window[0]`` (address) and ``window[1]`` (bytes,
     at most WINDOW), calls ``read(tid, *self.vectors)`` and looks at ``buffer.value``.
@@ -54,7 +54,7 @@ class MemoryReader:
 
         :raises OSError: EFAULT where nothing can be read, ESRCH when the thread is gone.
         """
-        if address > _HIGHEST:
+        if address > _MAX_ADDRESS:
             raise OSError(errno.EFAULT, f"memory of {tid} at {address:#x}")
         self.window[0], self.window[1] = address, min(length, PATH_MAX)
         count: int = self.read(tid, *self.vectors)
@@ -68,7 +68,7 @@ class MemoryReader:
         return self.read(tid, *self.vectors) < 0 and get_errno() == errno.EFAULT
 
     def check(self, pid: int) -> None:
-        """Read a byte of a child that was forked from this process, which has this buffer too.
+        """Read a byte of a child that was forked from this process, and so has this buffer too.
 
         :raises OSError: EPERM or ENOSYS where that is forbidden.
         """
@@ -81,21 +81,21 @@ class MemoryReader:
 
         :raises PermissionError: the kernel forbids to read this process (ptrace(2), dumpable).
         """
-        found = b""
-        while len(found) < limit:
+        text = b""
+        while len(text) < limit:
             room = mmap.PAGESIZE - (address & (mmap.PAGESIZE - 1))
             try:
-                part = self.block(tid, address, min(room, limit - len(found)))
+                part = self.block(tid, address, min(room, limit - len(text)))
             except PermissionError:
                 raise
             except OSError:
                 return None
             end = part.find(b"\0")
             if end >= 0:
-                return found + part[:end]
+                return text + part[:end]
             if len(part) < room:
                 return None
-            found += part
+            text += part
             address += len(part)
         return None
 
@@ -109,11 +109,11 @@ class MemoryReader:
 
 
 class MemoryFiles:
-    """Open /proc/TID/mem files of threads that call often: read in two thirds of the time.
+    """Keeps /proc/TID/mem open for threads that call often: a read takes two thirds of the time.
 
-    A file stays with the memory that the thread had when it was opened: after an exec it must be
-    forgotten, and when the thread ends and its process does not, for its number may be given
-    again. Of memory that is gone nothing is read.
+    An open file shows the memory that the thread had at the time of the open. So it must be closed
+    after an exec, and when a thread ends before its process, because the kernel may assign its
+    number again. A read of memory that is gone returns nothing.
 
     :ivar files: descriptors by thread.
     """
@@ -122,10 +122,10 @@ class MemoryFiles:
         self.files: dict[int, int] = {}
         self._calls: dict[int, int] = {}
 
-    def met(self, tid: int) -> None:
-        """A thread without a file called: open one, if it calls often."""
+    def count_call(self, tid: int) -> None:
+        """Count a call of a thread without an open file; open the file if it calls often."""
         calls = self._calls[tid] = self._calls.get(tid, 0) + 1
-        if calls % _OFTEN == 0 and len(self.files) < _MOST_FILES:
+        if calls % _CALLS_BEFORE_OPEN == 0 and len(self.files) < _MAX_FILES:
             try:
                 self.files[tid] = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
@@ -139,7 +139,7 @@ class MemoryFiles:
         self._calls.pop(tid, None)
 
     def forget(self) -> None:
-        """Close all: some thread executes another program, or is gone."""
+        """Close all files: a thread executes another program, or has ended."""
         for file in self.files.values():
             os.close(file)
         self.files.clear()

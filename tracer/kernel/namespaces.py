@@ -58,8 +58,8 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
     :raises OSError: about ``target``.
     """
-    words = [os.fsencode(word) for word in (source, target, kind)]
-    if _mount(*words, flags, os.fsencode(data)) != 0:
+    strings = [os.fsencode(text) for text in (source, target, kind)]
+    if _mount(*strings, flags, os.fsencode(data)) != 0:
         raise last_error(f"mount on {target}")
 
 
@@ -69,34 +69,34 @@ def remount_read_only(target: str) -> None:
 
 
 def remount_without_devices(target: str) -> None:
-    """Have device files mean nothing in one mount (mount(2), MS_NODEV)."""
+    """Disable the device files in one mount (mount(2), MS_NODEV)."""
     _restrict(target, MS_NODEV)
 
 
-def _restrict(target: str, more: int) -> None:
-    """The flags that it has are repeated: in a user namespace they are locked.
+def _restrict(target: str, extra: int) -> None:
+    """Add a flag to a mount. Its flags must be repeated: a user namespace locks them.
 
     Source: mount_namespaces(7).
     """
     present = os.statvfs(target).f_flag
     flags = present & _SHARED_FLAGS | (MS_RELATIME if present & _ST_RELATIME else 0)
-    mount("none", target, flags=flags | MS_REMOUNT | MS_BIND | more)
+    mount("none", target, flags=flags | MS_REMOUNT | MS_BIND | extra)
 
 
 def detach(target: str) -> None:
-    """Take a mount and all below it out of the tree, now; it goes when its last user does."""
+    """Unmount ``target`` and all mounts below it; the kernel frees them after their last use."""
     if _umount2(os.fsencode(target), _MNT_DETACH) != 0:
         raise last_error(f"unmount {target}")
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    """Make the mount ``new_root`` the root of this mount namespace, the old one ``put_old``."""
+    """Make ``new_root`` the root of this mount namespace; the old root moves to ``put_old``."""
     if _pivot_root(os.fsencode(new_root), os.fsencode(put_old)) != 0:
         raise last_error(f"pivot_root to {new_root}")
 
 
 def drop_from_bounding_set(capability: int) -> bool:
-    """Make a capability unreachable by exec; False where the kernel knows no such number.
+    """Prevent that an exec gains a capability; False where the kernel has no such number.
 
     :raises OSError: EPERM without CAP_SETPCAP.
     """

@@ -10,8 +10,8 @@ from slimtrace.tracer.kernel.libc import keeping, last_error
 
 _SYS_OPENAT2 = 437  # the same on every architecture
 _RESOLVE_IN_ROOT = 0x10
-_ATTEMPTS = 128
-"""A rename or mount anywhere meanwhile makes a path with ``..`` fail with EAGAIN."""
+_MAX_ATTEMPTS = 128
+"""A path with ``..`` fails with EAGAIN when anything is renamed or mounted at the same time."""
 
 _syscall = keeping.syscall
 
@@ -25,13 +25,13 @@ class _How(ctypes.Structure):  # struct open_how
 
 
 def open_in_root(root: int, path: bytes, *, follow: bool) -> int:
-    """An O_PATH descriptor of ``path`` with the directory ``root`` taken for ``/``.
+    """An O_PATH descriptor of ``path``, resolved with the directory ``root`` as ``/``.
 
-    :raises OSError: ENOENT and its kin where the path does not lead anywhere.
+    :raises OSError: ENOENT, ENOTDIR and the like where there is no such file.
     """
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     how = _How(flags, 0, _RESOLVE_IN_ROOT)
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         fd: int = _syscall(
             ctypes.c_long(_SYS_OPENAT2),
             ctypes.c_int(root),

@@ -1,4 +1,4 @@
-"""What a process can say of itself to the kernel (prctl(2), proc(5))."""
+"""Attributes of our own process (prctl(2), proc(5)), and facts about others by pidfd."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SYS_PIDFD_GETFD = 438  # the same on every architecture
 
 @contextmanager
 def borrow_socket(process: int | None, fd: int) -> Iterator[socket.socket | None]:
-    """The socket behind descriptor ``fd`` of a process; None when it is none or out of reach."""
+    """The socket behind descriptor ``fd`` of a process; None when it is no socket or is refused."""
     own: socket.socket | None = None
     try:
         pidfd = os.pidfd_open(process) if process is not None else -1
@@ -60,37 +60,37 @@ def set_parent_death_signal(signal: int) -> None:
 
 
 def become_subreaper() -> None:
-    """Inherit the orphans among one's descendants, in init's place."""
+    """Become the parent of all orphans among our descendants, instead of init."""
     _set(_PR_SET_CHILD_SUBREAPER, 1, "child subreaper")
 
 
 def become_dumpable() -> None:
-    """Let who has the right trace this process, though its credentials changed (ptrace(2))."""
+    """Allow others to trace this process again after a change of its credentials (ptrace(2))."""
     _set(_PR_SET_DUMPABLE, 1, "dumpable")
 
 
 def forget_environment() -> None:
-    """Blank what /proc/PID/environ shows; os.environ stays as it is."""
-    start, end = _addresses(_ENV_START, _ENV_END)
+    """Overwrite what /proc/PID/environ shows; os.environ stays as it is."""
+    start, end = _read_addresses(_ENV_START, _ENV_END)
     if end > start:
         ctypes.memset(start, 0, end - start)
 
 
 def rename_process(title: str) -> None:
-    """Change what ps(1) and pkill(1) know the process by, cut to the room that there is."""
+    """Change the name that ps(1) and pkill(1) use, cut to the size of the old arguments."""
     name = title.encode()
     buffer = ctypes.create_string_buffer(name[:15])
     _set(_PR_SET_NAME, ctypes.addressof(buffer), "process name")
-    start, end = _addresses(_ARG_START, _ARG_END)
+    start, end = _read_addresses(_ARG_START, _ARG_END)
     if end > start:
         ctypes.memmove(start, name[: end - start - 1].ljust(end - start, b"\0"), end - start)
 
 
-def _addresses(*wanted: int) -> tuple[int, ...]:
+def _read_addresses(*numbers: int) -> tuple[int, ...]:
     """Fields of /proc/self/stat."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b") ")[2].split()  # the first of these is field 3
-    return tuple(int(fields[field - 3]) for field in wanted)
+    return tuple(int(fields[field - 3]) for field in numbers)
 
 
 def _set(option: int, value: int, subject: str) -> None:
@@ -109,9 +109,9 @@ def read_tgid_and_ppid(pidfd: int) -> tuple[int, int] | None:
 
 
 def read_wait_status(pidfd: int) -> int | None:
-    """The wait status of a process that has ended and been waited for, child or not.
+    """The wait status of a process whose parent has waited for it; it need not be our child.
 
-    None where it lives, or the kernel does not tell (before Linux 6.15, PIDFD_INFO_EXIT).
+    None where it lives, or before Linux 6.15 (PIDFD_INFO_EXIT).
     """
     _info[0] = _PIDFD_INFO_EXIT
     try:

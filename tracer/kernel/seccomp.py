@@ -47,17 +47,17 @@ class _Program(ctypes.Structure):  # struct sock_fprog
 
 
 def set_no_new_privs() -> None:
-    """Give up gaining privilege by exec: what lets an unprivileged task install a filter."""
+    """Gain no privileges by exec any more; then an unprivileged task may install a filter."""
     if releasing.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise last_error("no_new_privs")
 
 
 def install_filter(program: bytes, flags: int) -> int:
-    """Put a filter on the calling thread and what it will fork.
+    """Install a filter for the calling thread and its future children.
 
     :param program: struct sock_filter, 8 bytes each.
     :returns: the listener's descriptor with FLAG_NEW_LISTENER, else 0.
-    :raises OSError: EBUSY where a listener is on the chain already, EINVAL for an unknown flag,
+    :raises OSError: EBUSY where another filter has a listener, EINVAL for an unknown flag,
         EACCES without CAP_SYS_ADMIN and no_new_privs.
     """
     code = ctypes.create_string_buffer(program, len(program))
@@ -78,18 +78,19 @@ def assemble_allow_all() -> bytes:
 class NotifyListener:
     """The tracer's end of user notification: one request and one response buffer, reused.
 
-    The loop that answers reads the request through the views, which costs no call:
+    The loop that answers reads the request through memory views, which costs no call:
 
-    :ivar words: the request as u64: [0] the id, [2] arch<<32|number, [3] the address
-        behind the instruction that calls, [4:10] the arguments.
-    :ivar ints: the request as s32: [2] the thread id.
-    :ivar receive: blocks for the next request; raises OSError where there is none.
+    :ivar fields: the request as u64: [0] the id, [2] arch<<32|number, [3] the address
+        after the instruction that calls, [4:10] the arguments.
+    :ivar int_fields: the request as s32: [2] the thread id.
+    :ivar answer: the response as u64: [0] the id.
+    :ivar receive: waits for the next request; raises OSError where none comes.
     :ivar proceed: lets the call go on; raises OSError when the caller is gone (ENOENT).
     """
 
     fd: int
-    words: memoryview
-    ints: memoryview
+    fields: memoryview
+    int_fields: memoryview
     answer: memoryview
     receive: Callable[[], object]
     proceed: Callable[[], object]
@@ -103,13 +104,13 @@ class NotifyListener:
         request_bytes = memoryview(request).cast("B")
         response_bytes = memoryview(response).cast("B")
         response_bytes.cast("I")[5] = _FLAG_CONTINUE
-        _quick_ioctl(fd, _SET_FLAGS, _FD_SYNC_WAKE_UP)  # hand over on the same core, if it can
+        _quick_ioctl(fd, _SET_FLAGS, _FD_SYNC_WAKE_UP)  # wake on the same core
         return cls(
             fd,
             request_bytes.cast("Q"),
             request_bytes.cast("i"),
             response_bytes.cast("Q"),
-            # Half as dear as through ctypes.
+            # fcntl.ioctl takes half the time of a call through ctypes.
             functools.partial(fcntl.ioctl, fd, _RECV, request_bytes, True),
             functools.partial(fcntl.ioctl, fd, _SEND, response_bytes, True),
             request,
@@ -119,16 +120,16 @@ class NotifyListener:
     def refuse(self, errno: int) -> None:
         """Make the call that was received fail with ``errno`` instead of going on."""
         ints = memoryview(self._response).cast("B").cast("i")
-        self.answer[0] = self.words[0]
+        self.answer[0] = self.fields[0]
         ints[4], ints[5] = -errno, 0
         _quick_ioctl(self.fd, _SEND, ctypes.addressof(self._response))
         ints[4], ints[5] = 0, _FLAG_CONTINUE
 
     def close(self) -> None:
-        """Hear of no more; calls that would have been told of fail with ENOSYS."""
+        """Receive no more; calls that the filter would notify of fail with ENOSYS."""
         os.close(self.fd)
 
-    def alive(self) -> bool:
-        """Whether the caller still waits: else what was read of it may be another's."""
-        ident = ctypes.c_uint64(self.words[0])
+    def is_alive(self) -> bool:
+        """Whether the caller still waits; if not, the memory read may be another thread's."""
+        ident = ctypes.c_uint64(self.fields[0])
         return bool(_quick_ioctl(self.fd, _ID_VALID, ctypes.addressof(ident)) == 0)

@@ -1,5 +1,9 @@
 """Call numbers for each ABI that this machine's kernel can run, from the package system-calls.
 
+python-ptrace has such tables too, but none for x32 and arm, no call newer than its own release,
+and other names than the kernel for 50 calls of i386 (52, umount2, is its ``umount``). A test
+compares ours with its prototypes.
+
 The audit arch (linux/audit.h) names the ABI in a notification; x32 shares x86_64's and sets
 bit 30 of the number (``__X32_SYSCALL_BIT``).
 """
@@ -44,7 +48,7 @@ _ABIS = {
 MACHINES = frozenset(_ABIS)
 _NARROW = ("i386", "arm")
 
-_ONLY: Mapping[CallMeaning, Condition] = {
+_CONDITIONS: Mapping[CallMeaning, Condition] = {
     # socket, bind, connect, listen, sendto (linux/net.h)
     CallMeaning.SOCKETCALL: FirstIsOneOf((1, 2, 3, 4, 11)),
     CallMeaning.NAMESPACES: FirstHasAnyOf(CLONE_NEW),
@@ -52,14 +56,14 @@ _ONLY: Mapping[CallMeaning, Condition] = {
     CallMeaning.REAPER: FirstIsOneOf((36,)),  # PR_SET_CHILD_SUBREAPER
     CallMeaning.SEND: IsNotNull(4),
 }
-"""When a call is stopped, where not always."""
+"""When to stop a call, for those that are not stopped always."""
 _REMOVED = {"x86_64": {"uselib": 134}, "i386": {"uselib": 86}, "arm": {"uselib": 86}}
-"""Calls that older kernels have (until Linux 6.16), and system-calls knows no more."""
+"""Calls of older kernels (until Linux 6.16) that system-calls no longer lists."""
 _NOTED = Signature(CallMeaning.NOTED)
 
 
 class Call(NamedTuple):
-    """A call of one ABI: its name and how to read it. ``wide`` is its pointers' size in bytes."""
+    """A call of one ABI: name and how to read it. ``wide`` is the size of a pointer in bytes."""
 
     name: str
     signature: Signature
@@ -83,13 +87,13 @@ def select_calls(
     exits: bool = False,
     hot: bool = False,
 ) -> dict[int, Call]:
-    """What the filter stops: arch<<32|number, as the notification's third u64 holds it, to Call.
+    """The calls that the filter stops, by arch<<32|number as in a notification's third u64.
 
-    :param handlers: calls that install a signal handler too.
-    :param reapers: the call by which a process becomes a subreaper too.
-    :param births: calls that may make a child which ptrace does not follow too.
-    :param exits: the ends of threads and processes too.
-    :param hot: every call there is.
+    :param handlers: also calls that install a signal handler.
+    :param reapers: also the call by which a process becomes a subreaper.
+    :param births: also calls that may create a child which ptrace does not follow.
+    :param exits: also the calls that end threads and processes.
+    :param hot: every call that exists.
     :raises KeyError: for a machine that is not in MACHINES.
     """
     unstopped = frozenset[str]() if hot else HOT
@@ -114,9 +118,9 @@ def _signature(name: str, abi: str) -> Signature:
 
 
 def group_by_arch(calls: Mapping[int, Call]) -> dict[int, dict[int, Condition | None]]:
-    """The same for the filter: audit arch to numbers, each with what its arguments must be."""
+    """The calls as input for the filter: numbers by audit arch, each with its condition."""
     by_arch: dict[int, dict[int, Condition | None]] = {}
     for key, call in calls.items():
-        only = _ONLY.get(call.signature.meaning)
-        by_arch.setdefault(key >> 32, {})[key & 0xFFFFFFFF] = only
+        condition = _CONDITIONS.get(call.signature.meaning)
+        by_arch.setdefault(key >> 32, {})[key & 0xFFFFFFFF] = condition
     return by_arch

@@ -1,4 +1,4 @@
-"""Every system call of every supported ABI is in exactly one class (a test holds us to it)."""
+"""Puts every system call of every supported ABI into exactly one class (a test checks that)."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ HOT = frozenset(
     timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
     timerfd_settime64 times tkill ugetrlimit umask uname uretprobe uprobe vfork vmsplice wait4
     waitid waitpid write writev
-    """.split()  # noqa: SIM905 -- 200 quoted names would be read by nobody
+    """.split()  # noqa: SIM905 -- nobody reads 200 quoted names
 )
-"""Calls that programs live on: never stopped, and listed as ``assumed``."""
+"""Calls that programs make all the time: never stopped, and listed as ``assumed``."""
 
 RARE = frozenset(
     """
@@ -81,7 +81,7 @@ RARE = frozenset(
     sysfs syslog userfaultfd usr26 usr32 ustat vhangup vm86 vm86old
     """.split()  # noqa: SIM905
 )
-"""Calls that are stopped only to be noted for the list of system calls."""
+"""Calls that are stopped only for the list of system calls."""
 
 
 def classify(name: str) -> str | None:

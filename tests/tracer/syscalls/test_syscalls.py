@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from ptrace.syscall.prototypes import FILENAME_ARGUMENTS, SYSCALL_PROTOTYPES
 
 from slimtrace.tracer.syscalls import abi
 from slimtrace.tracer.syscalls.classes import HOT, PATH, PROCESS, RARE, classify
@@ -73,6 +74,24 @@ def test_calls_that_must_be_stopped(
     names: Collection[str], classes: tuple[frozenset[str], ...]
 ) -> None:
     assert {name for name in names if not any(name in one for one in classes)} == set()
+
+
+def test_python_ptrace_finds_the_same_paths() -> None:
+    """Its prototypes name the arguments; a symlink's content is a string, but no path to touch."""
+    contents = {"symlink": {0}, "symlinkat": {0}, "getcwd": {0}}
+    compared = 0
+    for name, (_, arguments) in SYSCALL_PROTOTYPES.items():
+        places = {
+            place
+            for place, (kind, argument) in enumerate(arguments)
+            if "char" in kind and argument in FILENAME_ARGUMENTS
+        } - contents.get(name, set())
+        signature = SIGNATURES.get(name)
+        ours = {argument.path for argument in signature.paths} if signature else set()
+        if class_of_call := classify(name):
+            assert places <= ours, (name, class_of_call)
+            compared += bool(places)
+    assert compared > 50
 
 
 def test_no_call_that_waits_or_moves_bytes_is_stopped() -> None:

@@ -1,1 +1,1 @@
-"""The engine ``notify``: seccomp user notification."""
+"""The engine ``notify``: seccomp user notification (seccomp_unotify(2))."""

@@ -1,22 +1,20 @@
-"""Which came first, the birth of a process or a moment: told by the number that it was given.
+"""Whether a process was born before or after a moment, by its process number.
 
-Process numbers are given in ascending order, and from the beginning again after the highest
-(pid_namespaces(7), proc_sys_kernel(5), pid_max). The kernel says which was given last for two
-microseconds, where a list of a process's children takes fifty.
+The kernel assigns process numbers in ascending order, and starts again after the highest
+(pid_namespaces(7), proc_sys_kernel(5), pid_max). To read the last number takes two microseconds;
+to list the children of a process takes fifty.
 """
 
 from __future__ import annotations
 
 import os
 
-_ENOUGH = 64
-
-
-_HIGHEST = 1 << 22  # PID_MAX_LIMIT (linux/threads.h)
+_MAX_LOADAVG_BYTES = 64
+_MAX_PID = 1 << 22  # PID_MAX_LIMIT (linux/threads.h)
 
 
 class BirthOrder:
-    """Of processes in the tracer's own PID namespace."""
+    """Compares births of processes, by their numbers in the tracer's own PID namespace."""
 
     def __init__(self) -> None:
         try:
@@ -24,19 +22,19 @@ class BirthOrder:
             with open("/proc/sys/kernel/pid_max", "rb") as file:
                 self._numbers = int(file.read())
         except (OSError, ValueError):
-            self._file, self._numbers = -1, _HIGHEST
+            self._file, self._numbers = -1, _MAX_PID
 
     def now(self) -> int | None:
-        """The moment: the number given last (proc_loadavg(5)); None where nobody says."""
+        """The current moment, as the last number assigned (proc_loadavg(5)); None if unknown."""
         try:
-            return int(os.pread(self._file, _ENOUGH, 0).split()[-1])
+            return int(os.pread(self._file, _MAX_LOADAVG_BYTES, 0).split()[-1])
         except (OSError, ValueError, IndexError):
             return None
 
     def is_surely_after(self, pid: int, moment: int | None) -> bool:
         """Whether ``pid`` was born after ``moment``.
 
-        False is no proof of the contrary: half of all numbers may have been given since.
+        False is no proof of the contrary: half of all numbers may have been assigned since.
         """
         if moment is None:
             return False

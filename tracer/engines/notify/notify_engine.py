@@ -1,8 +1,8 @@
-"""The engine ``notify``: calls with a path wait for a seccomp notification's answer, no others.
+"""The engine ``notify``: only calls with a path wait, for the answer to a seccomp notification.
 
-The app is not ptraced, so its births, deaths, signals and job control are as untraced, and a
-debugger may trace it. Only a process that a signal could hurt while it waits for an answer is
-seized besides (restart).
+The app is not ptraced: its births, exits, signals and job control work as without a tracer, and a
+debugger may trace it. Only a process in which a signal could interrupt a waiting call is seized
+with ptrace as well (restart).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class NotifyEngine:
     name = "notify"
 
     def __init__(self, launch: Launcher) -> None:
-        """Launch the app, which waits to be let go.
+        """Start the app, which waits to be executed.
 
-        :raises CannotTraceError: seccomp, or a look into other processes, is refused here.
+        :raises CannotTraceError: seccomp, or reading the memory of processes, is refused here.
         """
-        # Where the kernel tells later how a process ended, its exit need not be stopped.
+        # Where the kernel reports later how a process ended, its exit need not be stopped.
         exits = kernel_version() < EXIT_STATUS_SINCE
         machine = platform.machine()
         self._calls = abi.select_calls(machine, handlers=AVAILABLE, reapers=True, exits=exits)
@@ -58,10 +58,10 @@ class NotifyEngine:
     def run(self, recorder: Recorder) -> None:
         """Let the app go and record what it does, to the end of its last process."""
         decoder = Decoder(recorder)
-        lives = ProcessTree(recorder, decoder.execs, self._guard, self._launch)
+        tree = ProcessTree(recorder, decoder.execs, self._guard, self._launch)
         restarts = CallRestarts(self._calls, decoder)
-        loop = NotifyLoop(self._listener, decoder, lives, self._calls, restarts)
-        self.app.add_periodic_task(lives.settle_waiting)
+        loop = NotifyLoop(self._listener, decoder, tree, self._calls, restarts)
+        self.app.add_periodic_task(tree.settle_overdue)
         with self.app.kill_on_error():
             self._launch.execute_app()
             loop.loop(self._guard.watch.fileno())
@@ -72,7 +72,7 @@ class NotifyEngine:
                 "the app's guard was killed, and how the app ended is not known"
             )
         restarts.stop()
-        lives.finish()
+        tree.finish()
         self._launch.check_executed()
         decoder.execs.finish()
         recorder.flush()

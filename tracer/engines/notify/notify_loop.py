@@ -1,9 +1,9 @@
 """Answers seccomp notifications: the hot loop of the ``notify`` engine (seccomp_unotify(2)).
 
-Each stop costs three calls of the kernel: receive, read the path, answer. A call whose process
-image, number, base directory, path and telling flags were seen before costs one set look-up
-more; one that another process image made is recorded again without a look at the file; only
-new ones go to the decoder. The set holds hashes of 61 bits: a million calls collide with a
+Each stop costs three system calls: receive, read the path, answer. A call whose process image,
+number, base directory, path and relevant flags occurred before costs one set look-up more. A call
+that another process image made before is recorded without a look at the file. Only new calls go
+to the decoder. The set holds hashes of 61 bits: a million calls collide with a
 chance of one in four million, and save 300 bytes each.
 """
 
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from slimtrace.tracer.kernel.seccomp import NotifyListener
     from slimtrace.tracer.syscalls.abi import Call
 
-_HEARS_OF_THE_END = (6, 11)
-"""Linux: since then a receive that waits hears that no task uses the filter any more."""
-_INSTRUCTION, _ARGUMENTS = 3, 4  # places among the request's words: of the first argument
+_RECEIVE_ENDS_SINCE = (6, 11)
+"""Linux version since which a waiting receive ends when no task uses the filter any more."""
+_INSTRUCTION, _ARGUMENTS = 3, 4
+"""Indexes in the request's u64 fields: of the instruction pointer, and of the first argument."""
 
 
 class NotifyLoop:
@@ -45,40 +46,40 @@ class NotifyLoop:
         self,
         listener: NotifyListener,
         decoder: Decoder,
-        lives: ProcessTree,
+        tree: ProcessTree,
         calls: dict[int, Call],
         restarts: CallRestarts,
     ) -> None:
         self._listener = listener
         self._decoder = decoder
-        self._lives = lives
+        self._tree = tree
         self._restarts = restarts
         self._cache = CallCache(decoder, calls)
         self._memories = MemoryFiles()
         self._quick = {
-            key: _in_words(plan) for key, call in calls.items() if (plan := plan_of(call))
+            key: _find_fields(plan) for key, call in calls.items() if (plan := plan_of(call))
         }
         self.stops = 0
 
     def loop(self, guard: int) -> None:  # noqa: C901, PLR0912, PLR0915 -- the hot loop: a call here costs a tenth
-        """Answer until the last task that carries the filter is gone.
+        """Answer until the last task that uses the filter has ended.
 
-        :param guard: a descriptor that hangs up when the guard sees no process any more.
+        :param guard: a descriptor that hangs up when the guard has no process left.
         """
         listener, decoder, memory = self._listener, self._decoder, self._decoder.resolver.memory
         recorder = decoder.recorder
-        words, ints, answer = listener.words, listener.ints, listener.answer
+        fields, ints, answer = listener.fields, listener.int_fields, listener.answer
         receive, proceed = listener.receive, listener.proceed
         window, buffer, vectors, read = memory.window, memory.buffer, memory.vectors, memory.read
         local, local_count, remote, remote_count, zero = vectors
-        files, met, pread = self._memories.files, self._memories.met, os.pread
-        images, quick, cache = self._lives.images, self._quick, self._cache
+        files, count_call, pread = self._memories.files, self._memories.count_call, os.pread
+        images, quick, cache = self._tree.images, self._quick, self._cache
         recorded, missing = cache.recorded, cache.missing
-        request, blank = memoryview(words).cast("B"), bytes(words.nbytes)
+        request, blank = memoryview(fields).cast("B"), bytes(fields.nbytes)
         base_directory, slow = magic_links.read_base_directory, self._slow
         wait = select.poll()
         wait.register(listener.fd, select.POLLIN)
-        polls = kernel_version() < _HEARS_OF_THE_END
+        polls = kernel_version() < _RECEIVE_ENDS_SINCE
         if polls:
             wait.register(guard, 0)
         stops = mark = 0
@@ -99,10 +100,10 @@ class NotifyLoop:
             stops += 1
             tid = ints[2]
             key: Key | None = None
-            plan = quick.get(words[2])
+            plan = quick.get(fields[2])
             if plan is not None:
                 where, dirfd, flags, telling, looks = plan
-                address = words[where]
+                address = fields[where]
                 count, file = 0, files.get(tid)
                 if file is not None:
                     try:
@@ -117,13 +118,13 @@ class NotifyLoop:
                     count = read(tid, local, local_count, remote, remote_count, zero)
                     raw = buffer.value
                     if file is None:
-                        met(tid)
+                        count_call(tid)
                     else:
                         self._memories.forget()
                 if looks and not raw and count > 0:  # fstat: see Places
-                    mark = words[2]
+                    mark = fields[2]
                     if mark in recorded:
-                        answer[0] = words[0]
+                        answer[0] = fields[0]
                         try:
                             proceed()
                         except OSError:  # the caller was killed
@@ -134,29 +135,29 @@ class NotifyLoop:
                     if raw[:1] == b"/":
                         base: bytes | None = b""
                     elif dirfd:
-                        start = words[dirfd] & 0xFFFFFFFF
+                        start = fields[dirfd] & 0xFFFFFFFF
                         base = base_directory(tid, start - (start >> 31 << 32))
                     else:
                         base = base_directory(tid, AT_FDCWD)
-                    key = (words[2], base, raw, words[flags] & telling)
+                    key = (fields[2], base, raw, fields[flags] & telling)
                     image = images.get(tid)
                     mark = hash((image, key))
                     if mark in recorded:
-                        answer[0] = words[0]
+                        answer[0] = fields[0]
                         try:
                             proceed()
                         except OSError:  # the caller was killed
                             continue
                         continue
                     if file is not None:
-                        # It shows also what the thread may not read, and may be another's by now.
+                        # The file also shows unreadable memory, and may be another thread's by now.
                         window[0], window[1] = address, len(raw) + 1
                         count = read(tid, local, local_count, remote, remote_count, zero)
                         if count <= len(raw) or buffer.value != raw:
                             self._memories.drop(tid)
                             key = None
                     if key and image is not None and (outcome := recall(key)) is not None:
-                        answer[0] = words[0]
+                        answer[0] = fields[0]
                         try:
                             proceed()
                         except OSError:  # the caller was killed
@@ -180,33 +181,33 @@ class NotifyLoop:
         self.stops = stops
 
     def _slow(self, tid: int, key: Key | None) -> bool:
-        """Decode and answer; True when the same call of this process image says nothing new."""
+        """Decode and answer; True when the same call of this image would add nothing new."""
         listener = self._listener
-        words = listener.words
-        call = self._cache.calls.get(words[2])
-        lives = self._lives
-        if tid == lives.first:
+        fields = listener.fields
+        call = self._cache.calls.get(fields[2])
+        tree = self._tree
+        if tid == tree.init_pid:
             self._proceed()
             return False
-        process = lives.image_of(tid)
+        process = tree.find_image(tid)
         if call is None or (process is None and call.signature.meaning is not CallMeaning.EXEC):
-            is_app = process is None and call is not None and lives.is_unborn(tid)
-            if not is_app and listener.alive():
-                what = f"call {words[2] & 0xFFFFFFFF}" if call is None else call.name
+            is_app = process is None and call is not None and tree.is_unexecuted(tid)
+            if not is_app and listener.is_alive():
+                what = f"call {fields[2] & 0xFFFFFFFF}" if call is None else call.name
                 self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
             self._proceed()
             return False
-        arguments = words[_ARGUMENTS : _ARGUMENTS + 6].tolist()
+        arguments = fields[_ARGUMENTS : _ARGUMENTS + 6].tolist()
         stop = StoppedCall(tid, process or 0, call, arguments, path_of(key))
         match call.signature.meaning:
             case CallMeaning.EXIT:
                 self._decoder.recorder.syscall(call.name)
                 whole = call.name == "exit_group"
-                lives.exiting(tid, arguments[0] & 0xFF, whole_process=whole)
+                tree.handle_exit(tid, arguments[0] & 0xFF, whole_process=whole)
                 self._memories.drop(tid)
                 outcome = UNCACHED
             case CallMeaning.REAPER:
-                lives.reapers = True
+                tree.has_reapers = True
                 outcome = UNCACHED
             case CallMeaning.HANDLER:
                 self._restarts.handle_install(stop)
@@ -216,7 +217,7 @@ class NotifyLoop:
         if call.signature.meaning is CallMeaning.EXEC:
             self._memories.drop(tid)
             if tid in self._decoder.execs:
-                lives.executing(stop, process, words[_INSTRUCTION])
+                tree.begin_exec(stop, process, fields[_INSTRUCTION])
                 self._memories.forget()
         if outcome.refuse is not None:
             listener.refuse(outcome.refuse)
@@ -225,13 +226,13 @@ class NotifyLoop:
         return outcome.touches is not None and outcome.missing is None
 
     def _proceed(self) -> None:
-        self._listener.answer[0] = self._listener.words[0]
+        self._listener.answer[0] = self._listener.fields[0]
         with suppress(OSError):  # the caller was killed
             self._listener.proceed()
 
 
 def _is_over(error: OSError, wait: select.poll) -> bool:
-    """After a failed receive: whether nobody is left, or a caller was killed meanwhile."""
+    """After a failed receive: whether no task is left; else a caller was killed meanwhile."""
     if error.errno in (errno.EINTR, errno.ENOENT):
         events = wait.poll(0)
         return bool(events) and bool(events[0][1] & select.POLLHUP)
@@ -240,10 +241,10 @@ def _is_over(error: OSError, wait: select.poll) -> bool:
     raise error
 
 
-def _in_words(plan: CallPlan) -> tuple[int, int, int, int, bool]:
-    """Where path, dirfd and flags are among the request's words; telling bits; only looks.
+def _find_fields(plan: CallPlan) -> tuple[int, int, int, int, bool]:
+    """Indexes of path, dirfd and flags in the request's fields; flag bits; whether it only looks.
 
-    A dirfd of 0 means the cwd: word 0 is the request's id and never a dirfd.
+    A dirfd of 0 means the cwd: field 0 is the request's id and never a dirfd.
     """
     dirfd = 0 if plan.dirfd is None else _ARGUMENTS + plan.dirfd
     flags = 0 if plan.flags is None else _ARGUMENTS + plan.flags

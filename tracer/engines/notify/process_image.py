@@ -1,4 +1,4 @@
-"""What is known of process images: what each runs, and of execs that are to make one."""
+"""Facts about process images: what each runs, and the execs that may create the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Inode = tuple[int, int]
 
 
 class Program(NamedTuple):
-    """What a process image runs: the file that the exec was to run, and the kernel's words."""
+    """What a process image runs: the file given to the exec, and what /proc shows after it."""
 
     inode: Inode | None
     exe: bytes | None
@@ -16,9 +16,9 @@ class Program(NamedTuple):
 
 
 class PastImage(NamedTuple):
-    """What a process ran before an exec, and when that was known to be over.
+    """What a process ran before an exec, and when we knew that the exec was over.
 
-    Until then another thread may have made children that run what was before.
+    Until then another thread may have forked children that run the earlier image.
     """
 
     image: int
@@ -26,12 +26,12 @@ class PastImage(NamedTuple):
 
 
 class PendingExec(NamedTuple):
-    """An exec under way.
+    """An exec of which it is not known yet whether it succeeds.
 
-    :ivar code: where the call returns to if it fails: memory that a new program has not.
-    :ivar expected: what the process will run, where that is known beforehand.
-    :ivar stack: where the stack was before, if the new program may look as the old one.
-    :ivar moment: when it began, in the order of births.
+    :ivar code: the address where the call returns if it fails; a new program has no memory there.
+    :ivar expected: what the process will run, where that is known in advance.
+    :ivar stack: where the stack began before, if the new program may look like the old one.
+    :ivar moment: when it began, as BirthOrder.now().
     """
 
     caller: int
