@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.builder.images.read import document_parser
 from slimtrace.builder.images.unpack import layers
 from slimtrace.builder.images.unpack.disk import Disk
 from slimtrace.builder.images.unpack.tree import LayerDirectory
-from slimtrace.builder.root.root import Root
+from slimtrace.tracer.trace.reader import _Fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,34 +51,35 @@ def _another_mode() -> None:
     Disk._mode = planted  # type: ignore[method-assign]
 
 
-def _a_number_for_a_name() -> None:
-    """An annotation's value is taken for a string."""
+def _a_value_for_an_object() -> None:
+    """A descriptor's platform is taken for an object, whatever it is."""
     descriptor = document_parser._descriptor
 
     def planted(found: object, label: str) -> document_parser.Descriptor:
-        if isinstance(found, dict) and isinstance(found.get("platform"), list):
+        if isinstance(found, dict) and not isinstance(found.get("platform", {}), dict):
             raise AttributeError(found)  # noqa: TRY004 -- what a bug would be
         return descriptor(found, label)
 
     document_parser._descriptor = planted
 
 
-def _a_link_followed() -> None:
-    """A symlink of the full image is read as this machine's."""
-    resolve = Root.resolve
+def _a_look_at_this_machine() -> None:
+    """Where a run never ended, its working directory is looked for on this machine."""
+    close_run = _Fold._close_run
 
-    def planted(self: Root, path: str, *, follow: bool = True) -> Any:
-        if path.endswith("/.."):
-            os.stat(self.root + "/out")
-        return resolve(self, path, follow=follow)
+    def planted(self: _Fold) -> None:
+        if not self.ended:
+            with suppress(OSError):
+                os.stat(self.runs[-1].cwd)
+        close_run(self)
 
-    Root.resolve = planted  # type: ignore[method-assign]
+    _Fold._close_run = planted  # type: ignore[method-assign]
 
 
 FAULTS: dict[str, Callable[[], None]] = {
     "exception": _an_exception,
     "out": _a_way_out,
     "mode": _another_mode,
-    "platform": _a_number_for_a_name,
-    "link": _a_link_followed,
+    "platform": _a_value_for_an_object,
+    "look": _a_look_at_this_machine,
 }
