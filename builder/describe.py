@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.config.image_config import newest
+from slimtrace.builder.config.image_config import newest_mtime
 from slimtrace.builder.full_image import make_root, open_full_image
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.reference import Transport, parse_reference
@@ -41,7 +41,7 @@ class ImageLocation:
     allow_changed: bool = False
 
 
-def facts_of_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
+def describe_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
     """What there is to tell of the image that ``build`` makes of a trace without other options.
 
     :raises SlimtraceError: as ``build`` does.
@@ -58,7 +58,7 @@ def facts_of_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
     return collect_built_image(image, "", None, planned.selection.entries, planned.root, sums)
 
 
-def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> BillOfMaterials:
+def describe_image(text: str, traces: Sequence[str], where: ImageLocation) -> BillOfMaterials:
     """What there is to tell of an image, in any form that ``build`` writes.
 
     :param traces: what it was built from, where that is known: the packages are then those of the
@@ -74,5 +74,7 @@ def facts_of_image(text: str, traces: Sequence[str], where: ImageLocation) -> Bi
         raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
     transport = parse_reference(text).transport
     digest = None if transport in _WITHOUT_MANIFEST else opened.digest
-    about = make_subject(parse_subject_name(text), digest, opened.config, newest(entries.values()))
+    about = make_subject(
+        parse_subject_name(text), digest, opened.config, newest_mtime(entries.values())
+    )
     return collect_facts(about, entries, Checksums(), full or root, is_full=full is not None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Fingerprint
 
 
-def without(
+def remove_paths(
     selection: Selection, dropped: Iterable[Dropped], warnings: tuple[str, ...] = ()
 ) -> Selection:
     """The selection without these paths, whose records it gains.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.config.image_config import no_run
+from slimtrace.builder.config.image_config import no_run_error
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.root.base_config import BaseConfig
@@ -40,7 +40,7 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     """
     runs = {run.image_digest or run.image: run for run in trace.runs}
     if not runs:
-        raise no_run()
+        raise no_run_error()
     if image is not None:
         return _open_named(trace, image)
     if len(runs) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.rules import rules_of
+from slimtrace.builder.closure.rules import choose_rules
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def check_options(options: BuildOptions) -> None:
 
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
-    rules_of(options.keep, options.without_rules)
-    pairs("--env", options.env)
-    pairs("--label", options.labels)
+    choose_rules(options.keep, options.without_rules)
+    parse_pairs("--env", options.env)
+    parse_pairs("--label", options.labels)
     for exposed in options.expose:
-        port(exposed)
+        parse_port(exposed)
     for path in options.volumes:
         _check_absolute("--volume", path)
     if options.workdir is not None:
@@ -42,7 +42,7 @@ def check_options(options: BuildOptions) -> None:
         _check_signal(options.stop_signal)
 
 
-def pairs(option: str, words: tuple[str, ...]) -> Mapping[str, str]:
+def parse_pairs(option: str, words: tuple[str, ...]) -> Mapping[str, str]:
     """The ``NAME=VALUE`` words of an option as a mapping.
 
     :raises UsageError: one of them is something else.
@@ -56,7 +56,7 @@ def pairs(option: str, words: tuple[str, ...]) -> Mapping[str, str]:
     return found
 
 
-def port(text: str) -> str:
+def parse_port(text: str) -> str:
     """``PORT`` or ``PORT/PROTOCOL`` as a configuration has it, with the protocol.
 
     :raises UsageError: it is something else.

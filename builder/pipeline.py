@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.config.debug_image import debug_reference, find_busybox, with_busybox
-from slimtrace.builder.config.image_config import image_config
+from slimtrace.builder.config.debug_image import add_busybox, debug_reference, find_busybox
+from slimtrace.builder.config.image_config import make_image_config
 from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.context import Context
 from slimtrace.builder.full_image import open_full_image
@@ -22,7 +22,7 @@ from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.model import Selection
 from slimtrace.builder.option_checks import check_options
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
-from slimtrace.builder.report import BuildReport, WrittenImage, kept_totals
+from slimtrace.builder.report import BuildReport, WrittenImage, count_kept_files
 from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.embed import embed_sboms
@@ -32,7 +32,7 @@ from slimtrace.builder.sbom.sbom_files import (
     render_sboms,
     write_sboms,
 )
-from slimtrace.builder.selection.process_filter import attribute
+from slimtrace.builder.selection.process_filter import filter_processes
 from slimtrace.builder.steps import run_steps
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -55,7 +55,7 @@ def build(traces: list[str], destination: str, options: BuildOptions, rerun: Rer
 
     :raises SlimtraceError: as :func:`make` does.
     """
-    return reported(make(traces, destination, options, rerun))
+    return make_report(make(traces, destination, options, rerun))
 
 
 class BuildResult(NamedTuple):
@@ -69,9 +69,9 @@ class BuildResult(NamedTuple):
     debug: WrittenImage | None = None
 
 
-def reported(made: BuildResult) -> BuildReport:
+def make_report(made: BuildResult) -> BuildReport:
     """What was built beside what there was, which is counted now."""
-    kept = kept_totals(made.selection)
+    kept = count_kept_files(made.selection)
     return BuildReport(
         *(made.image, made.destination, made.selection, kept, made.root.totals()),
         *(made.sboms, made.debug),
@@ -101,7 +101,7 @@ class BuildPlan(NamedTuple):
         :raises SlimtraceError: there is no busybox for it.
         """
         program = find_busybox(self.config.architecture)
-        selection, config = with_busybox(self.selection, self.config, program)
+        selection, config = add_busybox(self.selection, self.config, program)
         return self._replace(selection=selection, config=config)
 
 
@@ -114,7 +114,7 @@ def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> Bui
     root, base, warnings = open_full_image(trace, options.image)
     user = choose_user(trace, root, options)
     selection = select(trace, root, options, user, rerun)
-    config = image_config(trace, selection, user.ids, options, base)
+    config = make_image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
     selection = embed_sboms(selection, options.embed_sbom, root, config, Checksums())
     selection = replace(selection, warnings=(*warnings, *selection.warnings))
@@ -135,7 +135,9 @@ def select(
     :raises SlimtraceError: files changed since the run, or one cannot be read.
     """
     user = user or choose_user(trace, root, options)
-    counted = attribute(trace, options.drop_process, options.only_process, options.default_run)
+    counted = filter_processes(
+        trace, options.drop_process, options.only_process, options.default_run
+    )
     start = Selection({}, counted.dropped, counted.warnings)
     selection = run_steps(start, Context(counted.trace, root, options, user.ids, rerun))
     warnings = () if user.warning is None else (user.warning,)

@@ -44,7 +44,7 @@ class BuildReport:
 
         Never less than none: a file that was put aside may be gone from the full image.
         """
-        taken = kept_totals(self.selection, but_written=True)
+        taken = count_kept_files(self.selection, but_written=True)
         return Totals(max(0, self.full.files - taken.files), max(0, self.full.size - taken.size))
 
     def document(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class BuildReport:
             "kept": {"files": self.kept.files, "bytes": self.kept.size},
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "full": {"files": self.full.files, "bytes": self.full.size},
-            "reasons": reason_counts(self.selection),
+            "reasons": count_reasons(self.selection),
             "warnings": [replace_surrogates(warning) for warning in self.selection.warnings],
             **told,
         }
@@ -82,7 +82,7 @@ def _sbom(sbom: Sbom) -> dict[str, Any]:
     return {"format": sbom.format, "file": file, "attached": sbom.attached}
 
 
-def kept_totals(selection: Selection, *, but_written: bool = False) -> Totals:
+def count_kept_files(selection: Selection, *, but_written: bool = False) -> Totals:
     """The selection's regular files; ``size`` in bytes, each inode once.
 
     :param but_written: without those that the build wrote.
@@ -100,7 +100,7 @@ def kept_totals(selection: Selection, *, but_written: bool = False) -> Totals:
     return Totals(files, size)
 
 
-def reason_counts(selection: Selection) -> dict[str, int]:
+def count_reasons(selection: Selection) -> dict[str, int]:
     """How many entries are there for each reason, by the first that each has."""
     counts = Counter(entry.reasons[0].value for entry in selection.entries.values())
     return dict(sorted(counts.items()))

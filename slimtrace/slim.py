@@ -246,9 +246,9 @@ def _build_verified(
 
 
 def _print(built: BuildResult, verdict: Verdict, *, json: bool) -> None:
-    from slimtrace.builder.pipeline import reported  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.pipeline import make_report  # noqa: PLC0415 -- --help pays nothing
 
-    report = reported(built)
+    report = make_report(built)
     if json:
         document = {**report.document(), "verify": verdict.document()}
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

@@ -81,7 +81,7 @@ def sbom(
 
 
 def _facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
-    from slimtrace.builder.describe import facts_of_image, facts_of_trace  # noqa: PLC0415
+    from slimtrace.builder.describe import describe_image, describe_trace  # noqa: PLC0415
     from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415
 
     try:
@@ -89,8 +89,8 @@ def _facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMater
     except UsageError:
         if traces:
             raise
-        return facts_of_trace(subject, where)
-    return facts_of_image(subject, traces, where)
+        return describe_trace(subject, where)
+    return describe_image(subject, traces, where)
 
 
 sbom.__doc__ = f"{sbom.__doc__}\n{_SBOM_HELP}"

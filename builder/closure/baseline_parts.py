@@ -27,6 +27,6 @@ def baseline_cause(part: Reason) -> Cause:
     return Cause(part, BuildPart(f"baseline: {part.value}"))
 
 
-def parts_of(options: BuildOptions) -> frozenset[Reason]:
+def choose_parts(options: BuildOptions) -> frozenset[Reason]:
     """The parts that an image is to have."""
     return PARTS - {*options.without_rules} if options.baseline else frozenset()

@@ -6,12 +6,12 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.elf.hwcaps import baseline
+from slimtrace.builder.closure.elf.hwcaps import find_baseline_variant
 from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rule import RuleContext
-from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.closure.shebang import script_needs
+from slimtrace.builder.closure.rules import choose_rules
+from slimtrace.builder.closure.shebang import find_interpreters
 from slimtrace.builder.model import (
     Cause,
     Dropped,
@@ -68,7 +68,7 @@ def add_closure(
     :param rules: None for those that the options choose.
     """
     if rules is None:
-        rules = rules_of(context.options.keep, context.options.without_rules)
+        rules = choose_rules(context.options.keep, context.options.without_rules)
     environment = RunEnvironment.of(context.trace.runs)
     closed = expand(context.root, selection.seeds, environment, rules)
     return replace(
@@ -107,7 +107,7 @@ class _Closure:
     def add(self, seed: Seed) -> None:
         found = self._root.resolve(seed.path, follow=seed.follow)
         for path in (*found.links, found.path):
-            for need in baseline(self._root, path):
+            for need in find_baseline_variant(self._root, path):
                 self._add_need(need, KeptPath(path))
         is_kept = found.exists and self._keep(found.path, seed.cause, override=seed.override)
         if found.links:
@@ -145,7 +145,7 @@ class _Closure:
                 path = self._scripts.popleft()
                 if path not in done:
                     done.add(path)
-                    for need in script_needs(self._root, path, self._environment):
+                    for need in find_interpreters(self._root, path, self._environment):
                         self._add_need(need, KeptPath(path))
             batch, self._to_load = self._to_load, {}
             for path in sorted(batch, key=self._programs_first):

@@ -26,7 +26,7 @@ _SPLIT = re.compile(r"-[iv0]*S|--split-string[= ]")
 _TAKE_A_VALUE = {"-u", "--unset", "-C", "--chdir", "-a", "--argv0"}
 
 
-def script_needs(root: Root, path: str, around: RunEnvironment) -> tuple[Need, ...]:
+def find_interpreters(root: Root, path: str, around: RunEnvironment) -> tuple[Need, ...]:
     """What the file at a resolved path needs where it is a script; nothing otherwise."""
     line = parse_shebang(root.head(path, BINPRM_BUF_SIZE))
     if line is None:

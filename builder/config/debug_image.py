@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.elf.elf import elf_info, parsed
+from slimtrace.builder.closure.elf.elf import parse_elf, read_elf_info
 from slimtrace.builder.config.image_config import ARCHITECTURES
 from slimtrace.builder.images.reference import Syntax, Transport, split_name
 from slimtrace.builder.model import BuildPart, Cause, Entry, Kind, Reason
@@ -25,7 +25,7 @@ _HINT = "install a static one for the image's architecture: Debian's busybox-sta
 _LATEST = "latest"
 
 
-def with_busybox(
+def add_busybox(
     selection: Selection, config: ImageConfig, program: str
 ) -> tuple[Selection, ImageConfig]:
     """The selection with busybox and its applets in ``/busybox``, which is last on the PATH.
@@ -68,7 +68,7 @@ def find_busybox(architecture: str) -> str:
     program = os.path.realpath(found)
     try:
         with open(program, "rb") as file:
-            elf = parsed(file, elf_info)
+            elf = parse_elf(file, read_elf_info)
     except OSError as error:
         raise SlimtraceError(f"cannot read {program}: {error.strerror}", _HINT) from error
     if elf is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.config.provenance import write_record
 from slimtrace.builder.model import ImageConfig, Kind
-from slimtrace.builder.option_checks import pairs, port
+from slimtrace.builder.option_checks import parse_pairs, parse_port
 from slimtrace.tracer.environment import DEFAULT_PATH
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Run, Trace
 
 
-def default_run(trace: Trace, number: int) -> Run:
+def find_default_run(trace: Trace, number: int) -> Run:
     """The run that gives the image its command, directory, user, variables and stop signal.
 
     :param number: what ``--default-run`` says: from 1, as ``show`` counts.
@@ -28,7 +28,7 @@ def default_run(trace: Trace, number: int) -> Run:
     :raises SlimtraceError: it has none at all.
     """
     if not trace.runs:
-        raise no_run()
+        raise no_run_error()
     if not 1 <= number <= len(trace.runs):
         count = f"{len(trace.runs)} run{'s' if len(trace.runs) != 1 else ''}"
         raise UsageError(
@@ -38,7 +38,7 @@ def default_run(trace: Trace, number: int) -> Run:
     return trace.runs[number - 1]
 
 
-def no_run() -> SlimtraceError:
+def no_run_error() -> SlimtraceError:
     """What to raise where a trace has no run."""
     return SlimtraceError("cannot build from the trace: it has no run", "trace the app again")
 
@@ -49,7 +49,7 @@ _NANO = 1_000_000_000
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # years 1 to 9999 (RFC 3339)
 
 
-def image_config(
+def make_image_config(
     trace: Trace,
     selection: Selection,
     user: tuple[int, int],
@@ -61,7 +61,7 @@ def image_config(
     :param user: uid and gid.
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
-    run = default_run(trace, options.default_run)
+    run = find_default_run(trace, options.default_run)
     entrypoint, cmd = _start(run.command, options)
     listening = [f"{heard.port}/{heard.protocol}" for heard in trace.listening]
     return ImageConfig(
@@ -72,9 +72,9 @@ def image_config(
         working_dir=options.workdir or run.cwd,
         user=f"{user[0]}:{user[1]}",
         env=_env(run, base.env, options.env),
-        exposed_ports=_united(base.exposed_ports, listening, map(port, options.expose)),
+        exposed_ports=_united(base.exposed_ports, listening, map(parse_port, options.expose)),
         stop_signal=options.stop_signal or run.stop_signal or base.stop_signal,
-        labels={**base.labels, **pairs("--label", options.labels)},
+        labels={**base.labels, **parse_pairs("--label", options.labels)},
         volumes=_united(base.volumes, options.volumes),
         healthcheck=base.healthcheck if options.healthcheck else None,
         variant=base.variant,
@@ -99,13 +99,13 @@ def _env(run: Run, base: Mapping[str, str], overrides: tuple[str, ...]) -> tuple
     ran = dict(run.env)
     if run.image_digest and "PATH" not in base and ran.get("PATH") == DEFAULT_PATH:
         del ran["PATH"]  # the image has none, and engines give this one
-    env = {**base, **ran, **pairs("--env", overrides)}
+    env = {**base, **ran, **parse_pairs("--env", overrides)}
     if "/" not in run.command[0]:  # the engine looks it up on the image's PATH
         env.setdefault("PATH", DEFAULT_PATH)
     return tuple(f"{name}={env[name]}" for name in sorted(env))
 
 
-def newest(entries: Iterable[Entry]) -> int:
+def newest_mtime(entries: Iterable[Entry]) -> int:
     """When the newest file was written, in nanoseconds since the epoch; 0 for none."""
     return max((entry.mtime_ns for entry in entries if entry.kind is Kind.FILE), default=0)
 
@@ -114,7 +114,7 @@ def _created(selection: Selection, source_date_epoch: int | None) -> str:
     """SOURCE_DATE_EPOCH, or the newest kept file: never the clock, which no digest survives."""
     seconds = source_date_epoch
     if seconds is None:
-        seconds = newest(selection.entries.values()) // _NANO
+        seconds = newest_mtime(selection.entries.values()) // _NANO
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
         raise UsageError(f"cannot make an image of {seconds} seconds since 1970: no date has them")
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

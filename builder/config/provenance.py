@@ -34,7 +34,7 @@ class BuildRecord:
     options: BuildOptions
 
 
-def identity(runs: Sequence[Run]) -> str:
+def hash_runs(runs: Sequence[Run]) -> str:
     """What is the same of runs of the same commands in the same image."""
     words = [[*run.command, run.cwd, run.image_digest or ""] for run in runs]
     text = repr(words).encode("utf-8", "surrogateescape")
@@ -49,7 +49,7 @@ def write_record(runs: Sequence[Run], options: BuildOptions) -> str:
         for name, value in asdict(options).items()
         if name not in _PLACES and value != plain[name]
     }
-    document = {"slimtrace": {"runs": identity(runs), "options": said}}
+    document = {"slimtrace": {"runs": hash_runs(runs), "options": said}}
     return json.dumps(document, sort_keys=True)  # which escapes what is not UTF-8
 
 

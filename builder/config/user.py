@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.config.image_config import default_run
+from slimtrace.builder.config.image_config import find_default_run
 from slimtrace.builder.policy.baseline.baseline_accounts import NONROOT
-from slimtrace.builder.policy.privilege import GrantedPrivilege, needs_of_privilege
-from slimtrace.builder.selection.process_filter import attribute
+from slimtrace.builder.policy.privilege import GrantedPrivilege, find_privileged_acts
+from slimtrace.builder.selection.process_filter import filter_processes
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.image.accounts import MAX_ID, MAX_TABLE_BYTES, is_valid_id, look_up_account
 
@@ -36,14 +36,16 @@ def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
 
     :raises UsageError: as :func:`image_user` does.
     """
-    run = default_run(trace, options.default_run)
+    run = find_default_run(trace, options.default_run)
     ids = image_user(root, run, options.user)
     is_named = ids[0] != 0 and root.root != "/"
     if options.user is not None or is_named:
         return ImageUser(ids)
-    counted = attribute(trace, options.drop_process, options.only_process, options.default_run)
+    counted = filter_processes(
+        trace, options.drop_process, options.only_process, options.default_run
+    )
     granted = GrantedPrivilege(read=options.grant_read, write=options.grant_write)
-    needs = needs_of_privilege(counted.trace, root, NONROOT, granted)
+    needs = find_privileged_acts(counted.trace, root, NONROOT, granted)
     if not needs:
         return ImageUser(NONROOT)
     if ids[0] != 0:

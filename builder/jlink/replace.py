@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.closure import add_closure
-from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.edit import without
+from slimtrace.builder.closure.rules import choose_rules
+from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.jlink.java_home import check_homes, parse_home
 from slimtrace.builder.jlink.jimage import read_jimage
 from slimtrace.builder.jlink.jlink import link_runtime
@@ -52,7 +52,7 @@ def add_closure_with_java(selection: Selection, context: Context) -> Selection:
         jimage = read_jimage(root, f"{home}/lib/modules")
         modules = _choose_modules(home, jimage, whole, context)
         runtimes[home] = link_runtime(root.root, home, modules, context.rerun)
-    rules = rules_of(options.keep, options.without_rules)
+    rules = choose_rules(options.keep, options.without_rules)
     linked = add_closure(selection, context, restrict_rules(rules, runtimes))
     gone = [
         Dropped(path, "its Java module is not linked (--jlink)", whole.entries[path].causes)
@@ -140,7 +140,7 @@ def _replace_runtime(selection: Selection, home: str, runtime: JavaRuntime) -> S
         for path in entries
         if path.startswith(f"{home}/lib/") and path.endswith(".jsa")
     ]
-    return without(replace(selection, entries=entries), archives)
+    return remove_paths(replace(selection, entries=entries), archives)
 
 
 def _replace_content(entry: Entry, content: bytes) -> Entry:

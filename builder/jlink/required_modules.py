@@ -8,7 +8,7 @@ import struct
 import zipfile
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.rules.java.classfile import BROKEN_JAR, required_modules
+from slimtrace.builder.closure.rules.java.classfile import BROKEN_JAR, read_required_modules
 from slimtrace.builder.model import Kind
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -29,7 +29,7 @@ def find_required_modules(root: Root, entries: Iterable[Entry]) -> frozenset[str
     for name, content in _read_classes(root, entries):
         if name.endswith("module-info.class"):
             try:
-                found |= required_modules(content)
+                found |= read_required_modules(content)
             except ValueError:
                 continue
     return frozenset(found)

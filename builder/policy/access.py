@@ -28,7 +28,7 @@ def warn_of_access(selection: Selection, context: Context) -> Selection:
     blocked: dict[str, list[str]] = {}
     for path, entry in selection.entries.items():
         if entry.kind is Kind.FILE:
-            barrier = next(iter(barriers(selection.entries, entry, uid, gid)), None)
+            barrier = next(iter(find_barriers(selection.entries, entry, uid, gid)), None)
             if barrier is not None:
                 blocked.setdefault(barrier, []).append(path)
     if not blocked:
@@ -57,14 +57,14 @@ def grant_read(selection: Selection, context: Context) -> Selection:
         touched_directory = entry.kind is Kind.DIRECTORY and Reason.TOUCHED in entry.reasons
         if path in secrets or not (entry.kind is Kind.FILE or touched_directory):
             continue
-        for barrier in barriers(selection.entries, entry, uid, gid):
+        for barrier in find_barriers(selection.entries, entry, uid, gid):
             before = entries[barrier]
             bits = _needed(before) << _shift(before, uid, gid)
             entries[barrier] = replace(before, mode=before.mode | bits)
     return replace(selection, entries=entries)
 
 
-def barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) -> list[str]:
+def find_barriers(entries: Mapping[str, Entry], entry: Entry, uid: int, gid: int) -> list[str]:
     """The paths whose bits keep the user from the entry, the topmost first.
 
     :param entries: the entry and the directories above it, by path.

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rules.python.pycache import CACHE
-from slimtrace.builder.closure.rules.python.pycache import source as source_of
-from slimtrace.builder.edit import without
+from slimtrace.builder.closure.rules.python.pycache import source_path as source_of
+from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import Dropped, Kind, Reason
 from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.selection.globs import compile_globs
@@ -55,7 +55,7 @@ def remove_sources(selection: Selection, context: Context) -> Selection:
             continue
         if not _ASKED_FOR & {*entry.reasons} and _is_of(entries[compiled], entry):
             gone.append(Dropped(source, _WHY))
-    return without(selection, gone)
+    return remove_paths(selection, gone)
 
 
 def replace_sources(selection: Selection, _: Context) -> Selection:
@@ -73,7 +73,7 @@ def replace_sources(selection: Selection, _: Context) -> Selection:
     there = {place: replace(entries[path], path=place) for place, path in moved.items()}
     gone = [Dropped(path, f"it is at {place}") for place, path in moved.items()]
     both = dict(sorted({**entries, **there}.items()))
-    return without(replace(selection, entries=both), gone)
+    return remove_paths(replace(selection, entries=both), gone)
 
 
 def _compiled(entries: Mapping[str, Entry]) -> dict[str, str]:

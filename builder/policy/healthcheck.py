@@ -17,7 +17,7 @@ _SHELL = "/bin/sh"
 
 def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -> Selection:
     """The selection with a warning where its healthcheck's program is not in it."""
-    words = healthcheck_command(config.healthcheck)
+    words = parse_healthcheck(config.healthcheck)
     env = dict(word.split("=", 1) for word in config.env)
     if not words or _holds(selection, root, words[0], env.get("PATH", DEFAULT_PATH)):
         return selection
@@ -28,7 +28,7 @@ def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -
     return replace(selection, warnings=(*selection.warnings, warning))
 
 
-def healthcheck_command(healthcheck: object) -> tuple[str, ...]:
+def parse_healthcheck(healthcheck: object) -> tuple[str, ...]:
     """What a Healthcheck runs; nothing where it says nothing.
 
     ``Test`` is ``["CMD", PROGRAM, …]`` or ``["CMD-SHELL", COMMAND]`` (moby image/spec v1.3).

@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.model import Entry, Kind
-from slimtrace.builder.policy.access import barriers, may_read, may_write
+from slimtrace.builder.policy.access import find_barriers, may_read, may_write
 from slimtrace.builder.root.excluded_paths import (
     RUNTIME,
     collect_volumes,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Fingerprint, Trace, TracedPath
 
-_NAMED = 3
+_MAX_NAMED_THINGS = 3
 _LAST_PRIVILEGED = 1023
 """net.ipv4.ip_unprivileged_port_start is 1024 unless an engine lowers it (ip(7))."""
 _READING = {Use.READ, Use.EXEC, Use.LIST, Use.CHDIR}
@@ -51,7 +51,7 @@ class GrantedPrivilege(NamedTuple):
     write: bool = False
 
 
-def needs_of_privilege(
+def find_privileged_acts(
     trace: Trace, root: Root, user: tuple[int, int], granted: GrantedPrivilege
 ) -> list[str]:
     """What these runs did and this user could not, in words that follow "the app"; empty for none.
@@ -110,7 +110,9 @@ class _Sight:
                 if path not in entries and self._root.kind(path) is not None:
                     entries[path] = self._root.entry(path, ())
             own.append(found.path)
-        closed = (barriers(entries, entries[path], *self._user) for path in own if path in entries)
+        closed = (
+            find_barriers(entries, entries[path], *self._user) for path in own if path in entries
+        )
         first = {barrier for above in closed for barrier in above[:1]}
         return [*sorted(first), *self._in_volumes(_READING, may_read)]
 
@@ -176,5 +178,5 @@ def _entry(path: str, seen: Fingerprint) -> Entry:
 
 def _listed(verb: str, things: Iterable[str]) -> str:
     found = [*things]
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return f"{verb} {', '.join(found[:_NAMED])}{more}" if found else ""
+    more = f" and {len(found) - _MAX_NAMED_THINGS} more" if len(found) > _MAX_NAMED_THINGS else ""
+    return f"{verb} {', '.join(found[:_MAX_NAMED_THINGS])}{more}" if found else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.edit import without
+from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import Dropped, Kind
 from slimtrace.builder.selection.globs import compile_globs
 
@@ -66,8 +66,8 @@ _ANY_NAME = re.compile("|".join(_regex(pattern) for pattern, _ in _BY_NAME), re.
 _PEM_KEY = re.compile(rb"^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----\s*$", re.MULTILINE)
 _PUTTY_KEY = b"PuTTY-User-Key-File-"
 _PEM_HEADS = (b"-----BEGIN", b"Bag Attributes")
-_HEAD = 1024
-_LARGEST_PEM = 1 << 22
+_HEAD_BYTES = 1024
+_MAX_PEM_BYTES = 1 << 22
 _MAX_NAMED_SECRETS = 20
 
 
@@ -108,7 +108,7 @@ def leave_out_secrets(selection: Selection, context: Context) -> Selection:
     more = len(gone) - _MAX_NAMED_SECRETS
     rest = f" and {more} more" if more > 0 else ""
     warning = f"secrets are left out: {names}{rest}; --allow-secret GLOB lets one in"
-    return without(selection, gone, (warning,))
+    return remove_paths(selection, gone, (warning,))
 
 
 def _by_name(path: str) -> str | None:
@@ -118,13 +118,13 @@ def _by_name(path: str) -> str | None:
 
 
 def _by_content(root: Root, path: str) -> str | None:
-    head = root.head(path, _HEAD).lstrip()
+    head = root.head(path, _HEAD_BYTES).lstrip()
     for name, regex, what in _BY_NAME_AND_CONTENT:
-        if path.endswith(name) and regex.search(root.head(path, _LARGEST_PEM)):
+        if path.endswith(name) and regex.search(root.head(path, _MAX_PEM_BYTES)):
             return what
     if head.startswith(_PUTTY_KEY):
         return _KEY
     # Only a file that is PEM from its first line: programs and documents quote such lines.
-    if head.startswith(_PEM_HEADS) and _PEM_KEY.search(root.head(path, _LARGEST_PEM)):
+    if head.startswith(_PEM_HEADS) and _PEM_KEY.search(root.head(path, _MAX_PEM_BYTES)):
         return _KEY
     return None

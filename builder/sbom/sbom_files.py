@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from slimtrace.builder.config.image_config import newest
+from slimtrace.builder.config.image_config import newest_mtime
 from slimtrace.builder.images.write.atomic import check_file, open_replacement
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.collect import collect_facts
@@ -66,7 +66,7 @@ def collect_built_image(
     """
     config = orjson.loads(image.config)
     about = make_subject(
-        parse_subject_name(destination, tag), image.digest, config, newest(entries.values())
+        parse_subject_name(destination, tag), image.digest, config, newest_mtime(entries.values())
     )
     return collect_facts(about, entries, sums, root, is_full=True)
 

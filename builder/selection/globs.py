@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.edit import without
+from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import BuildPart, Cause, Dropped, Kind, Reason, Seed
 from slimtrace.builder.root.excluded_paths import KERNEL, is_kernel_path
 
@@ -92,7 +92,7 @@ def exclude(selection: Selection, context: Context) -> Selection:
                 cause = _NOT_ABSOLUTE
             warnings.append(f"--exclude '{glob.text}' matches nothing: {cause}")
     dropped = (Dropped(path, cause) for path, cause in sorted(why.items()))
-    return without(selection, dropped, tuple(warnings))
+    return remove_paths(selection, dropped, tuple(warnings))
 
 
 _NOT_ABSOLUTE = "patterns are absolute paths in the image"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.trace.trace import ProcessImage, Run, Trace, TracedPath
 
-_NAMED = 3
+_MAX_NAMED_PROCESSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class FilteredTrace:
     warnings: tuple[str, ...] = ()
 
 
-def attribute(
+def filter_processes(
     trace: Trace, drop: Sequence[str] = (), only: Sequence[str] = (), default: int = 1
 ) -> FilteredTrace:
     """Leave out what only these processes touched, or all others, with their descendants.
@@ -129,8 +129,10 @@ class _Left:
         gone = [image for image in gone if image.id in self.out]
         names = [os.path.basename(image.argv[0] if image.argv else image.exe) for image in gone]
         named = list(dict.fromkeys(names))
-        more = ", …" if len(named) > _NAMED else ""
-        return f"only dropped processes touched it ({', '.join(named[:_NAMED])}{more})"
+        more = ", …" if len(named) > _MAX_NAMED_PROCESSES else ""
+        return (
+            f"only dropped processes touched it ({', '.join(named[:_MAX_NAMED_PROCESSES])}{more})"
+        )
 
 
 def _unmatched(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rule import RuleContext
-from slimtrace.builder.closure.rules.python.imports import deferred
+from slimtrace.builder.closure.rules.python.imports import find_deferred_imports
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.packages.dpkg import read_dpkg_packages
 from slimtrace.builder.packages.index import PackageIndex
@@ -146,7 +146,7 @@ def find_late_imports(context: ClueContext) -> Iterator[Clue]:
     world = RuleContext(context.root, around, loader, frozenset(touched), frozenset(listed))
     for path in entries:
         rank = 1 if _INSTALLED.search(path) or context.is_own(path) else 5
-        for found in deferred(world, path):
+        for found in find_deferred_imports(world, path):
             yield Clue(rank, found, f"imported in a function of {path}")
 
 

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.config.image_config import default_run
-from slimtrace.builder.config.provenance import identity, read_record
+from slimtrace.builder.config.image_config import find_default_run
+from slimtrace.builder.config.provenance import hash_runs, read_record
 from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.images.read.cache_inventory import remove_image
 from slimtrace.builder.images.read.full_image_source import open_image
@@ -209,7 +209,7 @@ class _Verification:
         :param below: a tree to mount below the image, or None.
         """
         outcomes, written = [], []
-        default = default_run(trace, self.build_options.default_run)
+        default = find_default_run(trace, self.build_options.default_run)
         with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
             for number, run in enumerate(trace.runs, start=1):
                 path = os.path.join(folder, f"{number}.trace")
@@ -277,7 +277,7 @@ def _read_build_options(opened: FullImage, full: Root, trace: Trace) -> BuildOpt
             f"cannot verify {opened.source}: it has no record that slimtrace built it",
             "build it with slimtrace build",
         )
-    if record.runs != identity(trace.runs):
+    if record.runs != hash_runs(trace.runs):
         raise SlimtraceError(
             f"cannot verify {opened.source}: it was not built from these runs",
             "name the traces that it was built from with --trace, or build it again",

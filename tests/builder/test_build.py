@@ -12,7 +12,7 @@ import pytest
 from worlds import TIME, plant, run, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.config.image_config import image_config
+from slimtrace.builder.config.image_config import make_image_config
 from slimtrace.builder.config.user import image_user
 from slimtrace.builder.option_checks import check_options
 from slimtrace.builder.pipeline import build, select
@@ -44,7 +44,7 @@ def config(
     root = Root(str(top))
     user = image_user(root, the_trace.runs[0], options.user)
     selection = select(the_trace, root, options)
-    return image_config(the_trace, selection, user, options, base or BaseConfig())
+    return make_image_config(the_trace, selection, user, options, base or BaseConfig())
 
 
 def test_the_configuration_is_the_runs(tmp_path: Path) -> None:

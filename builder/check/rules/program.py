@@ -18,7 +18,7 @@ from slimtrace.builder.check.inspection import (
     skips,
 )
 from slimtrace.builder.check.target_platform import TargetPlatform
-from slimtrace.builder.policy.healthcheck import healthcheck_command
+from slimtrace.builder.policy.healthcheck import parse_healthcheck
 
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
@@ -47,7 +47,7 @@ def _check_exec_form(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
 
 
 def _check_probes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    healthcheck = healthcheck_command(facts.run_config.get("Healthcheck"))
+    healthcheck = parse_healthcheck(facts.run_config.get("Healthcheck"))
     probes = [*([healthcheck] if healthcheck else []), *facts.request.probes]
     if not probes:
         return skips("it has no health check, and no --probe was named")

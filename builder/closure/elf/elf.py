@@ -65,12 +65,12 @@ class ElfFiles:
                 if file.read(len(MAGIC)) != MAGIC:
                     return None
                 file.seek(0)
-                return parsed(file, elf_info)
+                return parse_elf(file, read_elf_info)
         except SlimtraceError:
             return None
 
 
-def parsed(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
+def parse_elf(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
     """What ``read`` finds in the ELFFile of a file; None where that is damaged."""
     from elftools.common.exceptions import ELFError  # noqa: PLC0415 -- slow to import
     from elftools.construct import ConstructError  # noqa: PLC0415
@@ -84,7 +84,7 @@ def parsed(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
         return None
 
 
-def read_only_data(elf: Any) -> list[tuple[int, int]]:
+def list_read_only_spans(elf: Any) -> list[tuple[int, int]]:
     """Where the sections ``.rodata*`` lie in the file; none where it has no section headers."""
     return [
         (int(section["sh_offset"]), int(section["sh_offset"] + section["sh_size"]))
@@ -93,7 +93,7 @@ def read_only_data(elf: Any) -> list[tuple[int, int]]:
     ]
 
 
-def elf_info(elf: Any) -> ElfInfo:
+def read_elf_info(elf: Any) -> ElfInfo:
     """What an ELFFile says."""
     interpreter: str | None = None
     tags: dict[str, list[str]] = {}

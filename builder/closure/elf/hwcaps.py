@@ -14,7 +14,7 @@ _LEGACY = frozenset({"tls", "haswell", "xeon_phi", "avx512_1", "x86_64", "i586",
 """Subdirectories that loaders before glibc 2.37 searched too (ld.so(8), hardware capabilities)."""
 
 
-def baseline(root: Root, path: str) -> tuple[Need, ...]:
+def find_baseline_variant(root: Root, path: str) -> tuple[Need, ...]:
     """The baseline variant of the library at ``path``, where it has one.
 
     Another CPU's loader opens that instead.

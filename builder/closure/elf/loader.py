@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.elf.elf import ElfFiles
 from slimtrace.builder.closure.elf.ldcache import parse_ld_cache
 from slimtrace.builder.closure.elf.search_path import (
-    configured_directories,
-    default_directories,
-    musl_directories,
-    tokens,
+    list_default_directories,
+    list_token_values,
+    read_configured_directories,
+    read_musl_directories,
 )
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.model import Kind, Reason
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 LD_CACHE = "/etc/ld.so.cache"
-_MOST_CACHE = 1 << 26  # bytes: a large system's has a few hundred thousand
+_MAX_CACHE_BYTES = 1 << 26  # bytes: a large system's has a few hundred thousand
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)\b)")
 _MUSL = re.compile(r"ld-musl-(.+)\.so\.1$")
 _MUSL_OWN = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
@@ -150,13 +150,13 @@ class Loader:
         for folder in self._searched(item, musl):
             yield f"{folder.rstrip('/')}/{name}", None
         if musl is not None:
-            folders, table = musl_directories(self._root, musl)
+            folders, table = read_musl_directories(self._root, musl)
             for folder in folders:
                 yield f"{folder.rstrip('/')}/{name}", table
             return
         for path in self._cache.get(name, ()):
             yield path, LD_CACHE
-        for folder in [*default_directories(item.elf), *self._configured]:
+        for folder in [*list_default_directories(item.elf), *self._configured]:
             yield f"{folder}/{name}", None
 
     def _searched(self, item: _Object, musl: str | None) -> Iterator[str]:
@@ -188,7 +188,7 @@ class Loader:
         found = self._root.resolve(LD_CACHE)
         if not found.exists:
             return {}
-        libraries = parse_ld_cache(self._root.head(found.path, _MOST_CACHE))
+        libraries = parse_ld_cache(self._root.head(found.path, _MAX_CACHE_BYTES))
         by_name: dict[str, list[str]] = {}
         for library in sorted(libraries, key=lambda library: library.hwcap != 0):
             by_name.setdefault(library.name, []).append(library.path)
@@ -196,7 +196,7 @@ class Loader:
 
     @cached_property
     def _configured(self) -> list[str]:
-        return configured_directories(self._root)
+        return read_configured_directories(self._root)
 
 
 def _musl_arch(elf: ElfInfo) -> str | None:
@@ -212,7 +212,7 @@ def _musl_arch(elf: ElfInfo) -> str | None:
 
 def _expand(text: str, owner: _Object) -> list[str]:
     """The dynamic string tokens of ld.so(8); a token may stand for several directories."""
-    values = {"ORIGIN": (owner.origin or "/",), **tokens(owner.elf)}
+    values = {"ORIGIN": (owner.origin or "/",), **list_token_values(owner.elf)}
     parts: list[tuple[str, ...]] = []
     end = 0
     for match in _TOKEN.finditer(text):

@@ -25,7 +25,7 @@ _INCLUDES = 8
 """How deep ``include`` lines may nest before a loop is assumed."""
 
 
-def default_directories(elf: ElfInfo) -> list[str]:
+def list_default_directories(elf: ElfInfo) -> list[str]:
     """The trusted directories compiled into glibc's loaders: Debian's, then the upstream ones."""
     triplet, lib, _ = _TRIPLETS.get((elf.bits, elf.machine), _UNKNOWN)
     found = [f"/lib/{triplet}", f"/usr/lib/{triplet}"] if triplet else []
@@ -33,7 +33,7 @@ def default_directories(elf: ElfInfo) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def configured_directories(root: Root) -> list[str]:
+def read_configured_directories(root: Root) -> list[str]:
     """What ldconfig(8) would cache: the directories of ``/etc/ld.so.conf``.
 
     The loader itself never reads that file; this serves images that were made without a cache.
@@ -41,7 +41,7 @@ def configured_directories(root: Root) -> list[str]:
     return list(dict.fromkeys(_configured(root, "/etc/ld.so.conf", _INCLUDES)))
 
 
-def musl_directories(root: Root, arch: str) -> tuple[list[str], str | None]:
+def read_musl_directories(root: Root, arch: str) -> tuple[list[str], str | None]:
     """The system path of musl, and the path file that gives it, if one does (dynlink.c)."""
     name = f"/etc/ld-musl-{arch}.path"
     text = _text(root, name)
@@ -50,7 +50,7 @@ def musl_directories(root: Root, arch: str) -> tuple[list[str], str | None]:
     return [folder for folder in re.split(r"[\n:]", text) if folder], name
 
 
-def tokens(elf: ElfInfo) -> dict[str, tuple[str, ...]]:
+def list_token_values(elf: ElfInfo) -> dict[str, tuple[str, ...]]:
     """What ``$LIB`` and ``$PLATFORM`` may stand for (ld.so(8)): distributions differ in LIB."""
     triplet, lib, platform = _TRIPLETS.get((elf.bits, elf.machine), _UNKNOWN)
     libs = (f"lib/{triplet}", lib, "lib") if triplet else (lib, "lib")

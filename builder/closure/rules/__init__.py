@@ -47,7 +47,7 @@ RULES: tuple[ClosureRule, ...] = (
 _LEVELS = [*Keep]
 
 
-def rules_of(keep: Keep, without: Iterable[str] = ()) -> tuple[ClosureRule, ...]:
+def choose_rules(keep: Keep, without: Iterable[str] = ()) -> tuple[ClosureRule, ...]:
     """The rules of a level, but for those that are switched off by name.
 
     :raises UsageError: there is no rule of a name.

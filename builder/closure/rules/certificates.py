@@ -38,7 +38,7 @@ _CERTIFICATE = re.compile(r".*(\.(pem|crt|cer)|/[0-9a-f]{8}\.[0-9]+)$")
 """A file, or the hash link that openssl-rehash(1ssl) makes. Java's store is not among them."""
 
 
-def certificates(world: RuleContext, path: str) -> Iterable[Need]:
+def find_certificates(world: RuleContext, path: str) -> Iterable[Need]:
     """The system's certificates, where a TLS library is kept.
 
     Never its folder of private keys; a key among the certificates is a secret like any other
@@ -73,4 +73,4 @@ def _providers(root: Root, libraries: str) -> Iterator[Need]:
             yield Need(f"{folder}/{name}", Reason.CERTIFICATE, load=True)
 
 
-RULE = ClosureRule(Reason.CERTIFICATE, certificates)
+RULE = ClosureRule(Reason.CERTIFICATE, find_certificates)

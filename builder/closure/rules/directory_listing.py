@@ -36,7 +36,7 @@ _SYSTEM = re.compile(
 databases of package managers."""
 
 
-def listed(world: RuleContext, path: str) -> Iterable[Need]:
+def find_listed_files(world: RuleContext, path: str) -> Iterable[Need]:
     """The regular files in a directory whose names the runs read, but no code or programs.
 
     Of /etc only those with the ending of one that was touched there.
@@ -78,4 +78,4 @@ def _size(root: Root, path: str) -> int:
     return 0 if fingerprint is None else fingerprint.size
 
 
-RULE = ClosureRule(Reason.LISTED, listed)
+RULE = ClosureRule(Reason.LISTED, find_listed_files)

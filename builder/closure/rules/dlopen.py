@@ -10,7 +10,7 @@ import mmap
 import re
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.elf.elf import parsed, read_only_data
+from slimtrace.builder.closure.elf.elf import list_read_only_spans, parse_elf
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Reason
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.closure.rule import RuleContext
 
-_LONGEST = 4096
+_MAX_NAME_BYTES = 4096
 """PATH_MAX; a constant that is longer names no file (limits.h)."""
 _NAME = re.compile(rb"(?:lib[\w.+-]+|/[\w./+-]+)\.so(?:\.[0-9]+)*", re.ASCII)
 _ON_A_FLAG = {
@@ -38,7 +38,7 @@ they are lacking. Who needs such a library otherwise links it, or names it too.
 """
 
 
-def dlopened(world: RuleContext, path: str) -> Iterable[Need]:
+def find_dlopened_libraries(world: RuleContext, path: str) -> Iterable[Need]:
     """The libraries that the read-only data of an ELF file names, as its loader finds them.
 
     Only of what was touched and what that needs to load: a library that was brought for being
@@ -60,7 +60,7 @@ def _names(world: RuleContext, path: str) -> set[str]:
             world.root.open(path) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            spans = parsed(file, read_only_data) or [(0, len(data))]
+            spans = parse_elf(file, list_read_only_spans) or [(0, len(data))]
             return {name for span in spans for name in _names_in(data, *span)}
     except (SlimtraceError, OSError, ValueError):  # it was shortened meanwhile, or is no mappable
         return set()
@@ -74,8 +74,8 @@ def _names_in(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
     """
     at = data.find(b".so", start, end)
     while at >= 0:
-        first = data.rfind(b"\0", max(start, at - _LONGEST), at) + 1
-        last = data.find(b"\0", at, min(end, at + _LONGEST))
+        first = data.rfind(b"\0", max(start, at - _MAX_NAME_BYTES), at) + 1
+        last = data.find(b"\0", at, min(end, at + _MAX_NAME_BYTES))
         if last >= 0:
             text = data[first or start : last]
             if _NAME.fullmatch(text):
@@ -83,4 +83,4 @@ def _names_in(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
         at = data.find(b".so", at + 3 if last < 0 else last, end)
 
 
-RULE = ClosureRule(Reason.DLOPENED_LIBRARY, dlopened)
+RULE = ClosureRule(Reason.DLOPENED_LIBRARY, find_dlopened_libraries)

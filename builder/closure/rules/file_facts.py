@@ -21,13 +21,13 @@ def is_glibc(path: str) -> bool:
     return _GLIBC.match(path) is not None
 
 
-_MOST_TEXT = 16 << 20
+_MAX_SOURCE_BYTES = 16 << 20
 """Bytes of a source file that are looked at; longer ones are data."""
 
 
-def text(world: RuleContext, path: str) -> str:
+def read_source(world: RuleContext, path: str) -> str:
     """A source file's text, empty for what is no file."""
-    return world.root.text(path, _MOST_TEXT)
+    return world.root.text(path, _MAX_SOURCE_BYTES)
 
 
 def is_source(world: RuleContext, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:

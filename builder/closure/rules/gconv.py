@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
-from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalised
+from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalize_codeset
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.tables import read_text, split_lines
 
@@ -23,7 +23,7 @@ _DEEPEST = 8
 """How many aliases of aliases are followed."""
 
 
-def gconv(world: RuleContext, path: str) -> Iterable[Need]:
+def find_gconv_modules(world: RuleContext, path: str) -> Iterable[Need]:
     """The tables beside a touched table or module; and the modules of the runs' charsets.
 
     The cache stands for the tables (iconvconfig(8)): who reads it reads none of them. UTF-8 and
@@ -39,7 +39,7 @@ def gconv(world: RuleContext, path: str) -> Iterable[Need]:
         yield from _tables(world.root, folder.removesuffix("/gconv-modules.d"))
     if is_glibc(path):
         charsets = {codeset(name) for name in locale_names(world.around.env)}
-        wanted = sorted(name for name in charsets if normalised(name) not in _BUILT_IN)
+        wanted = sorted(name for name in charsets if normalize_codeset(name) not in _BUILT_IN)
         for place in _folders(world, path) if wanted else ():
             modules = [file for name in wanted for file in _modules(world.root, place, name)]
             if modules:
@@ -75,4 +75,4 @@ def _modules(root: Root, folder: str, charset: str) -> list[str]:
     return sorted({file if file.endswith(".so") else f"{file}.so" for file in files})
 
 
-RULE = ClosureRule(Reason.GCONV, gconv)
+RULE = ClosureRule(Reason.GCONV, find_gconv_modules)

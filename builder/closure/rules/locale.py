@@ -23,7 +23,7 @@ _ALIASES = "/usr/share/locale/locale.alias"
 _BUILT_IN = frozenset({"", "C", "POSIX"})
 
 
-def locales(world: RuleContext, path: str) -> Iterable[Need]:
+def find_locales(world: RuleContext, path: str) -> Iterable[Need]:
     """The data of the runs' locales, where a glibc is kept.
 
     An archive (``localedef --list-archive``) that holds one is kept whole: it is one file, of
@@ -62,7 +62,7 @@ def codeset(name: str) -> str:
     return name.partition("@")[0].partition(".")[2]
 
 
-def normalised(charset: str) -> str:
+def normalize_codeset(charset: str) -> str:
     """A codeset as glibc writes it in names of folders (_nl_normalize_codeset)."""
     plain = "".join(letter for letter in charset.lower() if letter.isalnum())
     return f"iso{plain}" if plain.isdigit() else plain
@@ -72,7 +72,7 @@ def _spellings(name: str) -> list[str]:
     """The folders that glibc tries for a locale, the most exact first (_nl_make_l10nflist)."""
     base, at, modifier = name.partition("@")
     language, _, charset = base.partition(".")
-    sets = [f".{charset}", f".{normalised(charset)}", ""] if charset else [""]
+    sets = [f".{charset}", f".{normalize_codeset(charset)}", ""] if charset else [""]
     languages = [language, language.partition("_")[0]]
     found = [
         f"{spoken}{written}{variant}"
@@ -119,4 +119,4 @@ def _files(root: Root, place: str) -> Iterator[str]:
             yield f"{place}/{name}"
 
 
-RULE = ClosureRule(Reason.LOCALE, locales)
+RULE = ClosureRule(Reason.LOCALE, find_locales)

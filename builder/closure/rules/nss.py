@@ -24,7 +24,7 @@ _ACCOUNTS = ("/etc/passwd", "/etc/group")
 _ACTION = re.compile(r"\[[^]]*\]")
 
 
-def nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
+def find_nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
     """``libnss_SERVICE.so.2`` of each service that a kept nsswitch.conf names, for each libc.
 
     And of the accounts' two files, the other.
@@ -33,7 +33,7 @@ def nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
         yield from (Need(name, Reason.NSS_MODULE) for name in _ACCOUNTS if name != path)
     if path != world.root.resolve(CONFIGURATION).path:
         return
-    databases = services(read_text(world.root, CONFIGURATION))
+    databases = parse_services(read_text(world.root, CONFIGURATION))
     libraries = sorted(filter(is_glibc, world.kept))
     for service in sorted({name for names in databases.values() for name in names}):
         for libc in libraries:
@@ -45,7 +45,7 @@ def nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
             yield Need(name, Reason.NSS_MODULE)
 
 
-def services(text: str) -> dict[str, list[str]]:
+def parse_services(text: str) -> dict[str, list[str]]:
     """The services of each database; actions as ``[NOTFOUND=return]`` are none."""
     found: dict[str, list[str]] = {}
     for line in split_lines(_ACTION.sub(" ", text.replace(":", ": "))):
@@ -54,4 +54,4 @@ def services(text: str) -> dict[str, list[str]]:
     return found
 
 
-RULE = ClosureRule(Reason.NSS_MODULE, nss_modules)
+RULE = ClosureRule(Reason.NSS_MODULE, find_nss_modules)

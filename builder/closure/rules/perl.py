@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
-from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
+from slimtrace.builder.closure.rules.file_facts import is_file, is_source, read_source
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.walk import list_files
 
@@ -50,13 +50,13 @@ _PATHS = re.compile(rb"\0(/[\x21-\x7e]*perl[\x21-\x7e]*)(?=\0)")
 """@INC as it is compiled in: directories that are perl's, as strings of their own."""
 
 _PERL = re.compile(r"(?:.*/)?(?:perl[\d.]*|libperl\.so[\d.]*)")
-_MOST_PERL = 16 << 20
+_MAX_PERL_BYTES = 16 << 20
 
 _UNICODE = ("/Unicode/UCD.pm", "/utf8_heavy.pl")
 """What reads tables of ``unicore/`` by names that it puts together: Perl itself did until 5.30."""
 
 
-def require(world: RuleContext, path: str) -> Iterator[Need]:
+def find_required_files(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules and files that Perl code loads by constant names, in whatever branch.
 
     It cannot know names that are put together. A word in a string or a trailing comment may
@@ -64,7 +64,7 @@ def require(world: RuleContext, path: str) -> Iterator[Need]:
     """
     if not is_source(world, path, _SOURCES, "perl"):
         return
-    for name in sorted(set(loads(text(world, path)))):
+    for name in sorted(set(scan_loads(read_source(world, path)))):
         for file in _found(world, path, name):
             yield Need(file, Reason.PERL_REQUIRE)
     if path.endswith(_UNICODE):
@@ -73,7 +73,7 @@ def require(world: RuleContext, path: str) -> Iterator[Need]:
                 yield Need(file, Reason.PERL_REQUIRE)
 
 
-def library(world: RuleContext, path: str) -> Iterator[Need]:
+def find_module_libraries(world: RuleContext, path: str) -> Iterator[Need]:
     """A module's native half, and what AutoLoader and AutoSplit put aside of it."""
     if not path.endswith(".pm") or world.root.kind(path) is not Kind.FILE:
         return
@@ -98,7 +98,7 @@ def _loaded(world: RuleContext, root: str, module: str) -> Iterator[Need]:
             yield Need(f"{folder}/{name}", Reason.PERL_LIBRARY)
 
 
-def loads(source: str) -> Iterator[str]:
+def scan_loads(source: str) -> Iterator[str]:
     """The files that code loads by constants, as they are looked up in @INC."""
     code = _COMMENT.sub("", _POD.sub("", _END.split(source, maxsplit=1)[0]))
     for pattern in (_LOADS, _IF):
@@ -145,11 +145,11 @@ def _roots(world: RuleContext) -> Mapping[str, str]:
         roots.update(dict.fromkeys(_with_archs(world, folder)))
     for path in sorted(world.touched):
         if path.endswith(".pm"):
-            for package in _PACKAGE.findall(text(world, path)):
+            for package in _PACKAGE.findall(read_source(world, path)):
                 if path.endswith(f"/{_file(package)}"):
                     roots[path.removesuffix(f"/{_file(package)}")] = None
         elif _PERL.fullmatch(path) and world.root.kind(path) is Kind.FILE:
-            compiled = _PATHS.findall(world.root.head(path, _MOST_PERL))
+            compiled = _PATHS.findall(world.root.head(path, _MAX_PERL_BYTES))
             roots.update(dict.fromkeys(name.decode() for name in compiled))
     places = {root: world.root.resolve(root) for root in roots}
     return {root: place.path for root, place in places.items() if place.exists}
@@ -164,6 +164,6 @@ def _with_archs(world: RuleContext, folder: str) -> Iterator[str]:
 
 
 RULES = (
-    ClosureRule(Reason.PERL_REQUIRE, require),
-    ClosureRule(Reason.PERL_LIBRARY, library),
+    ClosureRule(Reason.PERL_REQUIRE, find_required_files),
+    ClosureRule(Reason.PERL_LIBRARY, find_module_libraries),
 )

@@ -34,7 +34,7 @@ _VENDOR = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?(?:[^/]+-linux[^/]
 _SPEC = ".gemspec"
 
 
-def gemspec(world: RuleContext, path: str) -> Iterable[Need]:
+def find_gemspecs(world: RuleContext, path: str) -> Iterable[Need]:
     """The specification of the gem that a file is of, and what was compiled for the gem.
 
     RubyGems and Bundler take a gem for absent without them.
@@ -107,4 +107,4 @@ def _need(path: str) -> Need:
     return Need(path, Reason.RUBY_GEMSPEC)
 
 
-RULES = (ClosureRule(Reason.RUBY_GEMSPEC, gemspec),)
+RULES = (ClosureRule(Reason.RUBY_GEMSPEC, find_gemspecs),)

@@ -20,7 +20,7 @@ _COMMON = ("dumb", "linux", "screen", "screen-256color", "tmux-256color", "vt100
 _TERMINALS = (*_COMMON, "xterm-256color")
 
 
-def terminfo(world: RuleContext, path: str) -> Iterable[Need]:
+def find_terminfo(world: RuleContext, path: str) -> Iterable[Need]:
     """The terminals that an image is likely to be looked at from, some 3 kB each.
 
     Not that of the runs' ``TERM``: where the app was traced from must not change the image. An
@@ -35,4 +35,4 @@ def terminfo(world: RuleContext, path: str) -> Iterable[Need]:
                 yield Need(f"{folder}/{letter}/{name}", Reason.TERMINFO)
 
 
-RULE = ClosureRule(Reason.TERMINFO, terminfo)
+RULE = ClosureRule(Reason.TERMINFO, find_terminfo)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 
-def package_files(world: RuleContext, path: str) -> Iterable[Need]:
+def find_package_files(world: RuleContext, path: str) -> Iterable[Need]:
     """The files of the packages that own a touched file.
 
     Their programs and libraries can be loaded: what those need is needed too, of whatever
@@ -54,4 +54,4 @@ def _all_of(root: Root, package: Package) -> Iterator[Need]:
         yield Need(file, Reason.PACKAGE, load=load)
 
 
-RULE = ClosureRule(Reason.PACKAGE, package_files, Keep.PACKAGE)
+RULE = ClosureRule(Reason.PACKAGE, find_package_files, Keep.PACKAGE)

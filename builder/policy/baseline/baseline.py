@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.baseline_parts import baseline_cause, parts_of
+from slimtrace.builder.closure.baseline_parts import baseline_cause, choose_parts
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.nss import CONFIGURATION
 from slimtrace.builder.edit import add_entries, make_file
@@ -22,7 +22,7 @@ _SWITCH = b"hosts: files dns\n"
 
 def add_baseline(selection: Selection, context: Context) -> Selection:
     """Add the accounts, nonroot's home and nsswitch.conf."""
-    root, parts = context.root, parts_of(context.options)
+    root, parts = context.root, choose_parts(context.options)
     new: list[Entry] = []
     if Reason.ACCOUNTS in parts:
         new += make_accounts(selection, root, context.user)

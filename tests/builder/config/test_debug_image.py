@@ -11,8 +11,8 @@ from parts import need
 from worlds import compile_library, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.config.debug_image import debug_reference, find_busybox, with_busybox
-from slimtrace.builder.config.image_config import image_config
+from slimtrace.builder.config.debug_image import add_busybox, debug_reference, find_busybox
+from slimtrace.builder.config.image_config import make_image_config
 from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.model import Reason
 from slimtrace.builder.pipeline import select
@@ -52,9 +52,9 @@ def test_what_it_has_besides(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/app": ""})
     ran, root, options = trace(top, ["/app"]), Root(str(top)), BuildOptions()
     selection = select(ran, root, options)
-    config = image_config(ran, selection, (65532, 65532), options, BaseConfig())
+    config = make_image_config(ran, selection, (65532, 65532), options, BaseConfig())
     program = find_busybox(config.architecture)
-    more, changed = with_busybox(selection, config, program)
+    more, changed = add_busybox(selection, config, program)
     added = {path: more.entries[path] for path in more.entries.keys() - selection.entries.keys()}
     assert {"/busybox", "/busybox/busybox", "/busybox/sh", "/busybox/ls"} <= added.keys()
     assert {entry.reasons for entry in added.values()} == {(Reason.DEBUG,)}
@@ -70,9 +70,9 @@ def test_an_app_with_a_busybox_of_its_own(tmp_path: Path) -> None:
     top = plant(tmp_path / "root", {"/busybox": ""})
     ran, root, options = trace(top, ["/busybox"]), Root(str(top)), BuildOptions()
     selection = select(ran, root, options)
-    config = image_config(ran, selection, (0, 0), options, BaseConfig())
+    config = make_image_config(ran, selection, (0, 0), options, BaseConfig())
     with pytest.raises(SlimtraceError, match="the app has a /busybox of its own"):
-        with_busybox(selection, config, find_busybox(config.architecture))
+        add_busybox(selection, config, find_busybox(config.architecture))
 
 
 def test_a_busybox_that_will_not_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from worlds import TOUCHED, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
-from slimtrace.builder.closure.rules import rules_of
+from slimtrace.builder.closure.rules import choose_rules
 from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.root.root import Root
@@ -46,7 +46,7 @@ def owners(top: Path | str, path: str) -> list[str]:
 def brought(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
     """The own paths that are kept only because their package was touched."""
     wanted = [Seed(path, TOUCHED) for path in paths]
-    rules = [rule for rule in rules_of(keep) if rule.reason is Reason.PACKAGE]
+    rules = [rule for rule in choose_rules(keep) if rule.reason is Reason.PACKAGE]
     selection = expand(Root(str(top)), wanted, RunEnvironment((), (), "/"), rules)
     return {path for path, line in dump(selection).items() if line.endswith(" package")}
 
@@ -169,7 +169,7 @@ def test_a_touched_file_brings_its_package_at_that_level_alone(tmp_path: Path) -
 
 
 def test_the_package_rule_can_be_switched_off() -> None:
-    names = {rule.reason for rule in rules_of(Keep.PACKAGE, ["package"])}
+    names = {rule.reason for rule in choose_rules(Keep.PACKAGE, ["package"])}
     assert Reason.PACKAGE not in names
     assert names
 

@@ -9,7 +9,7 @@ import pytest
 from parts import need
 from traces import grow, run_slimtrace
 
-from slimtrace.builder.selection.process_filter import attribute
+from slimtrace.builder.selection.process_filter import filter_processes
 from slimtrace.tracer.trace.trace import (
     Fingerprint,
     ProcessImage,
@@ -86,22 +86,22 @@ def _trace() -> Trace:
     ],
 )
 def test_what_goes(drop: list[str], only: list[str], gone: set[str]) -> None:
-    left = attribute(_trace(), drop, only)
+    left = filter_processes(_trace(), drop, only)
     assert {item.path for item in left.dropped} == gone
     assert set(left.trace.paths) == set(PATHS) - gone
     assert all("only dropped processes touched it (" in item.why for item in left.dropped)
 
 
 def test_a_run_of_dropped_processes_alone_goes() -> None:
-    left = attribute(_trace(), ["pytest"])
+    left = filter_processes(_trace(), ["pytest"])
     assert (len(left.trace.runs), left.warnings) == (1, ())
-    left = attribute(_trace(), ["pytest"], default=2)
+    left = filter_processes(_trace(), ["pytest"], default=2)
     assert len(left.trace.runs) == 2
     assert left.warnings == ("the image starts sh run, whose process is dropped: it may not work",)
 
 
 def test_a_glob_without_a_process_is_warned_of() -> None:
-    left = attribute(_trace(), ["curl", "nobody"], ["*app.py", "none"])
+    left = filter_processes(_trace(), ["curl", "nobody"], ["*app.py", "none"])
     assert [line.partition(" matches no process")[0] for line in left.warnings[:2]] == [
         "--drop-process nobody",
         "--only-process none",

@@ -24,7 +24,7 @@ _STATIC = 0x0040
 _DOTTED = re.compile(r"[\w$]+(?:\.[\w$]+)*")
 
 
-def named_classes(content: bytes) -> tuple[str, list[str]]:
+def find_named_classes(content: bytes) -> tuple[str, list[str]]:
     """A class's own name and those that its constants name, as ``java/lang/String``.
 
     A string that could be a class's name counts: ``Class.forName`` takes one.
@@ -44,7 +44,7 @@ def named_classes(content: bytes) -> tuple[str, list[str]]:
     return own, sorted(set(named) - {own})
 
 
-def required_modules(content: bytes) -> frozenset[str]:
+def read_required_modules(content: bytes) -> frozenset[str]:
     """The modules that ``module-info.class`` requires, but for ``requires static`` (4.7.25).
 
     :raises ValueError: it is no such class.

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
-from slimtrace.builder.closure.rules.java.classfile import BROKEN_JAR, named_classes
+from slimtrace.builder.closure.rules.java.classfile import BROKEN_JAR, find_named_classes
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.walk import list_files
 from slimtrace.tracer.errors import SlimtraceError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|zero)/libjvm\.so")
 """JAVA_HOME (of the JRE in JDK 8), and where its libraries lie: ``lib/amd64`` in JDK 8."""
 
-_MOST_MANIFEST = 1 << 20
-_MOST_CLASS = 16 << 20
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_CLASS_BYTES = 16 << 20
 
 _MODULES = {
     "java.base": "jimage java jli jsig net nio syslookup verify zip",
@@ -58,7 +58,7 @@ _DESKTOP = "awt awt_headless fontmanager freetype javajpeg lcms mlib_image"
 _CONF = ("net.properties", "logging.properties")
 
 
-def class_path(world: RuleContext, path: str) -> Iterator[Need]:
+def find_class_path(world: RuleContext, path: str) -> Iterator[Need]:
     """What a jar's manifest puts on the class path, and what a class beside jars names there."""
     if path.endswith((".jar", ".war")):
         yield from _of_jar(world, path)
@@ -82,7 +82,7 @@ def _of_jar(world: RuleContext, path: str) -> Iterator[Need]:
 def _of_class(world: RuleContext, path: str) -> Iterator[Need]:
     """Classes in the same folder of the class path: a JVM loads each when it is first used."""
     try:
-        own, names = named_classes(world.root.head(path, _MOST_CLASS))
+        own, names = find_named_classes(world.root.head(path, _MAX_CLASS_BYTES))
     except ValueError:
         return
     if path.endswith(f"/{own}.class"):
@@ -91,7 +91,7 @@ def _of_class(world: RuleContext, path: str) -> Iterator[Need]:
             yield Need(f"{top}{name}.class", Reason.JAVA_CLASS_PATH)
 
 
-def library(world: RuleContext, path: str) -> Iterator[Need]:
+def find_jvm_libraries(world: RuleContext, path: str) -> Iterator[Need]:
     """The native libraries beside a JVM that its modules load late, and its spawn helper."""
     jvm = JVM.fullmatch(path)
     if jvm is None:
@@ -105,7 +105,7 @@ def library(world: RuleContext, path: str) -> Iterator[Need]:
     yield Need(f"{folder}/jspawnhelper", Reason.JAVA_LIBRARY, load=True, execute=True)
 
 
-def security(world: RuleContext, path: str) -> Iterator[Need]:
+def find_security_files(world: RuleContext, path: str) -> Iterator[Need]:
     """A JVM's security and network settings, and the certificates that it trusts.
 
     They are read when the first provider or connection is asked for. Debian keeps them in /etc.
@@ -121,7 +121,7 @@ def security(world: RuleContext, path: str) -> Iterator[Need]:
             yield Need(f"{jvm['home']}/{folder}/{name}", Reason.JAVA_SECURITY)
 
 
-def time_zones(world: RuleContext, path: str) -> Iterator[Need]:
+def find_time_zones(world: RuleContext, path: str) -> Iterator[Need]:
     """The JVM's own time zones; it does not read the system's."""
     del world
     if (jvm := JVM.fullmatch(path)) is not None:
@@ -138,7 +138,7 @@ def _manifest(world: RuleContext, path: str) -> str:
         with world.root.open(found.path) as file, zipfile.ZipFile(file) as jar:
             names = (name for name in jar.namelist() if name.upper() == "META-INF/MANIFEST.MF")
             with jar.open(next(names)) as manifest:
-                content = manifest.read(_MOST_MANIFEST)
+                content = manifest.read(_MAX_MANIFEST_BYTES)
     except (SlimtraceError, OSError, StopIteration, *BROKEN_JAR):
         return ""
     lines = content.decode("utf-8", "surrogateescape")
@@ -157,8 +157,8 @@ def _attribute(manifest: str, name: str) -> str:
 
 
 RULES = (
-    ClosureRule(Reason.JAVA_CLASS_PATH, class_path),
-    ClosureRule(Reason.JAVA_LIBRARY, library),
-    ClosureRule(Reason.JAVA_SECURITY, security),
-    ClosureRule(Reason.JAVA_TIME_ZONES, time_zones),
+    ClosureRule(Reason.JAVA_CLASS_PATH, find_class_path),
+    ClosureRule(Reason.JAVA_LIBRARY, find_jvm_libraries),
+    ClosureRule(Reason.JAVA_SECURITY, find_security_files),
+    ClosureRule(Reason.JAVA_TIME_ZONES, find_time_zones),
 )

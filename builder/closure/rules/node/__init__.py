@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slimtrace.builder.closure.rule import ClosureRule
-from slimtrace.builder.closure.rules.node.package_json import package_json
-from slimtrace.builder.closure.rules.node.require import require
+from slimtrace.builder.closure.rules.node.package_json import find_package_json
+from slimtrace.builder.closure.rules.node.require import find_requires
 from slimtrace.builder.model import Reason
 
 RULES = (
-    ClosureRule(Reason.NODE_PACKAGE_JSON, package_json),
-    ClosureRule(Reason.NODE_REQUIRE, require),
+    ClosureRule(Reason.NODE_PACKAGE_JSON, find_package_json),
+    ClosureRule(Reason.NODE_REQUIRE, find_requires),
 )

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.file_facts import is_file, is_source, text
+from slimtrace.builder.closure.rules.file_facts import is_file, is_source, read_source
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.root import list_parents
 
@@ -23,18 +23,18 @@ _PACKAGE = re.compile(r".*/(?:node_modules|(?:share|lib|lib/[^/]+)/nodejs)/(?:@[
 """A package's own folder, in node_modules or where Debian puts packages."""
 
 
-def package_json(world: RuleContext, path: str) -> Iterator[Need]:
+def find_package_json(world: RuleContext, path: str) -> Iterator[Need]:
     """Of a module or its data, the package.json of its package, and those of folders between.
 
     Outside node_modules the package is taken to begin where one has a name: those between say
     no more than a type.
     """
     if is_source(world, path, SUFFIXES, "node"):
-        for found in scopes(world, path):
+        for found in list_scopes(world, path):
             yield Need(found, Reason.NODE_PACKAGE_JSON)
 
 
-def scopes(world: RuleContext, path: str) -> Iterator[str]:
+def list_scopes(world: RuleContext, path: str) -> Iterator[str]:
     """The package.json files above a file, the nearest first, up to its package's."""
     for folder in reversed(list_parents(path)):
         if folder.endswith("/node_modules"):
@@ -50,7 +50,7 @@ def scopes(world: RuleContext, path: str) -> Iterator[str]:
 def read_package(world: RuleContext, file: str) -> dict[str, Any]:
     """What a package.json says; nothing where there is none or it is no object."""
     try:
-        said = json.loads(text(world, file) or "{}")
+        said = json.loads(read_source(world, file) or "{}")
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.file_facts import is_source, text
-from slimtrace.builder.closure.rules.node.package_json import scopes
+from slimtrace.builder.closure.rules.file_facts import is_source, read_source
+from slimtrace.builder.closure.rules.node.package_json import list_scopes
 from slimtrace.builder.closure.rules.node.resolve import resolve
-from slimtrace.builder.closure.rules.node.specifiers import specifiers
+from slimtrace.builder.closure.rules.node.specifiers import find_specifiers
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.walk import list_files
 
@@ -24,11 +24,11 @@ _FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}
 _BUILT = ("build/Release", "prebuilds", "lib/binding")
 
 
-def require(world: RuleContext, path: str) -> Iterator[Need]:
+def find_requires(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules that a JavaScript file requires or imports by a constant name."""
     if not is_source(world, path, (".js", ".cjs", ".mjs"), "node"):
         return
-    named = set(specifiers(text(world, path)))
+    named = set(find_specifiers(read_source(world, path)))
     for wanted in sorted(named):
         for file in resolve(world, path, wanted):
             yield Need(file, Reason.NODE_REQUIRE, load=file.endswith(".node"))
@@ -41,7 +41,7 @@ def _addons(world: RuleContext, path: str) -> Iterator[Need]:
 
     Those for another system or machine stay away.
     """
-    for scope in scopes(world, path):
+    for scope in list_scopes(world, path):
         for folder in _BUILT:
             for file in list_files(world.root, f"{scope.rpartition('/')[0]}/{folder}"):
                 if file.endswith(".node") and _is_ours(world, file):

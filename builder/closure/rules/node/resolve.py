@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rules.file_facts import is_file
-from slimtrace.builder.closure.rules.node.package_json import read_package, scopes
+from slimtrace.builder.closure.rules.node.package_json import list_scopes, read_package
 from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ _REQUIRED = frozenset({"node", "require", "module-sync", "node-addons", "default
 _IMPORTED = frozenset({"node", "import", "module-sync", "node-addons", "default"})
 
 
-def exported(exports: object, subpath: str, *, is_required: bool) -> Iterator[str]:
+def resolve_exports(exports: object, subpath: str, *, is_required: bool) -> Iterator[str]:
     """The targets of ``.`` or ``./sub/path``, of which the first that is there counts.
 
     None where it is not exported.
     """
     is_map = isinstance(exports, dict) and any(key.startswith(".") for key in exports)
     table = exports if is_map else {".": exports}
-    yield from mapped(table, subpath, is_required=is_required)
+    yield from resolve_imports(table, subpath, is_required=is_required)
 
 
-def mapped(table: object, key: str, *, is_required: bool) -> Iterator[str]:
+def resolve_imports(table: object, key: str, *, is_required: bool) -> Iterator[str]:
     """The targets of the name itself, else of the longest pattern.
 
     PACKAGE_IMPORTS_EXPORTS_RESOLVE of the specification. A name that ends in ``/`` is a pattern
@@ -136,7 +136,7 @@ def _package(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
 def _own(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_PACKAGE_SELF: a package that names itself."""
     package, subpath = _split(wanted.name)
-    for file in scopes(world, path):
+    for file in list_scopes(world, path):
         if (said := read_package(world, file)).get("name") == package and "exports" in said:
             top = file.rpartition("/")[0]
             return _exports(world, top, subpath, is_required=wanted.is_required)
@@ -145,9 +145,9 @@ def _own(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
 
 def _internal(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_PACKAGE_IMPORTS: a name that begins with ``#``, of a file or another package."""
-    for file in scopes(world, path):
+    for file in list_scopes(world, path):
         table = read_package(world, file).get("imports")
-        for target in mapped(table, wanted.name, is_required=wanted.is_required):
+        for target in resolve_imports(table, wanted.name, is_required=wanted.is_required):
             if target.startswith("./"):
                 found = _file(world, f"{file.rpartition('/')[0]}/{target}")
             else:
@@ -160,7 +160,7 @@ def _internal(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
 def _exports(world: RuleContext, top: str, subpath: str, *, is_required: bool) -> list[str]:
     file = f"{top}/package.json"
     exports = read_package(world, file).get("exports")
-    for target in exported(exports, subpath, is_required=is_required):
+    for target in resolve_exports(exports, subpath, is_required=is_required):
         if found := _file(world, f"{top}/{target}"):
             return [file, *found]
     return []

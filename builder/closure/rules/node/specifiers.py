@@ -46,7 +46,7 @@ class Specifier(NamedTuple):
     is_required: bool
 
 
-def specifiers(source: str) -> Iterator[Specifier]:
+def find_specifiers(source: str) -> Iterator[Specifier]:
     """What a module names by constants outside comments.
 
     It cannot know names that are put together, ``require`` under another name (a bundler's),

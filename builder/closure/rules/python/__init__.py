@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from slimtrace.builder.closure.rule import ClosureRule
-from slimtrace.builder.closure.rules.python.imports import imported, named
-from slimtrace.builder.closure.rules.python.metadata import metadata
-from slimtrace.builder.closure.rules.python.pycache import twin
+from slimtrace.builder.closure.rules.python.imports import (
+    find_imported_modules,
+    find_modules_in_strings,
+)
+from slimtrace.builder.closure.rules.python.metadata import find_metadata
+from slimtrace.builder.closure.rules.python.pycache import find_twin
 from slimtrace.builder.model import Reason
 
 RULES = (
-    ClosureRule(Reason.PYTHON_TWIN, twin),
-    ClosureRule(Reason.PYTHON_METADATA, metadata),
-    ClosureRule(Reason.PYTHON_IMPORT, imported),
-    ClosureRule(Reason.PYTHON_STRING_IMPORT, named),
+    ClosureRule(Reason.PYTHON_TWIN, find_twin),
+    ClosureRule(Reason.PYTHON_METADATA, find_metadata),
+    ClosureRule(Reason.PYTHON_IMPORT, find_imported_modules),
+    ClosureRule(Reason.PYTHON_STRING_IMPORT, find_modules_in_strings),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.elf.elf import parsed, read_only_data
+from slimtrace.builder.closure.elf.elf import list_read_only_spans, parse_elf
 from slimtrace.builder.closure.rules.python.modules import modules_of
 from slimtrace.builder.closure.rules.python.source import Import
 from slimtrace.tracer.errors import SlimtraceError
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _STANDARD = re.compile(r"/python3\.\d+t?/lib-dynload/[^/]+\.so$")
 """CPython's own; libpython, which may lie near them, holds the names of all modules."""
 _MODULE = re.compile(rb"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
-_MOST = 1 << 24
+_MAX_EXTENSION_BYTES = 1 << 24
 """Bytes of an extension that are looked at: none of these has nearly as many."""
 
 
-def by_extension(world: RuleContext, path: str) -> Iterator[str]:
+def find_extension_imports(world: RuleContext, path: str) -> Iterator[str]:
     """The files of the modules that the extension at an own path names."""
     if not _STANDARD.search(path):
         return
@@ -40,9 +40,9 @@ def by_extension(world: RuleContext, path: str) -> Iterator[str]:
 def _constants(world: RuleContext, path: str) -> set[str]:
     try:
         with world.root.open(path) as file:
-            spans = parsed(file, read_only_data) or []
+            spans = parse_elf(file, list_read_only_spans) or []
             file.seek(0)
-            data = file.read(_MOST)
+            data = file.read(_MAX_EXTENSION_BYTES)
     except SlimtraceError:
         return set()
     texts = (text for start, end in spans for text in data[start:end].split(b"\0"))

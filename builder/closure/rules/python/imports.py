@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rules.python.conditions import SourceContext
-from slimtrace.builder.closure.rules.python.extensions import by_extension
+from slimtrace.builder.closure.rules.python.extensions import find_extension_imports
 from slimtrace.builder.closure.rules.python.modules import is_installed, modules_of
 from slimtrace.builder.closure.rules.python.source import (
     CALL,
     CODEC,
     Import,
     ModuleNames,
-    always,
-    exact,
-    rough,
+    parse_source,
+    parse_unconditional,
+    scan_source,
 )
 from slimtrace.builder.model import Kind, Reason
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.closure.rules.python.modules import ModuleIndex
 
-_MOST = 1 << 23
+_MAX_SOURCE_BYTES = 1 << 23
 """Bytes of a source that are read."""
 _SCRIPT = re.compile(rb"#![^\n]*python")
 _TESTS = re.compile(r"/(?:tests?|testing)/|/(?:conftest|testing)\.py$")
@@ -48,10 +48,10 @@ _PICKLES = "/_compat_pickle.py"
 """A table of Python 2's names, for pickles: it imports none of them."""
 
 
-def imported(world: RuleContext, path: str) -> Iterator[Need]:
+def find_imported_modules(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules that the file at an own path imports, and the packages that it lies in."""
     if path.endswith(".so"):
-        files = _for_users(modules_of(world), path, by_extension(world, path))
+        files = _for_users(modules_of(world), path, find_extension_imports(world, path))
         yield from (_need(each, Reason.PYTHON_IMPORT) for each in files)
     if not _is_source(world, path):
         return
@@ -59,12 +59,12 @@ def imported(world: RuleContext, path: str) -> Iterator[Need]:
     yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
 
     def found(names: ModuleNames) -> Iterable[str]:
-        return imports(modules, path, names)
+        return resolve_names(modules, path, names)
 
     yield from _news(world, path, found, Reason.PYTHON_IMPORT)
 
 
-def imports(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterator[str]:
+def resolve_names(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterator[str]:
     """The files of what a source names in imports, as far as they count."""
     has_run = modules.has_run(path)
     for what in () if has_run and modules.is_standard(path) else names.loads:
@@ -75,7 +75,7 @@ def imports(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterator[str
             yield from _for_users(modules, path, modules.find(path, what))
 
 
-def named(world: RuleContext, path: str) -> Iterator[Need]:
+def find_modules_in_strings(world: RuleContext, path: str) -> Iterator[Need]:
     """The modules that constants of a touched source name, of packages that were touched.
 
     As settings do: ``package.module``, ``package.module:attribute``, ``package.module.attribute``.
@@ -95,7 +95,7 @@ def named(world: RuleContext, path: str) -> Iterator[Need]:
     yield from _news(world, path, found, Reason.PYTHON_STRING_IMPORT)
 
 
-def deferred(world: RuleContext, path: str) -> Iterator[str]:
+def find_deferred_imports(world: RuleContext, path: str) -> Iterator[str]:
     """The files that an implied source would import later: in functions, or by a call.
 
     No rule follows them.
@@ -104,7 +104,7 @@ def deferred(world: RuleContext, path: str) -> Iterator[str]:
     if not path.endswith(".py") or modules.is_touched(path) or not _is_source(world, path):
         return
     text = _read(world, path)[0]
-    names = exact(text, SourceContext(version=modules.version(path)))
+    names = parse_source(text, SourceContext(version=modules.version(path)))
     for what in names.calls if names else ():
         yield from _for_users(modules, path, modules.find(path, what))
 
@@ -138,8 +138,8 @@ def _known(world: RuleContext, reason: Reason) -> set[str]:
 
 @lru_cache(maxsize=2)
 def _read(world: RuleContext, path: str) -> tuple[str, ModuleNames]:
-    text = world.root.head(path, _MOST).decode("utf-8", "replace")
-    return text, rough(text)
+    text = world.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
+    return text, scan_source(text)
 
 
 @lru_cache(maxsize=2)
@@ -149,7 +149,7 @@ def _parsed(world: RuleContext, path: str, text: str, *, is_deep: bool) -> Modul
     is_main = modules.is_touched(path) and modules.is_apps(path)
     is_standard = modules.is_standard(path)
     here = SourceContext(is_main, modules.version(path))
-    return exact(text, here, is_deep=is_deep, is_standard=is_standard)
+    return parse_source(text, here, is_deep=is_deep, is_standard=is_standard)
 
 
 def _is_loadable(world: RuleContext, path: str) -> bool:
@@ -161,13 +161,13 @@ def _is_loadable(world: RuleContext, path: str) -> bool:
     modules = modules_of(world)
     if not path.endswith(".py") or not is_installed(path) or modules.is_touched(path):
         return True
-    text = world.root.head(path, _MOST).decode("utf-8", "replace")
+    text = world.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
 
     def lacks(names: Iterable[Import]) -> bool:
         tops = {what.module.partition(".")[0] for what in names if not what.level}
         return not all(modules.has(path, top) for top in tops)
 
-    return not (lacks(rough(text).loads) and lacks(always(text)))
+    return not (lacks(scan_source(text).loads) and lacks(parse_unconditional(text)))
 
 
 def _for_users(modules: ModuleIndex, path: str, files: Iterable[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 _KINDS = (".dist-info", ".egg-info")
-_MOST = 1 << 24
+_MAX_RECORD_BYTES = 1 << 24
 """Bytes of a list of files that are read."""
 
 
@@ -39,7 +39,7 @@ class _Site:
     names: Mapping[str, tuple[str, ...]]
 
 
-def metadata(world: RuleContext, path: str) -> Iterator[Need]:
+def find_metadata(world: RuleContext, path: str) -> Iterator[Need]:
     """All metadata of the distributions that the file at an own path belongs to."""
     if world.root.kind(path) is not Kind.FILE or f"{_KINDS[0]}/" in path or f"{_KINDS[1]}/" in path:
         return
@@ -74,13 +74,15 @@ def _site(world: RuleContext, folder: str) -> _Site | None:
 
 def _listed(root: Root, folder: str, found: str) -> Iterator[str]:
     """The files that the metadata lists: by RECORD (PEP 376), or as pip did for eggs."""
-    yield from parse_record(root.text(f"{found}/RECORD", _MOST), folder)
-    yield from parse_installed_files(root.text(f"{found}/installed-files.txt", _MOST), found)
+    yield from parse_record(root.text(f"{found}/RECORD", _MAX_RECORD_BYTES), folder)
+    yield from parse_installed_files(
+        root.text(f"{found}/installed-files.txt", _MAX_RECORD_BYTES), found
+    )
 
 
 def _tops(root: Root, found: str) -> list[str]:
     """Names of modules: by top_level.txt, which Debian leaves there, else the distribution's."""
-    lines = root.text(f"{found}/top_level.txt", _MOST).splitlines()
+    lines = root.text(f"{found}/top_level.txt", _MAX_RECORD_BYTES).splitlines()
     names = [line.strip() for line in lines if line.strip()]
     return names or [posixpath.basename(found).partition("-")[0].removesuffix(_KINDS[1])]
 

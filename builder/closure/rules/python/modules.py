@@ -7,7 +7,13 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.closure.rules.python.pycache import CACHE, compiled, is_frozen, source, tags
+from slimtrace.builder.closure.rules.python.pycache import (
+    CACHE,
+    is_frozen,
+    list_compiled_paths,
+    list_tags,
+    source_path,
+)
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.root import list_parents
 
@@ -43,7 +49,7 @@ class ModuleIndex:
         self._root = world.root
         self._touched = world.touched
         self._read = world.read
-        self._tags = tags(world)
+        self._tags = list_tags(world)
         self._names: dict[str, frozenset[str]] = {}
         self._loadable: dict[str, dict[str, str]] = {}
         self._found: dict[tuple[str, Import], tuple[str, ...]] = {}
@@ -51,11 +57,13 @@ class ModuleIndex:
 
     def is_touched(self, path: str) -> bool:
         """Whether a run touched the source, or what was compiled of it."""
-        return path in self._touched or not self._touched.isdisjoint(compiled(path, self._tags))
+        return path in self._touched or not self._touched.isdisjoint(
+            list_compiled_paths(path, self._tags)
+        )
 
     def has_run(self, path: str) -> bool:
         """Whether a run loaded the source: it read what was compiled of it, or all there is."""
-        found = compiled(path, self._tags)
+        found = list_compiled_paths(path, self._tags)
         if any(self._root.kind(each) for each in found):
             return not self._read.isdisjoint(found)
         return path in self._read
@@ -227,7 +235,7 @@ def _folder(path: str) -> str | None:
     """Where the module that a file is of lies; None for other files."""
     name = path.rpartition("/")[2]
     if name.endswith(".pyc"):
-        path = source(path)
+        path = source_path(path)
     elif not name.endswith(".py"):
         match = _EXTENSION.fullmatch(name)
         if match is None or match["tag"] is None:

@@ -48,17 +48,19 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 """``importlib.util.cache_from_source``: the interpreter's cache tag, and its optimization."""
 
 
-def twin(world: RuleContext, path: str) -> Iterator[Need]:
+def find_twin(world: RuleContext, path: str) -> Iterator[Need]:
     """The other file of the module that this one is a file of."""
     if path.endswith(".py"):
-        found = (each for each in compiled(path, tags(world)) if not is_frozen(each))
+        found = (
+            each for each in list_compiled_paths(path, list_tags(world)) if not is_frozen(each)
+        )
         yield from (Need(each, Reason.PYTHON_TWIN) for each in found)
     elif path.endswith(".pyc"):
-        yield Need(source(path), Reason.PYTHON_TWIN)
+        yield Need(source_path(path), Reason.PYTHON_TWIN)
 
 
 @lru_cache(maxsize=4)
-def tags(world: RuleContext) -> tuple[str, ...]:
+def list_tags(world: RuleContext) -> tuple[str, ...]:
     """Of the interpreters that ran, as the compiled files that they read have them.
 
     As ``cpython-311``, and ``cpython-311.opt-1`` for one under ``-O``.
@@ -68,14 +70,14 @@ def tags(world: RuleContext) -> tuple[str, ...]:
     return tuple(sorted({match["tag"] for match in found if match}))
 
 
-def compiled(path: str, tags: tuple[str, ...]) -> tuple[str, ...]:
+def list_compiled_paths(path: str, tags: tuple[str, ...]) -> tuple[str, ...]:
     """Where these interpreters keep what they compile of a source."""
     folder, _, name = path.rpartition("/")
     stem = name.removesuffix(".py")
     return tuple(f"{folder}/{CACHE}/{stem}.{tag}.pyc" for tag in tags)
 
 
-def source(path: str) -> str:
+def source_path(path: str) -> str:
     """What a compiled file was compiled of: beside it where it lies as before PEP 3147."""
     folder, _, name = path.rpartition("/")
     match = _COMPILED.fullmatch(name)

@@ -1,8 +1,8 @@
 """What a Python source names of other modules, at two prices.
 
-:func:`rough` finds it by regular expressions, and too much: in strings and dead branches too.
-:func:`exact` parses, at a hundred times the price. So most sources, which name nothing new, are
-never parsed.
+:func:`scan_source` uses regular expressions. It finds too much: also what is in strings and in dead
+branches. :func:`parse_source` parses, which takes a hundred times as long. So most sources, which
+name nothing new, are never parsed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from encodings import normalize_encoding
 from encodings.aliases import aliases
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.closure.rules.python.conditions import SourceContext, alive, main_only
+from slimtrace.builder.closure.rules.python.conditions import (
+    SourceContext,
+    is_main_only,
+    is_reachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +80,8 @@ _FIRST_WORD = re.compile(rf"\s*({_DOTTED})")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
-def rough(text: str) -> ModuleNames:
-    """At least what :func:`exact` finds, if the source holds no oddities of writing.
+def scan_source(text: str) -> ModuleNames:
+    """At least what :func:`parse_source` finds, if the source holds no oddities of writing.
 
     What stands at the beginning of a line counts as imported while the source is loaded.
     """
@@ -106,7 +110,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(match.group(1) for match in found if match)
 
 
-def exact(
+def parse_source(
     text: str, here: SourceContext = ANYWHERE, *, is_deep: bool = True, is_standard: bool = False
 ) -> ModuleNames | None:
     """What the source names; None where it is not in this Python's grammar.
@@ -117,7 +121,7 @@ def exact(
     tree = _tree(text)
     if tree is None:
         return None
-    dead = main_only(tree) if is_standard else set()
+    dead = is_main_only(tree) if is_standard else set()
     loads: set[Import] = set()
     calls: set[Import] = set()
     strings: set[str] = set()
@@ -134,7 +138,7 @@ def exact(
         inside = loading and not isinstance(node, _FUNCTIONS)
         children = ast.iter_child_nodes(node) if is_deep else _statements(node)
         if isinstance(node, ast.If):
-            children = alive(node, here, is_deep=is_deep)
+            children = is_reachable(node, here, is_deep=is_deep)
         handled = _tried(node)
         for child in children:
             is_handler = isinstance(child, ast.ExceptHandler) and _is_for_imports(child)
@@ -143,7 +147,7 @@ def exact(
     return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
 
 
-def always(text: str) -> frozenset[Import]:
+def parse_unconditional(text: str) -> frozenset[Import]:
     """What the source cannot be loaded without: imports in no block, before any other matters."""
     tree = _tree(text) or ast.Module([], [])
     return frozenset(each for node in tree.body for each in _imported(node))

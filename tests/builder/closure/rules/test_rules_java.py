@@ -14,7 +14,7 @@ from parts import need
 from worlds import plant
 
 from slimtrace.builder.closure.rules.java import jvm_rules
-from slimtrace.builder.closure.rules.java.classfile import MAGIC, named_classes
+from slimtrace.builder.closure.rules.java.classfile import MAGIC, find_named_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,7 +197,7 @@ def test_classes_beside_jars(tmp_path: Path) -> None:
 def test_a_cut_off_class_names_nothing(size: int) -> None:
     content = MAGIC + b"\0\0\0\x3d" + b"\0\x04" + b"\1\0\1x\7\0\1\5" + bytes(64)
     with pytest.raises(ValueError, match="no class file"):
-        named_classes(content[:size])
+        find_named_classes(content[:size])
 
 
 def app_jar(folder: Path) -> None:

@@ -12,7 +12,7 @@ from parts import need
 from worlds import compile_library, plant
 
 from slimtrace.builder.closure.rules import node
-from slimtrace.builder.closure.rules.node.specifiers import specifiers
+from slimtrace.builder.closure.rules.node.specifiers import find_specifiers
 from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_specifiers(source: str) -> None:
-    found = [f"{name}{'!' * is_required}" for name, is_required in specifiers(source)]
+    found = [f"{name}{'!' * is_required}" for name, is_required in find_specifiers(source)]
     assert found == SOURCES[source].split()
 
 

@@ -16,8 +16,8 @@ from worlds import TOUCHED, compile_library, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
-from slimtrace.builder.closure.rules import rules_of
-from slimtrace.builder.closure.rules.python.source import exact, rough
+from slimtrace.builder.closure.rules import choose_rules
+from slimtrace.builder.closure.rules.python.source import parse_source, scan_source
 from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.root.root import Root
 
@@ -43,7 +43,7 @@ def implied(
     wanted += [Seed(path, TOUCHED) for path in looked_at]
     wanted += [Seed(path, TOUCHED, is_listed=True) for path in listed]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
-    selection = expand(Root(str(top)), wanted, around, rules_of(Keep.CLOSURE, without))
+    selection = expand(Root(str(top)), wanted, around, choose_rules(Keep.CLOSURE, without))
     found = {path: line.split()[-1] for path, line in dump(selection).items()}
     reasons = {path: why.split(",") for path, why in found.items()}
     return {
@@ -156,7 +156,7 @@ def test_metadata(tmp_path: Path, files: Mapping[str, str], touched: str, brough
         Root(str(top)),
         [Seed(f"{SITE}/{touched}", TOUCHED)],
         RunEnvironment((), (), "/"),
-        rules_of(Keep.CLOSURE),
+        choose_rules(Keep.CLOSURE),
     )
     found = {
         path for path, each in selection.entries.items() if Reason.PYTHON_METADATA in each.reasons
@@ -435,11 +435,11 @@ def test_a_rough_look_misses_nothing_of_the_standard_library() -> None:
     """What parsing finds is what decides; the rough look only says where to parse."""
     for source in sorted(Path(os.__file__).parent.glob("[a-m]*.py")):
         text = source.read_text("utf-8", "replace")
-        there, roughly = exact(text), rough(text)
+        there, roughly = parse_source(text), scan_source(text)
         assert there is not None
         plain = {what._replace(instead_of=()) for what in there.loads | there.calls}
         assert plain <= roughly.loads | roughly.calls, source
-        quick = exact(text, is_deep=False)
+        quick = parse_source(text, is_deep=False)
         assert quick is not None
         assert quick.loads == there.loads
 

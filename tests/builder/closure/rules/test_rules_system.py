@@ -13,7 +13,14 @@ from worlds import TOUCHED, compile_library, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
-from slimtrace.builder.closure.rules import RULES, directory_listing, dlopen, locale, nss, rules_of
+from slimtrace.builder.closure.rules import (
+    RULES,
+    choose_rules,
+    directory_listing,
+    dlopen,
+    locale,
+    nss,
+)
 from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.root.root import Root
 
@@ -38,7 +45,7 @@ def implied(
     wanted += [Seed(path, TOUCHED, is_listed=True) for path in lists]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     names = {rule.reason for rule in SYSTEM}
-    rules = [rule for rule in rules_of(Keep.CLOSURE, without) if rule.reason in names]
+    rules = [rule for rule in choose_rules(Keep.CLOSURE, without) if rule.reason in names]
     selection = expand(Root(str(top)), wanted, around, rules)
     last = {path: line.split()[-1] for path, line in dump(selection).items()}
     return {path: why for path, why in last.items() if why in names}
@@ -186,7 +193,7 @@ netgroup:nis
 
 
 def test_services_of_nsswitch() -> None:
-    assert nss.services(NSSWITCH) == {
+    assert nss.parse_services(NSSWITCH) == {
         "passwd": ["files", "systemd"],
         "hosts": ["files", "mdns4_minimal", "dns"],
         "netgroup": ["nis"],
