@@ -1,4 +1,4 @@
-"""``slimtrace attach``: a process that runs already is traced for a while."""
+"""``slimtrace attach``: traces a running process for a while."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, stops would not be told (wait(2))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, DETACH_SIGNALS | {signal.SIGCHLD})
     try:
-        attachment = _seized(pid)
+        attachment = _seize(pid)
         recorder = Recorder(writer, number, first_process)
-        about = _about(pid, attachment)
+        about = _describe_run(pid, attachment)
         writer.run(about)
         attachment.run(recorder, stop_after)
         about = replace(about, seconds=round(recorder.seconds(), 3), complete=recorder.complete)
@@ -52,7 +52,7 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
     return RunResult(about, 0, attachment.stops, recorder.files, None, recorder.gaps)
 
 
-def _seized(pid: int) -> AttachEngine:
+def _seize(pid: int) -> AttachEngine:
     try:
         return AttachEngine(pid)
     except CannotTraceError as error:
@@ -61,14 +61,14 @@ def _seized(pid: int) -> AttachEngine:
         raise SlimtraceError(f"cannot attach to {pid}: {cause}", hint) from error
 
 
-def _about(pid: int, attachment: AttachEngine) -> Run:
+def _describe_run(pid: int, attachment: AttachEngine) -> Run:
     ids = procfs.read_effective_ids(pid)
     cwd = magic_links.read_link(b"/proc/%d/cwd" % pid)
     return Run(
         command=attachment.read_command_line(),
         cwd=os.fsdecode(cwd or b"/"),
         user="{}:{}".format(*ids),
-        env=environment.kept(procfs.read_environment(pid)),
+        env=environment.select_recorded(procfs.read_environment(pid)),
         image="rootfs:/",
         image_digest=None,
         started=timestamp(),

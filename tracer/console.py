@@ -1,4 +1,4 @@
-"""What slimtrace itself says to people: on stderr, so that stdout stays the app's or the data's."""
+"""Messages of slimtrace itself. They go to stderr: stdout is for the app's output or for data."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ verbosity = _Verbosity()
 
 
 def _print(text: str) -> None:
-    if sys.stderr is not None:  # closed by the caller: print would take stdout instead
+    if sys.stderr is not None:  # None if the caller closed it: print would use stdout
         print(f"slimtrace: {text}", file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
-    """A line of information; ``--quiet`` silences it."""
+    """Print a line of information, unless ``--quiet`` is given."""
     if not verbosity.quiet:
         _print(text)
 
 
 def detail(text: str) -> None:
-    """A line that only ``--verbose`` shows."""
+    """Print a line only with ``--verbose``."""
     if verbosity.verbose:
         _print(text)
 
 
 def warn(text: str) -> None:
-    """Something the user should know; shown always."""
+    """Print a warning, always."""
     _print(f"warning: {text}")
 
 
 def quote(lines: Iterable[str]) -> None:
-    """What somebody else said, indented, with control characters escaped."""
+    """Print lines of another program, indented, with control characters escaped."""
     for line in lines:
         if sys.stderr is not None:
             print(f"    {escape(line)}", file=sys.stderr, flush=True)
 
 
 def fail(message: str, hint: str | None = None) -> None:
-    """Why the command ends here, and the next step where there is one."""
+    """Print why the command fails, and the next step if there is one."""
     _print(message)
     if hint is not None:
         _print(hint)

@@ -1,7 +1,7 @@
-"""Which variables of the app's environment a trace keeps: those on a list, never all.
+"""Selects the environment variables that a trace records: those on a list, never all.
 
-An environment is where secrets are handed over; a variable that is not known to be harmless and
-to change how an app runs stays out. The user adds others at the build.
+Environments carry secrets. The list has variables that are known to be harmless and that change
+how an app runs. The user adds others at the build.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH in a container whose image sets none, as container engines define it."""
 
 
-def kept(environment: Mapping[str, str]) -> dict[str, str]:
+def select_recorded(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables on the list, sorted by name."""
     return {
         name: environment[name]

@@ -1,14 +1,14 @@
-"""What can go wrong, as users are told it: ``cannot VERB OBJECT: cause`` and the next step."""
+"""The errors that users see: ``cannot VERB OBJECT: cause`` and the next step."""
 
 import os
 from typing import Literal
 
 Refused = Literal["ptrace", "attaching", "process_vm_readv", "seccomp"]
-"""What tracing needs and a place may refuse."""
+"""Kernel features that tracing needs and that a container or the kernel may refuse."""
 
 
 class SlimtraceError(Exception):
-    """A failure with one line for the user and the exit status that the contract gives it.
+    """A failure with one line for the user and a documented exit status.
 
     :param message: ``cannot VERB OBJECT: cause``, without a full stop.
     :param hint: the next step, or None where there is none.
@@ -23,7 +23,7 @@ class SlimtraceError(Exception):
 
 
 class UsageError(SlimtraceError):
-    """The command line makes no sense."""
+    """The command line is not valid."""
 
     exit_status = 2
 
@@ -41,10 +41,10 @@ class CommandNotFoundError(SlimtraceError):
 
 
 class CannotTraceError(SlimtraceError):
-    """The kernel, or who set up this place, refuses what tracing needs.
+    """The kernel or the container refuses a feature that tracing needs.
 
     :ivar what: ``ptrace``, ``seccomp`` or ``process_vm_readv``.
-    :ivar number: the errno that the kernel answered with.
+    :ivar number: the errno of the refused call.
     """
 
     def __init__(self, what: Refused, number: int) -> None:
@@ -58,7 +58,7 @@ class TraceFileError(SlimtraceError):
 
 
 class StoppedError(SlimtraceError):
-    """The user ended it by a signal: ``128 + number`` is the exit status, as shells say."""
+    """A signal ended the command. The exit status is ``128 + number``, as in shells."""
 
     def __init__(self, message: str, number: int, hint: str | None = None) -> None:
         super().__init__(message, hint)
@@ -66,11 +66,11 @@ class StoppedError(SlimtraceError):
 
 
 class DriverError(SlimtraceError):
-    """The app never became ready, or a driver command failed: the answer of the run is no."""
+    """The app did not become ready, or a driver failed."""
 
     exit_status = 1
 
     def __init__(self, message: str, hint: str | None = None, lines: tuple[str, ...] = ()) -> None:
-        """Say ``lines``, the app's last ones, too."""
+        """:param lines: the last lines that the app printed."""
         super().__init__(message, hint)
         self.lines = lines

@@ -1,4 +1,4 @@
-"""Whether this is a system that slimtrace can work on."""
+"""Checks whether slimtrace supports this system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OLDEST_KERNEL = (5, 3)  # PTRACE_GET_SYSCALL_INFO
 
 
 def check_platform() -> None:
-    """:raises SlimtraceError: this is no Linux, too old a kernel, or an unknown machine."""
+    """:raises SlimtraceError: this is not Linux, the kernel is too old, or the machine unknown."""
     system, machine = platform.system(), platform.machine()
     if system != "Linux":
         raise SlimtraceError(

@@ -1,4 +1,4 @@
-"""Removes trees: as deep as paths may be, and whatever their directories' modes."""
+"""Removes directory trees of any depth, whatever the modes of their directories."""
 
 from __future__ import annotations
 

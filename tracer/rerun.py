@@ -1,4 +1,4 @@
-"""A run that was traced in a full image, once more: in its slim image, driven in the same way."""
+"""Repeats a run that was traced in a full image: in its slim image, driven in the same way."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from slimtrace.tracer.rerun_options import RerunOptions
     from slimtrace.tracer.trace.trace import Run
 
-_SERVICE = 5.0
-_JOB, _TIMES = 60.0, 10.0
+_SERVICE_SECONDS = 5.0
+_MIN_JOB_SECONDS, _JOB_FACTOR = 60.0, 10.0
 """Seconds: for a service that the user ended by hand; for a job, with times what it took."""
 
 
@@ -57,16 +57,16 @@ def rerun(
         env=changes.env,
         user=changes.user or user or (None if image.config else run.user),
         workdir=None if own else run.cwd,
-        volumes=_volumes(run.mounts, changes.volumes),
+        volumes=_merge_volumes(run.mounts, changes.volumes),
         network=run.network,
         hostname=run.hostname,
     )
     inside = replace(inside, read_only=changes.read_only, cap_drop=changes.cap_drop, below=below)
     command = command_of(image.config, (), None) if own else run.command
-    driving = _driving(run)
+    driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
     options = RunOptions(TraceOutput(output), driving=driving, stop_signal=number, inside=inside)
-    with _apart():
+    with _redirect_streams():
         trace_run(command, options)
 
 
@@ -75,9 +75,9 @@ def rerun_here(run: Run, output: str, changes: RerunOptions) -> None:
 
     :raises SlimtraceError: it cannot be started, or its directory is gone.
     """
-    driving = _driving(run)
+    driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
-    with _apart(), _in_directory(run.cwd), _with_variables(changes.env):
+    with _redirect_streams(), _in_directory(run.cwd), _with_variables(changes.env):
         trace_run(run.command, RunOptions(TraceOutput(output), driving=driving, stop_signal=number))
 
 
@@ -106,23 +106,23 @@ def _with_variables(words: Sequence[str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _driving(run: Run) -> DriveOptions:
-    """What drives the run, and ends it: nobody is here to do that, as when it was traced.
+def _make_driving(run: Run) -> DriveOptions:
+    """How to drive and end the run: no user is there to end it, as when it was traced.
 
-    What ended by itself has many times as long as it took then.
+    A run that ended by itself gets several times as long as it took then.
     """
     driving = run.driving or DriveOptions()
     if driving.http_get or driving.commands or driving.inside or driving.stop_after is not None:
         return driving
     seconds = run.seconds or 0.0
     if run.interrupted is None:
-        return replace(driving, stop_after=_JOB + _TIMES * seconds)
+        return replace(driving, stop_after=_MIN_JOB_SECONDS + _JOB_FACTOR * seconds)
     stopped = run.interrupted if run.interrupted in signal.Signals.__members__ else "SIGTERM"
-    return replace(driving, stop_after=min(seconds, _SERVICE), stop_signal=stopped)
+    return replace(driving, stop_after=min(seconds, _SERVICE_SECONDS), stop_signal=stopped)
 
 
-def _volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
-    """:raises SlimtraceError: what the run was shown is not on this machine."""
+def _merge_volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
+    """:raises SlimtraceError: the host path of a volume does not exist on this machine."""
     instead = {volume.target: volume for volume in map(parse_volume, given)}
     shown = {}
     for words in traced:
@@ -130,8 +130,8 @@ def _volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
         target = rest.partition(":")[0]
         if target not in instead and not os.path.exists(source):
             raise SlimtraceError(
-                f"cannot show {target} to the app: {source} is not here",
-                f"show something else there: --volume HOST:{target}",
+                f"cannot mount {target}: {source} does not exist on this machine",
+                f"mount something else there: --volume HOST:{target}",
             )
         if target not in instead:
             shown[target] = parse_volume(words)
@@ -139,9 +139,9 @@ def _volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
 
 
 @contextmanager
-def _apart() -> Iterator[None]:
-    """Nothing to read, and nothing of the app's on our stdout, which is for data."""
-    _open_all()
+def _redirect_streams() -> Iterator[None]:
+    """Give the app an empty stdin, and send its stdout to stderr: ours is for data."""
+    _open_closed_streams()
     if sys.stdout is not None:
         sys.stdout.flush()
     kept = os.dup(0), os.dup(1)
@@ -157,10 +157,10 @@ def _apart() -> Iterator[None]:
             os.close(fd)
 
 
-def _open_all() -> None:
-    """As nothing, those of our streams that were closed when we were started."""
+def _open_closed_streams() -> None:
+    """Open /dev/null for the standard streams that were closed when slimtrace started."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free (open(2))
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number (open(2))

@@ -1,4 +1,4 @@
-"""What a run came to, for whoever tells people."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ExitStatus(NamedTuple):
-    """How a process or thread ended. ``status`` as a shell says it: 128+N for signal N."""
+    """How a process or thread ended. ``status`` is 128+N for signal N, as in shells."""
 
     status: int
     signal: int | None
@@ -21,7 +21,7 @@ class ExitStatus(NamedTuple):
 class RunResult:
     """How a run ended.
 
-    :ivar exit_status: what slimtrace passes on.
+    :ivar exit_status: the exit status of slimtrace.
     :ivar failure: why a driver failed, or None.
     :ivar stops: calls that were stopped.
     :ivar files: paths of the full image that were touched.

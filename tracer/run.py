@@ -1,4 +1,4 @@
-"""``slimtrace run``: a command is launched, traced by two loops, driven, and its end recorded."""
+"""``slimtrace run``: launches a command, traces and drives it, and records how it ended."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 def trace(
     engine: Engine, recorder: Recorder, plan: DrivePlan | None, mask: Iterable[int]
 ) -> Driver | None:
-    """Let the app go, pass signals on and drive it; when all is over, return what drove it.
+    """Start the app, forward signals and drive it until it ends; return its driver.
 
-    :param mask: the signals that drivers are to have blocked.
+    :param mask: the signals that are blocked in drivers.
     :raises CannotExecuteError: the app could not be executed.
-    :raises SlimtraceError: its calls could not be heard of any more; the app was killed.
+    :raises SlimtraceError: its calls could not be observed any more; the app was killed.
     """
     ForwardedSignals(engine.app).start()
     driver = plan.driver(engine, recorder, mask) if plan is not None else None
     if driver is not None:
         driver.start()
-    gc.freeze()  # nothing in the loops makes cycles; a collection would only hold up the app
+    gc.freeze()  # the loops make no cycles; a collection would only delay the app
     gc.disable()
     try:
         engine.run(recorder)
@@ -63,9 +63,9 @@ def trace(
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What ``run`` was asked for.
+    """The options of ``run``.
 
-    :ivar driving: None where nothing drives the app.
+    :ivar driving: None if nothing drives the app.
     :ivar inside: the image to run it in; None for this machine's root.
     """
 
@@ -114,13 +114,13 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         if chosen.reason is not None:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.reason}")
         recorder = Recorder(writer, number, first_process, engine.view)
-        about = _begin(command, options, engine, stage)
+        about = _describe_run(command, options, engine, stage)
         writer.run(about)
         driver = trace(engine, recorder, plan, mask)
         writer.begin()  # what ended before its exec was a run too
         if driver is not None:
             writer.driven(driver.driven)
-        about = _ended(about, engine, recorder, driver)
+        about = _add_end(about, engine, recorder, driver)
         writer.end(about)
     except BaseException:
         writer.abandon()
@@ -145,14 +145,14 @@ def _plan(driving: DriveOptions | None, stage: SandboxConfig | None) -> DrivePla
     return plan(driving, stage)
 
 
-def _begin(
+def _describe_run(
     command: Sequence[str], options: RunOptions, engine: Engine, stage: SandboxConfig | None
 ) -> Run:
     about = Run(
         command=tuple(command),
         cwd="/" if stage else os.getcwd(),
         user=f"{os.geteuid()}:{os.getegid()}",
-        env=environment.kept(os.environ),
+        env=environment.select_recorded(os.environ),
         image="rootfs:/",
         image_digest=None,
         started=timestamp(),
@@ -168,17 +168,17 @@ def _begin(
         about,
         cwd=stage.workdir,
         user=f"{stage.account.uid}:{stage.account.gid}",
-        env=environment.kept(stage.env),
+        env=environment.select_recorded(stage.env),
         image=inside.image,
         image_digest=inside.digest,
-        volumes=_shown(inside.volumes, engine.view),
+        volumes=_list_volume_paths(inside.volumes, engine.view),
         mounts=tuple(map(str, inside.volumes)),
         network=inside.network,
         hostname=inside.hostname,
     )
 
 
-def _shown(volumes: Iterable[Volume], view: RootView) -> tuple[str, ...]:
+def _list_volume_paths(volumes: Iterable[Volume], view: RootView) -> tuple[str, ...]:
     """Where volumes are: as they were given, and by their own paths."""
     places = (
         (volume.target, os.fsdecode(view.resolve_path(os.fsencode(volume.target))))
@@ -187,7 +187,7 @@ def _shown(volumes: Iterable[Volume], view: RootView) -> tuple[str, ...]:
     return tuple(dict.fromkeys(place for both in places for place in both))
 
 
-def _ended(about: Run, engine: Engine, recorder: Recorder, driver: Driver | None) -> Run:
+def _add_end(about: Run, engine: Engine, recorder: Recorder, driver: Driver | None) -> Run:
     """The run with how it ended."""
     last = engine.app.exit_status
     return replace(

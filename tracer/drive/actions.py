@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.console import say
 from slimtrace.tracer.drive.http import Address, get, parse_address
-from slimtrace.tracer.drive.probes import in_words, reachable
+from slimtrace.tracer.drive.probes import describe_exit, reachable
 from slimtrace.tracer.drive.ready import Delay, Ready, TcpPort, UnixSocket, Url
 from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
 
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 _PATIENCE = 5.0
 """Seconds for a service to answer that nothing has shown to be ready."""
-_LONGEST_ANSWER = 60.0
+_MAX_ANSWER_SECONDS = 60.0
 _BAD_REQUEST = 400
 _SERVER_ERROR = 500
 _VARIABLES = ("SLIMTRACE_URL", "SLIMTRACE_HOST", "SLIMTRACE_PORT", "SLIMTRACE_SOCKET")
@@ -87,7 +87,7 @@ class Actions:
         until = time.monotonic() + limits.timeout
         try:
             pid = inside.start(argv)
-            while (ended := inside.wait(_POLL)) is None:
+            while (ended := inside.wait(_POLL_SECONDS)) is None:
                 if (now := time.monotonic()) > min(until, limits.deadline):
                     os.kill(pid, signal.SIGKILL)
                     why = limits.why_after_deadline if now <= until else limits.why_after_timeout
@@ -106,12 +106,12 @@ class Actions:
         patience = time.monotonic() + (0.0 if showed else _PATIENCE)
         while True:
             try:
-                return self._ask(path, limits.left(_LONGEST_ANSWER))
+                return self._ask(path, limits.left(_MAX_ANSWER_SECONDS))
             except (ConnectionRefusedError, LookupError) as error:
                 cause = error
             except (OSError, ValueError) as error:
                 cause, patience = error, 0.0
-            if time.monotonic() > patience or self.app.ended.wait(_POLL):
+            if time.monotonic() > patience or self.app.ended.wait(_POLL_SECONDS):
                 what = (getattr(cause, "strerror", None) or str(cause.args[0])).lower()
                 raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
 
@@ -149,4 +149,4 @@ class Actions:
 
 
 def _outcome(ended: ExitStatus) -> ActionOutcome:
-    return ActionOutcome(ended.status, f"failed: {in_words(ended)}" if ended.status else None)
+    return ActionOutcome(ended.status, f"failed: {describe_exit(ended)}" if ended.status else None)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.engines.app import App
 
-_MOST = 10
-_LONGEST = 1 << 14
+_MAX_LINES = 10
+_MAX_LINE_BYTES = 1 << 14
 """Bytes of a line that are looked at."""
 
 
@@ -44,18 +44,18 @@ class LastLines:
         self.matched = threading.Event()
         self._pattern = pattern
         self._lock = threading.Lock()
-        self._last: deque[tuple[int, bytes]] = deque(maxlen=_MOST)
+        self._last: deque[tuple[int, bytes]] = deque(maxlen=_MAX_LINES)
         self._begun: dict[int, bytes] = {}
 
     def feed(self, stream: int, data: bytes) -> None:
         """More of a stream."""
         with self._lock:
             *whole, begun = (self._begun.get(stream, b"") + data).split(b"\n")
-            self._begun[stream] = begun[-_LONGEST:]
-            self._last.extend((stream, line[-_LONGEST:]) for line in whole[-_MOST:])
+            self._begun[stream] = begun[-_MAX_LINE_BYTES:]
+            self._last.extend((stream, line[-_MAX_LINE_BYTES:]) for line in whole[-_MAX_LINES:])
         if self._pattern is not None and not self.matched.is_set():
             search = self._pattern.search
-            if any(search(_text(line)) for line in (*whole, begun[-_LONGEST:])):
+            if any(search(_text(line)) for line in (*whole, begun[-_MAX_LINE_BYTES:])):
                 self.matched.set()
 
     def last(self, hidden: set[int]) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class LastLines:
         with self._lock:
             lines = [*self._last, *self._begun.items()]
         said = [_text(line) for stream, line in lines if stream not in hidden]
-        return tuple(line for line in said if line.strip())[-_MOST:]
+        return tuple(line for line in said if line.strip())[-_MAX_LINES:]
 
 
 def _text(line: bytes) -> str:
@@ -114,14 +114,14 @@ class CapturedOutput:
 
     def _read(self) -> None:
         with open(self._source, "rb", buffering=0) as file:
-            while data := file.read(_CHUNK):
+            while data := file.read(_CHUNK_BYTES):
                 self.lines.feed(1, data)
                 if verbosity.verbose:
                     os.write(2, data)
 
 
 _STANDARD = (1, 2)
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 _MOMENT = 0.05
 _SIZE = struct.calcsize("4H")  # struct winsize (ioctl_tty(2))
 
@@ -254,7 +254,7 @@ class OutputRelay:
             while True:
                 is_over = self._is_over
                 try:
-                    data = os.read(stream.source, _CHUNK)
+                    data = os.read(stream.source, _CHUNK_BYTES)
                 except BlockingIOError:
                     if is_over:
                         return

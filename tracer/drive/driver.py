@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.engines.app import App
     from slimtrace.tracer.trace.trace import DriveOptions
 
-_POLL = 0.1
+_POLL_SECONDS = 0.1
 _AGAIN = 1.0
 """Seconds between kills: what is killed while it forks may leave a child."""
 
@@ -129,7 +129,7 @@ class Driver:
         deadline = time.monotonic() + grace
         app.send(number)
         told_rest = was_killed = False
-        while not app.ended.wait(_POLL):
+        while not app.ended.wait(_POLL_SECONDS):
             if app.exit_status is not None and not told_rest:
                 told_rest = True
                 app.send_all(number)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
 
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 _MOMENT = 1.0
 """Seconds for what the app wrote at its end to come by."""
 
@@ -53,7 +53,7 @@ def wait_until_ready(
                 "give it longer with --ready-timeout, or see what it printed",
                 streams.last_lines(),
             )
-        app.ended.wait(_POLL)
+        app.ended.wait(_POLL_SECONDS)
     if app.ended.is_set():
         streams.settle(_MOMENT)
         if not streams.lines.matched.is_set():
@@ -78,13 +78,13 @@ def _what_was_not(ready: Ready) -> str:
 
 
 def _fail_early(last: ExitStatus | None, streams: OutputRelay) -> NoReturn:
-    how = f": {in_words(last)}" if last else ""
+    how = f": {describe_exit(last)}" if last else ""
     raise DriverError(
         f"cannot drive the app: it ended before it was ready{how}", None, streams.last_lines()
     )
 
 
-def in_words(last: ExitStatus) -> str:
+def describe_exit(last: ExitStatus) -> str:
     """How a process ended, for people."""
     if last.signal is None:
         return f"exit status {last.status}"

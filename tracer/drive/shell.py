@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.engines.app import App
 
-_POLL = 0.02
-_GRACE = 10.0
+_POLL_SECONDS = 0.02
+_GRACE_SECONDS = 10.0
 """Seconds for a command whose app has ended."""
 _GRACE_INTERRUPTED = 1.0
 
@@ -36,7 +36,7 @@ class CommandLimits:
 
     def left(self, most: float) -> float:
         """The seconds left for something that begins now; some at least."""
-        return max(_POLL, min(most, self.timeout, self.deadline - time.monotonic()))
+        return max(_POLL_SECONDS, min(most, self.timeout, self.deadline - time.monotonic()))
 
     @property
     def why_after_timeout(self) -> str:
@@ -84,7 +84,7 @@ class HostCommands:
             if self.app.interrupted is not None:
                 self._interrupt(pid)
                 why = "was interrupted"
-            elif now > ended + _GRACE:
+            elif now > ended + _GRACE_SECONDS:
                 why = "still ran when the app ended"
             elif now > limits.deadline:
                 why = limits.why_after_deadline
@@ -93,9 +93,9 @@ class HostCommands:
             if why is not None:
                 _kill(pid)
                 raise DriverError(f"cannot drive the app: {command!r} {why}")
-            if self.app.ended.wait(_POLL):
+            if self.app.ended.wait(_POLL_SECONDS):
                 ended = min(ended, now)
-                time.sleep(_POLL)
+                time.sleep(_POLL_SECONDS)
         return found
 
     def _interrupt(self, pid: int) -> None:
@@ -104,7 +104,7 @@ class HostCommands:
             os.killpg(pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_INTERRUPTED
         while _exit_of(pid) is None and time.monotonic() < deadline:
-            time.sleep(_POLL)
+            time.sleep(_POLL_SECONDS)
 
     def end(self) -> None:
         """End what is left of all commands."""

@@ -156,7 +156,7 @@ def slimtrace_service(
     """
     from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
     from slimtrace.tracer.pytest_plugin.service import stop  # noqa: PLC0415
-    from slimtrace.tracer.pytest_plugin.service_spec import wanted_of  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.service_spec import make_service_spec  # noqa: PLC0415
 
     running: list[RunningService] = []
 
@@ -172,7 +172,7 @@ def slimtrace_service(
     ) -> Service:
         folder = os.path.join(pytestconfig.rootpath, cwd or "")
         try:
-            what = wanted_of(
+            what = make_service_spec(
                 *(command, ready, folder),
                 timeout=ready_timeout,
                 image=image,
@@ -197,13 +197,13 @@ def _start(
     running: list[RunningService],
 ) -> Service:
     from slimtrace.tracer.pytest_plugin.service import start  # noqa: PLC0415
-    from slimtrace.tracer.pytest_plugin.session_trace import part_of  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.pytest_plugin.session_trace import part_path  # noqa: PLC0415 -- where it is used alone
 
     folder = str(folders.mktemp("slimtrace"))
     trace = None
     if config.option.slimtrace is not None:
         worker = getattr(config, "workerinput", {}).get("workerid", "main")
-        trace = part_of(config.option.slimtrace, f"{worker}-{os.path.basename(folder)}")
+        trace = part_path(config.option.slimtrace, f"{worker}-{os.path.basename(folder)}")
     elif what.image is not None:  # nothing else here runs apps in images
         trace = os.path.join(folder, "unused.trace")
     return start(what, trace, os.path.join(folder, "log"), running)

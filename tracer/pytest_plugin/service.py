@@ -14,7 +14,7 @@ from slimtrace.tracer.drive.probes import check_not_ready, why_not
 from slimtrace.tracer.drive.ready import TcpPort, Url, parse_ready
 from slimtrace.tracer.errors import DriverError, SlimtraceError, UsageError
 from slimtrace.tracer.process.root_view import HOST_VIEW
-from slimtrace.tracer.pytest_plugin.service_spec import environment_of, with_port, words_of
+from slimtrace.tracer.pytest_plugin.service_spec import make_argv, make_environment, with_port
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.pytest_plugin.service_spec import ServiceSpec
 
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 _LAST_LINES = 20
-_GRACE = 5.0
+_GRACE_SECONDS = 5.0
 """Seconds for a service to end after SIGTERM: less than pytest-xdist leaves to its workers."""
 _GRACE_KILLED = 2.0
 _STOPPED = {0, 128 + signal.SIGTERM, 128 + signal.SIGINT}
@@ -69,7 +69,7 @@ def start(
             "say http://127.0.0.1:{port}/ or tcp:{port}",
         )
     check_not_ready(ready, None)
-    process = _launched(wanted, trace, log)
+    process = _launch(wanted, trace, log)
     started = RunningService(wanted, Service(*_address(ready), process, log), trace)
     running.append(started)
     failure = _wait(started, ready)
@@ -80,13 +80,13 @@ def start(
     return started.service
 
 
-def _launched(wanted: ServiceSpec, trace: str | None, log: str) -> subprocess.Popen[bytes]:
+def _launch(wanted: ServiceSpec, trace: str | None, log: str) -> subprocess.Popen[bytes]:
     with open(log, "wb") as output:
         try:
             return subprocess.Popen(
-                words_of(wanted, trace),
+                make_argv(wanted, trace),
                 cwd=wanted.cwd,
-                env=environment_of(wanted),
+                env=make_environment(wanted),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -111,7 +111,7 @@ def _wait(started: RunningService, ready: TcpPort | Url) -> DriverError | None:
         if time.monotonic() > deadline:
             how = f"{wanted.ready} did not answer in {wanted.timeout:g} s"
             return _error(started, "start", how)
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _end_of(started: RunningService) -> int:
@@ -140,7 +140,7 @@ def stop(running: Sequence[RunningService]) -> list[DriverError]:
     processes = [each.service.process for each in running]
     before = [process.poll() for process in processes]
     try:
-        _end(processes, signal.SIGTERM, _GRACE)
+        _end(processes, signal.SIGTERM, _GRACE_SECONDS)
         _end(processes, signal.SIGTERM, _GRACE_KILLED)
     finally:
         _kill(processes)

@@ -45,7 +45,7 @@ class ServiceSpec:
         return shlex.join(self.command) or str(self.image)
 
 
-def wanted_of(
+def make_service_spec(
     command: str | Sequence[str],
     ready: str,
     cwd: str,
@@ -66,7 +66,7 @@ def wanted_of(
     return ServiceSpec(tuple(words), ready, cwd, timeout, image, variables, tuple(options))
 
 
-def words_of(wanted: ServiceSpec, trace: str | None) -> list[str]:
+def make_argv(wanted: ServiceSpec, trace: str | None) -> list[str]:
     """The command line: python -P, for the app's folder may have modules of our names."""
     python = [sys.executable, "-P", "-m"]
     # The kernel would take the end of any other thread for that of the process.
@@ -98,7 +98,7 @@ def words_of(wanted: ServiceSpec, trace: str | None) -> list[str]:
     ]
 
 
-def environment_of(wanted: ServiceSpec) -> dict[str, str]:
+def make_environment(wanted: ServiceSpec) -> dict[str, str]:
     """Our own, without what pytest says in it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return own | (dict(wanted.env) if wanted.image is None else {})

@@ -14,14 +14,14 @@ _HEADER = b'{"slimtrace":'
 _RUN = b'{"run":'
 
 
-def folder_of(trace: str) -> str:
+def parts_folder(trace: str) -> str:
     """Where the parts of a trace are until they are united."""
     return trace + ".parts"
 
 
-def part_of(trace: str, name: str) -> str:
+def part_path(trace: str, name: str) -> str:
     """Where a run of this name goes, which is to be unique among those of all workers."""
-    return os.path.join(folder_of(trace), f"{name}.trace")
+    return os.path.join(parts_folder(trace), f"{name}.trace")
 
 
 def begin(trace: str, *, append: bool) -> int:
@@ -33,7 +33,7 @@ def begin(trace: str, *, append: bool) -> int:
         written there.
     """
     _check_is_trace(trace)
-    folder = folder_of(trace)
+    folder = parts_folder(trace)
     try:
         with suppress(FileExistsError):
             os.mkdir(folder)
@@ -61,7 +61,7 @@ def finish(trace: str) -> int:
     :returns: the number of runs in it; 0 where there is no trace.
     :raises SlimtraceError: they cannot be united.
     """
-    folder = folder_of(trace)
+    folder = parts_folder(trace)
     try:
         sources = [*([trace] if os.path.exists(trace) else []), *_parts(folder)]
         if sources:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.drive.app_output import CapturedOutput
-from slimtrace.tracer.drive.probes import check_not_ready, in_words
+from slimtrace.tracer.drive.probes import check_not_ready, describe_exit
 from slimtrace.tracer.drive.ready import LogLine, TcpPort, Url, parse_ready
 from slimtrace.tracer.end_signals import END_SIGNALS, make_stopped_error
 from slimtrace.tracer.engines import signals
@@ -234,7 +234,7 @@ class _Watched:
         if last is None:
             return about
         what = "before it was ready" if about.ready is None else "once it was ready"
-        failure = f"it ended {what}: {in_words(last)}"
+        failure = f"it ended {what}: {describe_exit(last)}"
         is_fine = last.status == 0 and about.ready is None
         return replace(about, exit_status=last.status, failure=None if is_fine else failure)
 

@@ -408,8 +408,8 @@ def test_a_volume_that_is_not_here_can_be_given_anew(place: Place) -> None:
     fails(
         done,
         125,
-        f"cannot show /given to the app: {place.folder}/given is not here",
-        "show something else there: --volume HOST:/given",
+        f"cannot mount /given: {place.folder}/given does not exist on this machine",
+        "mount something else there: --volume HOST:/given",
     )
     assert place.verify("app.tar", "-v", "elsewhere:/given")[0] == 0
 
