@@ -1,7 +1,7 @@
-"""Which arguments of which call are paths, and what the call means for them.
+"""Which arguments of each call are paths, and what the call does to them.
 
-Argument numbers count from 0, as in the man page of each call (section 2). The same names have
-the same arguments on every architecture; only the numbers differ (see tables).
+Arguments are numbered from 0, in the order of the call's man page (section 2). A call has the same
+arguments on every architecture; only its number differs (abi).
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class CallMeaning(Enum):
     """seccomp and prctl: the caller's own filters and listeners."""
     OWN_TRACER = auto()
     RING = auto()
-    """io_uring: opens through a ring are invisible, so it is refused."""
+    """io_uring: opens through a ring cannot be seen, so it is refused."""
     EXIT = auto()
-    """exit and exit_group: what a process image ended with."""
+    """exit and exit_group: the exit status of a process image."""
     SOCKET = auto()
     """socket: the address family is noted."""
     NAMESPACES = auto()
@@ -58,11 +58,11 @@ class CallMeaning(Enum):
     BIRTH = auto()
     """clone and clone3: a child may be kept from our ptrace."""
     REAPER = auto()
-    """prctl: a process is to inherit the orphans among its descendants."""
+    """prctl: a process becomes the parent of the orphans among its descendants."""
     HANDLER = auto()
     """rt_sigaction: a handler that is not restarted may turn a stopped call into EINTR."""
     NOTED = auto()
-    """Seen once for the list of system calls."""
+    """Only for the list of system calls."""
 
 
 class Follow(Enum):
@@ -104,7 +104,7 @@ class Signature(NamedTuple):
 
 _AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_REMOVEDIR | AT_SYMLINK_FOLLOW | AT_EMPTY_PATH
 _OPEN_FLAGS = 0xFFFFFFFF & ~(os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOATIME)
-"""All but these four, which tell nothing; the numbers differ between architectures."""
+"""All but these four, which change nothing here; their values differ by architecture."""
 
 
 def _one(
@@ -164,7 +164,7 @@ NARROW_SIGNATURES = {
     # its 64-bit mask takes two arguments there
     "fanotify_mark": _one(_STAT, 5, 4),
 }
-"""What 32-bit ABIs have otherwise."""
+"""Calls with other arguments in 32-bit ABIs."""
 
 SIGNATURES: dict[str, Signature] = {
     # open: what is done follows from the flags
@@ -272,4 +272,4 @@ NAMESPACES = Signature(CallMeaning.NAMESPACES)
 EXIT = Signature(CallMeaning.EXIT)
 REAPER = Signature(CallMeaning.REAPER)
 SEND = Signature(CallMeaning.SEND, (PathArgument(Use.CONNECT, None),))
-"""What some engines stop beside these: calls that every program makes, and hot but for this."""
+"""What some engines stop as well: calls that every program makes, and that are hot otherwise."""

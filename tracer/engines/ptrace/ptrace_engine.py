@@ -14,21 +14,24 @@ from slimtrace.tracer.decode.call import StoppedCall, descriptor
 from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
 from slimtrace.tracer.decode.decoder import Decoder, Listeners
 from slimtrace.tracer.engines.app import App
-from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop, clear_untraced_flag
+from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
 from slimtrace.tracer.kernel import bpf, ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
-from slimtrace.tracer.kernel.registers import refuse_call
+from slimtrace.tracer.kernel.registers import refuse_call, set_first_argument
 from slimtrace.tracer.process import magic_links
 from slimtrace.tracer.syscalls import abi
 from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.syscalls.table import AT_FDCWD, CLONE_NEW, CallMeaning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slimtrace.tracer.decode.call_cache import Key
     from slimtrace.tracer.engines.launch.launcher import Launcher
     from slimtrace.tracer.kernel.ptrace import SyscallEntry
     from slimtrace.tracer.record.recorder import Recorder
 
+_CLONE_UNTRACED = 0x00800000  # linux/sched.h
 _OPTIONS = ptrace.FOLLOW | ptrace.KILL_WITH_TRACER
 
 
@@ -118,7 +121,7 @@ class CallStops:
             self._resume(tid)
             return
         if call.signature.meaning is CallMeaning.BIRTH:
-            clear_untraced_flag(tid, call.name, entry.args, self._memory)
+            _clear_untraced_flag(tid, call.name, entry.args, self._memory)
         if self._counts is not None:
             self._counts[call.name] = self._counts.get(call.name, 0) + 1
         refusal = self._decode(tid, entry, call, image, is_exec=is_exec)
@@ -172,3 +175,14 @@ class CallStops:
             base = magic_links.read_base_directory(tid, dirfd)
         flags = 0 if plan.flags is None else entry.args[plan.flags] & plan.telling
         return entry.key, base, raw, flags
+
+
+def _clear_untraced_flag(tid: int, call: str, args: Sequence[int], memory: MemoryReader) -> None:
+    """Remove CLONE_UNTRACED from the clone or clone3 that a stopped thread is about to make."""
+    if call == "clone":
+        if args[0] & _CLONE_UNTRACED:
+            set_first_argument(tid, args[0] & ~_CLONE_UNTRACED)
+        return
+    flags = memory.number(tid, args[0], 8)  # the first member of struct clone_args (clone3(2))
+    if flags is not None and flags & _CLONE_UNTRACED:
+        ptrace.poke(tid, args[0], flags & ~_CLONE_UNTRACED)

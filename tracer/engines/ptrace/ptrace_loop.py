@@ -8,35 +8,18 @@ from typing import TYPE_CHECKING, assert_never
 
 from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.kernel import ptrace
-from slimtrace.tracer.kernel.ptrace import poke
 from slimtrace.tracer.kernel.registers import (
     has_failed_with_eintr,
     restart_call,
-    set_first_argument,
 )
 from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.result import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from slimtrace.tracer.decode.exec import ExecDecoder
-    from slimtrace.tracer.kernel.memory import MemoryReader
     from slimtrace.tracer.record.recorder import Recorder
-
-CLONE_UNTRACED = 0x00800000
-
-
-def clear_untraced_flag(tid: int, call: str, args: Sequence[int], memory: MemoryReader) -> None:
-    """Remove CLONE_UNTRACED from the clone or clone3 that a stopped thread is about to make."""
-    if call == "clone":
-        if args[0] & CLONE_UNTRACED:
-            set_first_argument(tid, args[0] & ~CLONE_UNTRACED)
-        return
-    flags = memory.number(tid, args[0], 8)  # the first member of struct clone_args (clone3(2))
-    if flags is not None and flags & CLONE_UNTRACED:
-        poke(tid, args[0], flags & ~CLONE_UNTRACED)
-
 
 _POLL_SECONDS = 0.001
 _BIRTH_TIMEOUT_SECONDS = 0.2
