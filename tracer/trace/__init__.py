@@ -1,4 +1,4 @@
-"""The saved artefact between the halves: JSON lines, written as things happen.
+"""The trace file: JSON lines, written as things happen. The builder reads nothing else of a run.
 
 The first line names the schema; each further line is one thing that happened, in order:
 
@@ -12,6 +12,8 @@ exit       a process image ended
 use        a touch: ``t`` seconds, ``p`` process image, ``path``, ``was`` (State), ``stat``
 save       a file was put aside before a change
 syscall    a system call was seen for the first time in this trace's run
+argument   the value of a call's telling argument, once for each: ``socket``, ``clone``
+narrow     a call came by the 32-bit ABI of a 64-bit machine
 counts     how often each system call was made, where all of them were stopped
 listen     the app accepts traffic on a port
 gap        something may not have been seen

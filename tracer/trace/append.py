@@ -11,7 +11,7 @@ import orjson
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace.reader import check_header
-from slimtrace.tracer.trace.schema import put, put_list
+from slimtrace.tracer.trace.text_fields import put, put_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.tracer.trace.schema import SCHEMA, put, put_driven, put_driving, put_list, put_place
+from slimtrace.tracer.trace.schema import SCHEMA, put_driven, put_driving, put_place
+from slimtrace.tracer.trace.text_fields import put, put_list
 from slimtrace.tracer.trace.trace import ProcessImage, Run, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.trace import schema
-from slimtrace.tracer.trace.schema import SCHEMA, get, get_driven, get_driving, get_list, get_place
+from slimtrace.tracer.trace import field_checks as checks
+from slimtrace.tracer.trace.schema import SCHEMA, get_driven, get_driving, get_place
+from slimtrace.tracer.trace.text_fields import get, get_list, get_path
 from slimtrace.tracer.trace.trace import (
     Fingerprint,
     Gap,
@@ -139,39 +140,39 @@ class _Fold:
         elif "process" in line:
             parent = line["parent"]
             image = ProcessImage(
-                schema.integer(line["process"]) + self.shift,
-                None if parent is None else schema.integer(parent) + self.shift,
+                checks.integer(line["process"]) + self.shift,
+                None if parent is None else checks.integer(parent) + self.shift,
                 len(self.runs) - 1,
                 get(line, "exe"),
                 get_list(line, "argv"),
             )
             self.processes[image.id] = image
         elif "exit" in line:
-            process = schema.integer(line["exit"]) + self.shift
-            status = schema.integer(line["status"])
+            process = checks.integer(line["exit"]) + self.shift
+            status = checks.integer(line["status"])
             self.processes[process] = replace(self.processes[process], exit_status=status)
         elif "save" in line or "save_b64" in line:
-            path = schema.path(line, "save")
-            blob = os.path.join(self.folder, schema.file_name(line["blob"]))
-            self.saved.setdefault(path, SavedFile(path, blob, schema.fingerprint(line["stat"])))
+            path = get_path(line, "save")
+            blob = os.path.join(self.folder, checks.file_name(line["blob"]))
+            self.saved.setdefault(path, SavedFile(path, blob, checks.fingerprint(line["stat"])))
         elif "syscall" in line:
-            self.syscalls[schema.text(line["syscall"])] = None
+            self.syscalls[checks.text(line["syscall"])] = None
         elif "argument" in line:
-            seen = self.arguments.setdefault(schema.text(line["argument"]), set())
-            seen.add(schema.word(line["value"]))
+            seen = self.arguments.setdefault(checks.text(line["argument"]), set())
+            seen.add(checks.word(line["value"]))
         elif "narrow" in line:
-            self.is_narrow = schema.truth(line["narrow"]) or self.is_narrow
+            self.is_narrow = checks.truth(line["narrow"]) or self.is_narrow
         elif "listen" in line:
-            port = ListeningPort(schema.text(line["listen"]), schema.integer(line["port"]))
+            port = ListeningPort(checks.text(line["listen"]), checks.integer(line["port"]))
             self.ports[port] = None
         elif "healed" in line or "healed_b64" in line:
-            self.healed.add(schema.path(line, "healed"))
+            self.healed.add(get_path(line, "healed"))
         else:
             self._about_run(line)
 
     def _about_run(self, line: dict[str, Any]) -> None:
         if "gap" in line:
-            gap = Gap(schema.text(line["gap"]), schema.text(line["detail"]))
+            gap = Gap(checks.text(line["gap"]), checks.text(line["detail"]))
             self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
         elif "jvm" in line or "jvm_b64" in line:
             self._modules(line)
@@ -180,9 +181,9 @@ class _Fold:
             self._run(line["run"])
         elif "counts" in line:
             counts = dict(line["counts"])
-            self.counts[-1] = Counter({name: schema.integer(n) for name, n in counts.items()})
+            self.counts[-1] = Counter({name: checks.integer(n) for name, n in counts.items()})
         elif "driven" in line:
-            driven = get_driven(schema.thing(line["driven"]))
+            driven = get_driven(checks.thing(line["driven"]))
             self.runs[-1] = replace(self.runs[-1], driven=driven)
         elif "end" in line:
             self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
@@ -196,26 +197,26 @@ class _Fold:
         self.runs.append(
             Run(
                 command,
-                schema.path(line, "cwd"),
-                schema.user(line["user"]),
-                schema.texts(line["env"]),
-                schema.text(line["image"]),
-                None if digest is None else schema.digest(digest),
-                schema.text(line["started"]),
-                schema.text(line["machine"]),
-                schema.text(line["engine"]),
-                None if signal is None else schema.text(signal),
+                get_path(line, "cwd"),
+                checks.user(line["user"]),
+                checks.texts(line["env"]),
+                checks.text(line["image"]),
+                None if digest is None else checks.digest(digest),
+                checks.text(line["started"]),
+                checks.text(line["machine"]),
+                checks.text(line["engine"]),
+                None if signal is None else checks.text(signal),
                 **get_place(line),
-                driving=get_driving(schema.thing(line["driving"])) if "driving" in line else None,
+                driving=get_driving(checks.thing(line["driving"])) if "driving" in line else None,
             )
         )
         self.counts.append(None)
         self.ended = False
 
     def _modules(self, line: dict[str, Any]) -> None:
-        number = self.first_run + schema.index(line["of"])
+        number = self.first_run + checks.index(line["of"])
         run = self.runs[number]
-        home = schema.path(line, "jvm")
+        home = get_path(line, "jvm")
         known = {*run.modules.get(home, ()), *get_list(line, "modules")}
         modules = {**run.modules, home: tuple(sorted(known))}
         self.runs[number] = replace(run, modules=modules)
@@ -227,11 +228,11 @@ class _Fold:
             self.ended = True
 
     def _touch(self, line: dict[str, Any]) -> None:
-        name = schema.path(line, "path")
+        name = get_path(line, "path")
         state = State(line["was"])
-        seconds = schema.seconds(line["t"])
+        seconds = checks.seconds(line["t"])
         stat = line.get("stat")
-        fingerprint = None if stat is None else schema.fingerprint(stat)
+        fingerprint = None if stat is None else checks.fingerprint(stat)
         path = self.paths.get(name)
         if path is None:
             path = self.paths[name] = _Path(state, seconds, fingerprint)
@@ -242,7 +243,7 @@ class _Fold:
         use = Use(line["use"])
         path.uses.add(use)
         path.missed |= state is State.MISSING and use not in _MAKING
-        path.processes.add(schema.integer(line["p"]) + self.shift)
+        path.processes.add(checks.integer(line["p"]) + self.shift)
 
     def trace(self) -> Trace:
         self._close_run()
@@ -282,11 +283,11 @@ class _Fold:
 
 
 def _only_end(line: dict[str, Any]) -> dict[str, Any]:
-    kinds = {"seconds": schema.seconds, "exit_status": schema.integer, "signal": schema.integer}
+    kinds = {"seconds": checks.seconds, "exit_status": checks.integer, "signal": checks.integer}
     found = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
     by = line.get("interrupted")
     return {
         **found,
-        "interrupted": None if by is None else schema.text(by),
-        "complete": schema.truth(line["complete"]),
+        "interrupted": None if by is None else checks.text(by),
+        "complete": checks.truth(line["complete"]),
     }

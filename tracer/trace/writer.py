@@ -10,15 +10,8 @@ import orjson
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace.append import end_last_line, open_locked
-from slimtrace.tracer.trace.schema import (
-    SCHEMA,
-    put,
-    put_driven,
-    put_driving,
-    put_list,
-    put_place,
-    readable,
-)
+from slimtrace.tracer.trace.schema import SCHEMA, put_driven, put_driving, put_place
+from slimtrace.tracer.trace.text_fields import put, put_list, readable
 from slimtrace.tracer.trace.trace import Fingerprint, State
 from slimtrace.tracer.version import VERSION
 

@@ -21,7 +21,7 @@ from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace.append import append_healed, append_modules
 from slimtrace.tracer.trace.document import document
 from slimtrace.tracer.trace.reader import read_trace
-from slimtrace.tracer.trace.schema import get, get_list, put, put_list
+from slimtrace.tracer.trace.text_fields import get, get_list, put, put_list
 from slimtrace.tracer.trace.trace import (
     DriveOptions,
     DriveResult,

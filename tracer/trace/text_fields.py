@@ -1,0 +1,65 @@
+"""Strings in JSON: as they are, or in base64 where the bytes behind them are not UTF-8."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import TYPE_CHECKING, Any
+
+from slimtrace.tracer.trace.field_checks import text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def is_text(value: str) -> bool:
+    """Whether ``value`` came from UTF-8 bytes (PEP 383 keeps other bytes as lone surrogates)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def put(key: str, value: str) -> dict[str, str]:
+    """``{key: value}``, or ``{key_b64: base64}`` where the bytes behind value are not UTF-8."""
+    if is_text(value):
+        return {key: value}
+    return {f"{key}_b64": base64.b64encode(os.fsencode(value)).decode()}
+
+
+def put_list(key: str, values: Sequence[str]) -> dict[str, list[str]]:
+    """As :func:`put` for a list: one value that is not UTF-8 turns the whole list to base64."""
+    if all(map(is_text, values)):
+        return {key: list(values)}
+    return {f"{key}_b64": [base64.b64encode(os.fsencode(value)).decode() for value in values]}
+
+
+def readable(value: str) -> str:
+    """``value`` for people: bytes that are not UTF-8 as escapes."""
+    return value.encode(errors="backslashreplace").decode()
+
+
+def get(line: Mapping[str, Any], key: str) -> str:
+    """What :func:`put` put in. Raises KeyError or ValueError where the line has neither form."""
+    if key in line:
+        return text(line[key])
+    return os.fsdecode(base64.b64decode(text(line[f"{key}_b64"]), validate=True))
+
+
+def get_list(line: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """What :func:`put_list` put in. Raises KeyError or ValueError."""
+    values = line[key] if key in line else line[f"{key}_b64"]
+    if not isinstance(values, list):
+        raise ValueError(f"{values!r:.60} is not a list")  # noqa: TRY004 -- one kind for bad lines
+    if key in line:
+        return tuple(map(text, values))
+    return tuple(os.fsdecode(base64.b64decode(text(value), validate=True)) for value in values)
+
+
+def get_path(line: Mapping[str, Any], key: str) -> str:
+    """A path as :class:`TracedPath` has it: absolute, and one that the kernel would take."""
+    found = get(line, key)
+    if not found.startswith("/") or "\0" in found:
+        raise ValueError(f"{found!r:.60} is no absolute path")
+    return found
