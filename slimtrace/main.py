@@ -106,9 +106,7 @@ def _opened(image: FullImage) -> _Image:
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
-    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
-    become_root()
     return nullcontext(_opened(open_image(image, platform)))
 
 
@@ -132,9 +130,9 @@ def _rerun(
 
 
 def _start(image: FullImage, trial: Trial) -> TrialResult:
-    from slimtrace.tracer.startup.start import tried  # noqa: PLC0415 -- for checks alone
+    from slimtrace.tracer.startup.start import start_image  # noqa: PLC0415 -- for checks alone
 
-    return tried(_opened(image), trial)
+    return start_image(_opened(image), trial)
 
 
 def make_services() -> Services:

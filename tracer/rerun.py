@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.image.run_config import command_of, inside_of
+from slimtrace.tracer.image.run_config import choose_command, make_image_run
 from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.run import RunOptions
 from slimtrace.tracer.run import run as trace_run
@@ -49,7 +49,7 @@ def rerun(
     :raises SlimtraceError: it cannot be started; each subclass with its exit status.
     """
     own = is_default and bool(image.config)
-    inside = inside_of(
+    inside = make_image_run(
         image.source,
         image.root,
         image.digest,
@@ -62,7 +62,7 @@ def rerun(
         hostname=run.hostname,
     )
     inside = replace(inside, read_only=changes.read_only, cap_drop=changes.cap_drop, below=below)
-    command = command_of(image.config, (), None) if own else run.command
+    command = choose_command(image.config, (), None) if own else run.command
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
     options = RunOptions(TraceOutput(output), driving=driving, stop_signal=number, inside=inside)

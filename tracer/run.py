@@ -99,9 +99,9 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         check_directory()
         program = find_program(command[0])
     else:
-        from slimtrace.tracer.sandbox.sandbox_config import stage_of  # noqa: PLC0415 -- for images alone
+        from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config  # noqa: PLC0415 -- for images alone
 
-        stage, program = stage_of(options.inside), command[0]
+        stage, program = make_sandbox_config(options.inside), command[0]
     number, first_process = options.output.continued()
     writer = options.output.open()
     mask = signals.block_signals()

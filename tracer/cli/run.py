@@ -67,6 +67,7 @@ def run(
     """Run COMMAND and record every file that it uses."""
     from slimtrace.tracer.run import RunOptions  # noqa: PLC0415
     from slimtrace.tracer.run import run as run_traced  # noqa: PLC0415
+    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
     from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415 -- not needed for --help
 
     check_output_options(append=append, force=force)
@@ -88,6 +89,7 @@ def run(
         argv, image_run = tuple(command or ()), None
         if image_options is not None and image is not None:
             services: ImageServices = context.obj
+            become_root()  # before the image is unpacked: its files may be of many users
             opened = stack.enter_context(services.open_image(image, platform))
             argv, image_run = image_options.in_image(opened, argv)
             chosen_signal = chosen_signal or image_options.stop_signal(opened)

@@ -1,4 +1,4 @@
-"""Which file a command's name means, as shells and container engines look for it."""
+"""Finds the file of a command, as shells and container engines do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError
 def find_program(name: str, path: str | None = None) -> str:
     """The file that the shell would run for ``name`` (execvp(3)).
 
-    :param path: the PATH to look on; None for the caller's.
+    :param path: the PATH to search; None for the caller's.
     :raises CommandNotFoundError: there is none.
     :raises CannotExecuteError: it is a directory or may not be executed.
     """

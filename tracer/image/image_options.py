@@ -1,4 +1,4 @@
-"""``run --image``: what the options say becomes an image to run in and a command."""
+"""The options of ``run --image``: from them come the image to run in and the command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import UsageError
-from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.image.run_config import (
+    choose_command,
+    make_image_run,
+    parse_image_stop_signal,
+)
 from slimtrace.tracer.image.runtime import NETWORKS, parse_volume
 
 if TYPE_CHECKING:
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """The options of ``run`` that are about an image, as they were given."""
+    """The options of ``run`` for an image, unparsed."""
 
     image: str | None = None
     platform: str | None = None
@@ -34,10 +38,10 @@ class ImageOptions:
     exec_in: Sequence[str] = ()
 
     def check(self, ready: str | None, http_get: Sequence[str] | None = None) -> None:
-        """Before the image is opened.
+        """Check the options before the image is opened.
 
-        :param ready: what ``--ready`` was given; ``http_get`` likewise.
-        :raises UsageError: the options make no sense together.
+        :param ready: the value of ``--ready``; ``http_get`` likewise.
+        :raises UsageError: the options contradict each other.
         """
         if self.image is None:
             self._check_without()
@@ -79,9 +83,9 @@ class ImageOptions:
                 )
 
     def commands_inside(self) -> tuple[tuple[str, ...], ...]:
-        """What ``--exec-in`` was given, as words: an image need not have a shell.
+        """The commands of ``--exec-in``, split here because an image need not have a shell.
 
-        :raises UsageError: a quote is not closed, or there is nothing.
+        :raises UsageError: a quote is not closed, or the command is empty.
         """
         found = []
         for command in self.exec_in:
@@ -97,11 +101,11 @@ class ImageOptions:
     def in_image(
         self, opened: OpenedImage, words: Sequence[str]
     ) -> tuple[tuple[str, ...], ImageRun]:
-        """The command, and where it is to run.
+        """The command, and the image to run it in.
 
-        :raises SlimtraceError: as command_of, inside_of and parse_volume do.
+        :raises SlimtraceError: as choose_command, make_image_run and parse_volume do.
         """
-        inside = inside_of(
+        inside = make_image_run(
             opened.source,
             opened.root,
             opened.digest,
@@ -113,9 +117,9 @@ class ImageOptions:
             network=self.network or "host",
             hostname=self.hostname,
         )
-        return command_of(opened.config, words, self.entrypoint), inside
+        return choose_command(opened.config, words, self.entrypoint), inside
 
     @staticmethod
     def stop_signal(opened: OpenedImage) -> signal.Signals | None:
-        """What the image says."""
-        return stop_signal_of(opened.config)
+        """The StopSignal of the image's config."""
+        return parse_image_stop_signal(opened.config)

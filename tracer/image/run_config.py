@@ -1,4 +1,4 @@
-"""How an image is run: by its configuration and what users say instead, as engines do it.
+"""Combines an image's config with the user's options, as container engines do.
 
 Source: OCI image-spec, config.md.
 """
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from slimtrace.tracer.image.runtime import Volume
 
 
-def command_of(
+def choose_command(
     config: Mapping[str, Any], words: Sequence[str], entrypoint: str | None
 ) -> tuple[str, ...]:
     """The command to run.
 
     :param config: the ``config`` object of an image configuration.
-    :param words: what the user said after ``--``, in the place of Cmd.
-    :param entrypoint: in the place of Entrypoint, one word or a JSON list of some; then the
-        image's Cmd does not count. An empty one is none.
-    :raises SlimtraceError: there is neither, or something else in their place.
+    :param words: the arguments after ``--``; they replace Cmd.
+    :param entrypoint: replaces Entrypoint: one program or a JSON list of strings. The image's Cmd
+        is then ignored. An empty one removes the image's.
+    :raises SlimtraceError: the image has neither, or one of a wrong type.
     """
     first = _strings(config, "Entrypoint") if entrypoint is None else _words(entrypoint)
     rest = tuple(words) or (_strings(config, "Cmd") if entrypoint is None else ())
     if not (*first, *rest):
         raise SlimtraceError(
             "cannot run the image: it has neither Entrypoint nor Cmd",
-            "say what to run: slimtrace run --image IMAGE -- COMMAND",
+            "name the command: slimtrace run --image IMAGE -- COMMAND",
         )
     return (*first, *rest)
 
 
-def inside_of(
+def make_image_run(
     image: str,
     root: str,
     digest: str | None,
@@ -54,12 +54,11 @@ def inside_of(
     hostname: str | None = None,
     machine: Mapping[str, str] = os.environ,
 ) -> ImageRun:
-    """The image as it is to be run: its own words, where the user says nothing else.
+    """The image to run, by its config unless an option replaces a value.
 
     :param env: ``NAME=VALUE``, or ``NAME`` for this machine's value, if it has one.
-    :raises UsageError: one of these is something else, or ``workdir`` is relative.
-    :raises SlimtraceError: what the image says is no string where one belongs, or its directory is
-        relative.
+    :raises UsageError: an option cannot be parsed, or ``workdir`` is relative.
+    :raises SlimtraceError: a value of the config has the wrong type, or its WorkingDir is relative.
     """
     place = workdir or _string(config, "WorkingDir") or "/"
     if not place.startswith("/"):
@@ -79,8 +78,8 @@ def inside_of(
     )
 
 
-def stop_signal_of(config: Mapping[str, Any]) -> signal.Signals | None:
-    """The signal that stops the image's app; None where it names none that there is."""
+def parse_image_stop_signal(config: Mapping[str, Any]) -> signal.Signals | None:
+    """The signal that stops the image's app; None if it names no signal of this machine."""
     name = str(config.get("StopSignal") or "").upper()
     try:
         if name.isdecimal():
@@ -99,15 +98,17 @@ def _words(entrypoint: str) -> tuple[str, ...]:
             found = None
         if isinstance(found, list) and all(isinstance(word, str) for word in found):
             return tuple(found)
-        raise UsageError(f"cannot use --entrypoint {entrypoint}: it is no JSON list of strings")
+        raise UsageError(f"cannot use --entrypoint {entrypoint}: it is not a JSON list of strings")
     return (entrypoint,) if entrypoint else ()
 
 
 def _strings(config: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """:raises SlimtraceError: it is no list of words that a program can be given (execve(2))."""
+    """:raises SlimtraceError: it is not a list of strings without NUL (execve(2))."""
     found = config.get(name) or []
     if not isinstance(found, list) or not all(map(_is_word, found)):
-        raise SlimtraceError(f"cannot run the image: its {name} is no list of strings without NUL")
+        raise SlimtraceError(
+            f"cannot run the image: its {name} is not a list of strings without NUL"
+        )
     return tuple(found)
 
 
@@ -115,7 +116,7 @@ def _string(config: Mapping[str, Any], name: str) -> str:
     """:raises SlimtraceError: as above."""
     found = config.get(name) or ""
     if not _is_word(found):
-        raise SlimtraceError(f"cannot run the image: its {name} is no string without NUL")
+        raise SlimtraceError(f"cannot run the image: its {name} is not a string without NUL")
     return str(found)
 
 

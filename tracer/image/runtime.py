@@ -1,4 +1,4 @@
-"""Which image an app is to run in, and as what."""
+"""An image that is ready to run, with its user, environment and volumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NETWORKS = ("host", "none")
 
 
 class Volume(NamedTuple):
-    """What of this machine the app sees at ``target``, absolute in the image."""
+    """A file or directory of this machine, bind-mounted at ``target``, absolute in the image."""
 
     source: str
     target: str
@@ -27,21 +27,22 @@ class Volume(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImageRun:
-    """An image that is unpacked, and how the app is to run there.
+    """An unpacked image, and how to run the app in it.
 
-    :ivar root: the directory with the pristine tree; nothing in it is changed.
-    :ivar image: the words that name the image, as ``oci:./full:latest``.
-    :ivar digest: of its manifest; None where it has none.
-    :ivar env: the whole environment; PATH, HOME and HOSTNAME get what engines give them where
-        they are not set.
+    :ivar root: the directory with the image's tree; a run does not change it.
+    :ivar image: the image's reference, for example ``oci:./full:latest``.
+    :ivar digest: of its manifest; None if it has none.
+    :ivar env: the whole environment; if PATH, HOME or HOSTNAME is not set, it gets the value that
+        engines give it.
     :ivar user: ``USER[:GROUP]``, each a number or a name of the image's /etc/passwd or /etc/group;
         empty for root.
-    :ivar workdir: absolute in the image; made where it is missing, as engines do.
+    :ivar workdir: absolute in the image; created if it is missing, as engines do.
     :ivar network: the machine's own, ``host``, or ``none``: a loopback interface.
     :ivar hostname: None for this machine's, or ``slimtrace`` without a network.
-    :ivar read_only: whether only volumes and what engines leave writable can be written.
-    :ivar below: a directory whose names show where the image has none; None for nothing.
-    :ivar cap_drop: capabilities that not even root has, by name; ``all`` for every one.
+    :ivar read_only: whether the root is read-only except for volumes and what engines leave
+        writable.
+    :ivar below: a directory that shows through where the image has no file of a name; or None.
+    :ivar cap_drop: capabilities that not even root gets, by name; ``all`` for every one.
     """
 
     root: str
@@ -59,9 +60,9 @@ class ImageRun:
 
 
 def parse_volume(text: str) -> Volume:
-    """``HOST:PATH``, with ``:ro`` or ``:rw`` behind it, as container engines take it.
+    """``HOST:PATH``, with an optional ``:ro`` or ``:rw``, as in container engines.
 
-    :raises UsageError: it is something else.
+    :raises UsageError: it has another form.
     :raises SlimtraceError: there is no such HOST.
     """
     source, _, rest = text.partition(":")

@@ -23,8 +23,8 @@ _CONTAINERS = """
 _ALL = "ALL"
 
 
-def without(dropped: Iterable[str]) -> frozenset[int]:
-    """What is left of a container's set, by number.
+def select_capabilities(dropped: Iterable[str]) -> frozenset[int]:
+    """The capabilities of a container without these, by number.
 
     :param dropped: names with or without ``CAP_``, in any case; ``all`` leaves none.
     :raises UsageError: there is no such capability.
@@ -34,15 +34,15 @@ def without(dropped: Iterable[str]) -> frozenset[int]:
         if name not in {*_NAMES, _ALL}:
             raise UsageError(
                 f"cannot use --cap-drop {word}: there is no such capability",
-                "say all, or a name as NET_BIND_SERVICE (capabilities(7))",
+                "use all, or a name such as NET_BIND_SERVICE (capabilities(7))",
             )
     if _ALL in names.values():
         return frozenset()
     return frozenset(_NAMES.index(name) for name in _CONTAINERS if name not in names.values())
 
 
-def keep_at_most(capabilities: frozenset[int]) -> None:
-    """Put all others out of reach of what this process will exec.
+def limit_capabilities(capabilities: frozenset[int]) -> None:
+    """Drop all others from the bounding set, for all programs that this process executes.
 
     :raises OSError: EPERM without CAP_SETPCAP.
     """

@@ -32,17 +32,17 @@ from slimtrace.tracer.kernel.namespaces import (
     unshare,
 )
 from slimtrace.tracer.kernel.seccomp import set_no_new_privs
-from slimtrace.tracer.sandbox.capabilities import keep_at_most
+from slimtrace.tracer.sandbox.capabilities import limit_capabilities
 from slimtrace.tracer.sandbox.failure_message import encode_failure
-from slimtrace.tracer.sandbox.mounts import enter_image, leave_little_writable
-from slimtrace.tracer.sandbox.sandbox_config import files
+from slimtrace.tracer.sandbox.mounts import enter_image, make_root_read_only
+from slimtrace.tracer.sandbox.sandbox_config import list_mounted_files
 from slimtrace.tracer.sandbox.userns import (
     User,
-    become,
-    in_first_namespace,
+    explain_refusal,
+    is_in_first_namespace,
     is_mapped,
-    only_mapping,
-    what_forbids,
+    map_single_user,
+    switch_user,
 )
 
 if TYPE_CHECKING:
@@ -53,18 +53,19 @@ if TYPE_CHECKING:
 
 _FAILED = 125
 _TITLE = "app init"
-_ENOUGH = 1 << 20
+_MAX_COMMAND_BYTES = 1 << 20
 
 
 class SandboxInit:
-    """Process 1, in which nothing returns.
+    """Process 1 of the sandbox. Its methods do not return to the caller's code.
 
     :param folder: the scratch folder.
     :param control: from the tracer, SOCK_SEQPACKET: what to do, and how that went.
     :param watch: to the tracer: ``exit STATUS`` of the app (wait(2)).
-    :param mask: the signals that commands are to have blocked.
-    :param streams: the app's descriptors to what is to be put there.
-    :param becomes_app: whether it is to become the app, which then is process 1, as in a container.
+    :param mask: the signals that are blocked in commands.
+    :param streams: the app's descriptors, and the descriptors to put there.
+    :param becomes_app: whether it executes the app itself, which is then process 1, as in a
+        container.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class SandboxInit:
         self._app = self._job = 0
 
     def run(self, install: Callable[[], int] | None) -> Never:
-        """Live and die.
+        """Set the sandbox up and serve until the app ends.
 
         :param install: installs the filter; returns its listener, or 0.
         """
@@ -103,7 +104,7 @@ class SandboxInit:
         except OSError as error:
             cause = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
             failure = SlimtraceError(
-                f"cannot enter {self._stage.tree}: {cause}", what_forbids(error)
+                f"cannot enter {self._stage.tree}: {cause}", explain_refusal(error)
             )
             self._tell(encode_failure(failure))
         finally:
@@ -119,7 +120,7 @@ class SandboxInit:
         stage = self._stage
         os.umask(0o022)
         user = User(stage.account.uid, stage.account.gid)
-        nested, own_xattrs = not is_mapped(user), not in_first_namespace()
+        nested, own_xattrs = not is_mapped(user), not is_in_first_namespace()
         unshare(
             CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if stage.has_network else CLONE_NEWNET)
         )
@@ -129,7 +130,7 @@ class SandboxInit:
         laid = enter_image(
             stage.tree,
             self._folder.path,
-            files=files(self._folder.path),
+            files=list_mounted_files(self._folder.path),
             volumes=stage.volumes,
             own_xattrs=own_xattrs,
             below=stage.below,
@@ -140,10 +141,10 @@ class SandboxInit:
         if nested:
             ids = os.geteuid(), os.getegid()
             unshare(CLONE_NEWUSER)
-            only_mapping(*user, *ids)
-        keep_at_most(stage.capabilities)
+            map_single_user(*user, *ids)
+        limit_capabilities(stage.capabilities)
         if not nested:
-            become(user, stage.account.groups)
+            switch_user(user, stage.account.groups)
         set_no_new_privs()
         process.forget_environment()
         process.become_dumpable()
@@ -189,7 +190,7 @@ class SandboxInit:
         try:
             os.makedirs(workdir, exist_ok=True)
             if self._stage.read_only:
-                leave_little_writable()
+                make_root_read_only()
             os.chdir(workdir)
         except OSError as error:
             raise SlimtraceError(
@@ -291,7 +292,7 @@ class SandboxInit:
                     waiting.unregister(self._control)
 
     def _obey_one(self) -> bool:
-        data = os.read(self._control.fileno(), _ENOUGH)
+        data = os.read(self._control.fileno(), _MAX_COMMAND_BYTES)
         if not data:
             return False
         argv = json.loads(data)

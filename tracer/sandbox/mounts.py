@@ -1,4 +1,4 @@
-"""The root that the program sees, made of mounts that end with their namespace."""
+"""The mounts that are the app's root; they end with their mount namespace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slimtrace.tracer.kernel.namespaces import (
     remount_read_only,
 )
 from slimtrace.tracer.sandbox.mountpoints import check_plain, resolve_mountpoint
-from slimtrace.tracer.sandbox.overlay import OverlayMount, lay
+from slimtrace.tracer.sandbox.overlay import OverlayMount, mount_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,7 +65,7 @@ def enter_image(
     """
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     shown = [volume._replace(source=os.path.realpath(volume.source)) for volume in volumes]
-    laid = lay(tree, scratch, own_xattrs=own_xattrs, below=below)
+    laid = mount_overlay(tree, scratch, own_xattrs=own_xattrs, below=below)
     _pivot()
     # From here on absolute paths are in the new root, relative ones in the old.
     for point in _KERNEL_DIRECTORIES:
@@ -85,8 +85,8 @@ def enter_image(
     return laid
 
 
-def leave_little_writable() -> None:
-    """Make the root read-only, but for the mounts in it and what engines leave writable."""
+def make_root_read_only() -> None:
+    """Make the root read-only, except for mounts in it and what engines leave writable."""
     for path in _WRITABLE:
         if os.path.isdir(path) and not os.path.islink(path) and not os.path.ismount(path):
             mount(path, path, flags=MS_BIND | MS_REC)  # with the volumes in it
@@ -94,7 +94,7 @@ def leave_little_writable() -> None:
 
 
 def _mount_tmp() -> None:
-    """In memory, unless the image has something there: it may be the app's."""
+    """Mount /tmp in memory, unless the image has files there, which may be the app's."""
     path = "/tmp"  # noqa: S108 -- the app's own
     if not os.path.lexists(path):
         os.mkdir(path)

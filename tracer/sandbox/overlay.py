@@ -1,6 +1,6 @@
-"""A tree with a layer to write to above it, which lies in a folder that is removed afterwards.
+"""Mounts a writable layer over an image's tree; the layer's folder is removed afterwards.
 
-The layer may grow as large as the app makes it, so it lies on a disk and not in memory.
+The layer may become as large as the app makes it, so it is on a disk and not in memory.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from slimtrace.tracer.kernel.namespaces import (
 from slimtrace.tracer.remove_tree import remove_tree
 
 _PREFIX = "slimtrace-scratch-"
-_SECONDS = 60.0
+_MIN_UNUSED_SECONDS = 60.0
 _LOWER, _BELOW, _UPPER, _WORK, _MERGED = "lower", "below", "upper", "work", "root"
 
 
 class OverlayMount(NamedTuple):
-    """How the layer was laid: by the kernel's overlay, or ``instead``, and why not by that."""
+    """What carries the writes: the kernel's overlay, or ``instead``, and ``why`` it failed."""
 
     instead: str | None = None
     why: str | None = None
@@ -45,14 +45,13 @@ class ScratchFolder(NamedTuple):
     lock: int
 
 
-def make_folder() -> ScratchFolder:
-    """A new folder in $TMPDIR, else in /var/tmp: /tmp is in memory on many machines.
+def create_scratch_folder() -> ScratchFolder:
+    """Create a folder in $TMPDIR, or in /var/tmp because /tmp is in memory on many machines.
 
-    Its path has no symlinks: it is walked when the root is another already.
+    Its path has no symlinks, because it is also used after the root has changed. Folders that a
+    killed run left behind are removed.
 
-    Those that are in use no more go: who should have removed them was killed.
-
-    :raises SlimtraceError: none can be made.
+    :raises SlimtraceError: it cannot be created.
     """
     places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108
     place = next(name for name in places if name and os.access(name, os.W_OK | os.X_OK))
@@ -65,18 +64,18 @@ def make_folder() -> ScratchFolder:
             os.mkdir(os.path.join(folder, name))
     except OSError as error:
         raise SlimtraceError(
-            f"cannot make a place to write to in {place}: {error.strerror}",
-            "name another with TMPDIR",
+            f"cannot create a scratch folder in {place}: {error.strerror}",
+            "set TMPDIR to another directory",
         ) from error
     return ScratchFolder(folder, lock)
 
 
 def _sweep(place: str) -> None:
-    """Remove what was left here, but nothing so new that it may not be locked yet."""
+    """Remove unused folders, except new ones: their owner may not have locked them yet."""
     with suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
-            is_old = time.time() - status.st_mtime > _SECONDS
+            is_old = time.time() - status.st_mtime > _MIN_UNUSED_SECONDS
             if entry.name.startswith(_PREFIX) and is_old and status.st_uid == os.geteuid():
                 _remove_unused(entry.path)
 
@@ -86,26 +85,28 @@ def _remove_unused(folder: str) -> None:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_folder(folder)
+            remove_scratch_folder(folder)
         finally:
             os.close(lock)
 
 
-def remove_folder(folder: str) -> None:
-    """Remove it with all that was written there."""
+def remove_scratch_folder(folder: str) -> None:
+    """Remove the folder and all that was written to it."""
     with suppress(OSError):
         remove_tree(folder)
 
 
-def lay(tree: str, folder: str, *, own_xattrs: bool, below: str | None = None) -> OverlayMount:
-    """Lay an empty layer above ``tree``, in this mount namespace alone, and go to its top.
+def mount_overlay(
+    tree: str, folder: str, *, own_xattrs: bool, below: str | None = None
+) -> OverlayMount:
+    """Mount an empty layer over ``tree``, in this mount namespace, and change to its top.
 
-    :param folder: from :func:`make_folder`.
+    :param folder: from :func:`create_scratch_folder`.
     :param own_xattrs: whether this is a user namespace, where overlay keeps its notes in
         attributes that users may set (Documentation/filesystems/overlayfs.rst, userxattr).
     :param below: a directory that shows through where the tree has nothing.
     :raises OSError: the tree may not be mounted.
-    :raises SlimtraceError: neither overlay can be had, and a copy fails.
+    :raises SlimtraceError: no overlay can be mounted, and a copy fails.
     """
     os.chdir(folder)  # no name in the options: commas and colons mean something in them
     mount(tree, _LOWER, flags=MS_BIND)
@@ -164,8 +165,8 @@ def _copied(error: OSError, below: str | None) -> OverlayMount:
     if done.returncode != 0:
         cause = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
         raise SlimtraceError(
-            f"cannot lay a layer over the image, nor copy it: {cause}",
-            "install fuse-overlayfs, or name a TMPDIR on a disk that overlay can write to",
+            f"cannot mount a writable layer over the image or copy the image: {cause}",
+            "install fuse-overlayfs, or set TMPDIR to a directory that overlay can write to",
         )
     mount(_UPPER, _UPPER, flags=MS_BIND)
     remount_without_devices(os.path.abspath(_UPPER))

@@ -1,7 +1,7 @@
-"""Becoming root for what an image needs: mounts, and files of many owners.
+"""Becomes root for what an image needs: mounts, and files of many owners.
 
-An ordinary user may be root in a user namespace of his own (user_namespaces(7)). With subordinate
-ids (subuid(5)) there are other users beside root in it, else root alone.
+An ordinary user can be root in a new user namespace (user_namespaces(7)). With subordinate IDs
+(subuid(5)) that namespace has other users too, else root alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.kernel.namespaces import CLONE_NEWUSER, unshare
-from slimtrace.tracer.sandbox.userns import may_make_namespaces, only_mapping, what_forbids
+from slimtrace.tracer.sandbox.userns import explain_refusal, map_single_user, may_make_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,9 +30,9 @@ class _Range(NamedTuple):
 
 
 def become_root() -> None:
-    """Be root here, or in a user namespace where this process has all capabilities.
+    """Become root, if needed in a user namespace where this process has all capabilities.
 
-    To be called while the process has one thread (unshare(2)). Called again, it does nothing.
+    Call it while the process has one thread (unshare(2)). A second call does nothing.
 
     :raises SlimtraceError: user namespaces are forbidden; the hint names the setting.
     """
@@ -51,7 +51,7 @@ def become_root() -> None:
         unshare(CLONE_NEWUSER)
     except OSError as error:
         raise SlimtraceError(
-            f"cannot become root for the image: {error.strerror}", what_forbids(error)
+            f"cannot become root for the image: {error.strerror}", explain_refusal(error)
         ) from error
     finally:
         os.close(done)
@@ -61,9 +61,9 @@ def become_root() -> None:
     if _is_mapped():  # the helper set one of both: nothing else can be written there
         raise SlimtraceError(
             "cannot become root for the image: newgidmap refused the ranges of /etc/subgid",
-            "see that /etc/subgid gives this user a range that no one else has",
+            "give this user a range in /etc/subgid that no other user has",
         )
-    only_mapping(0, 0, uid, gid)
+    map_single_user(0, 0, uid, gid)
 
 
 def _is_mapped() -> bool:

@@ -1,4 +1,4 @@
-"""What the first process of a traced sandbox is told: all that it needs to set the scene."""
+"""All that process 1 of the sandbox needs to know to set it up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.environment import DEFAULT_PATH
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.sandbox import overlay
-from slimtrace.tracer.sandbox.capabilities import without
+from slimtrace.tracer.sandbox.capabilities import select_capabilities
 from slimtrace.tracer.sandbox.users import Account, find_account
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ _NO_NETWORK = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
-    """An image with everything that its words mean looked up.
+    """An image to run, with its names looked up.
 
-    :ivar tree: its pristine tree, absolute, without symlinks.
-    :ivar env: whole, as the app gets it.
-    :ivar has_network: whether it is the machine's.
-    :ivar capabilities: the most that a process may have (linux/capability.h).
+    :ivar tree: its tree, absolute, without symlinks; a run does not change it.
+    :ivar env: the app's whole environment.
+    :ivar has_network: whether the app uses the machine's network; else it has loopback alone.
+    :ivar capabilities: the most that a process can have, by number (linux/capability.h).
     """
 
     tree: str
@@ -44,15 +44,15 @@ class SandboxConfig:
     below: str | None
 
 
-def stage_of(inside: ImageRun) -> SandboxConfig:
-    """What an image's words mean.
+def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
+    """Look up the user, the environment and the paths of an image to run.
 
-    :raises SlimtraceError: there is no such tree, or its user is not known there.
-    :raises UsageError: a capability that is to be dropped does not exist.
+    :raises SlimtraceError: the tree is not a directory, or has no such user.
+    :raises UsageError: ``cap_drop`` names an unknown capability.
     """
     tree = os.path.realpath(inside.root)
     if not os.path.isdir(tree):
-        raise SlimtraceError(f"cannot enter {inside.root}: it is no directory")
+        raise SlimtraceError(f"cannot enter {inside.root}: it is not a directory")
     account = find_account(tree, inside.user)
     has_network = inside.network == "host"
     hostname = inside.hostname or (socket.gethostname() if has_network else _ALONE)
@@ -66,14 +66,14 @@ def stage_of(inside: ImageRun) -> SandboxConfig:
         hostname=hostname,
         has_network=has_network,
         read_only=inside.read_only,
-        capabilities=without(inside.cap_drop),
+        capabilities=select_capabilities(inside.cap_drop),
         below=inside.below and os.path.realpath(inside.below),
     )
 
 
-def make_folder(stage: SandboxConfig) -> overlay.ScratchFolder:
-    """A scratch folder for one run, with the files that engines show to a container in it."""
-    folder = overlay.make_folder()
+def make_scratch_folder(stage: SandboxConfig) -> overlay.ScratchFolder:
+    """Create a scratch folder for one run, with the files that engines mount into a container."""
+    folder = overlay.create_scratch_folder()
     for name, text in _shown(stage):
         with open(os.path.join(folder.path, name), "w", encoding="utf-8") as file:
             file.write(text)
@@ -81,8 +81,8 @@ def make_folder(stage: SandboxConfig) -> overlay.ScratchFolder:
     return folder
 
 
-def files(folder: str) -> dict[str, str]:
-    """Paths in the image to the files that are shown there."""
+def list_mounted_files(folder: str) -> dict[str, str]:
+    """Paths in the image, and the files that are mounted there."""
     names = ("hostname", "hosts", "resolv.conf")
     return {f"/etc/{name}": os.path.join(folder, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""How the launcher gets the right to make namespaces, and what can forbid it."""
+"""Users of a user namespace, and the settings that forbid such namespaces."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class User(NamedTuple):
     gid: int
 
 
-def only_mapping(uid: int, gid: int, outer_uid: int, outer_gid: int) -> None:
-    """Be this user in a user namespace just made, by who was another outside, and no one else.
+def map_single_user(uid: int, gid: int, outer_uid: int, outer_gid: int) -> None:
+    """Map one user of a new user namespace to a user outside. No other user exists in it.
 
-    :raises OSError: EPERM where the numbers outside are not the caller's.
+    :raises OSError: EPERM if the outer IDs are not the caller's.
     """
     # Without privilege outside, groups must be given up for good first (user_namespaces(7)).
     _write("setgroups", "deny")
@@ -41,8 +41,8 @@ def is_mapped(user: User) -> bool:
     return _is_in("uid_map", user.uid) and _is_in("gid_map", user.gid)
 
 
-def in_first_namespace() -> bool:
-    """Whether the caller's user namespace is the machine's: all ids are what they are."""
+def is_in_first_namespace() -> bool:
+    """Whether the caller is in the machine's first user namespace, where no ID is mapped."""
     return (_read("/proc/self/uid_map") or "").split() == ["0", "0", "4294967295"]
 
 
@@ -53,10 +53,10 @@ def may_make_namespaces() -> bool:
     return bool(int(found, 16) >> _CAP_SYS_ADMIN & 1)
 
 
-def become(user: User, groups: Iterable[int] = ()) -> None:
-    """Be this user and no one else, by root's privilege, which is gone afterwards.
+def switch_user(user: User, groups: Iterable[int] = ()) -> None:
+    """Switch from root to this user, for good.
 
-    :param groups: supplementary ones; those that do not exist here are left out.
+    :param groups: supplementary GIDs; those that do not exist here are left out.
 
     :raises OSError: EPERM without CAP_SETUID and CAP_SETGID.
     """
@@ -70,8 +70,8 @@ def become(user: User, groups: Iterable[int] = ()) -> None:
         raise OSError(error.errno, f"user {user.uid}:{user.gid}: {error.strerror}") from error
 
 
-def what_forbids(error: OSError, settings: str = "/proc/sys") -> str | None:
-    """The next step after a refusal: the setting to change, where one is seen to be the cause.
+def explain_refusal(error: OSError, settings: str = "/proc/sys") -> str | None:
+    """The hint after a refusal: the setting to change, if one is the cause.
 
     :param settings: where sysctl(8) settings are read.
     """
@@ -82,7 +82,7 @@ def what_forbids(error: OSError, settings: str = "/proc/sys") -> str | None:
             dotted = name.replace("/", ".")
             return f"{dotted}={forbids} forbids it: sysctl -w {dotted}={allows}, or run as root"
     return (
-        "run as root, or where users may make user namespaces: in a container that takes "
+        "run as root, or where users may make user namespaces: in a container that needs "
         "CAP_SYS_ADMIN, or a seccomp profile that allows unshare and mount"
     )
 

@@ -1,4 +1,4 @@
-"""One start of an image, untraced: wait until it is ready, ask it, stop it."""
+"""Starts an image once, untraced: waits until it is ready, sends a request, stops it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.app import App
 from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.image.run_config import (
+    choose_command,
+    make_image_run,
+    parse_image_stop_signal,
+)
 from slimtrace.tracer.image.runtime import parse_volume
-from slimtrace.tracer.sandbox.sandbox_config import stage_of
+from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config
 from slimtrace.tracer.startup.listening_sockets import SocketWatch, sockets
 from slimtrace.tracer.startup.readiness import Readiness, request
 from slimtrace.tracer.startup.trial import StopResult, TrialResult
@@ -63,7 +67,7 @@ class EndSignals:
             raise make_stopped_error("start the image", self.number)
 
     def restore(self) -> None:
-        """Undo the blocking."""
+        """Restore the blocked signals of before."""
         signals.restore_mask(self._mask)
 
 
@@ -71,12 +75,12 @@ _MASKS = ("SigCgt", "SigBlk")
 _RT_SIGTIMEDWAIT = {"x86_64": 128, "aarch64": 137}
 
 
-def gets(pid: int, number: signal.Signals) -> bool:
-    """Whether it handles, blocks, or just now waits for, the signal."""
+def handles_signal(pid: int, number: signal.Signals) -> bool:
+    """Whether the process handles, blocks, or waits for the signal."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            told = dict(line.split(":", 1) for line in file if ":" in line)
-        if any(int(told[name], 16) >> (number - 1) & 1 for name in _MASKS):
+            fields = dict(line.split(":", 1) for line in file if ":" in line)
+        if any(int(fields[name], 16) >> (number - 1) & 1 for name in _MASKS):
             return True
         # While it waits for signals, those are not shown as blocked.
         with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
@@ -87,37 +91,37 @@ def gets(pid: int, number: signal.Signals) -> bool:
 
 _POLL = 0.01
 _AGAIN = 0.2
-"""Seconds between kills: what is killed while it forks may leave a child."""
+"""Seconds between kills: a process that is killed while it forks may leave a child."""
 
 
-def tried(opened: OpenedImage, trial: Trial) -> TrialResult:
-    """Start the image, see how it goes, and end all that it started.
+def start_image(opened: OpenedImage, trial: Trial) -> TrialResult:
+    """Start the image, measure the start, and end all processes that it started.
 
-    What the app prints goes nowhere but into the result; its input is empty.
+    The app's output is kept in the result alone; its input is empty.
 
-    :raises UsageError: the words of the trial make no sense.
-    :raises StoppedError: a signal that ends slimtrace came meanwhile.
-    :raises SlimtraceError: the sandbox cannot be had.
+    :raises UsageError: a value of the trial cannot be parsed.
+    :raises StoppedError: a signal that ends slimtrace arrived.
+    :raises SlimtraceError: the sandbox cannot be set up.
     """
-    command = command_of(opened.config, trial.words, None)
+    command = choose_command(opened.config, trial.words, None)
     inside = _inside(opened, trial)
     ready = None if trial.ready is None else parse_ready(trial.ready, None, inside.workdir)
     try:
-        stage = stage_of(inside)
+        stage = make_sandbox_config(inside)
     except UsageError:
         raise
     except SlimtraceError as error:  # the image does not know its own user
         return TrialResult(command, inside.user, failure=error.message)
     if ready is not None and not isinstance(ready, TcpPort | Url):
         check_not_ready(ready, stage)
-    number = stop_signal_of(opened.config) or signal.SIGTERM
+    number = parse_image_stop_signal(opened.config) or signal.SIGTERM
     user = f"{stage.account.uid}:{stage.account.gid}"
     return _started(TrialResult(command, user), stage, trial, ready, number)
 
 
 def _inside(opened: OpenedImage, trial: Trial) -> ImageRun:
     port = () if trial.port is None else (f"PORT={trial.port}",)
-    inside = inside_of(
+    inside = make_image_run(
         opened.source,
         opened.root,
         opened.digest,
@@ -171,10 +175,10 @@ def _started(
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """An app that was let go.
+    """A started app.
 
     :ivar first: process 1 of its sandbox, which ends with it.
-    :ivar began: when it was let go, by time.monotonic().
+    :ivar began: when it was started, by time.monotonic().
     :ivar ending: notes what ends slimtrace.
     """
 
@@ -220,7 +224,7 @@ class _Watched:
         return replace(about, answer=request(where, self.trial.path))
 
     def _stopped(self, number: signal.Signals, grace: float) -> StopResult:
-        is_handled = gets(self.app.pid, number)
+        is_handled = handles_signal(self.app.pid, number)
         began = time.monotonic()
         self.app.send(number)
         while self._is_alive() and time.monotonic() < began + grace:

@@ -11,7 +11,11 @@ from roots import ACCOUNTS
 from traces import fails, run_slimtrace
 
 from slimtrace.tracer.errors import SlimtraceError, UsageError
-from slimtrace.tracer.image.run_config import command_of, inside_of, stop_signal_of
+from slimtrace.tracer.image.run_config import (
+    choose_command,
+    make_image_run,
+    parse_image_stop_signal,
+)
 from slimtrace.tracer.image.runtime import Volume, parse_volume
 from slimtrace.tracer.process import magic_links
 from slimtrace.tracer.process.root_view import HOST_VIEW, SandboxView, resolve_parent
@@ -43,31 +47,31 @@ BOTH = {"Entrypoint": ["/entry", "-x"], "Cmd": ["serve", "80"]}
 def test_command(
     config: dict[str, Any], words: Sequence[str], entrypoint: str | None, expected: str
 ) -> None:
-    assert " ".join(command_of(config, words, entrypoint)) == expected
+    assert " ".join(choose_command(config, words, entrypoint)) == expected
 
 
 @pytest.mark.parametrize(("config", "entrypoint"), [({}, None), (BOTH, "")])
 def test_no_command(config: dict[str, Any], entrypoint: str | None) -> None:
     with pytest.raises(SlimtraceError, match="neither Entrypoint nor Cmd"):
-        command_of(config, [], entrypoint)
+        choose_command(config, [], entrypoint)
 
 
 @pytest.mark.parametrize("entrypoint", ["[1]", '["a"', "[{}]"])
 def test_an_entrypoint_that_is_no_list(entrypoint: str) -> None:
-    with pytest.raises(UsageError, match="no JSON list of strings"):
-        command_of({}, [], entrypoint)
+    with pytest.raises(UsageError, match="not a JSON list of strings"):
+        choose_command({}, [], entrypoint)
 
 
 def test_the_image_says_how_it_is_run() -> None:
     config = {"Env": ["A=1", "B=x=y", "broken"], "User": "web:www", "WorkingDir": "/app/"}
-    inside = inside_of("oci:x", "/tree", "sha256:0", config)
+    inside = make_image_run("oci:x", "/tree", "sha256:0", config)
     assert inside.env == {"A": "1", "B": "x=y"}
     assert (inside.user, inside.workdir, inside.digest) == ("web:www", "/app", "sha256:0")
 
 
 def test_users_say_it_otherwise() -> None:
     config = {"Env": ["A=1", "B=2"], "User": "web", "WorkingDir": "/app"}
-    inside = inside_of(
+    inside = make_image_run(
         "oci:x",
         "/tree",
         None,
@@ -96,19 +100,21 @@ def test_users_say_it_otherwise() -> None:
 )
 def test_an_image_that_says_nonsense(name: str, value: object) -> None:
     config = {"Cmd": ["id"], name: value}
-    with pytest.raises(SlimtraceError, match=f"its {name} is no (list of )?strings? without NUL"):
-        command_of(config, [], None), inside_of("oci:x", "/tree", None, config)
+    with pytest.raises(
+        SlimtraceError, match=f"its {name} is not a (list of )?strings? without NUL"
+    ):
+        choose_command(config, [], None), make_image_run("oci:x", "/tree", None, config)
 
 
 def test_an_image_whose_directory_is_relative() -> None:
     with pytest.raises(SlimtraceError, match="cannot run oci:x: its WorkingDir rel is not"):
-        inside_of("oci:x", "/tree", None, {"WorkingDir": "rel"})
+        make_image_run("oci:x", "/tree", None, {"WorkingDir": "rel"})
 
 
 @pytest.mark.parametrize("given", [{"env": ["=x"]}, {"workdir": "here"}])
 def test_bad_words(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        inside_of("oci:x", "/tree", None, {}, **given)
+        make_image_run("oci:x", "/tree", None, {}, **given)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_bad_words(given: dict[str, Any]) -> None:
     ],
 )
 def test_stop_signal(said: str | None, expected: signal.Signals | None) -> None:
-    assert stop_signal_of({"StopSignal": said}) is expected
+    assert parse_image_stop_signal({"StopSignal": said}) is expected
 
 
 # ---- accounts

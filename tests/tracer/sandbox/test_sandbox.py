@@ -16,7 +16,7 @@ from parts import missing, need
 from roots import busybox_root, dump
 from traces import fails, open_the_way, run_slimtrace
 
-from slimtrace.tracer.sandbox.userns import what_forbids
+from slimtrace.tracer.sandbox.userns import explain_refusal
 
 if TYPE_CHECKING:
     import subprocess
@@ -164,8 +164,8 @@ def test_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hint: 
     file = tmp_path / setting
     file.parent.mkdir(parents=True)
     file.write_text(f"{value}\n")
-    assert hint in (what_forbids(PermissionError(1, "x"), str(tmp_path)) or "")
-    assert what_forbids(FileNotFoundError(2, "x"), str(tmp_path)) is None
+    assert hint in (explain_refusal(PermissionError(1, "x"), str(tmp_path)) or "")
+    assert explain_refusal(FileNotFoundError(2, "x"), str(tmp_path)) is None
 
 
 def test_user_namespaces_switched_off(root: Path, tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ from slimtrace.tracer.kernel.memory import MemoryReader
 from slimtrace.tracer.process.root_view import SandboxView
 from slimtrace.tracer.sandbox.failure_message import decode_failure
 from slimtrace.tracer.sandbox.init import SandboxInit
-from slimtrace.tracer.sandbox.overlay import remove_folder
-from slimtrace.tracer.sandbox.sandbox_config import make_folder
-from slimtrace.tracer.sandbox.userns import what_forbids
+from slimtrace.tracer.sandbox.overlay import remove_scratch_folder
+from slimtrace.tracer.sandbox.sandbox_config import make_scratch_folder
+from slimtrace.tracer.sandbox.userns import explain_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -119,8 +119,8 @@ class SandboxLaunch:
 
     def _set_up(self, install: Callable[[], int] | None, *, becomes_app: bool = False) -> Guard:
         """Create the sandbox and its first process, to the point where it can install a filter."""
-        folder = make_folder(self._config)
-        remove = partial(remove_folder, folder.path)
+        folder = make_scratch_folder(self._config)
+        remove = partial(remove_scratch_folder, folder.path)
 
         def child(watch: socket.socket) -> Never:
             arguments = self._config, folder, self._argv, self._other, watch, self._mask
@@ -131,7 +131,8 @@ class SandboxLaunch:
         except OSError as error:
             remove()
             raise SlimtraceError(
-                f"cannot enter {self._config.tree}: {error.strerror}", what_forbids(error)
+                f"cannot enter {self._config.tree}: {error.strerror}",
+                explain_refusal(error),
             ) from error
         finally:
             if becomes_app:  # the app must not inherit the descriptor
