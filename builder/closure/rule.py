@@ -29,7 +29,7 @@ class RuleContext:
     """
 
     root: Root
-    around: RunEnvironment
+    environment: RunEnvironment
     loader: Loader
     touched: frozenset[str]
     listed: frozenset[str]

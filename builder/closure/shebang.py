@@ -26,16 +26,16 @@ _SPLIT = re.compile(r"-[iv0]*S|--split-string[= ]")
 _TAKE_A_VALUE = {"-u", "--unset", "-C", "--chdir", "-a", "--argv0"}
 
 
-def find_interpreters(root: Root, path: str, around: RunEnvironment) -> tuple[Need, ...]:
+def find_interpreters(root: Root, path: str, environment: RunEnvironment) -> tuple[Need, ...]:
     """What the file at a resolved path needs where it is a script; nothing otherwise."""
     line = parse_shebang(root.head(path, BINPRM_BUF_SIZE))
     if line is None:
         return ()
     interpreter, argument = line
-    needs = [_interpreter(around.absolute(interpreter))]
+    needs = [_interpreter(environment.absolute(interpreter))]
     if os.path.basename(interpreter) == "env" and argument:
         program = _env_program(argument)
-        found = None if program is None else _lookup(root, program, around)
+        found = None if program is None else _lookup(root, program, environment)
         if found is not None:
             needs.append(_interpreter(found))
     return tuple(needs)
@@ -74,11 +74,11 @@ def _env_program(argument: str) -> str | None:
     return None
 
 
-def _lookup(root: Root, program: str, around: RunEnvironment) -> str | None:
+def _lookup(root: Root, program: str, environment: RunEnvironment) -> str | None:
     """The first executable of that name (exec(3)'s search)."""
     if "/" in program:
-        return around.absolute(program)
-    for folder in around.path:
+        return environment.absolute(program)
+    for folder in environment.path:
         candidate = f"{folder.rstrip('/')}/{program}"
         found = root.resolve(candidate)
         fingerprint = root.fingerprint(found.path) if found.exists else None

@@ -70,16 +70,16 @@ def restrict_rules(
     """The rules, without needs for files of a JVM that its linked runtime does not have."""
 
     def restrict(rule: ClosureRule) -> ClosureRule:
-        def of(world: RuleContext, path: str) -> Iterator[Need]:
-            return (need for need in rule.of(world, path) if _is_linked(world, need, runtimes))
+        def of(context: RuleContext, path: str) -> Iterator[Need]:
+            return (need for need in rule.of(context, path) if _is_linked(context, need, runtimes))
 
         return replace(rule, of=of)
 
     return tuple(map(restrict, rules))
 
 
-def _is_linked(world: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -> bool:
-    path = world.root.resolve(need.path).path
+def _is_linked(context: RuleContext, need: Need, runtimes: Mapping[str, JavaRuntime]) -> bool:
+    path = context.root.resolve(need.path).path
     return not any(
         path.startswith(f"{home}/lib/") and path.removeprefix(f"{home}/") not in runtime.files
         for home, runtime in runtimes.items()

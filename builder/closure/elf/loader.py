@@ -74,10 +74,10 @@ class Loader:
     on the machine that builds; the trace has those that were loaded.
     """
 
-    def __init__(self, root: Root, around: RunEnvironment) -> None:
+    def __init__(self, root: Root, environment: RunEnvironment) -> None:
         self.elves = ElfFiles(root)
         self._root = root
-        self._around = around
+        self._environment = environment
 
     def loads(self, lookup: str, path: str) -> LoadRequest | None:
         """What the ELF file at the resolved ``path``, looked up as ``lookup``, needs.
@@ -91,7 +91,7 @@ class Loader:
         origin = os.path.dirname(path if elf.interpreter else lookup)
         needs: dict[Need, str] = {}
         if elf.interpreter:
-            interpreter = self._around.absolute(elf.interpreter)
+            interpreter = self._environment.absolute(elf.interpreter)
             needs[Need(interpreter, Reason.ELF_INTERPRETER)] = path
         queue = [_Object(path, origin, elf, None)]
         files: dict[str, str | None] = {}
@@ -145,7 +145,7 @@ class Loader:
         """Where ``name`` may lie, best first, with the table that says so, if one does."""
         if "/" in name:
             for path in _expand(name, item):
-                yield self._around.absolute(path), None
+                yield self._environment.absolute(path), None
             return
         for folder in self._searched(item, musl):
             yield f"{folder.rstrip('/')}/{name}", None
@@ -170,17 +170,17 @@ class Loader:
             if not item.elf.runpath:  # RUNPATH shuts off the RPATHs of all that loaded it
                 for owner in chain:
                     yield from self._folders(owner.elf.rpath, owner)
-            yield from self._folders(self._around.library_path, chain[-1])
+            yield from self._folders(self._environment.library_path, chain[-1])
             yield from self._folders(item.elf.runpath, item)
             return
-        yield from self._folders(self._around.library_path, chain[-1])
+        yield from self._folders(self._environment.library_path, chain[-1])
         for owner in chain:  # musl knows one kind, and both are inherited
             yield from self._folders(owner.elf.rpath or owner.elf.runpath, owner)
 
     def _folders(self, elements: tuple[str, ...], owner: _Object) -> Iterator[str]:
         for element in elements:
             for folder in _expand(element, owner):
-                yield self._around.absolute(folder or ".")
+                yield self._environment.absolute(folder or ".")
 
     @cached_property
     def _cache(self) -> dict[str, list[str]]:

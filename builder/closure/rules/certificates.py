@@ -38,7 +38,7 @@ _CERTIFICATE = re.compile(r".*(\.(pem|crt|cer)|/[0-9a-f]{8}\.[0-9]+)$")
 """A file, or the hash link that openssl-rehash(1ssl) makes. Java's store is not among them."""
 
 
-def find_certificates(world: RuleContext, path: str) -> Iterable[Need]:
+def find_certificates(context: RuleContext, path: str) -> Iterable[Need]:
     """The system's certificates, where a TLS library is kept.
 
     Never its folder of private keys; a key among the certificates is a secret like any other
@@ -46,7 +46,7 @@ def find_certificates(world: RuleContext, path: str) -> Iterable[Need]:
     """
     if not _LIBRARY.match(path):
         return
-    env, root = world.around.env, world.root
+    env, root = context.environment.env, context.root
     named = env.get("SSL_CERT_FILE", "")
     folders = [*_FOLDERS, *filter(None, env.get("SSL_CERT_DIR", "").split(":"))]
     for file in (*_FILES, *([named] if named else [])):

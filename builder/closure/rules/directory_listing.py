@@ -36,26 +36,26 @@ _SYSTEM = re.compile(
 databases of package managers."""
 
 
-def find_listed_files(world: RuleContext, path: str) -> Iterable[Need]:
+def find_listed_files(context: RuleContext, path: str) -> Iterable[Need]:
     """The regular files in a directory whose names the runs read, but no code or programs.
 
     Of /etc only those with the ending of one that was touched there.
     """
-    if path not in world.listed or not _is_an_apps(world, path):
+    if path not in context.listed or not _is_an_apps(context, path):
         return
-    names = world.root.listdir(path)
+    names = context.root.listdir(path)
     if any(map(_CODE.match, names)):
         return
-    files = [f"{path}/{name}" for name in names if _is_data(world.root, f"{path}/{name}")]
+    files = [f"{path}/{name}" for name in names if _is_data(context.root, f"{path}/{name}")]
     if path == "/etc":
-        endings = {_ending(file) for file in files if file in world.touched} - {""}
+        endings = {_ending(file) for file in files if file in context.touched} - {""}
         files = [file for file in files if _ending(file) in endings]
-    if len(files) <= MOST_FILES and sum(_size(world.root, file) for file in files) <= MOST_BYTES:
+    if len(files) <= MOST_FILES and sum(_size(context.root, file) for file in files) <= MOST_BYTES:
         yield from (Need(file, Reason.LISTED) for file in files)
 
 
-def _is_an_apps(world: RuleContext, path: str) -> bool:
-    programs = {world.root.resolve(folder).path for folder in world.around.path}
+def _is_an_apps(context: RuleContext, path: str) -> bool:
+    programs = {context.root.resolve(folder).path for folder in context.environment.path}
     return path not in programs and not _SYSTEM.match(path)
 
 

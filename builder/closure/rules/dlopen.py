@@ -38,26 +38,26 @@ they are lacking. Who needs such a library otherwise links it, or names it too.
 """
 
 
-def find_dlopened_libraries(world: RuleContext, path: str) -> Iterable[Need]:
+def find_dlopened_libraries(context: RuleContext, path: str) -> Iterable[Need]:
     """The libraries that the read-only data of an ELF file names, as its loader finds them.
 
     Only of what was touched and what that needs to load: a library that was brought for being
     named does not bring others, or half the system would follow.
     """
-    elf = world.loader.elves.read(path) if path in world.kept else None
+    elf = context.loader.elves.read(path) if path in context.kept else None
     if elf is None:
         return
     left_out = _ON_A_FLAG.get(elf.soname or "", frozenset())
-    for name in sorted(_names(world, path) - {*elf.needed, elf.soname} - left_out):
-        found = world.loader.find(name, path)
+    for name in sorted(_names(context, path) - {*elf.needed, elf.soname} - left_out):
+        found = context.loader.find(name, path)
         if found is not None:
             yield Need(found, Reason.DLOPENED_LIBRARY, load=True)
 
 
-def _names(world: RuleContext, path: str) -> set[str]:
+def _names(context: RuleContext, path: str) -> set[str]:
     try:
         with (
-            world.root.open(path) as file,
+            context.root.open(path) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             spans = parse_elf(file, list_read_only_spans) or [(0, len(data))]
@@ -69,7 +69,7 @@ def _names(world: RuleContext, path: str) -> set[str]:
 def _names_in(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
     """Whole C strings that are a library's name.
 
-    A search for ``.so`` and a look around each hit is ten times faster than a regular
+    A search for ``.so`` and a look environment each hit is ten times faster than a regular
     expression that begins anywhere.
     """
     at = data.find(b".so", start, end)

@@ -25,22 +25,22 @@ _MAX_SOURCE_BYTES = 16 << 20
 """Bytes of a source file that are looked at; longer ones are data."""
 
 
-def read_source(world: RuleContext, path: str) -> str:
+def read_source(context: RuleContext, path: str) -> str:
     """A source file's text, empty for what is no file."""
-    return world.root.text(path, _MAX_SOURCE_BYTES)
+    return context.root.text(path, _MAX_SOURCE_BYTES)
 
 
-def is_source(world: RuleContext, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:
+def is_source(context: RuleContext, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:
     """Whether the file at an own path has one of these suffixes or, without any, such a ``#!``."""
     if path.endswith(suffixes):
-        return world.root.kind(path) is Kind.FILE
-    if "." in os.path.basename(path) or world.root.kind(path) is not Kind.FILE:
+        return context.root.kind(path) is Kind.FILE
+    if "." in os.path.basename(path) or context.root.kind(path) is not Kind.FILE:
         return False
-    line = parse_shebang(world.root.head(path, BINPRM_BUF_SIZE))
+    line = parse_shebang(context.root.head(path, BINPRM_BUF_SIZE))
     return line is not None and interpreter in f"{os.path.basename(line[0])} {line[1]}"
 
 
-def is_file(world: RuleContext, path: str) -> bool:
+def is_file(context: RuleContext, path: str) -> bool:
     """Whether a path leads to a file."""
-    found = world.root.resolve(path)
-    return found.exists and world.root.kind(found.path) is Kind.FILE
+    found = context.root.resolve(path)
+    return found.exists and context.root.kind(found.path) is Kind.FILE

@@ -23,7 +23,7 @@ _DEEPEST = 8
 """How many aliases of aliases are followed."""
 
 
-def find_gconv_modules(world: RuleContext, path: str) -> Iterable[Need]:
+def find_gconv_modules(context: RuleContext, path: str) -> Iterable[Need]:
     """The tables beside a touched table or module; and the modules of the runs' charsets.
 
     The cache stands for the tables (iconvconfig(8)): who reads it reads none of them. UTF-8 and
@@ -35,25 +35,25 @@ def find_gconv_modules(world: RuleContext, path: str) -> Iterable[Need]:
         or folder.endswith("/gconv-modules.d")
         or (folder.endswith("/gconv") and name.endswith(".so"))
     )
-    if of_gconv and path in world.touched:
-        yield from _tables(world.root, folder.removesuffix("/gconv-modules.d"))
+    if of_gconv and path in context.touched:
+        yield from _tables(context.root, folder.removesuffix("/gconv-modules.d"))
     if is_glibc(path):
-        charsets = {codeset(name) for name in locale_names(world.around.env)}
+        charsets = {codeset(name) for name in locale_names(context.environment.env)}
         wanted = sorted(name for name in charsets if normalize_codeset(name) not in _BUILT_IN)
-        for place in _folders(world, path) if wanted else ():
-            modules = [file for name in wanted for file in _modules(world.root, place, name)]
+        for place in _folders(context, path) if wanted else ():
+            modules = [file for name in wanted for file in _modules(context.root, place, name)]
             if modules:
-                yield from _tables(world.root, place)
+                yield from _tables(context.root, place)
             for module in modules:
                 yield Need(f"{place}/{module}", Reason.GCONV, load=True)
 
 
-def _folders(world: RuleContext, libc: str) -> list[str]:
+def _folders(context: RuleContext, libc: str) -> list[str]:
     """Where the modules lie: ``GCONV_PATH``, and beside libc, or below /usr where that is not."""
     beside = f"{os.path.dirname(libc)}/gconv"
-    named = world.around.env.get("GCONV_PATH", "").split(":")
+    named = context.environment.env.get("GCONV_PATH", "").split(":")
     found = [*filter(None, named), beside, f"/usr{beside}"]
-    return [place for place in dict.fromkeys(found) if world.root.resolve(place).exists]
+    return [place for place in dict.fromkeys(found) if context.root.resolve(place).exists]
 
 
 def _tables(root: Root, folder: str) -> Iterator[Need]:

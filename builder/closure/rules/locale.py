@@ -23,7 +23,7 @@ _ALIASES = "/usr/share/locale/locale.alias"
 _BUILT_IN = frozenset({"", "C", "POSIX"})
 
 
-def find_locales(world: RuleContext, path: str) -> Iterable[Need]:
+def find_locales(context: RuleContext, path: str) -> Iterable[Need]:
     """The data of the runs' locales, where a glibc is kept.
 
     An archive (``localedef --list-archive``) that holds one is kept whole: it is one file, of
@@ -31,17 +31,17 @@ def find_locales(world: RuleContext, path: str) -> Iterable[Need]:
     """
     if not is_glibc(path):
         return
-    names = locale_names(world.around.env)
-    folders = [folder for folder in world.around.env.get("LOCPATH", "").split(":") if folder]
+    names = locale_names(context.environment.env)
+    folders = [folder for folder in context.environment.env.get("LOCPATH", "").split(":") if folder]
     for name in names:
         spellings = _spellings(name)
-        if not folders and _archive_holds(world.root, spellings):
+        if not folders and _archive_holds(context.root, spellings):
             yield Need(_ARCHIVE, Reason.LOCALE)
             continue
         for folder in folders or [_FOLDER]:
-            place = _first(world.root, [f"{folder}/{spelling}" for spelling in spellings])
+            place = _first(context.root, [f"{folder}/{spelling}" for spelling in spellings])
             if place is not None:
-                yield from (Need(file, Reason.LOCALE) for file in _files(world.root, place))
+                yield from (Need(file, Reason.LOCALE) for file in _files(context.root, place))
                 break
     if names:
         yield Need(_ALIASES, Reason.LOCALE)

@@ -24,20 +24,20 @@ _ACCOUNTS = ("/etc/passwd", "/etc/group")
 _ACTION = re.compile(r"\[[^]]*\]")
 
 
-def find_nss_modules(world: RuleContext, path: str) -> Iterable[Need]:
+def find_nss_modules(context: RuleContext, path: str) -> Iterable[Need]:
     """``libnss_SERVICE.so.2`` of each service that a kept nsswitch.conf names, for each libc.
 
     And of the accounts' two files, the other.
     """
     if path in _ACCOUNTS:
         yield from (Need(name, Reason.NSS_MODULE) for name in _ACCOUNTS if name != path)
-    if path != world.root.resolve(CONFIGURATION).path:
+    if path != context.root.resolve(CONFIGURATION).path:
         return
-    databases = parse_services(read_text(world.root, CONFIGURATION))
-    libraries = sorted(filter(is_glibc, world.kept))
+    databases = parse_services(read_text(context.root, CONFIGURATION))
+    libraries = sorted(filter(is_glibc, context.kept))
     for service in sorted({name for names in databases.values() for name in names}):
         for libc in libraries:
-            found = world.loader.find(f"libnss_{service}.so.2", libc)
+            found = context.loader.find(f"libnss_{service}.so.2", libc)
             if found is not None:
                 yield Need(found, Reason.NSS_MODULE, load=True)
     if libraries and databases.get("hosts"):

@@ -56,44 +56,44 @@ _UNICODE = ("/Unicode/UCD.pm", "/utf8_heavy.pl")
 """What reads tables of ``unicore/`` by names that it puts together: Perl itself did until 5.30."""
 
 
-def find_required_files(world: RuleContext, path: str) -> Iterator[Need]:
+def find_required_files(context: RuleContext, path: str) -> Iterator[Need]:
     """The modules and files that Perl code loads by constant names, in whatever branch.
 
     It cannot know names that are put together. A word in a string or a trailing comment may
     bring a module too many.
     """
-    if not is_source(world, path, _SOURCES, "perl"):
+    if not is_source(context, path, _SOURCES, "perl"):
         return
-    for name in sorted(set(scan_loads(read_source(world, path)))):
-        for file in _found(world, path, name):
+    for name in sorted(set(scan_loads(read_source(context, path)))):
+        for file in _found(context, path, name):
             yield Need(file, Reason.PERL_REQUIRE)
     if path.endswith(_UNICODE):
-        for root in _roots(world):
-            for file in list_files(world.root, f"{root}/unicore"):
+        for root in _roots(context):
+            for file in list_files(context.root, f"{root}/unicore"):
                 yield Need(file, Reason.PERL_REQUIRE)
 
 
-def find_module_libraries(world: RuleContext, path: str) -> Iterator[Need]:
+def find_module_libraries(context: RuleContext, path: str) -> Iterator[Need]:
     """A module's native half, and what AutoLoader and AutoSplit put aside of it."""
-    if not path.endswith(".pm") or world.root.kind(path) is not Kind.FILE:
+    if not path.endswith(".pm") or context.root.kind(path) is not Kind.FILE:
         return
-    for root, own in _roots(world).items():
+    for root, own in _roots(context).items():
         if path.startswith(f"{own}/"):
             module = path.removeprefix(f"{own}/").removesuffix(".pm")
-            beside = [*_loaded(world, root, module)]
+            beside = [*_loaded(context, root, module)]
             yield from beside or (
-                need for other in _roots(world) for need in _loaded(world, other, module)
+                need for other in _roots(context) for need in _loaded(context, other, module)
             )
 
 
-def _loaded(world: RuleContext, root: str, module: str) -> Iterator[Need]:
+def _loaded(context: RuleContext, root: str, module: str) -> Iterator[Need]:
     """What XSLoader and AutoLoader find for a module in one root."""
     folder = f"{root}/auto/{module}"
     native = f"{folder}/{module.rpartition('/')[2]}.so"
-    if is_file(world, native):
+    if is_file(context, native):
         yield Need(native, Reason.PERL_LIBRARY, load=True)
-    found = world.root.resolve(folder)
-    for name in world.root.listdir(found.path) if found.exists else ():
+    found = context.root.resolve(folder)
+    for name in context.root.listdir(found.path) if found.exists else ():
         if name.endswith((".al", ".ix")):
             yield Need(f"{folder}/{name}", Reason.PERL_LIBRARY)
 
@@ -118,49 +118,51 @@ def _file(name: str) -> str:
     return re.sub("::|'", "/", name) + ".pm"
 
 
-def _found(world: RuleContext, path: str, name: str) -> Iterable[str]:
+def _found(context: RuleContext, path: str, name: str) -> Iterable[str]:
     """Where a file to load lies: in the roots of @INC, or by its own path or beside the script.
 
     The order of @INC is not known: all that are there count, unless one was touched, or lies in
     Debian's perl-base, which comes before perl's own.
     """
     if name.startswith(("/", "./", "../")):
-        return [name if name.startswith("/") else world.around.absolute(name)]
-    found = [f"{root}/{name}" for root in _roots(world) if is_file(world, f"{root}/{name}")]
-    touched = [file for file in found if world.root.resolve(file).path in world.touched]
+        return [name if name.startswith("/") else context.environment.absolute(name)]
+    found = [f"{root}/{name}" for root in _roots(context) if is_file(context, f"{root}/{name}")]
+    touched = [file for file in found if context.root.resolve(file).path in context.touched]
     beside = f"{path.rpartition('/')[0]}/{name}"
     if any("/perl-base/" in file for file in found):
         found = [file for file in found if not re.search(r"/perl/5\.", file)]
-    return touched or found or ([beside] if is_file(world, beside) else [])
+    return touched or found or ([beside] if is_file(context, beside) else [])
 
 
 @lru_cache(maxsize=4)
-def _roots(world: RuleContext) -> Mapping[str, str]:
+def _roots(context: RuleContext) -> Mapping[str, str]:
     """@INC, as it is looked up, to own paths.
 
     It is that of PERL5LIB, of the modules that were found, and of perl itself.
     """
     roots: dict[str, None] = {}
-    for folder in world.around.search_path("PERL5LIB") or world.around.search_path("PERLLIB"):
-        roots.update(dict.fromkeys(_with_archs(world, folder)))
-    for path in sorted(world.touched):
+    for folder in context.environment.search_path("PERL5LIB") or context.environment.search_path(
+        "PERLLIB"
+    ):
+        roots.update(dict.fromkeys(_with_archs(context, folder)))
+    for path in sorted(context.touched):
         if path.endswith(".pm"):
-            for package in _PACKAGE.findall(read_source(world, path)):
+            for package in _PACKAGE.findall(read_source(context, path)):
                 if path.endswith(f"/{_file(package)}"):
                     roots[path.removesuffix(f"/{_file(package)}")] = None
-        elif _PERL.fullmatch(path) and world.root.kind(path) is Kind.FILE:
-            compiled = _PATHS.findall(world.root.head(path, _MAX_PERL_BYTES))
+        elif _PERL.fullmatch(path) and context.root.kind(path) is Kind.FILE:
+            compiled = _PATHS.findall(context.root.head(path, _MAX_PERL_BYTES))
             roots.update(dict.fromkeys(name.decode() for name in compiled))
-    places = {root: world.root.resolve(root) for root in roots}
+    places = {root: context.root.resolve(root) for root in roots}
     return {root: place.path for root, place in places.items() if place.exists}
 
 
-def _with_archs(world: RuleContext, folder: str) -> Iterator[str]:
+def _with_archs(context: RuleContext, folder: str) -> Iterator[str]:
     """A directory of PERL5LIB and those below it for a version and machine (perlrun)."""
     yield folder
-    for name in world.root.listdir(world.root.resolve(folder).path):
+    for name in context.root.listdir(context.root.resolve(folder).path):
         if re.match(r"5\.\d+", name) or "-linux" in name:
-            yield from _with_archs(world, f"{folder}/{name}")
+            yield from _with_archs(context, f"{folder}/{name}")
 
 
 RULES = (

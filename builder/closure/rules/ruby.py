@@ -34,65 +34,65 @@ _VENDOR = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?(?:[^/]+-linux[^/]
 _SPEC = ".gemspec"
 
 
-def find_gemspecs(world: RuleContext, path: str) -> Iterable[Need]:
+def find_gemspecs(context: RuleContext, path: str) -> Iterable[Need]:
     """The specification of the gem that a file is of, and what was compiled for the gem.
 
     RubyGems and Bundler take a gem for absent without them.
     """
     if match := _RUBY.fullmatch(path):
         folder = f"{match['base']}/gems/{match['version']}/specifications/default"
-        return map(_need, list_files(world.root, folder))
-    if world.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
+        return map(_need, list_files(context.root, folder))
+    if context.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
         return ()
     if match := _GIT.fullmatch(path):
-        return _checkout(world, match["base"], match["name"])
+        return _checkout(context, match["base"], match["name"])
     if match := _GEM.fullmatch(path):
-        return _gem(world, match["base"], match["name"])
+        return _gem(context, match["base"], match["name"])
     if match := _VENDOR.fullmatch(path):
-        return _vendored(world, match["file"])
+        return _vendored(context, match["file"])
     return ()
 
 
 @lru_cache(maxsize=1024)
-def _gem(world: RuleContext, base: str, name: str) -> tuple[Need, ...]:
+def _gem(context: RuleContext, base: str, name: str) -> tuple[Need, ...]:
     folders = ("specifications", "specifications/default")
     specs = (_need(f"{base}/{folder}/{name}{_SPEC}") for folder in folders)
-    return (*specs, *_compiled(world, base, name))
+    return (*specs, *_compiled(context, base, name))
 
 
 @lru_cache(maxsize=1024)
-def _checkout(world: RuleContext, base: str, name: str) -> tuple[Need, ...]:
+def _checkout(context: RuleContext, base: str, name: str) -> tuple[Need, ...]:
     top = f"{base}/{name}"
-    names = [file for file in world.root.listdir(top) if file.endswith(_SPEC)]
-    return (*(_need(f"{top}/{file}") for file in names), *_compiled(world, base, name))
+    names = [file for file in context.root.listdir(top) if file.endswith(_SPEC)]
+    return (*(_need(f"{top}/{file}") for file in names), *_compiled(context, base, name))
 
 
-def _vendored(world: RuleContext, file: str) -> Iterator[Need]:
+def _vendored(context: RuleContext, file: str) -> Iterator[Need]:
     """Of Debian's gems those whose name the file's path begins with."""
     words = file.removesuffix(".rb").removesuffix(".so").split("/")
     for length in range(1, len(words) + 1):
-        for base, name in _debian(world).get(_bare("".join(words[:length])), ()):
-            yield from _gem(world, base, name)
+        for base, name in _debian(context).get(_bare("".join(words[:length])), ()):
+            yield from _gem(context, base, name)
 
 
-def _compiled(world: RuleContext, base: str, name: str) -> Iterator[Need]:
+def _compiled(context: RuleContext, base: str, name: str) -> Iterator[Need]:
     """A gem's libraries, and the mark that they were built."""
     extensions = f"{base}/extensions"
-    for machine in world.root.listdir(extensions):
-        for version in world.root.listdir(f"{extensions}/{machine}"):
-            for file in list_files(world.root, f"{extensions}/{machine}/{version}/{name}"):
+    for machine in context.root.listdir(extensions):
+        for version in context.root.listdir(f"{extensions}/{machine}"):
+            for file in list_files(context.root, f"{extensions}/{machine}/{version}/{name}"):
                 if file.endswith((".so", ".rb", _BUILT)):
                     yield Need(file, Reason.RUBY_GEMSPEC, load=file.endswith(".so"))
 
 
 @lru_cache(maxsize=4)
-def _debian(world: RuleContext) -> dict[str, list[tuple[str, str]]]:
+def _debian(context: RuleContext) -> dict[str, list[tuple[str, str]]]:
     """Gems by their bare names: the folder of their specification's, and name with version."""
-    libs = [f"/usr/lib/{name}" for name in world.root.listdir("/usr/lib") if "-linux-" in name]
+    libs = [f"/usr/lib/{name}" for name in context.root.listdir("/usr/lib") if "-linux-" in name]
     found: dict[str, list[tuple[str, str]]] = {}
     for top in [f"{place}/rubygems-integration" for place in ("/usr/share", *libs)]:
-        for base in [f"{top}/{version}" for version in world.root.listdir(top)]:
-            for spec in world.root.listdir(f"{base}/specifications"):
+        for base in [f"{top}/{version}" for version in context.root.listdir(top)]:
+            for spec in context.root.listdir(f"{base}/specifications"):
                 name, _, version = spec.removesuffix(_SPEC).rpartition("-")
                 found.setdefault(_bare(name), []).append((base, f"{name}-{version}"))
     return found

@@ -20,7 +20,7 @@ _COMMON = ("dumb", "linux", "screen", "screen-256color", "tmux-256color", "vt100
 _TERMINALS = (*_COMMON, "xterm-256color")
 
 
-def find_terminfo(world: RuleContext, path: str) -> Iterable[Need]:
+def find_terminfo(context: RuleContext, path: str) -> Iterable[Need]:
     """The terminals that an image is likely to be looked at from, some 3 kB each.
 
     Not that of the runs' ``TERM``: where the app was traced from must not change the image. An
@@ -28,7 +28,7 @@ def find_terminfo(world: RuleContext, path: str) -> Iterable[Need]:
     """
     if not _LIBRARY.match(path):
         return
-    named = world.around.env.get("TERMINFO", "")
+    named = context.environment.env.get("TERMINFO", "")
     for folder in (*([named] if named else []), *_FOLDERS):
         for name in _TERMINALS:
             for letter in (name[0], f"{ord(name[0]):02x}"):  # by number where case is folded

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 
-def find_package_files(world: RuleContext, path: str) -> Iterable[Need]:
+def find_package_files(context: RuleContext, path: str) -> Iterable[Need]:
     """The files of the packages that own a touched file.
 
     Their programs and libraries can be loaded: what those need is needed too, of whatever
@@ -27,19 +27,19 @@ def find_package_files(world: RuleContext, path: str) -> Iterable[Need]:
 
     :raises SlimtraceError: a package database cannot be read.
     """
-    if path not in world.touched or world.root.kind(path) is Kind.DIRECTORY:
+    if path not in context.touched or context.root.kind(path) is Kind.DIRECTORY:
         return
-    index, brought = _packages(world)
+    index, brought = _packages(context)
     for package in index.owners(path):
         if id(package) not in brought:  # its files are too many to be hashed each time
             brought.add(id(package))
-            yield from _all_of(world.root, package)
+            yield from _all_of(context.root, package)
 
 
 @lru_cache(maxsize=1)
-def _packages(world: RuleContext) -> tuple[PackageIndex, set[int]]:
+def _packages(context: RuleContext) -> tuple[PackageIndex, set[int]]:
     """The packages of this closure's full image, and those that were brought already."""
-    return PackageIndex(world.root), set()
+    return PackageIndex(context.root), set()
 
 
 def _all_of(root: Root, package: Package) -> Iterator[Need]:

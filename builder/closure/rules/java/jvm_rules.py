@@ -58,31 +58,31 @@ _DESKTOP = "awt awt_headless fontmanager freetype javajpeg lcms mlib_image"
 _CONF = ("net.properties", "logging.properties")
 
 
-def find_class_path(world: RuleContext, path: str) -> Iterator[Need]:
+def find_class_path(context: RuleContext, path: str) -> Iterator[Need]:
     """What a jar's manifest puts on the class path, and what a class beside jars names there."""
     if path.endswith((".jar", ".war")):
-        yield from _of_jar(world, path)
-    elif path.endswith(".class") and world.root.kind(path) is Kind.FILE:
-        yield from _of_class(world, path)
+        yield from _of_jar(context, path)
+    elif path.endswith(".class") and context.root.kind(path) is Kind.FILE:
+        yield from _of_class(context, path)
 
 
-def _of_jar(world: RuleContext, path: str) -> Iterator[Need]:
+def _of_jar(context: RuleContext, path: str) -> Iterator[Need]:
     """URLs, relative to where the jar lies (JAR File Specification, "Class-Path attribute").
 
     A symlink to a jar stands for itself: the URL is that which the JVM was given.
     """
     folder = path.rpartition("/")[0]
-    for url in _attribute(_manifest(world, path), "Class-Path").split():
+    for url in _attribute(_manifest(context, path), "Class-Path").split():
         entry = unquote(url, errors="surrogateescape").removeprefix("file:")
         if not re.match(r"\w+:", entry):
             place = entry if entry.startswith("/") else f"{folder}/{entry}"
             yield Need(place, Reason.JAVA_CLASS_PATH)
 
 
-def _of_class(world: RuleContext, path: str) -> Iterator[Need]:
+def _of_class(context: RuleContext, path: str) -> Iterator[Need]:
     """Classes in the same folder of the class path: a JVM loads each when it is first used."""
     try:
-        own, names = find_named_classes(world.root.head(path, _MAX_CLASS_BYTES))
+        own, names = find_named_classes(context.root.head(path, _MAX_CLASS_BYTES))
     except ValueError:
         return
     if path.endswith(f"/{own}.class"):
@@ -91,21 +91,21 @@ def _of_class(world: RuleContext, path: str) -> Iterator[Need]:
             yield Need(f"{top}{name}.class", Reason.JAVA_CLASS_PATH)
 
 
-def find_jvm_libraries(world: RuleContext, path: str) -> Iterator[Need]:
+def find_jvm_libraries(context: RuleContext, path: str) -> Iterator[Need]:
     """The native libraries beside a JVM that its modules load late, and its spawn helper."""
     jvm = JVM.fullmatch(path)
     if jvm is None:
         return
     folder = f"{jvm['home']}/{jvm['lib']}"
     names = " ".join(_MODULES.values()).split()
-    if any(f"{folder}/lib{name}.so" in world.touched for name in _DESKTOP.split()):
+    if any(f"{folder}/lib{name}.so" in context.touched for name in _DESKTOP.split()):
         names += _DESKTOP.split()
     for name in names:
         yield Need(f"{folder}/lib{name}.so", Reason.JAVA_LIBRARY, load=True)
     yield Need(f"{folder}/jspawnhelper", Reason.JAVA_LIBRARY, load=True, execute=True)
 
 
-def find_security_files(world: RuleContext, path: str) -> Iterator[Need]:
+def find_security_files(context: RuleContext, path: str) -> Iterator[Need]:
     """A JVM's security and network settings, and the certificates that it trusts.
 
     They are read when the first provider or connection is asked for. Debian keeps them in /etc.
@@ -114,28 +114,28 @@ def find_security_files(world: RuleContext, path: str) -> Iterator[Need]:
     if jvm is None:
         return
     for folder in ("lib/security", "conf/security"):
-        for file in list_files(world.root, f"{jvm['home']}/{folder}"):
+        for file in list_files(context.root, f"{jvm['home']}/{folder}"):
             yield Need(file, Reason.JAVA_SECURITY)
     for name in _CONF:
         for folder in ("conf", "lib"):
             yield Need(f"{jvm['home']}/{folder}/{name}", Reason.JAVA_SECURITY)
 
 
-def find_time_zones(world: RuleContext, path: str) -> Iterator[Need]:
+def find_time_zones(context: RuleContext, path: str) -> Iterator[Need]:
     """The JVM's own time zones; it does not read the system's."""
-    del world
+    del context
     if (jvm := JVM.fullmatch(path)) is not None:
         for name in ("tzdb.dat", "tzmappings"):
             yield Need(f"{jvm['home']}/lib/{name}", Reason.JAVA_TIME_ZONES)
 
 
-def _manifest(world: RuleContext, path: str) -> str:
+def _manifest(context: RuleContext, path: str) -> str:
     """A jar's manifest, continuation lines joined; empty where it has none or is broken."""
-    found = world.root.resolve(path)
-    if not found.exists or world.root.kind(found.path) is not Kind.FILE:
+    found = context.root.resolve(path)
+    if not found.exists or context.root.kind(found.path) is not Kind.FILE:
         return ""
     try:
-        with world.root.open(found.path) as file, zipfile.ZipFile(file) as jar:
+        with context.root.open(found.path) as file, zipfile.ZipFile(file) as jar:
             names = (name for name in jar.namelist() if name.upper() == "META-INF/MANIFEST.MF")
             with jar.open(next(names)) as manifest:
                 content = manifest.read(_MAX_MANIFEST_BYTES)

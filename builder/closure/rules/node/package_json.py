@@ -23,38 +23,38 @@ _PACKAGE = re.compile(r".*/(?:node_modules|(?:share|lib|lib/[^/]+)/nodejs)/(?:@[
 """A package's own folder, in node_modules or where Debian puts packages."""
 
 
-def find_package_json(world: RuleContext, path: str) -> Iterator[Need]:
+def find_package_json(context: RuleContext, path: str) -> Iterator[Need]:
     """Of a module or its data, the package.json of its package, and those of folders between.
 
     Outside node_modules the package is taken to begin where one has a name: those between say
     no more than a type.
     """
-    if is_source(world, path, SUFFIXES, "node"):
-        for found in list_scopes(world, path):
+    if is_source(context, path, SUFFIXES, "node"):
+        for found in list_scopes(context, path):
             yield Need(found, Reason.NODE_PACKAGE_JSON)
 
 
-def list_scopes(world: RuleContext, path: str) -> Iterator[str]:
+def list_scopes(context: RuleContext, path: str) -> Iterator[str]:
     """The package.json files above a file, the nearest first, up to its package's."""
     for folder in reversed(list_parents(path)):
         if folder.endswith("/node_modules"):
             return
         file = f"{folder.rstrip('/')}/package.json"
-        if is_file(world, file):
+        if is_file(context, file):
             yield file
-        if _PACKAGE.fullmatch(folder) or ("/node_modules/" not in folder and _name(world, file)):
+        if _PACKAGE.fullmatch(folder) or ("/node_modules/" not in folder and _name(context, file)):
             return
 
 
 @lru_cache(maxsize=4096)
-def read_package(world: RuleContext, file: str) -> dict[str, Any]:
+def read_package(context: RuleContext, file: str) -> dict[str, Any]:
     """What a package.json says; nothing where there is none or it is no object."""
     try:
-        said = json.loads(read_source(world, file) or "{}")
+        said = json.loads(read_source(context, file) or "{}")
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
 
-def _name(world: RuleContext, file: str) -> object:
-    return read_package(world, file).get("name")
+def _name(context: RuleContext, file: str) -> object:
+    return read_package(context, file).get("name")

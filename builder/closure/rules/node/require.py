@@ -24,39 +24,39 @@ _FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}
 _BUILT = ("build/Release", "prebuilds", "lib/binding")
 
 
-def find_requires(world: RuleContext, path: str) -> Iterator[Need]:
+def find_requires(context: RuleContext, path: str) -> Iterator[Need]:
     """The modules that a JavaScript file requires or imports by a constant name."""
-    if not is_source(world, path, (".js", ".cjs", ".mjs"), "node"):
+    if not is_source(context, path, (".js", ".cjs", ".mjs"), "node"):
         return
-    named = set(find_specifiers(read_source(world, path)))
+    named = set(find_specifiers(read_source(context, path)))
     for wanted in sorted(named):
-        for file in resolve(world, path, wanted):
+        for file in resolve(context, path, wanted):
             yield Need(file, Reason.NODE_REQUIRE, load=file.endswith(".node"))
     if any(wanted.name in _FINDERS for wanted in named):
-        yield from _addons(world, path)
+        yield from _addons(context, path)
 
 
-def _addons(world: RuleContext, path: str) -> Iterator[Need]:
+def _addons(context: RuleContext, path: str) -> Iterator[Need]:
     """The native addons of a package that looks for them by a name it puts together.
 
     Those for another system or machine stay away.
     """
-    for scope in list_scopes(world, path):
+    for scope in list_scopes(context, path):
         for folder in _BUILT:
-            for file in list_files(world.root, f"{scope.rpartition('/')[0]}/{folder}"):
-                if file.endswith(".node") and _is_ours(world, file):
+            for file in list_files(context.root, f"{scope.rpartition('/')[0]}/{folder}"):
+                if file.endswith(".node") and _is_ours(context, file):
                     yield Need(file, Reason.NODE_REQUIRE, load=True)
 
 
-def _is_ours(world: RuleContext, file: str) -> bool:
-    elf = world.loader.elves.read(world.root.resolve(file).path)
-    return elf is not None and elf.machine == _machine(world)
+def _is_ours(context: RuleContext, file: str) -> bool:
+    elf = context.loader.elves.read(context.root.resolve(file).path)
+    return elf is not None and elf.machine == _machine(context)
 
 
-def _machine(world: RuleContext) -> str | None:
+def _machine(context: RuleContext) -> str | None:
     """The machine of the first program that was touched."""
-    for path in sorted(world.touched):
-        elf = world.loader.elves.read(path)
+    for path in sorted(context.touched):
+        elf = context.loader.elves.read(path)
         if elf is not None and elf.interpreter is not None:
             return elf.machine
     return None

@@ -73,7 +73,7 @@ _EXTENSIONS = ("", ".js", ".json", ".node", ".mjs", ".cjs")
 _DEBIAN = ("/usr/share/nodejs", "/usr/lib/nodejs")
 
 
-def resolve(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
+def resolve(context: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """The files that a module's name makes Node.js read.
 
     They are the module and the package.json files that say where it is; none where the name
@@ -84,84 +84,84 @@ def resolve(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
     name = wanted.name
     if name in {".", ".."} or name.startswith(("./", "../", "/")):
         folder = path.rpartition("/")[0]
-        return _path(world, name if name.startswith("/") else f"{folder}/{name}")
+        return _path(context, name if name.startswith("/") else f"{folder}/{name}")
     if name.startswith("#"):
-        return _internal(world, path, wanted)
+        return _internal(context, path, wanted)
     if name.startswith("file://"):
-        return _path(world, name.removeprefix("file://"))
-    return _own(world, path, wanted) or _package(world, path, wanted)
+        return _path(context, name.removeprefix("file://"))
+    return _own(context, path, wanted) or _package(context, path, wanted)
 
 
-def _path(world: RuleContext, place: str) -> list[str]:
+def _path(context: RuleContext, place: str) -> list[str]:
     """LOAD_AS_FILE, then LOAD_AS_DIRECTORY."""
-    found = [] if place.endswith(("/", "/.", "/..")) else _file(world, place)
+    found = [] if place.endswith(("/", "/.", "/..")) else _file(context, place)
     if found:
         return found
     file = f"{place.rstrip('/')}/package.json"
-    main = read_package(world, file).get("main")
-    inside = _inside(world, place, main) if isinstance(main, str) and main else []
-    found = inside or _index(world, place)
-    return [file, *found] if found and is_file(world, file) else found
+    main = read_package(context, file).get("main")
+    inside = _inside(context, place, main) if isinstance(main, str) and main else []
+    found = inside or _index(context, place)
+    return [file, *found] if found and is_file(context, file) else found
 
 
-def _inside(world: RuleContext, place: str, main: str) -> list[str]:
+def _inside(context: RuleContext, place: str, main: str) -> list[str]:
     target = f"{place}/{main}"
-    return _file(world, target) or _index(world, target)
+    return _file(context, target) or _index(context, target)
 
 
-def _file(world: RuleContext, place: str) -> list[str]:
+def _file(context: RuleContext, place: str) -> list[str]:
     tried = (place + extension for extension in _EXTENSIONS)
-    return [file for file in tried if is_file(world, file)][:1]
+    return [file for file in tried if is_file(context, file)][:1]
 
 
-def _index(world: RuleContext, place: str) -> list[str]:
+def _index(context: RuleContext, place: str) -> list[str]:
     tried = (f"{place}/index{extension}" for extension in _EXTENSIONS[1:])
-    return [file for file in tried if is_file(world, file)][:1]
+    return [file for file in tried if is_file(context, file)][:1]
 
 
-def _package(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
+def _package(context: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_NODE_MODULES: the first folder on the way that has it."""
     package, subpath = _split(wanted.name)
-    for folder in (*_above(path), *_global(world)):
+    for folder in (*_above(path), *_global(context)):
         top = f"{folder.rstrip('/')}/{package}"
-        if "exports" in read_package(world, f"{top}/package.json"):
-            found = _exports(world, top, subpath, is_required=wanted.is_required)
+        if "exports" in read_package(context, f"{top}/package.json"):
+            found = _exports(context, top, subpath, is_required=wanted.is_required)
         else:
-            found = _path(world, top + subpath.removeprefix("."))
+            found = _path(context, top + subpath.removeprefix("."))
         if found:
             return found
     return []
 
 
-def _own(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
+def _own(context: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_PACKAGE_SELF: a package that names itself."""
     package, subpath = _split(wanted.name)
-    for file in list_scopes(world, path):
-        if (said := read_package(world, file)).get("name") == package and "exports" in said:
+    for file in list_scopes(context, path):
+        if (said := read_package(context, file)).get("name") == package and "exports" in said:
             top = file.rpartition("/")[0]
-            return _exports(world, top, subpath, is_required=wanted.is_required)
+            return _exports(context, top, subpath, is_required=wanted.is_required)
     return []
 
 
-def _internal(world: RuleContext, path: str, wanted: Specifier) -> list[str]:
+def _internal(context: RuleContext, path: str, wanted: Specifier) -> list[str]:
     """LOAD_PACKAGE_IMPORTS: a name that begins with ``#``, of a file or another package."""
-    for file in list_scopes(world, path):
-        table = read_package(world, file).get("imports")
+    for file in list_scopes(context, path):
+        table = read_package(context, file).get("imports")
         for target in resolve_imports(table, wanted.name, is_required=wanted.is_required):
             if target.startswith("./"):
-                found = _file(world, f"{file.rpartition('/')[0]}/{target}")
+                found = _file(context, f"{file.rpartition('/')[0]}/{target}")
             else:
-                found = _package(world, path, wanted._replace(name=target))
+                found = _package(context, path, wanted._replace(name=target))
             if found:
                 return [file, *found]
     return []
 
 
-def _exports(world: RuleContext, top: str, subpath: str, *, is_required: bool) -> list[str]:
+def _exports(context: RuleContext, top: str, subpath: str, *, is_required: bool) -> list[str]:
     file = f"{top}/package.json"
-    exports = read_package(world, file).get("exports")
+    exports = read_package(context, file).get("exports")
     for target in resolve_exports(exports, subpath, is_required=is_required):
-        if found := _file(world, f"{top}/{target}"):
+        if found := _file(context, f"{top}/{target}"):
             return [file, *found]
     return []
 
@@ -180,9 +180,11 @@ def _above(path: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _global(world: RuleContext) -> tuple[str, ...]:
+def _global(context: RuleContext) -> tuple[str, ...]:
     """NODE_PATH, the home directory's, and where Debian's Node.js looks too."""
-    home = world.around.env.get("HOME", "/root")
-    machines = [f"/usr/lib/{name}/nodejs" for name in world.root.listdir("/usr/lib") if "-" in name]
+    home = context.environment.env.get("HOME", "/root")
+    machines = [
+        f"/usr/lib/{name}/nodejs" for name in context.root.listdir("/usr/lib") if "-" in name
+    ]
     homes = [f"{home}/.node_modules", f"{home}/.node_libraries"]
-    return (*world.around.search_path("NODE_PATH"), *homes, *machines, *_DEBIAN)
+    return (*context.environment.search_path("NODE_PATH"), *homes, *machines, *_DEBIAN)

@@ -27,19 +27,19 @@ _MAX_EXTENSION_BYTES = 1 << 24
 """Bytes of an extension that are looked at: none of these has nearly as many."""
 
 
-def find_extension_imports(world: RuleContext, path: str) -> Iterator[str]:
+def find_extension_imports(context: RuleContext, path: str) -> Iterator[str]:
     """The files of the modules that the extension at an own path names."""
     if not _STANDARD.search(path):
         return
-    modules = modules_of(world)
+    modules = modules_of(context)
     own = path.rpartition("/")[2].partition(".")[0]
-    for name in sorted(_constants(world, path) - {own}):
+    for name in sorted(_constants(context, path) - {own}):
         yield from filter(modules.is_standard, modules.find(path, Import(name)))
 
 
-def _constants(world: RuleContext, path: str) -> set[str]:
+def _constants(context: RuleContext, path: str) -> set[str]:
     try:
-        with world.root.open(path) as file:
+        with context.root.open(path) as file:
             spans = parse_elf(file, list_read_only_spans) or []
             file.seek(0)
             data = file.read(_MAX_EXTENSION_BYTES)

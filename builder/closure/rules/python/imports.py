@@ -48,20 +48,20 @@ _PICKLES = "/_compat_pickle.py"
 """A table of Python 2's names, for pickles: it imports none of them."""
 
 
-def find_imported_modules(world: RuleContext, path: str) -> Iterator[Need]:
+def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
     """The modules that the file at an own path imports, and the packages that it lies in."""
     if path.endswith(".so"):
-        files = _for_users(modules_of(world), path, find_extension_imports(world, path))
+        files = _for_users(modules_of(context), path, find_extension_imports(context, path))
         yield from (_need(each, Reason.PYTHON_IMPORT) for each in files)
-    if not _is_source(world, path):
+    if not _is_source(context, path):
         return
-    modules = modules_of(world)
+    modules = modules_of(context)
     yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
 
     def found(names: ModuleNames) -> Iterable[str]:
         return resolve_names(modules, path, names)
 
-    yield from _news(world, path, found, Reason.PYTHON_IMPORT)
+    yield from _news(context, path, found, Reason.PYTHON_IMPORT)
 
 
 def resolve_names(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterator[str]:
@@ -75,14 +75,14 @@ def resolve_names(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterat
             yield from _for_users(modules, path, modules.find(path, what))
 
 
-def find_modules_in_strings(world: RuleContext, path: str) -> Iterator[Need]:
+def find_modules_in_strings(context: RuleContext, path: str) -> Iterator[Need]:
     """The modules that constants of a touched source name, of packages that were touched.
 
     As settings do: ``package.module``, ``package.module:attribute``, ``package.module.attribute``.
     """
-    if not _is_source(world, path):
+    if not _is_source(context, path):
         return
-    modules = modules_of(world)
+    modules = modules_of(context)
     if not modules.is_touched(path) or path.endswith(_PICKLES):
         return
 
@@ -92,29 +92,29 @@ def find_modules_in_strings(world: RuleContext, path: str) -> Iterator[Need]:
             if files and modules.is_touched(files[0]):
                 yield from _for_users(modules, path, files)
 
-    yield from _news(world, path, found, Reason.PYTHON_STRING_IMPORT)
+    yield from _news(context, path, found, Reason.PYTHON_STRING_IMPORT)
 
 
-def find_deferred_imports(world: RuleContext, path: str) -> Iterator[str]:
+def find_deferred_imports(context: RuleContext, path: str) -> Iterator[str]:
     """The files that an implied source would import later: in functions, or by a call.
 
     No rule follows them.
     """
-    modules = modules_of(world)
-    if not path.endswith(".py") or modules.is_touched(path) or not _is_source(world, path):
+    modules = modules_of(context)
+    if not path.endswith(".py") or modules.is_touched(path) or not _is_source(context, path):
         return
-    text = _read(world, path)[0]
+    text = _read(context, path)[0]
     names = parse_source(text, SourceContext(version=modules.version(path)))
     for what in names.calls if names else ():
         yield from _for_users(modules, path, modules.find(path, what))
 
 
 def _news(
-    world: RuleContext, path: str, found: Callable[[ModuleNames], Iterable[str]], reason: Reason
+    context: RuleContext, path: str, found: Callable[[ModuleNames], Iterable[str]], reason: Reason
 ) -> Iterator[Need]:
     """What is found of a source that no other brought: that alone is worth to parse it."""
-    known = _known(world, reason)
-    text, roughly = _read(world, path)
+    known = _known(context, reason)
+    text, roughly = _read(context, path)
     either = roughly.loads | roughly.calls
     news = {*found(roughly._replace(loads=either, calls=either))} - known
     # What begins a line outside any block needs no closer look.
@@ -122,46 +122,46 @@ def _news(
     if not news <= {*found(sure)}:
         has_calls = CALL.search(text) or CODEC.search(text)
         is_deep = reason is Reason.PYTHON_STRING_IMPORT or has_calls is not None
-        names = _parsed(world, path, text, is_deep=is_deep)
+        names = _parsed(context, path, text, is_deep=is_deep)
         news = {*found(names), *found(sure)} - known if names else news
     for each in sorted(news):
         known.add(each)
-        if _is_loadable(world, each):
+        if _is_loadable(context, each):
             yield _need(each, reason)
 
 
 @lru_cache(maxsize=16)
-def _known(world: RuleContext, reason: Reason) -> set[str]:
+def _known(context: RuleContext, reason: Reason) -> set[str]:
     """What a rule need not name (again): it is kept already."""
-    return {*world.touched} if reason else set()
+    return {*context.touched} if reason else set()
 
 
 @lru_cache(maxsize=2)
-def _read(world: RuleContext, path: str) -> tuple[str, ModuleNames]:
-    text = world.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
+def _read(context: RuleContext, path: str) -> tuple[str, ModuleNames]:
+    text = context.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
     return text, scan_source(text)
 
 
 @lru_cache(maxsize=2)
-def _parsed(world: RuleContext, path: str, text: str, *, is_deep: bool) -> ModuleNames | None:
+def _parsed(context: RuleContext, path: str, text: str, *, is_deep: bool) -> ModuleNames | None:
     """An app's own module may be what was started: then what it does as ``__main__`` counts."""
-    modules = modules_of(world)
+    modules = modules_of(context)
     is_main = modules.is_touched(path) and modules.is_apps(path)
     is_standard = modules.is_standard(path)
     here = SourceContext(is_main, modules.version(path))
     return parse_source(text, here, is_deep=is_deep, is_standard=is_standard)
 
 
-def _is_loadable(world: RuleContext, path: str) -> bool:
+def _is_loadable(context: RuleContext, path: str) -> bool:
     """Whether an installed source finds all that it cannot be loaded without.
 
     An extra that needs another distribution, which is not installed, ends in ImportError with it
     as without it.
     """
-    modules = modules_of(world)
+    modules = modules_of(context)
     if not path.endswith(".py") or not is_installed(path) or modules.is_touched(path):
         return True
-    text = world.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
+    text = context.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
 
     def lacks(names: Iterable[Import]) -> bool:
         tops = {what.module.partition(".")[0] for what in names if not what.level}
@@ -182,13 +182,13 @@ def _need(path: str, reason: Reason) -> Need:
     return Need(path, reason, load=path.endswith(".so"))
 
 
-def _is_source(world: RuleContext, path: str) -> bool:
+def _is_source(context: RuleContext, path: str) -> bool:
     """Whether it is a Python source: by its name, or a script by its first line."""
-    root = world.root
+    root = context.root
     if path.endswith(".py"):
         return root.kind(path) is Kind.FILE
     fingerprint = root.fingerprint(path)
-    if "." in path.rpartition("/")[2] or fingerprint is None or path not in world.touched:
+    if "." in path.rpartition("/")[2] or fingerprint is None or path not in context.touched:
         return False
     is_program = root.kind(path) is Kind.FILE and fingerprint.mode & 0o111
     return bool(is_program and _SCRIPT.match(root.head(path, 256)))

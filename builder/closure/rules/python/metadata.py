@@ -39,35 +39,39 @@ class _Site:
     names: Mapping[str, tuple[str, ...]]
 
 
-def find_metadata(world: RuleContext, path: str) -> Iterator[Need]:
+def find_metadata(context: RuleContext, path: str) -> Iterator[Need]:
     """All metadata of the distributions that the file at an own path belongs to."""
-    if world.root.kind(path) is not Kind.FILE or f"{_KINDS[0]}/" in path or f"{_KINDS[1]}/" in path:
+    if (
+        context.root.kind(path) is not Kind.FILE
+        or f"{_KINDS[0]}/" in path
+        or f"{_KINDS[1]}/" in path
+    ):
         return
     for folder in reversed(list_parents(path)):
-        site = _site(world, folder)
+        site = _site(context, folder)
         if site is None:
             continue
         top = path[len(folder.rstrip("/")) + 1 :].partition("/")[0].partition(".")[0]
         for found in site.owners.get(path) or site.names.get(_normalized(top), ()):
-            own = world.root.resolve(found).path
-            names = (found, *_below(world.root, own))
+            own = context.root.resolve(found).path
+            names = (found, *_below(context.root, own))
             yield from (Need(each, Reason.PYTHON_METADATA) for each in names)
         return
 
 
 @lru_cache(maxsize=1 << 14)
-def _site(world: RuleContext, folder: str) -> _Site | None:
+def _site(context: RuleContext, folder: str) -> _Site | None:
     """What is installed in a directory, None where nothing is."""
-    kept = [name for name in world.root.listdir(folder) if name.endswith(_KINDS)]
+    kept = [name for name in context.root.listdir(folder) if name.endswith(_KINDS)]
     if not kept:
         return None
     owners: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {}
     for name in kept:
         found = f"{folder.rstrip('/')}/{name}"
-        for path in _listed(world.root, folder, found):
+        for path in _listed(context.root, folder, found):
             owners.setdefault(path, []).append(found)
-        for top in {_normalized(top) for top in _tops(world.root, found)}:
+        for top in {_normalized(top) for top in _tops(context.root, found)}:
             names.setdefault(top, []).append(found)
     return _Site(_frozen(owners), _frozen(names))
 

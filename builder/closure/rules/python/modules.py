@@ -43,17 +43,17 @@ class _Place(NamedTuple):
 
 
 class ModuleIndex:
-    """One world's modules. Paths are own ones, but for what lies behind symlinks in packages."""
+    """One closure's modules. Paths are own ones, but for what lies behind symlinks in packages."""
 
-    def __init__(self, world: RuleContext) -> None:
-        self._root = world.root
-        self._touched = world.touched
-        self._read = world.read
-        self._tags = list_tags(world)
+    def __init__(self, context: RuleContext) -> None:
+        self._root = context.root
+        self._touched = context.touched
+        self._read = context.read
+        self._tags = list_tags(context)
         self._names: dict[str, frozenset[str]] = {}
         self._loadable: dict[str, dict[str, str]] = {}
         self._found: dict[tuple[str, Import], tuple[str, ...]] = {}
-        self.roots = tuple(sorted(self._import_roots(world)))
+        self.roots = tuple(sorted(self._import_roots(context)))
 
     def is_touched(self, path: str) -> bool:
         """Whether a run touched the source, or what was compiled of it."""
@@ -203,17 +203,17 @@ class ModuleIndex:
             self._names[folder] = frozenset(names)
         return self._names[folder]
 
-    def _import_roots(self, world: RuleContext) -> Iterator[str]:
+    def _import_roots(self, context: RuleContext) -> Iterator[str]:
         """The directories above what was imported, of ``PYTHONPATH``, and those that were listed.
 
         The import system lists every directory in ``sys.path`` that it comes to.
         """
-        folders = {_folder(path) for path in world.touched} - {None}
+        folders = {_folder(path) for path in context.touched} - {None}
         tops = {self._top(folder) for folder in folders if folder is not None}
         if not tops:
             return
-        listed = (each for each in world.listed if any(True for _ in self.submodules(each)))
-        named = map(self._root.resolve, world.around.search_path("PYTHONPATH"))
+        listed = (each for each in context.listed if any(True for _ in self.submodules(each)))
+        named = map(self._root.resolve, context.environment.search_path("PYTHONPATH"))
         for folder in {*tops, *listed, *(found.path for found in named)}:
             site = _SITE.search(folder)
             is_inside = site is not None and site.end() < len(folder)
@@ -254,4 +254,4 @@ def _fits(one: str, other: str) -> bool:
 
 
 modules_of = lru_cache(maxsize=4)(ModuleIndex)
-"""A world's modules, looked up once."""
+"""The modules of one closure, looked up once."""

@@ -48,11 +48,11 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 """``importlib.util.cache_from_source``: the interpreter's cache tag, and its optimization."""
 
 
-def find_twin(world: RuleContext, path: str) -> Iterator[Need]:
+def find_twin(context: RuleContext, path: str) -> Iterator[Need]:
     """The other file of the module that this one is a file of."""
     if path.endswith(".py"):
         found = (
-            each for each in list_compiled_paths(path, list_tags(world)) if not is_frozen(each)
+            each for each in list_compiled_paths(path, list_tags(context)) if not is_frozen(each)
         )
         yield from (Need(each, Reason.PYTHON_TWIN) for each in found)
     elif path.endswith(".pyc"):
@@ -60,12 +60,12 @@ def find_twin(world: RuleContext, path: str) -> Iterator[Need]:
 
 
 @lru_cache(maxsize=4)
-def list_tags(world: RuleContext) -> tuple[str, ...]:
+def list_tags(context: RuleContext) -> tuple[str, ...]:
     """Of the interpreters that ran, as the compiled files that they read have them.
 
     As ``cpython-311``, and ``cpython-311.opt-1`` for one under ``-O``.
     """
-    names = (path.rpartition("/")[2] for path in world.touched if path.endswith(".pyc"))
+    names = (path.rpartition("/")[2] for path in context.touched if path.endswith(".pyc"))
     found = (_COMPILED.fullmatch(name) for name in names)
     return tuple(sorted({match["tag"] for match in found if match}))
 
