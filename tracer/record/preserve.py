@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _BLOCK = 512  # st_blocks counts these, whatever the file system's own (stat(3type))
-MOST_ENTRIES = 200_000
-"""Of one run: beyond, what the app changes or moves is not put aside, and a gap says so."""
+MAX_SAVED_PATHS = 200_000
+"""In one run. More is not put aside, and a gap says so."""
 
 
 class Preserver:
@@ -35,9 +35,9 @@ class Preserver:
         self._linked: dict[tuple[int, int], SavedFile] = {}  # of those, the ones put aside
 
     def save(self, path: bytes, *, deep: bool = True) -> Iterator[SavedFile]:
-        """Put aside what lies at ``path`` (a symlink itself, a directory with all below it).
+        """Put aside what is at ``path`` (a symlink itself, a directory with all below it).
 
-        A path is kept once: what lies there later is the app's own.
+        A path is put aside once: what is there later is the app's own.
 
         :param deep: False for a directory alone.
         :raises OSError: it cannot be read or copied.
@@ -47,7 +47,7 @@ class Preserver:
             path = waiting.pop()
             if path in self._kept:
                 continue
-            if len(self._kept) >= MOST_ENTRIES:
+            if len(self._kept) >= MAX_SAVED_PATHS:
                 raise OSError(errno.EFBIG, "too many files are changed or moved")
             self._kept.add(path)
             status = os.lstat(path)
@@ -69,7 +69,7 @@ class Preserver:
                     yield from self._under_other_names(saved, status)
 
     def add_name(self, path: bytes, status: os.stat_result) -> Iterator[SavedFile]:
-        """Learn a name of a file that has several; it is put aside if another name's was."""
+        """Note a name of a file that has several; put it aside if another name was."""
         inode = status.st_dev, status.st_ino
         self._names.setdefault(inode, set()).add(path)
         saved = self._linked.get(inode)
@@ -108,8 +108,8 @@ class Preserver:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         import hashlib  # noqa: PLC0415 -- 5 ms at every start, for what most runs never do
 
-        said = b"%s %d %d" % (path, status.st_ino, status.st_mtime_ns)
-        return os.path.join(self._folder, hashlib.sha256(said).hexdigest())
+        identity = b"%s %d %d" % (path, status.st_ino, status.st_mtime_ns)
+        return os.path.join(self._folder, hashlib.sha256(identity).hexdigest())
 
 
 def _clone(source: int, copy: int, size: int) -> None:
@@ -122,7 +122,7 @@ def _clone(source: int, copy: int, size: int) -> None:
         while (start := _next_data(source, end)) is not None:
             end = os.lseek(source, start, os.SEEK_HOLE)
             while start < end:
-                chunk = os.pread(source, min(_CHUNK, end - start), start)
+                chunk = os.pread(source, min(_CHUNK_BYTES, end - start), start)
                 if not chunk:
                     return
                 start += os.pwrite(copy, chunk, start)
