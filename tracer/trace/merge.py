@@ -1,4 +1,4 @@
-"""Unites traces in one file, line by line: nothing that they say is lost."""
+"""Merges traces into one file, line by line: nothing in them is lost."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
 
 
 def _renumber(line: dict[str, Any], shift: int) -> int:
-    """Shift a line's process ids in place; the id that it brings, 0 where it brings none.
+    """Shift a line's process ids in place; return the id of its process image, or 0.
 
-    As the reader does it that unites traces: the ids of one follow on those of the one before.
+    The reader does the same when it unites traces: the ids of one follow those of the last.
     """
     for key in (
         ("p",) if "use" in line else ("process", "parent") if "process" in line else ("exit",)
