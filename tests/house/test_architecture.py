@@ -33,7 +33,7 @@ KNOWN_TO_THE_BUILDER = (
 
 
 def test_the_tracer_knows_nothing_of_the_builder() -> None:
-    above = ("slimtrace.builder", "slimtrace.main")
+    above = ("slimtrace.builder", "slimtrace.main", "slimtrace.slim")
     tracer = [module for module in modules() if is_in(module, ("slimtrace.tracer",))]
     assert len(tracer) > 100
     assert [
@@ -42,7 +42,7 @@ def test_the_tracer_knows_nothing_of_the_builder() -> None:
 
 
 def test_the_builder_reads_traces_and_never_a_live_process() -> None:
-    other = ("slimtrace.tracer", "slimtrace.main", "psutil", "ptrace")
+    other = ("slimtrace.tracer", "slimtrace.main", "slimtrace.slim", "psutil", "ptrace")
     builder = [module for module in modules() if is_in(module, ("slimtrace.builder",))]
     assert len(builder) > 150
     assert [

@@ -30,6 +30,11 @@ PARTICIPLES = {
 """What house.md's first rule forbids as file names: they say what was done, not what is there."""
 
 
+def unit(module: str) -> str:
+    """A folder below ``tracer`` or ``builder``, or a module that lies directly in one of them."""
+    return ".".join(module.split(".")[1:3])
+
+
 def circles(arrows: Mapping[str, set[str]]) -> set[str]:
     """What is left when all that needs nothing else that is left has been taken away, both ways."""
     left = {name: set(targets) for name, targets in arrows.items()}
@@ -50,6 +55,23 @@ def test_circles_are_found() -> None:
 
 def test_no_module_imports_itself_by_a_detour() -> None:
     assert circles({module: set(imported_modules(module)) for module in modules()}) == set()
+
+
+def test_arrows_between_folders_point_one_way() -> None:
+    arrows: defaultdict[str, set[str]] = defaultdict(set)
+    for module in modules():
+        arrows[unit(module)] |= {unit(other) for other in imported_modules(module)} - {unit(module)}
+    assert circles(arrows) == set()
+
+
+def test_no_two_files_have_one_name() -> None:
+    """A command's file in ``cli/`` may be called as the command; each package has its own init."""
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for path in modules().values():
+        name = os.path.basename(path)
+        if name != "__init__.py" and os.path.basename(os.path.dirname(path)) != "cli":
+            homes[name].append(path)
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
 def test_no_two_public_classes_have_one_name() -> None:
