@@ -39,10 +39,12 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
         attachment = _seize(pid)
         recorder = Recorder(writer, number, first_process)
         about = _describe_run(pid, attachment)
-        writer.run(about)
+        writer.write_run(about)
         attachment.run(recorder, stop_after)
-        about = replace(about, seconds=round(recorder.seconds(), 3), complete=recorder.complete)
-        writer.end(about)
+        about = replace(
+            about, seconds=round(recorder.elapsed_seconds(), 3), complete=recorder.complete
+        )
+        writer.write_end(about)
     except BaseException:
         writer.abandon()
         raise

@@ -115,13 +115,13 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.reason}")
         recorder = Recorder(writer, number, first_process, engine.view)
         about = _describe_run(command, options, engine, stage)
-        writer.run(about)
+        writer.write_run(about)
         driver = trace(engine, recorder, plan, mask)
         writer.begin()  # what ended before its exec was a run too
         if driver is not None:
-            writer.driven(driver.driven)
+            writer.write_drive_result(driver.driven)
         about = _add_end(about, engine, recorder, driver)
-        writer.end(about)
+        writer.write_end(about)
     except BaseException:
         writer.abandon()
         raise
@@ -192,7 +192,7 @@ def _add_end(about: Run, engine: Engine, recorder: Recorder, driver: Driver | No
     last = engine.app.exit_status
     return replace(
         about,
-        seconds=round(recorder.seconds(), 3),
+        seconds=round(recorder.elapsed_seconds(), 3),
         exit_status=last.status if last else None,
         signal=last.signal if last else None,
         interrupted=engine.app.interrupted,

@@ -165,9 +165,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def decode(notification: Notification, path: str) -> Trace:
     """The trace of one call, made by this process with its own memory."""
     writer = TraceWriter(path)
-    writer.run(Run(("app",), "/", "0:0", {}, "rootfs:/", None, "", "aarch64", "notify"))
+    writer.write_run(Run(("app",), "/", "0:0", {}, "rootfs:/", None, "", "aarch64", "notify"))
     recorder = Recorder(writer, 0, 1)
-    process = recorder.process(None, "/app", ("app",))
+    process = recorder.record_process(None, "/app", ("app",))
     decoder = Decoder(recorder)
     blocks = {
         place: ctypes.create_string_buffer(block) for place, block in notification.memory.items()

@@ -78,14 +78,14 @@ def _recorded(folder: str) -> Iterator[tuple[_Recorder, list[Trace]]]:
     """A recorder, and after the block what its trace reads as."""
     output = os.path.join(folder, "x.trace")
     writer = TraceWriter(output)
-    writer.run(RUN)
+    writer.write_run(RUN)
     recorder = _Recorder(writer, 0, IMAGE)
-    recorder.process(None, "/app", ("app",))
+    recorder.record_process(None, "/app", ("app",))
     traces: list[Trace] = []
     try:
         yield recorder, traces
         recorder.flush()
-        writer.end(RUN)
+        writer.write_end(RUN)
         traces.append(read_trace(output))
     finally:
         writer.close()

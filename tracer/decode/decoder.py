@@ -90,9 +90,9 @@ class Decoder:
         A process that we may not read is a gap: its program is executable but not readable, or it
         made itself undumpable (prctl(2)), or it runs as a user over whom the tracer has no power.
         """
-        self.recorder.syscall(stop.call.name)
+        self.recorder.record_syscall(stop.call.name)
         if stop.call.wide == 4:
-            self.recorder.narrow()
+            self.recorder.record_narrow_call()
         if stop.tid in self.execs:  # it failed: the caller's image made these look-ups
             self.execs.commit(stop.tid, stop.process)
         self._touches.begin()
@@ -100,11 +100,11 @@ class Decoder:
             verdict = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
         except PermissionError:
             exe = procfs.read_program_name(stop.tid)
-            self.recorder.gap("unreadable", f"{exe} may not be looked into")
+            self.recorder.record_gap("unreadable", f"{exe} may not be looked into")
             return UNCACHED
         except Exception as error:  # noqa: BLE001
             # A bug here must not stop the app: what this call meant is not known.
-            self.recorder.gap("not-decoded", f"{stop.call.name}: {error}")
+            self.recorder.record_gap("not-decoded", f"{stop.call.name}: {error}")
             return UNCACHED
         once = self.resolver.own_roots or self._touches.own
         return UNCACHED if once and verdict.refuse is None else verdict
@@ -124,7 +124,7 @@ class Decoder:
         if is_exec:
             self.execs.begin_again(stop, verdict.touches)
         else:
-            self.recorder.touched_later(stop.process, verdict.touches)
+            self.recorder.queue_touches(stop.process, verdict.touches)
         return True
 
     def is_current(self, verdict: CallVerdict) -> bool:
@@ -143,37 +143,39 @@ class Decoder:
         self._files.plain(stop)
         self.resolver.own_roots = True
         if stop.call.name in _MOUNTS and not self.recorder.view.has_other_root(stop.tid):
-            self.recorder.gap("foreign-root", "the app mounts in the image's own root")
+            self.recorder.record_gap("foreign-root", "the app mounts in the image's own root")
         return UNCACHED
 
     def _own_filter(self, stop: StoppedCall) -> CallVerdict:
         wants_listener = stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER
         if stop.call.name != "seccomp" or not wants_listener or self._listeners is Listeners.FINE:
             return UNCACHED
-        self.recorder.gap(
+        self.recorder.record_gap(
             "own-listener", "the app asked for a seccomp listener of its own and was refused"
         )
         return CallVerdict(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else UNCACHED
 
     def _own_tracer(self, stop: StoppedCall) -> CallVerdict:
         if self.ptraces and _is_traced_by_us(stop):
-            self.recorder.gap("own-tracer", "the app uses ptrace, which fails under our own")
+            self.recorder.record_gap("own-tracer", "the app uses ptrace, which fails under our own")
         return UNCACHED
 
     def _ring(self, _stop: StoppedCall) -> CallVerdict:
-        self.recorder.gap(
+        self.recorder.record_gap(
             "io-uring-refused", "io_uring answered ENOSYS: opens through a ring are invisible"
         )
         return CallVerdict(refuse=errno.ENOSYS)
 
     def _namespaces(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "clone":
-            self.recorder.argument("clone", stop.args[0] & CLONE_NEW)
+            self.recorder.record_argument("clone", stop.args[0] & CLONE_NEW)
         return UNCACHED
 
     def _noted(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "open_by_handle_at":
-            self.recorder.gap("by-handle", "a file was opened by handle: its path is not known")
+            self.recorder.record_gap(
+                "by-handle", "a file was opened by handle: its path is not known"
+            )
         return UNCACHED
 
 

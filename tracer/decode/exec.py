@@ -48,7 +48,7 @@ class ExecDecoder:
             return UNCACHED
         program = self._resolver.look(stop.tid, path, follow=True)
         if program.status is None:
-            self._recorder.touched_later(stop.process, ((Use.EXEC, program),))
+            self._recorder.queue_touches(stop.process, ((Use.EXEC, program),))
             return UNCACHED
         touches = [(Use.EXEC, program)]
         hidden = self._view.resolve_magic_link(stop.tid, path)
@@ -65,7 +65,9 @@ class ExecDecoder:
         needs_privilege = _needs_privilege(self._view, view, program.status)
         if needs_privilege and not self._has_privilege(stop.tid):
             name = os.fsdecode(path)
-            self._recorder.gap("setuid", f"{name} ran without the privilege that it asks for")
+            self._recorder.record_gap(
+                "setuid", f"{name} ran without the privilege that it asks for"
+            )
         return UNCACHED if relative else CallVerdict(touches)
 
     def _has_privilege(self, tid: int) -> bool:
@@ -110,7 +112,7 @@ class ExecDecoder:
         """Record what an exec touched as the touches of ``process``."""
         if exe is not None and touches:
             touches = self._with_exe(tid, touches, exe)
-        self._recorder.touched_again(process, touches)
+        self._recorder.queue_shared_touches(process, touches)
 
     def _with_exe(
         self, tid: int, touches: Sequence[tuple[Use, PathState]], exe: bytes

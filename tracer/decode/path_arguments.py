@@ -89,11 +89,13 @@ class PathResolver:
             base = magic_links.read_base_directory(tid, dirfd)
         if base is None:
             if magic_links.is_hidden_directory(tid, dirfd, upwards=b".." in raw):
-                self._recorder.gap("unknown-directory", f"{os.fsdecode(raw)}: from where?")
+                self._recorder.record_gap("unknown-directory", f"{os.fsdecode(raw)}: from where?")
             return None
         path = join(base, raw)
         if len(path) >= PATH_MAX:
-            self._recorder.gap("unknown-directory", f"{os.fsdecode(path[:200])}…: too long to see")
+            self._recorder.record_gap(
+                "unknown-directory", f"{os.fsdecode(path[:200])}…: too long to see"
+            )
             return None
         if self.serves_files and procfs.is_on_fuse(tid, path):
             return path
@@ -116,14 +118,14 @@ class PathResolver:
         with magic_links.open_directory(root) as fd:
             if fd is not None and _exists_in(fd, inside):
                 name = os.fsdecode(inside)
-                self._recorder.gap("foreign-root", f"{name} lies in another mount namespace")
+                self._recorder.record_gap("foreign-root", f"{name} lies in another mount namespace")
                 return None
         return join(prefix, inside.lstrip(b"/") or b".")
 
     def look(self, tid: int, path: bytes, *, follow: bool) -> PathState:
         """What is at a path now, as the tracee sees it."""
         if self.serves_files and procfs.is_on_fuse(tid, path):
-            self._recorder.gap("file-server", f"{os.fsdecode(path)} was not looked at")
+            self._recorder.record_gap("file-server", f"{os.fsdecode(path)} was not looked at")
             return PathState(path, State.MISSING, None)
         view = self._view.replace_self(tid, path)
         if self.own_roots and view == path and self._view.has_other_mounts(tid):

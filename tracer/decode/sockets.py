@@ -41,7 +41,7 @@ class SocketDecoder:
         return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
 
     def socket(self, stop: StoppedCall) -> CallVerdict:
-        self._recorder.argument("socket", stop.args[0] & 0xFFFFFFFF)
+        self._recorder.record_argument("socket", stop.args[0] & 0xFFFFFFFF)
         return UNCACHED
 
     def listen(self, stop: StoppedCall) -> CallVerdict:
@@ -58,7 +58,9 @@ class SocketDecoder:
         if stop.args[0] == _LISTEN:
             return self._listen(stop.tid, fd)
         if stop.args[0] == _SOCKET:
-            self._recorder.argument("socket", fd & 0xFFFFFFFF)  # the first of any call's block
+            self._recorder.record_argument(
+                "socket", fd & 0xFFFFFFFF
+            )  # the first of any call's block
             return UNCACHED
         uses = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT, _SENDTO: Use.CONNECT}
         use = uses.get(stop.args[0])
@@ -88,12 +90,12 @@ class SocketDecoder:
             return
         with borrow_socket(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.type == socket.SOCK_DGRAM:
-                self._recorder.listening(ListeningPort("udp", port))
+                self._recorder.record_listening_port(ListeningPort("udp", port))
 
     def _listen(self, tid: int, fd: int) -> CallVerdict:
         with borrow_socket(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.family in _INTERNET:
                 port = own.getsockname()[1]
                 if port:
-                    self._recorder.listening(ListeningPort("tcp", port))
+                    self._recorder.record_listening_port(ListeningPort("tcp", port))
         return UNCACHED

@@ -45,7 +45,7 @@ class TouchRecorder:
     def touch(self, process: int, use: Use, place: PathState) -> None:
         """Record one touch, and nothing that it may imply."""
         self.made.append((use, place))
-        self._recorder.touched_later(process, ((use, place),))
+        self._recorder.queue_touches(process, ((use, place),))
 
     def touch_all(self, stop: StoppedCall, use: Use, place: PathState) -> None:
         """Record a touch by a stopped thread, and those that it implies.

@@ -50,7 +50,7 @@ class DrivePlan:
         from slimtrace.tracer.drive.shell import HostCommands  # noqa: PLC0415
 
         def port() -> int | None:
-            return recorder.first_port() if self.is_reachable else None
+            return recorder.find_first_port() if self.is_reachable else None
 
         app = engine.app
         drivers = Actions(app, engine.view, self.ready, port, HostCommands(app, [*mask]))

@@ -62,56 +62,56 @@ class Recorder:
         """Write what waits in the queue."""
         self.queue.flush()
 
-    def seconds(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self._began
 
     # Process images
 
-    def process(self, parent_image: int | None, exe: str, argv: tuple[str, ...]) -> int:
+    def record_process(self, parent_image: int | None, exe: str, argv: tuple[str, ...]) -> int:
         """An exec made a process image; returns its id."""
-        ident = self.new_process()
-        self.describe(ident, parent_image, exe, argv)
+        ident = self.reserve_process()
+        self.describe_process(ident, parent_image, exe, argv)
         return ident
 
-    def new_process(self) -> int:
+    def reserve_process(self) -> int:
         """The id of a process image that is to be described."""
         with self._lock:
             ident = self._next_process
             self._next_process += 1
         return ident
 
-    def describe(
+    def describe_process(
         self, process: int, parent_image: int | None, exe: str, argv: tuple[str, ...]
     ) -> None:
         """What a process image is."""
-        self._writer.process(ProcessImage(process, parent_image, self._run, exe, argv))
+        self._writer.write_process(ProcessImage(process, parent_image, self._run, exe, argv))
         self._writer.begin()
 
-    def exited(self, process: int, status: int) -> None:
+    def record_exit(self, process: int, status: int) -> None:
         """A process image ended."""
         self.queue.flush()
-        self._writer.exited(process, status)
+        self._writer.write_exit(process, status)
 
-    def exited_later(self, process: int, status: int) -> None:
-        self.queue.add(self._writer.exited, process, status)
+    def queue_exit(self, process: int, status: int) -> None:
+        self.queue.add(self._writer.write_exit, process, status)
 
     # Touches
 
-    def touched(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
+    def record_touches(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
         """Write touches, but for those that this process image made before."""
         self.queue.flush()
-        self._write_touches(process, touches, self.seconds())
+        self._write_touches(process, touches, self.elapsed_seconds())
 
-    def touched_later(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
-        self.queue.pending.append((self._write_touches, (process, touches, self.seconds())))
+    def queue_touches(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
+        self.queue.pending.append((self._write_touches, (process, touches, self.elapsed_seconds())))
 
-    def touched_again(self, process: int, touches: Sequence[tuple[Use, PathState]]) -> None:
+    def queue_shared_touches(self, process: int, touches: Sequence[tuple[Use, PathState]]) -> None:
         """Write later the touches of a call that other process images made, or will make.
 
         A process image makes each call once: whoever calls this has seen to it (CallCache).
         """
-        self.queue.pending.append((self._write_shared, (process, touches, self.seconds())))
+        self.queue.pending.append((self._write_shared, (process, touches, self.elapsed_seconds())))
 
     def _write_shared(
         self, process: int, touches: Sequence[tuple[Use, PathState]], seconds: float
@@ -119,34 +119,34 @@ class Recorder:
         known = self._shared.get(id(touches))
         if known is not None:
             if known[1]:
-                self._writer.touched(seconds, process, known[1])
+                self._writer.write_touches(seconds, process, known[1])
             return
         if len(self._shared) >= _MAX_SHARED_TOUCHES:
             self._shared.clear()
         lines, new = list[bytes](), list[bytes]()
         for use, place in touches:
-            if self._is_of_the_trace(place.path):
+            if self._is_trace_file(place.path):
                 continue
-            line = self._writer.tail(use, place)
+            line = self._writer.format_touch(use, place)
             lines.append(line)
             if self._is_new(process, use, place):
                 new.append(line)
         self._shared[id(touches)] = touches, lines  # kept, so that the id stays theirs
         if new:
-            self._writer.touched(seconds, process, new)
+            self._writer.write_touches(seconds, process, new)
 
     def _write_touches(
         self, process: int, touches: Iterable[tuple[Use, PathState]], seconds: float
     ) -> None:
         lines = [
-            self._writer.tail(use, place)
+            self._writer.format_touch(use, place)
             for use, place in touches
-            if not self._is_of_the_trace(place.path) and self._is_new(process, use, place)
+            if not self._is_trace_file(place.path) and self._is_new(process, use, place)
         ]
         if lines:
-            self._writer.touched(seconds, process, lines)
+            self._writer.write_touches(seconds, process, lines)
 
-    def _is_of_the_trace(self, path: bytes) -> bool:
+    def _is_trace_file(self, path: bytes) -> bool:
         """Whether it is the trace itself or its folder: no need of the app's."""
         return path.startswith(self._trace) and (
             path == self._trace or (path + b"/").startswith(self._trace_folder)
@@ -170,7 +170,7 @@ class Recorder:
             return
         if self._repeats.is_new("name", place.path, status.st_dev, status.st_ino):
             for saved in self._preserver.add_name(self.view.resolve_path(place.path), status):
-                self._writer.saved(saved)
+                self._writer.write_saved_file(saved)
 
     def put_aside(self, path: bytes, *, deep: bool = True) -> None:
         """The app is about to change, move or delete what is at ``path``, its own path.
@@ -188,48 +188,48 @@ class Recorder:
             return
         try:
             for saved in self._preserver.save(name, deep=deep):
-                self._writer.saved(saved)
+                self._writer.write_saved_file(saved)
         except OSError as error:
-            self.gap("not-put-aside", f"{os.fsdecode(name)}: {error.strerror}")
+            self.record_gap("not-put-aside", f"{os.fsdecode(name)}: {error.strerror}")
 
     # Facts about the run
 
-    def syscall(self, name: str) -> None:
+    def record_syscall(self, name: str) -> None:
         """A system call was made."""
         if self._repeats.is_new("syscall", name):
-            self._writer.syscall(name)
+            self._writer.write_syscall(name)
 
-    def argument(self, name: str, value: int) -> None:
+    def record_argument(self, name: str, value: int) -> None:
         """A system call had this value for the argument that tells most (Trace.arguments)."""
         if self._repeats.is_new("argument", name, value):
-            self._writer.argument(name, value)
+            self._writer.write_argument(name, value)
 
-    def narrow(self) -> None:
+    def record_narrow_call(self) -> None:
         """A call came by the 32-bit ABI of a 64-bit machine."""
         if self._repeats.is_new("narrow"):
-            self._writer.narrow()
+            self._writer.write_narrow_call()
 
-    def counted(self, counts: Mapping[str, int]) -> None:
+    def record_counts(self, counts: Mapping[str, int]) -> None:
         """How often each system call was made, where all were stopped."""
         for name in counts:
-            self.syscall(name)
-        self._writer.counted(counts)
+            self.record_syscall(name)
+        self._writer.write_counts(counts)
 
-    def listening(self, port: ListeningPort) -> None:
+    def record_listening_port(self, port: ListeningPort) -> None:
         """The app accepts traffic on a port."""
         if self._repeats.is_new("port", port):
             self._ports.append(port)
-            self._writer.listening(port)
+            self._writer.write_listening_port(port)
 
-    def first_port(self) -> int | None:
+    def find_first_port(self) -> int | None:
         """The first TCP port on which the app listened; None before that."""
         return next((port.port for port in [*self._ports] if port.protocol == "tcp"), None)
 
-    def gap(self, kind: str, detail: str) -> None:
+    def record_gap(self, kind: str, detail: str) -> None:
         """Something may not have been seen."""
         self.complete = self.complete and not loses_files(kind)
         if self._repeats.is_new_gap(kind, detail):
-            self._writer.gap(Gap(kind, detail))
+            self._writer.write_gap(Gap(kind, detail))
 
     @property
     def files(self) -> int:

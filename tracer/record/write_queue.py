@@ -42,11 +42,11 @@ class WriteQueue:
             return
         with self._lock:
             self._is_writing = True
-            self._writer.gather()
+            self._writer.begin_batch()
             try:
                 while pending:
                     function, arguments = pending.popleft()
                     function(*arguments)
             finally:
-                self._writer.spill()
+                self._writer.write_batch()
                 self._is_writing = False

@@ -51,8 +51,8 @@ class TraceWriter:
         self.path = path
         self.folder = path + ".d"
         self.failure: OSError | None = None
-        self._held: list[bytes] | None = []
-        self._gathered: list[bytes] | None = None
+        self._early_lines: list[bytes] | None = []
+        self._batch: list[bytes] | None = None
         self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the ends of their lines
         self._append = append
         self._is_new = not os.path.lexists(path)
@@ -65,7 +65,7 @@ class TraceWriter:
 
     def begin(self) -> None:
         """The app runs: write what was held back until now, and all else as it comes."""
-        held, self._held = self._held, None
+        held, self._early_lines = self._early_lines, None
         if held is None:
             return
         if not self._append and not self._is_new:
@@ -80,11 +80,11 @@ class TraceWriter:
 
     def abandon(self) -> None:
         """The app never ran: leave things as they were."""
-        if self._is_new and self._held is not None:
+        if self._is_new and self._early_lines is not None:
             os.unlink(self.path)
         self.close()
 
-    def run(self, run: Run) -> None:
+    def write_run(self, run: Run) -> None:
         """A run begins: the lines that follow are its."""
         self._line(
             {
@@ -105,7 +105,7 @@ class TraceWriter:
             }
         )
 
-    def process(self, image: ProcessImage) -> None:
+    def write_process(self, image: ProcessImage) -> None:
         key = image.exe, image.argv
         program = self._programs.get(key)
         if program is None:
@@ -117,18 +117,18 @@ class TraceWriter:
         parent = b"null" if image.parent is None else b"%d" % image.parent
         self._data(b'{"process":%d,"parent":%b,%b' % (image.id, parent, program))
 
-    def exited(self, process: int, status: int) -> None:
+    def write_exit(self, process: int, status: int) -> None:
         self._line({"exit": process, "status": status})
 
-    def touched(self, seconds: float, process: int, tails: Iterable[bytes]) -> None:
+    def write_touches(self, seconds: float, process: int, tails: Iterable[bytes]) -> None:
         """Touches of one process image at one moment, ``seconds`` since the run began.
 
-        :param tails: what :meth:`tail` says of each touch.
+        :param tails: what :meth:`format_touch` returns for each touch.
         """
         head = b'{"p":%d,"t":%.6f,' % (process, seconds)
         self._data(b"".join([head + tail for tail in tails]))
 
-    def tail(self, use: Use, place: PathState) -> bytes:
+    def format_touch(self, use: Use, place: PathState) -> bytes:
         """The end of a touch's line, which is the same whoever makes it and when."""
         status, state = place.status, place.state
         try:
@@ -142,33 +142,33 @@ class TraceWriter:
             *(status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns),
         )
 
-    def saved(self, saved: SavedFile) -> None:
+    def write_saved_file(self, saved: SavedFile) -> None:
         blob = os.path.basename(saved.blob)
         self._line({**put("save", saved.path), "blob": blob, "stat": list(saved.fingerprint)})
 
-    def syscall(self, name: str) -> None:
+    def write_syscall(self, name: str) -> None:
         self._line({"syscall": name})
 
-    def argument(self, name: str, value: int) -> None:
+    def write_argument(self, name: str, value: int) -> None:
         self._line({"argument": name, "value": value})
 
-    def narrow(self) -> None:
+    def write_narrow_call(self) -> None:
         self._line({"narrow": True})
 
-    def counted(self, counts: Mapping[str, int]) -> None:
+    def write_counts(self, counts: Mapping[str, int]) -> None:
         self._line({"counts": dict(counts)})
 
-    def listening(self, port: ListeningPort) -> None:
+    def write_listening_port(self, port: ListeningPort) -> None:
         self._line({"listen": port.protocol, "port": port.port})
 
-    def gap(self, gap: Gap) -> None:
+    def write_gap(self, gap: Gap) -> None:
         self._line({"gap": gap.kind, "detail": readable(gap.detail)})
 
-    def driven(self, driven: DriveResult) -> None:
+    def write_drive_result(self, driven: DriveResult) -> None:
         """All drivers have ended."""
         self._line({"driven": put_driven(driven)})
 
-    def end(self, run: Run) -> None:
+    def write_end(self, run: Run) -> None:
         """The run is over: its seconds, exit status, signal and completeness are in ``run``."""
         self._line(
             {
@@ -189,20 +189,20 @@ class TraceWriter:
         self._data(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _data(self, data: bytes) -> None:
-        if self._held is not None:
-            self._held.append(data)
-        elif self._gathered is not None:
-            self._gathered.append(data)
+        if self._early_lines is not None:
+            self._early_lines.append(data)
+        elif self._batch is not None:
+            self._batch.append(data)
         elif self.failure is None:
             self._write(data)
 
-    def gather(self) -> None:
-        """From here to :meth:`spill` keep what one thread writes, to write it in one go."""
-        self._gathered = []
+    def begin_batch(self) -> None:
+        """From here to :meth:`write_batch` keep what one thread writes, to write it in one go."""
+        self._batch = []
 
-    def spill(self) -> None:
+    def write_batch(self) -> None:
         """Write what was gathered."""
-        gathered, self._gathered = self._gathered, None
+        gathered, self._batch = self._batch, None
         if gathered:
             self._data(b"".join(gathered))
 

@@ -62,9 +62,9 @@ class App:
         self.folder = folder
         self._trace = trace
         self._writer = TraceWriter(trace)
-        self._writer.run(Run(("app",), "/", "0:0", {}, "rootfs:/", None, "", "x", "notify"))
+        self._writer.write_run(Run(("app",), "/", "0:0", {}, "rootfs:/", None, "", "x", "notify"))
         self.recorder = Recorder(self._writer, 0, 1)
-        self.image = self.recorder.process(None, "/app", ("app",))
+        self.image = self.recorder.record_process(None, "/app", ("app",))
         self.decoder = Decoder(self.recorder, **options)  # type: ignore[arg-type]
         self.cache = CallCache(self.decoder, CALLS)
         self._memory: list[object] = []  # what arguments point to
@@ -367,7 +367,7 @@ def key_of(name: str, raw: bytes, flags: int = 0) -> Key:
 def test_a_known_call_of_another_process_image(app: App) -> None:
     stop, key = app.stop("openat", CWD, b"file", READ), key_of("openat", b"file")
     first = app.cache.decode(stop, key)
-    second = app.recorder.process(app.image, "/other", ("other",))
+    second = app.recorder.record_process(app.image, "/other", ("other",))
     assert app.cache.decode(stop._replace(process=second), key) is first
     assert app.cache.recall(key) is first
     assert app.trace().paths[f"{app.folder}/file"].processes == (app.image, second)

@@ -54,13 +54,13 @@ SHELL = str(shutil.which("sh"))
 def recorded(folder: Path) -> Iterator[tuple[Recorder, list[Trace]]]:
     """A recorder and, after the block, the trace that it wrote."""
     writer = TraceWriter(str(folder / "x.trace"))
-    writer.run(RUN)
+    writer.write_run(RUN)
     recorder = Recorder(writer, 0, 1)
     traces: list[Trace] = []
     try:
         yield recorder, traces
         recorder.flush()
-        writer.end(RUN)
+        writer.write_end(RUN)
         traces.append(read_trace(str(folder / "x.trace")))
     finally:
         writer.close()

@@ -53,9 +53,9 @@ class Recording:
 def recording(tmp_path: Path) -> Iterator[Recording]:
     """With one process image, 1, described."""
     writer = TraceWriter(str(tmp_path / "x.trace"))
-    writer.run(RUN)
+    writer.write_run(RUN)
     recorder = Recorder(writer, 0, 1)
-    recorder.process(None, "/app", ("app",))
+    recorder.record_process(None, "/app", ("app",))
     yield Recording(recorder, tmp_path / "x.trace")
     writer.close()
 
@@ -65,10 +65,10 @@ def recording(tmp_path: Path) -> Iterator[Recording]:
 
 def test_a_touch_is_written_once_for_each_process_image(recording: Recording) -> None:
     recorder = recording.recorder
-    recorder.touched(1, [READ, READ, STAT])
-    recorder.touched(1, [READ])
-    recorder.touched(2, [READ])
-    recorder.touched(1, [(Use.READ, FILE._replace(state=State.CREATED))])
+    recorder.record_touches(1, [READ, READ, STAT])
+    recorder.record_touches(1, [READ])
+    recorder.record_touches(2, [READ])
+    recorder.record_touches(1, [(Use.READ, FILE._replace(state=State.CREATED))])
     assert recording.touches() == [
         (1, "read", "/file"),
         (1, "stat", "/file"),
@@ -81,7 +81,7 @@ def test_a_touch_is_written_once_for_each_process_image(recording: Recording) ->
 def test_the_touches_of_one_call_of_several_process_images(recording: Recording) -> None:
     recorder, shared = recording.recorder, [READ, (Use.STAT, OTHER)]
     for process in (1, 2, 3):
-        recorder.touched_again(process, shared)
+        recorder.queue_shared_touches(process, shared)
     recorder.flush()
     assert recording.touches() == [
         (process, *of) for process in (1, 2, 3) for of in (("read", "/file"), ("stat", "/other"))
@@ -90,11 +90,11 @@ def test_the_touches_of_one_call_of_several_process_images(recording: Recording)
 
 def test_what_is_written_later_keeps_its_order(recording: Recording) -> None:
     recorder = recording.recorder
-    recorder.touched_later(1, [READ])
-    recorder.touched_again(1, [STAT])
-    recorder.exited_later(1, 3)
+    recorder.queue_touches(1, [READ])
+    recorder.queue_shared_touches(1, [STAT])
+    recorder.queue_exit(1, 3)
     assert recording.lines() == []
-    recorder.touched(2, [READ])
+    recorder.record_touches(2, [READ])
     assert [next(iter(line.items())) for line in recording.lines()] == [
         ("p", 1),
         ("p", 1),
@@ -112,8 +112,8 @@ def test_the_trace_itself_is_no_need_of_the_app(
 ) -> None:
     path = os.fsencode(recording.trace) + ending.encode()
     touches = [(Use.READ, PathState(path, State.MISSING, None))]
-    recording.recorder.touched(1, touches)
-    recording.recorder.touched_again(2, touches)
+    recording.recorder.record_touches(1, touches)
+    recording.recorder.queue_shared_touches(2, touches)
     recording.recorder.flush()
     assert len(recording.touches()) == 2 * expected
 
@@ -124,17 +124,17 @@ def test_the_trace_itself_is_no_need_of_the_app(
 def test_facts_are_written_once(recording: Recording) -> None:
     recorder = recording.recorder
     tcp, udp = ListeningPort("tcp", 80), ListeningPort("udp", 53)
-    assert recorder.first_port() is None
+    assert recorder.find_first_port() is None
     for _ in range(2):
-        recorder.syscall("open")
-        recorder.argument("socket", 1)
-        recorder.argument("socket", 2)
-        recorder.narrow()
-        recorder.listening(udp)
-        recorder.listening(tcp)
-        recorder.gap("setuid", "/su")
-    recorder.counted({"open": 2, "stat": 1})
-    assert recorder.first_port() == 80
+        recorder.record_syscall("open")
+        recorder.record_argument("socket", 1)
+        recorder.record_argument("socket", 2)
+        recorder.record_narrow_call()
+        recorder.record_listening_port(udp)
+        recorder.record_listening_port(tcp)
+        recorder.record_gap("setuid", "/su")
+    recorder.record_counts({"open": 2, "stat": 1})
+    assert recorder.find_first_port() == 80
     assert recording.lines() == [
         {"syscall": "open"},
         {"argument": "socket", "value": 1},
@@ -153,15 +153,15 @@ def test_facts_are_written_once(recording: Recording) -> None:
 )
 def test_a_gap_that_loses_files(recording: Recording, kind: str, complete: bool) -> None:
     assert recording.recorder.complete
-    recording.recorder.gap(kind, "why")
-    recording.recorder.gap("io-uring-refused", "another")
+    recording.recorder.record_gap(kind, "why")
+    recording.recorder.record_gap("io-uring-refused", "another")
     assert recording.recorder.complete is complete
 
 
 def test_gaps_do_not_fill_the_disk(recording: Recording) -> None:
     for number in range(MAX_GAPS_OF_A_KIND + 5):
-        recording.recorder.gap("by-handle", f"{number}")
-    recording.recorder.gap("setuid", "another kind")
+        recording.recorder.record_gap("by-handle", f"{number}")
+    recording.recorder.record_gap("setuid", "another kind")
     assert recording.recorder.gaps == {"by-handle": MAX_GAPS_OF_A_KIND, "setuid": 1}
     assert len(recording.lines()) == MAX_GAPS_OF_A_KIND + 1
 
@@ -220,9 +220,9 @@ def test_a_file_of_several_names_is_put_aside_by_each(recording: Recording, fold
     before, changed, later = (folder + name for name in (b"/1", b"/2", b"/3"))
     for name in (before, changed, later, folder + b"/4"):
         os.link(folder + b"/file", name)
-    recording.recorder.touched(1, [(Use.READ, look(recording, before))])
+    recording.recorder.record_touches(1, [(Use.READ, look(recording, before))])
     recording.recorder.put_aside(changed)
-    recording.recorder.touched(1, [(Use.READ, look(recording, later))])
+    recording.recorder.record_touches(1, [(Use.READ, look(recording, later))])
     assert recording.saved() == ["2", "1", "3"]
 
 

@@ -118,10 +118,10 @@ def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: DriveOpt
         driving=driving,
     )
     writer = TraceWriter(str(tmp_path / "x"))
-    writer.run(about)
+    writer.write_run(about)
     writer.begin()
-    writer.driven(driven)
-    writer.end(about)
+    writer.write_drive_result(driven)
+    writer.write_end(about)
     writer.close()
     (run,) = read_trace(str(tmp_path / "x")).runs
     assert run == replace(about, driven=driven)

@@ -84,7 +84,7 @@ class NotifyLoop:
             wait.register(guard, 0)
         stops = mark = 0
         pending, flush = recorder.queue.pending, recorder.queue.flush
-        recall, touched_again = cache.recall, recorder.touched_again
+        recall, queue_touches = cache.recall, recorder.queue_shared_touches
         while True:
             if pending:
                 flush()
@@ -168,7 +168,7 @@ class NotifyLoop:
                             continue
                         else:
                             missing.add(mark)
-                        touched_again(image, outcome.touches or ())
+                        queue_touches(image, outcome.touches or ())
                         continue
             if slow(tid, key):
                 image = images.get(tid)  # known only now, or not while another thread execs
@@ -194,14 +194,14 @@ class NotifyLoop:
             is_app = process is None and call is not None and tree.is_unexecuted(tid)
             if not is_app and listener.is_alive():
                 what = f"call {fields[2] & 0xFFFFFFFF}" if call is None else call.name
-                self._decoder.recorder.gap("unknown-call", f"{what} of thread {tid}")
+                self._decoder.recorder.record_gap("unknown-call", f"{what} of thread {tid}")
             self._proceed()
             return False
         arguments = fields[_ARGUMENTS : _ARGUMENTS + 6].tolist()
         stop = StoppedCall(tid, process or 0, call, arguments, path_of(key))
         match call.signature.meaning:
             case CallMeaning.EXIT:
-                self._decoder.recorder.syscall(call.name)
+                self._decoder.recorder.record_syscall(call.name)
                 whole = call.name == "exit_group"
                 tree.handle_exit(tid, arguments[0] & 0xFF, whole_process=whole)
                 self._memories.drop(tid)

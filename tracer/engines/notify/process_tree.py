@@ -223,7 +223,7 @@ class ProcessTree:
         """The process runs another program now; its other threads are gone (execve(2))."""
         del self._pending[group]
         previous = under_way.previous
-        image = self._recorder.new_process()
+        image = self._recorder.reserve_process()
         touches = self._execs.take(under_way.caller)
         # Read now, because the process may end soon; written when there is time.
         self._programs[image] = under_way.expected or self._read_program(group, under_way, touches)
@@ -268,7 +268,7 @@ class ProcessTree:
             name = touches[0][1].path
         else:
             name = program.exe or b"(deleted)"
-        self._recorder.describe(image, previous, os.fsdecode(name), program.argv)
+        self._recorder.describe_process(image, previous, os.fsdecode(name), program.argv)
         self._execs.record(group, image, touches, program.exe)
 
     def settle_overdue(self) -> None:
@@ -297,7 +297,7 @@ class ProcessTree:
             if whole_process or tid == group:
                 image = self._owners.get(group)
                 if image is not None:
-                    self._recorder.exited_later(image, status)
+                    self._recorder.queue_exit(image, status)
             if whole_process:
                 self._forget_process(group)
                 self._pidfds.drop(group)
@@ -308,7 +308,7 @@ class ProcessTree:
         for process, status in self._pidfds.poll_ended():
             image = self._owners.get(process)
             if image is not None and status is not None:
-                self._recorder.exited_later(image, status)
+                self._recorder.queue_exit(image, status)
             self._forget_process(process)
 
     def finish(self) -> None:
@@ -331,7 +331,7 @@ class ProcessTree:
             if under_way.previous is not None:
                 self._execs.commit(under_way.caller, under_way.previous)
             return
-        image = self._recorder.process(under_way.previous, os.fsdecode(target.path), ())
+        image = self._recorder.record_process(under_way.previous, os.fsdecode(target.path), ())
         self._execs.commit(under_way.caller, image)
 
     def _forget_process(self, process: int) -> None:

@@ -110,7 +110,9 @@ class AttachEngine:
             parent = procfs.read_ppid(process)
             thread = self._threads[process][0]  # the leader, if it has not ended
             exe = procfs.read_program_name(thread)
-            image = recorder.process(images.get(parent or 0), exe, procfs.read_command_line(thread))
+            image = recorder.record_process(
+                images.get(parent or 0), exe, procfs.read_command_line(thread)
+            )
             images[process] = image
             record_open_files(thread, image, decoder)
             for tid in self._threads[process]:

@@ -25,7 +25,7 @@ _FILE_FIELD = 5  # of a line of /proc/PID/maps (proc(5)): address perms offset d
 def record_open_files(process: int, image: int, decoder: Decoder) -> None:
     """Record them as touched: nobody saw how each was opened."""
     recorder = decoder.recorder
-    recorder.gap(
+    recorder.record_gap(
         "attached",
         f"what {procfs.read_program_name(process)} did before is known by what it holds alone",
     )
@@ -34,13 +34,15 @@ def record_open_files(process: int, image: int, decoder: Decoder) -> None:
     touches: list[tuple[Use, PathState]] = []
     for use, name, path in (*_links(process), *_mappings(process)):
         if name is not None and not magic_links.is_same_file(name, path):
-            recorder.gap("foreign-root", f"{os.fsdecode(path)} lies in another mount namespace")
+            recorder.record_gap(
+                "foreign-root", f"{os.fsdecode(path)} lies in another mount namespace"
+            )
             continue
         place = decoder.resolver.look(process, path, follow=True)
         if place.status is not None:
             is_folder = is_directory(place.status) and use is Use.READ
             touches.append((Use.LIST if is_folder else use, place))
-    recorder.touched(image, touches)
+    recorder.record_touches(image, touches)
 
 
 def _links(process: int) -> Iterator[tuple[Use, bytes, bytes]]:

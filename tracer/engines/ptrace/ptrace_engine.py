@@ -133,7 +133,7 @@ class CallStops:
     def finish(self) -> None:
         """After the run: record how often each call was made, if the calls were counted."""
         if self._counts is not None:
-            self._decoder.recorder.counted(self._counts)
+            self._decoder.recorder.record_counts(self._counts)
 
     def _decode(
         self, tid: int, entry: SyscallEntry, call: abi.Call, image: int | None, *, is_exec: bool
@@ -145,7 +145,7 @@ class CallStops:
         if call.name in HOT and not is_telling:
             return None
         if image is None and not is_exec:
-            self._decoder.recorder.gap("unknown-call", f"{call.name} of thread {tid}")
+            self._decoder.recorder.record_gap("unknown-call", f"{call.name} of thread {tid}")
             return None
         plan = self._plans.get(entry.key)
         key = None if plan is None else self._read_key(tid, entry, plan)

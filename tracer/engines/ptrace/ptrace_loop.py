@@ -227,7 +227,7 @@ class PtraceLoop:
             del self._owners[previous]
         exe = magic_links.read_link(b"/proc/%d/exe" % tid)
         name = os.fsdecode(exe) if exe is not None else "(deleted)"
-        image = self._recorder.process(previous, name, procfs.read_command_line(tid))
+        image = self._recorder.record_process(previous, name, procfs.read_command_line(tid))
         self._owners[image] = tid
         self._first_image = image if self._first_image is None else self._first_image
         self._unexecuted.discard(tid)
@@ -244,7 +244,7 @@ class PtraceLoop:
         self._unexecuted.discard(tid)
         if image is not None and self._owners.get(image) == tid:
             del self._owners[image]
-            self._recorder.exited(image, stop.status)
+            self._recorder.record_exit(image, stop.status)
         if tid == self._app:
             self._exit = stop
 
