@@ -12,11 +12,11 @@ import pytest
 
 pytest.register_assert_rewrite("hazards", "traces")
 
-from fullimages import debian  # noqa: E402
-from parts import missing, need  # noqa: E402
-from registry import serving  # noqa: E402
+from registry import run_registry  # noqa: E402
 from repository import TRACEES  # noqa: E402
-from traces import Traced, environment, grow, run_slimtrace, show  # noqa: E402
+from requirements import need, skip_missing  # noqa: E402
+from traces import Traced, environment, make_tree, run_slimtrace, show  # noqa: E402
+from umoci_images import make_debian_image  # noqa: E402
 
 from slimtrace.tracer.engines.choice import AUTO, ENGINES  # noqa: E402
 
@@ -83,7 +83,7 @@ def traced(tmp_path: Path, engine: str) -> Trace:
         prefix: Sequence[str] = (),
         stdin: str | None = None,
     ) -> Traced:
-        directory = grow(str(tmp_path / "work"), tree or {})
+        directory = make_tree(str(tmp_path / "work"), tree or {})
         output = str(tmp_path / "app.trace")
         done = run_slimtrace(
             *("-q", "run", "-o", output, "--engine", engine, *options, "--", *argv),
@@ -103,7 +103,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """``HOST:PORT`` of a registry that skopeo trusts."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    with serving(tmp_path) as address:
+    with run_registry(tmp_path) as address:
         yield address
 
 
@@ -130,7 +130,7 @@ def unprivileged() -> tuple[str, ...]:
         tried = [*words, sys.executable, "-c", "import slimtrace.main, ssl"]
         if subprocess.run(tried, check=False, cwd="/", capture_output=True).returncode == 0:
             return words
-    return missing("an interpreter that other users may run")
+    return skip_missing("an interpreter that other users may run")
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +143,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def full(shared: Path) -> str:
     """The full image ``oci:DIR:TAG`` of Debian with real apps, made once for all workers."""
-    return debian(shared)
+    return make_debian_image(shared)
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +165,7 @@ def tracee(shared: Path) -> Tracee:
             words = [*gcc, "-o", part, os.path.join(TRACEES, f"{name}.c")]
             made = subprocess.run(words, check=False, capture_output=True, text=True)
             if made.returncode != 0 and "-m32" in flags:
-                missing("gcc -m32")
+                skip_missing("gcc -m32")
             assert made.returncode == 0, made.stderr
             os.rename(part, program)  # another worker may have made it: the same, and whole
         return program

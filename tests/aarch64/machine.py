@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from glob import glob
 from typing import TYPE_CHECKING
 
-from parts import missing, need
+from requirements import need, skip_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +85,7 @@ class World:
     def __post_init__(self) -> None:
         need("apt-get", "dpkg-deb", self.machine.qemu)
         if not os.path.exists(KEYRING):
-            missing("debian-archive-keyring")
+            skip_missing("debian-archive-keyring")
 
     def boot(self, script: str, seconds: float) -> str:
         """Run a shell script in the machine; what it wrote to the console.

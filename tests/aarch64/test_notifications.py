@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import grow
+from traces import make_tree
 
 from slimtrace.tracer.decode.call import StoppedCall
 from slimtrace.tracer.decode.decoder import Decoder
@@ -151,7 +151,7 @@ NOT_RECORDED = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The tree that the calls name, from the current directory and from the descriptor FD."""
-    directory = grow(str(tmp_path / "work"), TREE)
+    directory = make_tree(str(tmp_path / "work"), TREE)
     monkeypatch.chdir(directory)
     for name, value in FLAGS.items():
         monkeypatch.setattr(os, name, value)

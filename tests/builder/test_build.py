@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from worlds import TIME, plant, run, trace
+from build_fixtures import TIME, make_root, make_run, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.image_config import make_image_config
@@ -48,9 +48,9 @@ def config(
 
 
 def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    top = make_root(tmp_path / "root", {"/srv/app": "app"})
     env = {"B": "2", "A": "1"}
-    the_trace = trace(
+    the_trace = make_trace(
         top, ["/srv/app"], command=("./app", "-x", "y"), cwd="/srv", env=env, user="5:6"
     )
     the_trace = replace(the_trace, listening=(ListeningPort("tcp", 80), ListeningPort("udp", 53)))
@@ -64,8 +64,8 @@ def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
 
 
 def test_what_the_user_says_wins(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/f": "f"})
-    the_trace = trace(top, ["/f"], command=("python3", "x"), env={}, machine="aarch64")
+    top = make_root(tmp_path / "root", {"/f": "f"})
+    the_trace = make_trace(top, ["/f"], command=("python3", "x"), env={}, machine="aarch64")
     options = BuildOptions(entrypoint=("/a",), cmd=(), source_date_epoch=60, labels=("a=b",))
     made = config(top, the_trace, options)
     assert (made.entrypoint, made.cmd, made.created) == (("/a",), (), "1970-01-01T00:01:00Z")
@@ -94,9 +94,9 @@ DOCUMENT = {
 
 
 def test_the_full_images_configuration_is_carried_over(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    top = make_root(tmp_path / "root", {"/srv/app": "app"})
     base = BaseConfig.of(DOCUMENT)
-    ran = trace(
+    ran = make_trace(
         top, ["/srv/app"], command=("./app", "-x"), cwd="/srv", env={"LANG": "C.UTF-8"}, user="5:6"
     )
     ran = replace(ran, listening=(ListeningPort("tcp", 8080), ListeningPort("tcp", 80)))
@@ -153,14 +153,14 @@ def test_a_configuration_of_wrong_types_is_an_empty_one(document: dict[str, obje
     ],
 )
 def test_wrong_options(tmp_path: Path, options: BuildOptions, cause: str) -> None:
-    top = plant(tmp_path / "root", {"/srv/app": "app"})
+    top = make_root(tmp_path / "root", {"/srv/app": "app"})
     with pytest.raises(UsageError, match=cause):
-        config(top, trace(top, ["/srv/app"]), options)
+        config(top, make_trace(top, ["/srv/app"]), options)
 
 
 def test_without_an_entrypoint_the_command_is_all_that_ran(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/srv/app": "app"})
-    ran = trace(top, ["/srv/app"], command=("/srv/app", "-x"))
+    top = make_root(tmp_path / "root", {"/srv/app": "app"})
+    ran = make_trace(top, ["/srv/app"], command=("/srv/app", "-x"))
     made = config(top, ran, BuildOptions(entrypoint=()))
     assert (made.entrypoint, made.cmd) == ((), ("/srv/app", "-x"))
     made = config(top, ran, BuildOptions(entrypoint=(), cmd=("/y",)))
@@ -169,16 +169,16 @@ def test_without_an_entrypoint_the_command_is_all_that_ran(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("text", ["SIGTERM", "term", "15", "SIGRTMIN+3", "RTMAX-2"])
 def test_signals_are_as_engines_take_them(tmp_path: Path, text: str) -> None:
-    top = plant(tmp_path / "root", {"/srv/app": "app"})
-    made = config(top, trace(top, ["/srv/app"]), BuildOptions(stop_signal=text))
+    top = make_root(tmp_path / "root", {"/srv/app": "app"})
+    made = config(top, make_trace(top, ["/srv/app"]), BuildOptions(stop_signal=text))
     assert made.stop_signal == text
 
 
 def test_a_table_of_users_without_an_end(tmp_path: Path) -> None:
     """It is read as far as any table goes, not into memory as a whole."""
-    top = plant(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
+    top = make_root(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
     os.truncate(top / "etc/passwd", 1 << 40)
-    ran = trace(top, []).runs[0]
+    ran = make_trace(top, []).runs[0]
     assert image_user(Root(str(top)), ran, "web") == (33, 44)
 
 
@@ -197,8 +197,8 @@ def test_a_healthcheck_that_cannot_run_is_warned_of(
     tmp_path: Path, words: object, warned: str | None
 ) -> None:
     tree = {"/bin": "-> usr/bin", "/usr/bin/probe": "p", "/usr/bin/curl": "c", "/usr/bin/sh": "s"}
-    top = plant(tmp_path / "root", tree)
-    ran = trace(top, ["/bin/probe"], env={"PATH": "/sbin:/bin"})
+    top = make_root(tmp_path / "root", tree)
+    ran = make_trace(top, ["/bin/probe"], env={"PATH": "/sbin:/bin"})
     base = BaseConfig(healthcheck={"Test": words})
     root = Root(str(top))
     selection = select(ran, root, BuildOptions())
@@ -225,15 +225,15 @@ def test_a_healthcheck_that_cannot_run_is_warned_of(
     ],
 )
 def test_users(tmp_path: Path, wanted: str | None, expected: tuple[int, int]) -> None:
-    top = plant(tmp_path / "root", {"/etc/passwd": ACCOUNTS, "/etc/group": "staff:x:50:\n"})
-    assert image_user(Root(str(top)), run(top, user="7:8"), wanted) == expected
+    top = make_root(tmp_path / "root", {"/etc/passwd": ACCOUNTS, "/etc/group": "staff:x:50:\n"})
+    assert image_user(Root(str(top)), make_run(top, user="7:8"), wanted) == expected
 
 
 @pytest.mark.parametrize("wanted", ["nobody", "0:none", "", "-1"])
 def test_users_that_there_are_not(tmp_path: Path, wanted: str) -> None:
-    top = plant(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
+    top = make_root(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
     with pytest.raises(UsageError, match="cannot use --user"):
-        image_user(Root(str(top)), run(top), wanted)
+        image_user(Root(str(top)), make_run(top), wanted)
 
 
 def test_an_env_must_be_a_pair(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_an_env_must_be_a_pair(tmp_path: Path) -> None:
 def write_trace(path: Path, top: Path, *files: str) -> None:
     """A trace file as the tracer writes it."""
     lines: list[dict[str, object]] = [{"slimtrace": 1, "version": "0"}]
-    one = run(top)
+    one = make_run(top)
     names = ("cwd", "user", "env", "image", "image_digest", "started", "machine", "engine")
     values = {name: getattr(one, name) for name in names}
     lines.append({"run": {"command": list(one.command), **values, "first_process": 1}})
@@ -259,7 +259,7 @@ def write_trace(path: Path, top: Path, *files: str) -> None:
 
 
 def test_build_json_and_the_image(tmp_path: Path, slimtrace: Command) -> None:
-    top = plant(tmp_path / "root", {"/app": "12345", "/other": "123", "/etc/shadow": "s"})
+    top = make_root(tmp_path / "root", {"/app": "12345", "/other": "123", "/etc/shadow": "s"})
     os.link(top / "app", top / "app2")
     write_trace(tmp_path / "t", top, "/app", "/app2", "/etc/shadow")
     target = tmp_path / "x.tar"
@@ -285,7 +285,7 @@ def test_build_json_and_the_image(tmp_path: Path, slimtrace: Command) -> None:
 
 
 def test_two_builds_have_one_digest(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/app": "12345", "/lib": "-> usr", "/usr/x": "x"})
+    top = make_root(tmp_path / "root", {"/app": "12345", "/lib": "-> usr", "/usr/x": "x"})
     write_trace(tmp_path / "t", top, "/app", "/usr/x")
     reports = [
         build([str(tmp_path / "t")], f"oci:{tmp_path}/{name}", BuildOptions(), RERUN)
@@ -296,7 +296,7 @@ def test_two_builds_have_one_digest(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path, slimtrace: Command) -> None:
-    top = plant(tmp_path / "root", {"/app": "12345", "/secret": "s"}, **{"/app": 0o600})
+    top = make_root(tmp_path / "root", {"/app": "12345", "/secret": "s"}, **{"/app": 0o600})
     write_trace(tmp_path / "t", top, "/app")
     tree = tmp_path / "slim"
     words = ("--include", "/se*", "--exclude", "/secret", "--user", "65532:65532", "--grant-read")
@@ -309,7 +309,7 @@ def test_the_command_line(tmp_path: Path, slimtrace: Command) -> None:
 
 
 def test_errors_have_one_line_and_a_status(tmp_path: Path, slimtrace: Command) -> None:
-    top = plant(tmp_path / "root", {"/app": "12345"})
+    top = make_root(tmp_path / "root", {"/app": "12345"})
     write_trace(tmp_path / "t", top, "/app")
     (top / "app").write_text("changed")
     for words, status, message in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import compile_library, plant, run
+from build_fixtures import compile_library, make_root, make_run
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.explanation import explain
@@ -51,7 +51,7 @@ TOUCHED = {
 
 
 def build(tmp_path: Path, options: BuildOptions | None = None) -> Selection:
-    top = plant(tmp_path / "root", TREE)
+    top = make_root(tmp_path / "root", TREE)
     lib = top / "usr/lib"
     link = (f"-L{lib}", "-Wl,--unresolved-symbols=ignore-all")
     compile_library(lib / "libc.so.6", "-Wl,-soname,libc.so.6")
@@ -71,7 +71,7 @@ def build(tmp_path: Path, options: BuildOptions | None = None) -> Selection:
     created = frozenset({Use.CREATE})
     paths["/data/log"] = TracedPath("/data/log", State.CREATED, created, (2,), 0.0, None)
     first = ProcessImage(1, None, 0, "/usr/bin/app", ("app",))
-    trace = Trace((run(top, cwd="/srv"),), (first,), paths, {})
+    trace = Trace((make_run(top, cwd="/srv"),), (first,), paths, {})
     return select(trace, root, options or BuildOptions())
 
 

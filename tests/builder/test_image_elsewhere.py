@@ -8,10 +8,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from fullimages import image_of
-from parts import need
+from requirements import need
 from roots import busybox_root
-from traces import environment, fails, run_slimtrace
+from traces import check_failure, environment, run_slimtrace
+from umoci_images import make_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def layout(folder: Path, name: str, text: str) -> str:
     top = folder / f"{name}.root"
     busybox_root(top, {"f": text})
     subprocess.run(["tar", "-C", top, "-cf", folder / f"{name}.tar", "."], check=True)
-    return image_of([folder / f"{name}.tar"], str(folder / name))
+    return make_layout([folder / f"{name}.tar"], str(folder / name))
 
 
 @pytest.mark.parametrize("kind", ["rootfs", "oci"])
@@ -48,7 +48,7 @@ def test_an_image_that_is_gone(tmp_path: Path, kind: str) -> None:
     done = slimtrace(tmp_path, "cache", "--prune")
     assert done.returncode == 0, done.stderr
     done = slimtrace(tmp_path, "build", "t", "-o", "rootfs:slim")
-    fails(done, 125, "cannot read ", "if it is at another place now, name it with --image")
+    check_failure(done, 125, "cannot read ", "if it is at another place now, name it with --image")
     there = image.replace(f"{tmp_path}/full", "./moved")
     done = slimtrace(tmp_path, "-q", "build", "t", "-o", "rootfs:slim", "--image", there)
     assert (done.returncode, done.stderr) == (0, "")
@@ -61,7 +61,7 @@ def test_another_image_is_refused(tmp_path: Path) -> None:
     words = ("build", "t", "-o", "rootfs:slim", "--image")
     for other, is_now in ((two, "it is sha256:"), (f"rootfs:{tmp_path}/one.root", "a plain tree")):
         done = slimtrace(tmp_path, "-q", *words, other)
-        fails(done, 125, is_now, "name the image that the app ran in")
+        check_failure(done, 125, is_now, "name the image that the app ran in")
     assert not (tmp_path / "slim").exists()
 
 
@@ -70,11 +70,11 @@ def test_merged_runs_of_different_images(tmp_path: Path) -> None:
     trace(tmp_path, one, "a")
     trace(tmp_path, two, "b")
     done = slimtrace(tmp_path, "merge", "a", "b", "-o", "t")
-    fails(done, 125, "they are of different images: ", "--different-images")
+    check_failure(done, 125, "they are of different images: ", "--different-images")
     done = slimtrace(tmp_path, "-q", "merge", "a", "b", "-o", "t", "--different-images")
     assert done.returncode == 0, done.stderr
     done = slimtrace(tmp_path, "build", "t", "-o", "rootfs:slim")
-    fails(done, 125, "its runs used different images", "--image")
+    check_failure(done, 125, "its runs used different images", "--image")
     words = ("build", "t", "-o", "rootfs:slim", "--json", "--allow-changed", "--image", one)
     done = slimtrace(tmp_path, *words)
     assert done.returncode == 0, done.stderr

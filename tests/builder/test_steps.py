@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worlds import plant, trace
+from build_fixtures import make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.context import Context
@@ -38,9 +38,9 @@ OPTIONS = BuildOptions(
 
 
 def world(tmp_path: Path) -> Context:
-    top = plant(tmp_path / "root", TREE, **{"/usr/bin/app": 0o755, "/app/main.py": 0o600})
+    top = make_root(tmp_path / "root", TREE, **{"/usr/bin/app": 0o755, "/app/main.py": 0o600})
     uses = {"/bin/app": (Use.EXEC,), "/app/main.py": (Use.STAT,), "/app/id_rsa": (Use.READ,)}
-    ran = trace(top, uses, created=["/data/log"])
+    ran = make_trace(top, uses, created=["/data/log"])
     return Context(ran, Root(str(top)), OPTIONS, (65532, 65532))
 
 

@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing, need, need_root
-from traces import SECONDS, command, environment, fails, grow, open_the_way, show
+from requirements import need, need_root, skip_missing
+from traces import SECONDS, allow_all_users, check_failure, command, environment, make_tree, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def test_no_command(slimtrace: Slimtrace, tmp_path: Path, words: list[str]) -> N
 def test_a_command_that_cannot_be_run(
     slimtrace: Slimtrace, tmp_path: Path, name: str, status: int, cause: str
 ) -> None:
-    work = grow(
+    work = make_tree(
         str(tmp_path / "work"),
         {
             "plain": "echo not executable\n",
@@ -63,7 +63,7 @@ def test_a_command_that_cannot_be_run(
     with open(os.path.join(work, "no-format"), "wb") as file:
         file.write(b"\x00\x01\x02\x03")
     done = slimtrace("run", "-o", "x.trace", "--", name, cwd=work)
-    fails(done, status, f"cannot run {name}")
+    check_failure(done, status, f"cannot run {name}")
     assert cause in done.stderr
 
 
@@ -71,7 +71,7 @@ def test_an_existing_trace_is_not_replaced(slimtrace: Slimtrace, tmp_path: Path)
     trace = tmp_path / "x.trace"
     trace.write_text("precious")
     done = slimtrace("run", "-o", str(trace), "--", "sh", "-c", "echo ran")
-    fails(done, 125, f"cannot write {trace}: it exists", "add --append")
+    check_failure(done, 125, f"cannot write {trace}: it exists", "add --append")
     assert trace.read_text() == "precious"
 
 
@@ -79,7 +79,7 @@ def test_append_to_what_is_no_trace(slimtrace: Slimtrace, tmp_path: Path) -> Non
     trace = tmp_path / "x.trace"
     trace.write_text("precious")
     done = slimtrace("run", "--append", "-o", str(trace), "--", "sh", "-c", "echo ran")
-    fails(done, 125, f"cannot read {trace}: it is not a slimtrace trace")
+    check_failure(done, 125, f"cannot read {trace}: it is not a slimtrace trace")
     assert trace.read_text() == "precious"
 
 
@@ -95,16 +95,16 @@ def test_append_and_force_together(slimtrace: Slimtrace, tmp_path: Path) -> None
 def test_an_output_that_cannot_be_written(
     slimtrace: Slimtrace, tmp_path: Path, output: str
 ) -> None:
-    work = grow(str(tmp_path), {"sub/": "", "plain": ""})
+    work = make_tree(str(tmp_path), {"sub/": "", "plain": ""})
     done = slimtrace("run", "--force", "-o", output, "--", "sh", "-c", "echo ran", cwd=work)
-    fails(done, 125, "cannot write ")
+    check_failure(done, 125, "cannot write ")
 
 
 def test_an_output_that_may_not_be_written(
     slimtrace: Slimtrace, unprivileged: tuple[str, ...]
 ) -> None:
     done = slimtrace("run", "-o", "/proc/x.trace", "--", "true", prefix=unprivileged)
-    fails(done, 125, "cannot write /proc/x.trace: ")
+    check_failure(done, 125, "cannot write /proc/x.trace: ")
 
 
 def test_a_full_disk_does_not_disturb_the_app(
@@ -125,7 +125,7 @@ def test_a_full_disk_does_not_disturb_the_app(
 def test_a_full_disk_when_a_file_is_put_aside_is_a_gap(
     slimtrace: Slimtrace, tmp_path: Path, small_disk: str
 ) -> None:
-    work = grow(str(tmp_path / "work"), {"file": "x" * 300_000})
+    work = make_tree(str(tmp_path / "work"), {"file": "x" * 300_000})
     trace = f"{small_disk}/x.trace"
     done = slimtrace("run", "-o", trace, "--", "sh", "-c", "cat file; >file", cwd=work)
     assert len(done.stdout) == 300_000
@@ -179,7 +179,7 @@ def small_disk(tmp_path: Path) -> Iterator[str]:
     folder.mkdir()
     made = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
     if subprocess.run(made, check=False, capture_output=True).returncode != 0:
-        missing("the right to mount")
+        skip_missing("the right to mount")
     try:
         yield str(folder)
     finally:
@@ -200,13 +200,13 @@ def test_what_a_runtime_may_forbid(
     trace = tmp_path / "x.trace"
     engine = {"ptrace": "ptrace", "seccomp": "notify"}[call]
     words = ("run", "-o", str(trace), "--engine", engine, "--", "sh", "-c", "echo ran")
-    fails(slimtrace(*words, prefix=(tracee("deny"), call)), 125, *said)
+    check_failure(slimtrace(*words, prefix=(tracee("deny"), call)), 125, *said)
     assert not trace.exists()
 
 
 def test_as_an_ordinary_user(traced: Trace, unprivileged: tuple[str, ...], tmp_path: Path) -> None:
     """No root, no privilege: it works in a container and in CI."""
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     run = traced(["cat", "file", "nope"], tree={"file": "content"}, prefix=unprivileged)
     assert (run.status, run.stdout) == (1, "content")
     assert run.touches() == {"file": "file read", "nope": "missing read"}

@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import command, environment, fails, show
+from traces import check_failure, command, environment, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,8 +100,8 @@ def test_a_damaged_trace_is_refused(
 def test_a_trace_that_is_not_there(slimtrace: Slimtrace, tmp_path: Path) -> None:
     trace = f"{tmp_path}/nope.trace"
     cause = f"cannot read {trace}: No such file or directory"
-    fails(slimtrace("show", trace), 125, cause, "slimtrace run -- COMMAND")
-    fails(slimtrace("show", str(tmp_path)), 125, f"cannot read {tmp_path}: Is a directory")
+    check_failure(slimtrace("show", trace), 125, cause, "slimtrace run -- COMMAND")
+    check_failure(slimtrace("show", str(tmp_path)), 125, f"cannot read {tmp_path}: Is a directory")
 
 
 @pytest.mark.parametrize("cut", range(1, len(USE)))

@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
+from requirements import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable

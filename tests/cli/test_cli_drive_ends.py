@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from traces import SECONDS, command, environment, open_the_way, show
+from traces import SECONDS, allow_all_users, command, environment, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def test_a_page_that_is_never_answered(traced: Trace, marker: str) -> None:
 
 
 def test_as_an_ordinary_user(tmp_path: Path, unprivileged: tuple[str, ...], marker: str) -> None:
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     script = f"echo up; exec sleep {marker}"
     words = ("--ready", "log:up", "--exec", "echo $SLIMTRACE_PORT driven", "--", "sh", "-c", script)
     done = subprocess.run(

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import SECONDS, command, environment, first_line_of, show
+from traces import SECONDS, command, environment, read_first_line, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +111,7 @@ def test_signals_that_the_caller_blocked_or_ignored(tmp_path: Path, option: str)
 
 def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path) -> None:
     trace = str(tmp_path / "x.trace")
-    done = first_line_of(command("-q", "run", "-o", trace, "--", "yes"))
+    done = read_first_line(command("-q", "run", "-o", trace, "--", "yes"))
     assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
     about = show(trace)["runs"][0]
     assert (about["signal"], about["complete"]) == (signal.SIGPIPE, True)

@@ -10,8 +10,8 @@ import subprocess
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from parts import need
-from terminals import at_a_terminal, read_to_the_end, read_until
+from requirements import need
+from terminals import read_to_end, read_until, start_at_terminal
 from traces import SECONDS, command, environment, show
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ def test_a_signal_to_the_group_reaches_an_app_that_left_it(tmp_path: Path, scrip
 def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     words = command("run", "-o", trace, "--", "sh", "-c", ON_A_TERMINAL)
-    pid, terminal = at_a_terminal(words)
+    pid, terminal = start_at_terminal(words)
     try:
         said = read_until(terminal, b"ready")
         assert said.split() == [b"tty0", b"tty1", b"tty2", b"ready"]
         os.write(terminal, b"\x03")
-        said = read_to_the_end(terminal)
+        said = read_to_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
     finally:
@@ -100,13 +100,13 @@ def test_an_app_at_a_terminal_may_live_on_after_ctrl_c(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     script = "trap 'echo caught' INT; echo ready; read a; read b; echo got $b; exit 6"
     words = command("-q", "run", "-o", trace, "--", "bash", "-c", script)
-    pid, terminal = at_a_terminal(words)
+    pid, terminal = start_at_terminal(words)
     try:
         read_until(terminal, b"ready")
         os.write(terminal, b"\x03")
         read_until(terminal, b"caught")
         os.write(terminal, b"one\ntwo\n")
-        said = read_to_the_end(terminal)
+        said = read_to_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 6
     finally:
@@ -130,7 +130,7 @@ def test_job_control_works_as_untraced(
     need("bash")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PS1", "PROMPT ")
-    pid, terminal = at_a_terminal([shutil.which(outer[0]) or outer[0], *outer[1:]])
+    pid, terminal = start_at_terminal([shutil.which(outer[0]) or outer[0], *outer[1:]])
     try:
         read_until(terminal, b"PROMPT ")
         os.write(terminal, shlex.join(inner).encode() + b"\none\n")
@@ -146,7 +146,7 @@ def test_job_control_works_as_untraced(
         os.write(terminal, b"\x04")
         read_until(terminal, b"PROMPT ")
         os.write(terminal, b"exit 6\n")
-        read_to_the_end(terminal)
+        read_to_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 6
     finally:

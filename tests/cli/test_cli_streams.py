@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from terminals import at_a_terminal, read_to_the_end, read_until
-from traces import SECONDS, command, first_line_of, run_slimtrace, show
+from terminals import read_to_end, read_until, start_at_terminal
+from traces import SECONDS, command, read_first_line, run_slimtrace, show
 
 from slimtrace.tracer.engines.choice import ENGINES
 
@@ -82,8 +82,8 @@ def test_nothing_is_between_the_app_and_its_streams(tmp_path: Path, ready: list[
     """Without --ready; with it, if they are terminals and no line is waited for."""
     words = _run(tmp_path, "auto", *ready, "--", "sh", "-c", "sleep 0.3; readlink /proc/self/fd/2")
     if ready:
-        pid, terminal = at_a_terminal(words)
-        said = read_to_the_end(terminal)
+        pid, terminal = start_at_terminal(words)
+        said = read_to_end(terminal)
         os.waitpid(pid, 0)
         assert said.startswith(b"/dev/pts/")
         os.close(terminal)
@@ -97,9 +97,9 @@ def test_a_terminal_stays_one(tmp_path: Path, engine: str) -> None:
     """What is written to it is not changed twice, and both streams are one."""
     script = "for i in 0 1 2; do [ -t $i ] && echo tty$i; done; echo e >&2; stty size <&1; echo up"
     words = _run(tmp_path, engine, "--ready", "log:^up$", "--", "sh", "-c", f"sleep 0.2; {script}")
-    pid, terminal = at_a_terminal(words)
+    pid, terminal = start_at_terminal(words)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
-    said = read_to_the_end(terminal)
+    said = read_to_end(terminal)
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert said == b"tty0\r\ntty1\r\ntty2\r\ne\r\n33 77\r\nup\r\n"
@@ -110,20 +110,20 @@ def test_a_terminal_stays_one(tmp_path: Path, engine: str) -> None:
 def test_the_size_of_the_terminal_is_followed(tmp_path: Path) -> None:
     script = "trap 'stty size <&1' WINCH; echo up; while :; do sleep 0.05; done"
     words = _run(tmp_path, "auto", "--ready", "log:up", "--stop-after", "60", "--")
-    pid, terminal = at_a_terminal([*words, "bash", "-c", script])
+    pid, terminal = start_at_terminal([*words, "bash", "-c", script])
     read_until(terminal, b"up")
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 44, 55, 0, 0))
     read_until(terminal, b"44 55")
     os.kill(pid, signal.SIGTERM)
-    read_to_the_end(terminal)
+    read_to_end(terminal)
     os.waitpid(pid, 0)
     os.close(terminal)
 
 
 def test_last_lines_are_not_said_twice_at_a_terminal(tmp_path: Path) -> None:
     words = _run(tmp_path, "auto", "--ready", "log:never", "--", "sh", "-c", "echo once; exit 3")
-    pid, terminal = at_a_terminal(words)
-    said = read_to_the_end(terminal)
+    pid, terminal = start_at_terminal(words)
+    said = read_to_end(terminal)
     os.waitpid(pid, 0)
     os.close(terminal)
     assert said.split(b"\r\n") == [
@@ -170,7 +170,7 @@ def test_closed_streams_are_told(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path, engine: str) -> None:
-    done = first_line_of(_run(tmp_path, engine, "--ready", "log:y", "--", "yes"))
+    done = read_first_line(_run(tmp_path, engine, "--ready", "log:y", "--", "yes"))
     assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
 
 
@@ -207,8 +207,8 @@ def test_who_keeps_a_stream_open_is_not_waited_for(tmp_path: Path, at_terminal: 
     words = _run(tmp_path, "auto", "--ready", "log:up", "--exec", keeps, "--", "sh", "-c", script)
     try:
         if at_terminal:
-            pid, terminal = at_a_terminal(words)
-            assert read_to_the_end(terminal) == b"up\r\n"
+            pid, terminal = start_at_terminal(words)
+            assert read_to_end(terminal) == b"up\r\n"
             os.waitpid(pid, 0)
             os.close(terminal)
         else:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import pytest
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from parts import need
 from programs import PROGRAMS
+from requirements import need
 from strace_log import TRACED, read_log
-from traces import SECONDS, command, environment, grow, show, text
+from traces import SECONDS, command, decode_text, environment, make_tree, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +105,9 @@ def test_strace_and_slimtrace_see_the_same(
     need("strace", program.argv[0], *program.needs)
     env = _settled(home)
     work = str(home / "work")
-    _run(program.argv, grow(work, program.tree), env)  # caches that the first run fills are full
+    _run(
+        program.argv, make_tree(work, program.tree), env
+    )  # caches that the first run fills are full
     log = _strace(program, _fresh(work, program.tree), env)
     output = str(home / "app.trace")
     words = command("-q", "run", "-o", output, "--", *program.argv)
@@ -113,8 +115,10 @@ def test_strace_and_slimtrace_see_the_same(
     document = show(output)
     assert document["runs"][0]["gaps"] == []
 
-    present = {text(entry, "path") for key in ("files", "created") for entry in document[key]}
-    absent = {text(entry, "path") for entry in document["missing"]}
+    present = {
+        decode_text(entry, "path") for key in ("files", "created") for entry in document[key]
+    }
+    absent = {decode_text(entry, "path") for entry in document["missing"]}
     succeeded = _general(log.succeeded)
     assert succeeded - _general(present) == set(), "strace saw them succeed"
     explained = {path for _reason, paths in EXPLAINED for path in _general(paths(log))}
@@ -133,7 +137,7 @@ def _strace(program: Program, cwd: str, env: Mapping[str, str]) -> Log:
 
 def _fresh(work: str, tree: Mapping[str, str]) -> str:
     shutil.rmtree(work)
-    return grow(work, tree)
+    return make_tree(work, tree)
 
 
 def _search_path() -> str:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import need_engine, podman, podman_run
-from parts import need
 from repository import ROOT as HERE
+from requirements import need
 from traces import run_slimtrace
 
 if TYPE_CHECKING:

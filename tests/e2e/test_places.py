@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from engine import Builder, build_image, podman_run
-from parts import missing, need, need_root
 from repository import ROOT as HERE
-from traces import SECONDS, environment, grow, open_the_way, run_slimtrace
+from requirements import need, need_root, skip_missing
+from traces import SECONDS, allow_all_users, environment, make_tree, run_slimtrace
 
 from slimtrace.tracer.host.container import (
     PTRACE_SCOPE,
@@ -93,7 +93,7 @@ class Ground:
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Ground:
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     root, out = tmp_path / "root", tmp_path / "out"
     for folder in (out, root / "tmp"):
         folder.mkdir(parents=True)
@@ -147,7 +147,7 @@ class Host:
         words = [*self.prefix, *namespaces]
         tried = self._call(*words, "true")
         if tried.returncode != 0:
-            missing(f"the right to make these namespaces ({tried.stderr.strip()})")
+            skip_missing(f"the right to make these namespaces ({tried.stderr.strip()})")
         output = f"{self.folder}/out/app.trace"
         app = ("sh", "-c", f"cat {self.folder}/hello; true")
         done = self._call(*words, *self.slimtrace, "-q", "run", "-o", output, "--", *app)
@@ -181,7 +181,7 @@ def user(host: Host, tmp_path: Path) -> Host:
     if os.geteuid() != 0:
         return host
     need("setpriv", "unshare", "mount")
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     (tmp_path / "out").chmod(0o1777)
     place_tools(tmp_path, host.folder)
     mounts = [
@@ -451,11 +451,11 @@ PLACES: dict[str, tuple[dict[str, str], HostEnvironment]] = {
 
 @pytest.mark.parametrize(("tree", "expected"), PLACES.values(), ids=PLACES)
 def test_the_place(tmp_path: Path, tree: dict[str, str], expected: HostEnvironment) -> None:
-    grow(str(tmp_path), tree)
+    make_tree(str(tmp_path), tree)
     assert place(str(tmp_path)) is expected
 
 
 def test_the_setting_of_yama(tmp_path: Path) -> None:
     assert ptrace_scope(str(tmp_path)) is None
-    grow(str(tmp_path), {PTRACE_SCOPE.lstrip("/"): "2\n"})
+    make_tree(str(tmp_path), {PTRACE_SCOPE.lstrip("/"): "2\n"})
     assert ptrace_scope(str(tmp_path)) == "2"

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from example_trace import EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from whole_trace import WHOLE
 
 from slimtrace.tracer.decode.binfmt import find_interpreters
 from slimtrace.tracer.decode.call import StoppedCall
@@ -470,32 +470,32 @@ def test_any_program(head: bytes) -> None:
 def test_a_trace_cut_anywhere(tmp_path: Path) -> None:
     """It reads as what stood there, and a run that was cut is not complete; or it is refused."""
     name = tmp_path / "cut.trace"
-    name.write_bytes(WHOLE)
+    name.write_bytes(EXAMPLE)
     whole = read_trace(str(name))
-    for length in range(len(WHOLE)):
-        name.write_bytes(WHOLE[:length])
+    for length in range(len(EXAMPLE)):
+        name.write_bytes(EXAMPLE[:length])
         try:
             trace = read_trace(str(name))
         except TraceFileError:
-            assert length < WHOLE.index(b"\n"), "only a header cut short is no trace"
+            assert length < EXAMPLE.index(b"\n"), "only a header cut short is no trace"
             continue
         assert trace.paths.keys() <= whole.paths.keys()
         assert len(trace.processes) <= len(whole.processes)
-        if length > WHOLE.index(b"\n", WHOLE.index(b'{"end"')):
+        if length > EXAMPLE.index(b"\n", EXAMPLE.index(b'{"end"')):
             continue  # what was healed later is no part of the run
         assert not any(run.complete for run in trace.runs)
         assert all(run.gaps[-1].kind == "interrupted" for run in trace.runs)
 
 
 @STEADY
-@given(some.integers(0, len(WHOLE)), some.integers(0, len(WHOLE)))
+@given(some.integers(0, len(EXAMPLE)), some.integers(0, len(EXAMPLE)))
 def test_traces_cut_anywhere_are_united(first: int, second: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         names = [os.path.join(folder, name) for name in ("a.trace", "b.trace")]
         for name, length in zip(names, (first, second), strict=True):
             with open(name, "wb") as file:
-                file.write(WHOLE[:length])
+                file.write(EXAMPLE[:length])
         try:
             read_trace(names)
         except TraceFileError:
-            assert min(first, second) < WHOLE.index(b"\n")
+            assert min(first, second) < EXAMPLE.index(b"\n")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from engine import need_engine, podman, podman_run
-from entries import difference, entries
-from fullimages import run, unpacked
-from parts import need, need_root
+from entries import find_difference, read_entries
+from requirements import need, need_root
 from traces import run_slimtrace
+from umoci_images import run_command, unpack_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def whole(full: str, shared: Path) -> dict[bytes, Entry]:
     with open(shared / "whole.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         top = shared / "whole" / "rootfs"
-        return entries(top if top.exists() else unpacked(full, shared / "whole"))
+        return read_entries(top if top.exists() else unpack_image(full, shared / "whole"))
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -113,7 +113,7 @@ def test_a_servers_slim_image(
             started = podman_run(*options, image)
             try:
                 assert started.returncode == 0, started.stderr
-                assert run("curl", *RETRY, f"{url}index.html") == "hello from nginx\n"
+                assert run_command("curl", *RETRY, f"{url}index.html") == "hello from nginx\n"
             finally:
                 podman("rm", "-f", "-t", "0", "slimtrace-nginx")
 
@@ -127,11 +127,11 @@ def built(
         done = run_slimtrace("build", trace, "--json", *words, env=env)
         assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    slim = entries(unpacked(layout, folder / "slim-tree"))
+    slim = read_entries(unpack_image(layout, folder / "slim-tree"))
     kept = {path: entry for path, entry in slim.items() if path not in FIXED}
     kept = {path: entry for path, entry in kept.items() if not path.startswith(GENERATED)}
-    assert difference(kept, whole) is None
-    raw = run("skopeo", "inspect", "--raw", layout)
+    assert find_difference(kept, whole) is None
+    raw = run_command("skopeo", "inspect", "--raw", layout)
     assert told["image"]["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
     return int(told["kept"]["bytes"])
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import compile_static
-from entries import difference, entries
-from fullimages import run, unpacked
-from parts import need, need_root
-from specimens import grow
+from entries import find_difference, read_entries
+from requirements import need, need_root
 from traces import command, environment, run_slimtrace
+from tree_images import make_varied_tree
+from umoci_images import run_command, unpack_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,29 +54,29 @@ def layered(tmp_path: Path) -> str:
     need("umoci", "setfacl", "setcap")
     need_root()
     place, bundle = f"{tmp_path}/full", tmp_path / "bundle"
-    run("umoci", "init", "--layout", place)
-    run("umoci", "new", "--image", f"{place}:latest")
-    run("umoci", "unpack", "--image", f"{place}:latest", str(bundle))
+    run_command("umoci", "init", "--layout", place)
+    run_command("umoci", "new", "--image", f"{place}:latest")
+    run_command("umoci", "unpack", "--image", f"{place}:latest", str(bundle))
     root = bundle / "rootfs"
-    grow(root)
+    make_varied_tree(root)
     compile_static(str(root), PROGRAM)
     compile_static(str(root), PROGRAM, "probe")
-    run("setfacl", "-m", "u:1000:r", str(root / "etc/ünï.conf"))
-    run("setcap", "cap_net_raw+ep", str(root / "usr/bin/su"))
+    run_command("setfacl", "-m", "u:1000:r", str(root / "etc/ünï.conf"))
+    run_command("setcap", "cap_net_raw+ep", str(root / "usr/bin/su"))
     os.link(root / "bin", root / "bin-again", follow_symlinks=False)
     os.mkfifo(root / "pipe")
     os.link(root / "pipe", root / "pipe-again")
     os.mknod(root / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
     again = ("umoci", "repack", "--refresh-bundle", "--image", f"{place}:latest", str(bundle))
-    run(*again)
+    run_command(*again)
     os.link(root / "usr/bin/tool", root / "usr/tool-of-another-layer")
     os.chown(root / "program", 12345, 54321)
-    run(*again)
+    run_command(*again)
     (root / "empty").rmdir()
     (root / "empty").write_text("now a file")
-    run(*again)
+    run_command(*again)
     for option, value in CONFIG.items():
-        run("umoci", "config", "--image", f"{place}:latest", option, value)
+        run_command("umoci", "config", "--image", f"{place}:latest", option, value)
     return f"oci:{place}:latest"
 
 
@@ -87,8 +87,10 @@ def test_every_kind_of_metadata_is_kept(
     """Also by an ordinary user, on whose disk all files are his own."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         work = Path(name)
-        run("cp", "-r", layered.removeprefix("oci:").removesuffix(":latest"), f"{work}/full")
-        run("chmod", "-R", "a+rwX", name)
+        run_command(
+            "cp", "-r", layered.removeprefix("oci:").removesuffix(":latest"), f"{work}/full"
+        )
+        run_command("chmod", "-R", "a+rwX", name)
         env = {**environment(), "XDG_CACHE_HOME": f"{work}/cache", "HOME": name}
         slim_image = f"oci:{work}/slim:latest"
         bare = ("--no-baseline", "--json")
@@ -107,11 +109,13 @@ def test_every_kind_of_metadata_is_kept(
             assert done.returncode == 0, done.stderr
             said.append(done.stdout)
         assert said[0] == "it ran\n"
-        slim = entries(unpacked(slim_image, tmp_path / "slim-tree"))
-        told = json.loads(run("skopeo", "inspect", "--config", "--raw", slim_image))["config"]
-    full = entries(unpacked(layered, tmp_path / "full-tree"))
+        slim = read_entries(unpack_image(slim_image, tmp_path / "slim-tree"))
+        told = json.loads(run_command("skopeo", "inspect", "--config", "--raw", slim_image))[
+            "config"
+        ]
+    full = read_entries(unpack_image(layered, tmp_path / "full-tree"))
     kept = {path: entry for path, entry in slim.items() if path not in FIXED}
-    assert difference(kept, full) is None
+    assert find_difference(kept, full) is None
     lost = {path for path in full if path not in slim}
     assert {path for path in lost if not path.startswith((b"dev/", b"run/"))} == {b"null"}
     assert told["Env"] == ["NAME=value"]
@@ -139,11 +143,15 @@ def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> No
     assert ran.returncode == 128 + signal.SIGQUIT, ran.stderr
     done = run_slimtrace(*build, f"oci:{tmp_path}/two:latest", env=env)
     assert not [w for w in json.loads(done.stdout)["warnings"] if "healthcheck" in w], done.stderr
-    told = json.loads(run("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/two:latest"))
+    told = json.loads(
+        run_command("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/two:latest")
+    )
     assert told["config"]["Healthcheck"] == check
     without = (*build, f"oci:{tmp_path}/three:latest", "--no-healthcheck")
     assert run_slimtrace(*without, env=env).returncode == 0
-    told = json.loads(run("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/three:latest"))
+    told = json.loads(
+        run_command("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/three:latest")
+    )
     assert "Healthcheck" not in told["config"]
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import need_engine, podman, podman_run
-from fullimages import run, unpacked
-from jdk import compiled, java_home
-from traces import environment, fails, run_slimtrace
+from jdk import compile_java, java_home
+from traces import check_failure, environment, run_slimtrace
+from umoci_images import run_command, unpack_image
 
 if TYPE_CHECKING:
     import subprocess
@@ -72,7 +72,7 @@ def test_a_runtime_of_what_was_seen(service: tuple[Path, str], cached: dict[str,
     verified = run_slimtrace("verify", image, "--trace", f"{folder}/trace", env=cached)
     assert verified.returncode == 0, verified.stderr
 
-    tree = unpacked(image, folder / "tree")
+    tree = unpack_image(image, folder / "tree")
     libraries = {os.path.basename(path) for path in (tree / HOME / "lib").rglob("*")}
     assert {"libjava.so", "libnet.so", "libextnet.so", "libjvm.so", "modules"} <= libraries
     assert not {"libprefs.so", "libawt.so", "libj2pcsc.so", "classes.jsa"} & libraries
@@ -112,8 +112,8 @@ def test_a_module_that_no_run_met(
     assert done.returncode == 0, done.stderr
     with running(folder, image):
         url = f"http://127.0.0.1:{port}"
-        assert run("curl", *RETRY, f"{url}/zip") == "module jdk.zipfs\n"
-        assert run("curl", "-sS", f"{url}/late") == f"{answer}\n"
+        assert run_command("curl", *RETRY, f"{url}/zip") == "module jdk.zipfs\n"
+        assert run_command("curl", "-sS", f"{url}/late") == f"{answer}\n"
 
 
 JOB = """
@@ -130,7 +130,7 @@ public class Job {
 def job(folder: Path, *java: str) -> None:
     """A job of Java that was traced on this machine's root."""
     java_home()
-    compiled(folder, {"Job.java": JOB})
+    compile_java(folder, {"Job.java": JOB})
     env = environment(JAVA_TOOL_OPTIONS="-Djob.option=set")
     words = (*java, "-cp", str(folder), "Job", "java.sql.Driver")
     done = run_slimtrace("-q", "run", "-o", "trace", "--", "java", *words, cwd=str(folder), env=env)
@@ -147,7 +147,7 @@ def test_on_this_machines_root(tmp_path: Path) -> None:
     assert "linking a Java runtime of java.base, java.sql, jdk.crypto.ec\n" in done.stderr
     image = shutil.copytree(tmp_path / "slim", tmp_path / "image", symlinks=True)
     modules = next(image.glob("usr/lib/jvm/*/lib/modules"))
-    listed = run(f"{java_home()}/bin/jimage", "list", str(modules))
+    listed = run_command(f"{java_home()}/bin/jimage", "list", str(modules))
     linked = set(re.findall(r"^Module: (\S+)$", listed, re.MULTILINE))
     required = {"java.logging", "java.transaction.xa", "java.xml"}
     assert linked == {"java.base", "java.sql", "jdk.crypto.ec"} | required
@@ -169,7 +169,7 @@ def test_a_jvm_that_logs_nothing(tmp_path: Path) -> None:
 
 def test_nothing_to_link(tmp_path: Path) -> None:
     run_slimtrace("-q", "run", "-o", "trace", "--", "true", cwd=str(tmp_path))
-    fails(
+    check_failure(
         build(tmp_path, environment(), "--jlink", to="rootfs:slim"),
         125,
         "cannot link a Java runtime: no JVM ran in the traced runs",

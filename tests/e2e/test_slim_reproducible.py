@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from entries import difference, entries
-from fullimages import run, unpacked
-from parts import need_root
+from entries import find_difference, read_entries
+from requirements import need_root
 from traces import command, environment
+from umoci_images import run_command, unpack_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ print("done")
 def open_folder() -> Iterator[Path]:
     """A folder that every user may enter."""
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
-        run("chmod", "755", name)
+        run_command("chmod", "755", name)
         yield Path(name)
         subprocess.run(["chmod", "-R", "u+rwX", name], check=False, capture_output=True)
 
@@ -62,7 +62,7 @@ def test_surroundings_do_not_matter(
     for number, (umask, zone, locale, seed, prefix) in enumerate(settings):
         place = open_folder / f"place-{number}" / ("deep" * number)
         place.mkdir(parents=True)
-        run("chmod", "777", str(place), str(place.parent))
+        run_command("chmod", "777", str(place), str(place.parent))
         shutil.copytree(open_folder / "full", place / f"full{number}")
         env = {
             **environment(),
@@ -90,10 +90,10 @@ def test_surroundings_do_not_matter(
             assert done.returncode == 0, done.stderr
         made.append(f"oci:{place}/slim:latest")
     trees = [
-        entries(unpacked(image, open_folder / f"tree-{number}"))
+        read_entries(unpack_image(image, open_folder / f"tree-{number}"))
         for number, image in enumerate(made)
     ]
     for other in trees[1:]:
-        assert difference(trees[0], other) is None
-        assert difference(other, trees[0]) is None
-    assert len({run("skopeo", "inspect", "--raw", image) for image in made}) == 1
+        assert find_difference(trees[0], other) is None
+        assert find_difference(other, trees[0]) is None
+    assert len({run_command("skopeo", "inspect", "--raw", image) for image in made}) == 1

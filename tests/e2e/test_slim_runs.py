@@ -12,8 +12,8 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from parts import need_root
-from traces import SECONDS, fails, grow, run_slimtrace
+from requirements import need_root
+from traces import SECONDS, check_failure, make_tree, run_slimtrace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ print(base.execute("select count(*) from users").fetchone())
 @pytest.fixture
 def traced(tmp_path: Path) -> Path:
     """A folder with ``app.trace`` of a service, a migration and a job in an empty place."""
-    grow(str(tmp_path), TREE)
+    make_tree(str(tmp_path), TREE)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/"
     driven = ("--ready", url, "--exec", "true", "--stop-signal", "INT")
@@ -149,7 +149,7 @@ def test_a_run_that_there_is_not(traced: Path, number: str) -> None:
     done = run_slimtrace(
         *("build", f"{traced}/app.trace", "-o", f"{traced}/x.tar", "--default-run", number)
     )
-    fails(
+    check_failure(
         done,
         2,
         f"cannot use --default-run {number}: the trace has 3 runs",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from fullimages import run, unpacked
-from parts import need, need_root
+from requirements import need, need_root
 from traces import run_slimtrace
 from trivy import scan
+from umoci_images import run_command, unpack_image
 
 PYTHON = "import flask, tiny; flask.Flask('app'); print(tiny.__name__)"
 NODE = "console.log(require('ms')('1s'), require('/app/js/node_modules/tiny-dep'))"
@@ -61,7 +61,7 @@ def built(
     slim = f"oci:{folder}/slim:latest"
     done = run_slimtrace("build", trace, "-o", slim, "--json", env=cached)
     assert done.returncode == 0, done.stderr
-    trees = (unpacked(image, folder / "full-tree"), unpacked(slim, folder / "slim-tree"))
+    trees = (unpack_image(image, folder / "full-tree"), unpack_image(slim, folder / "slim-tree"))
     return Built(trace, cached, *trees)
 
 
@@ -80,19 +80,21 @@ def _with_languages(full: str, folder: Path) -> str:
         names = ("tiny.py", f"{info}/METADATA", f"{info}/WHEEL", f"{info}/RECORD")
         file.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in names))
     pip = (sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps")
-    run(*pip, "--target", str(app / "site"), str(wheel))
+    run_command(*pip, "--target", str(app / "site"), str(wheel))
     source = folder / "tiny-dep"
     source.mkdir()
     (source / "package.json").write_text('{"name": "tiny-dep", "version": "2.0.0"}')
     (source / "index.js").write_text("module.exports = 'dep'")
-    run("npm", "pack", "--silent", cwd=source)
+    run_command("npm", "pack", "--silent", cwd=source)
     (app / "js").mkdir()
     (app / "js/package.json").write_text('{"name": "app", "version": "0.0.1", "private": true}')
     npm = ("npm", "install", "--silent", "--offline", "--no-audit", "--no-fund")
-    run(*npm, str(source / "tiny-dep-2.0.0.tgz"), cwd=app / "js")
+    run_command(*npm, str(source / "tiny-dep-2.0.0.tgz"), cwd=app / "js")
     layer = folder / "layer.tar"
-    run("tar", "--owner=0", "--group=0", "-C", str(folder / "layer"), "-cf", str(layer), "app")
-    run("umoci", "raw", "add-layer", "--image", f"{layout}:latest", str(layer))
+    run_command(
+        "tar", "--owner=0", "--group=0", "-C", str(folder / "layer"), "-cf", str(layer), "app"
+    )
+    run_command("umoci", "raw", "add-layer", "--image", f"{layout}:latest", str(layer))
     return f"oci:{layout}:latest"
 
 
@@ -120,7 +122,7 @@ def owners(built: Built) -> set[str]:
 def versions(built: Built, names: set[str]) -> set[str]:
     """The packages as purls, by dpkg; trivy has the epoch elsewhere."""
     words = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-W")
-    said = run(*words, "-f", "${Package} ${Version}\n").splitlines()
+    said = run_command(*words, "-f", "${Package} ${Version}\n").splitlines()
     installed = dict(line.split() for line in said)
     return {f"pkg:deb/debian/{name}@{installed[name].rpartition(':')[2]}" for name in names}
 
@@ -139,7 +141,7 @@ def test_by_the_sums_a_scanner_knows_what_debian_packages(
     built: Built, shared: Path, tmp_path: Path
 ) -> None:
     """Without them it finds Flask twice: else the test above would say nothing of languages."""
-    run("cp", "-r", str(built.slim), str(tmp_path / "slim"))
+    run_command("cp", "-r", str(built.slim), str(tmp_path / "slim"))
     for listing in (tmp_path / "slim/var/lib/dpkg/info").glob("*.list"):
         listing.unlink()
     assert scan(shared, tmp_path / "slim").of("pypi") > {"tiny", "flask"}

@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing, need
+from requirements import need, skip_missing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ MAX_SECONDS = 600
 def fuzz(target: str, folder: Path, bound: str) -> tuple[str, bytes | None]:
     """Fuzz until ``bound``, an option of libFuzzer; return its output and the input that failed."""
     if importlib.util.find_spec("atheris") is None:
-        missing(f"atheris, which has no wheel for this Python {sys.version.split()[0]}")
+        skip_missing(f"atheris, which has no wheel for this Python {sys.version.split()[0]}")
     need("tar")
     options = [bound, f"-seed={SEED}"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}

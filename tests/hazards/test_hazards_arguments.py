@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from hazards import skip_if_untried
+from hazards import skip_if_unsupported
 
 if TYPE_CHECKING:
     from conftest import Trace, Tracee
@@ -38,7 +38,7 @@ def test_a_plain_fork_tells_nothing(traced: Trace) -> None:
 def test_a_32_bit_program(traced: Trace, tracee: Tracee, flags: tuple[str, ...]) -> None:
     """It may make sockets by socketcall(2) too, whose arguments lie in memory."""
     run = traced([tracee("telling", *flags)])
-    skip_if_untried(run)
+    skip_if_unsupported(run)
     assert (run.status, run.stderr) == (0, "")
     said = run.document["syscalls"]
     assert (said["arguments"], said["narrow"]) == (SEEN, True)

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from hazards import Hazard, meet, rows
+from hazards import Hazard, check_hazard, parametrize_hazards
 
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OLD = "the old bytes\n"
 
 
-@rows(
+@parametrize_hazards(
     Hazard(
         "files that the run makes itself",
         "creations",
@@ -122,7 +122,7 @@ OLD = "the old bytes\n"
     ),
 )
 def test_uses(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
-    meet(hazard, traced, tracee)
+    check_hazard(hazard, traced, tracee)
 
 
 @pytest.mark.parametrize(

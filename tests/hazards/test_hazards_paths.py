@@ -7,8 +7,8 @@ import platform
 import shutil
 from typing import TYPE_CHECKING
 
-from hazards import Hazard, meet, rows, skip_if_untried
-from traces import grow
+from hazards import Hazard, check_hazard, parametrize_hazards, skip_if_unsupported
+from traces import make_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = "x" * 255
 
 
-@rows(
+@parametrize_hazards(
     Hazard(
         "the cwd is moved by a child that shares it",
         "clone_fs_chdir",
@@ -124,7 +124,7 @@ LONGEST_NAME = "x" * 255
     ),
 )
 def test_paths(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
-    meet(hazard, traced, tracee)
+    check_hazard(hazard, traced, tracee)
 
 
 def test_calls_that_are_rarely_made(traced: Trace, tracee: Tracee) -> None:
@@ -197,7 +197,7 @@ def test_names_that_end_as_the_kernel_marks_deleted_files(traced: Trace) -> None
 
 
 def test_a_deleted_name_of_a_file_that_has_another(tmp_path: Path, traced: Trace) -> None:
-    grow(str(tmp_path / "work"), {"name": "1\n"})
+    make_tree(str(tmp_path / "work"), {"name": "1\n"})
     os.link(tmp_path / "work/name", tmp_path / "work/other")
     run = traced(["sh", "-c", "exec 3<name; rm name; cat /proc/self/fd/3"])
     assert (run.status, run.stdout) == (0, "1\n")
@@ -247,7 +247,7 @@ def test_a_chroot_is_seen_from_outside(traced: Trace, tracee: Tracee) -> None:
             "outside/file": "file read",
         },
     )
-    run = meet(hazard, traced, tracee)
+    run = check_hazard(hazard, traced, tracee)
     assert not {"/etc/conf", "/etc/target", "/nope", "/made"} & run.paths()
 
 
@@ -259,14 +259,14 @@ def test_a_mount_that_only_the_app_sees_is_a_gap(traced: Trace, tracee: Tracee) 
         expected={"target": "file stat", "plain": "file read"},
         gaps=frozenset({"foreign-root"}),
     )
-    run = meet(hazard, traced, tracee)
+    run = check_hazard(hazard, traced, tracee)
     assert run.run["complete"] is False
 
 
 def test_a_new_root_is_told_truly_or_is_a_gap(traced: Trace, tracee: Tracee) -> None:
     """pivot_root in a mount namespace: what the app calls /etc/conf is not the machine's."""
     run = traced([tracee("pivot_root"), "."], tree={"jail/etc/conf": "", "jail/old/": ""})
-    skip_if_untried(run)
+    skip_if_unsupported(run)
     assert run.status == 0, run.stderr
     assert not {"/etc/conf", "/etc/nope"} & run.paths("file", "created")
     assert "jail/etc/conf" in run.touches() or run.gaps() == {"foreign-root"}
@@ -274,7 +274,7 @@ def test_a_new_root_is_told_truly_or_is_a_gap(traced: Trace, tracee: Tracee) -> 
 
 def test_a_file_opened_by_handle_is_a_gap(traced: Trace, tracee: Tracee) -> None:
     run = traced([tracee("by_handle"), "."], tree={"file": ""})
-    skip_if_untried(run)
+    skip_if_unsupported(run)
     assert run.status == 0, run.stderr
     assert run.touches() == {"file": "file stat"}
     assert run.gaps() == {"by-handle"}
@@ -297,7 +297,7 @@ def test_magic_links_lead_to_the_file_behind(tmp_path: Path, traced: Trace, trac
 
 
 def test_a_program_run_by_a_symlink(tmp_path: Path, traced: Trace, tracee: Tracee) -> None:
-    grow(str(tmp_path / "work"), {"link": "-> real"})
+    make_tree(str(tmp_path / "work"), {"link": "-> real"})
     shutil.copy(tracee("vfork_exec"), tmp_path / "work" / "real")
     run = traced(["./link", "."], tree={"child": "", "parent": ""})
     assert run.status == 0, run.stderr
@@ -313,7 +313,7 @@ def test_a_program_run_by_a_symlink(tmp_path: Path, traced: Trace, tracee: Trace
 
 def test_execs_through_descriptors(tmp_path: Path, traced: Trace, tracee: Tracee) -> None:
     program = tracee("execveat_fd")
-    work = grow(str(tmp_path / "work"), {"sub/": ""})
+    work = make_tree(str(tmp_path / "work"), {"sub/": ""})
     for name in ("copy", "sub/copy"):
         shutil.copy(program, os.path.join(work, name))
     run = traced([program, "."], tree={"through the descriptor": "", "through the name": ""})

@@ -8,8 +8,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing, need, need_root
-from traces import grow, open_the_way
+from requirements import need, need_root, skip_missing
+from traces import allow_all_users, make_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,9 @@ WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptra
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """A directory that any user may write in."""
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     (tmp_path / "work").mkdir()
-    open_the_way(tmp_path / "work")
+    allow_all_users(tmp_path / "work")
     return tmp_path / "work"
 
 
@@ -138,5 +138,5 @@ def _capable(folder: Path) -> str:
     shutil.copy(str(shutil.which("grep")), copy)
     made = subprocess.run(["setcap", "cap_net_raw=ep", copy], check=False, capture_output=True)
     if made.returncode != 0:
-        missing("a file system that keeps capabilities")
-    return str(grow(str(folder), {})) + "/capable"
+        skip_missing("a file system that keeps capabilities")
+    return str(make_tree(str(folder), {})) + "/capable"

@@ -11,8 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hazards import Hazard, meet, rows
-from parts import need
+from hazards import Hazard, check_hazard, parametrize_hazards
+from requirements import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import Trace, Tracee
 
 
-@rows(
+@parametrize_hazards(
     Hazard(
         "births by clone3, CLONE_UNTRACED and CLONE_PARENT",
         "clone_flags",
@@ -127,7 +127,7 @@ if TYPE_CHECKING:
     ),
 )
 def test_processes(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
-    meet(hazard, traced, tracee)
+    check_hazard(hazard, traced, tracee)
 
 
 def test_an_exec_by_a_thread_that_is_not_the_leader(traced: Trace, tracee: Tracee) -> None:

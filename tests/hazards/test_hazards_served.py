@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hazards import CANNOT_BE_TRIED_HERE
-from parts import need, need_root
+from hazards import UNSUPPORTED_STATUS
 from repository import TRACEES
+from requirements import need, need_root
 
 if TYPE_CHECKING:
     from conftest import Trace
@@ -28,7 +28,7 @@ def test_an_app_that_serves_files_to_itself(
     need("unshare")
     words = [*inner, os.path.realpath(sys.executable), PROGRAM, "at", "backing"]
     run = traced(words, tree={"at/": "", "backing/file": ""}, prefix=prefix)
-    if run.status == CANNOT_BE_TRIED_HERE:
+    if run.status == UNSUPPORTED_STATUS:
         pytest.skip("no /dev/fuse here")
     assert (run.status, run.stdout) == (0, "0\n")
     assert "file-server" in run.gaps()

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from hazards import Hazard, meet, rows
-from traces import SECONDS, command, environment, grow, show
+from hazards import Hazard, check_hazard, parametrize_hazards
+from traces import SECONDS, command, environment, make_tree, show
 
 from slimtrace.tracer.engines.choice import ENGINES
 
@@ -33,7 +33,7 @@ PARTS = [
 ]
 
 
-@rows(
+@parametrize_hazards(
     Hazard(
         "SIGTRAP of the program's own",
         "traps",
@@ -68,7 +68,7 @@ PARTS = [
     ),
 )
 def test_signals(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
-    meet(hazard, traced, tracee)
+    check_hazard(hazard, traced, tracee)
 
 
 @pytest.mark.parametrize(("engine", "part"), PARTS)
@@ -80,7 +80,9 @@ def test_a_tracee_killed_at_a_random_moment(
     program = _own_copy(tmp_path, tracee("endless"))
     for attempt in range(TIMES):
         output = str(tmp_path / f"{attempt}.trace")
-        with _Endless(program, grow(str(tmp_path / "work"), {"file": ""}), output, engine) as app:
+        with _Endless(
+            program, make_tree(str(tmp_path / "work"), {"file": ""}), output, engine
+        ) as app:
             victims = app.tracees()
             assert len(victims) == 2
             below = app.below()
@@ -106,7 +108,9 @@ def test_the_tracer_killed_at_a_random_moment(
     program = _own_copy(tmp_path, tracee("endless"))
     for attempt in range(TIMES):
         output = str(tmp_path / f"{attempt}.trace")
-        with _Endless(program, grow(str(tmp_path / "work"), {"file": ""}), output, engine) as app:
+        with _Endless(
+            program, make_tree(str(tmp_path / "work"), {"file": ""}), output, engine
+        ) as app:
             assert len(app.tracees()) == 2
             below = app.below()
             app.linger(chance)
@@ -125,7 +129,7 @@ def test_an_app_stopped_from_outside_goes_on(
 ) -> None:
     output = str(tmp_path / "app.trace")
     with _Endless(
-        tracee("endless"), grow(str(tmp_path / "work"), {"file": ""}), output, engine
+        tracee("endless"), make_tree(str(tmp_path / "work"), {"file": ""}), output, engine
     ) as app:
         victims = app.tracees()
         for victim in victims:

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import SECONDS, command, environment, grow, show
+from traces import SECONDS, command, environment, make_tree, show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def test_two_slimtraces_at_once(tmp_path: Path, tracee: Tracee) -> None:
     program, names = tracee("burst"), [f"f{i}" for i in range(500)]
     running = {}
     for side in ("left", "right"):
-        work = grow(str(tmp_path / side), dict.fromkeys(names, ""))
+        work = make_tree(str(tmp_path / side), dict.fromkeys(names, ""))
         words = command("-q", "run", "-o", f"{work}.trace", "--", program, work, "500", "20")
         running[work] = subprocess.Popen(words, env=environment())
     for work, process in running.items():

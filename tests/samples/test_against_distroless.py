@@ -10,8 +10,8 @@ import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from distroless import SETS, distroless
-from slimmed import slimmed
+from distroless import SETS, measure_distroless
+from slim_samples import slim_sample
 from slimming import DEFAULT
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Slim(NamedTuple):
 @pytest.fixture
 def slim(request: pytest.FixtureRequest, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Slim:
     """The sample's image as ``build`` makes it."""
-    with slimmed(request.param, shared, monkeypatch) as (_, built):
+    with slim_sample(request.param, shared, monkeypatch) as (_, built):
         image = built.told[DEFAULT]["image"]
     layer = built.folder / DEFAULT / "blobs" / image["layers"][0]["digest"].replace(":", "/")
     with tarfile.open(layer) as tar:
@@ -73,7 +73,7 @@ SMALLER = [
 def test_smaller_than_distroless(
     slim: Slim, shared: Path, name: str, is_with_packages: bool, most: float
 ) -> None:
-    other = distroless(shared, name, slim.packages if is_with_packages else ())
+    other = measure_distroless(shared, name, slim.packages if is_with_packages else ())
     assert slim.unpacked < other.unpacked
     assert slim.compressed < other.compressed
     assert len(slim.files) < other.files
@@ -101,11 +101,11 @@ KNOWN = [("static", 3.0), ("base", 22.0), ("cc", 24.8), ("python3", 54.8)]
 @pytest.mark.parametrize(("name", "size"), KNOWN)
 def test_the_sets_are_those_of_distroless(shared: Path, name: str, size: float) -> None:
     """Within what newer packages and another order of files make."""
-    assert size * MB - MB < distroless(shared, name).unpacked < size * MB + 2 * MB
+    assert size * MB - MB < measure_distroless(shared, name).unpacked < size * MB + 2 * MB
     assert set(SETS["static"]) < set(SETS[name]) or name == "static"
 
 
 def test_a_set_with_packages_has_them_once(shared: Path) -> None:
-    plain = distroless(shared, "base")
-    assert distroless(shared, "base", ["libc6"]) == plain
-    assert distroless(shared, "base", ["zlib1g"]).files > plain.files
+    plain = measure_distroless(shared, "base")
+    assert measure_distroless(shared, "base", ["libc6"]) == plain
+    assert measure_distroless(shared, "base", ["zlib1g"]).files > plain.files

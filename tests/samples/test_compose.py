@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from beside import at_work
 from commands import slimtrace
 from fullimage import full_image
-from parts import need, need_root
+from requirements import need, need_root
 from sample import Sample, load, load_beside
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import dockerfile
 import pytest
 from buildfile import BuildError, build
 from fullimage import app_tree, full_image
-from parts import need, need_root
+from requirements import need, need_root
 from sample import load, load_base, names
 
 SAMPLES = {name: load(name) for name in names()}

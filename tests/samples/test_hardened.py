@@ -11,10 +11,10 @@ from engine import compile_static, need_engine
 from fullimage import SampleError, call, layout_of
 from hardened import confine
 from measuring import Measured
-from parts import need, need_root
+from requirements import need, need_root
 from results import faults, table, unconfined
 from sample import Sample, TracedRun, names
-from slimmed import slimmed
+from slim_samples import slim_sample
 from slimming import examine, slim
 from timing import times
 
@@ -52,7 +52,7 @@ def test_a_sample_serves_hardened(shared: Path, monkeypatch: pytest.MonkeyPatch,
     need_root()
     need_engine()
     need("skopeo")
-    with slimmed(name, shared, monkeypatch) as (sample, built):
+    with slim_sample(name, shared, monkeypatch) as (sample, built):
         assert list(unconfined(sample, confine(sample, built))) == []
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from results import surprises
 from sample import LEVELS, names
-from slimmed import slimmed
+from slim_samples import slim_sample
 from slimming import examine
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def test_a_sample_is_as_its_table_says(
     shared: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Below its level a probe must fail: what works anyway says nothing of the rules."""
-    with slimmed(name, shared, monkeypatch) as (sample, built):
+    with slim_sample(name, shared, monkeypatch) as (sample, built):
         found = examine(sample, built)
     assert list(surprises(sample, found)) == []
     sizes = [found.levels[level].files for level in LEVELS]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine import compile_static
-from parts import missing, need, need_root
+from requirements import need, need_root, skip_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def _need(runtime: Runtime) -> None:
         (folder / "config.json").write_text(json.dumps(config))
         done = _run(runtime, folder)
     if done.returncode != 42:
-        missing(f"a {runtime} that can run a bundle ({done.stderr.strip()})")
+        skip_missing(f"a {runtime} that can run a bundle ({done.stderr.strip()})")
 
 
 def _run(runtime: Runtime, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, cast
 
 import pytest
-from parts import missing, need
+from requirements import need, skip_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,7 @@ class Sizes:
     compressed: int
 
 
-def distroless(shared: Path, name: str, packages: Iterable[str] = ()) -> Sizes:
+def measure_distroless(shared: Path, name: str, packages: Iterable[str] = ()) -> Sizes:
     """What an image of distroless, with these packages more, takes.
 
     Each package is downloaded once for all workers. Skips the test where that cannot be done.
@@ -99,7 +99,7 @@ def _trees(top: Path, packages: Iterable[str]) -> list[Path]:
         for package in absent:
             why = _download(part, [package]) and _download(part, [f"{package}/bookworm"])
             if why is not None:
-                missing(f"the package {package} ({why})")
+                skip_missing(f"the package {package} ({why})")
     for package in absent:
         (archive,) = part.glob(f"{package}_*.deb")
         subprocess.run(["dpkg-deb", "-x", archive, part / "tree"], check=True)

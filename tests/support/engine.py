@@ -11,7 +11,7 @@ from typing import Literal
 import containers
 from containers import FLAGS, Flags
 from fullimage import SampleError
-from parts import missing, need
+from requirements import need, skip_missing
 
 Builder = Literal["podman", "buildah", "buildah chroot"]
 
@@ -57,7 +57,7 @@ def _working_flags() -> Flags:
     try:
         return containers.working_flags()
     except SampleError as error:
-        missing(str(error))
+        skip_missing(str(error))
 
 
 @cache
@@ -74,7 +74,7 @@ def _working_build_flags(builder: Builder) -> Flags:
         if done.returncode == 0:
             return flags
         errors = done.stderr.strip().rpartition("\n")[2]
-    return missing(f"a {builder} that can run a step of a build ({errors})")
+    return skip_missing(f"a {builder} that can run a step of a build ({errors})")
 
 
 @cache
@@ -84,7 +84,7 @@ def _need_subordinate_uids() -> None:
     need("podman")
     own = podman("unshare", "cat", "/proc/self/uid_map")
     if sum(int(line.split()[2]) for line in own.stdout.splitlines()) < 65536:
-        missing("subordinate uids, which rootless podman needs to load images")
+        skip_missing("subordinate uids, which rootless podman needs to load images")
 
 
 def _build(

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     names: tuple[bytes, ...]
 
 
-def entries(top: Path) -> dict[bytes, Entry]:
+def read_entries(top: Path) -> dict[bytes, Entry]:
     """By path below ``top``, without the kernel's and the engine's own directories."""
     found = {path: os.lstat(os.fsencode(top) + b"/" + path) for path in _walk(os.fsencode(top))}
     links: dict[tuple[int, int], list[bytes]] = {}
@@ -38,7 +38,7 @@ def entries(top: Path) -> dict[bytes, Entry]:
     }
 
 
-def difference(slim: dict[bytes, Entry], full: dict[bytes, Entry]) -> str | None:
+def find_difference(slim: dict[bytes, Entry], full: dict[bytes, Entry]) -> str | None:
     """The first entry of the slim tree that is not as in the full one, and how; None for none."""
     for path, entry in sorted(slim.items()):
         other = full.get(path)

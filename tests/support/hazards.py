@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from conftest import Trace, Tracee
     from traces import Traced
 
-CANNOT_BE_TRIED_HERE = 77
+UNSUPPORTED_STATUS = 77
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Hazard:
     flags: Sequence[str] = ()
 
 
-def rows(*hazards: Hazard) -> pytest.MarkDecorator:
+def parametrize_hazards(*hazards: Hazard) -> pytest.MarkDecorator:
     """Parametrize a test with hazards, named by their summaries."""
     return pytest.mark.parametrize("hazard", hazards, ids=lambda hazard: hazard.summary)
 
 
-def meet(hazard: Hazard, traced: Trace, tracee: Tracee) -> Traced:
+def check_hazard(hazard: Hazard, traced: Trace, tracee: Tracee) -> Traced:
     """Trace the hazard's program; skips where this kernel cannot run it."""
     program = tracee(hazard.tracee, *hazard.flags)
     run = traced([program, ".", *hazard.arguments], tree=hazard.tree)
-    skip_if_untried(run)
+    skip_if_unsupported(run)
     engine = run.run["engine"]
     gaps = hazard.gaps_under.get(engine, hazard.gaps)
     assert (run.status, run.stderr if not gaps else "") == (hazard.status, "")
@@ -56,7 +56,7 @@ def meet(hazard: Hazard, traced: Trace, tracee: Tracee) -> Traced:
     return run
 
 
-def skip_if_untried(run: Traced) -> None:
+def skip_if_unsupported(run: Traced) -> None:
     """Skip where the tracee said that this kernel cannot do what it tries."""
-    if run.status == CANNOT_BE_TRIED_HERE:
+    if run.status == UNSUPPORTED_STATUS:
         pytest.skip("this kernel cannot do it")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from parts import missing, need
+from requirements import need, skip_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,11 @@ def java_home() -> str:
     need("java", "javac")
     home = os.path.dirname(os.path.dirname(os.path.realpath(shutil.which("java") or "")))
     if not os.path.exists(f"{home}/bin/jlink"):
-        missing("jlink")
+        skip_missing("jlink")
     return home
 
 
-def compiled(folder: Path, sources: Mapping[str, str], *options: str) -> dict[str, bytes]:
+def compile_java(folder: Path, sources: Mapping[str, str], *options: str) -> dict[str, bytes]:
     """The classes that javac makes of these files, by name; they stay in the folder."""
     need("javac")
     folder.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ class Layout:
         (self.folder / "index.json").write_text(json.dumps(document))
 
 
-def simple(folder: Path, *layers: bytes) -> str:
+def make_layout(folder: Path, *layers: bytes) -> str:
     """The name of a layout with one image of these tars."""
     layout = Layout(folder)
     layout.list(layout.image(layers))
@@ -110,7 +110,7 @@ def hardlink(name: str, target: str) -> bytes:
     return entry(name, tarfile.LNKTYPE, linkname=target)
 
 
-def in_words(root: str) -> dict[str, str]:
+def describe_tree(root: str) -> dict[str, str]:
     """A tree to be compared: everything that lstat(2) and listxattr(2) tell, and contents."""
     first: dict[int, str] = {}
     told = {}
@@ -137,7 +137,7 @@ def in_words(root: str) -> dict[str, str]:
     return told
 
 
-def indexed(root: str) -> dict[str, tuple[object, ...]]:
+def describe_expected_index(root: str) -> dict[str, tuple[object, ...]]:
     """What an index should say of a tree; inodes are numbers of their own."""
     told: dict[str, tuple[object, ...]] = {}
     for path in ["", *_below(root)]:
@@ -159,8 +159,8 @@ def indexed(root: str) -> dict[str, tuple[object, ...]]:
     return told
 
 
-def of_index(index: LayerIndex) -> dict[str, tuple[object, ...]]:
-    """An index in the form of :func:`indexed`."""
+def describe_index(index: LayerIndex) -> dict[str, tuple[object, ...]]:
+    """An index in the form of :func:`describe_expected_index`."""
     found: dict[str, tuple[object, ...]] = {}
     for path in index.paths():
         node = index.get(path)

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from parts import need
+from requirements import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ _SECONDS = 30
 
 
 @contextmanager
-def serving(folder: Path, *, users: str = "") -> Iterator[str]:
+def run_registry(folder: Path, *, users: str = "") -> Iterator[str]:
     """``HOST:PORT`` of a registry, for as long as the block lasts.
 
     :param folder: gets its data, and ``home`` for skopeo's user.

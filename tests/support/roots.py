@@ -9,7 +9,7 @@ import stat
 import subprocess
 from typing import TYPE_CHECKING
 
-from parts import need
+from requirements import need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ def copy_program(found: str, root: Path, name: str) -> None:
             shutil.copy(os.path.realpath(source), target)
 
 
-def dump(root: Path) -> dict[str, tuple[object, ...]]:
+def describe_tree(root: Path) -> dict[str, tuple[object, ...]]:
     """Every path below a root with all that lstat(2) says of it but its access time, and bytes."""
     found: dict[str, tuple[object, ...]] = {}
     for path in [root, *sorted(root.rglob("*"))]:

@@ -35,7 +35,7 @@ def _read(path: Path | str) -> dict[str, Any]:
     return found
 
 
-def in_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def describe_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By package name (``image`` is the image): its purl, its files' SHA-256, what was left out."""
     files = {
         file["SPDXID"]: (file["fileName"][1:], _sums(file)["SHA256"]) for file in document["files"]
@@ -63,7 +63,7 @@ def in_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def in_cyclonedx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def describe_cyclonedx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The same."""
     image = document["metadata"]["component"]
     loose = [each for each in document["components"] if each["type"] == "file"]

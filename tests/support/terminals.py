@@ -8,10 +8,10 @@ import select
 
 from traces import environment
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
-def at_a_terminal(words: list[str]) -> tuple[int, int]:
+def start_at_terminal(words: list[str]) -> tuple[int, int]:
     """A program at a terminal of its own: its process id and the terminal's other end."""
     pid, terminal = pty.fork()
     if pid == 0:
@@ -29,19 +29,19 @@ def read_until(terminal: int, word: bytes, again: bytes = b"") -> bytes:
     """
     said = b""
     while word not in said:
-        ready, _, _ = select.select([terminal], [], [], PATIENCE / 3)
+        ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS / 3)
         if not ready and again:
             os.write(terminal, again)
-        ready, _, _ = select.select([terminal], [], [], PATIENCE)
+        ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS)
         assert ready, f"{word!r} was never said: {said!r}"
         said += os.read(terminal, 4096)
     return said
 
 
-def read_to_the_end(terminal: int) -> bytes:
+def read_to_end(terminal: int) -> bytes:
     said = b""
     while True:
-        ready, _, _ = select.select([terminal], [], [], PATIENCE)
+        ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS)
         assert ready, said
         try:
             part = os.read(terminal, 4096)

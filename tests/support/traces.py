@@ -54,7 +54,7 @@ class Traced:
     def entries(self) -> list[tuple[str, str, Document]]:
         """State, path and entry of every path in the trace."""
         return [
-            (state, text(entry, "path"), entry)
+            (state, decode_text(entry, "path"), entry)
             for section, state in STATES.items()
             for entry in self.document[section]
         ]
@@ -85,14 +85,14 @@ class Traced:
         return last
 
 
-def text(entry: Mapping[str, Any], key: str) -> str:
+def decode_text(entry: Mapping[str, Any], key: str) -> str:
     """A string of the document, or the bytes that stand where it was not UTF-8."""
     if key in entry:
         return str(entry[key])
     return os.fsdecode(base64.b64decode(entry[f"{key}_b64"], validate=True))
 
 
-def grow(directory: str, tree: Mapping[str, str]) -> str:
+def make_tree(directory: str, tree: Mapping[str, str]) -> str:
     """Make a tree: NAME to content, which ``-> target`` makes a symlink and ``#!`` a program.
 
     A name that ends in ``/`` is an empty directory.
@@ -111,7 +111,7 @@ def grow(directory: str, tree: Mapping[str, str]) -> str:
     return directory
 
 
-def open_the_way(folder: Path) -> None:
+def allow_all_users(folder: Path) -> None:
     """Let any user pass to, and write in, a directory that pytest made for this one."""
     folder.chmod(0o777)
     for above in folder.parents:
@@ -156,7 +156,7 @@ def run_slimtrace(
     )
 
 
-def first_line_of(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def read_first_line(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Read one line of what a command prints, and leave; then its exit status is printed."""
     return subprocess.run(
         ["bash", "-c", f"{shlex.join(words)} | head -n 1; echo ${{PIPESTATUS[0]}}"],
@@ -174,7 +174,7 @@ def show(trace: str) -> Document:
     return shown
 
 
-def fails(done: subprocess.CompletedProcess[str], status: int, *lines: str) -> None:
+def check_failure(done: subprocess.CompletedProcess[str], status: int, *lines: str) -> None:
     """The command failed with this status and said this, line by line, and nothing else."""
     assert done.returncode == status, done.stderr
     assert done.stdout == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import scanner
-from parts import missing, need
+from requirements import need, skip_missing
 from scanner import NoScannerError
 
 if TYPE_CHECKING:
@@ -20,4 +20,4 @@ def scan(shared: Path, root: Path | str) -> Scan:
     try:
         return scanner.scan(shared, root)
     except NoScannerError as error:
-        missing(str(error))
+        skip_missing(str(error))

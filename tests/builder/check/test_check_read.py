@@ -6,8 +6,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from checked_images import CAPABILITY, File, check, layer, layout
-from parts import need
+from check_images import CAPABILITY, File, check, make_layer, make_layout
+from requirements import need
 
 from slimtrace.builder.check.rule_set import RULES
 from slimtrace.builder.check.target_platform import TargetPlatform
@@ -58,7 +58,7 @@ def image(
     kept = {name: file for name, file in whole.items() if name != without}
     architecture = config.pop("architecture", "amd64")
     given = {name: value for name, value in {**CONFIG, **config}.items() if value is not None}
-    return layout(folder / "image", [layer(kept)], given, architecture)
+    return make_layout(folder / "image", [make_layer(kept)], given, architecture)
 
 
 def test_a_good_image_breaks_no_rule(tmp_path: Path, program: bytes) -> None:
@@ -247,7 +247,7 @@ def test_a_library_that_is_missing(tmp_path: Path) -> None:
 def test_a_tree_says_nothing_of_how_it_runs(tmp_path: Path, program: bytes, form: str) -> None:
     (tmp_path / "tree/app").mkdir(parents=True)
     (tmp_path / "tree/app/serve").write_bytes(program)
-    (tmp_path / "tree.tar").write_bytes(layer({"app/serve": File(program, 0o755)}))
+    (tmp_path / "tree.tar").write_bytes(make_layer({"app/serve": File(program, 0o755)}))
     found = check(tmp_path, form.format(tmp_path / "tree"), *OPTIONS[1:])
     skipped = {each["rule"] for each in found.document["rules"] if each["status"] == "skip"}
     assert {"numeric-user", "not-root", "command-runs", "amd64", "exposed-port"} <= skipped

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from checked_images import schema
+from check_images import read_sarif_schema
 from roots import busybox_root
-from traces import command, environment, fails, run_slimtrace
+from traces import check_failure, command, environment, run_slimtrace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +115,7 @@ def test_sarif(image: str, tmp_path: Path, shared: Path) -> None:
     done = run(tmp_path, image, *words, "--json", "--", "sh", "-c", LOOP)
     assert done.returncode == 1
     written: dict[str, Any] = json.loads((tmp_path / "check.sarif").read_text())
-    jsonschema.Draft7Validator(schema(shared)).validate(written)
+    jsonschema.Draft7Validator(read_sarif_schema(shared)).validate(written)
     document = json.loads(done.stdout)
     (log,) = written["runs"]
     rules = [rule["id"] for rule in log["tool"]["driver"]["rules"]]
@@ -190,10 +190,12 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_words(image: str, tmp_path: Path, name: str) -> None:
     words, status, lines = REFUSED[name]
-    fails(run(tmp_path, image, *words), status, *lines)
+    check_failure(run(tmp_path, image, *words), status, *lines)
 
 
 def test_images_that_are_none(tmp_path: Path) -> None:
-    fails(run(tmp_path, "none.tar"), 125, "cannot read none.tar: No such file or directory")
+    check_failure(run(tmp_path, "none.tar"), 125, "cannot read none.tar: No such file or directory")
     (tmp_path / "empty").mkdir()
-    fails(run(tmp_path, "rootfs:empty"), 125, "cannot check rootfs:empty: there is nothing in it")
+    check_failure(
+        run(tmp_path, "rootfs:empty"), 125, "cannot check rootfs:empty: there is nothing in it"
+    )

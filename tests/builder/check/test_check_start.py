@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from checked_images import File, Result, check, interpreter, layer, layout, python
-from parts import need_root
-from roots import busybox_root, dump
-from traces import command, environment, open_the_way
+from check_images import (
+    File,
+    Result,
+    check,
+    interpreter,
+    make_layer,
+    make_layout,
+    make_python_layer,
+)
+from requirements import need_root
+from roots import busybox_root, describe_tree
+from traces import allow_all_users, command, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +131,11 @@ def serving(shared: Path, user: str) -> str:
             }
             part = shared / f"{folder.name}.part"
             command = {"Entrypoint": [interpreter(), "-IB", "/app/server.py"], "Cmd": ["exits=3"]}
-            layout(part, [python(shared), layer(tree)], {**CONFIG, **command, "User": user})
+            make_layout(
+                part,
+                [make_python_layer(shared), make_layer(tree)],
+                {**CONFIG, **command, "User": user},
+            )
             os.rename(part, folder)
     return f"oci:{folder}"
 
@@ -334,13 +346,13 @@ def tree(tmp_path: Path) -> Path:
 def test_what_is_given_to_it(tree: Path, tmp_path: Path) -> None:
     """A volume, a variable, the number 1; and a stop that it handles."""
     script = "trap 'exit 0' TERM; cat /given/file; echo $$; echo $WORD; while :; do sleep 0.1; done"
-    before = dump(tree)
+    before = describe_tree(tree)
     options = ("-v", f"{tree}/data:/given:ro", "-e", "WORD=said", "--ready", "log:said")
     found = check(tmp_path, f"rootfs:{tree}", *options, "--", "sh", "-c", script)
     assert found.of("starts")["status"] == "pass"
     assert found.document["starts"]["usual"]["lines"] == ["given", "1", "said"]
     assert found.document["starts"]["usual"]["stopped"]["handled"]
-    assert dump(tree) == before
+    assert describe_tree(tree) == before
 
 
 def test_a_program_that_is_not_there(tree: Path, tmp_path: Path) -> None:
@@ -378,7 +390,7 @@ def below(process: psutil.Process) -> list[psutil.Process]:
 
 @pytest.fixture
 def folder_of_nobody(tmp_path: Path, unprivileged: tuple[str, ...]) -> Path:
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     root = busybox_root(tmp_path / "root")
     if os.geteuid() == 0:
         for path in [root, *root.rglob("*")]:

@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import TOUCHED, compile_library, dump, plant, run
+from build_fixtures import TOUCHED, compile_library, describe_selection, make_root, make_run
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -26,7 +26,7 @@ def closure(
     """What touching these brings besides: own path → ``reason``; and the warnings."""
     wanted = [Seed(path, TOUCHED, load=True, execute=execute) for path in paths]
     selection = expand(Root(str(top)), wanted, RunEnvironment(PATH, library_path, "/work"))
-    found = {path: line.split()[-1] for path, line in dump(selection).items()}
+    found = {path: line.split()[-1] for path, line in describe_selection(selection).items()}
     return {path: why for path, why in found.items() if why != "touched"}, selection.warnings
 
 
@@ -86,7 +86,7 @@ SEARCHES = [
 def test_search(
     tmp_path: Path, flags: str, places: list[str], library_path: tuple[str, ...], found: str | None
 ) -> None:
-    top = plant(tmp_path / "root", {"/opt/app/lib": None})
+    top = make_root(tmp_path / "root", {"/opt/app/lib": None})
     needed, *_ = [library(top, f"{place}/libx.so") for place in places]
     library(top, "/opt/app/bin/app", needed, flags=flags)
     brought, warnings = closure(top, "/opt/app/bin/app", library_path=library_path)
@@ -97,7 +97,7 @@ def test_search(
 
 def test_rpath_of_what_loaded_it_serves_a_library_and_runpath_does_not(tmp_path: Path) -> None:
     for kind, there in (("disable", True), ("enable", False)):
-        top = plant(tmp_path / kind, {"/usr/bin": None})
+        top = make_root(tmp_path / kind, {"/usr/bin": None})
         deep = library(top, "/opt/lib/libdeep.so")
         near = library(top, "/opt/lib/libnear.so", deep)
         flags = f"-Wl,--{kind}-new-dtags,-rpath,/opt/lib -L{top}/opt/lib"
@@ -112,26 +112,26 @@ def test_rpath_of_what_loaded_it_serves_a_library_and_runpath_does_not(tmp_path:
 
 
 def test_a_library_of_another_machine_is_passed_over(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/opt/b": None})
+    top = make_root(tmp_path / "root", {"/opt/b": None})
     good = library(top, "/opt/b/libx.so")
     library(top, "/app", good, flags="-Wl,-rpath,/opt/a:/opt/b")
     other = bytearray(good.read_bytes())
     other[18] = 183  # e_machine: AArch64
-    plant(top, {"/opt/a/libx.so": bytes(other)})
+    make_root(top, {"/opt/a/libx.so": bytes(other)})
     assert closure(top, "/app") == ({"/opt/b/libx.so": "needed-library"}, ())
 
 
 def test_a_touched_library_that_nothing_finds_is_not_missing(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/odd": None})
+    top = make_root(tmp_path / "root", {"/odd": None})
     needed = library(top, "/odd/libx.so")
     library(top, "/app", needed)
     assert closure(top, "/app", "/odd/libx.so") == ({}, ())
 
 
 def test_links_directories_and_the_loader(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/lib": "-> usr/lib", "/usr/lib64/ld.so": "loader"})
+    top = make_root(tmp_path / "root", {"/lib": "-> usr/lib", "/usr/lib64/ld.so": "loader"})
     real = library(top, "/usr/lib/libx.so.1.2", soname="libx.so.1")
-    plant(top, {"/usr/lib/libx.so.1": "-> libx.so.1.2"})
+    make_root(top, {"/usr/lib/libx.so.1": "-> libx.so.1.2"})
     compile_library(
         top / "app", "-pie", str(real), "-Wl,-e,0", "-Wl,--dynamic-linker,/usr/lib64/ld.so"
     )
@@ -151,7 +151,7 @@ def test_links_directories_and_the_loader(tmp_path: Path) -> None:
 
 
 def test_the_cache_finds_what_no_directory_does(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/etc": None})
+    top = make_root(tmp_path / "root", {"/etc": None})
     needed = library(top, "/odd/libx.so")
     library(top, "/odd/glibc-hwcaps/x86-64-v3/libx.so")
     library(top, "/app", needed)
@@ -164,17 +164,17 @@ def test_the_cache_finds_what_no_directory_does(tmp_path: Path) -> None:
 
 def test_the_configured_directories_serve_an_image_without_a_cache(tmp_path: Path) -> None:
     conf = {"/etc/ld.so.conf": "include ld.so.conf.d/*.conf\n", "/etc/ld.so.conf.d/a.conf": "/odd"}
-    top = plant(tmp_path / "root", conf)
+    top = make_root(tmp_path / "root", conf)
     library(top, "/app", library(top, "/odd/libx.so"))
     assert closure(top, "/app") == ({"/odd/libx.so": "needed-library"}, ())
 
 
 @pytest.mark.parametrize("variant", ["glibc-hwcaps/x86-64-v3", "haswell", "tls/haswell"])
 def test_a_variant_for_one_cpu_keeps_the_baseline(tmp_path: Path, variant: str) -> None:
-    top = plant(tmp_path / "root", {"/usr/lib": None})
+    top = make_root(tmp_path / "root", {"/usr/lib": None})
     real = library(top, "/usr/lib/libx.so.1.2", library(top, "/usr/lib/liby.so"))
     library(top, f"/usr/lib/{variant}/libx.so.1.2")
-    plant(top, {f"/usr/lib/{d}libx.so.1": "-> libx.so.1.2" for d in ("", f"{variant}/")})
+    make_root(top, {f"/usr/lib/{d}libx.so.1": "-> libx.so.1.2" for d in ("", f"{variant}/")})
     assert closure(top, f"/usr/lib/{variant}/libx.so.1")[0] == {
         f"/usr/lib/{variant}/libx.so.1": "symlink",
         "/usr/lib/libx.so.1": "symlink",
@@ -186,11 +186,11 @@ def test_a_variant_for_one_cpu_keeps_the_baseline(tmp_path: Path, variant: str) 
 
 def test_musl_searches_its_own_way(tmp_path: Path) -> None:
     for path_file, folder in ((None, "/usr/local/lib"), ("/odd\n/lib", "/odd")):
-        top = plant(
+        top = make_root(
             tmp_path / folder.strip("/").replace("/", "-"), {"/lib/ld-musl-x86_64.so.1": "x"}
         )
         if path_file:
-            plant(top, {"/etc/ld-musl-x86_64.path": path_file})
+            make_root(top, {"/etc/ld-musl-x86_64.path": path_file})
         needed = library(top, f"{folder}/libx.so")
         own = library(top, "/elsewhere/libc.musl-x86_64.so.1")
         linker = "-Wl,-e,0,--dynamic-linker,/lib/ld-musl-x86_64.so.1"
@@ -208,7 +208,9 @@ def test_musl_searches_its_own_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [5, 20, 60, 400])
 def test_a_damaged_library_needs_nothing(tmp_path: Path, damage: int) -> None:
     whole = library(tmp_path, "/libx.so").read_bytes()
-    plant(tmp_path, {"/cut.so": whole[:damage], "/holes.so": whole[:damage] + bytes(len(whole))})
+    make_root(
+        tmp_path, {"/cut.so": whole[:damage], "/holes.so": whole[:damage] + bytes(len(whole))}
+    )
     assert closure(tmp_path, "/cut.so", "/holes.so") == ({}, ())
 
 
@@ -240,14 +242,14 @@ PYTHON = {"/usr/bin/python3": "symlink", "/usr/bin/python3.11": "script-interpre
 )
 def test_scripts(tmp_path: Path, line: str, brought: dict[str, str]) -> None:
     executable = dict.fromkeys(("/app", "/usr/bin/env", "/usr/bin/python3.11"), 0o755)
-    top = plant(tmp_path / "root", {**SCRIPTS, "/app": f"{line}\n"}, **executable)
+    top = make_root(tmp_path / "root", {**SCRIPTS, "/app": f"{line}\n"}, **executable)
     assert closure(top, "/app", execute=True)[0] == brought
     assert closure(top, "/app")[0] == {}  # a script that is only read needs no interpreter
 
 
 def test_a_chain_of_scripts(tmp_path: Path) -> None:
     chain = {f"/s{n}": f"#!/s{n + 1}\n" for n in range(1, 4)} | {"/s4": "#!/s1\n"}
-    top = plant(tmp_path / "root", chain, **dict.fromkeys(chain, 0o755))
+    top = make_root(tmp_path / "root", chain, **dict.fromkeys(chain, 0o755))
     brought = closure(top, "/s1", execute=True)[0]
     assert brought == {
         "/s1": "touched,script-interpreter",
@@ -261,9 +263,11 @@ def test_the_kernel_reads_256_bytes() -> None:
 
 
 def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/etc/mtab": "-> /proc/self/mounts", "/proc/self/mounts": "x"})
+    top = make_root(
+        tmp_path / "root", {"/etc/mtab": "-> /proc/self/mounts", "/proc/self/mounts": "x"}
+    )
     selection = expand(Root(str(top)), [Seed("/etc/mtab", TOUCHED)], RunEnvironment(PATH, (), "/"))
-    assert dump(selection) == {"/etc/mtab": "-> /proc/self/mounts symlink"}
+    assert describe_selection(selection) == {"/etc/mtab": "-> /proc/self/mounts symlink"}
     assert [(item.path, item.why) for item in selection.dropped] == [
         ("/proc/self/mounts", "the kernel provides it")
     ]
@@ -271,5 +275,5 @@ def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
 
 def test_variables_of_all_runs_decide_and_the_first_run_says_more(tmp_path: Path) -> None:
     first, second = {"LANG": "C.UTF-8"}, {"LANG": "de_DE.UTF-8", "NODE_PATH": "/srv"}
-    runs = [run(tmp_path, env=first), run(tmp_path, env=second)]
+    runs = [make_run(tmp_path, env=first), make_run(tmp_path, env=second)]
     assert RunEnvironment.of(runs).env == {"LANG": "C.UTF-8", "NODE_PATH": "/srv"}

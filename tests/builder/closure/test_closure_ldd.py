@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from parts import need
+from requirements import need
 
 from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import RunEnvironment

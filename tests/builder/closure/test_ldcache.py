@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import compile_library, plant
+from build_fixtures import compile_library, make_root
 
 from slimtrace.builder.closure.elf.ldcache import HWCAP_EXTENSION, parse_ld_cache
 
@@ -19,7 +19,7 @@ _LINE = re.compile(r"\t(\S+) \(.*\) => (\S+)$", re.MULTILINE)
 
 @pytest.mark.parametrize("form", ["new", "compat"])
 def test_as_ldconfig_prints_it(tmp_path: Path, form: str) -> None:
-    top = plant(tmp_path / "root", {"/etc": None})
+    top = make_root(tmp_path / "root", {"/etc": None})
     for place in ("lib/libx.so", "lib/liby.so", "lib/glibc-hwcaps/x86-64-v2/libx.so"):
         compile_library(top / place, f"-Wl,-soname,{place.rpartition('/')[2]}")
     subprocess.run(["/sbin/ldconfig", "-r", str(top), "-c", form, "/lib"], check=True)

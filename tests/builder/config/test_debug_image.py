@@ -7,8 +7,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
-from worlds import compile_library, plant, trace
+from build_fixtures import compile_library, make_root, make_trace
+from requirements import need
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.debug_image import add_busybox, debug_reference, find_busybox
@@ -49,8 +49,8 @@ def test_where_it_goes(place: str, tag: str | None, beside: str, as_tag: str | N
 
 def test_what_it_has_besides(tmp_path: Path) -> None:
     need("busybox")
-    top = plant(tmp_path / "root", {"/app": ""})
-    ran, root, options = trace(top, ["/app"]), Root(str(top)), BuildOptions()
+    top = make_root(tmp_path / "root", {"/app": ""})
+    ran, root, options = make_trace(top, ["/app"]), Root(str(top)), BuildOptions()
     selection = select(ran, root, options)
     config = make_image_config(ran, selection, (65532, 65532), options, BaseConfig())
     program = find_busybox(config.architecture)
@@ -67,8 +67,8 @@ def test_what_it_has_besides(tmp_path: Path) -> None:
 
 def test_an_app_with_a_busybox_of_its_own(tmp_path: Path) -> None:
     need("busybox")
-    top = plant(tmp_path / "root", {"/busybox": ""})
-    ran, root, options = trace(top, ["/busybox"]), Root(str(top)), BuildOptions()
+    top = make_root(tmp_path / "root", {"/busybox": ""})
+    ran, root, options = make_trace(top, ["/busybox"]), Root(str(top)), BuildOptions()
     selection = select(ran, root, options)
     config = make_image_config(ran, selection, (0, 0), options, BaseConfig())
     with pytest.raises(SlimtraceError, match="the app has a /busybox of its own"):

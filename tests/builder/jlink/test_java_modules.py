@@ -10,8 +10,8 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from jdk import compiled, java_home
-from worlds import plant
+from build_fixtures import make_root
+from jdk import compile_java, java_home
 
 from slimtrace.builder.jlink.class_log import make_log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes
@@ -48,7 +48,7 @@ def test_modules_and_packages() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 28, b"\xda\xda\xfe\xca" + b"\xff" * 99])
 def test_no_modules_file(tmp_path: Path, content: bytes) -> None:
-    plant(tmp_path, {"/jdk/lib/modules": content})
+    make_root(tmp_path, {"/jdk/lib/modules": content})
     with pytest.raises(SlimtraceError, match=r"^cannot read /jdk/lib/modules: it is not"):
         read_jimage(Root(str(tmp_path)), "/jdk/lib/modules")
 
@@ -73,10 +73,10 @@ def jar(files: Mapping[str, bytes]) -> bytes:
 
 def test_what_classes_name(tmp_path: Path) -> None:
     """In a file, in a jar, and in a jar inside a jar; broken ones are skipped."""
-    classes = compiled(tmp_path / "classes", SOURCES)
+    classes = compile_java(tmp_path / "classes", SOURCES)
     inner = jar({"Beans.class": classes["Beans.class"], "x.jar": b"PK", "y.class": b"no class"})
     info = {"module-info.class": classes["module-info.class"]}
-    plant(
+    make_root(
         tmp_path / "root",
         {
             "/Sql.class": classes["Sql.class"],
@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[dict[str, str | bytes | None], tuple[str, ...], str]] =
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_linked(tmp_path: Path, name: str) -> None:
     tree, homes, cause = REFUSED[name]
-    root = Root(str(plant(tmp_path, tree)))
+    root = Root(str(make_root(tmp_path, tree)))
     with pytest.raises(SlimtraceError, match=f"^cannot link a Java runtime: {cause}$"):
         check_homes(homes, root)
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_linked(tmp_path: Path, name: str) -> None:
 def test_what_a_jvm_logs(tmp_path: Path) -> None:
     """A real log; with and without the class data archive, the modules are the same."""
     home = java_home()
-    compiled(tmp_path, {"Zip.java": ZIP})
+    compile_java(tmp_path, {"Zip.java": ZIP})
     packages = read_jimage(Root("/"), f"{home}/lib/modules").packages
     for sharing in ("auto", "off"):
         logs = tmp_path / sharing

@@ -7,11 +7,11 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from fullimages import run
-from parts import need, need_root
+from build_fixtures import TIME, make_root, make_trace
+from requirements import need, need_root
 from rpm_spec import SPEC
 from trivy import scan
-from worlds import TIME, plant, trace
+from umoci_images import run_command
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.images.write.rootfs import RootfsDestination
@@ -28,7 +28,7 @@ World = dict[str, str | bytes | None]
 
 
 def selected(top: Path, *touched: str, **options: object) -> Selection:
-    return select(trace(top, touched), Root(str(top)), BuildOptions(**options))  # type: ignore[arg-type]
+    return select(make_trace(top, touched), Root(str(top)), BuildOptions(**options))  # type: ignore[arg-type]
 
 
 def added(selection: Selection) -> dict[str, str]:
@@ -178,12 +178,12 @@ DPKG_PARTS: list[tuple[str, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("path", "expected"), DPKG_PARTS, ids=[row[0] for row in DPKG_PARTS])
 def test_the_part_of_dpkg(tmp_path: Path, path: str, expected: dict[str, str]) -> None:
-    plant(tmp_path, DEBIAN)
+    make_root(tmp_path, DEBIAN)
     assert added(selected(tmp_path, path)) == {**RELEASE, **expected}
 
 
 def test_what_is_made_has_the_databases_time_and_roots_ownership(tmp_path: Path) -> None:
-    plant(tmp_path, DEBIAN)
+    make_root(tmp_path, DEBIAN)
     os.utime(tmp_path / "var/lib/dpkg/status", (TIME + 5, TIME + 5))
     entries = selected(tmp_path, "/usr/bin/b").entries
     for path in (f"{STATUS_D}/b", f"{STATUS_D}/b.md5sums", f"{INFO}/b.list"):
@@ -200,7 +200,7 @@ def test_packages_of_two_architectures_have_a_file_each(tmp_path: Path) -> None:
     tree["/var/lib/dpkg/status"] = f"{DEBIAN['/var/lib/dpkg/status']!s}\n{stanza}"
     tree["/var/lib/dpkg/info/a:i386.list"] = "/lib/liba.so.32\n/usr/share/doc/a\n"
     tree["/usr/lib/liba.so.32"] = ""
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     one = added(selected(tmp_path, "/lib/liba.so.32"))
     assert one[f"{STATUS_D}/a"] == "Package: a\nArchitecture: i386\nVersion: 1:2-3+b1\n"
     both = added(selected(tmp_path, "/lib/liba.so.32", "/lib/liba.so.1"))
@@ -213,11 +213,11 @@ def test_packages_of_two_architectures_have_a_file_each(tmp_path: Path) -> None:
 
 def test_a_slim_image_is_a_full_image_too(tmp_path: Path) -> None:
     """A package without kept files disappears from ``status.d`` in a second build."""
-    top = plant(tmp_path / "full", DEBIAN)
+    top = make_root(tmp_path / "full", DEBIAN)
     first = selected(top, "/usr/bin/b", "/lib/liba.so.1")
     for path, entry in first.entries.items():
         if entry.content is not None:
-            plant(top, {path: entry.content})
+            make_root(top, {path: entry.content})
     for name in ("status", "diversions"):
         (top / f"var/lib/dpkg/{name}").unlink()
     again = added(selected(top, "/usr/bin/b"))
@@ -230,7 +230,7 @@ def test_a_slim_image_is_a_full_image_too(tmp_path: Path) -> None:
 
 
 def test_a_database_that_the_app_reads_stays_whole_and_alone(tmp_path: Path) -> None:
-    plant(tmp_path, DEBIAN)
+    make_root(tmp_path, DEBIAN)
     selection = selected(tmp_path, "/var/lib/dpkg/status", "/usr/bin/b")
     assert {path for path in selection.entries if path.startswith("/var/lib/dpkg/")} == {
         "/var/lib/dpkg/info",
@@ -245,7 +245,7 @@ def test_a_database_that_the_app_reads_stays_whole_and_alone(tmp_path: Path) -> 
 
 
 def test_what_the_user_excludes_is_not_added(tmp_path: Path) -> None:
-    plant(tmp_path, DEBIAN)
+    make_root(tmp_path, DEBIAN)
     selection = selected(tmp_path, "/usr/bin/b", exclude=("/usr/share/doc", "/var/lib/dpkg/info"))
     assert set(added(selection)) == {
         *("/etc/os-release", "/usr/lib/os-release", "/etc/debian_version"),
@@ -257,7 +257,7 @@ def test_what_the_user_excludes_is_not_added(tmp_path: Path) -> None:
 
 
 def test_what_is_excluded_has_no_package(tmp_path: Path) -> None:
-    plant(tmp_path, DEBIAN)
+    make_root(tmp_path, DEBIAN)
     out = ("/usr/bin/b", "/usr/share/doc/common")
     parts = added(selected(tmp_path, "/usr/bin/b", "/lib/liba.so.1", exclude=out))
     names = {path.rpartition("/")[2] for path in parts if path.startswith(STATUS_D)}
@@ -269,18 +269,20 @@ def test_a_database_of_strange_names_leads_nowhere(tmp_path: Path) -> None:
     status = str(tree["/var/lib/dpkg/status"])
     tree["/var/lib/dpkg/status"] = status.replace("Package: b\n", "Package: ../../../etc/b\n")
     tree["/var/lib/etc/b.list"] = "/usr/bin/b\n"
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     parts = added(selected(tmp_path, "/usr/bin/b"))
     assert not [path for path in parts if "etc/b" in path or ".." in path]
 
 
 def test_there_is_none_without_a_package_database(tmp_path: Path) -> None:
-    plant(tmp_path, {"/etc/os-release": "ID=none", "/app": "", "/usr/share/doc/app/copyright": ""})
+    make_root(
+        tmp_path, {"/etc/os-release": "ID=none", "/app": "", "/usr/share/doc/app/copyright": ""}
+    )
     assert added(selected(tmp_path, "/app")) == {"/etc/os-release": "kept"}
 
 
 def test_a_database_that_cannot_be_read_is_warned_of(tmp_path: Path) -> None:
-    plant(tmp_path, {"/var/lib/rpm/Packages": "", "/app": ""})
+    make_root(tmp_path, {"/var/lib/rpm/Packages": "", "/app": ""})
     selection = selected(tmp_path, "/app")
     assert added(selection) == {}
     (warning,) = selection.warnings
@@ -358,7 +360,7 @@ R:os-release
 
 
 def test_the_part_of_apk(tmp_path: Path) -> None:
-    plant(tmp_path, ALPINE)
+    make_root(tmp_path, ALPINE)
     assert added(selected(tmp_path, "/usr/lib/libz.so.1")) == {
         "/etc/alpine-release": "kept",
         "/etc/os-release": "kept",
@@ -367,7 +369,7 @@ def test_the_part_of_apk(tmp_path: Path) -> None:
 
 
 def test_a_scanner_knows_alpine(tmp_path: Path, shared: Path) -> None:
-    top = plant(tmp_path / "full", ALPINE)
+    top = make_root(tmp_path / "full", ALPINE)
     assert scan(shared, top).of("apk") == {"zlib", "busybox", "alpine-release"}
     found = scan(shared, built(tmp_path, top, "/usr/lib/libz.so.1"))
     assert found.system == "alpine 3.20.3"
@@ -418,10 +420,10 @@ def fedora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, spec in SPECS.items():
         (folder / f"{name}.spec").write_text(spec)
         define = ("--define", f"_topdir {folder}/top")
-        run("rpmbuild", "--quiet", "-bb", *define, str(folder / f"{name}.spec"))
+        run_command("rpmbuild", "--quiet", "-bb", *define, str(folder / f"{name}.spec"))
     packages = [str(path) for path in (folder / "top/RPMS/noarch").iterdir()]
     (folder / "root").mkdir()
-    run(*rpm(folder / "root"), "-i", "--nodeps", *sorted(packages))
+    run_command(*rpm(folder / "root"), "-i", "--nodeps", *sorted(packages))
     return folder / "root"
 
 
@@ -438,13 +440,13 @@ def test_the_part_of_rpm(tmp_path: Path, fedora: Path) -> None:
         if Reason.PACKAGE_METADATA in entry.reasons or path.endswith(("-release", "_version"))
     } == {*kept, f"{RPM}/rpmdb.sqlite"}
     slim = built(tmp_path, fedora, "/usr/bin/tiny")
-    assert run(*rpm(fedora), "-qa").split() != run(*rpm(slim), "-qa").split()
-    assert sorted(run(*rpm(slim), "-qa").split()) == [
+    assert run_command(*rpm(fedora), "-qa").split() != run_command(*rpm(slim), "-qa").split()
+    assert sorted(run_command(*rpm(slim), "-qa").split()) == [
         "fedora-release-40-1.noarch",
         "tiny-1.2-3.noarch",
     ]
     for query in (("-ql", "tiny"), ("-qi", "tiny"), ("-qf", "/usr/bin/tiny")):
-        assert run(*rpm(slim), *query) == run(*rpm(fedora), *query)
+        assert run_command(*rpm(slim), *query) == run_command(*rpm(fedora), *query)
 
 
 def test_the_part_of_rpm_has_the_same_bytes_each_time(fedora: Path) -> None:

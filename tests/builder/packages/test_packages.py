@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from fullimages import run
-from parts import missing, need, need_root
+from build_fixtures import TOUCHED, describe_selection, make_root
+from requirements import need, need_root, skip_missing
 from rpm_spec import SPEC
-from traces import open_the_way
-from worlds import TOUCHED, dump, plant
+from traces import allow_all_users
+from umoci_images import run_command
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -48,13 +48,15 @@ def brought(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
     wanted = [Seed(path, TOUCHED) for path in paths]
     rules = [rule for rule in choose_rules(keep) if rule.reason is Reason.PACKAGE]
     selection = expand(Root(str(top)), wanted, RunEnvironment((), (), "/"), rules)
-    return {path for path, line in dump(selection).items() if line.endswith(" package")}
+    return {
+        path for path, line in describe_selection(selection).items() if line.endswith(" package")
+    }
 
 
 def test_dpkg_lists_the_files_of_every_package_of_this_machine() -> None:
     need("dpkg-query")
-    installed = run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}:${Architecture} "
-                    "${Version} ${source:Package} ${source:Version}\n")  # fmt: skip
+    form = "${db:Status-Status} ${Package}:${Architecture} ${Version} ${source:Package} "
+    installed = run_command("dpkg-query", "-W", "-f", form + "${source:Version}\n")
     expected = {
         tuple(line.split()[1:]) for line in installed.splitlines() if line[:9] == "installed"
     }
@@ -68,7 +70,7 @@ def test_dpkg_lists_the_files_of_every_package_of_this_machine() -> None:
     }
     assert took < 3  # 0.16 s for 849 packages where nothing else runs
     for deb in debs[:: max(1, len(debs) // 40)]:
-        told = run("dpkg-query", "-L", f"{deb.name}:{deb.architecture}").splitlines()
+        told = run_command("dpkg-query", "-L", f"{deb.name}:{deb.architecture}").splitlines()
         plain = [
             line for line in told if not re.match(r"(package|locally) divert|diverted by", line)
         ]
@@ -150,18 +152,18 @@ DPKG_OWNERS = [
 
 @pytest.mark.parametrize(("path", "expected"), DPKG_OWNERS)
 def test_owners_by_dpkg(tmp_path: Path, path: str, expected: list[str]) -> None:
-    plant(tmp_path, DPKG)
+    make_root(tmp_path, DPKG)
     assert owners(tmp_path, path) == expected
 
 
 def test_the_source_package_of_a_binary(tmp_path: Path) -> None:
-    plant(tmp_path, DPKG)
+    make_root(tmp_path, DPKG)
     found = PackageIndex(Root(str(tmp_path))).system
     assert [(deb.source, deb.source_version) for deb in found] == [("aaa", "1:2-3"), ("b", "4")]
 
 
 def test_a_touched_file_brings_its_package_at_that_level_alone(tmp_path: Path) -> None:
-    plant(tmp_path, DPKG)
+    make_root(tmp_path, DPKG)
     expected = {"/usr/share/a/one", "/usr/share/a/moved.real", "/usr/share/a"}
     assert brought(tmp_path, "/lib/liba.so.1") == expected - {"/usr/share/a"}
     assert brought(tmp_path, "/lib/liba.so.1", keep=Keep.CLOSURE) == set()
@@ -175,7 +177,7 @@ def test_the_package_rule_can_be_switched_off() -> None:
 
 
 def test_images_without_dpkg_have_a_stanza_for_each_package(tmp_path: Path) -> None:
-    plant(
+    make_root(
         tmp_path,
         {
             "/var/lib/dpkg/status.d/tzdata": "Package: tzdata\nVersion: 1\nArchitecture: all\n",
@@ -220,7 +222,7 @@ R:fstab
     ],
 )
 def test_owners_by_apk(tmp_path: Path, path: str, expected: list[str]) -> None:
-    plant(tmp_path, APK)
+    make_root(tmp_path, APK)
     assert owners(tmp_path, path) == expected
     assert PackageIndex(Root(str(tmp_path))).system[0].source == "zlib-src"
 
@@ -231,7 +233,9 @@ def rpm_root(tmp_path: Path) -> Path:
     need("rpmbuild", "rpm")
     (tmp_path / "tiny.spec").write_text(SPEC)
     top = tmp_path / "top"
-    run("rpmbuild", "--quiet", "-bb", "--define", f"_topdir {top}", str(tmp_path / "tiny.spec"))
+    run_command(
+        "rpmbuild", "--quiet", "-bb", "--define", f"_topdir {top}", str(tmp_path / "tiny.spec")
+    )
     root = tmp_path / "root"
     root.mkdir()
     words = ["rpm", "--root", str(root), "--dbpath", "/var/lib/rpm", "-i", "--nodeps"]
@@ -240,7 +244,7 @@ def rpm_root(tmp_path: Path) -> Path:
         words += ["--justdb", "--nosignature"]
     done = subprocess.run([*words, built], check=False, capture_output=True, text=True)
     if done.returncode != 0 and os.geteuid() != 0:
-        missing("root, for rpm to change its root")
+        skip_missing("root, for rpm to change its root")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -249,7 +253,7 @@ def test_owners_by_rpm(rpm_root: Path) -> None:
     assert owners(rpm_root, "/usr/bin/tiny") == ["rpm tiny 7:1.2-3 noarch"]
     assert owners(rpm_root, "/usr/share/tiny/a") == ["rpm tiny 7:1.2-3 noarch"]
     assert owners(rpm_root, "/usr/share") == []
-    told = run("rpm", "--root", str(rpm_root), "--dbpath", "/var/lib/rpm", "-ql", "tiny")
+    told = run_command("rpm", "--root", str(rpm_root), "--dbpath", "/var/lib/rpm", "-ql", "tiny")
     (package,) = PackageIndex(Root(str(rpm_root))).system
     assert list(package.files) == told.splitlines()
     assert package.source == "tiny-1.2-3.src.rpm"
@@ -267,7 +271,7 @@ def test_a_damaged_rpm_database_is_told_of(rpm_root: Path) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("Packages", "Berkeley"), ("Packages.db", "ndb")])
 def test_an_old_rpm_database_is_told_of(tmp_path: Path, name: str, kind: str) -> None:
-    plant(tmp_path, {f"/var/lib/rpm/{name}": "", "/usr/bin/x": ""})
+    make_root(tmp_path, {f"/var/lib/rpm/{name}": "", "/usr/bin/x": ""})
     with pytest.raises(SlimtraceError, match=f"cannot read /var/lib/rpm/{name}: it is an? {kind}"):
         brought(tmp_path, "/usr/bin/x")
 
@@ -349,7 +353,7 @@ DISTRIBUTIONS: list[tuple[str, list[str], set[str]]] = [
 def test_distributions_of_languages(
     tmp_path: Path, path: str, owner: list[str], files: set[str]
 ) -> None:
-    plant(tmp_path, LANGUAGES)
+    make_root(tmp_path, LANGUAGES)
     assert owners(tmp_path, path) == owner
     assert brought(tmp_path, path) == files
 
@@ -418,9 +422,9 @@ def test_what_rpm_wrote_last_lies_in_the_log_beside_the_database(tmp_path: Path)
 
 @pytest.mark.parametrize("place", ["/var/lib/dpkg/status", "/lib/apk/db/installed"])
 def test_a_database_that_may_not_be_read_is_told_of(tmp_path: Path, place: str) -> None:
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     need_root()
-    plant(tmp_path, {place: "Package: x\n"}, **{place: 0o600})
+    make_root(tmp_path, {place: "Package: x\n"}, **{place: 0o600})
     os.seteuid(65534)
     try:
         with pytest.raises(SlimtraceError, match=f"cannot read {place}: Permission denied"):
@@ -440,11 +444,11 @@ end
 def test_a_gem_that_was_installed(tmp_path: Path) -> None:
     need("gem")
     source = tmp_path / "source"
-    plant(source, {"/lib/tiny.rb": "1", "/data/x.txt": "2", "/tiny-gem.gemspec": GEMSPEC})
-    run("gem", "build", "-q", "tiny-gem.gemspec", cwd=source)
+    make_root(source, {"/lib/tiny.rb": "1", "/data/x.txt": "2", "/tiny-gem.gemspec": GEMSPEC})
+    run_command("gem", "build", "-q", "tiny-gem.gemspec", cwd=source)
     home = tmp_path / "root/g"
     words = ["--local", "--no-document", "--install-dir", str(home), "tiny-gem-1.2.gem"]
-    run("gem", "install", "-q", *words, cwd=source)
+    run_command("gem", "install", "-q", *words, cwd=source)
     assert owners(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == ["gem tiny-gem 1.2"]
     assert brought(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == {
         "/g/gems/tiny-gem-1.2/data/x.txt",
@@ -453,6 +457,6 @@ def test_a_gem_that_was_installed(tmp_path: Path) -> None:
 
 
 def test_no_database_at_all(tmp_path: Path) -> None:
-    plant(tmp_path, {"/x": ""})
+    make_root(tmp_path, {"/x": ""})
     assert owners(tmp_path, "/x") == []
     assert PackageIndex(Root(str(tmp_path))).system == ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import plant, trace
+from build_fixtures import make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.user import choose_user
@@ -50,7 +50,7 @@ DEBIAN: World = {
 
 
 def selected(top: Path, *touched: str, of: Trace | None = None, **options: object) -> Selection:
-    ran = of or trace(top, touched)
+    ran = of or make_trace(top, touched)
     return select(ran, Root(str(top)), BuildOptions(**options))  # type: ignore[arg-type]
 
 
@@ -82,7 +82,7 @@ ALL = {
 
 
 def test_the_parts_and_their_switches(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", DEBIAN)
+    top = make_root(tmp_path / "root", DEBIAN)
     there = selected(top, "/app")
     assert parts(there) == ALL
     assert {"/etc/os-release", "/etc/localtime"} < there.entries.keys()
@@ -97,7 +97,7 @@ def test_the_parts_and_their_switches(tmp_path: Path) -> None:
 
 
 def test_a_part_that_there_is_not(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", DEBIAN)
+    top = make_root(tmp_path / "root", DEBIAN)
     with pytest.raises(UsageError, match="there is no such rule"):
         selected(top, "/app", without_rules=("account",))
 
@@ -107,7 +107,7 @@ NONROOT = "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
 
 def test_accounts_of_an_app_that_reads_none(tmp_path: Path) -> None:
     """Root, nobody, nonroot, and owners; without shells that the image lacks."""
-    top = plant(tmp_path / "root", DEBIAN)
+    top = make_root(tmp_path / "root", DEBIAN)
     there = selected(top, "/app", user="33")
     assert text(there, "/etc/passwd") == (
         "root:x:0:0:root:/root:/sbin/nologin\n"
@@ -122,7 +122,7 @@ def test_accounts_of_an_app_that_reads_none(tmp_path: Path) -> None:
 
 def test_accounts_of_an_app_that_reads_them(tmp_path: Path) -> None:
     """Whom it asked for no trace tells: all are there, with nonroot."""
-    top = plant(tmp_path / "root", DEBIAN)
+    top = make_root(tmp_path / "root", DEBIAN)
     there = selected(top, "/app", "/etc/passwd")
     users, groups = str(DEBIAN["/etc/passwd"]), str(DEBIAN["/etc/group"])
     assert text(there, "/etc/passwd") == users + NONROOT
@@ -131,12 +131,12 @@ def test_accounts_of_an_app_that_reads_them(tmp_path: Path) -> None:
     )
     assert text(there, "/etc/group") == f"{groups}nonroot:x:65532:\n"
     known = {**DEBIAN, "/etc/passwd": users + NONROOT}
-    there = selected(plant(tmp_path / "known", known), "/etc/passwd")
+    there = selected(make_root(tmp_path / "known", known), "/etc/passwd")
     assert there.entries["/etc/passwd"].reasons == (Reason.TOUCHED, Reason.NSS_MODULE)
 
 
 def test_accounts_where_the_full_image_has_none(tmp_path: Path) -> None:
-    there = selected(plant(tmp_path / "root", {"/app": ""}), "/app")
+    there = selected(make_root(tmp_path / "root", {"/app": ""}), "/app")
     assert text(there, "/etc/passwd").split() == [
         "root:x:0:0:root:/root:/sbin/nologin",
         NONROOT.strip(),
@@ -147,7 +147,7 @@ def test_accounts_where_the_full_image_has_none(tmp_path: Path) -> None:
 
 def test_a_line_that_makes_no_sense_is_no_account(tmp_path: Path) -> None:
     table = b"root\n:x:0:0:::\nroot:x:zero:0::/:\nroot:x:0::::/:\n\xff:x:65534:1::/:/bin/sh\n"
-    there = selected(plant(tmp_path / "root", {"/app": "", "/etc/passwd": table}), "/app")
+    there = selected(make_root(tmp_path / "root", {"/app": "", "/etc/passwd": table}), "/app")
     written = b"".join(read_contents(there.entries["/etc/passwd"]))
     assert written.startswith(b"root:x:0:0:root:/root:/sbin/nologin\n")
     assert b"\xff:x:65534:1::/:/sbin/nologin\n" in written
@@ -155,7 +155,7 @@ def test_a_line_that_makes_no_sense_is_no_account(tmp_path: Path) -> None:
 
 def test_nsswitch_is_written_for_glibc_alone(tmp_path: Path) -> None:
     world = {path: what for path, what in DEBIAN.items() if path != "/etc/nsswitch.conf"}
-    top = plant(tmp_path / "root", world)
+    top = make_root(tmp_path / "root", world)
     there = selected(top, "/app", "/lib/libc.so.6")
     assert text(there, "/etc/nsswitch.conf") == "hosts: files dns\n"
     assert "/etc/nsswitch.conf" not in selected(top, "/app").entries
@@ -163,7 +163,7 @@ def test_nsswitch_is_written_for_glibc_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/etc/resolv.conf", "/usr/lib/libnss_dns.so.2"])
 def test_names_of_ports_for_those_who_resolve(tmp_path: Path, path: str) -> None:
-    top = plant(tmp_path / "root", {**DEBIAN, path: ""})
+    top = make_root(tmp_path / "root", {**DEBIAN, path: ""})
     assert parts(selected(top, "/app", path))["network-names"] == {
         "/etc/services",
         "/etc/protocols",
@@ -171,11 +171,11 @@ def test_names_of_ports_for_those_who_resolve(tmp_path: Path, path: str) -> None
 
 
 def test_time_zones(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", DEBIAN)
+    top = make_root(tmp_path / "root", DEBIAN)
     tokyo = "/usr/share/zoneinfo/Asia/Tokyo"
     for zone in ("Asia/Tokyo", ":Asia/Tokyo", tokyo):
-        assert tokyo in selected(top, of=trace(top, ["/app"], env={"TZ": zone})).entries
-    assert tokyo not in selected(top, of=trace(top, ["/app"], env={"TZ": "JST-9"})).entries
+        assert tokyo in selected(top, of=make_trace(top, ["/app"], env={"TZ": zone})).entries
+    assert tokyo not in selected(top, of=make_trace(top, ["/app"], env={"TZ": "JST-9"})).entries
     every = parts(selected(top, "/app", all_zones=True))["time-zone"]
     assert every == {"/etc/timezone", *(path for path in DEBIAN if "zoneinfo" in path)}
 
@@ -228,7 +228,7 @@ def traced(top: Path, what: Mapping[str, object], **changes: object) -> Trace:
     touched = {str(what[name]): (use,) for name, use in uses.items() if name in what}
     created = [str(what["created"])] if "created" in what else []
     plain = {name: value for name, value in what.items() if name not in {*uses, "created"}}
-    return replace(trace(top, touched, created=created, **changes), **plain)  # type: ignore[arg-type]
+    return replace(make_trace(top, touched, created=created, **changes), **plain)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("what", "world", "modes", "words"), [case[1:] for case in NEEDS],
@@ -236,7 +236,7 @@ def traced(top: Path, what: Mapping[str, object], **changes: object) -> Trace:
 def test_the_user_stays_root_where_the_app_needs_it(
     tmp_path: Path, what: dict[str, object], world: World, modes: dict[str, int], words: str
 ) -> None:
-    top = plant(tmp_path / "root", {"/app/x": "", **world}, **modes)
+    top = make_root(tmp_path / "root", {"/app/x": "", **world}, **modes)
     user = choose_user(traced(top, what), Root(str(top)), BuildOptions())
     assert user.ids == (0, 0)
     assert user.warning is not None
@@ -251,13 +251,13 @@ def test_the_user_stays_root_where_the_app_needs_it(
 def test_the_user_is_nobody_in_particular_where_it_does_not(
     tmp_path: Path, what: dict[str, object], world: World, modes: dict[str, int]
 ) -> None:
-    top = plant(tmp_path / "root", {"/app/x": "", **world}, **modes)
+    top = make_root(tmp_path / "root", {"/app/x": "", **world}, **modes)
     assert choose_user(traced(top, what), Root(str(top)), BuildOptions()) == ((65532, 65532), None)
 
 
 def test_what_is_granted_or_open_in_a_volume_needs_no_root(tmp_path: Path) -> None:
     tree: World = {"/app/x": "", "/etc/key": "", "/srv": None}
-    top = plant(tmp_path / "root", tree, **{"/etc/key": 0o600})
+    top = make_root(tmp_path / "root", tree, **{"/etc/key": 0o600})
     ran = traced(top, {"read": "/etc/key", "created": "/srv/new"})
     chosen = choose_user(ran, Root(str(top)), BuildOptions(grant_read=True, grant_write=True))
     assert chosen == ((65532, 65532), None)
@@ -268,7 +268,9 @@ def test_what_is_granted_or_open_in_a_volume_needs_no_root(tmp_path: Path) -> No
 
 def test_what_a_run_makes_in_a_volume(tmp_path: Path) -> None:
     """A new volume has the mode of the image's folder; or as the run saw it."""
-    top = plant(tmp_path / "root", {"/app/x": "", "/srv": None, "/open": None}, **{"/open": 0o777})
+    top = make_root(
+        tmp_path / "root", {"/app/x": "", "/srv": None, "/open": None}, **{"/open": 0o777}
+    )
     for folder, has_need in (("/srv", True), ("/open", False), ("/none", True)):
         ran = traced(top, {"created": f"{folder}/new"}, volumes=(folder,))
         user = choose_user(ran, Root(str(top)), BuildOptions())
@@ -280,7 +282,7 @@ def test_what_a_run_makes_in_a_volume(tmp_path: Path) -> None:
 
 
 def test_a_file_of_roots_in_a_volume_needs_root(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/app/x": "", "/data/db": ""})
+    top = make_root(tmp_path / "root", {"/app/x": "", "/data/db": ""})
     for use, mode, named in (("write", 0o644, True), ("read", 0o600, True), ("read", 0o644, False)):
         (top / "data/db").chmod(mode)
         ran = traced(top, {use: "/data/db"}, volumes=("/data",))
@@ -289,6 +291,6 @@ def test_a_file_of_roots_in_a_volume_needs_root(tmp_path: Path) -> None:
 
 
 def test_whom_the_full_image_names_stays(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/app/x": ""})
+    top = make_root(tmp_path / "root", {"/app/x": ""})
     ran = traced(top, {}, user="33:44")
     assert choose_user(ran, Root(str(top)), BuildOptions()) == ((33, 44), None)

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import plant, trace
+from build_fixtures import make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.images.write.rootfs import RootfsDestination
@@ -31,7 +31,7 @@ READ = (Use.READ,)
 def world(top: Path, *more: str) -> Path:
     """Modules, each with what was compiled of it."""
     tree = {"/lib/m.py": "import pkg\nVALUE = pkg.VALUE\n", "/lib/pkg/__init__.py": "VALUE = 7\n"}
-    plant(top, {**tree, **dict.fromkeys(more, "VALUE = 1\n")})
+    make_root(top, {**tree, **dict.fromkeys(more, "VALUE = 1\n")})
     for path in (*tree, *more):
         py_compile.compile(str(top) + path, dfile=path, doraise=True)
     return top
@@ -44,7 +44,7 @@ def compiled(path: str) -> str:
 
 def built(top: Path, uses: dict[str, tuple[Use, ...]], **options: object) -> Selection:
     there = [compiled(path) for path in uses if os.path.exists(f"{top}{compiled(path)}")]
-    ran = trace(top, {**uses, **dict.fromkeys(there, READ)})
+    ran = make_trace(top, {**uses, **dict.fromkeys(there, READ)})
     chosen = BuildOptions(baseline=False, python_sources=False, **options)  # type: ignore[arg-type]
     return select(ran, Root(str(top)), chosen)
 
@@ -135,7 +135,7 @@ def test_what_was_compiled_of_no_source_stays_where_nothing_loads_it(tmp_path: P
 
 
 def test_a_source_without_a_compiled_file_stays(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/lib/x.py": ""})
-    ran = trace(top, {"/lib/x.py": STAT})
+    top = make_root(tmp_path / "root", {"/lib/x.py": ""})
+    ran = make_trace(top, {"/lib/x.py": STAT})
     options = BuildOptions(baseline=False, python_sources=False)
     assert python(select(ran, Root(str(top)), options)) == {"/lib/x.py"}

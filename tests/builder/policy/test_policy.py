@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import TOUCHED, context, dump, plant, trace
+from build_fixtures import TOUCHED, describe_selection, make_context, make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.model import Cause, Entry, KeptPath, Kind, Reason, Selection
@@ -71,9 +71,9 @@ HARMLESS: dict[str, str | bytes | None] = {
 
 
 def test_secrets_are_known_by_name_and_content(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {**SECRETS, **HARMLESS})
-    selection = select(trace(top, [*SECRETS, *HARMLESS]), Root(str(top)), BuildOptions())
-    kept = {path for path, line in dump(selection).items() if line.startswith("file")}
+    top = make_root(tmp_path / "root", {**SECRETS, **HARMLESS})
+    selection = select(make_trace(top, [*SECRETS, *HARMLESS]), Root(str(top)), BuildOptions())
+    kept = {path for path, line in describe_selection(selection).items() if line.startswith("file")}
     assert kept == set(HARMLESS)
     assert {item.path for item in selection.dropped} == set(SECRETS)
     (warning,) = selection.warnings
@@ -83,9 +83,9 @@ def test_secrets_are_known_by_name_and_content(tmp_path: Path) -> None:
 
 
 def test_allow_secret_lets_one_in(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/srv/a.pem": pem("PRIVATE KEY"), "/etc/shadow": "x"})
+    top = make_root(tmp_path / "root", {"/srv/a.pem": pem("PRIVATE KEY"), "/etc/shadow": "x"})
     options = BuildOptions(allow_secret=("/srv/**",))
-    selection = select(trace(top, ["/srv/a.pem", "/etc/shadow"]), Root(str(top)), options)
+    selection = select(make_trace(top, ["/srv/a.pem", "/etc/shadow"]), Root(str(top)), options)
     assert "/srv/a.pem" in selection.entries
     assert selection.warnings == (
         "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB lets one in",
@@ -93,8 +93,8 @@ def test_allow_secret_lets_one_in(tmp_path: Path) -> None:
 
 
 def test_a_link_with_a_secrets_name_leads_to_a_secret(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/root/.netrc": "-> /srv/plain", "/srv/plain": "x"})
-    selection = select(trace(top, ["/root/.netrc"]), Root(str(top)), BuildOptions())
+    top = make_root(tmp_path / "root", {"/root/.netrc": "-> /srv/plain", "/srv/plain": "x"})
+    selection = select(make_trace(top, ["/root/.netrc"]), Root(str(top)), BuildOptions())
     assert {item.path for item in selection.dropped} == {"/root/.netrc", "/srv/plain"}
 
 
@@ -164,20 +164,22 @@ def test_access(
     granted: dict[str, int],
 ) -> None:
     before = tree(*entries)
-    top = plant(tmp_path / "root", {e.path: "" if e.kind is Kind.FILE else None for e in entries})
-    opened = context(top, BuildOptions(grant_read=True), user)
+    top = make_root(
+        tmp_path / "root", {e.path: "" if e.kind is Kind.FILE else None for e in entries}
+    )
+    opened = make_context(top, BuildOptions(grant_read=True), user)
     warnings = warn_of_access(before, opened).warnings
     assert [warning.partition(": ")[2].partition(";")[0] for warning in warnings] == bars
     after = grant_read(before, opened)
     modes = {p: e.mode for p, e in after.entries.items() if e.mode != before.entries[p].mode}
     assert modes == granted
     assert warn_of_access(after, opened).warnings == ()
-    assert grant_read(before, context(top, BuildOptions(), user)) is before
+    assert grant_read(before, make_context(top, BuildOptions(), user)) is before
 
 
 def test_the_warning_names_five_and_the_way_out(tmp_path: Path) -> None:
     files = [file(f"/f{n}", 0o600) for n in range(7)]
-    (warning,) = warn_of_access(tree(*files), context(tmp_path)).warnings
+    (warning,) = warn_of_access(tree(*files), make_context(tmp_path)).warnings
     assert warning.startswith("the image's user 65532:65532 cannot read 7 files: /f0 is 0600 and")
     assert "/f4" in warning
     assert "/f5" not in warning
@@ -187,9 +189,9 @@ def test_the_warning_names_five_and_the_way_out(tmp_path: Path) -> None:
 def test_grant_read_never_opens_a_secret(tmp_path: Path) -> None:
     tree_of = {"/srv/a.pem": pem("PRIVATE KEY"), "/srv/f": "f", "/closed/b.pem": pem("PRIVATE KEY")}
     modes = {"/srv/a.pem": 0o600, "/srv/f": 0o600, "/closed": 0o700, "/closed/b.pem": 0o600}
-    top = plant(tmp_path / "root", tree_of, **modes)
+    top = make_root(tmp_path / "root", tree_of, **modes)
     options = BuildOptions(allow_secret=("/**",), grant_read=True, user="65532:65532")
-    selection = select(trace(top, list(tree_of)), Root(str(top)), options)
+    selection = select(make_trace(top, list(tree_of)), Root(str(top)), options)
     assert {path: f"{selection.entries[path].mode:04o}" for path in modes} == {
         "/srv/a.pem": "0600",
         "/srv/f": "0604",
@@ -200,7 +202,7 @@ def test_grant_read_never_opens_a_secret(tmp_path: Path) -> None:
 
 
 def test_find_secrets_reads_no_directory_and_no_pipe(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/d": None})
+    top = make_root(tmp_path / "root", {"/d": None})
     os.mkfifo(top / "pipe")
     root = Root(str(top))
     entries = {path: root.entry(path, (TOUCHED,)) for path in ("/d", "/pipe")}

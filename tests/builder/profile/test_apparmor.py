@@ -8,9 +8,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
-from traces import grow, run_slimtrace
-from worlds import plant, run, trace
+from build_fixtures import make_root, make_run, make_trace
+from requirements import need
+from traces import make_tree, run_slimtrace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.full_image import open_full_image
@@ -42,7 +42,7 @@ def test_a_path_means_itself(tmp_path: Path, name: str) -> None:
 
 
 def test_the_profile_of_a_small_image(tmp_path: Path) -> None:
-    root = plant(
+    root = make_root(
         tmp_path / "root",
         {
             "/bin": "-> usr/bin",
@@ -58,7 +58,7 @@ def test_the_profile_of_a_small_image(tmp_path: Path) -> None:
         },
         **{"/usr/bin/app": 0o755, "/usr/bin/sh": 0o755},
     )
-    of = trace(
+    of = make_trace(
         root,
         {
             "/bin/app": (Use.EXEC,),
@@ -111,8 +111,8 @@ def test_the_profile_of_a_small_image(tmp_path: Path) -> None:
 
 
 def test_volumes(tmp_path: Path) -> None:
-    root = plant(tmp_path / "root", {"/app": b"", "/data": None, "/conf": None})
-    of = trace(
+    root = make_root(tmp_path / "root", {"/app": b"", "/data": None, "/conf": None})
+    of = make_trace(
         *(root, ["/app", "/data/x"]),
         volumes=("/data", "/conf"),
         mounts=("/srv/d:/data", "/srv/c:/conf:ro"),
@@ -160,8 +160,8 @@ def test_what_the_kernel_shows(path: str, uses: set[Use], expected: dict[str, st
 def test_what_it_may_do(
     tmp_path: Path, observed: tuple[str, ...], families: tuple[int, ...], expected: set[str]
 ) -> None:
-    root = plant(tmp_path / "root", {"/app": b""})
-    of = Trace((run(root),), observed_syscalls=observed, arguments={"socket": families})
+    root = make_root(tmp_path / "root", {"/app": b""})
+    of = Trace((make_run(root),), observed_syscalls=observed, arguments={"socket": families})
     lines = [line.strip(" ,") for line in render_profile(of, *selected(of), "x")]
     words = ("network", "unix", "mount", "umount", "pivot_root")
     assert {line for line in lines if line.split(" ")[0] in words} == expected
@@ -170,7 +170,9 @@ def test_what_it_may_do(
 def test_a_real_app(tmp_path: Path) -> None:
     """The parser accepts its profile, whatever the names of its files."""
     odd = os.fsdecode(b'o\xffd [x] {a,b} "q" \\ *')
-    work = grow(str(tmp_path / "work"), {odd: "", "program": "#!/bin/sh\ncat /proc/self/maps\n"})
+    work = make_tree(
+        str(tmp_path / "work"), {odd: "", "program": "#!/bin/sh\ncat /proc/self/maps\n"}
+    )
     trace, profile = str(tmp_path / "app.trace"), tmp_path / "app.aa"
     script = 'exec >out; ./program; cat "$1"; mkdir made; ls /proc/$$/fd >made/list'
     words = ("-q", "run", "-o", trace, "--", "sh", "-c", script, "sh", odd)

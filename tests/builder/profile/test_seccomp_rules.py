@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from traces import fails, run_slimtrace
+from traces import check_failure, run_slimtrace
 
 from slimtrace.builder.profile.seccomp.architectures import find_architectures
 from slimtrace.builder.profile.seccomp.required_calls import (
@@ -242,7 +242,7 @@ def test_bad_input(
 ) -> None:
     (tmp_path / "app.trace").write_text(trace)
     done = run_slimtrace("profile", "app.trace", *words, cwd=str(tmp_path))
-    fails(done, status, *lines)
+    check_failure(done, status, *lines)
     assert not (tmp_path / "x").exists()
 
 

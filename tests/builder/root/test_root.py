@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from build_fixtures import TIME, TOUCHED, make_root
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import need, need_root
-from worlds import TIME, TOUCHED, plant
+from requirements import need, need_root
 
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.host_root import Totals
@@ -59,12 +59,12 @@ TREE = {
 def test_resolves(
     tmp_path: Path, path: str, resolved: str, links: tuple[str, ...], exists: bool
 ) -> None:
-    root = Root(str(plant(tmp_path / "root", TREE)))
+    root = Root(str(make_root(tmp_path / "root", TREE)))
     assert root.resolve(path) == (resolved, links, exists)
 
 
 def test_a_link_that_is_not_followed_is_what_is_found(tmp_path: Path) -> None:
-    root = Root(str(plant(tmp_path / "root", TREE)))
+    root = Root(str(make_root(tmp_path / "root", TREE)))
     assert root.resolve("/lib/x.so.1", follow=False) == ("/usr/lib/x.so.1", ("/lib",), True)
     assert root.resolve("/lib/", follow=False) == ("/usr/lib", ("/lib",), True)
 
@@ -121,13 +121,13 @@ def kernel(folder: str, path: str, *, follow: bool) -> str | None:
 
 def test_forty_links_are_the_limit(tmp_path: Path) -> None:
     chain = {f"/l{n}": f"-> l{n + 1}" for n in range(1, 41)}
-    root = Root(str(plant(tmp_path / "root", {**chain, "/l41": "end"})))
+    root = Root(str(make_root(tmp_path / "root", {**chain, "/l41": "end"})))
     assert root.resolve("/l1").exists
-    assert not Root(str(plant(tmp_path / "root", {"/l0": "-> l1"}))).resolve("/l0").exists
+    assert not Root(str(make_root(tmp_path / "root", {"/l0": "-> l1"}))).resolve("/l0").exists
 
 
 def test_an_entry_keeps_the_metadata(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/f": "four", "/l": "-> f"}, **{"/f": 0o4751})
+    top = make_root(tmp_path / "root", {"/f": "four", "/l": "-> f"}, **{"/f": 0o4751})
     os.link(top / "f", top / "g")
     os.mkfifo(top / "p")
     entry = Root(str(top)).entry("/f", (TOUCHED,))
@@ -168,7 +168,7 @@ def test_files_put_aside_are_as_they_were(tmp_path: Path) -> None:
     blob.write_text("before")
     was = Fingerprint(0o100640, 7, 8, 6, 5)
     saved = {path: SavedFile(path, str(blob), was) for path in ("/etc/x", "/gone/deep/y")}
-    top = plant(tmp_path / "root", {"/etc/x": "after!!!"})
+    top = make_root(tmp_path / "root", {"/etc/x": "after!!!"})
     root = Root(str(top), saved)
     for path in saved:
         assert root.resolve(path) == (path, (), True)
@@ -199,13 +199,13 @@ def test_what_lies_in_a_copys_place(tmp_path: Path, kind: str) -> None:
 
 def test_totals_count_an_inode_once_and_no_kernel_directories(tmp_path: Path) -> None:
     tree = {"/a": "12345", "/b/c": "123", "/proc/x": "no", "/run/y": "no", "/l": "-> a"}
-    top = plant(tmp_path / "root", tree)
+    top = make_root(tmp_path / "root", tree)
     os.link(top / "a", top / "b/a")
     assert Root(str(top)).totals() == Totals(3, 8)
 
 
 def test_totals_count_what_is_allocated(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/full": "x" * 10_000, "/sparse": "", "/half": "x" * 8192})
+    top = make_root(tmp_path / "root", {"/full": "x" * 10_000, "/sparse": "", "/half": "x" * 8192})
     os.truncate(top / "sparse", 1 << 40)
     os.truncate(top / "half", 1 << 30)
     totals = Root(str(top)).totals()
@@ -216,7 +216,7 @@ def test_totals_count_what_is_allocated(tmp_path: Path) -> None:
 def test_totals_count_a_bind_mount_once(tmp_path: Path) -> None:
     need_root()
     need("unshare", "mount")
-    top = plant(tmp_path / "root", {"/data/a": "12345", "/mnt/hidden": "", "/own/b": "123"})
+    top = make_root(tmp_path / "root", {"/data/a": "12345", "/mnt/hidden": "", "/own/b": "123"})
     binds = ("data mnt", "own own", ". data/whole")
     (top / "data/whole").mkdir()
     mounts = " && ".join(f"mount --bind {names}" for names in binds)

@@ -8,10 +8,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from build_fixtures import TIME, make_root, make_trace
 from engine import compile_static
-from sboms import in_cyclonedx, in_spdx, read_cyclonedx, read_spdx
+from sboms import describe_cyclonedx, describe_spdx, read_cyclonedx, read_spdx
 from traces import run_slimtrace
-from worlds import TIME, plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.packages.package import Package
@@ -77,7 +77,7 @@ def facts(top: Path, *touched: str, is_full: bool = True) -> BillOfMaterials:
     options = BuildOptions(
         package_metadata=False, baseline=False, without_rules=("python-metadata",)
     )
-    selection = select(trace(top, touched), root, options)
+    selection = select(make_trace(top, touched), root, options)
     return collect_facts(IMAGE, selection.entries, Checksums(), root, is_full=is_full)
 
 
@@ -122,9 +122,9 @@ IN_WORDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("chosen", SbomFormat)
 def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: SbomFormat) -> None:
-    told = facts(plant(tmp_path / "full", WORLD), *TOUCHED)
+    told = facts(make_root(tmp_path / "full", WORLD), *TOUCHED)
     document = read(tmp_path, told, chosen)
-    words = in_spdx(document) if chosen is SbomFormat.SPDX else in_cyclonedx(document)
+    words = describe_spdx(document) if chosen is SbomFormat.SPDX else describe_cyclonedx(document)
     plain = {name: {**said, "purl": _plain(said["purl"])} for name, said in words.items()}
     assert plain == {
         name: {**said, "purl": _plain(said["purl"])} for name, said in IN_WORDS.items()
@@ -137,17 +137,17 @@ def _plain(purl: str) -> str:
 
 
 def test_without_the_full_image_nothing_is_said_of_what_was_left_out(tmp_path: Path) -> None:
-    told = facts(plant(tmp_path / "full", WORLD), *TOUCHED, is_full=False)
+    told = facts(make_root(tmp_path / "full", WORLD), *TOUCHED, is_full=False)
     for words in (
-        in_spdx(read(tmp_path, told, SbomFormat.SPDX)),
-        in_cyclonedx(read(tmp_path, told, SbomFormat.CYCLONEDX)),
+        describe_spdx(read(tmp_path, told, SbomFormat.SPDX)),
+        describe_cyclonedx(read(tmp_path, told, SbomFormat.CYCLONEDX)),
     ):
         assert {said["left out"] for said in words.values()} == {None}
         assert words["a"]["files"] == IN_WORDS["a"]["files"]
 
 
 def test_the_image_of_spdx(tmp_path: Path) -> None:
-    document = read(tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), SbomFormat.SPDX)
+    document = read(tmp_path, facts(make_root(tmp_path / "full", WORLD), *TOUCHED), SbomFormat.SPDX)
     assert document["documentDescribes"] == ["SPDXRef-Image"]
     assert document["creationInfo"]["created"] == "2024-05-06T05:08:09Z"
     image = document["packages"][0]
@@ -164,7 +164,7 @@ def test_the_image_of_spdx(tmp_path: Path) -> None:
 
 def test_the_image_of_cyclonedx(tmp_path: Path) -> None:
     document = read(
-        tmp_path, facts(plant(tmp_path / "full", WORLD), *TOUCHED), SbomFormat.CYCLONEDX
+        tmp_path, facts(make_root(tmp_path / "full", WORLD), *TOUCHED), SbomFormat.CYCLONEDX
     )
     image = document["metadata"]["component"]
     assert (image["type"], image["name"], image["version"]) == ("container", "app", DIGEST)
@@ -175,7 +175,7 @@ def test_the_image_of_cyclonedx(tmp_path: Path) -> None:
 
 
 def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_path: Path) -> None:
-    top = plant(tmp_path / "full", WORLD)
+    top = make_root(tmp_path / "full", WORLD)
     for chosen, name in {
         SbomFormat.SPDX: "documentNamespace",
         SbomFormat.CYCLONEDX: "serialNumber",
@@ -189,11 +189,11 @@ def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_p
 
 def test_what_json_cannot_hold(tmp_path: Path) -> None:
     """A name that is not UTF-8, and an image without digest and distribution."""
-    top = plant(tmp_path / "full", {"/srv/\udcff": "x"})
+    top = make_root(tmp_path / "full", {"/srv/\udcff": "x"})
     told = facts(top, "/srv/\udcff")
     nameless = make_subject(parse_subject_name(f"rootfs:{top}"), None, {}, TIME * 10**9)
     root = Root(str(top))
-    selection = select(trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
+    selection = select(make_trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
     told = collect_facts(nameless, selection.entries, Checksums(), root, is_full=True)
     assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
     document = read(tmp_path, told, SbomFormat.SPDX)
@@ -202,7 +202,7 @@ def test_what_json_cannot_hold(tmp_path: Path) -> None:
 
 
 def test_a_file_is_read_once_and_its_links_with_it(tmp_path: Path) -> None:
-    top = plant(tmp_path / "full", {"/a": "content"})
+    top = make_root(tmp_path / "full", {"/a": "content"})
     os.link(top / "a", top / "b")
     root, sums = Root(str(top)), Checksums()
     assert b"".join(sums.read(root.entry("/a", ()))) == b"content"
@@ -306,7 +306,7 @@ def test_of_what_is_neither_trace_nor_image(tmp_path: Path) -> None:
 
 
 def test_slim_writes_it_once_of_what_it_gives(tmp_path: Path) -> None:
-    compile_static(str(plant(tmp_path / "full", {})), "int main(void) { return 0; }")
+    compile_static(str(make_root(tmp_path / "full", {})), "int main(void) { return 0; }")
     image = ("--image", f"rootfs:{tmp_path}/full")
     words = ("slim", *image, "-o", f"{tmp_path}/x.tar", "--trace", f"{tmp_path}/x.trace", "--json")
     sbom = ("--sbom", "spdx", f"{tmp_path}/x.spdx.json")

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import pytest
-from fullimages import run, unpacked
-from parts import need, need_root
-from sboms import in_cyclonedx, in_spdx, read_cyclonedx, read_spdx
+from requirements import need, need_root
+from sboms import describe_cyclonedx, describe_spdx, read_cyclonedx, read_spdx
 from traces import run_slimtrace
+from umoci_images import run_command, unpack_image
 
 COMMAND = ("python3", "-c", "import flask; flask.Flask('app')")
 
@@ -41,7 +41,7 @@ def built(full: str, cached: dict[str, str], tmp_path_factory: pytest.TempPathFa
     sboms = ("--sbom", "spdx", f"{folder}/spdx", "--sbom", "cyclonedx", f"{folder}/cyclonedx")
     done = run_slimtrace("build", trace, "-o", slim, "--json", *sboms, env=cached)
     assert done.returncode == 0, done.stderr
-    trees = (unpacked(full, folder / "full-tree"), unpacked(slim, folder / "slim-tree"))
+    trees = (unpack_image(full, folder / "full-tree"), unpack_image(slim, folder / "slim-tree"))
     return Built(folder, trace, cached, json.loads(done.stdout), *trees)
 
 
@@ -73,7 +73,7 @@ def installed(built: Built, name: str) -> set[str]:
     """The resolved paths of a package's files in the full image, without directories."""
     found = set()
     words = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-L", name)
-    for line in run(*words).splitlines():
+    for line in run_command(*words).splitlines():
         top = line.split("/")[1]
         path = f"/usr{line}" if (built.full / top).is_symlink() else line
         place = Path(f"{built.full}{path}")
@@ -83,8 +83,8 @@ def installed(built: Built, name: str) -> set[str]:
 
 
 def test_both_tell_of_every_file_and_whose_it_is(built: Built) -> None:
-    spdx = in_spdx(read_spdx(built.folder / "spdx"))
-    assert spdx == in_cyclonedx(read_cyclonedx(built.folder / "cyclonedx"))
+    spdx = describe_spdx(read_spdx(built.folder / "spdx"))
+    assert spdx == describe_cyclonedx(read_cyclonedx(built.folder / "cyclonedx"))
     there = files(built.slim)
     told = {path: digest for said in spdx.values() for path, digest in said["files"].items()}
     assert told == there
@@ -93,14 +93,16 @@ def test_both_tell_of_every_file_and_whose_it_is(built: Built) -> None:
         for path in said["files"]:
             assert name in of[path] if name != "image" else path not in of, path
     assert spdx.keys() > {"libc6", "libpython3.11-stdlib", "python3-flask", "base-files"}
-    version = run("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-W", "libc6").split()[1]
+    version = run_command(
+        "dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-W", "libc6"
+    ).split()[1]
     purl = unquote(spdx["libc6"]["purl"])
     assert purl.startswith(f"pkg:deb/debian/libc6@{version}?arch=")
     assert purl.endswith("&distro=debian-12&upstream=glibc")
 
 
 def test_what_was_left_out_is_what_dpkg_knows_and_the_image_lacks(built: Built) -> None:
-    spdx = in_spdx(read_spdx(built.folder / "spdx"))
+    spdx = describe_spdx(read_spdx(built.folder / "spdx"))
     del spdx["image"]
     lacking = 0
     for name, said in spdx.items():
@@ -120,7 +122,9 @@ def test_documents_tell_of_the_image_that_was_built(built: Built) -> None:
         {"format": "cyclonedx", "file": str(cyclonedx), "attached": None},
     ]
     assert read_spdx(spdx)["packages"][0]["versionInfo"] == image["digest"]
-    config = json.loads(run("skopeo", "inspect", "--config", f"oci:{built.folder}/slim:app:1"))
+    config = json.loads(
+        run_command("skopeo", "inspect", "--config", f"oci:{built.folder}/slim:app:1")
+    )
     assert read_cyclonedx(cyclonedx)["metadata"]["timestamp"] == config["created"]
 
 
@@ -145,10 +149,10 @@ def test_of_an_image_and_of_a_trace(built: Built, tmp_path: Path) -> None:
         done = run_slimtrace("sbom", *words, "-o", f"{tmp_path}/{name}", env=built.env)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "with").read_bytes() == (built.folder / "spdx").read_bytes()
-    expected = in_spdx(read_spdx(built.folder / "spdx"))
-    alone = in_spdx(read_spdx(tmp_path / "alone"))
+    expected = describe_spdx(read_spdx(built.folder / "spdx"))
+    alone = describe_spdx(read_spdx(tmp_path / "alone"))
     assert alone == {name: {**said, "left out": None} for name, said in expected.items()}
-    trace = in_spdx(read_spdx(tmp_path / "trace"))
+    trace = describe_spdx(read_spdx(tmp_path / "trace"))
     del trace["image"]["purl"], expected["image"]["purl"]  # it has no name
     assert trace == expected
 
@@ -170,7 +174,7 @@ def test_an_embedded_one_tells_of_all_but_itself(built: Built, tmp_path: Path) -
         told.append(json.loads(done.stdout))
     assert told[0]["image"]["digest"] == told[1]["image"]["digest"]
     assert told[0]["reasons"]["sbom"] == 2
-    top = unpacked(slim, tmp_path / "tree")
+    top = unpack_image(slim, tmp_path / "tree")
     folder = top / "usr/share/sbom"
     assert sorted(os.listdir(folder)) == ["image.cdx.json", "image.spdx.json"]
     read_cyclonedx(folder / "image.cdx.json")
@@ -192,9 +196,9 @@ def test_a_pushed_image_has_its_sbom_beside_it(built: Built, tmp_path: Path, reg
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     tag = told["image"]["digest"].replace(":", "-")
-    (listed,) = json.loads(run("skopeo", "inspect", "--raw", f"{name}:{tag}"))["manifests"]
+    (listed,) = json.loads(run_command("skopeo", "inspect", "--raw", f"{name}:{tag}"))["manifests"]
     assert listed["digest"] == told["sboms"][0]["attached"]
-    run("skopeo", "copy", "-q", f"{name}@{listed['digest']}", f"dir:{tmp_path}/pulled")
+    run_command("skopeo", "copy", "-q", f"{name}@{listed['digest']}", f"dir:{tmp_path}/pulled")
     manifest = json.loads((tmp_path / "pulled/manifest.json").read_text())
     assert manifest["subject"]["digest"] == told["image"]["digest"]
     layer = manifest["layers"][0]["digest"].removeprefix("sha256:")

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fullimages import run
-from registry import serving
-from specimens import file_of, image_of
+from registry import run_registry
+from tree_images import make_file_entry, make_tree_image
+from umoci_images import run_command
 
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.images.write.registry_auth import find_login, is_insecure
@@ -36,13 +36,13 @@ USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 
 def pushed(folder: Path, name: str) -> Image:
     (folder / "file").write_text(name)
-    image = image_of([file_of(folder / "file")], folder / "work")
+    image = make_tree_image([make_file_entry(folder / "file")], folder / "work")
     parse_destination(name).write(image, ())
     return image
 
 
 def raw(name: str) -> Any:
-    return json.loads(run("skopeo", "inspect", "--raw", name))
+    return json.loads(run_command("skopeo", "inspect", "--raw", name))
 
 
 def listed(repository: str, image: Image) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ def test_an_artifact_refers_to_the_image(tmp_path: Path, registry: str) -> None:
         "digest": f"sha256:{hashlib.sha256(b'{}').hexdigest()}",
         "size": 2,
     }
-    run("skopeo", "copy", "-q", f"{name}@{spdx.attached}", f"dir:{tmp_path}/pulled")
+    run_command("skopeo", "copy", "-q", f"{name}@{spdx.attached}", f"dir:{tmp_path}/pulled")
     (layer,) = manifest["layers"]
     assert layer["annotations"] == {"org.opencontainers.image.title": "sbom.spdx.json"}
     document = tmp_path / "pulled" / layer["digest"].removeprefix("sha256:")
@@ -91,14 +91,14 @@ def test_the_list_grows_and_names_each_once(tmp_path: Path, registry: str) -> No
 def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    with serving(tmp_path, users=USERS) as host:  # it takes REGISTRY_… for its own settings
+    with run_registry(tmp_path, users=USERS) as host:  # it takes REGISTRY_… for its own settings
         monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
         name = f"docker://{host}/team/app:1"
-        run("skopeo", "login", "-u", "me", "-p", "secret", host)
+        run_command("skopeo", "login", "-u", "me", "-p", "secret", host)
         image = pushed(tmp_path, name)
         attach(image, name, [SPDX])
         assert len(listed(f"docker://{host}/team/app", image)) == 1
-        run("skopeo", "logout", host)
+        run_command("skopeo", "logout", host)
         with pytest.raises(SlimtraceError) as caught:
             attach(image, name, [CYCLONEDX])
     assert caught.value.message == (
@@ -110,7 +110,7 @@ def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_registry_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "file").touch()
-    image = image_of([file_of(tmp_path / "file")], tmp_path / "work")
+    image = make_tree_image([make_file_entry(tmp_path / "file")], tmp_path / "work")
     with pytest.raises(SlimtraceError, match=r"127\.0\.0\.1:9: Connection refused$"):
         attach(image, "docker://127.0.0.1:9/app:1", [SPDX])
 
@@ -165,7 +165,7 @@ def test_a_registry_that_lists_referrers_gets_no_index(tmp_path: Path, listing: 
     image = pushed(tmp_path, f"{name}:1")
     (sbom,) = attach(image, f"{name}:1", [SPDX])
     assert raw(f"{name}@{sbom.attached}")["subject"]["digest"] == image.digest
-    assert json.loads(run("skopeo", "list-tags", name))["Tags"] == ["1"]
+    assert json.loads(run_command("skopeo", "list-tags", name))["Tags"] == ["1"]
 
 
 @pytest.mark.parametrize(

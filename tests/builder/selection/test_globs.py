@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import context, dump, plant, trace
+from build_fixtures import describe_selection, make_context, make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.model import Selection
@@ -59,17 +59,17 @@ TREE = {
     ],
 )
 def test_include_and_exclude_take_the_same(tmp_path: Path, pattern: str, taken: list[str]) -> None:
-    top = plant(tmp_path / "root", TREE)
+    top = make_root(tmp_path / "root", TREE)
     root = Root(str(top))
-    kept = select(trace(top, []), root, BuildOptions(include=(pattern,)))
-    files = [path for path, line in dump(kept).items() if line.startswith("file")]
+    kept = select(make_trace(top, []), root, BuildOptions(include=(pattern,)))
+    files = [path for path, line in describe_selection(kept).items() if line.startswith("file")]
     assert files == taken
     assert kept.warnings == ()
     glob = compile_glob(root, pattern)
     every = [path for path in TREE if path not in {"/lib", "/proc/1/x"}]
     assert sorted(path for path in every if glob.matches(path)) == taken
     both = BuildOptions(include=("/**",), exclude=(pattern,))
-    left = dump(select(trace(top, []), root, both))
+    left = describe_selection(select(make_trace(top, []), root, both))
     assert not set(left) & set(taken)
     assert {path for path in every if path not in taken} <= set(left)
 
@@ -86,17 +86,17 @@ def test_include_and_exclude_take_the_same(tmp_path: Path, pattern: str, taken: 
     ],
 )
 def test_an_include_that_matches_nothing_says_why(tmp_path: Path, pattern: str, cause: str) -> None:
-    top = plant(tmp_path / "root", TREE)
-    found = add_included(Selection({}), context(top, BuildOptions(include=(pattern,))))
+    top = make_root(tmp_path / "root", TREE)
+    found = add_included(Selection({}), make_context(top, BuildOptions(include=(pattern,))))
     assert found.seeds == ()
     assert found.warnings == (f"--include '{pattern}' matches nothing: {cause}",)
 
 
 def test_exclude_wins_says_so_and_leaves_a_tree(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", TREE)
+    top = make_root(tmp_path / "root", TREE)
     options = BuildOptions(include=("/app",), exclude=("/app/sub", "app", "/usr/none"))
-    selection = select(trace(top, ["/app/sub/c.py"]), Root(str(top)), options)
-    assert dump(selection) == {
+    selection = select(make_trace(top, ["/app/sub/c.py"]), Root(str(top)), options)
+    assert describe_selection(selection) == {
         "/app": "directory 0755 included,directory",
         "/app/.hidden": "file 0644 included",
         "/app/a.py": "file 0644 included",
@@ -111,7 +111,7 @@ def test_exclude_wins_says_so_and_leaves_a_tree(tmp_path: Path) -> None:
 
 
 def test_excluding_all_of_a_directory_takes_the_way_to_it(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", TREE)
+    top = make_root(tmp_path / "root", TREE)
     options = BuildOptions(exclude=("/**/*.py",), baseline=False)
-    selection = select(trace(top, ["/app/sub/deep/d.py"]), Root(str(top)), options)
+    selection = select(make_trace(top, ["/app/sub/deep/d.py"]), Root(str(top)), options)
     assert list(selection.entries) == ["/", "/dev", "/proc", "/run", "/sys", "/tmp"]

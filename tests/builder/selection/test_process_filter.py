@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
-from traces import grow, run_slimtrace
+from requirements import need
+from traces import make_tree, run_slimtrace
 
 from slimtrace.builder.selection.process_filter import filter_processes
 from slimtrace.tracer.trace.trace import (
@@ -111,7 +111,7 @@ def test_a_glob_without_a_process_is_warned_of() -> None:
 def test_test_tools_stay_out_of_a_real_image(tmp_path: Path) -> None:
     """Bash looks curl up before it starts it, which does not keep it."""
     need("curl")
-    work = grow(str(tmp_path / "work"), {"data": "data", "mine": "mine"})
+    work = make_tree(str(tmp_path / "work"), {"data": "data", "mine": "mine"})
     script = f"curl -s file://{work}/data; cat mine; exit 0"
     trace = str(tmp_path / "x.trace")
     done = run_slimtrace("-q", "run", "-o", trace, "--", "bash", "-c", script, cwd=work)

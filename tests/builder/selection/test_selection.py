@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import TIME, dump, plant, trace
+from build_fixtures import TIME, describe_selection, make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.full_image import open_full_image
@@ -48,11 +48,11 @@ def why(selection: Selection) -> dict[str, str]:
 
 
 def test_what_the_image_holds(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", TREE)
+    top = make_root(tmp_path / "root", TREE)
     touched = ["/lib/x.so.1", "/etc/conf", "/srv/data", "/proc/self/maps", "/var/run/app/state"]
     touched += ["/etc/hosts", "/etc/link-to-hosts", "/proc"]
-    selection = chosen(top, trace(top, touched, created=["/tmp/new"]))
-    assert dump(selection) == {
+    selection = chosen(top, make_trace(top, touched, created=["/tmp/new"]))
+    assert describe_selection(selection) == {
         "/etc/conf": "file 0644 touched",
         "/etc/link-to-hosts": "-> hosts symlink",
         "/lib": "-> usr/lib symlink",
@@ -73,29 +73,29 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
 def test_what_running_jvms_keep_of_themselves_stays_out(tmp_path: Path) -> None:
     """Each JVM reads the files of the others, which are gone when those end."""
     own, gone = "/tmp/hsperfdata_app/7", "/tmp/hsperfdata_app/8"
-    top = plant(tmp_path / "root", {own: "x", "/tmp/hsperfdata": "a file of the app's"})
-    selection = chosen(top, trace(top, [own, gone, "/tmp/hsperfdata"]))
+    top = make_root(tmp_path / "root", {own: "x", "/tmp/hsperfdata": "a file of the app's"})
+    selection = chosen(top, make_trace(top, [own, gone, "/tmp/hsperfdata"]))
     assert why(selection) == dict.fromkeys((own, gone), "it is state of the running system")
     assert "/tmp/hsperfdata" in selection.entries
 
 
 def test_a_socket_stays_out(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/srv": None})
+    top = make_root(tmp_path / "root", {"/srv": None})
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(top / "srv/s"))
-        selection = chosen(top, trace(top, {"/srv/s": {Use.CONNECT}}))
+        selection = chosen(top, make_trace(top, {"/srv/s": {Use.CONNECT}}))
     assert why(selection) == {"/srv/s": "it is a socket or a device"}
 
 
 def test_a_link_that_was_only_read_does_not_bring_its_target(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/l": "-> f", "/f": "f", "/d": "-> nowhere"})
-    selection = chosen(top, trace(top, {"/l": {Use.READLINK}, "/d": {Use.READLINK}}))
-    assert dump(selection) == {"/d": "-> nowhere touched", "/l": "-> f touched"}
+    top = make_root(tmp_path / "root", {"/l": "-> f", "/f": "f", "/d": "-> nowhere"})
+    selection = chosen(top, make_trace(top, {"/l": {Use.READLINK}, "/d": {Use.READLINK}}))
+    assert describe_selection(selection) == {"/d": "-> nowhere touched", "/l": "-> f touched"}
 
 
 def test_the_skeleton_is_there(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/tmp/x": "x"})
-    selection = chosen(top, trace(top, [], cwd="/none"))
+    top = make_root(tmp_path / "root", {"/tmp/x": "x"})
+    selection = chosen(top, make_trace(top, [], cwd="/none"))
     assert {path: (f"{e.mode:04o}", e.mtime_ns) for path, e in selection.entries.items()} == {
         "/": ("0755", TIME * 10**9),
         "/dev": ("0755", 0),
@@ -119,8 +119,8 @@ def test_the_skeleton_is_there(tmp_path: Path) -> None:
 def test_var_run_is_a_link_where_it_is_one(
     tmp_path: Path, summary: str, tree: dict[str, str], expected: str | None
 ) -> None:
-    top = plant(tmp_path / "root", {"/a": "a", **tree})
-    link = chosen(top, trace(top, ["/a"])).entries.get("/var/run")
+    top = make_root(tmp_path / "root", {"/a": "a", **tree})
+    link = chosen(top, make_trace(top, ["/a"])).entries.get("/var/run")
     assert (link and link.target) == expected, summary
 
 
@@ -135,9 +135,9 @@ CHANGES = {
 
 def changed_world(tmp_path: Path) -> tuple[Path, Trace]:
     files = dict.fromkeys((*CHANGES, "/same", "/dir/x"), "before")
-    top = plant(tmp_path / "root", {**files, "/link": "-> same", "/dir": None})
+    top = make_root(tmp_path / "root", {**files, "/link": "-> same", "/dir": None})
     uses = {path: {Use.READ} for path in files}
-    the_trace = trace(top, {**uses, "/dir": {Use.LIST}, "/link": {Use.READLINK}})
+    the_trace = make_trace(top, {**uses, "/dir": {Use.LIST}, "/link": {Use.READLINK}})
     (top / "content").write_text("after")
     (top / "mode").chmod(0o600)
     (top / "gone").unlink()
@@ -171,8 +171,8 @@ def test_allow_changed_takes_what_is_there(tmp_path: Path) -> None:
 
 def test_no_more_than_five_changed_files_are_named(tmp_path: Path) -> None:
     names = [f"/{n}" for n in range(7)]
-    top = plant(tmp_path / "root", dict.fromkeys(names, "x"))
-    the_trace = trace(top, names)
+    top = make_root(tmp_path / "root", dict.fromkeys(names, "x"))
+    the_trace = make_trace(top, names)
     for name in names:
         (top / name[1:]).write_text("changed")
     with pytest.raises(SlimtraceError, match=r"7 files \(/0, /1, /2, /3, /4, …\) changed"):
@@ -180,9 +180,9 @@ def test_no_more_than_five_changed_files_are_named(tmp_path: Path) -> None:
 
 
 def test_without_a_fingerprint_only_existence_counts(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/f": "f"})
+    top = make_root(tmp_path / "root", {"/f": "f"})
     there = TracedPath("/f", State.FILE, frozenset({Use.READ}), (1,), 0.0, None)
-    the_trace = replace(trace(top, []), paths={"/f": there})
+    the_trace = replace(make_trace(top, []), paths={"/f": there})
     assert "/f" in chosen(top, the_trace).entries
     (top / "f").unlink()
     with pytest.raises(SlimtraceError, match=r"1 file \(/f\) changed since the run"):
@@ -190,14 +190,14 @@ def test_without_a_fingerprint_only_existence_counts(tmp_path: Path) -> None:
 
 
 def test_a_file_put_aside_is_taken_as_it_was(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/etc/x": "before", "/data/deep/y": "gone soon"})
+    top = make_root(tmp_path / "root", {"/etc/x": "before", "/data/deep/y": "gone soon"})
     blobs = {}
     for path in ("/etc/x", "/data/deep/y"):
         blob = tmp_path / path.replace("/", "-")
         blob.write_bytes((top / path[1:]).read_bytes())
         was = Fingerprint.of(os.lstat(top / path[1:]))
         blobs[path] = SavedFile(path, str(blob), was)
-    the_trace = trace(top, list(blobs), saved=blobs)
+    the_trace = make_trace(top, list(blobs), saved=blobs)
     (top / "etc/x").write_text("after!")
     (top / "data/deep/y").unlink()
     (top / "data/deep").rmdir()
@@ -211,8 +211,8 @@ def test_a_file_put_aside_is_taken_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_same_trace_gives_the_same_selection(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", TREE)
-    first = trace(top, ["/lib/x.so.1", "/etc/conf", "/srv/data", "/srv"])
+    top = make_root(tmp_path / "root", TREE)
+    first = make_trace(top, ["/lib/x.so.1", "/etc/conf", "/srv/data", "/srv"])
     second = replace(first, paths=dict(reversed(list(first.paths.items()))))
     before = chosen(top, first)
     (top / "srv/data/new").write_text("touched directories are as the run saw them")
@@ -222,33 +222,33 @@ def test_the_same_trace_gives_the_same_selection(tmp_path: Path) -> None:
 
 
 def test_gaps_are_warned_of(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/f": "f"})
-    the_trace = trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
+    top = make_root(tmp_path / "root", {"/f": "f"})
+    the_trace = make_trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
     assert chosen(top, the_trace).warnings == (
         "the trace may lack something (killed: the tracer was killed)",
     )
 
 
 def test_the_full_image_is_the_runs(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/f": "f"})
-    one, two = trace(top, []), trace(top, [], image="rootfs:/other")
+    top = make_root(tmp_path / "root", {"/f": "f"})
+    one, two = make_trace(top, []), make_trace(top, [], image="rootfs:/other")
     assert open_full_image(one).root.root == str(top)
     for bad, cause in (
         (Trace(), "it has no run"),
         (replace(one, runs=(*one.runs, *two.runs)), "its runs used different images"),
-        (trace(top, [], image="oci:x"), "cannot read oci:"),
+        (make_trace(top, [], image="oci:x"), "cannot read oci:"),
     ):
         with pytest.raises(SlimtraceError, match=cause):
             open_full_image(bad)
 
 
 def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
-    top = plant(
+    top = make_root(
         tmp_path / "root", {"/srv/app/x": "x", "/var/cache/app": None, "/l": "-> var/cache"}
     )
     made = ["/var/cache/app/new", "/l/sub", "/l/sub/deeper/file", "/proc/1/x", "/run/app/pid"]
-    selection = chosen(top, trace(top, ["/srv/app/x"], created=made))
-    assert dump(selection) == {
+    selection = chosen(top, make_trace(top, ["/srv/app/x"], created=made))
+    assert describe_selection(selection) == {
         "/srv/app/x": "file 0644 touched",
         "/var/cache": "directory 0755 parent-of-created,directory",
         "/var/cache/app": "directory 0755 parent-of-created",
@@ -258,15 +258,17 @@ def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/", "//", "///"])
 def test_a_trace_that_says_the_root_was_made_is_no_endless_walk(tmp_path: Path, path: str) -> None:
-    top = plant(tmp_path / "root", {"/f": "f"})
-    assert "/f" in chosen(top, trace(top, ["/f"], created=[path])).entries
+    top = make_root(tmp_path / "root", {"/f": "f"})
+    assert "/f" in chosen(top, make_trace(top, ["/f"], created=[path])).entries
 
 
 def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> None:
-    top = plant(tmp_path / "root", {"/srv/db": "x", "/var/data": None, "/var/all": None, "/a": ""})
+    top = make_root(
+        tmp_path / "root", {"/srv/db": "x", "/var/data": None, "/var/all": None, "/a": ""}
+    )
     (top / "var/all").chmod(0o777)
     uses = {"/srv/db": (Use.READ, Use.WRITE), "/a": (Use.READ,)}
-    the_trace = trace(top, uses, created=["/var/data/new", "/var/all/new"])
+    the_trace = make_trace(top, uses, created=["/var/data/new", "/var/all/new"])
     (warning,) = chosen(top, the_trace, BuildOptions(user="4242:4242")).warnings
     assert "the app wrote to /srv/db, /var/data, where the image's user 4242:4242" in warning
     assert chosen(top, the_trace, BuildOptions(user="0:0")).warnings == ()
@@ -280,10 +282,10 @@ def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> N
 
 def test_what_lies_in_a_volume_is_not_the_images(tmp_path: Path) -> None:
     """A volume hides what the full image has at its place."""
-    top = plant(
+    top = make_root(
         tmp_path / "root", {"/srv/data/f": "f", "/srv/database": "d", "/link": "-> srv/data/f"}
     )
-    ran = trace(top, ["/srv/data/f", "/srv/database", "/link"], volumes=("/srv/data",))
+    ran = make_trace(top, ["/srv/data/f", "/srv/database", "/link"], volumes=("/srv/data",))
     selection = chosen(top, ran)
     assert "/srv/data/f" not in selection.entries
     assert "/srv/database" in selection.entries

@@ -7,8 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from build_fixtures import make_root, make_trace
 from traces import run_slimtrace
-from worlds import plant, trace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.pipeline import select
@@ -30,8 +30,8 @@ def suggestions(
     **options: tuple[str, ...],
 ) -> tuple[Suggestion, ...]:
     """The suggestions for an app that ran in /app and touched these files."""
-    top = plant(tmp_path / "root", {"/app": None, **tree})
-    ran = trace(top, touched, cwd="/app")
+    top = make_root(tmp_path / "root", {"/app": None, **tree})
+    ran = make_trace(top, touched, cwd="/app")
     root = Root(str(top))
     return suggest(ran, root, select(ran, root, BuildOptions(**options)))  # type: ignore[arg-type]
 
@@ -131,7 +131,7 @@ if len(sys.argv) > 1:
 def test_what_a_real_app_hides_is_in_the_first_lines(tmp_path: Path) -> None:
     """A composed name, and a path, on this machine's whole root, without other suggestions."""
     app = {"/main.py": APP, "/plugin_a.py": "WORD = 'a'", "/data/greeting.txt": "hello"}
-    folder = str(plant(tmp_path / "app", app))
+    folder = str(make_root(tmp_path / "app", app))
     ran = str(tmp_path / "app.trace")
     words = [os.path.realpath(sys.executable), "main.py"]
     assert run_slimtrace("-q", "run", "-o", ran, "--", *words, cwd=folder).returncode == 0

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from parts import need, need_root
+from requirements import need, need_root
 from roots import busybox_root
 from traces import SECONDS, command, environment
 

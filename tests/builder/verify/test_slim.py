@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from engine import podman, podman_run
-from parts import need
+from requirements import need
 from roots import busybox_root
-from traces import SECONDS, command, environment, fails, run_slimtrace
+from traces import SECONDS, check_failure, command, environment, run_slimtrace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +129,7 @@ def test_options_reach_the_command_that_they_are_of(tmp_path: Path) -> None:
 
 
 def test_no_image_is_made_of_a_run_that_failed(tmp_path: Path, server: tuple[str, ...]) -> None:
-    fails(
+    check_failure(
         slim(tmp_path, "-q", "slim", "-o", "app.tar", "--", "false"),
         125,
         "cannot slim false: it failed: exit status 1",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fullimages import image_of, run
-from parts import need, need_root
+from requirements import need, need_root
 from roots import busybox_root
-from traces import environment, fails, open_the_way, run_slimtrace, show
+from traces import allow_all_users, check_failure, environment, run_slimtrace, show
+from umoci_images import make_layout, run_command
 
 if TYPE_CHECKING:
     import subprocess
@@ -183,11 +183,13 @@ def names_of(image: str) -> str:
     if transport in {"docker-archive", "oci-archive"} or not colon:
         path = rest or image
         table = "index.json" if transport == "oci-archive" else "manifest.json"
-        text = run("tar", "xOf", path, table)
+        text = run_command("tar", "xOf", path, table)
     else:
         with open(os.path.join(rest.partition(":")[0], "index.json")) as file:
             text = file.read()
-    label = json.loads(run("skopeo", "inspect", "--config", words))["config"]["Labels"]["kept"]
+    label = json.loads(run_command("skopeo", "inspect", "--config", words))["config"]["Labels"][
+        "kept"
+    ]
     return f"{'name:v7' in text or ':v1' in image} {label}"
 
 
@@ -261,7 +263,7 @@ def test_a_need_of_root_that_no_trace_tells(place: Place) -> None:
 def test_an_ordinary_user_verifies_and_heals(
     tmp_path: Path, place: Place, unprivileged: tuple[str, ...]
 ) -> None:
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     user = Place(tmp_path, unprivileged)
     user.trace()
     user.build("app.tar")
@@ -360,29 +362,29 @@ def test_what_was_not_built_from_the_trace_is_refused(place: Place) -> None:
     image = f"rootfs:{place.folder}/full"
     done = place.slimtrace("-q", "run", "--image", image, "-o", "b.trace", "--", "/app/other")
     assert done.returncode == 0, done.stderr
-    fails(
+    check_failure(
         place.slimtrace("-q", "verify", "app.tar", "--trace", "b.trace"),
         125,
         f"cannot verify {place.folder}/app.tar: it was not built from these runs",
         "name the traces that it was built from with --trace, or build it again",
     )
-    run("tar", "-C", f"{place.folder}/full", "-cf", f"{place.folder}/full-layer.tar", ".")
-    foreign = image_of([place.folder / "full-layer.tar"], f"{place.folder}/foreign")
-    fails(
+    run_command("tar", "-C", f"{place.folder}/full", "-cf", f"{place.folder}/full-layer.tar", ".")
+    foreign = make_layout([place.folder / "full-layer.tar"], f"{place.folder}/foreign")
+    check_failure(
         place.slimtrace("-q", "verify", foreign, "--trace", "slimtrace.trace"),
         125,
         f"cannot verify {foreign}: it has no record that slimtrace built it",
         "build it with slimtrace build",
     )
     os.makedirs(f"{place.folder}/empty")
-    fails(
+    check_failure(
         place.slimtrace("-q", "verify", "rootfs:empty", "--trace", "slimtrace.trace"),
         125,
         "it was not built from these runs: it has no /bin/",
         "name the traces",
     )
     place.build("rootfs:tree")
-    fails(
+    check_failure(
         place.slimtrace("-q", "verify", "rootfs:tree", "--trace", "slimtrace.trace", "--heal"),
         2,
         "cannot heal rootfs:tree: it has no record of how it was built",
@@ -405,7 +407,7 @@ def test_a_volume_that_is_not_here_can_be_given_anew(place: Place) -> None:
     place.build("app.tar")
     os.rename(place.folder / "given", place.folder / "elsewhere")
     done = place.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
-    fails(
+    check_failure(
         done,
         125,
         f"cannot mount /given: {place.folder}/given does not exist on this machine",

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from traces import grow
+from traces import make_tree
 
 from slimtrace.tracer.decode.call import StoppedCall
 from slimtrace.tracer.decode.call_cache import CallCache, Key
@@ -109,7 +109,7 @@ class App:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    folder = grow(str(tmp_path / "work"), TREE)
+    folder = make_tree(str(tmp_path / "work"), TREE)
     monkeypatch.chdir(folder)
     app = App(folder, str(tmp_path / "x.trace"))
     yield app

@@ -11,8 +11,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from parts import need, need_root
-from traces import SECONDS, command, environment, fails, grow, run_slimtrace, show, text
+from requirements import need, need_root
+from traces import (
+    SECONDS,
+    check_failure,
+    command,
+    decode_text,
+    environment,
+    make_tree,
+    run_slimtrace,
+    show,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +117,7 @@ def until(condition: Callable[[], bool]) -> None:
 def touches(trace: str) -> dict[str, str]:
     document = show(trace)
     return {
-        text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
+        decode_text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
         for section, state in (("files", "file"), ("missing", "missing"), ("created", "created"))
         for entry in document[section]
     }
@@ -125,7 +134,7 @@ def state_of(pid: int) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_with_threads_and_children(tmp_path: Path, number: signal.Signals) -> None:
-    work = grow(str(tmp_path / "work"), TREE)
+    work = make_tree(str(tmp_path / "work"), TREE)
     with _Running([os.path.realpath(sys.executable), "-c", SERVER], work) as server:
         child = int(server.hear())
         attached = _Attached(server.pid, str(tmp_path / "app.trace"))
@@ -162,7 +171,7 @@ def test_a_server_with_threads_and_children(tmp_path: Path, number: signal.Signa
 @pytest.mark.parametrize("how", ["epoll", "read", "poll", "nanosleep", "semop", "futex"])
 def test_in_the_middle_of_a_blocking_call(tmp_path: Path, tracee: Tracee, how: str) -> None:
     """Seized and let go twice while it waits, the call ends as it would have."""
-    work = grow(str(tmp_path / "work"), {"after": ""})
+    work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, how], work) as app:
         assert app.hear() == "waiting"
         for number in range(2):
@@ -180,7 +189,7 @@ def test_in_the_middle_of_a_blocking_call(tmp_path: Path, tracee: Tracee, how: s
 
 
 def test_a_stopped_process_stays_stopped(tmp_path: Path, tracee: Tracee) -> None:
-    work = grow(str(tmp_path / "work"), {"after": ""})
+    work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
         assert app.hear() == "waiting"
         app.process.send_signal(signal.SIGSTOP)
@@ -195,7 +204,7 @@ def test_a_stopped_process_stays_stopped(tmp_path: Path, tracee: Tracee) -> None
 
 
 def test_the_tracer_killed_leaves_it_running(tmp_path: Path, tracee: Tracee) -> None:
-    work = grow(str(tmp_path / "work"), {"after": ""})
+    work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
         assert app.hear() == "waiting"
         attached = _Attached(app.pid, str(tmp_path / "app.trace"))
@@ -207,7 +216,7 @@ def test_the_tracer_killed_leaves_it_running(tmp_path: Path, tracee: Tracee) -> 
 
 
 def test_stop_after(tmp_path: Path, tracee: Tracee) -> None:
-    work = grow(str(tmp_path / "work"), {"after": ""})
+    work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
         assert app.hear() == "waiting"
         trace = str(tmp_path / "app.trace")
@@ -227,12 +236,12 @@ def test_what_cannot_be_attached_to(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     gone = subprocess.Popen(["true"])
     gone.wait()
-    fails(
+    check_failure(
         run_slimtrace("attach", str(gone.pid), "-o", trace),
         125,
         f"cannot attach to {gone.pid}: there is no such process",
     )
-    fails(
+    check_failure(
         run_slimtrace("attach", "2", "-o", trace),
         125,
         "cannot attach to 2: operation not permitted",
@@ -244,13 +253,13 @@ def test_what_cannot_be_attached_to(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_traced_already(tmp_path: Path, tracee: Tracee) -> None:
-    work = grow(str(tmp_path / "work"), {"after": ""})
+    work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
         assert app.hear() == "waiting"
         first = _Attached(app.pid, str(tmp_path / "first.trace"))
         second = run_slimtrace("attach", str(app.pid), "-o", str(tmp_path / "second.trace"))
         what = f"cannot attach to {app.pid}: process {first.tracer.pid} traces it already"
-        fails(second, 125, what, "end that tracer first")
+        check_failure(second, 125, what, "end that tracer first")
         first.let_go()
 
 
@@ -262,7 +271,9 @@ def test_another_users_process(tmp_path: Path, unprivileged: tuple[str, ...]) ->
         done = run_slimtrace(
             "attach", str(app.pid), "-o", "/dev/shm/slimtrace-none.trace", prefix=unprivileged
         )
-        fails(done, 125, f"cannot attach to {app.pid}: operation not permitted", "allow attaching")
+        check_failure(
+            done, 125, f"cannot attach to {app.pid}: operation not permitted", "allow attaching"
+        )
 
 
 LEADERLESS = """
@@ -299,7 +310,7 @@ while True:
 
 def test_a_process_whose_leader_has_ended(tmp_path: Path) -> None:
     need("gcc")
-    work = grow(str(tmp_path / "work"), {"by-thread": "", "leaderless.c": LEADERLESS})
+    work = make_tree(str(tmp_path / "work"), {"by-thread": "", "leaderless.c": LEADERLESS})
     subprocess.run(["gcc", "-pthread", "leaderless.c", "-o", "leaderless"], cwd=work, check=True)
     with _Running([f"{work}/leaderless"], work) as app:
         assert app.hear() == "alone"
@@ -310,7 +321,7 @@ def test_a_process_whose_leader_has_ended(tmp_path: Path) -> None:
 
 
 def test_a_process_with_a_child_that_it_has_not_waited_for(tmp_path: Path) -> None:
-    work = grow(str(tmp_path / "work"), {"by-thread": ""})
+    work = make_tree(str(tmp_path / "work"), {"by-thread": ""})
     with _Running([sys.executable, "-c", ZOMBIE], work) as app:
         assert app.hear() == "buried none"
         attached = _Attached(app.pid, str(tmp_path / "app.trace"))

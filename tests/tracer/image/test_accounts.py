@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from build_fixtures import make_run
 from engine import podman_run
 from roots import busybox_root
-from worlds import run
 
 from slimtrace.builder.check.user_lookup import look_up_user
 from slimtrace.builder.config.user import image_user
@@ -106,7 +106,7 @@ def test_run_build_and_check_agree(root: Path, user: str, expected: AccountLooku
     found = look_up_user(Root(str(root)), user)
     assert (found.uid, found.gid) == ids
     if not user.startswith(":") and user:  # build wants a name or a number
-        assert image_user(Root(str(root)), run(root), user) == ids
+        assert image_user(Root(str(root)), make_run(root), user) == ids
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_run_and_build_refuse(root: Path, user: str) -> None:
     with pytest.raises(SlimtraceError, match="cannot run as"):
         find_account(str(root), user)
     with pytest.raises(SlimtraceError, match="cannot use --user"):
-        image_user(Root(str(root)), run(root), user)
+        image_user(Root(str(root)), make_run(root), user)
 
 
 @pytest.mark.parametrize(

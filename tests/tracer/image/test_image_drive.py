@@ -7,8 +7,8 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing, need_root
-from roots import busybox_root, copy_program, dump
+from requirements import need_root, skip_missing
+from roots import busybox_root, copy_program, describe_tree
 from traces import run_slimtrace, show
 
 from slimtrace.tracer.engines.choice import ENGINES
@@ -35,14 +35,14 @@ def run(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     ) -> subprocess.CompletedProcess[str]:
         root = busybox_root(tmp_path / "root", tree)
         copy_program(tracee("listens"), root, "bin/listens")
-        before = dump(root)
+        before = describe_tree(root)
         words = ("-q", "run", "-o", str(tmp_path / "t"), "--engine", request.param)
         done = run_slimtrace(*words, "--image", f"rootfs:{root}", *options, "--", *argv)
         if "user namespaces" in done.stderr:
-            missing(done.stderr)
+            skip_missing(done.stderr)
         assert "Traceback" not in done.stderr
         assert os.listdir(tmp_path / "scratch") == []
-        assert dump(root) == before
+        assert describe_tree(root) == before
         return done
 
     return run

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing
+from requirements import skip_missing
 from roots import busybox_root
 from traces import run_slimtrace, show
 
@@ -32,7 +32,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         words = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}")
         done = run_slimtrace(*words, *options, "--", *argv)
         if "user namespaces" in done.stderr:
-            missing(done.stderr)
+            skip_missing(done.stderr)
         assert os.listdir(tmp_path / "scratch") == []
         return done
 

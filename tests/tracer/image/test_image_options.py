@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from roots import ACCOUNTS
-from traces import fails, run_slimtrace
+from traces import check_failure, run_slimtrace
 
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.image.run_config import (
@@ -325,7 +325,7 @@ def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
 
 def test_failures_are_told_as_elsewhere(tmp_path: Path) -> None:
     done = run_slimtrace("run", "-v", "/no/such:/b", *IMAGE, "--", "true", cwd=str(tmp_path))
-    fails(
+    check_failure(
         done,
         125,
         "slimtrace: cannot use --volume /no/such:/b: /no/such does not exist",

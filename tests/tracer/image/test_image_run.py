@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 import pytest
-from parts import missing, need, need_root
-from roots import busybox_root, copy_program, dump
-from traces import SECONDS, environment, run_slimtrace, show, text
+from requirements import need, need_root, skip_missing
+from roots import busybox_root, copy_program, describe_tree
+from traces import SECONDS, decode_text, environment, run_slimtrace, show
 
 from slimtrace.tracer.engines.choice import ENGINES
 from slimtrace.tracer.sandbox.overlay import _PREFIX
@@ -48,10 +48,11 @@ class Ran(NamedTuple):
         """Each path with state and uses, but the programs and what the kernel serves."""
         sections = {"files": "file", "missing": "missing", "created": "created"}
         return {
-            text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
+            decode_text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
             for section, state in sections.items()
             for entry in self.document[section]
-            if text(entry, "path") != "/" and not text(entry, "path").startswith(HIDDEN)
+            if decode_text(entry, "path") != "/"
+            and not decode_text(entry, "path").startswith(HIDDEN)
         }
 
 
@@ -76,18 +77,18 @@ def inside(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> Call
     ) -> Ran:
         root = busybox_root(tmp_path / "root", tree)
         more(root)
-        before = dump(root)
+        before = describe_tree(root)
         output = str(tmp_path / "app.trace")
         words = ("-q", "run", "-o", output, "--engine", engine, "--image", f"rootfs:{root}")
         done = run_slimtrace(*words, *options, "--", *argv)
         assert "Traceback" not in done.stderr, done.stderr
-        assert dump(root) == before
+        assert describe_tree(root) == before
         assert os.listdir(scratch) == []
         assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
         document = show(output) if os.path.exists(output) else {}
         ran = Ran(done.returncode, done.stdout, done.stderr, document)
         if "user namespaces" in ran.err:
-            missing(ran.err)
+            skip_missing(ran.err)
         return ran
 
     return run
@@ -167,7 +168,7 @@ def test_interpreters_and_descriptors(inside: Callable[..., Ran]) -> None:
         "/srv/data": "file read",
         "/srv/log": "file write",
     }
-    exes = {text(image, "exe") for image in ran.document["processes"]}
+    exes = {decode_text(image, "exe") for image in ran.document["processes"]}
     assert exes == {"/bin/busybox"}
 
 
@@ -366,7 +367,7 @@ def processes(marker: str) -> list[str]:
 def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None:
     root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
     scratch.mkdir()
-    before, marker = dump(root), f"31536002.{os.getpid()}"
+    before, marker = describe_tree(root), f"31536002.{os.getpid()}"
     words = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
     app = script("echo x >/work/x", f"sleep {marker} & sleep {marker} & echo ready; wait")
     tracer = subprocess.Popen(
@@ -378,14 +379,14 @@ def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None
     with tracer:
         assert tracer.stdout is not None
         if tracer.stdout.readline() != "ready\n":
-            missing("the right to make namespaces")
+            skip_missing("the right to make namespaces")
         assert [name.startswith(_PREFIX) for name in os.listdir(scratch)] == [True]
         tracer.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while processes(marker) or os.listdir(scratch):
         assert time.monotonic() < deadline, (processes(marker), os.listdir(scratch))
         time.sleep(0.02)
-    assert dump(root) == before
+    assert describe_tree(root) == before
 
 
 def test_nothing_is_left_of_a_killed_guard(tmp_path: Path, engine: str) -> None:
@@ -401,7 +402,7 @@ def test_nothing_is_left_of_a_killed_guard(tmp_path: Path, engine: str) -> None:
     with tracer:
         assert tracer.stdout is not None
         if tracer.stdout.readline() != "ready\n":
-            missing("the right to make namespaces")
+            skip_missing("the right to make namespaces")
         below = psutil.Process(tracer.pid).children()
         next(process for process in below if process.name() == "app guard").kill()
     assert tracer.returncode in (125, 137)
@@ -439,7 +440,7 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
     os.mknod(root / "srv/zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
     for name in ("lower", "upper", "work", "merged"):
         (tmp_path / name).mkdir()
-    before = dump(root)
+    before = describe_tree(root)
     path = "/nowhere" if not fuse else os.environ["PATH"]
     if not fuse:
         (tmp_path / "bin").mkdir()
@@ -466,7 +467,7 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
     assert (done.returncode, done.stdout) == (0, "a\nx\nnone\n"), done.stderr
     how = "fuse-overlayfs" if fuse else "a copy"
     assert f"writing to {how}: no overlay can be had here" in done.stderr
-    assert dump(root) == before
+    assert describe_tree(root) == before
     assert os.listdir(tmp_path / "upper") == []
     shown = json.loads(run_slimtrace("show", str(tmp_path / "t"), "--json").stdout)
     assert "/srv/a" in {entry["path"] for entry in shown["files"]}

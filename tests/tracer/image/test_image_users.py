@@ -7,9 +7,9 @@ import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from parts import missing, need, need_root
-from roots import busybox_root, dump
-from traces import open_the_way, run_slimtrace, show
+from requirements import need, need_root, skip_missing
+from roots import busybox_root, describe_tree
+from traces import allow_all_users, run_slimtrace, show
 
 from slimtrace.tracer.engines.choice import ENGINES
 
@@ -39,15 +39,15 @@ class Place(NamedTuple):
         return self.folder / "root"
 
     def run(self, user: str, script: str, *options: str) -> Ran:
-        before = dump(self.root)
+        before = describe_tree(self.root)
         output = str(self.folder / "out/app.trace")
         words = ("-q", "run", "--force", "-o", output, "--image", f"rootfs:{self.root}")
         argv = ("--user", user, *options, "--", "sh", "-c", script)
         done = run_slimtrace(*words, *argv, cwd=str(self.folder), prefix=self.prefix)
         if "cannot become root" in done.stderr or "user namespaces" in done.stderr:
-            missing(done.stderr)
+            skip_missing(done.stderr)
         assert (done.returncode, done.stderr) == (0, "")
-        assert dump(self.root) == before
+        assert describe_tree(self.root) == before
         assert os.listdir(self.folder / "scratch") == []
         document = show(output)
         states = {
@@ -61,7 +61,7 @@ class Place(NamedTuple):
 @pytest.fixture
 def folder(tmp_path: Path, unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Path:
     need_root()  # to give files away, and to be who the tables name
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     for name in ("out", "scratch"):
         (tmp_path / name).mkdir()
         (tmp_path / name).chmod(0o1777)
@@ -87,7 +87,7 @@ def among_others(folder: Path, unprivileged: tuple[str, ...]) -> Place:
     tables = [f"mount --bind {folder}/subids /etc/sub{kind}" for kind in ("uid", "gid")]
     script = " && ".join([*tables, 'exec "$@"'])
     if not all(os.path.exists(f"/etc/sub{kind}") for kind in ("uid", "gid")):
-        missing("/etc/subuid and /etc/subgid")
+        skip_missing("/etc/subuid and /etc/subgid")
     assert shutil.which("unshare")
     return Place(folder, ("unshare", "-m", "sh", "-c", script, "sh", *unprivileged))
 

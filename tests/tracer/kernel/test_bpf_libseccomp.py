@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bpf_machine import run
-from parts import missing
+from requirements import skip_missing
 
 from slimtrace.tracer.kernel import bpf
 from slimtrace.tracer.syscalls import abi
@@ -158,7 +158,7 @@ def test_libseccomp_has_the_same_numbers(libseccomp: Library, abi_name: str) -> 
 def libseccomp() -> Library:
     name = ctypes.util.find_library("seccomp")
     if name is None:
-        missing("libseccomp")
+        skip_missing("libseccomp")
     return Library(name)
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from parts import missing
 from repository import ROOT
-from traces import SECONDS, environment, grow, run_slimtrace
+from requirements import skip_missing
+from traces import SECONDS, environment, make_tree, run_slimtrace
 
 from slimtrace.tracer.pytest_plugin.session_trace import begin
 from slimtrace.tracer.trace.reader import read_trace
@@ -134,7 +134,7 @@ def _lives(pid: int) -> bool:
 
 def _project(folder: Path, tests: str, settings: str = SETTINGS, **more: str) -> Project:
     tree = {"app.py": APP, "page": "page", "again": "again", "other": "other"}
-    grow(str(folder), {**tree, "pytest.ini": settings, "test_it.py": tests, **more})
+    make_tree(str(folder), {**tree, "pytest.ini": settings, "test_it.py": tests, **more})
     return Project(folder)
 
 
@@ -507,5 +507,5 @@ def test_its_help_has_a_group(tmp_path: Path) -> None:
 
 def test_pytest_finds_it_by_itself() -> None:
     if not INSTALLED:
-        missing("slimtrace, installed with its plugin (make lint)")
+        skip_missing("slimtrace, installed with its plugin (make lint)")
     assert INSTALLED == ["slimtrace.tracer.pytest_plugin.plugin"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from traces import grow
+from traces import make_tree
 
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.record.repeats import MAX_GAPS_OF_A_KIND
@@ -172,7 +172,7 @@ def test_gaps_do_not_fill_the_disk(recording: Recording) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> bytes:
     tree = {"file": "old", "link": "-> file", "sub/inner": "2", "sub/deep/er": "3"}
-    return os.fsencode(grow(str(tmp_path / "work"), tree))
+    return os.fsencode(make_tree(str(tmp_path / "work"), tree))
 
 
 def look(recording: Recording, path: bytes) -> PathState:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing, need
-from roots import busybox_root, dump
-from traces import fails, open_the_way, run_slimtrace
+from requirements import need, skip_missing
+from roots import busybox_root, describe_tree
+from traces import allow_all_users, check_failure, run_slimtrace
 
 from slimtrace.tracer.sandbox.userns import explain_refusal
 
@@ -52,7 +52,7 @@ def prefix(request: pytest.FixtureRequest) -> Sequence[str]:
 @pytest.fixture
 def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """An image's tree that belongs to the user under test."""
-    open_the_way(tmp_path)
+    allow_all_users(tmp_path)
     root = busybox_root(tmp_path / "root")
     for applet in APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
@@ -69,13 +69,13 @@ def inside(root: Path, tmp_path: Path, prefix: Sequence[str]) -> Run:
     def run(
         script: str, *options: str, image: str = f"rootfs:{root}", prefix: Sequence[str] = prefix
     ) -> subprocess.CompletedProcess[str]:
-        before = dump(root)
+        before = describe_tree(root)
         words = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", image)
         argv = ("--", "/bin/sh", "-c", script)
         done = run_slimtrace(*words, *options, *argv, cwd=str(tmp_path), prefix=prefix)
         if prefix and "cannot become root" in done.stderr:
-            missing(f"user namespaces for users: {done.stderr}")
-        assert dump(root) == before
+            skip_missing(f"user namespaces for users: {done.stderr}")
+        assert describe_tree(root) == before
         return done
 
     return run
@@ -171,7 +171,7 @@ def test_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hint: 
 def test_user_namespaces_switched_off(root: Path, tmp_path: Path) -> None:
     words = ("-q", "run", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}", "--", "id")
     done = run_slimtrace(*words, prefix=(sys.executable, "-c", NO_USER_NAMESPACES, "/usr/bin/env"))
-    fails(
+    check_failure(
         done,
         125,
         "cannot become root for the image: namespaces: No space left on device",

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
-from traces import SECONDS, environment, fails, grow, run_slimtrace
+from requirements import need
+from traces import SECONDS, check_failure, environment, make_tree, run_slimtrace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("argv", PROGRAMS.values(), ids=PROGRAMS)
 def test_the_counts_are_those_of_strace(traced: Trace, tmp_path: Path, argv: Sequence[str]) -> None:
     need("strace")
-    work = grow(str(tmp_path / "work"), {"file": "content"})
+    work = make_tree(str(tmp_path / "work"), {"file": "content"})
     theirs = _strace(argv, work, str(tmp_path / "counts"))
     run = traced(argv, "--syscalls", "all")
     assert run.status == 0, run.stderr
@@ -63,7 +63,7 @@ def test_two_runs_are_added_up(traced: Trace) -> None:
 )
 def test_choices_that_make_no_sense(tmp_path: Path, options: Sequence[str], said: str) -> None:
     trace = tmp_path / "x.trace"
-    fails(run_slimtrace("run", "-o", str(trace), *options, "--", "true"), 2, said)
+    check_failure(run_slimtrace("run", "-o", str(trace), *options, "--", "true"), 2, said)
     assert not trace.exists()
 
 

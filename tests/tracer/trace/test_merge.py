@@ -12,7 +12,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from traces import fails, grow, run_slimtrace
+from traces import check_failure, make_tree, run_slimtrace
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace.merge import merge
@@ -110,7 +110,7 @@ def test_it_reads_as_its_parts_do(
 
 
 def test_real_traces(tmp_path: Path) -> None:
-    work = grow(str(tmp_path / "work"), {"a": "first", "b": "second"})
+    work = make_tree(str(tmp_path / "work"), {"a": "first", "b": "second"})
     for number, name in enumerate("ab"):
         script = f"cat {name}; echo more > {name}"
         done = run_slimtrace("-q", "run", "-o", f"../{number}", "--", "sh", "-c", script, cwd=work)
@@ -126,7 +126,7 @@ def test_real_traces(tmp_path: Path) -> None:
     assert told(merged) == expected
     assert [run.gaps[-1].kind if run.gaps else None for run in merged.runs] == [None, "interrupted"]
     done = run_slimtrace("merge", paths[0], "-o", "all", cwd=str(tmp_path))
-    fails(done, 125, "cannot write all: it exists", "add --force to replace it")
+    check_failure(done, 125, "cannot write all: it exists", "add --force to replace it")
     done = run_slimtrace("-q", "merge", "all", paths[0], "-o", "all", "--force", cwd=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert len(read_trace(str(tmp_path / "all")).runs) == 3

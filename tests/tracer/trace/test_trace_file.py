@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from example_trace import EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from whole_trace import WHOLE
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.syscalls.classes import HOT
@@ -44,7 +44,7 @@ names = some.binary(max_size=40).map(os.fsdecode)
 
 
 def test_a_line_of_every_kind(tmp_path: Path) -> None:
-    (tmp_path / "x.trace").write_bytes(WHOLE)
+    (tmp_path / "x.trace").write_bytes(EXAMPLE)
     trace = read_trace(str(tmp_path / "x.trace"))
     (run,) = trace.runs
     assert (run.command, run.cwd, run.user, run.env) == (("app",), "/work", "1:2", {"PATH": "/bin"})
@@ -128,7 +128,7 @@ def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: DriveOpt
 
 
 def test_a_signal_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(WHOLE.replace(b"SIGHUP", b"SIGNOT"))
+    (tmp_path / "x").write_bytes(EXAMPLE.replace(b"SIGHUP", b"SIGNOT"))
     with pytest.raises(TraceFileError, match=r"line 2 is damaged .*'SIGNOT' is no signal"):
         read_trace(str(tmp_path / "x"))
 
@@ -136,21 +136,21 @@ def test_a_signal_that_there_is_not_is_refused(tmp_path: Path) -> None:
 def test_healed_paths_are_added(tmp_path: Path) -> None:
     """To whole lines: what a killed tracer left unfinished is cut off first."""
     path = tmp_path / "x"
-    path.write_bytes(WHOLE + b'{"use":"re')
+    path.write_bytes(EXAMPLE + b'{"use":"re')
     append_healed(str(path), ["/b", NOT_UTF8, "/a"])
     append_healed(str(path), ["/c"])
-    assert path.read_bytes().startswith(WHOLE + b'{"healed":"/b"}\n')
+    assert path.read_bytes().startswith(EXAMPLE + b'{"healed":"/b"}\n')
     trace = read_trace(str(path))
     assert trace.healed == ("/a", "/b", "/c", "/late", NOT_UTF8)
     assert document(trace, HOT)["healed_b64"]
-    path.write_bytes(WHOLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
+    path.write_bytes(EXAMPLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
     assert document(read_trace(str(path)), HOT)["healed"] == ["/late"]
 
 
 def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    one.write_bytes(WHOLE)
-    two.write_bytes(WHOLE + WHOLE.partition(b"\n")[2])
+    one.write_bytes(EXAMPLE)
+    two.write_bytes(EXAMPLE + EXAMPLE.partition(b"\n")[2])
     append_modules(str(two), 1, {NOT_UTF8: ["jdk.zipfs"], "/jdk": ["java.xml", "java.sql"]})
     trace = read_trace([str(one), str(two)])
     assert [run.modules for run in trace.runs] == [
@@ -167,14 +167,14 @@ def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("of", ["1", "-1", "true", '"0"', "null"])
 def test_modules_of_no_run(tmp_path: Path, of: str) -> None:
     line = f'{{"jvm":"/jdk","modules":[],"of":{of}}}\n'
-    (tmp_path / "x").write_bytes(WHOLE + line.encode())
+    (tmp_path / "x").write_bytes(EXAMPLE + line.encode())
     with pytest.raises(TraceFileError, match="line 22 is damaged"):
         read_trace(str(tmp_path / "x"))
 
 
 def test_what_cannot_be_healed(tmp_path: Path) -> None:
     trace, text, empty = (tmp_path / name for name in ("trace", "text", "empty"))
-    trace.write_bytes(WHOLE)
+    trace.write_bytes(EXAMPLE)
     text.write_text("no trace")
     empty.touch()
     for path, cause in (
@@ -195,12 +195,12 @@ def test_what_cannot_be_healed(tmp_path: Path) -> None:
             append_healed(str(trace), ["/a", "/b"])
     finally:
         resource.prlimit(0, resource.RLIMIT_FSIZE, (-1, -1))
-    assert (trace.read_bytes(), text.read_text(), empty.read_text()) == (WHOLE, "no trace", "")
+    assert (trace.read_bytes(), text.read_text(), empty.read_text()) == (EXAMPLE, "no trace", "")
 
 
 def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
     for name in ("x", "y"):
-        (tmp_path / name).write_bytes(WHOLE)
+        (tmp_path / name).write_bytes(EXAMPLE)
     trace = read_trace([str(tmp_path / "x"), str(tmp_path / "y")])
     assert len(trace.runs) == 2
     assert [(image.id, image.parent, image.run) for image in trace.processes] == [
@@ -216,13 +216,13 @@ def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
 @settings(max_examples=400, deadline=None, database=None)
 @given(
     some.lists(
-        some.tuples(some.integers(0, len(WHOLE)), some.integers(0, 40), some.binary(max_size=40)),
+        some.tuples(some.integers(0, len(EXAMPLE)), some.integers(0, 40), some.binary(max_size=40)),
         min_size=1,
         max_size=4,
     )
 )
 def test_damaged_bytes_are_refused_in_words(damage: list[tuple[int, int, bytes]]) -> None:
-    content = bytearray(WHOLE)
+    content = bytearray(EXAMPLE)
     for place, length, others in damage:
         content[place : place + length] = others
     _reads_or_is_refused(bytes(content))
@@ -236,9 +236,9 @@ json_values = some.recursive(
 
 
 @settings(max_examples=400, deadline=None, database=None)
-@given(some.integers(1, WHOLE.count(b"\n") - 1), some.data())
+@given(some.integers(1, EXAMPLE.count(b"\n") - 1), some.data())
 def test_a_line_with_another_value_is_refused_in_words(number: int, data: some.DataObject) -> None:
-    lines = WHOLE.splitlines(keepends=True)
+    lines = EXAMPLE.splitlines(keepends=True)
     line = orjson.loads(lines[number])
     inner = line[next(iter(line))]
     where = inner if isinstance(inner, dict) and data.draw(some.booleans()) else line

@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from implied import Built, built_images
-from parts import need, need_root
-from traces import grow
-from worlds import compile_library
+from build_fixtures import compile_library
+from closure_runs import BuiltImage, build_images
+from requirements import need, need_root
+from traces import make_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ TREE = {
 
 
 @pytest.fixture(scope="module")
-def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Built]]:
+def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, BuiltImage]]:
     """A C program that was traced when it did nothing, and its images."""
     need("gcc")
     need_root()
@@ -68,7 +68,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Built
     program = str(folder / "late")
     words = ["-pthread", "-Wl,-rpath,$ORIGIN/lib", "-x", "c", "-", "-o", program]
     subprocess.run(["gcc", *words], input=LATE.encode(), check=True)
-    return program, built_images(folder, [program])
+    return program, build_images(folder, [program])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Built
     ],
 )
 def test_a_library_that_is_opened_late(
-    late: tuple[str, dict[str, Built]], word: str, said: str, without: str
+    late: tuple[str, dict[str, BuiltImage]], word: str, said: str, without: str
 ) -> None:
     program, images = late
     assert images["touched"].says(program) == "ready"
@@ -90,9 +90,9 @@ def test_a_library_that_is_opened_late(
 
 def test_templates_that_an_app_lists(tmp_path: Path) -> None:
     need_root()
-    grow(str(tmp_path), TREE)
+    make_tree(str(tmp_path), TREE)
     app = [sys.executable, str(tmp_path / "app.py")]
-    images = built_images(tmp_path, [*app, "index.html"])
+    images = build_images(tmp_path, [*app, "index.html"])
     closure, touched = images["closure"], images["touched"]
     assert closure.says(*app) == "['index.html', 'mail/rare.txt', 'rare.html'] ['one.conf']"
     assert closure.says(*app, "rare.html") == "rarely you"
@@ -107,7 +107,7 @@ def test_a_name_is_looked_up_by_a_service_that_the_run_did_not_ask(tmp_path: Pat
     """The run asks for a user, and so reads nsswitch.conf; later it asks for a host."""
     need_root()
     need("getent")
-    images = built_images(tmp_path, ["getent", "passwd", "root"])
+    images = build_images(tmp_path, ["getent", "passwd", "root"])
     assert "nss-module" in images["closure"].told["reasons"]
     assert "nss-module" not in images["touched"].told["reasons"]
     assert images["closure"].says("/usr/bin/getent", "passwd", "root").startswith("root:")

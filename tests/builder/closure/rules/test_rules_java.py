@@ -9,9 +9,9 @@ from posixpath import normpath
 from typing import TYPE_CHECKING
 
 import pytest
-from implied import built_images, implied
-from parts import need
-from worlds import plant
+from build_fixtures import make_root
+from closure_runs import build_images, list_added_paths
+from requirements import need
 
 from slimtrace.builder.closure.rules.java import jvm_rules
 from slimtrace.builder.closure.rules.java.classfile import MAGIC, find_named_classes
@@ -54,8 +54,8 @@ def test_class_path(tmp_path: Path, name: str) -> None:
     content, brought = JARS[name]
     names = ("a.jar", "sub/b.jar", "with space.jar", "../c.jar", "unused.jar")
     tree: dict[str, str | bytes | None] = {f"/opt/app/{name}": "" for name in names}
-    plant(tmp_path, {**tree, "/opt/app/app.jar": content, "/opt/app/classes": None})
-    found = implied(tmp_path, ["/opt/app/app.jar"], jvm_rules.RULES)
+    make_root(tmp_path, {**tree, "/opt/app/app.jar": content, "/opt/app/classes": None})
+    found = list_added_paths(tmp_path, ["/opt/app/app.jar"], jvm_rules.RULES)
     assert found == {normpath(f"/opt/app/{name}"): "java-class-path" for name in brought}
 
 
@@ -66,8 +66,8 @@ def test_a_jars_urls_are_relative_to_the_name_it_was_opened_by(tmp_path: Path) -
         "/opt/tool/more.jar": "",
         "/usr/share/java/tool-1.0.jar": jar("Class-Path: part.jar"),
     }
-    plant(tmp_path, tree)
-    assert implied(tmp_path, ["/opt/tool/tool.jar"], jvm_rules.RULES) == {
+    make_root(tmp_path, tree)
+    assert list_added_paths(tmp_path, ["/opt/tool/tool.jar"], jvm_rules.RULES) == {
         "/opt/tool/part.jar": "java-class-path",
         "/opt/tool/more.jar": "java-class-path",
     }
@@ -92,8 +92,8 @@ def test_a_jvm(tmp_path: Path) -> None:
         "/etc/java/java.security": "",
         "/etc/java/unused": "",
     }
-    plant(tmp_path, tree)
-    assert implied(tmp_path, [JVM], jvm_rules.RULES) == {
+    make_root(tmp_path, tree)
+    assert list_added_paths(tmp_path, [JVM], jvm_rules.RULES) == {
         f"{HOME}/lib/libnet.so": "java-library",
         f"{HOME}/lib/libprefs.so": "java-library",
         f"{HOME}/lib/jspawnhelper": "java-library",
@@ -109,8 +109,8 @@ def test_a_jvm(tmp_path: Path) -> None:
 
 def test_a_jvm_that_draws(tmp_path: Path) -> None:
     names = ("awt", "awt_headless", "awt_xawt", "fontmanager", "jsound")
-    plant(tmp_path, {JVM: "", **{f"{HOME}/lib/lib{name}.so": "" for name in names}})
-    assert implied(tmp_path, [JVM, f"{HOME}/lib/libawt.so"], jvm_rules.RULES) == {
+    make_root(tmp_path, {JVM: "", **{f"{HOME}/lib/lib{name}.so": "" for name in names}})
+    assert list_added_paths(tmp_path, [JVM, f"{HOME}/lib/libawt.so"], jvm_rules.RULES) == {
         f"{HOME}/lib/libawt_headless.so": "java-library",
         f"{HOME}/lib/libfontmanager.so": "java-library",
     }
@@ -120,8 +120,8 @@ def test_the_jre_of_jdk_8(tmp_path: Path) -> None:
     home = "/opt/jdk8/jre"
     jvm = f"{home}/lib/amd64/server/libjvm.so"
     names = ("lib/amd64/libnet.so", "lib/security/cacerts", "lib/tzdb.dat", "lib/net.properties")
-    plant(tmp_path, {jvm: "", **{f"{home}/{name}": "" for name in names}})
-    assert implied(tmp_path, [jvm], jvm_rules.RULES) == {
+    make_root(tmp_path, {jvm: "", **{f"{home}/{name}": "" for name in names}})
+    assert list_added_paths(tmp_path, [jvm], jvm_rules.RULES) == {
         f"{home}/lib/amd64/libnet.so": "java-library",
         f"{home}/lib/security/cacerts": "java-security",
         f"{home}/lib/net.properties": "java-security",
@@ -159,7 +159,7 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     need("java", "javac", "jar")
     app_jar(tmp_path)
     app = ("java", "-jar", "app.jar")
-    images = built_images(tmp_path, (*app, "none"))
+    images = build_images(tmp_path, (*app, "none"))
     said = {
         keep: {word: image.says(*app, word) for word in BRANCHES} for keep, image in images.items()
     }
@@ -182,13 +182,13 @@ def test_classes_beside_jars(tmp_path: Path) -> None:
         "more/Arrayed": "package more; class Arrayed {}",
         "more/Unused": "package more; class Unused {}",
     }
-    plant(tmp_path / "source", {f"/{name}.java": text for name, text in sources.items()})
-    top = plant(tmp_path / "root", {"/srv/classes": None, "/srv/classes/broken.class": "x"})
+    make_root(tmp_path / "source", {f"/{name}.java": text for name, text in sources.items()})
+    top = make_root(tmp_path / "root", {"/srv/classes": None, "/srv/classes/broken.class": "x"})
     files = [f"{tmp_path}/source/{name}.java" for name in sources]
     subprocess.run(["javac", "-d", top / "srv/classes", *files], check=True)
     touched = ["/srv/classes/app/App.class", "/srv/classes/broken.class"]
     names = ("Other", "Other$Inner", "Named", "Arrayed")
-    assert implied(top, touched, jvm_rules.RULES) == {
+    assert list_added_paths(top, touched, jvm_rules.RULES) == {
         f"/srv/classes/more/{name}.class": "java-class-path" for name in names
     }
 

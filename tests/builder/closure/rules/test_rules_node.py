@@ -7,9 +7,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from implied import ENV, built_images, implied
-from parts import need
-from worlds import compile_library, plant
+from build_fixtures import compile_library, make_root
+from closure_runs import ENV, build_images, list_added_paths
+from requirements import need
 
 from slimtrace.builder.closure.rules import node
 from slimtrace.builder.closure.rules.node.specifiers import find_specifiers
@@ -159,21 +159,21 @@ RESOLVED = {
 
 @pytest.mark.parametrize("name", RESOLVED)
 def test_require_leads_where_node_goes(tmp_path: Path, name: str) -> None:
-    plant(tmp_path, {**WORLD, "/app/start.js": f"require('{name}')"})
+    make_root(tmp_path, {**WORLD, "/app/start.js": f"require('{name}')"})
     found = brought(tmp_path, REQUIRE, {"NODE_PATH": "/paths/of"})
     assert found == RESOLVED[name].split()
 
 
 def brought(top: Path, rules: Sequence[ClosureRule], env: Mapping[str, str]) -> list[str]:
     """What /app/start.js brings, without links: below /app as seen from there."""
-    found = implied(top, ["/app/start.js"], rules, env)
+    found = list_added_paths(top, ["/app/start.js"], rules, env)
     return sorted(path.removeprefix("/app/") for path in found if found[path] != "symlink")
 
 
 def test_node_says_the_same(tmp_path: Path) -> None:
     """Of every name in the table that is not Debian's own, an old Node's or an error to it."""
     need("node")
-    plant(tmp_path, WORLD)
+    make_root(tmp_path, WORLD)
     others = {"debian", "native", "folder/sub.js", "broken", "/app/a", "fs", "node:fs"}
     names = [name for name in RESOLVED if name not in others]
     script = """
@@ -192,8 +192,8 @@ def test_node_says_the_same(tmp_path: Path) -> None:
 
 
 def test_import_has_conditions_of_its_own(tmp_path: Path) -> None:
-    plant(tmp_path, {**WORLD, "/app/start.mjs": "import 'conditions'"})
-    assert implied(tmp_path, ["/app/start.mjs"], REQUIRE) == {
+    make_root(tmp_path, {**WORLD, "/app/start.mjs": "import 'conditions'"})
+    assert list_added_paths(tmp_path, ["/app/start.mjs"], REQUIRE) == {
         "/app/node_modules/conditions/main.mjs": "node-require",
         "/app/node_modules/conditions/package.json": "node-require",
     }
@@ -209,8 +209,8 @@ def test_what_is_implied_implies(tmp_path: Path) -> None:
         "/app/four.js": "",
         "/usr/bin/env": "",
     }
-    plant(tmp_path, tree)
-    assert implied(tmp_path, ["/app/cli", "/app/python"], REQUIRE) == {
+    make_root(tmp_path, tree)
+    assert list_added_paths(tmp_path, ["/app/cli", "/app/python"], REQUIRE) == {
         "/app/one.js": "node-require",
         "/app/two.mjs": "node-require",
         "/app/three.mjs": "node-require",
@@ -235,12 +235,12 @@ def test_package_json(tmp_path: Path) -> None:
         "/srv/package.json": "",
         "/srv/x.txt": "",
     }
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     debian = "/usr/share/nodejs/debian"
     touched = ["/app/src/deep/x.js", f"{deep}/x.mjs", f"{debian}/data.json", "/srv/x.txt"]
     folders = ("/app", "/app/src", "/app/node_modules/@scope/it", deep, debian)
     expected = {f"{folder}/package.json": "node-package-json" for folder in folders}
-    assert implied(tmp_path, touched, PACKAGE) == expected
+    assert list_added_paths(tmp_path, touched, PACKAGE) == expected
 
 
 def test_addons_that_are_looked_for(tmp_path: Path) -> None:
@@ -253,12 +253,12 @@ def test_addons_that_are_looked_for(tmp_path: Path) -> None:
         f"{top}/build/Release/fast.txt": "",
         "/usr/lib/libfast.so.1": "",
     }
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     prebuilt = f"{top}/prebuilds/linux-x64/fast.node"
     compile_library(tmp_path / "usr/lib/libfast.so.1", "-Wl,-soname,libfast.so.1")
     compile_library(tmp_path / prebuilt[1:], str(tmp_path / "usr/lib/libfast.so.1"))
     compile_library(tmp_path / "app/node", "-pie")
-    assert implied(tmp_path, [f"{top}/index.js", "/app/node"], REQUIRE) == {
+    assert list_added_paths(tmp_path, [f"{top}/index.js", "/app/node"], REQUIRE) == {
         prebuilt: "node-require",
         "/usr/lib/libfast.so.1": "needed-library",
     }
@@ -288,8 +288,8 @@ BRANCHES = ("none", "plain", "package", "module")
 
 def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     need("node")
-    plant(tmp_path, {f"/{name}": content for name, content in APP.items()})
-    images = built_images(tmp_path, ("node", "app.js", "none"))
+    make_root(tmp_path, {f"/{name}": content for name, content in APP.items()})
+    images = build_images(tmp_path, ("node", "app.js", "none"))
     said = {
         keep: {word: image.says("node", "app.js", word) for word in BRANCHES}
         for keep, image in images.items()

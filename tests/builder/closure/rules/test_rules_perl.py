@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from implied import built_images, implied
-from parts import need
-from worlds import compile_library, plant
+from build_fixtures import compile_library, make_root
+from closure_runs import build_images, list_added_paths
+from requirements import need
 
 from slimtrace.builder.closure.rules import perl
 
@@ -68,7 +68,7 @@ def test_modules_in_the_roots(tmp_path: Path) -> None:
         "/opt/unused/E.pm": "",
         "/usr/share/perl5/F.pm": "",
     }
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     touched = ["/usr/bin/perl", "/app/app", "/opt/used/Has/It.pm"]
     brought = (
         "/usr/share/perl/5.36.0/A.pm",
@@ -78,7 +78,7 @@ def test_modules_in_the_roots(tmp_path: Path) -> None:
         "/opt/env/x86_64-linux/C.pm",
         "/opt/used/D.pm",
     )
-    assert implied(tmp_path, touched, perl.RULES, {"PERL5LIB": "/opt/env"}) == {
+    assert list_added_paths(tmp_path, touched, perl.RULES, {"PERL5LIB": "/opt/env"}) == {
         **dict.fromkeys(brought, "perl-require"),
         "/usr/share/perl/5.36": "symlink",
     }
@@ -92,10 +92,10 @@ def test_which_of_two_is_meant(tmp_path: Path) -> None:
         "/app/app.pl": "use A; use B;",
         **{f"{root}/{name}": "" for root in (base, own) for name in ("A.pm", "B.pm")},
     }
-    plant(tmp_path, tree)
-    assert implied(tmp_path, ["/usr/bin/perl", "/app/app.pl", f"{own}/A.pm"], perl.RULES) == {
-        f"{base}/B.pm": "perl-require"
-    }
+    make_root(tmp_path, tree)
+    assert list_added_paths(
+        tmp_path, ["/usr/bin/perl", "/app/app.pl", f"{own}/A.pm"], perl.RULES
+    ) == {f"{base}/B.pm": "perl-require"}
 
 
 def test_a_modules_native_half_and_split_files(tmp_path: Path) -> None:
@@ -111,11 +111,11 @@ def test_a_modules_native_half_and_split_files(tmp_path: Path) -> None:
         f"{top}/auto/A/D/D.so": "",
         "/usr/lib/libdeep.so.1": "",
     }
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     compile_library(tmp_path / "usr/lib/libdeep.so.1", "-Wl,-soname,libdeep.so.1")
     deep = str(tmp_path / "usr/lib/libdeep.so.1")
     compile_library(tmp_path / "opt/lib/auto/A/C/C.so", deep)
-    assert implied(tmp_path, [f"{top}/A/B.pm"], perl.RULES) == {
+    assert list_added_paths(tmp_path, [f"{top}/A/B.pm"], perl.RULES) == {
         f"{top}/auto/A/B/autosplit.ix": "perl-library",
         f"{top}/auto/A/B/late.al": "perl-library",
         f"{top}/A/C.pm": "perl-require",
@@ -133,8 +133,8 @@ def test_the_unicode_tables(tmp_path: Path, name: str) -> None:
         f"{top}/unicore/lib/Sc/Grek.pl": "",
         f"{top}/other/x.pl": "",
     }
-    plant(tmp_path, tree)
-    assert implied(tmp_path, ["/usr/bin/perl", f"{top}/{name}"], perl.RULES) == {
+    make_root(tmp_path, tree)
+    assert list_added_paths(tmp_path, ["/usr/bin/perl", f"{top}/{name}"], perl.RULES) == {
         f"{top}/unicore/lib/Sc/Grek.pl": "perl-require"
     }
 
@@ -158,8 +158,8 @@ BRANCHES = ("none", "json", "native", "posix", "errno", "memory", "layer", "unic
 
 def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     need("perl")
-    plant(tmp_path, {"/app": APP, "/late.pl": "1;"}, **{"/app": 0o755})
-    images = built_images(tmp_path, ("./app", "none"))
+    make_root(tmp_path, {"/app": APP, "/late.pl": "1;"}, **{"/app": 0o755})
+    images = build_images(tmp_path, ("./app", "none"))
     said = {
         keep: {word: image.says("./app", word) for word in BRANCHES}
         for keep, image in images.items()

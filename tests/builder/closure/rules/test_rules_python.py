@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need, need_root
+from build_fixtures import TOUCHED, compile_library, describe_selection, make_root
+from requirements import need, need_root
 from traces import run_slimtrace
-from worlds import TOUCHED, compile_library, dump, plant
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -44,7 +44,7 @@ def implied(
     wanted += [Seed(path, TOUCHED, is_listed=True) for path in listed]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
     selection = expand(Root(str(top)), wanted, around, choose_rules(Keep.CLOSURE, without))
-    found = {path: line.split()[-1] for path, line in dump(selection).items()}
+    found = {path: line.split()[-1] for path, line in describe_selection(selection).items()}
     reasons = {path: why.split(",") for path, why in found.items()}
     return {
         path
@@ -91,7 +91,7 @@ TWINS: list[tuple[str, str, str, str]] = [
 def test_twins(tmp_path: Path, files: str, touched: str, brought: str) -> None:
     tree = {f"/app/{name}": "" for name in files.split()}
     ran = "/lib/__pycache__/site.cpython-311.pyc"
-    top = plant(tmp_path / "root", {**tree, ran: ""})
+    top = make_root(tmp_path / "root", {**tree, ran: ""})
     found = implied(top, [f"/app/{touched}", ran], Reason.PYTHON_TWIN)
     assert found == {f"/app/{name}" for name in brought.split()}
 
@@ -151,7 +151,7 @@ DISTRIBUTIONS: list[tuple[str, Mapping[str, str], str, str]] = [
 )
 def test_metadata(tmp_path: Path, files: Mapping[str, str], touched: str, brought: str) -> None:
     tree = {f"{SITE}/{touched}": "", **{f"{SITE}/{name}": text for name, text in files.items()}}
-    top = plant(tmp_path / "root", tree)
+    top = make_root(tmp_path / "root", tree)
     selection = expand(
         Root(str(top)),
         [Seed(f"{SITE}/{touched}", TOUCHED)],
@@ -243,7 +243,7 @@ RAN = f"{LIB}/__pycache__/site.cpython-311.pyc"
 
 def planted(tmp_path: Path, code: str, place: str = "/app/main.py") -> tuple[Path, list[str]]:
     tree = {**WORLD, RAN: "", f"{SITE}/ran.py": "", place: f"{code}\n"}
-    return plant(tmp_path / "root", tree), [place, RAN, f"{SITE}/ran.py"]
+    return make_root(tmp_path / "root", tree), [place, RAN, f"{SITE}/ran.py"]
 
 
 # summary, the code of the touched pkg/mod.py in site-packages, what it brings
@@ -298,7 +298,7 @@ IMPLIED = [
 def test_imports_of_an_implied_module(tmp_path: Path, code: str, brought: str | None) -> None:
     """It cannot be loaded at all without what it imports first: then it is left out itself."""
     top, touched = planted(tmp_path, "def f():\n    import pkg.late")
-    plant(top, {f"{SITE}/pkg/late.py": f"{code}\n"})
+    make_root(top, {f"{SITE}/pkg/late.py": f"{code}\n"})
     found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
     words = (brought or "").replace("_c", EXTENSION).split()
     late = [] if brought is None else ["pkg/late.py"]
@@ -315,7 +315,7 @@ def test_what_the_standard_library_does_when_it_is_loaded_it_did_in_the_run(
     code = "if x:\n    import lazy\ndef f():\n    import never\n"
     source, cache = f"{LIB}/ran.py", f"{LIB}/__pycache__/ran.cpython-311.pyc"
     top, _ = planted(tmp_path, code, source)
-    plant(top, {cache: "", f"{LIB}/never.py": ""})
+    make_root(top, {cache: "", f"{LIB}/never.py": ""})
 
     def found(read: list[str], looked_at: list[str]) -> set[str]:
         words = [RAN, *read]
@@ -398,7 +398,7 @@ def test_strings(tmp_path: Path, code: str, brought: str) -> None:
 
 def test_pythonpath(tmp_path: Path) -> None:
     top, touched = planted(tmp_path, "def f():\n    import far")
-    plant(top, {"/opt/lib/far.py": ""})
+    make_root(top, {"/opt/lib/far.py": ""})
     assert implied(top, touched, listed=LISTED) == set()
     env = {"PYTHONPATH": ":/nowhere:opt/lib"}
     assert implied(top, touched, listed=LISTED, env=env) == {"/opt/lib/far.py"}
@@ -463,8 +463,8 @@ def test_a_real_python_goes_the_other_way_in_the_slim_image(tmp_path: Path) -> N
     """A run that imports none of it; and in the image of that trace, one that needs all."""
     need_root()
     folder = tmp_path / "app"
-    plant(folder, {"/main.py": APP, "/planted/__init__.py": "", "/other.py": ""})
-    plant(folder, {"/planted-1.dist-info/METADATA": "Name: planted\nVersion: 1.0\n"})
+    make_root(folder, {"/main.py": APP, "/planted/__init__.py": "", "/other.py": ""})
+    make_root(folder, {"/planted-1.dist-info/METADATA": "Name: planted\nVersion: 1.0\n"})
     python = os.path.realpath(sys.executable)
     trace = str(tmp_path / "app.trace")
     words = ["-q", "run", "-o", trace, "--", python, "-I", "-c", START.format(folder)]

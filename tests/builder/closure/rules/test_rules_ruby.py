@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from implied import ENV, built_images, implied
-from parts import need
-from worlds import plant
+from build_fixtures import make_root
+from closure_runs import ENV, build_images, list_added_paths
+from requirements import need
 
 from slimtrace.builder.closure.rules import ruby
 
@@ -102,10 +102,10 @@ BROUGHT = {
 
 @pytest.mark.parametrize("path", BROUGHT)
 def test_gemspecs(tmp_path: Path, path: str) -> None:
-    plant(tmp_path, WORLD)
+    make_root(tmp_path, WORLD)
     base, names = BROUGHT[path]
     expected = {f"{base}/{name}": "ruby-gemspec" for name in names}
-    assert implied(tmp_path, [path], ruby.RULES) == expected
+    assert list_added_paths(tmp_path, [path], ruby.RULES) == expected
 
 
 SPEC = """
@@ -135,10 +135,10 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
         "/gems/specifications/late-1.0.gemspec": SPEC,
         "/gems/specifications/unused-1.0.gemspec": SPEC.replace("late", "unused"),
     }
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     ruby_of = ("ruby", "app.rb")
     env = {**ENV, "GEM_HOME": f"{tmp_path}/gems"}
-    images = built_images(tmp_path, (*ruby_of, "none"), env)
+    images = build_images(tmp_path, (*ruby_of, "none"), env)
     said = {
         keep: {word: image.says(*ruby_of, word) for word in BRANCHES}
         for keep, image in images.items()

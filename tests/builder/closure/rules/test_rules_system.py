@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import missing, need
-from worlds import TOUCHED, compile_library, dump, plant
+from build_fixtures import TOUCHED, compile_library, describe_selection, make_root
+from requirements import need, skip_missing
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -47,7 +47,7 @@ def implied(
     names = {rule.reason for rule in SYSTEM}
     rules = [rule for rule in choose_rules(Keep.CLOSURE, without) if rule.reason in names]
     selection = expand(Root(str(top)), wanted, around, rules)
-    last = {path: line.split()[-1] for path, line in dump(selection).items()}
+    last = {path: line.split()[-1] for path, line in describe_selection(selection).items()}
     return {path: why for path, why in last.items() if why in names}
 
 
@@ -149,14 +149,14 @@ def glibc() -> str:
     for place in ("/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"):
         if os.path.exists(f"{place}/libc.so.6"):
             return os.path.realpath(f"{place}/libc.so.6")
-    return missing("glibc")
+    return skip_missing("glibc")
 
 
 def test_glibc_opens_libgcc_to_cancel_a_thread() -> None:
     libc = glibc()
     expected = f"{os.path.dirname(libc)}/libgcc_s.so.1"
     if not os.path.exists(expected):
-        missing("libgcc_s.so.1")
+        skip_missing("libgcc_s.so.1")
     assert implied("/", libc)[expected] == "dlopened-library"
 
 
@@ -203,7 +203,7 @@ def test_services_of_nsswitch() -> None:
 def system(top: Path, tree: Mapping[str, str | bytes | None]) -> Path:
     """A tree with a C library that names nothing."""
     need("gcc")
-    plant(top, tree)
+    make_root(top, tree)
     compile_library(top / f"{LIB}/libc.so.6".lstrip("/"), "-Wl,-soname,libc.so.6")
     return top
 
@@ -229,7 +229,7 @@ def test_modules_of_services_that_nsswitch_names(tmp_path: Path) -> None:
 
 
 def test_users_and_groups_go_together(tmp_path: Path) -> None:
-    plant(tmp_path, {"/etc/passwd": "root:x:0:0::/:/bin/sh\n", "/etc/group": "root:x:0:\n"})
+    make_root(tmp_path, {"/etc/passwd": "root:x:0:0::/:/bin/sh\n", "/etc/group": "root:x:0:\n"})
     assert implied(tmp_path, "/etc/passwd") == {"/etc/group": "nss-module"}
     assert implied(tmp_path, "/etc/group") == {"/etc/passwd": "nss-module"}
     assert implied(tmp_path, "/etc/passwd", without=["nss-module"]) == {}
@@ -280,7 +280,7 @@ def test_an_archive_of_locales_is_kept_where_it_holds_one(tmp_path: Path) -> Non
     system(tmp_path, LOCALES)
     there = tmp_path / "usr/lib/locale"
     if not os.path.exists("/usr/share/i18n/locales/de_CH"):
-        missing("locale sources")
+        skip_missing("locale sources")
     words = ["localedef", "--prefix", str(tmp_path), "-i", "de_CH", "-f", "UTF-8", "de_CH.UTF-8"]
     subprocess.run(words, check=True)
     assert (there / "locale-archive").exists()
@@ -381,7 +381,7 @@ CERTIFICATES: dict[str, str | bytes | None] = {
 )
 def test_certificates_where_a_tls_library_is_kept(tmp_path: Path, name: str) -> None:
     need("gcc")
-    plant(tmp_path, CERTIFICATES)
+    make_root(tmp_path, CERTIFICATES)
     for library in (name, "ossl-modules/legacy.so", "ossl-modules/fips.so"):
         compile_library(tmp_path / f"{LIB}/{library}".lstrip("/"))
     assert implied(tmp_path, f"{LIB}/{name}") == dict.fromkeys(
@@ -399,7 +399,7 @@ def test_certificates_where_a_tls_library_is_kept(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize("name", ["libsslx.so.3", "libnss_dns.so.2", "libnss3.so.txt"])
 def test_what_is_named_alike_is_no_tls_library(tmp_path: Path, name: str) -> None:
     need("gcc")
-    plant(tmp_path, CERTIFICATES)
+    make_root(tmp_path, CERTIFICATES)
     compile_library(tmp_path / f"{LIB}/{name}".lstrip("/"))
     assert implied(tmp_path, f"{LIB}/{name}") == {}
 
@@ -454,21 +454,21 @@ def test_listed_directories(
     reads: list[str],
     expected: list[str],
 ) -> None:
-    plant(tmp_path, tree)
+    make_root(tmp_path, tree)
     assert implied(tmp_path, *reads, lists=lists) == dict.fromkeys(expected, "listed")
     assert implied(tmp_path, *reads, lists=lists, without=["listed"]) == {}
     assert implied(tmp_path, *lists) == {}  # touched, but not listed
 
 
 def test_programs_in_a_listed_directory_stay_out(tmp_path: Path) -> None:
-    plant(tmp_path, {"/srv/t/run": "#!/x", "/srv/t/text": ""}, **{"/srv/t/run": 0o755})
+    make_root(tmp_path, {"/srv/t/run": "#!/x", "/srv/t/text": ""}, **{"/srv/t/run": 0o755})
     assert implied(tmp_path, lists=["/srv/t"]) == {"/srv/t/text": "listed"}
 
 
 def test_a_directory_of_data_is_not_taken_for_discovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(tmp_path, {"/srv/a": "xx", "/srv/b": "yy"})
+    make_root(tmp_path, {"/srv/a": "xx", "/srv/b": "yy"})
     for name, most, expected in (("MOST_BYTES", 4, 2), ("MOST_BYTES", 3, 0), ("MOST_FILES", 1, 0)):
         with monkeypatch.context() as patch:
             patch.setattr(directory_listing, name, most)

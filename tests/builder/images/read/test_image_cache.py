@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from layouts import Layout, entry, folder, in_words, of_index, paths, simple, tar
-from parts import need, need_root
+from layouts import Layout, describe_index, describe_tree, entry, folder, make_layout, paths, tar
 from repository import ROOT as REPOSITORY
-from specimens import shared_folder
+from requirements import need, need_root
 from traces import run_slimtrace
+from tree_images import shared_folder
 
 from slimtrace.builder.images.read import cache_inventory, cache_layout
 from slimtrace.builder.images.read.full_image_source import open_image
@@ -54,7 +54,7 @@ def opener(
 
 def large(tmp_path: Path, files: int = 3000) -> str:
     layer = tar(folder("d"), *(entry(f"d/{n}", data=b"x" * 2000) for n in range(files)))
-    return simple(tmp_path / "image", layer)
+    return make_layout(tmp_path / "image", layer)
 
 
 def folders_in(base: str) -> list[str]:
@@ -128,8 +128,10 @@ def test_a_ctrl_c_leaves_nothing(tmp_path: Path, cache_folder: str) -> None:
 
 
 def test_prune_spares_what_is_in_use(tmp_path: Path, cache_folder: str) -> None:
-    used = simple(tmp_path / "used", tar(folder("closed", mode=0), entry("closed/a", mode=0)))
-    unused = simple(tmp_path / "unused", tar(folder("closed", mode=0), entry("closed/b", mode=0)))
+    used = make_layout(tmp_path / "used", tar(folder("closed", mode=0), entry("closed/a", mode=0)))
+    unused = make_layout(
+        tmp_path / "unused", tar(folder("closed", mode=0), entry("closed/b", mode=0))
+    )
     opener(unused).communicate()
     process = opener(used)
     assert process.stdout is not None
@@ -161,7 +163,7 @@ def test_the_names_by_which_it_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_is_damaged_says_so(tmp_path: Path) -> None:
-    name = simple(tmp_path / "image", tar(entry("a")))
+    name = make_layout(tmp_path / "image", tar(entry("a")))
     image = open_image(name)
     place = os.path.dirname(image.root)
     with open(f"{place}/index", "r+b") as file:
@@ -174,7 +176,7 @@ def test_what_is_damaged_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["a short file", "a missing file", "no index", "no image.json"])
 def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None:
     """An image that an earlier boot made is looked over, and made anew where it has suffered."""
-    name = simple(tmp_path / "image", tar(entry("a", data=b"hello"), entry("b")))
+    name = make_layout(tmp_path / "image", tar(entry("a", data=b"hello"), entry("b")))
     done = opener(name)
     root = done.communicate()[0].strip()
     place = os.path.dirname(root)
@@ -197,7 +199,7 @@ def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None
 
 
 def test_what_an_earlier_boot_made_is_kept(tmp_path: Path) -> None:
-    name = simple(tmp_path / "image", tar(entry("a", data=b"hello")))
+    name = make_layout(tmp_path / "image", tar(entry("a", data=b"hello")))
     root = opener(name).communicate()[0].strip()
     place = os.path.dirname(root)
     made = os.stat(root).st_ino
@@ -220,7 +222,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/file")
     with pytest.raises(SlimtraceError, match="cannot write"):
-        open_image(simple(tmp_path / "image", tar(entry("a"))))
+        open_image(make_layout(tmp_path / "image", tar(entry("a"))))
 
 
 def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +234,7 @@ def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatc
         entry("null", b"3", devmajor=1, devminor=3),
     )
     with shared_folder() as base:
-        name = simple(base / "image", layer)
+        name = make_layout(base / "image", layer)
         monkeypatch.setenv("XDG_CACHE_HOME", f"{base}/cache")
         (base / "cache").mkdir()
         (base / "cache").chmod(0o777)
@@ -242,14 +244,14 @@ def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatc
         root = out.strip()
         assert os.path.dirname(root).endswith(".own")
         index = load_index(f"{os.path.dirname(root)}/index")
-        told = {path: node[:3] for path, node in of_index(index).items() if path}
+        told = {path: node[:3] for path, node in describe_index(index).items() if path}
         assert told == {
             "shut": (0o40111, 5, 6),
             "shut/secret": (0o100000, 0, 0),
             "su": (0o104755, 7, 0),
             "null": (0o20644, 0, 0),
         }
-        found = {path: words.split()[0] for path, words in in_words(root).items() if path}
+        found = {path: words.split()[0] for path, words in describe_tree(root).items() if path}
         assert found == {"shut": "40711", "shut/secret": "100400", "su": "100755"}
         module = "slimtrace.builder.images.read.cache_inventory"
         code = f"from {module} import prune; print(len(prune().removed))"
@@ -274,7 +276,7 @@ def test_in_a_user_namespace(tmp_path: Path) -> None:
     """Owners are subordinate ids there, and the image is another one in the cache."""
     need_root()
     need("unshare", "nsenter")
-    name = simple(tmp_path / "image", tar(entry("a", uid=5, gid=6)))
+    name = make_layout(tmp_path / "image", tar(entry("a", uid=5, gid=6)))
     for above in [tmp_path, *tmp_path.parents]:
         if above.name.startswith(("pytest-", "popen-", "test_")):
             above.chmod(0o777)

@@ -16,18 +16,18 @@ import pytest
 from layouts import (
     OCI,
     Layout,
+    describe_tree,
     entry,
     folder,
     hardlink,
-    in_words,
+    make_layout,
     paths,
     sha256,
-    simple,
     symlink,
     tar,
 )
-from parts import need_root
-from specimens import small_disk
+from requirements import need_root
+from tree_images import small_disk
 from zstandard import ZstdCompressor
 
 from slimtrace.builder.images.read.full_image_source import open_image
@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[list[bytes], str]] = {
 
 @pytest.mark.parametrize(("entries", "cause"), REFUSED.values(), ids=REFUSED)
 def test_a_layer_that_is_refused(tmp_path: Path, entries: list[bytes], cause: str) -> None:
-    refused(simple(tmp_path / "image", tar(*entries)), cause)
+    refused(make_layout(tmp_path / "image", tar(*entries)), cause)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_layer_that_is_refused(tmp_path: Path, entries: list[bytes], cause: st
 )
 def test_nothing_leaves_the_tree(tmp_path: Path, entries: list[bytes]) -> None:
     before = set(os.listdir("/"))
-    image = open_image(simple(tmp_path / "image", tar(*entries)))
+    image = open_image(make_layout(tmp_path / "image", tar(*entries)))
     found = {
         os.path.join(above, name)
         for above, _, files in os.walk(tmp_path)
@@ -113,7 +113,7 @@ def test_a_symlink_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("as it was")
     layers = tar(symlink("a", str(victim)), entry("a", data=b"hostile"))
-    image = open_image(simple(tmp_path / "image", layers))
+    image = open_image(make_layout(tmp_path / "image", layers))
     assert victim.read_text() == "as it was"
     assert os.path.isfile(f"{image.root}/a")
     assert not os.path.islink(f"{image.root}/a")
@@ -122,7 +122,7 @@ def test_a_symlink_is_replaced_and_not_written_through(tmp_path: Path) -> None:
 def test_devices_are_no_gates(tmp_path: Path, unprivileged: tuple[str, ...]) -> None:
     """A user cannot make them; the index has them all the same."""
     device = entry("null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666)
-    image = open_image(simple(tmp_path / "image", tar(device, hardlink("other", "null"))))
+    image = open_image(make_layout(tmp_path / "image", tar(device, hardlink("other", "null"))))
     assert image.index is not None
     node = image.index.get("null")
     assert node is not None
@@ -132,27 +132,29 @@ def test_devices_are_no_gates(tmp_path: Path, unprivileged: tuple[str, ...]) -> 
 def test_a_deep_tree(tmp_path: Path) -> None:
     """As deep as a path can be, opened and removed; deeper ones are refused."""
     deepest = "/".join(["d"] * 2047)
-    image = open_image(simple(tmp_path / "image", tar(entry(f"{deepest}/f"[2:])), tar(entry("x"))))
+    image = open_image(
+        make_layout(tmp_path / "image", tar(entry(f"{deepest}/f"[2:])), tar(entry("x")))
+    )
     assert image.index is not None
     assert len(image.index) == 2049
-    refused_ = simple(tmp_path / "deeper", tar(entry("/".join(["d"] * 100_000))))
+    refused_ = make_layout(tmp_path / "deeper", tar(entry("/".join(["d"] * 100_000))))
     with pytest.raises(SlimtraceError, match="longer than 4095 bytes"):
         open_image(refused_)
     module = "slimtrace.builder.images.read.cache_inventory"
     code = f"from {module} import prune; print(len(prune().removed))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "0\n", "in use"
-    again = simple(tmp_path / "again", tar(entry(f"{deepest}/f"[2:])), tar(entry(".wh.d")))
+    again = make_layout(tmp_path / "again", tar(entry(f"{deepest}/f"[2:])), tar(entry(".wh.d")))
     assert paths(open_image(again).index) == []
     remove_tree(os.path.dirname(image.root))  # pytest's own removal does not go so deep
 
 
 def test_more_entries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENTRIES_VARIABLE, "1000")
-    name = simple(tmp_path / "image", tar(*(entry(str(number)) for number in range(1001))))
+    name = make_layout(tmp_path / "image", tar(*(entry(str(number)) for number in range(1001))))
     error = refused(name, "more than 1000 files")
     assert ENTRIES_VARIABLE in str(error.hint)
-    made = simple(
+    made = make_layout(
         tmp_path / "made",
         tar(*(entry("/".join(f"{n}" * 90)) for n in range(9)), entry("/".join("x" * 300))),
     )
@@ -215,12 +217,12 @@ def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> N
 def test_a_sparse_bomb(tmp_path: Path) -> None:
     records = {"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": "0,1"}
     layer = tar(entry("a", data=b"x", pax_headers=records))
-    refused(simple(tmp_path / "image", layer), "has more than")
+    refused(make_layout(tmp_path / "image", layer), "has more than")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_root()
-    name = simple(tmp_path / "image", tar(entry("a", data=os.urandom(2 << 20))))
+    name = make_layout(tmp_path / "image", tar(entry("a", data=os.urandom(2 << 20))))
     with small_disk(tmp_path / "disk") as disk:
         monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
         error = refused(name, "No space left on device")
@@ -331,7 +333,7 @@ def test_indexes_in_indexes(tmp_path: Path) -> None:
 
 
 def test_a_fifo_for_a_blob(tmp_path: Path) -> None:
-    name = simple(tmp_path / "image", LAYER)
+    name = make_layout(tmp_path / "image", LAYER)
     for path in list((tmp_path / "image/blobs/sha256").iterdir()):
         path.unlink()
         os.mkfifo(path)
@@ -356,7 +358,7 @@ def test_two_images_without_a_word(tmp_path: Path) -> None:
     with pytest.raises(SlimtraceError, match="cannot find an image") as raised:
         open_image(f"oci:{tmp_path}/image:three")
     assert raised.value.hint == "name one of: one, two"
-    assert in_words(open_image(f"oci:{tmp_path}/image:one").root).keys() == {"", "a"}
+    assert describe_tree(open_image(f"oci:{tmp_path}/image:one").root).keys() == {"", "a"}
 
 
 @pytest.mark.parametrize("text", ["", "python:3", "oci:", "tar:", "docker://", "oci:a:b c"])

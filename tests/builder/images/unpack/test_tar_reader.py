@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import entry, tar
-from parts import need
-from specimens import grow
+from requirements import need
+from tree_images import make_varied_tree
 
 from slimtrace.builder.images.unpack import pax
 from slimtrace.builder.images.unpack.bytestream import FileStream, PieceStream
@@ -196,7 +196,7 @@ def test_what_tars_write(tmp_path: Path, words: list[str]) -> None:
     """Names, owners, times, links and sparse files, as lstat(2) says."""
     need(words[0])
     root = tmp_path / "root"
-    grow(root)
+    make_varied_tree(root)
     with open(root / "usr/holes", "wb") as file:
         for number in range(200):
             file.seek(number * 20_000)

@@ -11,19 +11,19 @@ import pytest
 from engine import need_engine, podman
 from layouts import (
     Layout,
+    describe_expected_index,
+    describe_index,
+    describe_tree,
     entry,
     folder,
     hardlink,
-    in_words,
-    indexed,
-    of_index,
+    make_layout,
     paths,
-    simple,
     symlink,
     tar,
 )
-from parts import need, need_root
-from specimens import grow
+from requirements import need, need_root
+from tree_images import make_varied_tree
 
 from slimtrace.builder.images.read.full_image_source import FullImage, open_image
 from slimtrace.tracer.errors import SlimtraceError
@@ -55,7 +55,7 @@ def layered(tmp_path: Path) -> str:
     bundle = tmp_path / "bundle"
     run("umoci", "unpack", "--image", f"{place}:t", str(bundle))
     root = bundle / "rootfs"
-    grow(root)
+    make_varied_tree(root)
     run("setfacl", "-m", "u:1000:r", str(root / "etc/ünï.conf"))
     run("setfacl", "-d", "-m", "u:1000:rx", str(root / "empty"))
     run("setcap", "cap_net_raw+ep", str(root / "usr/bin/su"))
@@ -85,10 +85,10 @@ def repack(place: str, bundle: Path) -> None:
 def test_as_umoci_unpacks_it(tmp_path: Path, layered: str) -> None:
     run("umoci", "unpack", "--image", layered, str(tmp_path / "theirs"))
     image = open_image(f"oci:{layered}")
-    theirs = in_words(f"{tmp_path}/theirs/rootfs")
-    assert in_words(image.root) == theirs
+    theirs = describe_tree(f"{tmp_path}/theirs/rootfs")
+    assert describe_tree(image.root) == theirs
     assert image.index is not None
-    assert of_index(image.index) == indexed(f"{tmp_path}/theirs/rootfs")
+    assert describe_index(image.index) == describe_expected_index(f"{tmp_path}/theirs/rootfs")
     files = [words for words in theirs.values() if re.match(r"10\d{4} ", words)]
     assert image.index.totals().files == len(files)
     assert any(ACL_NAME in words for words in theirs.values())
@@ -96,7 +96,7 @@ def test_as_umoci_unpacks_it(tmp_path: Path, layered: str) -> None:
     again = open_image(f"oci:{layered}")
     assert again == FullImage(image.source, image.digest, image.root, again.index, image.config)
     assert again.index is not None
-    assert of_index(again.index) == of_index(image.index)
+    assert describe_index(again.index) == describe_index(image.index)
 
 
 ACL_NAME = "system.posix_acl_access"
@@ -122,7 +122,7 @@ def test_every_form_gives_the_same_tree(tmp_path: Path, layered: str, made: str,
         manifests = [path.read_bytes() for path in (tmp_path / "zstd/blobs/sha256").iterdir()]
         assert any(b"tar+zstd" in data for data in manifests)
     image, other = open_image(f"oci:{layered}"), open_image(read.format(tmp_path))
-    assert in_words(image.root) == in_words(other.root)
+    assert describe_tree(image.root) == describe_tree(other.root)
     assert other.config["rootfs"] == image.config["rootfs"]
 
 
@@ -131,10 +131,10 @@ def test_a_packed_archive(tmp_path: Path, layered: str) -> None:
     run("skopeo", "copy", f"oci:{layered}", f"docker-archive:{tmp_path}/a.tar:app:1")
     run("zstd", "-q", f"{tmp_path}/a.tar")
     run("gzip", f"{tmp_path}/a.tar")
-    plain = in_words(open_image(f"oci:{layered}").root)
+    plain = describe_tree(open_image(f"oci:{layered}").root)
     for name in ("a.tar.gz", "a.tar.zst"):
         image = open_image(f"docker-archive:{tmp_path}/{name}")
-        assert in_words(image.root) == plain
+        assert describe_tree(image.root) == plain
 
 
 def test_podmans_store_and_what_it_saves(tmp_path: Path) -> None:
@@ -169,12 +169,12 @@ def test_a_plain_tree_is_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [(), ("-z",), ("--zstd",)], ids=["plain", "gzip", "zstd"])
 def test_a_root_tarball(tmp_path: Path, options: tuple[str, ...]) -> None:
     need("zstd")
-    grow(tmp_path / "root")
+    make_varied_tree(tmp_path / "root")
     path = f"{tmp_path}/root.tar"
     kept = ["--xattrs", "--xattrs-include=*", "--format=pax", "--sparse"]
     run("tar", "-C", f"{tmp_path}/root", *kept, *options, "-cf", path, ".")
     image = open_image(f"tar:{path}")
-    assert in_words(image.root) == in_words(f"{tmp_path}/root")
+    assert describe_tree(image.root) == describe_tree(f"{tmp_path}/root")
     done = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True)
     assert image.digest == f"sha256:{done.stdout.split()[0]}"
     assert os.stat(f"{image.root}/usr/sparse").st_blocks < 100
@@ -245,22 +245,22 @@ MEANINGS: dict[str, tuple[list[bytes], list[str]]] = {
 
 @pytest.mark.parametrize(("layers", "expected"), MEANINGS.values(), ids=MEANINGS)
 def test_what_layers_mean(tmp_path: Path, layers: list[bytes], expected: list[str]) -> None:
-    image = open_image(simple(tmp_path / "image", *layers))
+    image = open_image(make_layout(tmp_path / "image", *layers))
     assert paths(image.index) == expected
-    assert sorted(in_words(image.root)) == ["", *expected]
+    assert sorted(describe_tree(image.root)) == ["", *expected]
     assert image.index is not None
     if os.geteuid() == 0:
-        assert of_index(image.index) == indexed(image.root)
+        assert describe_index(image.index) == describe_expected_index(image.root)
 
 
 def test_the_last_of_two_wins(tmp_path: Path) -> None:
     twice = tar(entry("a", data=b"first"), entry("a", data=b"last"))
-    assert contents(open_image(simple(tmp_path / "image", twice)), "a") == "last"
+    assert contents(open_image(make_layout(tmp_path / "image", twice)), "a") == "last"
 
 
 def test_hard_links_are_one_file(tmp_path: Path) -> None:
     layers = tar(entry("a", data=b"12345")), tar(hardlink("b", "./a"), entry("c", data=b"67"))
-    image = open_image(simple(tmp_path / "image", *layers))
+    image = open_image(make_layout(tmp_path / "image", *layers))
     assert image.index is not None
     first, second = image.index.get("/a"), image.index.get("b")
     assert first == second
@@ -273,7 +273,7 @@ def test_hard_links_are_one_file(tmp_path: Path) -> None:
 
 def test_attributes_of_overlays_stay_out(tmp_path: Path) -> None:
     headers = {"SCHILY.xattr.trusted.overlay.redirect": "/etc", "SCHILY.xattr.user.x": "y"}
-    image = open_image(simple(tmp_path / "image", tar(folder("a", pax_headers=headers))))
+    image = open_image(make_layout(tmp_path / "image", tar(folder("a", pax_headers=headers))))
     assert image.index is not None
     node = image.index.get("a")
     assert node is not None

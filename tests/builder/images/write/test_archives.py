@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import compile_static, need_engine, podman, podman_run
-from parts import need
-from specimens import entries_of, file_of, grow, image_of
+from requirements import need
+from tree_images import list_entries, make_file_entry, make_tree_image, make_varied_tree
 
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.model import Entry, Kind
@@ -34,9 +34,9 @@ int main(int argc, char **argv) {
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
-    grow(tmp_path / "root")
+    make_varied_tree(tmp_path / "root")
     compile_static(str(tmp_path / "root"), PROGRAM)
-    return image_of(entries_of(tmp_path / "root"), tmp_path / "work")
+    return make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work")
 
 
 def write(text: str, image: Image, tag: str | None = None) -> None:
@@ -192,7 +192,7 @@ def test_a_tag_is_added_to_a_layout_or_replaced_there(tmp_path: Path) -> None:
     images = []
     for number in range(3):
         (tmp_path / "file").write_text(str(number))
-        images.append(image_of([file_of(tmp_path / "file")], tmp_path / "work"))
+        images.append(make_tree_image([make_file_entry(tmp_path / "file")], tmp_path / "work"))
     layout = tmp_path / "layout"
     layout.mkdir()
     need("umoci", "skopeo")
@@ -213,7 +213,7 @@ def test_a_tag_is_added_to_a_layout_or_replaced_there(tmp_path: Path) -> None:
 
 
 def test_an_empty_image(tmp_path: Path) -> None:
-    image = image_of([Entry("/", Kind.DIRECTORY, 0o755, 0, 0, 0)], tmp_path / "work")
+    image = make_tree_image([Entry("/", Kind.DIRECTORY, 0o755, 0, 0, 0)], tmp_path / "work")
     write(f"{tmp_path}/out.tar", image)
     skopeo("copy", f"oci-archive:{tmp_path}/out.tar", f"dir:{tmp_path}/copy")
     assert digest(f"dir:{tmp_path}/copy") == image.digest

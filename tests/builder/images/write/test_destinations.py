@@ -9,9 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
 from repository import ROOT as REPOSITORY
-from specimens import CONFIG, file_of, image_of, interrupted_after, shared_folder, small_disk
+from requirements import need
+from tree_images import (
+    CONFIG,
+    interrupt_after,
+    make_file_entry,
+    make_tree_image,
+    shared_folder,
+    small_disk,
+)
 
 from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.write.destination import parse_destination
@@ -94,8 +101,8 @@ def test_a_folder_that_is_not_writable_is_refused_early() -> None:
 )
 def test_a_full_disk_leaves_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "noise").write_bytes(os.urandom(700_000))
-    entries = [file_of(tmp_path / "noise", f"/{number}") for number in range(3)]
-    image = image_of(entries, tmp_path / "work")
+    entries = [make_file_entry(tmp_path / "noise", f"/{number}") for number in range(3)]
+    image = make_tree_image(entries, tmp_path / "work")
     with small_disk(tmp_path / "disk") as disk:
         if os.path.ismount(disk):
             destination = parse_destination(text.format(disk))
@@ -109,9 +116,9 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, text: str) -> None:
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(os.urandom(700_000))
-    small = image_of([file_of(tmp_path / "noise", size=700_000)], tmp_path / "work")
-    entries = [file_of(tmp_path / "noise", f"/{number}") for number in range(3)]
-    image = image_of(entries, tmp_path / "work")
+    small = make_tree_image([make_file_entry(tmp_path / "noise", size=700_000)], tmp_path / "work")
+    entries = [make_file_entry(tmp_path / "noise", f"/{number}") for number in range(3)]
+    image = make_tree_image(entries, tmp_path / "work")
     with small_disk(tmp_path / "disk") as disk:
         (disk / "out.tar").write_text("old")
         with pytest.raises(SlimtraceError, match="cannot write"):
@@ -131,18 +138,18 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
         file.truncate(300 << 20)
-    entries = [file_of(tmp_path / "large", f"/{number}") for number in range(4)]
-    image = image_of(entries[:1], tmp_path / "work")
+    entries = [make_file_entry(tmp_path / "large", f"/{number}") for number in range(4)]
+    image = make_tree_image(entries[:1], tmp_path / "work")
     (tmp_path / "out").mkdir()
     for text in ("rootfs:{}/out/tree", "docker-archive:{}/out/image"):
-        with pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
+        with pytest.raises(KeyboardInterrupt), interrupt_after(0.1):
             parse_destination(text.format(tmp_path)).write(image, entries)
         assert os.listdir(tmp_path / "out") == []
 
 
 def test_a_file_is_replaced_and_a_symlink_to_it_stays(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("file")
-    image = image_of([file_of(tmp_path / "file")], tmp_path / "work")
+    image = make_tree_image([make_file_entry(tmp_path / "file")], tmp_path / "work")
     (tmp_path / "real.tar").write_text("old")
     os.symlink("real.tar", tmp_path / "image.tar")
     destination = parse_destination(f"{tmp_path}/image.tar")
@@ -171,7 +178,7 @@ def test_what_skopeo_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
     need("skopeo")
     (tmp_path / "auth.json").write_text("{}")
     monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
-    image = image_of([], tmp_path / "work")
+    image = make_tree_image([], tmp_path / "work")
     destination = parse_destination("docker://127.0.0.1:9/app:1")
     destination.prepare()
     with pytest.raises(
@@ -182,6 +189,6 @@ def test_what_skopeo_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_configuration_that_json_cannot_hold(tmp_path: Path) -> None:
-    layer = image_of([], tmp_path / "work").layer
+    layer = make_tree_image([], tmp_path / "work").layer
     with pytest.raises(SlimtraceError, match="cannot write the image's configuration: the command"):
         make_image(layer, replace(CONFIG, entrypoint=("/app", "\udcff")))

@@ -14,10 +14,18 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need
 from repository import ROOT as REPOSITORY
 from repository import SUPPORT
-from specimens import dump, entries_of, file_of, grow, image_of, interrupted_after, small_disk
+from requirements import need
+from tree_images import (
+    describe_tree,
+    interrupt_after,
+    list_entries,
+    make_file_entry,
+    make_tree_image,
+    make_varied_tree,
+    small_disk,
+)
 
 from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
 from slimtrace.builder.images.write.layer import write_layer
@@ -33,29 +41,29 @@ BUILD = """
 import sys
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
-from specimens import entries_of, image_of
-print(image_of(entries_of(sys.argv[1]), Path(sys.argv[2])).digest)
+from tree_images import list_entries, make_tree_image
+print(make_tree_image(list_entries(sys.argv[1]), Path(sys.argv[2])).digest)
 """
 
 
 def test_umoci_unpacks_every_kind_of_entry_as_it_was(tmp_path: Path) -> None:
     need("umoci")
-    grow(tmp_path / "root")
-    image = image_of(entries_of(tmp_path / "root"), tmp_path / "work")
+    make_varied_tree(tmp_path / "root")
+    image = make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work")
     OciLayout(str(tmp_path / "layout"), "v1").write(image, ())
     words = ["umoci", "raw", "unpack", "--image", f"{tmp_path}/layout:v1", f"{tmp_path}/out"]
     if os.geteuid() != 0:
         words.insert(3, "--rootless")
     subprocess.run(words, check=True, capture_output=True)
-    want = dump(tmp_path / "root", nanoseconds=False)
+    want = describe_tree(tmp_path / "root", nanoseconds=False)
     assert len(want) > 20
-    assert dump(tmp_path / "out", nanoseconds=False) == want
+    assert describe_tree(tmp_path / "out", nanoseconds=False) == want
 
 
 def test_gnu_tar_unpacks_every_kind_of_entry_as_it_was(tmp_path: Path) -> None:
     need("tar")
-    grow(tmp_path / "root")
-    image = image_of(entries_of(tmp_path / "root"), tmp_path / "work")
+    make_varied_tree(tmp_path / "root")
+    image = make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work")
     Archive(ArchiveFormat.ROOT, str(tmp_path / "root.tar")).write(image, ())
     (tmp_path / "out").mkdir()
     words = ["tar", "--xattrs", "--xattrs-include=*", "-xpf", f"{tmp_path}/root.tar"]
@@ -63,12 +71,14 @@ def test_gnu_tar_unpacks_every_kind_of_entry_as_it_was(tmp_path: Path) -> None:
         [*words, "-C", f"{tmp_path}/out"], check=True, capture_output=True, text=True
     )
     assert "keyword" not in done.stderr  # GNU tar warns about PAX records that it does not know
-    assert dump(tmp_path / "out", nanoseconds=False) == dump(tmp_path / "root", nanoseconds=False)
+    assert describe_tree(tmp_path / "out", nanoseconds=False) == describe_tree(
+        tmp_path / "root", nanoseconds=False
+    )
 
 
 def test_members_are_in_order_and_named_as_image_tools_expect(tmp_path: Path) -> None:
-    grow(tmp_path / "root")
-    image = image_of(entries_of(tmp_path / "root"), tmp_path / "work")
+    make_varied_tree(tmp_path / "root")
+    image = make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work")
     with tarfile.open(image.layer.blob) as tar:
         members = tar.getmembers()
     names = [member.name for member in members]
@@ -83,8 +93,8 @@ def test_members_are_in_order_and_named_as_image_tools_expect(tmp_path: Path) ->
 
 
 def test_the_layer_says_what_it_holds(tmp_path: Path) -> None:
-    grow(tmp_path / "root")
-    layer = image_of(entries_of(tmp_path / "root"), tmp_path / "work").layer
+    make_varied_tree(tmp_path / "root")
+    layer = make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work").layer
     with open(layer.blob, "rb") as file:
         packed = file.read()
     plain = gzip.decompress(packed)
@@ -95,7 +105,7 @@ def test_the_layer_says_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_place_time_zone_umask_and_locale_do_not_matter(tmp_path: Path) -> None:
-    grow(tmp_path / "root")
+    make_varied_tree(tmp_path / "root")
     digests = set()
     settings = [("UTC", 0o022, "C.UTF-8"), ("Asia/Tokyo", 0o077, "C"), ("EST5EDT", 0, "en_US")]
     for number, (zone, umask, locale) in enumerate(settings):
@@ -119,7 +129,7 @@ def test_the_bytes_are_those_of_every_earlier_build(tmp_path: Path) -> None:
     entries = [
         Entry("/", Kind.DIRECTORY, 0o755, 0, 0, 10**9),
         Entry("/" + "long" * 30, Kind.SYMLINK, 0o777, 0, 0, -(10**9), target="numbers"),
-        dataclasses.replace(file_of(numbers, "/numbers"), xattrs=(("user.x", b"\0\xff"),)),
+        dataclasses.replace(make_file_entry(numbers, "/numbers"), xattrs=(("user.x", b"\0\xff"),)),
     ]
     layer = write_layer(entries, str(tmp_path))
     assert (
@@ -136,10 +146,10 @@ def test_the_size_of_reads_does_not_matter(tmp_path: Path) -> None:
     noise = tmp_path / "noise"
     noise.write_bytes(os.urandom(400_000))
     parts = [noise.read_bytes()[start : start + 100_000] for start in range(0, 400_000, 100_000)]
-    entries = [file_of(noise, "/0")]
+    entries = [make_file_entry(noise, "/0")]
     for number, part in enumerate(parts):
         (tmp_path / str(number)).write_bytes(part)
-        entries.append(file_of(tmp_path / str(number), f"/{number + 1}"))
+        entries.append(make_file_entry(tmp_path / str(number), f"/{number + 1}"))
     once = write_layer(entries, str(tmp_path))
     assert once.digest == write_layer(reversed(entries), str(tmp_path)).digest
 
@@ -155,7 +165,7 @@ def test_a_file_that_changed_is_refused(tmp_path: Path, told: int, message: str)
     (tmp_path / "file").write_bytes(bytes(1000))
     (tmp_path / "work").mkdir()
     with pytest.raises(SlimtraceError) as caught:
-        write_layer([file_of(tmp_path / "file", size=told)], str(tmp_path / "work"))
+        write_layer([make_file_entry(tmp_path / "file", size=told)], str(tmp_path / "work"))
     assert caught.value.message == message
     assert os.listdir(tmp_path / "work") == []
 
@@ -169,7 +179,7 @@ def test_a_file_that_is_gone_or_another_is_refused(tmp_path: Path) -> None:
         ("pipe", "it changed while it was read"),
     ):
         with pytest.raises(SlimtraceError) as caught:
-            write_layer([file_of(tmp_path / name, size=5)], str(tmp_path))
+            write_layer([make_file_entry(tmp_path / name, size=5)], str(tmp_path))
         assert caught.value.message == f"cannot copy /file: {cause}"
 
 
@@ -196,7 +206,7 @@ def test_an_attribute_that_a_layer_cannot_hold(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_no_layer(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(os.urandom(900_000))
-    entries = [file_of(tmp_path / "noise", f"/{number}") for number in range(3)]
+    entries = [make_file_entry(tmp_path / "noise", f"/{number}") for number in range(3)]
     with small_disk(tmp_path / "disk") as disk:
         with pytest.raises(SlimtraceError, match=r"^cannot write .*: (No space left|File too)"):
             write_layer(entries, str(disk))
@@ -207,8 +217,8 @@ def test_ctrl_c_leaves_no_layer(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
         file.truncate(20 << 30)
     (tmp_path / "work").mkdir()
-    with pytest.raises(KeyboardInterrupt), interrupted_after(0.3):
-        write_layer([file_of(tmp_path / "large")], str(tmp_path / "work"))
+    with pytest.raises(KeyboardInterrupt), interrupt_after(0.3):
+        write_layer([make_file_entry(tmp_path / "large")], str(tmp_path / "work"))
     assert os.listdir(tmp_path / "work") == []
 
 
@@ -216,6 +226,6 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
         file.truncate(256 << 20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    layer = write_layer([file_of(tmp_path / "large")], str(tmp_path))
+    layer = write_layer([make_file_entry(tmp_path / "large")], str(tmp_path))
     assert layer.uncompressed > 256 << 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10  # KiB

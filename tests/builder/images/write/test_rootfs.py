@@ -9,10 +9,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from parts import need_root
 from repository import ROOT as REPOSITORY
 from repository import SUPPORT
-from specimens import dump, entries_of, file_of, grow, image_of, shared_folder
+from requirements import need_root
+from tree_images import (
+    describe_tree,
+    list_entries,
+    make_file_entry,
+    make_tree_image,
+    make_varied_tree,
+    shared_folder,
+)
 
 from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.builder.model import Entry, Kind
@@ -26,28 +33,28 @@ AS_SOMEBODY = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
 from slimtrace.builder.images.write.rootfs import RootfsDestination
-from specimens import entries_of, image_of
+from tree_images import list_entries, make_tree_image
 from pathlib import Path
 folder = Path(sys.argv[2])
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-entries = entries_of(sys.argv[1])
+entries = list_entries(sys.argv[1])
 tree = RootfsDestination(str(folder / "out"))
 tree.prepare()
-tree.write(image_of(entries, folder / "work"), entries)
+tree.write(make_tree_image(entries, folder / "work"), entries)
 print("\\n".join(tree.warnings))
 """
 
 
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_tree_holds_every_kind_of_entry_as_it_was(tmp_path: Path, *, exists: bool) -> None:
-    grow(tmp_path / "root")
+    make_varied_tree(tmp_path / "root")
     if exists:
         (tmp_path / "out").mkdir()
-    entries = entries_of(tmp_path / "root")
+    entries = list_entries(tmp_path / "root")
     tree = RootfsDestination(str(tmp_path / "out"))
     tree.prepare()
-    tree.write(image_of(entries, tmp_path / "work"), entries)
-    assert dump(tmp_path / "out") == dump(tmp_path / "root")
+    tree.write(make_tree_image(entries, tmp_path / "work"), entries)
+    assert describe_tree(tmp_path / "out") == describe_tree(tmp_path / "root")
     assert tree.warnings == ()
     assert sorted(os.listdir(tmp_path)) == ["out", "root", "work"]
 
@@ -91,7 +98,7 @@ def test_what_a_user_cannot_keep_is_one_warning() -> None:
 def test_no_entry_lands_outside(
     tmp_path: Path, entries: list[Entry], message: str, *, exists: bool
 ) -> None:
-    image = image_of([], tmp_path / "work")
+    image = make_tree_image([], tmp_path / "work")
     out = tmp_path / "out"
     if exists:
         out.mkdir()
@@ -107,10 +114,12 @@ def test_a_file_that_changed_leaves_no_tree(tmp_path: Path) -> None:
     entries = [
         Entry("/", Kind.DIRECTORY, 0, 0, 0, 0),
         Entry("/closed", Kind.DIRECTORY, 0, 0, 0, 0),
-        file_of(tmp_path / "file", "/closed/file", size=11),
+        make_file_entry(tmp_path / "file", "/closed/file", size=11),
     ]
     with pytest.raises(SlimtraceError, match="cannot copy /closed/file: it changed"):
-        RootfsDestination(str(tmp_path / "out")).write(image_of([], tmp_path / "work"), entries)
+        RootfsDestination(str(tmp_path / "out")).write(
+            make_tree_image([], tmp_path / "work"), entries
+        )
     assert sorted(os.listdir(tmp_path)) == ["file", "work"]
 
 

@@ -10,7 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import fullimage
-from parts import need
+from requirements import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ PACKAGES = (
 )
 
 
-def debian(shared: Path) -> str:
+def make_debian_image(shared: Path) -> str:
     """A layout ``oci:DIR:latest`` of Debian with real apps in it, made once for all workers."""
     need("mmdebstrap", "umoci")
     layout = shared / "debian"
@@ -32,7 +32,7 @@ def debian(shared: Path) -> str:
             fullimage.debian(PACKAGES, tar)
             part = f"{layout}.part"
             config = ("--config.env", f"PATH={fullimage.PATH}", "--config.cmd", "python3")
-            image_of([tar, _apps(shared)], part, *config)
+            make_layout([tar, _apps(shared)], part, *config)
             os.unlink(tar)
             os.rename(part, layout)
     return f"oci:{layout}:latest"
@@ -116,33 +116,35 @@ def _apps(shared: Path) -> Path:
     (top / "app" / "nginx.conf").write_text(NGINX.replace("PORT", port))
     (top / "app" / "www" / "index.html").write_text("hello from nginx\n")
     (top / "Hello.java").write_text(HELLO)
-    run("javac", "-d", str(top / "app"), str(top / "Hello.java"))
+    run_command("javac", "-d", str(top / "app"), str(top / "Hello.java"))
     (top / "Asked.java").write_text(ASKED)
-    run("javac", "-d", str(top / "asked"), str(top / "Asked.java"))
+    run_command("javac", "-d", str(top / "asked"), str(top / "Asked.java"))
     jar = ("jar", "--create", "--file", str(top / "app" / "asked.jar"), "--main-class", "Asked")
-    run(*jar, "-C", str(top / "asked"), ".")
-    run("tar", "--owner=0", "--group=0", "-C", str(top), "-cf", str(shared / "apps.tar"), "app")
+    run_command(*jar, "-C", str(top / "asked"), ".")
+    run_command(
+        "tar", "--owner=0", "--group=0", "-C", str(top), "-cf", str(shared / "apps.tar"), "app"
+    )
     return shared / "apps.tar"
 
 
-def image_of(layers: list[Path], layout: str, *config: str) -> str:
+def make_layout(layers: list[Path], layout: str, *config: str) -> str:
     """A layout of these tars, by umoci."""
     fullimage.layout_of(layers, layout, "latest", *config)
     return f"oci:{layout}:latest"
 
 
-def run(*words: str, **options: object) -> str:
+def run_command(*words: str, **options: object) -> str:
     """What a command that must succeed printed."""
     done = subprocess.run(words, check=False, capture_output=True, text=True, **options)  # type: ignore[call-overload]
     assert done.returncode == 0, f"{words}: {done.stderr}"
     return str(done.stdout)
 
 
-def unpacked(image: str, folder: Path) -> Path:
+def unpack_image(image: str, folder: Path) -> Path:
     """The tree of ``oci:DIR:TAG`` as umoci unpacks it."""
     shutil.rmtree(folder, ignore_errors=True)
     words = ["umoci", "unpack", "--image", image.removeprefix("oci:"), str(folder)]
     if os.geteuid() != 0:
         words.insert(2, "--rootless")
-    run(*words)
+    run_command(*words)
     return folder / "rootfs"

@@ -15,7 +15,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from parts import missing, need
+from requirements import need, skip_missing
 from traces import environment, run_slimtrace
 
 from slimtrace.builder.images.read.platform_choice import own_platform
@@ -40,7 +40,7 @@ class File(NamedTuple):
     link: str | None = None
 
 
-def layer(tree: Mapping[str, File | str]) -> bytes:
+def make_layer(tree: Mapping[str, File | str]) -> bytes:
     """A tar of these paths, each with the folders above it."""
     made: dict[str, File] = {}
     for name, found in sorted(tree.items()):
@@ -71,7 +71,7 @@ def _member(name: str, file: File, size: int) -> tarfile.TarInfo:
     return info
 
 
-def layout(
+def make_layout(
     folder: Path, layers: Sequence[bytes], config: Mapping[str, Any], architecture: str = MACHINE
 ) -> str:
     """``oci:FOLDER``: an image of these tars and this inner configuration (image-spec)."""
@@ -96,7 +96,7 @@ def layout(
     return f"oci:{folder}"
 
 
-def python(shared: Path) -> bytes:
+def make_python_layer(shared: Path) -> bytes:
     """A layer with a Python that can serve, as slimtrace builds it; made once for all workers."""
     tar = shared / "check-python.tar"
     with open(shared / "check-python.lock", "w") as lock:
@@ -120,7 +120,7 @@ def interpreter() -> str:
     return shutil.which("python3", path="/usr/bin") or os.path.realpath(sys.executable)
 
 
-def schema(shared: Path) -> dict[str, Any]:
+def read_sarif_schema(shared: Path) -> dict[str, Any]:
     """The JSON schema of SARIF 2.1.0, as an npm package of Microsoft's carries it."""
     need("npm")
     kept = shared / "sarif-schema.json"
@@ -132,7 +132,7 @@ def schema(shared: Path) -> dict[str, Any]:
                 words, check=False, capture_output=True, text=True, cwd=shared, timeout=300
             )
             if done.returncode != 0:
-                missing(f"npm's registry, for SARIF's schema ({done.stderr.strip()[-200:]})")
+                skip_missing(f"npm's registry, for SARIF's schema ({done.stderr.strip()[-200:]})")
             with tarfile.open(shared / done.stdout.split()[-1]) as opened:
                 file = opened.extractfile(_MEMBER)
                 assert file is not None

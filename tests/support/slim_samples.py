@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fullimage import full_image
-from parts import need, need_root
+from requirements import need, need_root
 from sample import free_port, load
 from slimming import slim
 
@@ -32,7 +32,7 @@ HOST = {
 
 
 @contextmanager
-def slimmed(
+def slim_sample(
     name: str, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Sample, Built]]:
     """A sample and what was built of it; no other test starts it until the block ends."""

@@ -36,7 +36,7 @@ CONFIG = ImageConfig(
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 
 
-def grow(root: Path) -> None:
+def make_varied_tree(root: Path) -> None:
     """Make the tree. As root it has owners, a capability and a file that nobody may read."""
     for name in ("etc", "usr", "usr/bin", "empty", "deep", "tmp", "usr-local"):
         (root / name).mkdir(parents=True)
@@ -81,7 +81,7 @@ def _set_times(root: Path) -> None:
     os.utime(root, ns=(moment, moment))
 
 
-def entries_of(root: Path | str) -> list[Entry]:
+def list_entries(root: Path | str) -> list[Entry]:
     """Entries for all that a tree holds, itself included, in no particular order."""
     reader = Root(str(root))
     found = ["/"]
@@ -92,17 +92,17 @@ def entries_of(root: Path | str) -> list[Entry]:
     return [reader.entry(path, ()) for path in found[::-1]]
 
 
-def image_of(entries: Iterable[Entry], folder: Path) -> Image:
+def make_tree_image(entries: Iterable[Entry], folder: Path) -> Image:
     """An image of the entries; its layer lies in ``folder``, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     return make_image(write_layer(entries, str(folder)), CONFIG)
 
 
-def dump(root: Path | str, *, nanoseconds: bool = True) -> dict[str, str]:
+def describe_tree(root: Path | str, *, nanoseconds: bool = True) -> dict[str, str]:
     """The tree in words, to be compared: ``{"/etc/x": "file 0644 0:0 …"}``."""
     seen: dict[tuple[int, int], str] = {}
     described = {}
-    for entry in sorted(entries_of(root), key=lambda entry: os.fsencode(entry.path)):
+    for entry in sorted(list_entries(root), key=lambda entry: os.fsencode(entry.path)):
         words = [entry.kind, f"{entry.mode:04o}", f"{entry.uid}:{entry.gid}", entry.target]
         words.append(str(entry.mtime_ns if nanoseconds else entry.mtime_ns // 10**9))
         # umoci run by a user notes the owner that it could not set in user.rootlesscontainers.
@@ -117,7 +117,7 @@ def dump(root: Path | str, *, nanoseconds: bool = True) -> dict[str, str]:
     return described
 
 
-def file_of(path: Path, name: str = "/file", size: int | None = None) -> Entry:
+def make_file_entry(path: Path, name: str = "/file", size: int | None = None) -> Entry:
     """An entry for one file; ``size`` where it shall be another than the file's."""
     length = path.stat().st_size if size is None else size
     return Entry(name, Kind.FILE, 0o644, 0, 0, 0, size=length, source=str(path))
@@ -151,7 +151,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def interrupted_after(seconds: float) -> Iterator[None]:
+def interrupt_after(seconds: float) -> Iterator[None]:
     """A Ctrl-C that comes in the middle."""
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WHOLE = b"""\
+EXAMPLE = b"""\
 {"slimtrace":1,"version":"0"}
 {"run":{"command":["app"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin"},"image":"rootfs:/",\
 "image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify",\

@@ -23,7 +23,7 @@ TIME = 1_700_000_000
 TOUCHED = Cause(Reason.TOUCHED, ProcessImages((1,)))
 
 
-def plant(root: Path, tree: Mapping[str, str | bytes | None], **modes: int) -> Path:
+def make_root(root: Path, tree: Mapping[str, str | bytes | None], **modes: int) -> Path:
     """Make a tree: ``None`` is a directory, ``-> x`` a symlink, else a file's content.
 
     Modes are given as ``**{"/etc/x": 0o600}``; all times are TIME.
@@ -50,7 +50,7 @@ def plant(root: Path, tree: Mapping[str, str | bytes | None], **modes: int) -> P
     return root
 
 
-def run(root: Path, **changes: object) -> Run:
+def make_run(root: Path, **changes: object) -> Run:
     values = {
         "command": ("/app",),
         "cwd": "/",
@@ -68,7 +68,7 @@ def run(root: Path, **changes: object) -> Run:
     return Run(**values)  # type: ignore[arg-type]
 
 
-def trace(
+def make_trace(
     root: Path,
     touched: Mapping[str, Iterable[Use]] | Iterable[str],
     *,
@@ -87,29 +87,29 @@ def trace(
         paths[path] = TracedPath(path, State.FILE, frozenset(uses), (1,), 0.0, fingerprint)
     for path in created:
         paths[path] = TracedPath(path, State.CREATED, frozenset({Use.CREATE}), (1,), 0.0, None)
-    return Trace((run(root, **changes),), (), paths, dict(saved or {}))
+    return Trace((make_run(root, **changes),), (), paths, dict(saved or {}))
 
 
-def context(
+def make_context(
     root: Path, options: BuildOptions | None = None, user: tuple[int, int] = (65532, 65532)
 ) -> Context:
     """What the steps of a build read, of a trace in which nothing was touched."""
-    return Context(trace(root, []), Root(str(root)), options or BuildOptions(), user)
+    return Context(make_trace(root, []), Root(str(root)), options or BuildOptions(), user)
 
 
 _EVERYWHERE = {Reason.SKELETON, Reason.DIRECTORY, Reason.ACCOUNTS, Reason.NONROOT_HOME}
 
 
-def dump(selection: Selection) -> dict[str, str]:
+def describe_selection(selection: Selection) -> dict[str, str]:
     """``{"/etc/x": "file 0644 touched"}``; without what all have, and the bare directories."""
     return {
-        path: summary(entry)
+        path: describe_entry(entry)
         for path, entry in selection.entries.items()
         if path != "/" and entry.reasons[0] not in _EVERYWHERE
     }
 
 
-def summary(entry: Entry) -> str:
+def describe_entry(entry: Entry) -> str:
     reasons = ",".join(entry.reasons)
     if entry.kind is Kind.SYMLINK:
         return f"-> {entry.target} {reasons}"

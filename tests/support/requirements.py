@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 
-def missing(what: str) -> NoReturn:
+def skip_missing(what: str) -> NoReturn:
     """Skip the test, saying what is missing; in CI, where all should be there, fail."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing here: {what}", pytrace=False)
@@ -20,7 +20,7 @@ def need(*tools: str) -> None:
     """Skip the test (fail in CI) unless every one of these programs is on the PATH."""
     absent = [tool for tool in tools if shutil.which(tool) is None]
     if absent:
-        missing(", ".join(absent))
+        skip_missing(", ".join(absent))
 
 
 def need_root() -> None:

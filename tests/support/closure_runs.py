@@ -6,9 +6,9 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from build_fixtures import TOUCHED
 from traces import command as slimtrace
 from traces import environment, run_slimtrace
-from worlds import TOUCHED
 
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 
-def implied(
+def list_added_paths(
     top: Path,
     touched: Iterable[str],
     rules: Sequence[ClosureRule],
@@ -42,18 +42,18 @@ def implied(
     }
 
 
-def built_images(
+def build_images(
     folder: Path, command: Sequence[str], env: Mapping[str, str] = ENV
-) -> dict[str, Built]:
+) -> dict[str, BuiltImage]:
     """A command traced on this machine's root, and its images: ``touched`` and ``closure``."""
     trace = str(folder / "app.trace")
     words = ("-q", "run", "-o", trace, "--", *command)
     ran = run_slimtrace(*words, cwd=str(folder), env={**environment(), **env})
     assert ran.returncode == 0, ran.stderr
-    return {keep: Built(folder, trace, keep, env) for keep in ("touched", "closure")}
+    return {keep: BuiltImage(folder, trace, keep, env) for keep in ("touched", "closure")}
 
 
-class Built:
+class BuiltImage:
     """A slim image as a tree, in which commands run.
 
     :ivar told: what ``build --json`` printed.
