@@ -1,4 +1,4 @@
-"""The facts of an image that is there, or that a trace would give."""
+"""Collects the contents of the SBOM of an image, or of the image that a trace would give."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slimtrace.builder.root.walk import list_entries
 from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.sbom_files import collect_built_image
-from slimtrace.builder.sbom.subject import make_subject, parse_subject_name
+from slimtrace.builder.sbom.subject import find_subject_name, make_subject
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.sandbox.rootless import become_root
 from slimtrace.tracer.trace.reader import read_trace
@@ -31,9 +31,9 @@ _WITHOUT_MANIFEST = {Transport.DOCKER_ARCHIVE, Transport.TARBALL, Transport.ROOT
 
 @dataclass(frozen=True, slots=True)
 class ImageLocation:
-    """What the user says of the full image of a trace.
+    """The options that find the full image of a trace.
 
-    :ivar image: where it lies now; None for where the runs saw it.
+    :ivar image: its reference now; None if it is the one that the trace names.
     """
 
     image: str | None = None
@@ -42,7 +42,7 @@ class ImageLocation:
 
 
 def describe_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
-    """What there is to tell of the image that ``build`` makes of a trace without other options.
+    """Collect the contents of the SBOM of the image that ``build`` makes by default.
 
     :raises SlimtraceError: as ``build`` does.
     """
@@ -55,14 +55,14 @@ def describe_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
     sums = Checksums()
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         image = planned.write_image(folder, sums.read)
-    return collect_built_image(image, "", None, planned.selection.entries, planned.root, sums)
+    return collect_built_image(image, None, None, planned.selection.entries, planned.root, sums)
 
 
 def describe_image(text: str, traces: Sequence[str], where: ImageLocation) -> BillOfMaterials:
-    """What there is to tell of an image, in any form that ``build`` writes.
+    """Collect the contents of the SBOM of an image, in any format that ``build`` writes.
 
-    :param traces: what it was built from, where that is known: the packages are then those of the
-        full image, which knows what was left out.
+    :param traces: the traces that it was built from, if they are known. Then the packages are read
+        from the full image, whose databases are complete.
     :raises SlimtraceError: one of these cannot be read.
     """
     full = open_full_image(read_trace(traces), where.image).root if traces else None
@@ -71,10 +71,10 @@ def describe_image(text: str, traces: Sequence[str], where: ImageLocation) -> Bi
     root = make_root(opened)
     entries = list_entries(root)
     if not entries:
-        raise SlimtraceError(f"cannot describe {text}: there is nothing in it")
-    transport = parse_reference(text).transport
-    digest = None if transport in _WITHOUT_MANIFEST else opened.digest
+        raise SlimtraceError(f"cannot describe {text}: it is empty")
+    reference = parse_reference(text)
+    digest = None if reference.transport in _WITHOUT_MANIFEST else opened.digest
     about = make_subject(
-        parse_subject_name(text), digest, opened.config, newest_mtime(entries.values())
+        find_subject_name(reference), digest, opened.config, newest_mtime(entries.values())
     )
     return collect_facts(about, entries, Checksums(), full or root, is_full=full is not None)

@@ -159,9 +159,10 @@ def make(
         run, or the image or an SBOM cannot be written.
     """
     check_options(options)
-    reference = parse_reference(destination, "write to").with_tag(options.tag)
-    to = _prepare(reference)
-    to_debug = _prepare(debug_reference(reference)) if options.debug else None
+    reference = parse_reference(destination, "write to")
+    tagged = reference.with_tag(options.tag)
+    to = _prepare(tagged)
+    to_debug = _prepare(debug_reference(tagged)) if options.debug else None
     check_sboms(options)
     trace = read_trace(traces)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
@@ -173,7 +174,7 @@ def make(
         sboms: list[Sbom] = []
         if options.sbom:
             entries, root = selection.entries, planned.root
-            facts = collect_built_image(image, destination, options.tag, entries, root, sums)
+            facts = collect_built_image(image, reference, options.tag, entries, root, sums)
             sboms = render_sboms(facts, options)
         to.write(image, selection.entries.values())
     debug = _write(debug_plan, to_debug) if debug_plan and to_debug else None
@@ -181,7 +182,7 @@ def make(
     if sboms and reference.transport is Transport.REGISTRY:
         from slimtrace.builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
 
-        sboms = attach(image, destination, sboms)
+        sboms = attach(image, reference, sboms)
     selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
     return BuildResult(image, str(to), selection, planned.root, (*sboms,), debug)
 

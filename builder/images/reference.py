@@ -117,7 +117,8 @@ class ImageReference:
             return self
         if self.name:
             raise UsageError(
-                f"cannot tag the image {tag!r}: {self} names it already", "name it in one place"
+                f"cannot tag the image {tag!r}: {self} has a name already",
+                "name the image once, in -o or with --tag",
             )
         if self.transport.syntax is Syntax.PATH:
             raise UsageError(
@@ -132,7 +133,7 @@ def parse_reference(text: str, verb: str = "read") -> ImageReference:
 
     As in skopeo, the first colon after the prefix ends a path that a tag or name can follow.
 
-    :param verb: what the caller wants to do with the image, for the message ``cannot VERB 'TEXT'``.
+    :param verb: what the caller does with the image, for the message ``cannot VERB 'TEXT'``.
     :raises UsageError: ``text`` is not an image reference.
     """
     transport = _find_transport(text)

@@ -9,12 +9,13 @@ import orjson
 from slimtrace.builder.images.documents import INDEX_TYPE, MANIFEST_TYPE, compute_digest, to_json
 from slimtrace.builder.images.write.oci import make_index
 from slimtrace.builder.images.write.registry import Repository
-from slimtrace.builder.sbom.subject import parse_subject_name
+from slimtrace.builder.sbom.subject import find_subject_name
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Image
     from slimtrace.builder.sbom.sbom_files import Sbom
 
@@ -23,18 +24,18 @@ _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _ANNOTATION = "org.opencontainers.image."
 
 
-def attach(image: Image, destination: str, sboms: Iterable[Sbom]) -> list[Sbom]:
+def attach(image: Image, reference: ImageReference, sboms: Iterable[Sbom]) -> list[Sbom]:
     """Push the SBOMs as artifacts that refer to the image, and add their digests.
 
     A registry without a referrers API does not answer with ``OCI-Subject``. Then the referrers
     are listed in the index with the tag ``sha256-HEX`` (distribution-spec, "Referrers Tag
     Schema"). If another client changes that index at the same time, its change may be lost.
 
-    :param destination: ``docker://NAME``, to which the image was pushed.
+    :param reference: ``docker://NAME``, to which the image was pushed.
     :raises SlimtraceError: the registry refuses.
     """
-    failure = f"cannot attach the SBOM to {destination}"
-    repository = Repository(parse_subject_name(destination).repository, failure)
+    failure = f"cannot attach the SBOM to {reference}"
+    repository = Repository(find_subject_name(reference).repository, failure)
     attached = []
     for sbom in sboms:
         manifest = make_artifact(image, sbom)

@@ -11,13 +11,14 @@ from slimtrace.builder.images.write.atomic import check_file, open_replacement
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.render import render
-from slimtrace.builder.sbom.subject import make_subject, parse_subject_name
+from slimtrace.builder.sbom.subject import find_subject_name, make_subject
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slimtrace.builder.build_options import BuildOptions
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Entry, Image
     from slimtrace.builder.root.root import Root
     from slimtrace.builder.sbom.bom import BillOfMaterials
@@ -52,7 +53,7 @@ def check_sboms(options: BuildOptions) -> None:
 
 def collect_built_image(
     image: Image,
-    destination: str,
+    reference: ImageReference | None,
     tag: str | None,
     entries: Mapping[str, Entry],
     root: Root,
@@ -60,13 +61,14 @@ def collect_built_image(
 ) -> BillOfMaterials:
     """Collect the contents of the SBOM of an image that was built.
 
-    :param destination: the value of ``-o``; ``tag`` that of ``--tag``: they name the image.
+    :param reference: the value of ``-o``; None for an image that is not written.
+    :param tag: the value of ``--tag``.
     :param root: the full image.
     :raises SlimtraceError: its package databases cannot be read.
     """
     config = orjson.loads(image.config)
     about = make_subject(
-        parse_subject_name(destination, tag), image.digest, config, newest_mtime(entries.values())
+        find_subject_name(reference, tag), image.digest, config, newest_mtime(entries.values())
     )
     return collect_facts(about, entries, sums, root, is_full=True)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slimtrace.builder.images.reference import Syntax, parse_reference, split_name
+from slimtrace.builder.images.reference import Syntax, split_name
 from slimtrace.builder.sbom.bom import Subject
 from slimtrace.builder.sbom.purl import make_image_purl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from slimtrace.builder.images.reference import ImageReference
 
 NAMELESS = "image"
 """The name of an image without a name."""
@@ -27,15 +29,14 @@ class SubjectName(NamedTuple):
         return self.repository.rpartition("/")[2] or NAMELESS
 
 
-def parse_subject_name(text: str, tag: str | None = None) -> SubjectName:
-    """Parse the name in an image reference. A path on this machine is no name.
+def find_subject_name(reference: ImageReference | None, tag: str | None = None) -> SubjectName:
+    """Find the image's name in its reference. A path on this machine is not a name.
 
-    :param text: the reference; "" for an image that is not written.
+    :param reference: None for an image that is not written.
     :param tag: the value of ``--tag``.
     """
     if tag:
         return _parse_name(tag)
-    reference = parse_reference(text) if text else None
     if reference is None or reference.name is None:
         return SubjectName("", "")
     if reference.transport.syntax is Syntax.PATH_AND_TAG and ":" not in reference.name:
@@ -44,7 +45,7 @@ def parse_subject_name(text: str, tag: str | None = None) -> SubjectName:
 
 
 def make_subject(
-    called: SubjectName, digest: str | None, config: Mapping[str, Any], newest_ns: int
+    subject_name: SubjectName, digest: str | None, config: Mapping[str, Any], newest_ns: int
 ) -> Subject:
     """Describe an image.
 
@@ -55,8 +56,12 @@ def make_subject(
     architecture = str(config.get("architecture") or "")
     purl = None
     if digest is not None:
-        purl = make_image_purl(called.name, digest, architecture, called.repository, called.tag)
-    return Subject(called.name, digest, purl, _parse_created(config.get("created"), newest_ns))
+        purl = make_image_purl(
+            subject_name.name, digest, architecture, subject_name.repository, subject_name.tag
+        )
+    return Subject(
+        subject_name.name, digest, purl, _parse_created(config.get("created"), newest_ns)
+    )
 
 
 def _parse_name(name: str) -> SubjectName:

@@ -59,8 +59,8 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
 
     :param platform: ``OS/ARCHITECTURE[/VARIANT]`` to choose from an image for several; None for
         this machine's.
-    :param digest: of the image that the caller wants, if it knows it: the cache is searched for it,
-        then the image at ``text``.
+    :param digest: of the image that the caller needs; None if it is not known. The cache is
+        searched for it first, then the image at ``text``.
     :raises UsageError: ``text`` is not a reference, or there are several images.
     :raises SlimtraceError: the image is missing, damaged, too large, or cannot be unpacked.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from slimtrace.builder.images.documents import compute_digest
 from slimtrace.builder.images.read import document_parser
 from slimtrace.builder.images.read.blobs import read_document
 from slimtrace.builder.images.read.platform_choice import Platform, choose_best, parse_platform
@@ -98,7 +99,7 @@ def read_docker_image(
         )
     image = images[0]
     data = read_document(blobs, image.config)
-    digest = document_parser.hash_document(data)
+    digest = compute_digest(data)
     config = document_parser.parse_document(data, f"config {digest}")
     check_platform(config, label, platform)
     ids = document_parser.parse_diff_ids(config, len(image.layers), f"config {digest}")
@@ -120,9 +121,7 @@ def read_skopeo_image(blobs: Blobs, label: str, platform: str | None) -> SourceI
     :raises SlimtraceError: it is damaged.
     """
     data = read_document(blobs, "manifest.json")
-    return _read_image(
-        blobs, data, document_parser.hash_document(data), None, label, platform, _skopeo_path
-    )
+    return _read_image(blobs, data, compute_digest(data), None, label, platform, _skopeo_path)
 
 
 def read_described_image(
@@ -161,7 +160,8 @@ def choose_platform(
 ) -> Descriptor:
     """Choose the descriptor for a platform.
 
-    :param digest: of the image that the caller wants, if it knows it: the platform is then ignored.
+    :param digest: of the image that the caller needs; the platform is then ignored. None if it is
+        not known.
     :raises SlimtraceError: there is none.
     """
     for each in listed:
@@ -231,15 +231,15 @@ def _may_be_image(descriptor: Descriptor) -> bool:
 def _fail_without_platform(label: str, wanted: Platform, there: list[str]) -> NoReturn:
     raise SlimtraceError(
         f"cannot find an image for {wanted} in {label}",
-        f"there is: {', '.join(there) or 'none'} (choose with --platform)",
+        f"it has: {', '.join(there) or 'none'} (choose with --platform)",
     )
 
 
 def _list_names(names: set[str | None] | set[str]) -> str:
-    told = sorted(name for name in names if name)
-    if not told:
+    sorted_names = sorted(name for name in names if name)
+    if not sorted_names:
         return "it contains no tagged image" if not names else "its images have no names"
-    return f"name one of: {', '.join(told)}"
+    return f"name one of: {', '.join(sorted_names)}"
 
 
 class _SavedImage(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from slimtrace.builder.images.documents import compute_digest
 from slimtrace.builder.images.read import document_parser, image_cache
 from slimtrace.builder.images.read.blobs import FolderBlobs
 from slimtrace.builder.images.read.manifest import (
@@ -35,7 +36,7 @@ def fetch_image(
 ) -> image_cache.CachedImage:
     """Open an image in a store or a registry; fetch it only if the cache lacks it.
 
-    :param digest: of the manifest that the caller wants, if it knows one.
+    :param digest: of the manifest that the caller needs; None if it is not known.
     :param unpack: unpacks an image (arguments: its name, the image, its blobs, the directory).
     :raises SlimtraceError: skopeo is missing or fails, or the image is damaged.
     """
@@ -84,7 +85,7 @@ def _make_request(
     is_registry = reference.transport is Transport.REGISTRY
     document = document_parser.parse_document(raw, text)
     if not document_parser.is_index(document, None, text):
-        digest = document_parser.hash_document(raw)
+        digest = compute_digest(raw)
         if is_registry:
             return _Request(_pin(reference, digest), digest, None)
         return _Request(text, digest, document_parser.parse_manifest(document, text).config.digest)

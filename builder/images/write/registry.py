@@ -79,8 +79,8 @@ class Repository:
         :param reference: a tag, or the manifest's digest.
         :raises SlimtraceError: the registry refuses it.
         """
-        words = {"Content-Type": kind}
-        return self._request("PUT", f"manifests/{reference}", words, data, {201}).headers
+        headers = {"Content-Type": kind}
+        return self._request("PUT", f"manifests/{reference}", headers, data, {201}).headers
 
     def get_manifest(self, reference: str, kind: str) -> bytes | None:
         """Download a manifest; None if it does not exist.
@@ -155,9 +155,9 @@ class Repository:
         if not realm.startswith("https://") and not (
             self._insecure and realm.startswith("http://")
         ):
-            raise SlimtraceError(f"{self._failure}: {self._host} wants a login without TLS")
-        words = urlencode({**said, "scope": f"repository:{self._name}:pull,push"})
-        request = Request(f"{realm}?{words}")  # noqa: S310 -- it is http or https
+            raise SlimtraceError(f"{self._failure}: {self._host} asks for a login without TLS")
+        query = urlencode({**said, "scope": f"repository:{self._name}:pull,push"})
+        request = Request(f"{realm}?{query}")  # noqa: S310 -- it is http or https
         if basic is not None:
             request.add_unredirected_header("Authorization", basic)
         answer = self._answer(request)
@@ -166,7 +166,7 @@ class Repository:
             token = document.get("token") or document["access_token"]
         except (ValueError, KeyError, AttributeError) as error:
             raise SlimtraceError(
-                f"{self._failure}: {self._host} gives no token ({_describe_answer(answer)})",
+                f"{self._failure}: {self._host} returned no token ({_describe_answer(answer)})",
                 f"log in with: skopeo login {self._host}",
             ) from error
         self._authorization = f"Bearer {token}"

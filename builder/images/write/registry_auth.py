@@ -59,10 +59,10 @@ def _is_below(name: str, prefix: str) -> bool:
 
 def _keys(name: str) -> Iterator[str]:
     """The most specific key first: ``host/team/app``, ``host/team``, ``host``."""
-    words = name.split("/")
-    for count in range(len(words), 0, -1):
-        yield "/".join(words[:count])
-    if words[0] == _DOCKER[0]:
+    parts = name.split("/")
+    for count in range(len(parts), 0, -1):
+        yield "/".join(parts[:count])
+    if parts[0] == _DOCKER[0]:
         yield _DOCKER[1]
 
 

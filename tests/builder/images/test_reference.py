@@ -191,8 +191,8 @@ def test_tags(text: str, tag: str, destination: Destination) -> None:
 @pytest.mark.parametrize(
     ("text", "tag", "message"),
     [
-        ("oci:dir:v1", "app", "cannot tag the image 'app': oci:dir:v1 names it already"),
-        ("docker://x/app", "app", "cannot tag the image 'app': docker://x/app names it already"),
+        ("oci:dir:v1", "app", "cannot tag the image 'app': oci:dir:v1 has a name already"),
+        ("docker://x/app", "app", "cannot tag the image 'app': docker://x/app has a name already"),
         ("image.tar", "App", "cannot name the image 'App': it is not NAME or NAME:TAG"),
         (
             "image.tar",

@@ -14,6 +14,7 @@ from sboms import describe_cyclonedx, describe_spdx, read_cyclonedx, read_spdx
 from traces import run_slimtrace
 
 from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.packages.package import Package
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
@@ -22,7 +23,7 @@ from slimtrace.builder.sbom.checksums import Checksums
 from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.purl import make_package_purl
 from slimtrace.builder.sbom.render import render
-from slimtrace.builder.sbom.subject import SubjectName, make_subject, parse_subject_name
+from slimtrace.builder.sbom.subject import SubjectName, find_subject_name, make_subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +192,9 @@ def test_what_json_cannot_hold(tmp_path: Path) -> None:
     """A name that is not UTF-8, and an image without digest and distribution."""
     top = make_root(tmp_path / "full", {"/srv/\udcff": "x"})
     told = facts(top, "/srv/\udcff")
-    nameless = make_subject(parse_subject_name(f"rootfs:{top}"), None, {}, TIME * 10**9)
+    nameless = make_subject(
+        find_subject_name(parse_reference(f"rootfs:{top}")), None, {}, TIME * 10**9
+    )
     root = Root(str(top))
     selection = select(make_trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
     told = collect_facts(nameless, selection.entries, Checksums(), root, is_full=True)
@@ -265,7 +268,7 @@ def test_purls(package: Package, distribution: Distribution | None, purl: str) -
     ],
 )
 def test_what_an_image_is_called(text: str, tag: str | None, name: SubjectName) -> None:
-    assert parse_subject_name(text, tag) == name
+    assert find_subject_name(parse_reference(text), tag) == name
 
 
 BUILD = ("build", "x.trace", "-o", "x.tar")

@@ -15,6 +15,7 @@ from registry import run_registry
 from tree_images import make_file_entry, make_tree_image
 from umoci_images import run_command
 
+from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.images.write.registry_auth import find_login, is_insecure
 from slimtrace.builder.sbom.bom import SbomFormat
@@ -55,7 +56,7 @@ def listed(repository: str, image: Image) -> list[tuple[str, str]]:
 def test_an_artifact_refers_to_the_image(tmp_path: Path, registry: str) -> None:
     name = f"docker://{registry}/team/app"
     image = pushed(tmp_path, f"{name}:1")
-    spdx, cyclonedx = attach(image, f"{name}:1", [SPDX, CYCLONEDX])
+    spdx, cyclonedx = attach(image, parse_reference(f"{name}:1"), [SPDX, CYCLONEDX])
     assert listed(name, image) == [
         (spdx.attached, "application/spdx+json"),
         (cyclonedx.attached, "application/vnd.cyclonedx+json"),
@@ -80,7 +81,7 @@ def test_the_list_grows_and_names_each_once(tmp_path: Path, registry: str) -> No
     name = f"docker://{registry}/app"
     image = pushed(tmp_path, f"{name}:1")
     for sboms in ([SPDX], [SPDX, CYCLONEDX], [CYCLONEDX]):
-        attach(image, f"{name}:1", sboms)
+        attach(image, parse_reference(f"{name}:1"), sboms)
     assert [kind for _, kind in listed(name, image)] == [
         "application/spdx+json",
         "application/vnd.cyclonedx+json",
@@ -96,11 +97,11 @@ def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         name = f"docker://{host}/team/app:1"
         run_command("skopeo", "login", "-u", "me", "-p", "secret", host)
         image = pushed(tmp_path, name)
-        attach(image, name, [SPDX])
+        attach(image, parse_reference(name), [SPDX])
         assert len(listed(f"docker://{host}/team/app", image)) == 1
         run_command("skopeo", "logout", host)
         with pytest.raises(SlimtraceError) as caught:
-            attach(image, name, [CYCLONEDX])
+            attach(image, parse_reference(name), [CYCLONEDX])
     assert caught.value.message == (
         f"cannot attach the SBOM to {name}: {host} answered 401: authentication required"
     )
@@ -112,7 +113,7 @@ def test_a_registry_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "file").touch()
     image = make_tree_image([make_file_entry(tmp_path / "file")], tmp_path / "work")
     with pytest.raises(SlimtraceError, match=r"127\.0\.0\.1:9: Connection refused$"):
-        attach(image, "docker://127.0.0.1:9/app:1", [SPDX])
+        attach(image, parse_reference("docker://127.0.0.1:9/app:1"), [SPDX])
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def listing(registry: str, tmp_path: Path) -> Iterator[str]:
 def test_a_registry_that_lists_referrers_gets_no_index(tmp_path: Path, listing: str) -> None:
     name = f"docker://{listing}/app"
     image = pushed(tmp_path, f"{name}:1")
-    (sbom,) = attach(image, f"{name}:1", [SPDX])
+    (sbom,) = attach(image, parse_reference(f"{name}:1"), [SPDX])
     assert raw(f"{name}@{sbom.attached}")["subject"]["digest"] == image.digest
     assert json.loads(run_command("skopeo", "list-tags", name))["Tags"] == ["1"]
 
