@@ -16,7 +16,7 @@ _HANDLED = END_SIGNALS - {signal.SIGINT, signal.SIGQUIT}
 
 
 class StoppedBySignal(BaseException):
-    """A signal arrived. Only :func:`tidily_stopped` catches it, so it is no Exception."""
+    """A signal arrived. Only :func:`raise_on_signals` catches it, so it is no Exception."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,7 +24,7 @@ class StoppedBySignal(BaseException):
 
 
 @contextmanager
-def tidily_stopped(image: str, verb: str = "verify") -> Iterator[None]:
+def raise_on_signals(image: str, verb: str = "verify") -> Iterator[None]:
     """Raise an exception when a signal arrives. Signals that the user ignores stay ignored.
 
     :param verb: what the command does with the image, for the message.

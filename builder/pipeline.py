@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimtrace.builder.config.debug_image import add_busybox, debug_reference, find_busybox
+from slimtrace.builder.config.debug_image import add_busybox, find_busybox, make_debug_reference
 from slimtrace.builder.config.image_config import make_image_config
 from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.context import Context
@@ -162,7 +162,7 @@ def make(
     reference = parse_reference(destination, "write to")
     tagged = reference.with_tag(options.tag)
     to = _prepare(tagged)
-    to_debug = _prepare(debug_reference(tagged)) if options.debug else None
+    to_debug = _prepare(make_debug_reference(tagged)) if options.debug else None
     check_sboms(options)
     trace = read_trace(traces)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))

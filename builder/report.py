@@ -44,7 +44,7 @@ class BuildReport:
 
         Never less than none: a file that was put aside may be gone from the full image.
         """
-        taken = count_kept_files(self.selection, but_written=True)
+        taken = count_kept_files(self.selection, skip_generated=True)
         return Totals(max(0, self.full.files - taken.files), max(0, self.full.size - taken.size))
 
     def document(self) -> dict[str, Any]:
@@ -82,15 +82,15 @@ def _sbom(sbom: Sbom) -> dict[str, Any]:
     return {"format": sbom.format, "file": file, "attached": sbom.attached}
 
 
-def count_kept_files(selection: Selection, *, but_written: bool = False) -> Totals:
+def count_kept_files(selection: Selection, *, skip_generated: bool = False) -> Totals:
     """The selection's regular files; ``size`` in bytes, each inode once.
 
-    :param but_written: without those that the build wrote.
+    :param skip_generated: without those that the build wrote.
     """
     files = size = 0
     linked: set[tuple[int, int]] = set()
     for entry in selection.entries.values():
-        if entry.kind is not Kind.FILE or (but_written and entry.content is not None):
+        if entry.kind is not Kind.FILE or (skip_generated and entry.content is not None):
             continue
         files += 1
         if entry.hardlink is None or entry.hardlink not in linked:

@@ -1,4 +1,4 @@
-"""The steps of the build in order, each a pure function from a selection to the next one."""
+"""The steps of the build, in order. Each is a pure function from a selection to the next."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from slimtrace.builder.policy.app_writes import add_written_folders, grant_write
 from slimtrace.builder.policy.baseline.baseline import add_baseline
 from slimtrace.builder.policy.baseline.baseline_files import add_baseline_files
 from slimtrace.builder.policy.bytecode import remove_sources, replace_sources
-from slimtrace.builder.policy.secrets import leave_out_secrets
+from slimtrace.builder.policy.secrets import remove_secrets
 from slimtrace.builder.policy.skeleton import add_skeleton
 from slimtrace.builder.selection.evidence import add_healed, add_touched, settle_dropped
-from slimtrace.builder.selection.globs import add_included, exclude
+from slimtrace.builder.selection.globs import add_included, remove_excluded
 
 if TYPE_CHECKING:
     from slimtrace.builder.context import Context, Step
     from slimtrace.builder.model import Selection
 
 
-def close(selection: Selection, context: Context) -> Selection:
-    """Add all that the seeds need and imply; with ``--jlink``, link the Java runtimes anew."""
+def add_needs(selection: Selection, context: Context) -> Selection:
+    """Add all that the seeds need and imply; with ``--jlink``, link new Java runtimes."""
     step = add_closure_with_java if context.options.jlink else add_closure
     return step(selection, context)
 
@@ -37,21 +37,21 @@ SELECTION: tuple[Step, ...] = (
     add_healed,
     add_baseline_files,
 )
-"""They add seeds: the paths that the closure starts from."""
+"""They add seeds, the paths from which the closure starts."""
 
 CLOSURE: tuple[Step, ...] = (
-    close,
+    add_needs,
     settle_dropped,
     restore_directories,
 )
-"""They make entries of the seeds, and of all that these need and imply."""
+"""They make entries from the seeds, and from all that these need and imply."""
 
 POLICY: tuple[Step, ...] = (
     add_baseline,
     remove_sources,
     add_package_metadata,
-    exclude,
-    leave_out_secrets,
+    remove_excluded,
+    remove_secrets,
     add_skeleton,
     grant_read,
     grant_write,
@@ -59,18 +59,18 @@ POLICY: tuple[Step, ...] = (
     warn_of_writes,
     replace_sources,
 )
-"""They add what any image has, remove what no image may have, and check what is left.
+"""They add what every image has, remove what no image may have, and check the rest.
 
-``exclude`` comes after every step that adds what a user may not want, and before the skeleton,
-without which no image starts. ``replace_sources`` comes last: the full image has no file where it
-moves some.
+``remove_excluded`` comes after all steps that add files which a user may exclude, and before the
+skeleton, without which no image starts. ``replace_sources`` comes last: it moves files to paths
+that do not exist in the full image.
 """
 
 STEPS: tuple[Step, ...] = (*SELECTION, *CLOSURE, *POLICY)
 
 
 def run_steps(selection: Selection, context: Context) -> Selection:
-    """The selection after all steps.
+    """Apply all steps to the selection.
 
     :raises SlimtraceError: files changed since the run, or one cannot be read.
     """

@@ -18,7 +18,7 @@ from slimtrace.builder.check.trial_start import StartOptions, measure_starts
 from slimtrace.builder.full_image import make_root
 from slimtrace.builder.images.read.full_image_source import open_image, stored_size
 from slimtrace.builder.images.read.platform_choice import own_platform
-from slimtrace.builder.interrupt import tidily_stopped
+from slimtrace.builder.interrupt import raise_on_signals
 from slimtrace.builder.root.walk import list_entries
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.sandbox.rootless import become_root
@@ -48,7 +48,7 @@ def check(
     :param run: whether to start it for the rules that are measured.
     :raises SlimtraceError: it cannot be read, or not be started on this machine.
     """
-    with tidily_stopped(image, "check"):
+    with raise_on_signals(image, "check"):
         become_root()
         opened = open_image(image)
         rules = select_rules(platforms)

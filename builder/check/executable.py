@@ -70,9 +70,9 @@ def _explain_load_failure(facts: ImageFacts, path: str, own: str) -> str | None:
         return f"{path} is neither an ELF program nor a script that names its interpreter"
     if elf.interpreter is not None and not facts.root.resolve(elf.interpreter).exists:
         return f"its loader {elf.interpreter}, which {path} names, is not in the image"
-    loads = loader.loads(path, own)
-    if loads is not None and loads.missing:
-        names = ", ".join(missing.name for missing in loads.missing[:3])
+    dependencies = loader.find_dependencies(path, own)
+    if dependencies is not None and dependencies.missing:
+        names = ", ".join(missing.name for missing in dependencies.missing[:3])
         return f"{names} is not in the image, which {path} needs"
     return None
 

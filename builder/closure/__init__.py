@@ -1,1 +1,1 @@
-"""What a kept file needs beside itself: one module per rule, and the fixpoint over them."""
+"""Finds the files that kept files need: one module for each rule, and the fixpoint over them."""

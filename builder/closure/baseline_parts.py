@@ -1,4 +1,7 @@
-"""The parts, each by the reason of what it brings, which is also the name that switches it off."""
+"""The parts of the baseline. Each is named by the reason of the files that it adds.
+
+``--without-rule`` disables a part by this name.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ PARTS = frozenset(
 )
 
 
-def baseline_cause(part: Reason) -> Cause:
-    """Why the files of a part are in the image."""
+def make_baseline_cause(part: Reason) -> Cause:
+    """Make the cause of a part's files."""
     return Cause(part, BuildPart(f"baseline: {part.value}"))
 
 
 def choose_parts(options: BuildOptions) -> frozenset[Reason]:
-    """The parts that an image is to have."""
+    """Choose the parts that the image gets."""
     return PARTS - {*options.without_rules} if options.baseline else frozenset()

@@ -45,10 +45,10 @@ def expand(
     environment: RunEnvironment,
     rules: Sequence[ClosureRule] = (),
 ) -> Selection:
-    """All entries that the seeds need, and imply by these rules, transitively.
+    """Find all entries that the seeds need, and imply by these rules, transitively.
 
-    A needed library that does not exist is a warning, unless only rules added the file that needs
-    it. A seed that does not exist is ignored: the caller knows whether that matters.
+    A needed library that does not exist gives a warning, unless only rules added the file that
+    needs it. A seed that does not exist is ignored: the caller knows whether that matters.
 
     :raises SlimtraceError: a file of the full image cannot be read.
     """
@@ -63,13 +63,13 @@ def expand(
 def add_closure(
     selection: Selection, context: Context, rules: Sequence[ClosureRule] | None = None
 ) -> Selection:
-    """Add all that the seeds need, and all that the rules of ``--keep`` imply.
+    """Add all files that the seeds need, and all that the rules of ``--keep`` imply.
 
-    :param rules: None for those that the options choose.
+    :param rules: None for the rules that the options choose.
     """
     if rules is None:
         rules = choose_rules(context.options.keep, context.options.without_rules)
-    environment = RunEnvironment.of(context.trace.runs)
+    environment = RunEnvironment.from_runs(context.trace.runs)
     closed = expand(context.root, selection.seeds, environment, rules)
     return replace(
         selection,
@@ -91,10 +91,10 @@ class _Closure:
         self._read: set[str] = set()
         self._listed: set[str] = set()
         self._causes: dict[str, dict[Reason, Cause]] = {}
-        """Own path of what is kept → for each reason the first cause."""
+        """Own path of a kept entry → the first cause for each reason."""
         self._dropped: dict[str, Dropped] = {}
         self._to_load: dict[str, str] = {}
-        """Resolved path → how it was looked up."""
+        """Resolved path → the path by which it was looked up."""
         self._scripts: deque[str] = deque()
         self._loaded: set[str] = set()
         self._missing: dict[MissingLibrary, None] = {}
@@ -105,27 +105,27 @@ class _Closure:
         self.add(Seed(need.path, cause, load=need.load, execute=need.execute))
 
     def add(self, seed: Seed) -> None:
-        found = self._root.resolve(seed.path, follow=seed.follow)
-        for path in (*found.links, found.path):
+        own = self._root.resolve(seed.path, follow=seed.follow)
+        for path in (*own.links, own.path):
             for need in find_baseline_variant(self._root, path):
                 self._add_need(need, KeptPath(path))
-        is_kept = found.exists and self._keep(found.path, seed.cause, override=seed.override)
-        if found.links:
-            because = KeptPath(found.path) if is_kept else seed.cause.because
-            for link in found.links:
+        is_kept = own.exists and self._keep(own.path, seed.cause, override=seed.override)
+        if own.links:
+            because = KeptPath(own.path) if is_kept else seed.cause.because
+            for link in own.links:
                 self._keep(link, Cause(Reason.SYMLINK, because), override=seed.override)
         if not is_kept:
             return
-        self._note_use(seed, found.path)
-        if self._root.kind(found.path) is not Kind.FILE:
+        self._record_use(seed, own.path)
+        if self._root.kind(own.path) is not Kind.FILE:
             return
         if seed.load:
-            self._to_load.setdefault(found.path, seed.path)
-        if seed.execute and self._may_execute(found):
-            self._scripts.append(found.path)
+            self._to_load.setdefault(own.path, seed.path)
+        if seed.execute and self._is_executable(own):
+            self._scripts.append(own.path)
 
-    def _note_use(self, seed: Seed, path: str) -> None:
-        """For the rules: what was touched or included, and how it was used."""
+    def _record_use(self, seed: Seed, path: str) -> None:
+        """Record for the rules whether the path was touched or included, and how it was used."""
         if seed.cause.reason in _REQUESTED:
             self._touched.add(path)
         if seed.cause.reason is Reason.TOUCHED and seed.load:
@@ -134,10 +134,10 @@ class _Closure:
             self._listed.add(path)
 
     def load(self) -> None:
-        """Add the interpreters and libraries of what is kept, until there are no new ones.
+        """Add the interpreters and libraries of kept files, until there are no new ones.
 
-        Programs go first: their search path is the one for the libraries that they load, which
-        then need no search of their own.
+        Programs come first: the libraries that they load are searched by the program's search
+        path, and then need no search of their own.
         """
         done: set[str] = set()
         while self._to_load or self._scripts:
@@ -148,12 +148,12 @@ class _Closure:
                     for need in find_interpreters(self._root, path, self._environment):
                         self._add_need(need, KeptPath(path))
             batch, self._to_load = self._to_load, {}
-            for path in sorted(batch, key=self._programs_first):
+            for path in sorted(batch, key=self._load_order):
                 if path not in self._loaded:
                     self._load(batch[path], path)
 
     def imply(self) -> None:
-        """Apply the rules to all that is kept, and to what they add, until they add nothing new."""
+        """Apply the rules to all kept paths and to those that they add, until none is new."""
         sets = (self._touched, self._listed, self._causes, self._read)
         context = RuleContext(self._root, self._environment, self._loader, *map(frozenset, sets))
         done: set[str] = set()
@@ -162,15 +162,15 @@ class _Closure:
             for path in fresh:
                 because = KeptPath(path)
                 for rule in self._rules:
-                    for need in rule.of(context, path):
+                    for need in rule.find_needs(context, path):
                         if self._root.resolve(need.path).exists:
                             self._add_need(need, because)
             self.load()
 
     def selection(self) -> Selection:
-        entries = {path: self._entry(path) for path in sorted(self._causes)}
+        entries = {path: self._make_entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
-        return Selection(entries, dropped, self._warnings(entries))
+        return Selection(entries, dropped, self._make_warnings(entries))
 
     def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:
         why = exclusion_reason(path)
@@ -182,7 +182,7 @@ class _Closure:
             self._dropped.setdefault(path, Dropped(path, why))
             return False
         causes = self._causes.setdefault(path, {})
-        causes[cause.reason] = _first_cause(causes.get(cause.reason), cause)
+        causes[cause.reason] = _merge_causes(causes.get(cause.reason), cause)
         for parent in list_parents(path):
             above = self._causes.setdefault(parent, {})
             if Reason.DIRECTORY not in above:
@@ -190,45 +190,46 @@ class _Closure:
         return True
 
     def _load(self, lookup: str, path: str) -> None:
-        loads = self._loader.loads(lookup, path)
+        dependencies = self._loader.find_dependencies(lookup, path)
         self._loaded.add(path)
-        if loads is None:
+        if dependencies is None:
             return
-        self._loaded.update(loads.files)
+        self._loaded.update(dependencies.files)
         if not self._causes[path].keys() <= self._implied:
-            self._missing.update(dict.fromkeys(loads.missing))
-        for need, by in loads.needs.items():
-            self._add_need(need, KeptPath(by))
+            self._missing.update(dict.fromkeys(dependencies.missing))
+        for need, needed_by in dependencies.needs.items():
+            self._add_need(need, KeptPath(needed_by))
 
-    def _may_execute(self, found: ResolvedPath) -> bool:
-        fingerprint = self._root.fingerprint(found.path)
+    def _is_executable(self, own: ResolvedPath) -> bool:
+        fingerprint = self._root.fingerprint(own.path)
         return fingerprint is not None and bool(fingerprint.mode & 0o111)
 
-    def _programs_first(self, path: str) -> tuple[bool, str]:
+    def _load_order(self, path: str) -> tuple[bool, str]:
+        """The sort key that puts programs before libraries."""
         elf = self._loader.elves.read(path)
         return (elf is None or elf.interpreter is None, path)
 
-    def _entry(self, path: str) -> Entry:
+    def _make_entry(self, path: str) -> Entry:
         causes = sorted(self._causes[path].values(), key=lambda cause: _RANK[cause.reason])
         return self._root.entry(path, (*causes,))
 
-    def _warnings(self, entries: Iterable[str]) -> tuple[str, ...]:
-        """A warning for each missing library that no kept file provides by another search path."""
+    def _make_warnings(self, entries: Iterable[str]) -> tuple[str, ...]:
+        """Make a warning for each missing library, unless a kept file elsewhere provides it."""
         names = {path.rpartition("/")[2] for path in entries}
         elves = map(self._loader.elves.read, self._loaded)
         names |= {elf.soname for elf in elves if elf and elf.soname}
         missing: dict[str, list[str]] = {}
         for library in self._missing:
             if library.name not in names:
-                missing.setdefault(library.name, []).append(library.by)
+                missing.setdefault(library.name, []).append(library.needed_by)
         return tuple(
-            f"cannot find the library {name}, which {min(by)} names: left out"
-            for name, by in sorted(missing.items())
+            f"cannot find the library {name}, which {min(paths)} needs: left out"
+            for name, paths in sorted(missing.items())
         )
 
 
-def _first_cause(known: Cause | None, new: Cause) -> Cause:
-    """The cause to keep of two with one reason: the first, or all processes of both."""
+def _merge_causes(known: Cause | None, new: Cause) -> Cause:
+    """Merge two causes with the same reason: the first one, or all processes of both."""
     if known is None:
         return new
     if isinstance(known.because, ProcessImages) and isinstance(new.because, ProcessImages):

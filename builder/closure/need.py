@@ -1,4 +1,4 @@
-"""What a kept file needs, and what of a run decides where that lies."""
+"""What a kept file needs, and the variables of a run that decide where it is searched."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A path that a kept file needs, as it is looked up: its symlinks are needed too.
+    """A path that a kept file needs, before symlinks are resolved: they are needed too.
 
-    :ivar load: whether it may be loaded as a program or library, so that its own needs count.
-    :ivar execute: whether it may be executed, so that a ``#!`` line counts.
+    :ivar load: whether it may be loaded as a program or library: then its own needs count.
+    :ivar execute: whether it may be executed: then its ``#!`` line counts.
     """
 
     path: str
@@ -30,13 +30,13 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class RunEnvironment:
-    """What of the runs' environment decides where things are found.
+    """The part of the runs' environment that decides where files are searched.
 
     :ivar path: directories of ``PATH``, absolute.
-    :ivar library_path: elements of ``LD_LIBRARY_PATH``, absolute; ``$ORIGIN`` and the like
-        stand as written.
-    :ivar cwd: the first run's working directory, from which relative names in files count.
-    :ivar env: the variables of all runs; where they differ, the first run's.
+    :ivar library_path: elements of ``LD_LIBRARY_PATH``, absolute; tokens such as ``$ORIGIN`` are
+        not expanded.
+    :ivar cwd: the first run's working directory, against which relative paths are resolved.
+    :ivar env: the variables of all runs; where runs differ, the value of the first.
     """
 
     path: tuple[str, ...]
@@ -45,8 +45,8 @@ class RunEnvironment:
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def of(cls, runs: Iterable[Run]) -> RunEnvironment:
-        """The directories of all runs, in the order of the runs."""
+    def from_runs(cls, runs: Iterable[Run]) -> RunEnvironment:
+        """Join the directories of all runs, in the order of the runs."""
         runs = list(runs)
         path: dict[str, None] = {}
         library_path: dict[str, None] = {}
@@ -59,18 +59,18 @@ class RunEnvironment:
                 library_path.update(dict.fromkeys(_split(libraries, ":", run.cwd)))
         return cls(tuple(path), tuple(library_path), runs[0].cwd if runs else "/", env)
 
-    def search_path(self, variable: str) -> list[str]:
-        """The directories of a variable like ``PERL5LIB``, absolute; none where it is not set."""
+    def read_search_path(self, variable: str) -> list[str]:
+        """Read the directories of a variable as ``PERL5LIB``, absolute; none if it is unset."""
         value = self.env.get(variable, "")
         return _split(value, ":", self.cwd) if value else []
 
-    def absolute(self, path: str) -> str:
-        """``path`` as a process in the working directory would look it up."""
+    def make_absolute(self, path: str) -> str:
+        """Resolve a relative path against the working directory."""
         return path if path.startswith("/") else f"{self.cwd.rstrip('/')}/{path}"
 
 
 def _split(value: str, separator: str, cwd: str) -> list[str]:
-    """Elements of a search path; an empty one is the working directory (environ(7))."""
+    """Split a search path; an empty element is the working directory (environ(7))."""
     elements = [element or cwd for element in value.split(separator)]
     return [
         element if element.startswith(("/", "$")) else f"{cwd.rstrip('/')}/{element}"

@@ -1,4 +1,4 @@
-"""What a closure rule is: a kept file implies others, for a reason that can be switched off."""
+"""A closure rule: a kept file implies other files. Users can disable a rule by its reason."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleContext:
-    """What a rule may ask. One lives as long as one closure, and can be a key of a cache.
+    """What a rule can read. Each closure makes one; it can be the key of a cache.
 
-    Paths are own paths: every symlink resolved.
+    Paths are own paths: every symlink is resolved.
 
-    :ivar touched: what the runs touched, or the user included.
-    :ivar read: what of that the runs read or executed.
-    :ivar listed: the directories whose names the runs read.
-    :ivar kept: what was there before any rule: what was asked for, and what that needs to load.
+    :ivar touched: paths that the runs touched or the user included.
+    :ivar read: those of them that the runs read or executed.
+    :ivar listed: directories that the runs listed.
+    :ivar kept: paths that were kept before any rule: requested files and what they need to load.
     """
 
     root: Root
@@ -41,12 +41,12 @@ class RuleContext:
 class ClosureRule:
     """One rule.
 
-    :ivar reason: what the files that it brings are there for; also its name.
-    :ivar of: what the file or directory at an own path implies. It is asked once of each that is
-        kept, and may name what does not exist.
-    :ivar level: the first level that it works at.
+    :ivar reason: the reason of the files that it adds; also its name.
+    :ivar find_needs: returns what the file or directory at an own path implies. It is called once
+        for each kept path, and may return paths that do not exist.
+    :ivar level: the lowest level of ``--keep`` that uses the rule.
     """
 
     reason: Reason
-    of: Callable[[RuleContext, str], Iterable[Need]]
+    find_needs: Callable[[RuleContext, str], Iterable[Need]]
     level: Keep = Keep.CLOSURE

@@ -1,7 +1,7 @@
-"""What a script's first line needs: its interpreter, and through env(1) what the PATH gives.
+"""Finds the interpreter of a script: the program in its first line, and the one that env(1) starts.
 
-A chain of scripts (the kernel follows five, execve(2)) unrolls by itself: an interpreter that is
-needed is looked at in its turn.
+An interpreter can be a script too (the kernel follows five, execve(2)). It is then handled like any
+other script.
 """
 
 from __future__ import annotations
@@ -23,66 +23,69 @@ BINPRM_BUF_SIZE = 256
 
 _ASSIGNMENT = re.compile(r"[^=/]+=")
 _SPLIT = re.compile(r"-[iv0]*S|--split-string[= ]")
-_TAKE_A_VALUE = {"-u", "--unset", "-C", "--chdir", "-a", "--argv0"}
+_OPTIONS_WITH_VALUE = {"-u", "--unset", "-C", "--chdir", "-a", "--argv0"}
 
 
 def find_interpreters(root: Root, path: str, environment: RunEnvironment) -> tuple[Need, ...]:
-    """What the file at a resolved path needs where it is a script; nothing otherwise."""
+    """Find the interpreters of the file at a resolved path; none if it is no script."""
     line = parse_shebang(root.head(path, BINPRM_BUF_SIZE))
     if line is None:
         return ()
     interpreter, argument = line
-    needs = [_interpreter(environment.absolute(interpreter))]
+    needs = [_make_need(environment.make_absolute(interpreter))]
     if os.path.basename(interpreter) == "env" and argument:
-        program = _env_program(argument)
-        found = None if program is None else _lookup(root, program, environment)
-        if found is not None:
-            needs.append(_interpreter(found))
+        program = _parse_env_program(argument)
+        executable = None if program is None else _find_executable(root, program, environment)
+        if executable is not None:
+            needs.append(_make_need(executable))
     return tuple(needs)
 
 
-def _interpreter(path: str) -> Need:
+def _make_need(path: str) -> Need:
     return Need(path, Reason.SCRIPT_INTERPRETER, load=True, execute=True)
 
 
 def parse_shebang(head: bytes) -> tuple[str, str] | None:
-    """Interpreter and its one argument (or ""), as fs/binfmt_script.c reads them."""
+    """Read the interpreter and its single argument (or ""), as fs/binfmt_script.c does."""
     if not head.startswith(b"#!"):
         return None
     line = head[2:BINPRM_BUF_SIZE].split(b"\n", 1)[0].split(b"\0", 1)[0].strip(b" \t")
-    words = re.split(rb"[ \t]+", line, maxsplit=1)
-    if not words[0]:
+    argv = re.split(rb"[ \t]+", line, maxsplit=1)
+    if not argv[0]:
         return None
-    return os.fsdecode(words[0]), os.fsdecode(words[1]) if len(words) > 1 else ""
+    return os.fsdecode(argv[0]), os.fsdecode(argv[1]) if len(argv) > 1 else ""
 
 
-def _env_program(argument: str) -> str | None:
-    """What env(1) would run: the kernel hands it all after its name as one argument."""
+def _parse_env_program(argument: str) -> str | None:
+    """Read the program that env(1) would run.
+
+    The kernel passes all that follows ``env`` as one argument.
+    """
     split = _SPLIT.match(argument)
     if split is None:
         return None if argument.startswith("-") or "=" in argument else argument
     try:
-        words = shlex.split(argument[split.end() :])
+        argv = shlex.split(argument[split.end() :])
     except ValueError:
         return None
-    while words:
-        word = words.pop(0)
-        if word in _TAKE_A_VALUE:
-            words = words[1:]
-        elif not word.startswith("-") and not _ASSIGNMENT.match(word):
-            return word
+    while argv:
+        item = argv.pop(0)
+        if item in _OPTIONS_WITH_VALUE:
+            argv = argv[1:]
+        elif not item.startswith("-") and not _ASSIGNMENT.match(item):
+            return item
     return None
 
 
-def _lookup(root: Root, program: str, environment: RunEnvironment) -> str | None:
-    """The first executable of that name (exec(3)'s search)."""
+def _find_executable(root: Root, program: str, environment: RunEnvironment) -> str | None:
+    """Find the first executable with this name in PATH, as exec(3) does."""
     if "/" in program:
-        return environment.absolute(program)
+        return environment.make_absolute(program)
     for folder in environment.path:
         candidate = f"{folder.rstrip('/')}/{program}"
-        found = root.resolve(candidate)
-        fingerprint = root.fingerprint(found.path) if found.exists else None
-        if fingerprint is None or root.kind(found.path) is not Kind.FILE:
+        own = root.resolve(candidate)
+        fingerprint = root.fingerprint(own.path) if own.exists else None
+        if fingerprint is None or root.kind(own.path) is not Kind.FILE:
             continue
         if fingerprint.mode & 0o111:
             return candidate

@@ -87,7 +87,7 @@ def find_busybox(architecture: str) -> str:
     return program
 
 
-def debug_reference(reference: ImageReference) -> ImageReference:
+def make_debug_reference(reference: ImageReference) -> ImageReference:
     """The reference of the second image, beside the one that is written to ``reference``.
 
     An image with a tag or a name in a registry or a store gets the tag with ``-debug`` (``debug``

@@ -70,10 +70,14 @@ def restrict_rules(
     """The rules, without needs for files of a JVM that its linked runtime does not have."""
 
     def restrict(rule: ClosureRule) -> ClosureRule:
-        def of(context: RuleContext, path: str) -> Iterator[Need]:
-            return (need for need in rule.of(context, path) if _is_linked(context, need, runtimes))
+        def find_needs(context: RuleContext, path: str) -> Iterator[Need]:
+            return (
+                need
+                for need in rule.find_needs(context, path)
+                if _is_linked(context, need, runtimes)
+            )
 
-        return replace(rule, of=of)
+        return replace(rule, find_needs=find_needs)
 
     return tuple(map(restrict, rules))
 

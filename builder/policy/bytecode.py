@@ -10,8 +10,7 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.rules.python.pycache import CACHE
-from slimtrace.builder.closure.rules.python.pycache import source_path as source_of
+from slimtrace.builder.closure.rules.python.pycache import CACHE, find_source_path
 from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import Dropped, Kind, Reason
 from slimtrace.builder.root.contents import read_contents
@@ -84,7 +83,7 @@ def _compiled(entries: Mapping[str, Entry]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for path, entry in entries.items():
         if entry.kind is Kind.FILE and path.endswith(".pyc") and f"/{CACHE}/" in path:
-            found.setdefault(source_of(path), []).append(path)
+            found.setdefault(find_source_path(path), []).append(path)
     return {
         source: paths[0]
         for source, paths in found.items()

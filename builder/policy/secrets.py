@@ -95,7 +95,7 @@ def find_secrets(root: Root, selection: Selection) -> dict[str, str]:
     return found
 
 
-def leave_out_secrets(selection: Selection, context: Context) -> Selection:
+def remove_secrets(selection: Selection, context: Context) -> Selection:
     """Remove the secrets that ``--allow-secret`` does not name, with one warning."""
     is_allowed = compile_globs(context.root, context.options.allow_secret)
     secrets = find_secrets(context.root, selection)

@@ -79,7 +79,7 @@ def add_included(selection: Selection, context: Context) -> Selection:
     )
 
 
-def exclude(selection: Selection, context: Context) -> Selection:
+def remove_excluded(selection: Selection, context: Context) -> Selection:
     """Remove what ``--exclude`` names; a directory stays while something in it is kept."""
     why: dict[str, str] = {}
     warnings = []

@@ -61,7 +61,7 @@ def filter_processes(
     return FilteredTrace(_without_runs(there, out, default - 1), tuple(dropped), warnings)
 
 
-def matches(image: ProcessImage, glob: str) -> bool:
+def matches_process(image: ProcessImage, glob: str) -> bool:
     """Whether the glob fits the program, its name, the command line, or its first word's name."""
     first = os.path.basename(image.argv[0]) if image.argv else ""
     words = (image.exe, os.path.basename(image.exe), " ".join(image.argv), first)
@@ -74,7 +74,7 @@ def _subtrees(processes: Iterable[ProcessImage], globs: Sequence[str]) -> set[in
     queue = []
     for image in processes:
         children.setdefault(image.parent, []).append(image.id)
-        if any(matches(image, glob) for glob in globs):
+        if any(matches_process(image, glob) for glob in globs):
             queue.append(image.id)
     found: set[int] = set()
     while queue:
@@ -140,7 +140,7 @@ def _unmatched(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tuple[
     return tuple(
         f"{option} {glob} matches no process: slimtrace show TRACE lists them"
         for option, glob in dict.fromkeys(said)
-        if not any(matches(image, glob) for image in trace.processes)
+        if not any(matches_process(image, glob) for image in trace.processes)
     )
 
 

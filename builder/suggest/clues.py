@@ -134,7 +134,7 @@ def find_siblings(context: ClueContext) -> Iterator[Clue]:
 
 def find_late_imports(context: ClueContext) -> Iterator[Clue]:
     """Modules that implied Python modules import inside functions."""
-    around = RunEnvironment.of(context.trace.runs)
+    around = RunEnvironment.from_runs(context.trace.runs)
     listed = {
         context.root.resolve(path.path).path
         for path in context.trace.paths.values()

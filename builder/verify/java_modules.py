@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.images.read.full_image_source import FullImage, open_image
-from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
+from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
 from slimtrace.builder.jlink.class_log import make_log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes, find_jvms
 from slimtrace.builder.jlink.jimage import read_jimage
@@ -97,7 +97,7 @@ def _repeat_run(
         others = [variable for variable in env if not variable.startswith(f"{_VARIABLE}=")]
         changes = RerunOptions((*others, f"{_VARIABLE}={java_options}"), tuple(mounts))
         trace = os.path.join(folder, "trace")
-        with tidily_stopped(run.command[0]):
+        with raise_on_signals(run.command[0]):
             rerun(image, run, trace, changes, is_default=False, user=run.user, below=None)
             (now,) = read_trace(trace).runs
             if now.interrupted is not None:

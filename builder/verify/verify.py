@@ -18,7 +18,7 @@ from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.read.image_tag import find_tag
 from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
-from slimtrace.builder.interrupt import StoppedBySignal, tidily_stopped
+from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
 from slimtrace.builder.pipeline import BuildResult, make, select
 from slimtrace.builder.root.root import Root
 from slimtrace.builder.selection.globs import compile_glob
@@ -75,7 +75,7 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
     :raises SlimtraceError: the image was not built from these traces; the image, a trace or the
         full image cannot be read; with ``heal``, the image cannot be built again.
     """
-    with tidily_stopped(image):
+    with raise_on_signals(image):
         return _verify(image, traces, options, rerun)
 
 
@@ -110,7 +110,7 @@ def build_and_verify(
     become_root()
     full = open_full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
-    with tidily_stopped(destination):
+    with raise_on_signals(destination):
         verdict = verification.heal(verification.examine_built())
         if verdict.healed:
             append_healed(traces[0], verdict.healed)

@@ -1,4 +1,4 @@
-"""What an ELF file says of what it needs to be loaded (elf(5))."""
+"""Reads what an ELF file needs to be loaded (elf(5))."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True, slots=True)
 class ElfInfo:
-    """One object's words to its loader.
+    """The part of an ELF file that its loader reads.
 
     :ivar bits: 32 or 64 (EI_CLASS).
     :ivar machine: e_machine without its prefix, as ``X86_64``, ``386``, ``AARCH64``.
-    :ivar interpreter: PT_INTERP, None for what is not started by itself (and static programs).
-    :ivar rpath: elements of DT_RPATH; empty where DT_RUNPATH is there, which overrides it.
+    :ivar interpreter: PT_INTERP; None for libraries and static programs.
+    :ivar rpath: elements of DT_RPATH; empty if there is a DT_RUNPATH, which overrides it.
     :ivar runpath: elements of DT_RUNPATH.
     """
 
@@ -36,7 +36,7 @@ class ElfInfo:
     rpath: tuple[str, ...] = ()
     runpath: tuple[str, ...] = ()
 
-    def same_abi(self, other: ElfInfo) -> bool:
+    def has_same_abi(self, other: ElfInfo) -> bool:
         """Whether the loader of one accepts the other."""
         return self.bits == other.bits and self.machine == other.machine
 
@@ -49,15 +49,15 @@ class ElfFiles:
         self._read: dict[str, ElfInfo | None] = {}
 
     def read(self, path: str) -> ElfInfo | None:
-        """The file at a resolved path; None where it is no ELF file that can be read.
+        """Read the file at a resolved path; None if it is no ELF file or is damaged.
 
-        A damaged file cannot be loaded either, so it needs nothing.
+        The loader cannot load a damaged file, so it needs nothing.
         """
         if path not in self._read:
-            self._read[path] = self._open(path)
+            self._read[path] = self._parse(path)
         return self._read[path]
 
-    def _open(self, path: str) -> ElfInfo | None:
+    def _parse(self, path: str) -> ElfInfo | None:
         if self._root.kind(path) is not Kind.FILE:
             return None
         try:
@@ -71,7 +71,7 @@ class ElfFiles:
 
 
 def parse_elf(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
-    """What ``read`` finds in the ELFFile of a file; None where that is damaged."""
+    """Call ``read`` with the ELFFile of a file; None if the file is damaged."""
     from elftools.common.exceptions import ELFError  # noqa: PLC0415 -- slow to import
     from elftools.construct import ConstructError  # noqa: PLC0415
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
@@ -85,7 +85,7 @@ def parse_elf(file: Any, read: Callable[[Any], _Read]) -> _Read | None:
 
 
 def list_read_only_spans(elf: Any) -> list[tuple[int, int]]:
-    """Where the sections ``.rodata*`` lie in the file; none where it has no section headers."""
+    """List the start and end offsets of the sections ``.rodata*``; none without section headers."""
     return [
         (int(section["sh_offset"]), int(section["sh_offset"] + section["sh_size"]))
         for section in elf.iter_sections()
@@ -94,7 +94,7 @@ def list_read_only_spans(elf: Any) -> list[tuple[int, int]]:
 
 
 def read_elf_info(elf: Any) -> ElfInfo:
-    """What an ELFFile says."""
+    """Read the fields of ElfInfo from an ELFFile."""
     interpreter: str | None = None
     tags: dict[str, list[str]] = {}
     segments: Iterable[Any] = elf.iter_segments()
@@ -102,19 +102,19 @@ def read_elf_info(elf: Any) -> ElfInfo:
         if segment.header.p_type == "PT_INTERP":
             interpreter = segment.get_interp_name()
         elif segment.header.p_type == "PT_DYNAMIC":
-            tags = _dynamic(segment)
+            tags = _read_dynamic_tags(segment)
     return ElfInfo(
         elf.elfclass,
         str(elf.header.e_machine).removeprefix("EM_"),
         interpreter,
         next(iter(tags["DT_SONAME"]), None) if "DT_SONAME" in tags else None,
         tuple(tags.get("DT_NEEDED", ())),
-        () if "DT_RUNPATH" in tags else _elements(tags.get("DT_RPATH")),
-        _elements(tags.get("DT_RUNPATH")),
+        () if "DT_RUNPATH" in tags else _split_path(tags.get("DT_RPATH")),
+        _split_path(tags.get("DT_RUNPATH")),
     )
 
 
-_WORDS = {
+_TAG_ATTRIBUTES = {
     "DT_NEEDED": "needed",
     "DT_RPATH": "rpath",
     "DT_RUNPATH": "runpath",
@@ -122,14 +122,14 @@ _WORDS = {
 }
 
 
-def _dynamic(segment: Any) -> dict[str, list[str]]:
+def _read_dynamic_tags(segment: Any) -> dict[str, list[str]]:
     tags: dict[str, list[str]] = {}
     for tag in segment.iter_tags():
         name = str(tag.entry.d_tag)
-        if name in _WORDS:
-            tags.setdefault(name, []).append(getattr(tag, _WORDS[name]))
+        if name in _TAG_ATTRIBUTES:
+            tags.setdefault(name, []).append(getattr(tag, _TAG_ATTRIBUTES[name]))
     return tags
 
 
-def _elements(values: list[str] | None) -> tuple[str, ...]:
+def _split_path(values: list[str] | None) -> tuple[str, ...]:
     return tuple(values[0].split(":")) if values and values[0] else ()

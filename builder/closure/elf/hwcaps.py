@@ -1,4 +1,4 @@
-"""Libraries built for one kind of CPU: the variant that every CPU runs is kept beside them."""
+"""Libraries that are built for one kind of CPU. The variant for every CPU is kept beside them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LEGACY = frozenset({"tls", "haswell", "xeon_phi", "avx512_1", "x86_64", "i586",
 
 
 def find_baseline_variant(root: Root, path: str) -> tuple[Need, ...]:
-    """The baseline variant of the library at ``path``, where it has one.
+    """Find the baseline variant of the library at ``path``; empty if it has none.
 
-    Another CPU's loader opens that instead.
+    The loader opens this variant on another CPU.
     """
     folder, _, name = path.rpartition("/")
     above, _, last = folder.rpartition("/")

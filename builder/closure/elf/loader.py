@@ -1,4 +1,4 @@
-"""Finds the libraries that an object needs, as ld.so(8) and musl's loader would."""
+"""Finds the libraries that an ELF file needs, as ld.so(8) and musl's loader do."""
 
 from __future__ import annotations
 
@@ -28,28 +28,31 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
 
 LD_CACHE = "/etc/ld.so.cache"
-_MAX_CACHE_BYTES = 1 << 26  # bytes: a large system's has a few hundred thousand
+_MAX_CACHE_BYTES = 1 << 26  # the cache of a large system has a few hundred thousand bytes
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)\b)")
 _MUSL = re.compile(r"ld-musl-(.+)\.so\.1$")
 _MUSL_OWN = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
-"""Names that musl's loader answers with itself (dynlink.c, load_library)."""
+"""Libraries that musl's loader provides itself (dynlink.c, load_library)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingLibrary:
-    """A needed library that is nowhere: ``by`` is the resolved path of the file that names it."""
+    """A needed library that does not exist.
+
+    :ivar needed_by: resolved path of the file that needs it.
+    """
 
     name: str
-    by: str
+    needed_by: str
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """What loading one file brings in.
+class Dependencies:
+    """The interpreter and libraries that the loader loads for one file.
 
-    :ivar needs: its interpreter and libraries, as they are looked up, breadth first; each with
-        the resolved path of the first object that names it.
-    :ivar files: resolved paths of those libraries.
+    :ivar needs: its interpreter and libraries, symlinks unresolved, breadth first; each with the
+        resolved path of the first object that needs it.
+    :ivar files: resolved paths of these libraries.
     """
 
     needs: Mapping[Need, str]
@@ -59,7 +62,11 @@ class LoadRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """A loaded object: ``origin`` is what $ORIGIN means in it, ``parent`` what asked for it."""
+    """A loaded object.
+
+    :ivar origin: the value of ``$ORIGIN`` in it.
+    :ivar parent: the object that needs it; None for the first.
+    """
 
     path: str
     origin: str
@@ -68,10 +75,10 @@ class _Object:
 
 
 class Loader:
-    """The search of one full image, with its caches.
+    """Searches the libraries of one full image, with caches.
 
-    Variants for one kind of CPU (glibc-hwcaps) are not searched: which of them is found depends
-    on the machine that builds; the trace has those that were loaded.
+    It does not search variants for one kind of CPU (glibc-hwcaps): which of them is found depends
+    on the machine that builds. The trace has those that were loaded.
     """
 
     def __init__(self, root: Root, environment: RunEnvironment) -> None:
@@ -79,28 +86,30 @@ class Loader:
         self._root = root
         self._environment = environment
 
-    def loads(self, lookup: str, path: str) -> LoadRequest | None:
-        """What the ELF file at the resolved ``path``, looked up as ``lookup``, needs.
+    def find_dependencies(self, lookup: str, path: str) -> Dependencies | None:
+        """Find what an ELF file needs; None if it is no ELF file.
 
-        None where it is no ELF file.
+        :param lookup: the path by which it is opened.
+        :param path: its resolved path.
         """
         elf = self.elves.read(path)
         if elf is None:
             return None
-        # The origin of a program is /proc/self/exe's, of a library the name it was opened by.
+        # $ORIGIN of a program is the directory of /proc/self/exe; of a library, the directory of
+        # the path by which it was opened.
         origin = os.path.dirname(path if elf.interpreter else lookup)
         needs: dict[Need, str] = {}
         if elf.interpreter:
-            interpreter = self._environment.absolute(elf.interpreter)
+            interpreter = self._environment.make_absolute(elf.interpreter)
             needs[Need(interpreter, Reason.ELF_INTERPRETER)] = path
         queue = [_Object(path, origin, elf, None)]
         files: dict[str, str | None] = {}
         missing: list[MissingLibrary] = []
-        musl = _musl_arch(elf)
+        musl = _find_musl_arch(elf)
         for item in queue:
             for name in item.elf.needed:
                 if name in files or (musl and _MUSL_OWN.match(name)):
-                    continue  # a name is loaded once; the first to ask for it decides
+                    continue  # a name is loaded once, for the first object that needs it
                 found = self._find(name, item, musl, needs)
                 if found is None:
                     files[name] = None
@@ -111,43 +120,43 @@ class Loader:
                     files.setdefault(found.elf.soname, found.path)
                 queue.append(found)
         resolved = tuple(dict.fromkeys(file for file in files.values() if file))
-        return LoadRequest(needs, resolved, tuple(missing))
+        return Dependencies(needs, resolved, tuple(missing))
 
-    def find(self, name: str, path: str) -> str | None:
-        """Where dlopen(3) of ``name`` in the ELF file at a resolved path would find it."""
+    def find_library(self, name: str, path: str) -> str | None:
+        """Find the library that dlopen(3) of ``name`` opens in the ELF file at a resolved path."""
         elf = self.elves.read(path)
         if elf is None:
             return None
         item = _Object(path, os.path.dirname(path), elf, None)
         needs: dict[Need, str] = {}
-        found = self._find(name, item, _musl_arch(elf), needs)
+        found = self._find(name, item, _find_musl_arch(elf), needs)
         return None if found is None else next(iter(needs)).path
 
     def _find(
         self, name: str, item: _Object, musl: str | None, needs: dict[Need, str]
     ) -> _Object | None:
-        for candidate, table in self._candidates(name, item, musl):
-            found = self._root.resolve(candidate)
-            if not found.exists or self._root.kind(found.path) is not Kind.FILE:
+        for candidate, table in self._list_candidates(name, item, musl):
+            own = self._root.resolve(candidate)
+            if not own.exists or self._root.kind(own.path) is not Kind.FILE:
                 continue
-            elf = self.elves.read(found.path)
-            if elf is None or not elf.same_abi(item.elf):
-                continue  # ld.so goes on past a library of another class or machine
+            elf = self.elves.read(own.path)
+            if elf is None or not elf.has_same_abi(item.elf):
+                continue  # ld.so skips a library of another class or machine
             needs.setdefault(Need(candidate, Reason.NEEDED_LIBRARY), item.path)
             if table is not None:
                 needs.setdefault(Need(table, Reason.NEEDED_LIBRARY), item.path)
-            return _Object(found.path, os.path.dirname(candidate), elf, item)
+            return _Object(own.path, os.path.dirname(candidate), elf, item)
         return None
 
-    def _candidates(
+    def _list_candidates(
         self, name: str, item: _Object, musl: str | None
     ) -> Iterator[tuple[str, str | None]]:
-        """Where ``name`` may lie, best first, with the table that says so, if one does."""
+        """List the paths to try for ``name``, in order, each with the table that has it or None."""
         if "/" in name:
             for path in _expand(name, item):
-                yield self._environment.absolute(path), None
+                yield self._environment.make_absolute(path), None
             return
-        for folder in self._searched(item, musl):
+        for folder in self._list_set_folders(item, musl):
             yield f"{folder.rstrip('/')}/{name}", None
         if musl is not None:
             folders, table = read_musl_directories(self._root, musl)
@@ -159,36 +168,36 @@ class Loader:
         for folder in [*list_default_directories(item.elf), *self._configured]:
             yield f"{folder}/{name}", None
 
-    def _searched(self, item: _Object, musl: str | None) -> Iterator[str]:
-        """The directories that files and the environment name, in the loader's order."""
+    def _list_set_folders(self, item: _Object, musl: str | None) -> Iterator[str]:
+        """List the directories that ELF files and the environment set, in the loader's order."""
         chain: list[_Object] = []
         above: _Object | None = item
         while above is not None:
             chain.append(above)
             above = above.parent
         if musl is None:
-            if not item.elf.runpath:  # RUNPATH shuts off the RPATHs of all that loaded it
+            if not item.elf.runpath:  # a RUNPATH disables the RPATHs of all objects above it
                 for owner in chain:
-                    yield from self._folders(owner.elf.rpath, owner)
-            yield from self._folders(self._environment.library_path, chain[-1])
-            yield from self._folders(item.elf.runpath, item)
+                    yield from self._expand_folders(owner.elf.rpath, owner)
+            yield from self._expand_folders(self._environment.library_path, chain[-1])
+            yield from self._expand_folders(item.elf.runpath, item)
             return
-        yield from self._folders(self._environment.library_path, chain[-1])
-        for owner in chain:  # musl knows one kind, and both are inherited
-            yield from self._folders(owner.elf.rpath or owner.elf.runpath, owner)
+        yield from self._expand_folders(self._environment.library_path, chain[-1])
+        for owner in chain:  # musl treats RPATH and RUNPATH alike: both are inherited
+            yield from self._expand_folders(owner.elf.rpath or owner.elf.runpath, owner)
 
-    def _folders(self, elements: tuple[str, ...], owner: _Object) -> Iterator[str]:
+    def _expand_folders(self, elements: tuple[str, ...], owner: _Object) -> Iterator[str]:
         for element in elements:
             for folder in _expand(element, owner):
-                yield self._environment.absolute(folder or ".")
+                yield self._environment.make_absolute(folder or ".")
 
     @cached_property
     def _cache(self) -> dict[str, list[str]]:
-        """Baseline variants first: they are what any CPU can load."""
-        found = self._root.resolve(LD_CACHE)
-        if not found.exists:
+        """Paths by name, baseline variants first: every CPU can load them."""
+        own = self._root.resolve(LD_CACHE)
+        if not own.exists:
             return {}
-        libraries = parse_ld_cache(self._root.head(found.path, _MAX_CACHE_BYTES))
+        libraries = parse_ld_cache(self._root.head(own.path, _MAX_CACHE_BYTES))
         by_name: dict[str, list[str]] = {}
         for library in sorted(libraries, key=lambda library: library.hwcap != 0):
             by_name.setdefault(library.name, []).append(library.path)
@@ -199,19 +208,19 @@ class Loader:
         return read_configured_directories(self._root)
 
 
-def _musl_arch(elf: ElfInfo) -> str | None:
-    """The machine's name as musl has it, where musl loads this object; else None."""
+def _find_musl_arch(elf: ElfInfo) -> str | None:
+    """Find musl's name of the machine; None if musl does not load this object."""
     if elf.interpreter is not None:
         match = _MUSL.search(elf.interpreter)
         return match.group(1) if match else None
-    for name in elf.needed:  # a library does not name its loader, but its C library
+    for name in elf.needed:  # a library has no interpreter, but names its C library
         if name.startswith("libc.musl-"):
             return name.removeprefix("libc.musl-").partition(".so")[0]
     return None
 
 
 def _expand(text: str, owner: _Object) -> list[str]:
-    """The dynamic string tokens of ld.so(8); a token may stand for several directories."""
+    """Expand the dynamic string tokens of ld.so(8); a token can have several values."""
     values = {"ORIGIN": (owner.origin or "/",), **list_token_values(owner.elf)}
     parts: list[tuple[str, ...]] = []
     end = 0
@@ -219,4 +228,4 @@ def _expand(text: str, owner: _Object) -> list[str]:
         parts += [(text[end : match.start()],), values[match.group(1) or match.group(2)]]
         end = match.end()
     parts.append((text[end:],))
-    return ["".join(words) for words in product(*parts)]
+    return ["".join(combination) for combination in product(*parts)]

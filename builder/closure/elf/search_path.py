@@ -1,4 +1,4 @@
-"""Where a dynamic loader looks when nothing tells it otherwise, per ABI."""
+"""The default search path of dynamic loaders, for each ABI."""
 
 from __future__ import annotations
 
@@ -21,65 +21,69 @@ _TRIPLETS = {
     (64, "RISCV"): ("riscv64-linux-gnu", "lib64", "riscv64"),
 }
 _UNKNOWN = ("", "lib64", "")
-_INCLUDES = 8
-"""How deep ``include`` lines may nest before a loop is assumed."""
+_MAX_CONF_BYTES = 1 << 16
+_MAX_INCLUDE_DEPTH = 8
+"""If ``include`` lines nest deeper, they form a loop."""
 
 
 def list_default_directories(elf: ElfInfo) -> list[str]:
-    """The trusted directories compiled into glibc's loaders: Debian's, then the upstream ones."""
+    """List the directories that are compiled into glibc's loaders: Debian's, then upstream's."""
     triplet, lib, _ = _TRIPLETS.get((elf.bits, elf.machine), _UNKNOWN)
-    found = [f"/lib/{triplet}", f"/usr/lib/{triplet}"] if triplet else []
-    found += [f"/{lib}", f"/usr/{lib}", "/lib", "/usr/lib"]
-    return list(dict.fromkeys(found))
+    folders = [f"/lib/{triplet}", f"/usr/lib/{triplet}"] if triplet else []
+    folders += [f"/{lib}", f"/usr/{lib}", "/lib", "/usr/lib"]
+    return list(dict.fromkeys(folders))
 
 
 def read_configured_directories(root: Root) -> list[str]:
-    """What ldconfig(8) would cache: the directories of ``/etc/ld.so.conf``.
+    """Read the directories of ``/etc/ld.so.conf``, whose libraries ldconfig(8) would cache.
 
-    The loader itself never reads that file; this serves images that were made without a cache.
+    The loader itself never reads this file. It is read here for images without a cache.
     """
-    return list(dict.fromkeys(_configured(root, "/etc/ld.so.conf", _INCLUDES)))
+    return list(dict.fromkeys(_read_ld_conf(root, "/etc/ld.so.conf", _MAX_INCLUDE_DEPTH)))
 
 
 def read_musl_directories(root: Root, arch: str) -> tuple[list[str], str | None]:
-    """The system path of musl, and the path file that gives it, if one does (dynlink.c)."""
+    """Read musl's system path, and the name of the file that sets it, if any (dynlink.c)."""
     name = f"/etc/ld-musl-{arch}.path"
-    text = _text(root, name)
+    text = _read_text(root, name)
     if text is None:
         return ["/lib", "/usr/local/lib", "/usr/lib"], None
     return [folder for folder in re.split(r"[\n:]", text) if folder], name
 
 
 def list_token_values(elf: ElfInfo) -> dict[str, tuple[str, ...]]:
-    """What ``$LIB`` and ``$PLATFORM`` may stand for (ld.so(8)): distributions differ in LIB."""
+    """List the possible values of ``$LIB`` and ``$PLATFORM`` (ld.so(8)).
+
+    Distributions differ in ``$LIB``.
+    """
     triplet, lib, platform = _TRIPLETS.get((elf.bits, elf.machine), _UNKNOWN)
     libs = (f"lib/{triplet}", lib, "lib") if triplet else (lib, "lib")
     return {"LIB": tuple(dict.fromkeys(libs)), "PLATFORM": (platform,) if platform else ()}
 
 
-def _configured(root: Root, path: str, depth: int) -> list[str]:
-    found: list[str] = []
-    for raw in (_text(root, path) or "").splitlines():
+def _read_ld_conf(root: Root, path: str, depth: int) -> list[str]:
+    folders: list[str] = []
+    for raw in (_read_text(root, path) or "").splitlines():
         line = raw.split("#", 1)[0].strip()
-        words = line.split()
-        if words[:1] == ["include"] and depth:
-            for pattern in words[1:]:
+        fields = line.split()
+        if fields[:1] == ["include"] and depth:
+            for pattern in fields[1:]:
                 base = pattern if pattern.startswith("/") else f"/etc/{pattern}"
-                for name in _matches(root, base):
-                    found += _configured(root, name, depth - 1)
+                for name in _list_matches(root, base):
+                    folders += _read_ld_conf(root, name, depth - 1)
         elif line.startswith("/"):
-            found.append(line.split("=", 1)[0].rstrip("/"))
-    return found
+            folders.append(line.split("=", 1)[0].rstrip("/"))
+    return folders
 
 
-def _matches(root: Root, pattern: str) -> list[str]:
+def _list_matches(root: Root, pattern: str) -> list[str]:
     folder, _, last = pattern.rpartition("/")
     names = root.listdir(root.resolve(folder).path)
     return [f"{folder}/{name}" for name in names if fnmatchcase(name, last)]
 
 
-def _text(root: Root, path: str) -> str | None:
-    found = root.resolve(path)
-    if not found.exists:
+def _read_text(root: Root, path: str) -> str | None:
+    own = root.resolve(path)
+    if not own.exists:
         return None
-    return root.head(found.path, 1 << 16).decode("utf-8", "surrogateescape")
+    return root.head(own.path, _MAX_CONF_BYTES).decode("utf-8", "surrogateescape")

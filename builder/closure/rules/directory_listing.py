@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import RuleContext
     from slimtrace.builder.root.root import Root
 
-MOST_BYTES = 64 << 20
-MOST_FILES = 4096
+MAX_LISTED_BYTES = 64 << 20
+MAX_LISTED_FILES = 4096
 """A directory with more is data, not discovery: nothing of it follows, for a part would be chosen
 by chance."""
 
@@ -50,7 +50,10 @@ def find_listed_files(context: RuleContext, path: str) -> Iterable[Need]:
     if path == "/etc":
         endings = {_ending(file) for file in files if file in context.touched} - {""}
         files = [file for file in files if _ending(file) in endings]
-    if len(files) <= MOST_FILES and sum(_size(context.root, file) for file in files) <= MOST_BYTES:
+    if (
+        len(files) <= MAX_LISTED_FILES
+        and sum(_size(context.root, file) for file in files) <= MAX_LISTED_BYTES
+    ):
         yield from (Need(file, Reason.LISTED) for file in files)
 
 

@@ -49,7 +49,7 @@ def find_dlopened_libraries(context: RuleContext, path: str) -> Iterable[Need]:
         return
     left_out = _ON_A_FLAG.get(elf.soname or "", frozenset())
     for name in sorted(_names(context, path) - {*elf.needed, elf.soname} - left_out):
-        found = context.loader.find(name, path)
+        found = context.loader.find_library(name, path)
         if found is not None:
             yield Need(found, Reason.DLOPENED_LIBRARY, load=True)
 

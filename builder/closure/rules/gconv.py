@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import is_glibc
-from slimtrace.builder.closure.rules.locale import codeset, locale_names, normalize_codeset
+from slimtrace.builder.closure.rules.locale import (
+    list_locale_names,
+    normalize_codeset,
+    parse_codeset,
+)
 from slimtrace.builder.model import Reason
 from slimtrace.builder.root.tables import read_text, split_lines
 
@@ -38,7 +42,7 @@ def find_gconv_modules(context: RuleContext, path: str) -> Iterable[Need]:
     if of_gconv and path in context.touched:
         yield from _tables(context.root, folder.removesuffix("/gconv-modules.d"))
     if is_glibc(path):
-        charsets = {codeset(name) for name in locale_names(context.environment.env)}
+        charsets = {parse_codeset(name) for name in list_locale_names(context.environment.env)}
         wanted = sorted(name for name in charsets if normalize_codeset(name) not in _BUILT_IN)
         for place in _folders(context, path) if wanted else ():
             modules = [file for name in wanted for file in _modules(context.root, place, name)]

@@ -31,7 +31,7 @@ def find_locales(context: RuleContext, path: str) -> Iterable[Need]:
     """
     if not is_glibc(path):
         return
-    names = locale_names(context.environment.env)
+    names = list_locale_names(context.environment.env)
     folders = [folder for folder in context.environment.env.get("LOCPATH", "").split(":") if folder]
     for name in names:
         spellings = _spellings(name)
@@ -47,7 +47,7 @@ def find_locales(context: RuleContext, path: str) -> Iterable[Need]:
         yield Need(_ALIASES, Reason.LOCALE)
 
 
-def locale_names(env: Mapping[str, str]) -> list[str]:
+def list_locale_names(env: Mapping[str, str]) -> list[str]:
     """The locales that the variables name (locale(7)), sorted, without those built in."""
     values = {
         value
@@ -57,7 +57,7 @@ def locale_names(env: Mapping[str, str]) -> list[str]:
     return sorted(values - _BUILT_IN)
 
 
-def codeset(name: str) -> str:
+def parse_codeset(name: str) -> str:
     """The character set in a locale's name, as written; "" where it says none."""
     return name.partition("@")[0].partition(".")[2]
 

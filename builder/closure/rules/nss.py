@@ -37,7 +37,7 @@ def find_nss_modules(context: RuleContext, path: str) -> Iterable[Need]:
     libraries = sorted(filter(is_glibc, context.kept))
     for service in sorted({name for names in databases.values() for name in names}):
         for libc in libraries:
-            found = context.loader.find(f"libnss_{service}.so.2", libc)
+            found = context.loader.find_library(f"libnss_{service}.so.2", libc)
             if found is not None:
                 yield Need(found, Reason.NSS_MODULE, load=True)
     if libraries and databases.get("hosts"):

@@ -125,7 +125,7 @@ def _found(context: RuleContext, path: str, name: str) -> Iterable[str]:
     Debian's perl-base, which comes before perl's own.
     """
     if name.startswith(("/", "./", "../")):
-        return [name if name.startswith("/") else context.environment.absolute(name)]
+        return [name if name.startswith("/") else context.environment.make_absolute(name)]
     found = [f"{root}/{name}" for root in _roots(context) if is_file(context, f"{root}/{name}")]
     touched = [file for file in found if context.root.resolve(file).path in context.touched]
     beside = f"{path.rpartition('/')[0]}/{name}"
@@ -141,9 +141,9 @@ def _roots(context: RuleContext) -> Mapping[str, str]:
     It is that of PERL5LIB, of the modules that were found, and of perl itself.
     """
     roots: dict[str, None] = {}
-    for folder in context.environment.search_path("PERL5LIB") or context.environment.search_path(
-        "PERLLIB"
-    ):
+    for folder in context.environment.read_search_path(
+        "PERL5LIB"
+    ) or context.environment.read_search_path("PERLLIB"):
         roots.update(dict.fromkeys(_with_archs(context, folder)))
     for path in sorted(context.touched):
         if path.endswith(".pm"):

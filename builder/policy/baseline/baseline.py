@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.baseline_parts import baseline_cause, choose_parts
+from slimtrace.builder.closure.baseline_parts import choose_parts, make_baseline_cause
 from slimtrace.builder.closure.rules.file_facts import is_glibc
 from slimtrace.builder.closure.rules.nss import CONFIGURATION
 from slimtrace.builder.edit import add_entries, make_file
@@ -29,11 +29,11 @@ def add_baseline(selection: Selection, context: Context) -> Selection:
     if Reason.NONROOT_HOME in parts:
         home = root.resolve(_HOME).path
         if home not in selection.entries and root.kind(home) in {None, Kind.DIRECTORY}:
-            causes = (baseline_cause(Reason.NONROOT_HOME),)
+            causes = (make_baseline_cause(Reason.NONROOT_HOME),)
             new.append(Entry(home, Kind.DIRECTORY, 0o700, *NONROOT, 0, causes=causes))
     if Reason.NSSWITCH in parts and not root.resolve(CONFIGURATION).exists:
         libraries = [entry for path, entry in selection.entries.items() if is_glibc(path)]
         for library in libraries[:1]:
-            cause = baseline_cause(Reason.NSSWITCH)
+            cause = make_baseline_cause(Reason.NSSWITCH)
             new += make_file(root, CONFIGURATION, _SWITCH, cause, library.mtime_ns)
     return add_entries(selection, root, new)

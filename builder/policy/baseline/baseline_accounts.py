@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from slimtrace.builder.closure.baseline_parts import baseline_cause
+from slimtrace.builder.closure.baseline_parts import make_baseline_cause
 from slimtrace.builder.edit import make_file
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.contents import read_contents
@@ -28,7 +28,7 @@ NONROOT = (65532, 65532)
 _NAME = "nonroot"
 _NO_SHELL = "/sbin/nologin"
 _PASSWD_FIELDS = 7
-_CAUSE = baseline_cause(Reason.ACCOUNTS)
+_CAUSE = make_baseline_cause(Reason.ACCOUNTS)
 _OWN_USERS = (
     f"root:x:0:0:root:/root:{_NO_SHELL}",
     f"nobody:x:65534:65534:nobody:/nonexistent:{_NO_SHELL}",

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.baseline_parts import baseline_cause, choose_parts
+from slimtrace.builder.closure.baseline_parts import choose_parts, make_baseline_cause
 from slimtrace.builder.model import Reason, Seed
 from slimtrace.builder.root.walk import list_files
 
@@ -54,7 +54,7 @@ def add_baseline_files(selection: Selection, context: Context) -> Selection:
     """Add the baseline's files that the full image has."""
     parts = choose_parts(context.options)
     seeds = [
-        Seed(path, baseline_cause(reason))
+        Seed(path, make_baseline_cause(reason))
         for reason, paths_of in _PARTS.items()
         if reason in parts
         for path in paths_of(context)

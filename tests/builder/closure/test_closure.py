@@ -91,7 +91,7 @@ def test_search(
     library(top, "/opt/app/bin/app", needed, flags=flags)
     brought, warnings = closure(top, "/opt/app/bin/app", library_path=library_path)
     assert brought == ({f"{found}/libx.so": "needed-library"} if found else {})
-    missing = "cannot find the library libx.so, which /opt/app/bin/app names: left out"
+    missing = "cannot find the library libx.so, which /opt/app/bin/app needs: left out"
     assert warnings == (() if found else (missing,))
 
 
@@ -276,4 +276,4 @@ def test_links_into_the_kernels_directories_stay_links(tmp_path: Path) -> None:
 def test_variables_of_all_runs_decide_and_the_first_run_says_more(tmp_path: Path) -> None:
     first, second = {"LANG": "C.UTF-8"}, {"LANG": "de_DE.UTF-8", "NODE_PATH": "/srv"}
     runs = [make_run(tmp_path, env=first), make_run(tmp_path, env=second)]
-    assert RunEnvironment.of(runs).env == {"LANG": "C.UTF-8", "NODE_PATH": "/srv"}
+    assert RunEnvironment.from_runs(runs).env == {"LANG": "C.UTF-8", "NODE_PATH": "/srv"}

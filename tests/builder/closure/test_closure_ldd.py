@@ -46,12 +46,12 @@ def test_as_ldd() -> None:
     differences, compared = {}, 0
     for path in programs():
         expected = ldd(path)
-        loads = loader.loads(path, path)
-        if expected is None or loads is None:
+        dependencies = loader.find_dependencies(path, path)
+        if expected is None or dependencies is None:
             continue
         compared += 1
-        wanted = [n.path for n in loads.needs if n.reason is Reason.ELF_INTERPRETER]
-        found = {root.resolve(name).path for name in wanted} | set(loads.files)
+        wanted = [n.path for n in dependencies.needs if n.reason is Reason.ELF_INTERPRETER]
+        found = {root.resolve(name).path for name in wanted} | set(dependencies.files)
         if found != expected:
             differences[path] = (sorted(expected - found), sorted(found - expected))
     assert not differences

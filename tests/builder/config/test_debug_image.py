@@ -11,7 +11,7 @@ from build_fixtures import compile_library, make_root, make_trace
 from requirements import need
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.config.debug_image import add_busybox, debug_reference, find_busybox
+from slimtrace.builder.config.debug_image import add_busybox, find_busybox, make_debug_reference
 from slimtrace.builder.config.image_config import make_image_config
 from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.model import Reason
@@ -42,7 +42,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("place", "tag", "beside", "as_tag"), PLACES)
 def test_where_it_goes(place: str, tag: str | None, beside: str, as_tag: str | None) -> None:
-    assert debug_reference(parse_reference(place).with_tag(tag)) == (
+    assert make_debug_reference(parse_reference(place).with_tag(tag)) == (
         parse_reference(beside).with_tag(as_tag)
     )
 

@@ -187,4 +187,4 @@ def _global(context: RuleContext) -> tuple[str, ...]:
         f"/usr/lib/{name}/nodejs" for name in context.root.listdir("/usr/lib") if "-" in name
     ]
     homes = [f"{home}/.node_modules", f"{home}/.node_libraries"]
-    return (*context.environment.search_path("NODE_PATH"), *homes, *machines, *_DEBIAN)
+    return (*context.environment.read_search_path("NODE_PATH"), *homes, *machines, *_DEBIAN)

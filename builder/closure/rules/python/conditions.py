@@ -33,7 +33,7 @@ class SourceContext:
     version: tuple[int, int] | None = None
 
 
-def is_reachable(node: ast.If, here: SourceContext, *, is_deep: bool) -> Iterator[ast.AST]:
+def list_reachable_parts(node: ast.If, here: SourceContext, *, is_deep: bool) -> Iterator[ast.AST]:
     """What of it can run: not what is there for type checkers, other systems or versions."""
     truth = _truth(node.test, here)
     if is_deep:
@@ -42,7 +42,7 @@ def is_reachable(node: ast.If, here: SourceContext, *, is_deep: bool) -> Iterato
     yield from node.orelse if truth is not True else ()
 
 
-def is_main_only(tree: ast.Module) -> set[ast.AST]:
+def find_main_only_functions(tree: ast.Module) -> set[ast.AST]:
     """The functions of a module that only its ``if __name__ == "__main__"`` leads to.
 
     Modules of the standard library have them as commands or tests; who imports the module calls

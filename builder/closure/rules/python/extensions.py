@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.elf import list_read_only_spans, parse_elf
-from slimtrace.builder.closure.rules.python.modules import modules_of
+from slimtrace.builder.closure.rules.python.modules import get_module_index
 from slimtrace.builder.closure.rules.python.source import Import
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -31,7 +31,7 @@ def find_extension_imports(context: RuleContext, path: str) -> Iterator[str]:
     """The files of the modules that the extension at an own path names."""
     if not _STANDARD.search(path):
         return
-    modules = modules_of(context)
+    modules = get_module_index(context)
     own = path.rpartition("/")[2].partition(".")[0]
     for name in sorted(_constants(context, path) - {own}):
         yield from filter(modules.is_standard, modules.find(path, Import(name)))

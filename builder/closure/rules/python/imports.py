@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rules.python.conditions import SourceContext
 from slimtrace.builder.closure.rules.python.extensions import find_extension_imports
-from slimtrace.builder.closure.rules.python.modules import is_installed, modules_of
+from slimtrace.builder.closure.rules.python.modules import get_module_index, is_installed
 from slimtrace.builder.closure.rules.python.source import (
     CALL,
     CODEC,
@@ -51,12 +51,12 @@ _PICKLES = "/_compat_pickle.py"
 def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
     """The modules that the file at an own path imports, and the packages that it lies in."""
     if path.endswith(".so"):
-        files = _for_users(modules_of(context), path, find_extension_imports(context, path))
+        files = _for_users(get_module_index(context), path, find_extension_imports(context, path))
         yield from (_need(each, Reason.PYTHON_IMPORT) for each in files)
     if not _is_source(context, path):
         return
-    modules = modules_of(context)
-    yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.packages(path))
+    modules = get_module_index(context)
+    yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.list_packages(path))
 
     def found(names: ModuleNames) -> Iterable[str]:
         return resolve_names(modules, path, names)
@@ -82,7 +82,7 @@ def find_modules_in_strings(context: RuleContext, path: str) -> Iterator[Need]:
     """
     if not _is_source(context, path):
         return
-    modules = modules_of(context)
+    modules = get_module_index(context)
     if not modules.is_touched(path) or path.endswith(_PICKLES):
         return
 
@@ -100,11 +100,11 @@ def find_deferred_imports(context: RuleContext, path: str) -> Iterator[str]:
 
     No rule follows them.
     """
-    modules = modules_of(context)
+    modules = get_module_index(context)
     if not path.endswith(".py") or modules.is_touched(path) or not _is_source(context, path):
         return
     text = _read(context, path)[0]
-    names = parse_source(text, SourceContext(version=modules.version(path)))
+    names = parse_source(text, SourceContext(version=modules.find_version(path)))
     for what in names.calls if names else ():
         yield from _for_users(modules, path, modules.find(path, what))
 
@@ -145,10 +145,10 @@ def _read(context: RuleContext, path: str) -> tuple[str, ModuleNames]:
 @lru_cache(maxsize=2)
 def _parsed(context: RuleContext, path: str, text: str, *, is_deep: bool) -> ModuleNames | None:
     """An app's own module may be what was started: then what it does as ``__main__`` counts."""
-    modules = modules_of(context)
-    is_main = modules.is_touched(path) and modules.is_apps(path)
+    modules = get_module_index(context)
+    is_main = modules.is_touched(path) and modules.is_from_app(path)
     is_standard = modules.is_standard(path)
-    here = SourceContext(is_main, modules.version(path))
+    here = SourceContext(is_main, modules.find_version(path))
     return parse_source(text, here, is_deep=is_deep, is_standard=is_standard)
 
 
@@ -158,21 +158,21 @@ def _is_loadable(context: RuleContext, path: str) -> bool:
     An extra that needs another distribution, which is not installed, ends in ImportError with it
     as without it.
     """
-    modules = modules_of(context)
+    modules = get_module_index(context)
     if not path.endswith(".py") or not is_installed(path) or modules.is_touched(path):
         return True
     text = context.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
 
     def lacks(names: Iterable[Import]) -> bool:
         tops = {what.module.partition(".")[0] for what in names if not what.level}
-        return not all(modules.has(path, top) for top in tops)
+        return not all(modules.has_module(path, top) for top in tops)
 
     return not (lacks(scan_source(text).loads) and lacks(parse_unconditional(text)))
 
 
 def _for_users(modules: ModuleIndex, path: str, files: Iterable[str]) -> Iterator[str]:
     """Without what only developers use, unless the app itself or a test asks for it."""
-    if modules.is_apps(path) or _TESTS.search(path):
+    if modules.is_from_app(path) or _TESTS.search(path):
         yield from files
     else:
         yield from (each for each in files if not (_TESTS.search(each) or _TOOLS.search(each)))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.closure.rules.python.pycache import (
     CACHE,
+    find_source_path,
     is_frozen,
     list_compiled_paths,
     list_tags,
-    source_path,
 )
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.root import list_parents
@@ -68,7 +68,7 @@ class ModuleIndex:
             return not self._read.isdisjoint(found)
         return path in self._read
 
-    def is_apps(self, path: str) -> bool:
+    def is_from_app(self, path: str) -> bool:
         """Whether the file is neither installed nor of the standard library."""
         return not (is_installed(path) or self.is_standard(path))
 
@@ -76,14 +76,14 @@ class ModuleIndex:
         """Whether the file is of the standard library."""
         return not is_installed(path) and any(map(_STDLIB.search, list_parents(path)))
 
-    def version(self, path: str) -> tuple[int, int] | None:
+    def find_version(self, path: str) -> tuple[int, int] | None:
         """Of the Python that imports a file, if only one can be meant."""
         place = _VERSION.search(path)
         tags = (_TAG.match(tag) for tag in self._tags)
         found = {(int(each[1]), int(each[2])) for each in ([place] if place else tags) if each}
         return found.pop() if len(found) == 1 else None
 
-    def has(self, importer: str, name: str) -> bool:
+    def has_module(self, importer: str, name: str) -> bool:
         """Whether there may be a module or package of this name, without dots, for a file."""
         version = _version(importer)
         fitting = (root for root in self.roots if _fits(version, _version(root)))
@@ -104,7 +104,7 @@ class ModuleIndex:
             self._found[key] = tuple(file for file in found if not is_frozen(file))
         return self._found[key]
 
-    def packages(self, path: str) -> Iterator[str]:
+    def list_packages(self, path: str) -> Iterator[str]:
         """What the packages that a module lies in load."""
         for folder in reversed(list_parents(path)):
             if _INIT not in self._in(folder):
@@ -115,7 +115,7 @@ class ModuleIndex:
     def is_package(self, folder: str) -> bool:
         return _INIT in self._in(folder)
 
-    def submodules(self, folder: str) -> Iterator[str]:
+    def list_submodules(self, folder: str) -> Iterator[str]:
         """The names of what lies directly in a directory."""
         for name in sorted(self._in(folder)):
             if name.endswith((".py", ".so")) or self.is_package(f"{folder}/{name}"):
@@ -212,8 +212,8 @@ class ModuleIndex:
         tops = {self._top(folder) for folder in folders if folder is not None}
         if not tops:
             return
-        listed = (each for each in context.listed if any(True for _ in self.submodules(each)))
-        named = map(self._root.resolve, context.environment.search_path("PYTHONPATH"))
+        listed = (each for each in context.listed if any(True for _ in self.list_submodules(each)))
+        named = map(self._root.resolve, context.environment.read_search_path("PYTHONPATH"))
         for folder in {*tops, *listed, *(found.path for found in named)}:
             site = _SITE.search(folder)
             is_inside = site is not None and site.end() < len(folder)
@@ -235,7 +235,7 @@ def _folder(path: str) -> str | None:
     """Where the module that a file is of lies; None for other files."""
     name = path.rpartition("/")[2]
     if name.endswith(".pyc"):
-        path = source_path(path)
+        path = find_source_path(path)
     elif not name.endswith(".py"):
         match = _EXTENSION.fullmatch(name)
         if match is None or match["tag"] is None:
@@ -253,5 +253,5 @@ def _fits(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-modules_of = lru_cache(maxsize=4)(ModuleIndex)
+get_module_index = lru_cache(maxsize=4)(ModuleIndex)
 """The modules of one closure, looked up once."""

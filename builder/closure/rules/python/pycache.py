@@ -56,7 +56,7 @@ def find_twin(context: RuleContext, path: str) -> Iterator[Need]:
         )
         yield from (Need(each, Reason.PYTHON_TWIN) for each in found)
     elif path.endswith(".pyc"):
-        yield Need(source_path(path), Reason.PYTHON_TWIN)
+        yield Need(find_source_path(path), Reason.PYTHON_TWIN)
 
 
 @lru_cache(maxsize=4)
@@ -77,7 +77,7 @@ def list_compiled_paths(path: str, tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{folder}/{CACHE}/{stem}.{tag}.pyc" for tag in tags)
 
 
-def source_path(path: str) -> str:
+def find_source_path(path: str) -> str:
     """What a compiled file was compiled of: beside it where it lies as before PEP 3147."""
     folder, _, name = path.rpartition("/")
     match = _COMPILED.fullmatch(name)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.closure.rules.python.conditions import (
     SourceContext,
-    is_main_only,
-    is_reachable,
+    find_main_only_functions,
+    list_reachable_parts,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def parse_source(
     tree = _tree(text)
     if tree is None:
         return None
-    dead = is_main_only(tree) if is_standard else set()
+    dead = find_main_only_functions(tree) if is_standard else set()
     loads: set[Import] = set()
     calls: set[Import] = set()
     strings: set[str] = set()
@@ -138,7 +138,7 @@ def parse_source(
         inside = loading and not isinstance(node, _FUNCTIONS)
         children = ast.iter_child_nodes(node) if is_deep else _statements(node)
         if isinstance(node, ast.If):
-            children = is_reachable(node, here, is_deep=is_deep)
+            children = list_reachable_parts(node, here, is_deep=is_deep)
         handled = _tried(node)
         for child in children:
             is_handler = isinstance(child, ast.ExceptHandler) and _is_for_imports(child)

@@ -270,7 +270,7 @@ def test_locales_that_variables_name(tmp_path: Path, env: dict[str, str], files:
     system(tmp_path, LOCALES)
     found = implied(tmp_path, f"{LIB}/libc.so.6", env=env, without=["gconv"])
     assert set(found.values()) <= {"locale"}
-    aliases = {"/usr/share/locale/locale.alias"} if locale.locale_names(env) else set()
+    aliases = {"/usr/share/locale/locale.alias"} if locale.list_locale_names(env) else set()
     assert set(found) - aliases == {os.path.join("/usr/lib/locale", file) for file in files}
     assert implied(tmp_path, f"{LIB}/libc.so.6", env=env, without=["gconv", "locale"]) == {}
 
@@ -469,7 +469,11 @@ def test_a_directory_of_data_is_not_taken_for_discovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_root(tmp_path, {"/srv/a": "xx", "/srv/b": "yy"})
-    for name, most, expected in (("MOST_BYTES", 4, 2), ("MOST_BYTES", 3, 0), ("MOST_FILES", 1, 0)):
+    for name, most, expected in (
+        ("MAX_LISTED_BYTES", 4, 2),
+        ("MAX_LISTED_BYTES", 3, 0),
+        ("MAX_LISTED_FILES", 1, 0),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(directory_listing, name, most)
             assert len(implied(tmp_path, lists=["/srv"])) == expected
