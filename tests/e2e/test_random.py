@@ -68,7 +68,7 @@ statuses = some.one_of(
 class _Recorder(Recorder):
     """Puts nothing aside: random calls delete and rename what is this machine's."""
 
-    def put_aside(self, path: bytes, *, deep: bool = True) -> None:
+    def save_copy(self, path: bytes, *, deep: bool = True) -> None:
         assert path.startswith(b"/")
         assert deep in (True, False)
 

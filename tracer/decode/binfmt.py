@@ -1,7 +1,7 @@
-"""What the kernel itself opens at exec: script interpreters and ELF interpreters (execve(2)).
+"""Finds the files that the kernel itself opens at exec: script and ELF interpreters (execve(2)).
 
-No call of the app shows these. They are read here with ``struct``: this runs at every exec of
-the app, and to import an ELF library would cost more than it saves.
+No call of the app shows these. They are read here with ``struct``, because this runs at every exec
+of the app: importing an ELF library would cost more than it saves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _PATH_MAX = 4096
 
 
 class Interpreter(NamedTuple):
-    """``from_cwd``: the script names it by a relative path."""
+    """An interpreter that the kernel opens.
+
+    :ivar from_cwd: whether the script names it by a relative path.
+    """
 
     path: bytes
     use: Use
@@ -34,14 +37,14 @@ class Interpreter(NamedTuple):
 
 
 class Interpreters:
-    """Remembers what was read of each program, by its inode and times."""
+    """Remembers the interpreters of each program, by its inode and change time."""
 
     def __init__(self, view: RootView) -> None:
         self._view = view
         self._known: dict[tuple[bytes, int, int, int], list[Interpreter]] = {}
 
-    def of(self, program: bytes, locate: Locate, status: os.stat_result) -> list[Interpreter]:
-        """As :func:`find_interpreters`, for a program whose stat(2) is known."""
+    def find(self, program: bytes, locate: Locate, status: os.stat_result) -> list[Interpreter]:
+        """Like :func:`find_interpreters`, for a program whose stat(2) is known."""
         key = (program, status.st_dev, status.st_ino, status.st_ctime_ns)
         known = self._known.get(key)
         if known is None:
@@ -54,29 +57,31 @@ class Interpreters:
 def find_interpreters(
     program: bytes, locate: Locate, view: RootView = HOST_VIEW
 ) -> list[Interpreter]:
-    """All that the kernel opens to run ``program``, in order; none for what cannot be read.
+    """Return the files that the kernel opens to run ``program``, in order.
+
+    The list is empty, or ends early, if a file cannot be read.
 
     :param locate: makes an interpreter's name absolute in the image's root, for this caller.
     """
-    found: list[Interpreter] = []
+    interpreters: list[Interpreter] = []
     for _ in range(_MAX_INTERPRETERS + 1):
         try:
             head, loader = _read(view, program)
         except (OSError, struct.error, OverflowError, ValueError):
-            return found
+            return interpreters
         name, use = (loader, Use.READ) if loader else (_script_interpreter(head), Use.EXEC)
         place = None if name is None else locate(name)
         if name is None or place is None:
-            return found
-        found.append(Interpreter(place, use, not name.startswith(b"/")))
+            return interpreters
+        interpreters.append(Interpreter(place, use, not name.startswith(b"/")))
         if loader:
-            return found
+            return interpreters
         program = place
-    return found
+    return interpreters
 
 
 def is_program(view: RootView, place: PathState) -> bool:
-    """Whether the kernel would execute what is there: ELF, a script, or by binfmt_misc."""
+    """Whether the kernel would execute the file: as ELF, as a script, or through binfmt_misc."""
     if place.status is None or not place.status.st_mode & 0o111:
         return False
     try:
@@ -87,7 +92,7 @@ def is_program(view: RootView, place: PathState) -> bool:
 
 
 def _read(view: RootView, program: bytes) -> tuple[bytes, bytes | None]:
-    """The head of a program and its ELF interpreter; nothing if it is no regular file."""
+    """Return a program's first bytes and its ELF interpreter; empty if it is no regular file."""
     fd = view.open(program)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -100,12 +105,12 @@ def _script_interpreter(head: bytes) -> bytes | None:
     if not head.startswith(b"#!"):
         return None
     line = head[2:].split(b"\n", 1)[0].split(b"\0", 1)[0]  # the kernel's strings end there
-    words = line.replace(b"\t", b" ").split(b" ")
-    return next((word for word in words if word), None)
+    fields = line.replace(b"\t", b" ").split(b" ")
+    return next((field for field in fields if field), None)
 
 
 def _elf_interpreter(head: bytes, file: BinaryIO) -> bytes | None:
-    """PT_INTERP of an ELF file (elf(5)), or None."""
+    """Return PT_INTERP of an ELF file (elf(5)), or None."""
     if head[:4] != b"\x7fELF" or len(head) < 64:
         return None
     order = "<" if head[5] == 1 else ">"

@@ -1,4 +1,4 @@
-"""A stopped call, and the verdict of the decoder on it."""
+"""A stopped call, and the decoder's verdict on it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def descriptor(argument: int) -> int:
-    """A descriptor as the kernel takes it from an argument: the low 32 bits, signed."""
+    """Return the descriptor in an argument as the kernel reads it: the low 32 bits, signed."""
     value = argument & 0xFFFFFFFF
     return value - (value >> 31 << 32)
 
 
 class StoppedCall(NamedTuple):
-    """A thread that waits until its call is answered.
+    """A call of a thread that waits for our answer.
 
-    :ivar process: the process image that the thread runs.
+    :ivar process: the id of the thread's process image.
     :ivar args: six unsigned 64-bit arguments.
-    :ivar path: the call's only path, made absolute, if it was read already.
+    :ivar path: the call's only path, absolute, if it was read already.
     """
 
     tid: int
@@ -32,24 +32,24 @@ class StoppedCall(NamedTuple):
     path: bytes | None = None
 
     def fd(self, argument: int) -> int:
-        """The descriptor in an argument, by its number from 0."""
+        """Return the descriptor in an argument; arguments count from 0."""
         return descriptor(self.args[argument])
 
     @property
     def flags(self) -> int:
-        """The value of the flags argument (Signature.flags), 32 bits; 0 where there is none."""
+        """The value of the flags argument (Signature.flags), 32 bits; 0 if there is none."""
         at = self.call.signature.flags
         return 0 if at is None else self.args[at] & 0xFFFFFFFF
 
 
 class CallVerdict(NamedTuple):
-    """What the engine, which answers the caller, and the cache of calls need to know.
+    """What the engine needs to answer the call, and what the cache may remember of it.
 
-    :ivar touches: what the same call would touch again, whoever makes it; None where that
-        cannot be known beforehand.
-    :ivar missing: the path that was missing, and whether symlinks are followed: the touches are
-        the same as long as nothing is there.
-    :ivar refuse: the errno to answer with, or None to let the call go on.
+    :ivar touches: what the same call would touch again, from any caller; None if the next such
+        call must be decoded again.
+    :ivar missing: the path that did not exist, and whether its last symlink is followed.
+        ``touches`` is valid as long as the path does not exist.
+    :ivar refuse: the errno to answer with, or None to let the call continue.
     """
 
     touches: Sequence[tuple[Use, PathState]] | None = None
@@ -58,4 +58,4 @@ class CallVerdict(NamedTuple):
 
 
 UNCACHED = CallVerdict()
-"""Let the call go on, and decode the next one like it."""
+"""Let the call continue, and decode the next call like it."""

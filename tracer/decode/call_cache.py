@@ -1,16 +1,16 @@
-"""What stopped calls meant, and which of them say nothing new: the one place that remembers calls.
+"""Caches decoded calls, so that a repeated call is not decoded again.
 
-Three memories speed up the engines. All are emptied together, when the run changed where paths
-lead (:meth:`CallCache.forget_if_paths_changed`):
+Three caches speed up the engines. They are cleared together when the run changed where paths lead
+(:meth:`CallCache.forget_if_paths_changed`):
 
 - the verdict on a call, by its :data:`Key`: the same call of another process image touches the
   same files, and is not decoded again;
 - ``recorded``: calls of a process image whose touches are in the trace;
 - ``missing``: calls of a process image whose path was missing each time.
 
-A verdict on a missing path holds only as long as nothing is there, which is looked up each time.
-The other memories never need to forget: those of programs (binfmt, exec) are keyed by inode and
-change time, and :class:`~slimtrace.tracer.record.repeats.Repeats` knows what was written.
+A verdict on a missing path is valid only while the path does not exist; this is checked each time.
+Other caches are never cleared: those of programs (binfmt, exec) use inode and change time as their
+key, and :class:`~slimtrace.tracer.record.repeats.Repeats` remembers what was written.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ if TYPE_CHECKING:
     from slimtrace.tracer.syscalls.abi import Call
 
 Key = tuple[int, bytes | None, bytes, int]
-"""arch and number, base directory (empty for an absolute path), path, telling flags."""
+"""arch and number, base directory (empty for an absolute path), path, significant flags."""
 
 _CACHEABLE = (CallMeaning.PLAIN, CallMeaning.OPEN, CallMeaning.EXEC)
 _MAX_VERDICTS = 20_000
-"""An app that execs one program a thousand times makes the same few hundred calls."""
+"""Enough: an app that runs one program a thousand times repeats a few hundred calls."""
 
 
 class CallPlan(NamedTuple):
-    """How to make the key of a call with one path: the numbers of its arguments.
+    """How to make the key of a call with one path.
 
-    :ivar telling: the bits of the flags that change what the call means.
+    :ivar path: the number of the argument; so are ``dirfd`` and ``flags``.
+    :ivar significant_flags: the bits of the flags that change what the call means.
     :ivar looks: whether the call only looks at the file.
     """
 
     path: int
     dirfd: int | None
     flags: int | None
-    telling: int
+    significant_flags: int
     looks: bool
 
 
-def plan_of(call: Call) -> CallPlan | None:
-    """How to make a key for a call; None where each such call must be decoded."""
+def make_call_plan(call: Call) -> CallPlan | None:
+    """Return how to make a call's key; None if each such call must be decoded."""
     signature = call.signature
     if signature.meaning not in _CACHEABLE or len(signature.paths) != 1:
         return None
@@ -65,12 +66,12 @@ def plan_of(call: Call) -> CallPlan | None:
 
 
 class CallCache:
-    """The calls of one run; used by all engines.
+    """The decoded calls of one run; used by all engines.
 
     :ivar calls: arch<<32|number → the calls that are stopped.
-    :ivar recorded: ``hash((process image, key))`` of calls that say nothing new. The engines look
-        here first, and add to it.
-    :ivar missing: the same of calls whose path was missing each time.
+    :ivar recorded: ``hash((process image, key))`` of calls that add nothing to the trace. The
+        engines look here first, and add to it.
+    :ivar missing: the same, for calls whose path was missing each time.
     """
 
     def __init__(self, decoder: Decoder, calls: Mapping[int, Call]) -> None:
@@ -85,7 +86,7 @@ class CallCache:
     def decode(self, stop: StoppedCall, key: Key | None) -> CallVerdict:
         """Record what the call is about to do.
 
-        :returns: with ``touches``, if the same call of the same process image says nothing new.
+        :returns: with ``touches``, if the same call of the same process image would add nothing.
         """
         verdict = self._verdicts.get(key, UNCACHED)
         if not self._decoder.repeat(stop, verdict):
@@ -98,9 +99,9 @@ class CallCache:
         return UNCACHED if stop.call.signature.meaning is CallMeaning.EXEC else verdict
 
     def recall(self, key: Key) -> CallVerdict | None:
-        """What a call means, if that is known or the fast path can decode it, and it is no exec.
+        """Return the verdict on a call from the cache or the fast path; None for an exec.
 
-        Its touches are still to be recorded.
+        The caller must record its touches.
         """
         verdict = self._verdicts.get(key)
         if verdict is None:
@@ -110,7 +111,7 @@ class CallCache:
         return verdict
 
     def _decode_fast(self, key: Key) -> CallVerdict | None:
-        fast_call, path = self._fast_calls.get(key[0]), path_of(key)
+        fast_call, path = self._fast_calls.get(key[0]), get_absolute_path(key)
         if fast_call is None or path is None:
             return None
         verdict = self._decoder.fast_path.decode(fast_call, path, key[3])
@@ -124,9 +125,9 @@ class CallCache:
         self._verdicts[key] = verdict
 
     def forget_if_paths_changed(self) -> None:
-        """Forget all calls if paths may mean other files since the last time.
+        """Clear the caches if paths may lead to other files since the last check.
 
-        To be called after each call whose verdict has no touches: only such calls change paths.
+        Call this after each call whose verdict has no touches: only such calls change paths.
         """
         if self._decoder.poll_path_changes():
             self.recorded.clear()
@@ -134,8 +135,8 @@ class CallCache:
             self._verdicts.clear()
 
 
-def path_of(key: Key | None) -> bytes | None:
-    """The path that a call names, made absolute; None where it must be read from the caller."""
+def get_absolute_path(key: Key | None) -> bytes | None:
+    """Return the absolute path that a call names; None if it must be read from the caller."""
     if key is None or key[1] is None or not key[2]:
         return None
     path = join(key[1] or b"/", key[2])

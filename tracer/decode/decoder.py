@@ -1,4 +1,4 @@
-"""Hands each stopped call to the decoder of its meaning; notes what hides calls from a tracer."""
+"""Passes each stopped call to the decoder for it; records what may hide calls from the tracer."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class Listeners(Enum):
     """What to do when the app installs a seccomp listener."""
 
     REFUSED = auto()
-    """Nothing: the kernel refuses a second one beside ours."""
+    """Do nothing: the kernel refuses a second listener beside ours."""
     REFUSE = auto()
-    """Refuse it as the kernel would: it hides calls from our filter."""
+    """Refuse it as the kernel would, because it hides calls from our filter."""
     FINE = auto()
-    """Nothing: it hides no call from this engine."""
+    """Do nothing: it hides no call from this engine."""
 
 
 class Decoder:
     """Decodes the calls of one run.
 
-    :ivar execs: execs under way; the engine that learns of an exec commits it.
-    :ivar fast_path: decodes the commonest calls, which then need no :meth:`decode`.
-    :ivar ptraces: whether we ptrace the tracees, so that the app cannot.
+    :ivar execs: execs in progress; the engine commits an exec when the kernel has executed it.
+    :ivar fast_path: decodes the most common calls, which then need no :meth:`decode`.
+    :ivar ptraces: whether this engine uses ptrace on the app, so that the app cannot use it.
     """
 
     def __init__(
@@ -65,54 +65,54 @@ class Decoder:
         self.execs = ExecDecoder(recorder, self.resolver)
         sockets = SocketDecoder(recorder, self.resolver, self._files)
         self._handlers: dict[CallMeaning, Callable[[StoppedCall], CallVerdict]] = {
-            CallMeaning.PLAIN: self._files.plain,
-            CallMeaning.OPEN: self._files.open,
-            CallMeaning.OPENAT2: self._files.openat2,
-            CallMeaning.RENAME: self._files.rename,
+            CallMeaning.PLAIN: self._files.decode_plain,
+            CallMeaning.OPEN: self._files.decode_open,
+            CallMeaning.OPENAT2: self._files.decode_openat2,
+            CallMeaning.RENAME: self._files.decode_rename,
             CallMeaning.EXEC: self.execs.begin,
-            CallMeaning.SOCKADDR: sockets.address,
-            CallMeaning.SOCKET: sockets.socket,
-            CallMeaning.LISTEN: sockets.listen,
-            CallMeaning.SOCKETCALL: sockets.socketcall,
-            CallMeaning.OWN_ROOT: self._own_root,
-            CallMeaning.OWN_FILTER: self._own_filter,
-            CallMeaning.OWN_TRACER: self._own_tracer,
-            CallMeaning.RING: self._ring,
-            CallMeaning.NAMESPACES: self._namespaces,
-            CallMeaning.BIRTH: self._namespaces,
-            CallMeaning.SEND: sockets.send,
-            CallMeaning.NOTED: self._noted,
+            CallMeaning.SOCKADDR: sockets.decode_address,
+            CallMeaning.SOCKET: sockets.decode_socket,
+            CallMeaning.LISTEN: sockets.decode_listen,
+            CallMeaning.SOCKETCALL: sockets.decode_socketcall,
+            CallMeaning.OWN_ROOT: self._decode_own_root,
+            CallMeaning.OWN_FILTER: self._decode_own_filter,
+            CallMeaning.OWN_TRACER: self._decode_own_tracer,
+            CallMeaning.RING: self._refuse_io_uring,
+            CallMeaning.NAMESPACES: self._record_namespaces,
+            CallMeaning.BIRTH: self._record_namespaces,
+            CallMeaning.SEND: sockets.decode_send,
+            CallMeaning.NOTED: self._decode_noted,
         }
 
     def decode(self, stop: StoppedCall) -> CallVerdict:
-        """Record what the call is about to do. Raises nothing: what fails becomes a gap.
+        """Record what the call is about to do. It raises nothing: a failure becomes a gap.
 
-        A process that we may not read is a gap: its program is executable but not readable, or it
-        made itself undumpable (prctl(2)), or it runs as a user over whom the tracer has no power.
+        A process whose memory cannot be read is a gap: its program is executable but not readable,
+        or it made itself undumpable (prctl(2)), or it runs as a user that the tracer cannot trace.
         """
         self.recorder.record_syscall(stop.call.name)
         if stop.call.wide == 4:
             self.recorder.record_narrow_call()
-        if stop.tid in self.execs:  # it failed: the caller's image made these look-ups
+        if stop.tid in self.execs:  # it failed: its touches belong to the caller's process image
             self.execs.commit(stop.tid, stop.process)
         self._touches.begin()
         try:
-            verdict = self._handlers.get(stop.call.signature.meaning, self._noted)(stop)
+            verdict = self._handlers.get(stop.call.signature.meaning, self._decode_noted)(stop)
         except PermissionError:
             exe = procfs.read_program_name(stop.tid)
-            self.recorder.record_gap("unreadable", f"{exe} may not be looked into")
+            self.recorder.record_gap("unreadable", f"the memory of {exe} cannot be read")
             return UNCACHED
         except Exception as error:  # noqa: BLE001
-            # A bug here must not stop the app: what this call meant is not known.
+            # A bug here must not stop the app: the gap says that this call was not understood.
             self.recorder.record_gap("not-decoded", f"{stop.call.name}: {error}")
             return UNCACHED
-        once = self.resolver.own_roots or self._touches.own
+        once = self.resolver.own_roots or self._touches.has_magic_link
         return UNCACHED if once and verdict.refuse is None else verdict
 
     def repeat(self, stop: StoppedCall, verdict: CallVerdict) -> bool:
-        """Record for the caller what the same call was decoded to before.
+        """Record for this caller the touches of an earlier, equal call.
 
-        :returns: False where the verdict may be out of date: the call must be decoded.
+        :returns: False if the verdict may be out of date: the call must be decoded.
         """
         if verdict.touches is None or not self.is_current(verdict):
             return False
@@ -128,50 +128,52 @@ class Decoder:
         return True
 
     def is_current(self, verdict: CallVerdict) -> bool:
-        """Whether a path that was missing is missing still. Nothing else in a verdict changes."""
+        """Whether a missing path is still missing. Nothing else in a verdict changes."""
         if verdict.missing is None:
             return True
         path, follow = verdict.missing
-        return self.recorder.history.state(path, follow=follow)[0] is State.MISSING
+        return self.recorder.history.look_up_state(path, follow=follow)[0] is State.MISSING
 
     def poll_path_changes(self) -> bool:
-        """Whether paths may mean other files since the last time that this was called."""
+        """Whether paths may lead to other files since the last call of this method."""
         return self._touches.poll_path_changes() or self.resolver.own_roots
 
-    def _own_root(self, stop: StoppedCall) -> CallVerdict:
-        """From now on the caller's paths may start from another root, or cross other mounts."""
-        self._files.plain(stop)
+    def _decode_own_root(self, stop: StoppedCall) -> CallVerdict:
+        """From now on the caller's paths may start at another root, or cross other mounts."""
+        self._files.decode_plain(stop)
         self.resolver.own_roots = True
         if stop.call.name in _MOUNTS and not self.recorder.view.has_other_root(stop.tid):
             self.recorder.record_gap("foreign-root", "the app mounts in the image's own root")
         return UNCACHED
 
-    def _own_filter(self, stop: StoppedCall) -> CallVerdict:
+    def _decode_own_filter(self, stop: StoppedCall) -> CallVerdict:
         wants_listener = stop.args[0] == _SET_MODE_FILTER and stop.args[1] & _NEW_LISTENER
         if stop.call.name != "seccomp" or not wants_listener or self._listeners is Listeners.FINE:
             return UNCACHED
         self.recorder.record_gap(
-            "own-listener", "the app asked for a seccomp listener of its own and was refused"
+            "own-listener", "the app could not install a seccomp listener of its own"
         )
         return CallVerdict(refuse=errno.EBUSY) if self._listeners is Listeners.REFUSE else UNCACHED
 
-    def _own_tracer(self, stop: StoppedCall) -> CallVerdict:
+    def _decode_own_tracer(self, stop: StoppedCall) -> CallVerdict:
         if self.ptraces and _is_traced_by_us(stop):
-            self.recorder.record_gap("own-tracer", "the app uses ptrace, which fails under our own")
+            self.recorder.record_gap(
+                "own-tracer", "the app uses ptrace, which fails while slimtrace uses it"
+            )
         return UNCACHED
 
-    def _ring(self, _stop: StoppedCall) -> CallVerdict:
+    def _refuse_io_uring(self, _stop: StoppedCall) -> CallVerdict:
         self.recorder.record_gap(
             "io-uring-refused", "io_uring answered ENOSYS: opens through a ring are invisible"
         )
         return CallVerdict(refuse=errno.ENOSYS)
 
-    def _namespaces(self, stop: StoppedCall) -> CallVerdict:
+    def _record_namespaces(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "clone":
             self.recorder.record_argument("clone", stop.args[0] & CLONE_NEW)
         return UNCACHED
 
-    def _noted(self, stop: StoppedCall) -> CallVerdict:
+    def _decode_noted(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "open_by_handle_at":
             self.recorder.record_gap(
                 "by-handle", "a file was opened by handle: its path is not known"
@@ -180,9 +182,9 @@ class Decoder:
 
 
 def _is_traced_by_us(stop: StoppedCall) -> bool:
-    """Whether ptrace(2) is to attach to a thread that we trace: it fails, a thread has one tracer.
+    """Whether the call would attach to a thread that we trace: it fails (ptrace(2)).
 
-    A number from another PID namespace cannot be checked: it is taken for one of ours.
+    A PID from another PID namespace cannot be checked: this assumes that we trace it.
     """
     request = stop.args[0]
     if request not in (_TRACEME, _ATTACH, _SEIZE):

@@ -43,23 +43,23 @@ class ExecDecoder:
 
     def begin(self, stop: StoppedCall) -> CallVerdict:
         """The program, its interpreters, and the file behind /proc/self/fd/3 (execve(2))."""
-        path = self._resolver.path(stop, stop.call.signature.paths[0])
+        path = self._resolver.read_path(stop, stop.call.signature.paths[0])
         if path is None:
             return UNCACHED
-        program = self._resolver.look(stop.tid, path, follow=True)
+        program = self._resolver.look_up(stop.tid, path, follow=True)
         if program.status is None:
             self._recorder.queue_touches(stop.process, ((Use.EXEC, program),))
             return UNCACHED
         touches = [(Use.EXEC, program)]
         hidden = self._view.resolve_magic_link(stop.tid, path)
         if hidden is not None:
-            touches.append((Use.EXEC, self._resolver.look(stop.tid, hidden, follow=True)))
+            touches.append((Use.EXEC, self._resolver.look_up(stop.tid, hidden, follow=True)))
         view = self._view.replace_self(stop.tid, path)
         relative = False
         locate = partial(self._resolver.locate, stop.tid, AT_FDCWD, follow=True)
-        for interpreter in self._interpreters.of(view, locate, program.status):
+        for interpreter in self._interpreters.find(view, locate, program.status):
             relative = relative or interpreter.from_cwd
-            place = self._resolver.look(stop.tid, interpreter.path, follow=True)
+            place = self._resolver.look_up(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
         needs_privilege = _needs_privilege(self._view, view, program.status)
@@ -81,10 +81,10 @@ class ExecDecoder:
     def is_same(self, tid: int, touches: Sequence[tuple[Use, PathState]]) -> bool:
         """Whether the program is still the one that was looked at."""
         before = touches[0][1]
-        after = self._resolver.look(tid, before.path, follow=True)
+        after = self._resolver.look_up(tid, before.path, follow=True)
         return before.state is after.state and _inode(before) == _inode(after)
 
-    def target(self, tid: int) -> PathState | None:
+    def find_target(self, tid: int) -> PathState | None:
         """The program that the exec under way in ``tid`` will run: the last interpreter."""
         _, touches = self._under_way.get(tid, (0, ()))
         return next((place for use, place in reversed(touches) if use is Use.EXEC), None)
@@ -123,7 +123,7 @@ class ExecDecoder:
         if known is None:
             known = touches
             if all(place.path != exe for _, place in touches):
-                known = (*touches, (Use.EXEC, self._resolver.look(tid, exe, follow=True)))
+                known = (*touches, (Use.EXEC, self._resolver.look_up(tid, exe, follow=True)))
             self._with_exes[key] = known
         return known
 

@@ -70,7 +70,7 @@ class FastPath:
     """Decodes the commonest calls of one run."""
 
     def __init__(self, recorder: Recorder, resolver: PathResolver, touches: TouchRecorder) -> None:
-        self._state = recorder.history.state
+        self._state = recorder.history.look_up_state
         self._resolver = resolver
         self._touches = touches
 
@@ -78,7 +78,7 @@ class FastPath:
         """What a call touches, which is not recorded yet; None where FileDecoder must decode it."""
         if flags & call.slow_flags or path.startswith(KERNELS):
             return None
-        if self._touches.changes_meanings or self._resolver.depend_on_caller:
+        if self._touches.has_path_changes or self._resolver.paths_depend_on_caller:
             return None
         use, follow = call.use, call.follows ^ bool(flags & call.follow_flags)
         state, status = self._state(path, follow=follow)

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
-from slimtrace.tracer.decode.path_arguments import follows
+from slimtrace.tracer.decode.path_arguments import follows_symlink
 from slimtrace.tracer.paths import KERNELS, join
 from slimtrace.tracer.process import magic_links
 from slimtrace.tracer.process.root_view import is_directory
@@ -41,73 +41,75 @@ class FileDecoder:
         self._resolver = resolver
         self._touches = touches
 
-    def plain(self, stop: StoppedCall) -> CallVerdict:
+    def decode_plain(self, stop: StoppedCall) -> CallVerdict:
         """Each path is touched as the signature says."""
         again = True
         if stop.call.name in _SYMLINKS:
-            self._touches.path_changes()
+            self._touches.note_path_change()
         elif stop.call.name in _LINKS:
             self._link(stop)
         for argument in stop.call.signature.paths:
-            path = self._resolver.path(stop, argument)
+            path = self._resolver.read_path(stop, argument)
             if path is None:
                 again = False
                 continue
-            place = self._resolver.look(stop.tid, path, follow=follows(argument, stop.flags))
-            again = self.apply(stop, argument, place) and again
+            place = self._resolver.look_up(
+                stop.tid, path, follow=follows_symlink(argument, stop.flags)
+            )
+            again = self.record_argument(stop, argument, place) and again
         if stop.call.name in _SYMLINKS:  # it fails now, and may succeed the next time
             return UNCACHED
         if again:
-            return CallVerdict(self._touches.made)
+            return CallVerdict(self._touches.touches)
         only = stop.call.signature.paths[0]
         if stop.path is None or only.use is Use.CREATE:
             return UNCACHED
-        return self._missing(stop.path, follow=follows(only, stop.flags))
+        return self._missing(stop.path, follow=follows_symlink(only, stop.flags))
 
     def _missing(self, path: bytes, *, follow: bool) -> CallVerdict:
         """Nothing was there; among the kernel's files that depends on the caller."""
         if path.startswith(KERNELS):
             return UNCACHED
-        return CallVerdict(self._touches.made, missing=(path, follow))
+        return CallVerdict(self._touches.touches, missing=(path, follow))
 
     def _link(self, stop: StoppedCall) -> None:
         """A symlink's second name changes paths; a file's second name can be written through."""
         argument = stop.call.signature.paths[0]
-        path = self._resolver.path(stop, argument)
+        path = self._resolver.read_path(stop, argument)
         if path is None:
             return
-        place = self._resolver.look(stop.tid, path, follow=follows(argument, stop.flags))
+        place = self._resolver.look_up(stop.tid, path, follow=follows_symlink(argument, stop.flags))
         if place.status is not None and stat.S_ISLNK(place.status.st_mode):
-            self._touches.path_changes()
+            self._touches.note_path_change()
         elif place.state is State.FILE:
-            self._touches.link(place)
+            self._touches.record_link(place)
 
-    def apply(self, stop: StoppedCall, argument: PathArgument, place: PathState) -> bool:
+    def record_argument(self, stop: StoppedCall, argument: PathArgument, place: PathState) -> bool:
         """Record one path of a plain call; True when the same call would say the same again."""
         use = argument.use
         if place.state is State.MISSING:
             if use is Use.CREATE:
-                self._touches.create(stop, place)
+                self._touches.record_create(stop, place)
             else:
-                self._touches.touch_all(stop, use, place)
+                self._touches.record_touches(stop, use, place)
             return False
         if use is Use.CREATE:  # EEXIST: it was only looked at
             use = Use.STAT
         elif use in (Use.DELETE, Use.WRITE) or (use is Use.ATTR and not is_directory(place.status)):
-            follow = follows(argument, stop.flags)
-            self._touches.put_aside(stop.tid, place, follow=follow, deep=False)
-        self._touches.touch_all(stop, use, place)
+            follow = follows_symlink(argument, stop.flags)
+            self._touches.save_copy(stop.tid, place, follow=follow, deep=False)
+        self._touches.record_touches(stop, use, place)
         if use is Use.DELETE:
-            self._touches.delete(place)
+            self._touches.record_delete(place)
         return True
 
-    def open(self, stop: StoppedCall) -> CallVerdict:
+    def decode_open(self, stop: StoppedCall) -> CallVerdict:
         """open, openat, creat: the flags say what is done (open(2))."""
-        path = self._resolver.path(stop, stop.call.signature.paths[0])
+        path = self._resolver.read_path(stop, stop.call.signature.paths[0])
         flags = stop.flags if stop.call.name != "creat" else os.O_WRONLY | O_CREAT | O_TRUNC
         return UNCACHED if path is None else self._open(stop, path, flags)
 
-    def openat2(self, stop: StoppedCall) -> CallVerdict:
+    def decode_openat2(self, stop: StoppedCall) -> CallVerdict:
         """The flags are in the caller's memory, and a directory of its choice may be the root."""
         memory = self._resolver.memory
         flags = memory.number(stop.tid, stop.args[2], 8)
@@ -117,14 +119,14 @@ class FileDecoder:
             return UNCACHED
         follow = not flags & os.O_NOFOLLOW
         if resolve & _RESOLVE_IN_ROOT:
-            path = self._below(stop.tid, stop.fd(0), raw, follow=follow)
+            path = self._locate_below(stop.tid, stop.fd(0), raw, follow=follow)
         else:
             path = self._resolver.locate(stop.tid, stop.fd(0), raw, follow=follow)
         if path is not None:
             self._open(stop, path, flags)
         return UNCACHED
 
-    def _below(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
+    def _locate_below(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
         """RESOLVE_IN_ROOT: the directory is the root for this call."""
         root = b"/proc/%d/%s" % (tid, b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd)
         path = self._resolver.resolve_inside(root, raw, follow=follow)
@@ -138,58 +140,60 @@ class FileDecoder:
             self._resolver.serves_files = True
         exclusive = flags & O_CREAT and flags & O_EXCL
         follow = not (flags & os.O_NOFOLLOW or exclusive)
-        place = self._resolver.look(stop.tid, path, follow=follow)
+        place = self._resolver.look_up(stop.tid, path, follow=follow)
         if place.state is State.MISSING:
             if flags & O_CREAT:
-                place = self._touches.create(stop, place)
+                place = self._touches.record_create(stop, place)
             for use in _open_uses(flags, None):
-                self._touches.touch_all(stop, use, place)
+                self._touches.record_touches(stop, use, place)
             return UNCACHED if flags & O_CREAT else self._missing(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
         if Use.WRITE in uses and not is_directory(place.status):
-            self._touches.put_aside(stop.tid, place, follow=True)
+            self._touches.save_copy(stop.tid, place, follow=True)
         for use in uses:
-            self._touches.touch_all(stop, use, place)
-        return CallVerdict(self._touches.made)
+            self._touches.record_touches(stop, use, place)
+        return CallVerdict(self._touches.touches)
 
-    def rename(self, stop: StoppedCall) -> CallVerdict:
+    def decode_rename(self, stop: StoppedCall) -> CallVerdict:
         """Both names: what is at either is put aside (rename(2))."""
         old_path, new_path = (
-            self._resolver.path(stop, argument) for argument in stop.call.signature.paths
+            self._resolver.read_path(stop, argument) for argument in stop.call.signature.paths
         )
         if old_path is None or new_path is None:
             return UNCACHED
-        old = self._resolver.look(stop.tid, old_path, follow=False)
-        self._touches.put_aside(stop.tid, old, follow=False)
-        self._touches.touch_all(stop, Use.DELETE, old)
+        old = self._resolver.look_up(stop.tid, old_path, follow=False)
+        self._touches.save_copy(stop.tid, old, follow=False)
+        self._touches.record_touches(stop, Use.DELETE, old)
         if old.status is None:
             return UNCACHED
         if not stat.S_ISREG(old.status.st_mode):
-            self._touches.path_changes()
-        new = self._resolver.look(stop.tid, new_path, follow=False)
-        is_back = stat.S_ISDIR(old.status.st_mode) and self._touches.move_directory(old, new_path)
+            self._touches.note_path_change()
+        new = self._resolver.look_up(stop.tid, new_path, follow=False)
+        is_back = stat.S_ISDIR(old.status.st_mode) and self._touches.record_directory_move(
+            old, new_path
+        )
         if new.status is not None and stop.flags & _RENAME_EXCHANGE:
             self._exchange(stop, old, new)
         elif is_back:
-            self._touches.touch(
+            self._touches.record_touch(
                 stop.process, Use.WRITE, PathState(new_path, State.FILE, old.status)
             )
         elif new.state is State.MISSING:
-            self._touches.create(stop, new)
+            self._touches.record_create(stop, new)
         elif stop.flags & _RENAME_NOREPLACE:
-            self._touches.touch(stop.process, Use.STAT, new)
+            self._touches.record_touch(stop.process, Use.STAT, new)
         else:
-            self._touches.put_aside(stop.tid, new, follow=False, deep=False)
-            self._touches.touch(stop.process, Use.WRITE, new)
+            self._touches.save_copy(stop.tid, new, follow=False, deep=False)
+            self._touches.record_touch(stop.process, Use.WRITE, new)
         return UNCACHED
 
     def _exchange(self, stop: StoppedCall, old: PathState, new: PathState) -> None:
         """Both names stay, each for what the other named (renameat2(2))."""
-        self._touches.path_changes()
-        self._touches.put_aside(stop.tid, new, follow=False)
-        self._touches.touch(stop.process, Use.WRITE, new)
+        self._touches.note_path_change()
+        self._touches.save_copy(stop.tid, new, follow=False)
+        self._touches.record_touch(stop.process, Use.WRITE, new)
         if is_directory(old.status) or is_directory(new.status):
-            self._touches.exchange(old, new)
+            self._touches.record_exchange(old, new)
 
 
 def _open_uses(flags: int, status: os.stat_result | None) -> tuple[Use, ...]:

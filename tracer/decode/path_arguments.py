@@ -46,11 +46,11 @@ class PathResolver:
         self.serves_files = False
 
     @property
-    def depend_on_caller(self) -> bool:
+    def paths_depend_on_caller(self) -> bool:
         """Whether a path may mean another file for another caller, or be no file to look at."""
         return self.own_roots or self.serves_files
 
-    def path(self, stop: StoppedCall, argument: PathArgument) -> bytes | None:
+    def read_path(self, stop: StoppedCall, argument: PathArgument) -> bytes | None:
         """The absolute path of an argument, or None where the call names no file."""
         if stop.path is not None and not self.own_roots:
             return stop.path
@@ -66,11 +66,13 @@ class PathResolver:
             return None
         dirfd = AT_FDCWD if argument.dirfd is None else stop.fd(argument.dirfd)
         if not raw:
-            return self._of_descriptor(stop, argument, dirfd)
-        return self.locate(stop.tid, dirfd, raw, follow=follows(argument, stop.flags))
+            return self._read_descriptor_path(stop, argument, dirfd)
+        return self.locate(stop.tid, dirfd, raw, follow=follows_symlink(argument, stop.flags))
 
     @staticmethod
-    def _of_descriptor(stop: StoppedCall, argument: PathArgument, dirfd: int) -> bytes | None:
+    def _read_descriptor_path(
+        stop: StoppedCall, argument: PathArgument, dirfd: int
+    ) -> bytes | None:
         """What an empty path means: the descriptor's own file, where the call allows that.
 
         A call that only looks at an open file touches nothing: the file was recorded when it was
@@ -100,10 +102,12 @@ class PathResolver:
         if self.serves_files and procfs.is_on_fuse(tid, path):
             return path
         if self.own_roots and self._view.has_other_root(tid):
-            return self._in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
+            return self._locate_in_own_root(tid, path, absolute=raw.startswith(b"/"), follow=follow)
         return path
 
-    def _in_own_root(self, tid: int, path: bytes, *, absolute: bool, follow: bool) -> bytes | None:
+    def _locate_in_own_root(
+        self, tid: int, path: bytes, *, absolute: bool, follow: bool
+    ) -> bytes | None:
         """The path in the image's root of what a thread with another root calls ``path``."""
         root = b"/proc/%d/root" % tid
         prefix = magic_links.read_link(root) or b"/"
@@ -122,15 +126,15 @@ class PathResolver:
                 return None
         return join(prefix, inside.lstrip(b"/") or b".")
 
-    def look(self, tid: int, path: bytes, *, follow: bool) -> PathState:
+    def look_up(self, tid: int, path: bytes, *, follow: bool) -> PathState:
         """What is at a path now, as the tracee sees it."""
         if self.serves_files and procfs.is_on_fuse(tid, path):
             self._recorder.record_gap("file-server", f"{os.fsdecode(path)} was not looked at")
             return PathState(path, State.MISSING, None)
         view = self._view.replace_self(tid, path)
         if self.own_roots and view == path and self._view.has_other_mounts(tid):
-            return self._look_in(tid, path, follow=follow)
-        state, status = self._recorder.history.state(view, follow=follow)
+            return self._look_up_in(tid, path, follow=follow)
+        state, status = self._recorder.history.look_up_state(view, follow=follow)
         return PathState(path, state, status)
 
     def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
@@ -143,7 +147,7 @@ class PathResolver:
         except OSError:
             return False
 
-    def _look_in(self, tid: int, path: bytes, *, follow: bool) -> PathState:
+    def _look_up_in(self, tid: int, path: bytes, *, follow: bool) -> PathState:
         """What is at a path, in the mounts of a thread that has its own."""
         with magic_links.open_directory(b"/proc/%d/root" % tid) as root:
             if root is None:
@@ -156,10 +160,10 @@ class PathResolver:
                 status = os.fstat(fd)
             finally:
                 os.close(fd)
-        return PathState(path, self._recorder.history.state_of(path, status), status)
+        return PathState(path, self._recorder.history.classify(path, status), status)
 
 
-def follows(argument: PathArgument, flags: int) -> bool:
+def follows_symlink(argument: PathArgument, flags: int) -> bool:
     """Whether the call follows a symlink in the last component of this argument."""
     match argument.follow:
         case Follow.YES:

@@ -31,23 +31,23 @@ class SocketDecoder:
         self._resolver = resolver
         self._files = files
 
-    def address(self, stop: StoppedCall) -> CallVerdict:
+    def decode_address(self, stop: StoppedCall) -> CallVerdict:
         """Bind and connect."""
         use = stop.call.signature.paths[0].use
         return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
 
-    def send(self, stop: StoppedCall) -> CallVerdict:
+    def decode_send(self, stop: StoppedCall) -> CallVerdict:
         """A datagram: sendto has the address to which it goes (send(2))."""
         return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
 
-    def socket(self, stop: StoppedCall) -> CallVerdict:
+    def decode_socket(self, stop: StoppedCall) -> CallVerdict:
         self._recorder.record_argument("socket", stop.args[0] & 0xFFFFFFFF)
         return UNCACHED
 
-    def listen(self, stop: StoppedCall) -> CallVerdict:
+    def decode_listen(self, stop: StoppedCall) -> CallVerdict:
         return self._listen(stop.tid, stop.fd(0))
 
-    def socketcall(self, stop: StoppedCall) -> CallVerdict:
+    def decode_socketcall(self, stop: StoppedCall) -> CallVerdict:
         """i386's one call for all sockets: a number, then a block of 32-bit arguments."""
         skipped = 12 if stop.args[0] == _SENDTO else 0  # of sendto: buffer, length, flags
         try:
@@ -77,8 +77,8 @@ class SocketDecoder:
             name = data[2:].split(b"\0", 1)[0]
             path = self._resolver.locate(stop.tid, AT_FDCWD, name, follow=True)
             if path is not None:
-                place = self._resolver.look(stop.tid, path, follow=True)
-                self._files.apply(stop, PathArgument(use, None), place)
+                place = self._resolver.look_up(stop.tid, path, follow=True)
+                self._files.record_argument(stop, PathArgument(use, None), place)
         elif family in _INTERNET and use is Use.CREATE and len(data) >= 4:
             (port,) = struct.unpack_from("!H", data, 2)
             self._serve_datagrams(stop.tid, fd, port)

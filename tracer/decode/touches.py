@@ -30,56 +30,60 @@ class TouchRecorder:
         self._inherited = {magic_links.read_link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._paths_changed = False
-        self.made: list[tuple[Use, PathState]] = []
-        self.own = False
+        self.touches: list[tuple[Use, PathState]] = []
+        self.has_magic_link = False
 
     @property
-    def changes_meanings(self) -> bool:
+    def has_path_changes(self) -> bool:
         """Whether the app changed where paths lead, so that a touch may mean a second path."""
         return self._links_changed or self._history.has_moves
 
     def begin(self) -> None:
         """Begin the next call."""
-        self.made, self.own = [], False
+        self.touches, self.has_magic_link = [], False
 
-    def touch(self, process: int, use: Use, place: PathState) -> None:
+    def record_touch(self, process: int, use: Use, place: PathState) -> None:
         """Record one touch, and nothing that it may imply."""
-        self.made.append((use, place))
+        self.touches.append((use, place))
         self._recorder.queue_touches(process, ((use, place),))
 
-    def touch_all(self, stop: StoppedCall, use: Use, place: PathState) -> None:
+    def record_touches(self, stop: StoppedCall, use: Use, place: PathState) -> None:
         """Record a touch by a stopped thread, and those that it implies.
 
         These are: the file behind a magic link of /proc; where the app moved a directory, the
         file's path in the full image; once the app changed symlinks, the file's own path, for
         the same path need not lead there in the full image.
         """
-        self.touch(stop.process, use, place)
-        origin = self._history.origin(place.path) if place.status is not None else None
+        self.record_touch(stop.process, use, place)
+        origin = self._history.find_origin(place.path) if place.status is not None else None
         if origin is not None:
-            self.touch(stop.process, use, PathState(origin, State.FILE, place.status))
+            self.record_touch(stop.process, use, PathState(origin, State.FILE, place.status))
         if self._links_changed and place.status and not place.path.startswith(KERNELS):
             own = self._view.resolve_path(place.path)
             if own != place.path:
-                self.touch(stop.process, use, self._resolver.look(stop.tid, own, follow=True))
-        self.own = self.own or magic_links.is_magic_link(place.path)
+                self.record_touch(
+                    stop.process, use, self._resolver.look_up(stop.tid, own, follow=True)
+                )
+        self.has_magic_link = self.has_magic_link or magic_links.is_magic_link(place.path)
         hidden = self._view.resolve_magic_link(stop.tid, place.path)
         if hidden is not None and hidden not in self._inherited:
-            self.touch(stop.process, use, self._resolver.look(stop.tid, hidden, follow=True))
+            self.record_touch(
+                stop.process, use, self._resolver.look_up(stop.tid, hidden, follow=True)
+            )
 
-    def create(self, stop: StoppedCall, place: PathState) -> PathState:
+    def record_create(self, stop: StoppedCall, place: PathState) -> PathState:
         """The call makes what is missing, if it may; returns what will be there then."""
-        link = self._resolver.look(stop.tid, place.path, follow=False)
+        link = self._resolver.look_up(stop.tid, place.path, follow=False)
         if link.status is not None:  # a dangling symlink: its target is made
-            self.touch(stop.process, Use.READLINK, link)
+            self.record_touch(stop.process, Use.READLINK, link)
             place = PathState(self._view.resolve_path(place.path), State.MISSING, None)
         if self._view.can_create_in(stop.tid, parent(place.path)):
             self._history.create(place.path)
             place = PathState(place.path, State.CREATED, None)
-        self.touch(stop.process, Use.CREATE, place)
+        self.record_touch(stop.process, Use.CREATE, place)
         return place
 
-    def put_aside(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
+    def save_copy(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
         """The call changes, moves or deletes what is at ``place``: keep it, unless the run made it.
 
         :param deep: False where a directory is put aside without what is below it: one that is
@@ -90,26 +94,26 @@ class TouchRecorder:
         path = (self._view.resolve_magic_link(tid, place.path) if follow else None) or place.path
         own = self._view.resolve_path(path) if follow else resolve_parent(self._view, path)
         if not own.startswith(KERNELS):
-            self._recorder.put_aside(own, deep=deep)
+            self._recorder.save_copy(own, deep=deep)
 
-    def path_changes(self) -> None:
+    def note_path_change(self) -> None:
         """The app makes or moves a symlink or a directory: paths through it change meaning."""
         self._links_changed = self._paths_changed = True
 
-    def move_directory(self, old: PathState, new: bytes) -> bool:
+    def record_directory_move(self, old: PathState, new: bytes) -> bool:
         """The app moves a directory; True when it comes back to where it was in the full image."""
         return self._history.move(old, new)
 
-    def exchange(self, one: PathState, other: PathState) -> None:
+    def record_exchange(self, one: PathState, other: PathState) -> None:
         """The app exchanges two names, of directories at least one."""
         self._history.exchange(one, other)
 
-    def link(self, place: PathState) -> None:
+    def record_link(self, place: PathState) -> None:
         """A file of the full image gets another name, which may have been written to before."""
         self._paths_changed = True
         self._history.link(place)
 
-    def delete(self, place: PathState) -> None:
+    def record_delete(self, place: PathState) -> None:
         """The app deletes a name: what it makes there later is new."""
         self._history.delete(place)
 

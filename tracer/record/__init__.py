@@ -1,1 +1,1 @@
-"""Writes what was decoded to the trace."""
+"""Writes the decoded calls to the trace."""

@@ -1,4 +1,4 @@
-"""Turns what was decoded into lines of the trace, each fact once."""
+"""Turns decoded calls into lines of the trace, each fact once."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.writer import TraceWriter
 
 _MAX_SHARED_TOUCHES = 20_000
-"""Lists of touches whose lines are kept, of any process image's calls."""
+"""Lists of touches whose trace lines are kept for reuse by other process images."""
 
 
 class Recorder:
-    """The facts of one run, from two threads: one answers calls, one follows processes.
+    """Records the facts of one run. Two threads use it: one answers calls, one follows processes.
 
-    What a method whose name ends in ``_later`` records is written by ``queue``.
+    Methods named ``queue_…`` write nothing themselves; ``queue`` writes it later.
 
-    :ivar view: how to look at the app's files.
-    :ivar history: what is at a path, and whether the run made it.
-    :ivar queue: what is written once the call was answered.
+    :ivar view: access to the app's files.
+    :ivar history: what is at a path, and whether the run created it.
+    :ivar queue: writes that wait until the call is answered.
     :ivar complete: False once a gap says that files may be missing.
     """
 
@@ -50,7 +50,7 @@ class Recorder:
         self._next_process = first_process
         self._lock = threading.Lock()
         self._began = time.monotonic()
-        # The trace and its folder: no need of the app's. Inside an image it has neither.
+        # The app does not need the trace and its folder. In an image they do not exist.
         self._trace = b"\0" if view.is_sandbox else os.fsencode(writer.path)
         self._trace_folder = os.fsencode(writer.folder) + b"/"
         self._preserver = Preserver(writer.folder)
@@ -59,23 +59,23 @@ class Recorder:
         self._ports: list[ListeningPort] = []
 
     def flush(self) -> None:
-        """Write what waits in the queue."""
+        """Write what is in the queue."""
         self.queue.flush()
 
     def elapsed_seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the run began."""
         return time.monotonic() - self._began
 
     # Process images
 
     def record_process(self, parent_image: int | None, exe: str, argv: tuple[str, ...]) -> int:
-        """An exec made a process image; returns its id."""
+        """Record the process image that an exec made; return its id."""
         ident = self.reserve_process()
         self.describe_process(ident, parent_image, exe, argv)
         return ident
 
     def reserve_process(self) -> int:
-        """The id of a process image that is to be described."""
+        """Reserve an id for a process image, which :meth:`describe_process` describes later."""
         with self._lock:
             ident = self._next_process
             self._next_process += 1
@@ -84,12 +84,12 @@ class Recorder:
     def describe_process(
         self, process: int, parent_image: int | None, exe: str, argv: tuple[str, ...]
     ) -> None:
-        """What a process image is."""
+        """Record the parent, program and arguments of a process image."""
         self._writer.write_process(ProcessImage(process, parent_image, self._run, exe, argv))
         self._writer.begin()
 
     def record_exit(self, process: int, status: int) -> None:
-        """A process image ended."""
+        """Record that a process image ended."""
         self.queue.flush()
         self._writer.write_exit(process, status)
 
@@ -99,7 +99,7 @@ class Recorder:
     # Touches
 
     def record_touches(self, process: int, touches: Iterable[tuple[Use, PathState]]) -> None:
-        """Write touches, but for those that this process image made before."""
+        """Write the touches that this process image did not make before."""
         self.queue.flush()
         self._write_touches(process, touches, self.elapsed_seconds())
 
@@ -107,9 +107,9 @@ class Recorder:
         self.queue.pending.append((self._write_touches, (process, touches, self.elapsed_seconds())))
 
     def queue_shared_touches(self, process: int, touches: Sequence[tuple[Use, PathState]]) -> None:
-        """Write later the touches of a call that other process images made, or will make.
+        """Write later the touches of a call that several process images make.
 
-        A process image makes each call once: whoever calls this has seen to it (CallCache).
+        The caller must pass each call of a process image only once (see CallCache).
         """
         self.queue.pending.append((self._write_shared, (process, touches, self.elapsed_seconds())))
 
@@ -131,7 +131,7 @@ class Recorder:
             lines.append(line)
             if self._is_new(process, use, place):
                 new.append(line)
-        self._shared[id(touches)] = touches, lines  # kept, so that the id stays theirs
+        self._shared[id(touches)] = touches, lines  # the reference keeps the id from being reused
         if new:
             self._writer.write_touches(seconds, process, new)
 
@@ -147,43 +147,44 @@ class Recorder:
             self._writer.write_touches(seconds, process, lines)
 
     def _is_trace_file(self, path: bytes) -> bool:
-        """Whether it is the trace itself or its folder: no need of the app's."""
+        """Whether the path is the trace or in its folder: the app does not need these."""
         return path.startswith(self._trace) and (
             path == self._trace or (path + b"/").startswith(self._trace_folder)
         )
 
     def _is_new(self, process: int, use: Use, place: PathState) -> bool:
-        """Whether the process image did not make this touch before."""
+        """Whether the process image makes this touch for the first time."""
         if not self._repeats.is_new_touch(process, use, place):
             return False
         if place.status is not None and place.status.st_nlink > 1:
             self._note_link(place, place.status)
         return True
 
-    # Files put aside
+    # Copies of files
 
     def _note_link(self, place: PathState, status: os.stat_result) -> None:
-        """A file with several names: what changes it under one, changes it under all."""
+        """Note a file with several names: a change under one name changes it under all."""
         if place.state is not State.FILE or not stat.S_ISREG(status.st_mode):
             return
-        if self.view.is_sandbox or place.path.startswith(KERNELS):  # what is behind has its touch
+        if self.view.is_sandbox or place.path.startswith(KERNELS):  # its target has its own touch
             return
         if self._repeats.is_new("name", place.path, status.st_dev, status.st_ino):
             for saved in self._preserver.add_name(self.view.resolve_path(place.path), status):
                 self._writer.write_saved_file(saved)
 
-    def put_aside(self, path: bytes, *, deep: bool = True) -> None:
-        """The app is about to change, move or delete what is at ``path``, its own path.
+    def save_copy(self, path: bytes, *, deep: bool = True) -> None:
+        """Save a copy of what is at ``path``, which the app is about to change, move or delete.
 
-        Nothing is done for what the run made, unless it is another name for a file that it
-        did not make; nor in an image, whose pristine tree is below the app's and does not change.
+        A file that the run created is not saved, unless that is another name of an older file.
+        In an image nothing is saved: the overlay's lower tree does not change.
 
-        :param deep: False where a directory changes, but nothing below it.
+        :param path: with symlinks resolved.
+        :param deep: False if a directory changes, but not its content.
         """
         if self.view.is_sandbox:
             return
-        self.queue.flush()  # it notes the names of files that have several
-        name = self.history.original_name(path)
+        self.queue.flush()  # this notes the names of files with several names
+        name = self.history.find_original_name(path)
         if name is None:
             return
         try:
@@ -195,38 +196,38 @@ class Recorder:
     # Facts about the run
 
     def record_syscall(self, name: str) -> None:
-        """A system call was made."""
+        """Record that a system call was made."""
         if self._repeats.is_new("syscall", name):
             self._writer.write_syscall(name)
 
     def record_argument(self, name: str, value: int) -> None:
-        """A system call had this value for the argument that tells most (Trace.arguments)."""
+        """Record the value of a system call's most important argument (Trace.arguments)."""
         if self._repeats.is_new("argument", name, value):
             self._writer.write_argument(name, value)
 
     def record_narrow_call(self) -> None:
-        """A call came by the 32-bit ABI of a 64-bit machine."""
+        """Record that the app used the 32-bit ABI of a 64-bit machine."""
         if self._repeats.is_new("narrow"):
             self._writer.write_narrow_call()
 
     def record_counts(self, counts: Mapping[str, int]) -> None:
-        """How often each system call was made, where all were stopped."""
+        """Record how often each system call was made, if the engine stopped all calls."""
         for name in counts:
             self.record_syscall(name)
         self._writer.write_counts(counts)
 
     def record_listening_port(self, port: ListeningPort) -> None:
-        """The app accepts traffic on a port."""
+        """Record that the app accepts traffic on a port."""
         if self._repeats.is_new("port", port):
             self._ports.append(port)
             self._writer.write_listening_port(port)
 
     def find_first_port(self) -> int | None:
-        """The first TCP port on which the app listened; None before that."""
+        """Return the first TCP port on which the app listened; None if there is none yet."""
         return next((port.port for port in [*self._ports] if port.protocol == "tcp"), None)
 
     def record_gap(self, kind: str, detail: str) -> None:
-        """Something may not have been seen."""
+        """Record that the tracer may have missed something."""
         self.complete = self.complete and not loses_files(kind)
         if self._repeats.is_new_gap(kind, detail):
             self._writer.write_gap(Gap(kind, detail))

@@ -1,4 +1,4 @@
-"""Which facts the trace has already: each is written once."""
+"""Remembers which facts are in the trace: each is written once."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import PathState, Use
 
 MAX_GAPS_OF_A_KIND = 200
-"""More say nothing new to a reader, and must not fill the disk."""
+"""More would not help a reader, and could fill the disk."""
 
 
 class Repeats:
     """Remembers the facts of one run that were written.
 
-    It never forgets: what is in the trace stays there. What a call *means* may change in the run;
-    that is remembered, and forgotten, in :mod:`slimtrace.tracer.decode.call_cache`.
+    It never forgets, because lines stay in the trace. The *meaning* of a call may change during
+    the run; that is cached in :mod:`slimtrace.tracer.decode.call_cache`.
     """
 
     def __init__(self) -> None:
-        # Hashes, for they need a third of the memory. Two touches in 2**64 may share one.
+        # Hashes need a third of the memory. Two touches share one with a chance of 2**-64.
         self._touches: set[int] = set()
         self._files: set[int] = set()
         self._facts: set[Hashable] = set()
@@ -40,7 +40,10 @@ class Repeats:
         return True
 
     def is_new(self, *fact: Hashable) -> bool:
-        """Whether a fact is new: a kind, then what it says."""
+        """Whether a fact is new.
+
+        :param fact: its kind, then its values.
+        """
         if fact in self._facts:
             return False
         self._facts.add(fact)

@@ -1,4 +1,4 @@
-"""Writes that wait until the call was answered."""
+"""A queue of writes that wait until the call is answered."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Task = tuple["Callable[..., None]", tuple[Any, ...]]
 class WriteQueue:
     """Runs tasks that write to the trace, in the order in which they were added.
 
-    A task is added while a call waits, and run once the call was answered, before the next one
-    is received: the app does not wait for the disk, and the order of the lines stays. Two threads
-    add tasks: the one that answers calls and the one that follows processes.
+    A task is added while the app waits for its call. It runs after the call is answered and before
+    the next call is received. So the app does not wait for the disk, and the lines stay in order.
+    Two threads add tasks: the one that answers calls and the one that follows processes.
 
-    :ivar pending: the tasks. Whoever adds one sees that :meth:`flush` is called. The hot loops
-        append to it and look at it directly, for a call costs time there.
+    :ivar pending: the tasks. Code that adds a task must make sure that :meth:`flush` is called.
+        The hot loops use this queue directly, because a method call costs time there.
     """
 
     def __init__(self, writer: TraceWriter) -> None:
         self.pending: deque[Task] = deque()
         self._writer = writer
-        self._lock = threading.RLock()  # a task may flush: put_aside does
+        self._lock = threading.RLock()  # a task may flush: save_copy does
         self._is_writing = False
 
     def add(self, function: Callable[..., None], *arguments: object) -> None:
         self.pending.append((function, arguments))
 
     def flush(self) -> None:
-        """Run the pending tasks; wait for those that another thread runs."""
+        """Run the pending tasks, and wait for those that another thread runs."""
         pending = self.pending
         if not (pending or self._is_writing):
             return

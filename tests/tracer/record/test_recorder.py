@@ -176,7 +176,7 @@ def folder(tmp_path: Path) -> bytes:
 
 
 def look(recording: Recording, path: bytes) -> PathState:
-    return PathState(path, *recording.recorder.history.state(path, follow=False))
+    return PathState(path, *recording.recorder.history.look_up_state(path, follow=False))
 
 
 @pytest.mark.parametrize(
@@ -193,13 +193,13 @@ def test_what_is_put_aside(
     recording: Recording, folder: bytes, path: bytes, deep: bool, expected: list[str]
 ) -> None:
     for _ in range(2):
-        recording.recorder.put_aside(folder + path, deep=deep)
+        recording.recorder.save_copy(folder + path, deep=deep)
     assert sorted(recording.saved()) == expected
     assert recording.recorder.complete
 
 
 def test_a_copy_is_what_was_there(recording: Recording, folder: bytes) -> None:
-    recording.recorder.put_aside(folder + b"/file")
+    recording.recorder.save_copy(folder + b"/file")
     (copy,) = os.listdir(f"{recording.trace}.d")
     with open(f"{recording.trace}.d/{copy}") as file:
         assert file.read() == "old"
@@ -211,7 +211,7 @@ def test_what_the_run_made_is_not_put_aside(recording: Recording, folder: bytes)
     with open(folder + b"/new", "w"):
         pass
     assert look(recording, folder + b"/new").state is State.CREATED
-    recording.recorder.put_aside(folder + b"/new")
+    recording.recorder.save_copy(folder + b"/new")
     assert recording.saved() == []
 
 
@@ -221,7 +221,7 @@ def test_a_file_of_several_names_is_put_aside_by_each(recording: Recording, fold
     for name in (before, changed, later, folder + b"/4"):
         os.link(folder + b"/file", name)
     recording.recorder.record_touches(1, [(Use.READ, look(recording, before))])
-    recording.recorder.put_aside(changed)
+    recording.recorder.save_copy(changed)
     recording.recorder.record_touches(1, [(Use.READ, look(recording, later))])
     assert recording.saved() == ["2", "1", "3"]
 
@@ -229,7 +229,7 @@ def test_a_file_of_several_names_is_put_aside_by_each(recording: Recording, fold
 def test_what_cannot_be_put_aside_is_a_gap(recording: Recording, folder: bytes) -> None:
     """The folder for copies cannot be made."""
     os.symlink("/nowhere", f"{recording.trace}.d")
-    recording.recorder.put_aside(folder + b"/file")
+    recording.recorder.save_copy(folder + b"/file")
     assert recording.recorder.gaps == {"not-put-aside": 1}
     assert not recording.recorder.complete
 
@@ -261,8 +261,8 @@ def test_a_moved_directory(recording: Recording, folder: bytes) -> None:
     assert history.move(look(recording, old), new) is False
     os.rename(old, new)
     assert history.has_moves
-    assert history.origin(new + b"/inner") == old + b"/inner"
+    assert history.find_origin(new + b"/inner") == old + b"/inner"
     assert history.move(look(recording, new), old) is True
     os.rename(new, old)
-    assert history.origin(old + b"/inner") is None
+    assert history.find_origin(old + b"/inner") is None
     assert look(recording, old).state is State.FILE

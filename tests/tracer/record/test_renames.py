@@ -83,7 +83,7 @@ def after(*steps: Step) -> Renames:
 def test_where_the_full_image_has_it(
     summary: str, steps: list[Step], path: bytes, origin: bytes | None
 ) -> None:
-    assert after(*steps).origin(path) == origin, summary
+    assert after(*steps).find_origin(path) == origin, summary
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_what_the_run_created(steps: list[Step], path: bytes, expected: bool) ->
 def test_the_name_that_a_linked_file_had() -> None:
     renames = Renames()
     renames.link((1, 2), b"/a")
-    assert renames.linked_name((1, 2)) == b"/a"
-    assert renames.linked_name((1, 3)) is None
+    assert renames.find_linked_name((1, 2)) == b"/a"
+    assert renames.find_linked_name((1, 3)) is None
 
 
 # Against a model
@@ -219,4 +219,4 @@ def test_any_sequence_of_calls(sequence: list[tuple[str, bytes, bytes]]) -> None
         if directory.origin is not None:
             for below in (b"", b"/file"):
                 name, origin = path + below, directory.origin + below
-                assert (renames.origin(name) or name) == origin
+                assert (renames.find_origin(name) or name) == origin

@@ -16,7 +16,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.call import UNCACHED, StoppedCall
-from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
+from slimtrace.tracer.decode.call_cache import (
+    CallCache,
+    CallPlan,
+    get_absolute_path,
+    make_call_plan,
+)
 from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
 from slimtrace.tracer.platform import kernel_version
 from slimtrace.tracer.process import magic_links
@@ -57,7 +62,7 @@ class NotifyLoop:
         self._cache = CallCache(decoder, calls)
         self._memories = MemoryFiles()
         self._quick = {
-            key: _find_fields(plan) for key, call in calls.items() if (plan := plan_of(call))
+            key: _find_fields(plan) for key, call in calls.items() if (plan := make_call_plan(call))
         }
         self.stops = 0
 
@@ -198,7 +203,7 @@ class NotifyLoop:
             self._proceed()
             return False
         arguments = fields[_ARGUMENTS : _ARGUMENTS + 6].tolist()
-        stop = StoppedCall(tid, process or 0, call, arguments, path_of(key))
+        stop = StoppedCall(tid, process or 0, call, arguments, get_absolute_path(key))
         match call.signature.meaning:
             case CallMeaning.EXIT:
                 self._decoder.recorder.record_syscall(call.name)
@@ -248,4 +253,4 @@ def _find_fields(plan: CallPlan) -> tuple[int, int, int, int, bool]:
     """
     dirfd = 0 if plan.dirfd is None else _ARGUMENTS + plan.dirfd
     flags = 0 if plan.flags is None else _ARGUMENTS + plan.flags
-    return _ARGUMENTS + plan.path, dirfd, flags, plan.telling, plan.looks
+    return _ARGUMENTS + plan.path, dirfd, flags, plan.significant_flags, plan.looks

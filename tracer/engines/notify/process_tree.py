@@ -158,7 +158,7 @@ class ProcessTree:
         with self._lock:
             tid = stop.tid
             group = self._groups.get(tid, tid)
-            target = self._execs.target(tid)
+            target = self._execs.find_target(tid)
             status = None if target is None else target.status
             path = b"" if target is None else target.path
             inode = None if status is None else (status.st_dev, status.st_ino)
@@ -326,7 +326,7 @@ class ProcessTree:
         The exec succeeded and the process was killed, or it failed and the caller ended.
         """
         under_way = self._pending.pop(group)
-        target = self._execs.target(under_way.caller)
+        target = self._execs.find_target(under_way.caller)
         if target is None or not is_program(self._recorder.view, target):
             if under_way.previous is not None:
                 self._execs.commit(under_way.caller, under_way.previous)

@@ -38,7 +38,7 @@ def record_open_files(process: int, image: int, decoder: Decoder) -> None:
                 "foreign-root", f"{os.fsdecode(path)} lies in another mount namespace"
             )
             continue
-        place = decoder.resolver.look(process, path, follow=True)
+        place = decoder.resolver.look_up(process, path, follow=True)
         if place.status is not None:
             is_folder = is_directory(place.status) and use is Use.READ
             touches.append((Use.LIST if is_folder else use, place))

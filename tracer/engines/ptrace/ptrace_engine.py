@@ -11,7 +11,12 @@ import platform
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.call import StoppedCall, descriptor
-from slimtrace.tracer.decode.call_cache import CallCache, CallPlan, path_of, plan_of
+from slimtrace.tracer.decode.call_cache import (
+    CallCache,
+    CallPlan,
+    get_absolute_path,
+    make_call_plan,
+)
 from slimtrace.tracer.decode.decoder import Decoder, Listeners
 from slimtrace.tracer.engines.app import App
 from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
@@ -102,7 +107,7 @@ class CallStops:
         self._loop = loop
         self._cache = CallCache(decoder, calls)
         self._resume = loop.resume
-        self._plans = {key: plan for key, call in calls.items() if (plan := plan_of(call))}
+        self._plans = {key: plan for key, call in calls.items() if (plan := make_call_plan(call))}
         self._info = ptrace.SyscallInfo()
         self._memory = MemoryReader()
         self._counts: dict[str, int] | None = {} if count else None
@@ -154,7 +159,7 @@ class CallStops:
         mark = hash((image, key))
         if key is not None and mark in self._cache.recorded:
             return None
-        stop = StoppedCall(tid, image or 0, call, entry.args, path_of(key))
+        stop = StoppedCall(tid, image or 0, call, entry.args, get_absolute_path(key))
         outcome = self._cache.decode(stop, key)
         if key is not None and outcome.touches is not None and outcome.missing is None:
             self._cache.recorded.add(mark)
@@ -173,7 +178,7 @@ class CallStops:
         if not raw.startswith(b"/"):
             dirfd = AT_FDCWD if plan.dirfd is None else descriptor(entry.args[plan.dirfd])
             base = magic_links.read_base_directory(tid, dirfd)
-        flags = 0 if plan.flags is None else entry.args[plan.flags] & plan.telling
+        flags = 0 if plan.flags is None else entry.args[plan.flags] & plan.significant_flags
         return entry.key, base, raw, flags
 
 
