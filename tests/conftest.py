@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-# What starts us in the background may ignore these, and what we start would inherit that.
+# A parent that starts pytest in the background may ignore these signals (nohup, `&` in sh).
+# Ignored signals stay ignored across exec, so the programs under test would inherit that.
 for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
-        is_pythons = number == signal.SIGINT
-        signal.signal(number, signal.default_int_handler if is_pythons else signal.SIG_DFL)
+        handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, handler)
 
 
 class Tracee(Protocol):
@@ -48,17 +49,17 @@ class Trace(Protocol):
 
 @pytest.fixture
 def slimtrace() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line: ``slimtrace("show", "x.trace")``."""
+    """Run the command line: ``slimtrace("show", "x.trace")``."""
     return run_slimtrace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests come first: at the end they would keep one core busy and leave the rest."""
+    """Run the longest tests first: late, they would keep one core busy and the others idle."""
     items.sort(key=lambda item: "/tests/samples/" not in str(item.path))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The hazards are met under every engine, unless a test names them itself."""
+    """Run every hazard test under every engine, unless the test lists engines itself."""
     if not metafunc.module.__name__.startswith("test_hazards"):
         return
     marks = metafunc.definition.iter_markers("parametrize")
@@ -68,13 +69,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def engine() -> str:
-    """How calls are seen."""
+    """The engine that traces system calls."""
     return AUTO
 
 
 @pytest.fixture
 def traced(tmp_path: Path, engine: str) -> Trace:
-    """Runs a command under slimtrace in a directory ``work`` that holds a tree."""
+    """Run a command under slimtrace in a directory ``work`` that contains a tree."""
 
     def trace(
         argv: Sequence[str],
@@ -116,58 +117,58 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def unprivileged() -> tuple[str, ...]:
-    """The words before a command that run it as an ordinary user.
+    """The argv prefix that runs a command as an ordinary user.
 
-    An interpreter in a home directory that is closed to others may still be read: that is the
-    one capability left, and none that a tracer could use.
+    If only root can read the Python interpreter, the prefix keeps CAP_DAC_READ_SEARCH. This
+    capability gives a tracer nothing.
     """
     if os.geteuid() != 0:
         return ()
     need("setpriv")
     bare = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     reading = (*bare, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    for words in (bare, reading):
-        tried = [*words, sys.executable, "-c", "import slimtrace.main, ssl"]
-        if subprocess.run(tried, check=False, cwd="/", capture_output=True).returncode == 0:
-            return words
+    for prefix in (bare, reading):
+        argv = [*prefix, sys.executable, "-c", "import slimtrace.main, ssl"]
+        if subprocess.run(argv, check=False, cwd="/", capture_output=True).returncode == 0:
+            return prefix
     return skip_missing("an interpreter that other users may run")
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers have."""
+    """A directory that all pytest-xdist workers share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
 def full(shared: Path) -> str:
-    """The full image ``oci:DIR:TAG`` of Debian with real apps, made once for all workers."""
+    """The full image ``oci:DIR:TAG`` of Debian with real apps, built once for all workers."""
     return make_debian_image(shared)
 
 
 @pytest.fixture(scope="session")
 def cached(shared: Path) -> dict[str, str]:
-    """The environment of runs in images: one cache, as a user has it."""
+    """The environment for runs in images, with one image cache for all tests."""
     return {**environment(), "XDG_CACHE_HOME": str(shared / "cache")}
 
 
 @pytest.fixture(scope="session")
 def tracee(shared: Path) -> Tracee:
-    """Compiles tests/tracees/NAME.c, once for all workers, to a program."""
+    """Compile the program tests/tracees/NAME.c, once for all workers."""
 
-    def compiled(name: str, *flags: str) -> str:
+    def compile_tracee(name: str, *flags: str) -> str:
         need("gcc")
         program = str(shared / "-".join(("tracee", name, *flags)))
         if not os.path.exists(program):
             part = f"{program}.{os.getpid()}"
             gcc = ["gcc", "-O1", "-Wall", "-Werror", "-pthread", *flags]
-            words = [*gcc, "-o", part, os.path.join(TRACEES, f"{name}.c")]
-            made = subprocess.run(words, check=False, capture_output=True, text=True)
-            if made.returncode != 0 and "-m32" in flags:
+            argv = [*gcc, "-o", part, os.path.join(TRACEES, f"{name}.c")]
+            done = subprocess.run(argv, check=False, capture_output=True, text=True)
+            if done.returncode != 0 and "-m32" in flags:
                 skip_missing("gcc -m32")
-            assert made.returncode == 0, made.stderr
-            os.rename(part, program)  # another worker may have made it: the same, and whole
+            assert done.returncode == 0, done.stderr
+            os.rename(part, program)  # replaces another worker's copy atomically
         return program
 
-    return compiled
+    return compile_tracee

@@ -1,4 +1,4 @@
-"""The machine that seccomp filters run on, as far as filters use it (bpf(4), seccomp(2))."""
+"""An interpreter for the BPF instructions that seccomp filters use (bpf(4), seccomp(2))."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _JUMPS = {0x15: operator.eq, 0x25: operator.gt, 0x35: operator.ge, 0x45: operato
 
 
 def run(program: bytes, arch: int, number: int, *arguments: int) -> int:
-    """What the kernel would answer to a call with these first arguments.
+    """Run a filter; return its answer to a call with these first arguments.
 
-    :raises ValueError: there is an instruction that seccomp does not take.
+    :raises ValueError: seccomp does not accept an instruction.
     """
-    words = (*arguments, *(0,) * 6)[:6]
-    data = struct.pack("=IIQ6Q", number, arch, 0, *words)
+    values = (*arguments, *(0,) * 6)[:6]
+    data = struct.pack("=IIQ6Q", number, arch, 0, *values)
     code = list(struct.iter_unpack("=HBBI", program))
     accumulator = counter = 0
     memory = [0] * 16

@@ -1,4 +1,4 @@
-"""Small full images, traces of them, and trees as summary strings."""
+"""Small root trees, traces of them, and selections as summary strings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOUCHED = Cause(Reason.TOUCHED, ProcessImages((1,)))
 
 
 def make_root(root: Path, tree: Mapping[str, str | bytes | None], **modes: int) -> Path:
-    """Make a tree: ``None`` is a directory, ``-> x`` a symlink, else a file's content.
+    """Make a tree: ``None`` is a directory, ``-> x`` a symlink, other text a file's content.
 
     Modes are given as ``**{"/etc/x": 0o600}``; all times are TIME.
     """
@@ -76,7 +76,7 @@ def make_trace(
     saved: Mapping[str, SavedFile] | None = None,
     **changes: object,
 ) -> Trace:
-    """A trace of files as they are now; a path's uses are ``read`` where none are given."""
+    """Make a trace of files in their current state; without uses, each path was ``read``."""
     if not hasattr(touched, "items"):
         touched = dict.fromkeys(touched, (Use.READ,))
     root_now = Root(str(root))
@@ -93,7 +93,7 @@ def make_trace(
 def make_context(
     root: Path, options: BuildOptions | None = None, user: tuple[int, int] = (65532, 65532)
 ) -> Context:
-    """What the steps of a build read, of a trace in which nothing was touched."""
+    """Make the context of a build's steps, with a trace in which nothing was touched."""
     return Context(make_trace(root, []), Root(str(root)), options or BuildOptions(), user)
 
 
@@ -101,7 +101,7 @@ _EVERYWHERE = {Reason.SKELETON, Reason.DIRECTORY, Reason.ACCOUNTS, Reason.NONROO
 
 
 def describe_selection(selection: Selection) -> dict[str, str]:
-    """``{"/etc/x": "file 0644 touched"}``; without what all have, and the bare directories."""
+    """Return ``{"/etc/x": "file 0644 touched"}``, without the entries that every image has."""
     return {
         path: describe_entry(entry)
         for path, entry in selection.entries.items()
@@ -116,11 +116,11 @@ def describe_entry(entry: Entry) -> str:
     return f"{entry.kind} {entry.mode:04o} {reasons}"
 
 
-def compile_library(place: Path, *flags: str) -> None:
-    """A shared library (or with ``-pie`` a program) at ``place``."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+def compile_library(path: Path, *flags: str) -> None:
+    """Compile a shared library (with ``-pie``: a program) at ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     kind = () if "-pie" in flags else ("-shared", "-fPIC")
-    source = ("-x", "c", "-", "-x", "none", "-o", str(place))
+    source = ("-x", "c", "-", "-x", "none", "-o", str(path))
     subprocess.run(
         ["gcc", *kind, *source, "-nostartfiles", "-nodefaultlibs", "-Wl,--no-as-needed", *flags],
         input=b"",

@@ -1,4 +1,4 @@
-"""Containers by runc or crun alone, from a bundle: what engines add is not in the way."""
+"""Containers that runc or crun starts from a bundle, without the additions of an engine."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 Runtime = Literal["runc", "crun"]
 
-# Where cgroups are hybrid, crun refuses to start: it sees others, in mounts of its own.
-ALONE = """
+# On a host with hybrid cgroups, crun refuses to start. It runs in a mount namespace of its own,
+# with only cgroup2 mounted.
+MOUNT_CGROUP2 = """
 umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup || exit 99
 exec "$@"
 """
@@ -32,13 +33,13 @@ def run_bundle(
     runtime: Runtime,
     folder: Path,
     seccomp: Mapping[str, Any],
-    *words: str,
+    *argv: str,
     no_new_privileges: bool,
     uid: int = 65532,
 ) -> subprocess.CompletedProcess[str]:
-    """Run words in the root ``folder/rootfs`` under a profile, as a user with a group more."""
+    """Run argv in the root ``folder/rootfs`` under a profile; the user has one more group."""
     _need(runtime)
-    config = _config(seccomp, words, uid, no_new_privileges=no_new_privileges)
+    config = _config(seccomp, argv, uid, no_new_privileges=no_new_privileges)
     (folder / "config.json").write_text(json.dumps(config))
     return _run(runtime, folder)
 
@@ -60,10 +61,10 @@ def _need(runtime: Runtime) -> None:
 
 
 def _run(runtime: Runtime, folder: Path) -> subprocess.CompletedProcess[str]:
-    alone = ["unshare", "--mount", "sh", "-c", ALONE, "sh"]
+    prefix = ["unshare", "--mount", "sh", "-c", MOUNT_CGROUP2, "sh"]
     name = f"slimtrace-{os.getpid()}-{os.path.basename(folder)}"
     return subprocess.run(
-        [*alone, *COMMANDS[runtime], "run", "--bundle", str(folder), name],
+        [*prefix, *COMMANDS[runtime], "run", "--bundle", str(folder), name],
         check=False,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -73,16 +74,16 @@ def _run(runtime: Runtime, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _config(
-    seccomp: Mapping[str, Any], words: tuple[str, ...], uid: int, *, no_new_privileges: bool
+    seccomp: Mapping[str, Any], argv: tuple[str, ...], uid: int, *, no_new_privileges: bool
 ) -> dict[str, Any]:
-    """config.json of the runtime-spec, with no more than it must have."""
+    """Make a minimal config.json (OCI runtime-spec)."""
     kinds = ("bounding", "effective", "permitted")
     return {
         "ociVersion": "1.0.2",
         "root": {"path": "rootfs"},
         "process": {
             "cwd": "/",
-            "args": list(words),
+            "args": list(argv),
             "env": ["PATH=/"],
             "user": {"uid": uid, "gid": uid, "additionalGids": [5]},
             "capabilities": dict.fromkeys(kinds, CAPABILITIES),

@@ -1,4 +1,4 @@
-"""Images for checks, written byte by byte: any mode, owner, attribute and configuration."""
+"""Images for tests of ``check``, with any mode, owner, attribute and configuration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MACHINE = own_platform().architecture
 
 
 class File(NamedTuple):
-    """Something in an image; a name that ends in ``/`` is a directory."""
+    """A file, symlink or directory of an image; a name that ends in ``/`` is a directory."""
 
     data: bytes | str = ""
     mode: int = 0o644
@@ -41,7 +41,7 @@ class File(NamedTuple):
 
 
 def make_layer(tree: Mapping[str, File | str]) -> bytes:
-    """A tar of these paths, each with the folders above it."""
+    """Make a tar of these paths and their parent directories."""
     made: dict[str, File] = {}
     for name, found in sorted(tree.items()):
         above = name.rstrip("/").split("/")[:-1]
@@ -74,7 +74,7 @@ def _member(name: str, file: File, size: int) -> tarfile.TarInfo:
 def make_layout(
     folder: Path, layers: Sequence[bytes], config: Mapping[str, Any], architecture: str = MACHINE
 ) -> str:
-    """``oci:FOLDER``: an image of these tars and this inner configuration (image-spec)."""
+    """Make the image ``oci:FOLDER`` of these tars; ``config`` is the config's ``config`` object."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -97,16 +97,16 @@ def make_layout(
 
 
 def make_python_layer(shared: Path) -> bytes:
-    """A layer with a Python that can serve, as slimtrace builds it; made once for all workers."""
+    """Build a layer with a Python that can serve HTTP, with slimtrace, once for all workers."""
     tar = shared / "check-python.tar"
     with open(shared / "check-python.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tar.exists():
-            found = interpreter()
-            words = (found, "-IBc", "import http.server, signal, socket, os, sys, time")
+            python = interpreter()
+            argv = (python, "-IBc", "import http.server, signal, socket, os, sys, time")
             trace, part = f"{tar}.trace", f"{tar}.part"
             for command in (
-                ("run", "--force", "-o", trace, "--", *words),
+                ("run", "--force", "-o", trace, "--", *argv),
                 ("build", trace, "-o", f"tar:{part}", "--user", "65532:65532", "--grant-read"),
             ):
                 done = run_slimtrace("-q", *command, cwd=str(shared))
@@ -116,30 +116,30 @@ def make_python_layer(shared: Path) -> bytes:
 
 
 def interpreter() -> str:
-    """A Python that lies outside of any virtual environment."""
+    """Return a Python that is not in a virtual environment."""
     return shutil.which("python3", path="/usr/bin") or os.path.realpath(sys.executable)
 
 
 def read_sarif_schema(shared: Path) -> dict[str, Any]:
-    """The JSON schema of SARIF 2.1.0, as an npm package of Microsoft's carries it."""
+    """Read the JSON schema of SARIF 2.1.0 from an npm package of Microsoft."""
     need("npm")
-    kept = shared / "sarif-schema.json"
+    path = shared / "sarif-schema.json"
     with open(shared / "sarif-schema.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            words = ("npm", "pack", "--silent", "--prefer-offline", _PACKAGE)
+        if not path.exists():
+            argv = ("npm", "pack", "--silent", "--prefer-offline", _PACKAGE)
             done = subprocess.run(
-                words, check=False, capture_output=True, text=True, cwd=shared, timeout=300
+                argv, check=False, capture_output=True, text=True, cwd=shared, timeout=300
             )
             if done.returncode != 0:
                 skip_missing(f"npm's registry, for SARIF's schema ({done.stderr.strip()[-200:]})")
             with tarfile.open(shared / done.stdout.split()[-1]) as opened:
                 file = opened.extractfile(_MEMBER)
                 assert file is not None
-                kept.write_bytes(file.read())
-    found = json.loads(kept.read_bytes())
-    assert isinstance(found, dict)
-    return found
+                path.write_bytes(file.read())
+    schema = json.loads(path.read_bytes())
+    assert isinstance(schema, dict)
+    return schema
 
 
 _PACKAGE = "@microsoft/jest-sarif@1.0.0-beta.0"
@@ -147,13 +147,13 @@ _MEMBER = "package/lib/schemas/sarif-2.1.0-rtm.5.json"
 
 
 class Result(NamedTuple):
-    """What ``check --json`` said, and how it ended."""
+    """The output of ``check --json`` and its exit status."""
 
     status: int
     document: dict[str, Any]
 
     def broken(self) -> dict[str, str]:
-        """Rule to ``warn`` or ``fail``; platforms are added where rules count differently."""
+        """Return ``{rule: "warn" or "fail"}`` of the rules that did not pass."""
         return {
             each["rule"]: each["status"]
             for each in self.document["rules"]
@@ -161,19 +161,19 @@ class Result(NamedTuple):
         }
 
     def of(self, rule: str) -> dict[str, Any]:
-        """The one finding of a rule."""
+        """Return the only finding of a rule."""
         (found,) = [each for each in self.document["rules"] if each["rule"] == rule]
         assert isinstance(found, dict)
         return found
 
 
 def check(
-    folder: Path, image: str, *words: str, prefix: Sequence[str] = (), cache: Path | None = None
+    folder: Path, image: str, *arguments: str, prefix: Sequence[str] = (), cache: Path | None = None
 ) -> Result:
-    """Run ``slimtrace check --json``; words after ``--`` come last."""
+    """Run ``slimtrace check --json``; options and a command after ``--`` come last."""
     env = environment(XDG_CACHE_HOME=str(cache or folder / "cache"), TMPDIR=str(folder))
     done = run_slimtrace(
-        "-q", "check", image, "--json", *words, cwd=str(folder), env=env, prefix=prefix
+        "-q", "check", image, "--json", *arguments, cwd=str(folder), env=env, prefix=prefix
     )
     assert "Traceback" not in done.stderr
     assert done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""What closure rules bring to a planted tree, and a real app built with them and without."""
+"""The paths that closure rules add to a tree, and a real app built with and without the rules."""
 
 from __future__ import annotations
 
@@ -30,47 +30,47 @@ def list_added_paths(
     rules: Sequence[ClosureRule],
     env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """``{path: reasons}`` of all that these rules bring, and the links on the way there."""
-    wanted = [Seed(path, TOUCHED, load=True) for path in touched]
-    around = RunEnvironment(("/usr/bin",), (), "/", env or {})
-    plain = expand(Root(str(top)), wanted, around).entries
-    selection = expand(Root(str(top)), wanted, around, rules)
+    """Return ``{path: reasons}`` of the paths that these rules add, and of symlinks on the way."""
+    seeds = [Seed(path, TOUCHED, load=True) for path in touched]
+    run_environment = RunEnvironment(("/usr/bin",), (), "/", env or {})
+    without = expand(Root(str(top)), seeds, run_environment).entries
+    selection = expand(Root(str(top)), seeds, run_environment, rules)
     return {
         path: ",".join(entry.reasons)
         for path, entry in selection.entries.items()
-        if path not in plain and Reason.DIRECTORY not in entry.reasons[:1]
+        if path not in without and Reason.DIRECTORY not in entry.reasons[:1]
     }
 
 
 def build_images(
     folder: Path, command: Sequence[str], env: Mapping[str, str] = ENV
 ) -> dict[str, BuiltImage]:
-    """A command traced on this machine's root, and its images: ``touched`` and ``closure``."""
+    """Trace a command on this machine's root; build its images ``touched`` and ``closure``."""
     trace = str(folder / "app.trace")
-    words = ("-q", "run", "-o", trace, "--", *command)
-    ran = run_slimtrace(*words, cwd=str(folder), env={**environment(), **env})
+    arguments = ("-q", "run", "-o", trace, "--", *command)
+    ran = run_slimtrace(*arguments, cwd=str(folder), env={**environment(), **env})
     assert ran.returncode == 0, ran.stderr
     return {keep: BuiltImage(folder, trace, keep, env) for keep in ("touched", "closure")}
 
 
 class BuiltImage:
-    """A slim image as a tree, in which commands run.
+    """A slim image as a tree, in which commands can run.
 
-    :ivar told: what ``build --json`` printed.
+    :ivar report: the output of ``build --json``.
     """
 
     def __init__(self, folder: Path, trace: str, keep: str, env: Mapping[str, str]) -> None:
         self._root = str(folder / f"image-{keep}")
         self._folder = folder
         self._env = env
-        words = ("build", trace, "-o", f"rootfs:{self._root}", "--keep", keep, "--json")
-        done = run_slimtrace(*words, cwd=str(folder))
+        arguments = ("build", trace, "-o", f"rootfs:{self._root}", "--keep", keep, "--json")
+        done = run_slimtrace(*arguments, cwd=str(folder))
         assert done.returncode == 0, done.stderr
-        self.told: dict[str, Any] = json.loads(done.stdout)
+        self.report: dict[str, Any] = json.loads(done.stdout)
 
-    def says(self, *command: str) -> str:
-        """The last line that a command prints in the image, on either stream."""
-        env = [word for name, value in self._env.items() for word in ("--env", f"{name}={value}")]
+    def read_last_line(self, *command: str) -> str:
+        """Run a command in the image; return the last line that it prints on stdout or stderr."""
+        env = [each for name, value in self._env.items() for each in ("--env", f"{name}={value}")]
         output = str(self._folder / "in-image.trace")
         done = subprocess.run(
             [

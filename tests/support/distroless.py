@@ -1,8 +1,8 @@
-"""Distroless' images of Debian 12, made anew of the packages that they are made of, to compare.
+"""Sizes of distroless' images of Debian 12, built again from the same packages, for comparison.
 
-They have what the packages install, but no manual pages, translations, lintian's files and no
-documentation beside the copyright, no maintainer scripts; and the certificates as one bundle.
-distroless' own files (users, nsswitch.conf, status.d) are some kB, which are not counted.
+The images contain the files of the packages, without manual pages, translations, lintian's files,
+documentation (except the copyright) and maintainer scripts. The certificates are one bundle.
+distroless' own files (users, nsswitch.conf, status.d) take a few kB and are not counted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SETS: dict[str, tuple[str, ...]] = {
         *("libpcre2-8-0", "libpng16-16", "libuuid1", "openjdk-17-jre-headless", "zlib1g"),
     ),
 }
-"""By the images' names. nodejs is Debian's, for nodejs.org's one binary of 94 MB."""
+"""Image name to packages. nodejs is Debian's; the real image has nodejs.org's 94 MB binary."""
 _LEFT_OUT = re.compile(
     r"usr/share/(?:bug|info|lintian|locale|man)/|usr/share/doc/(?!.*/copyright$)|lib/systemd/"
 )
@@ -59,7 +59,7 @@ _LEFT_OUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of a tree: bytes of its tar, and of that under ``gzip -6``."""
+    """Sizes of a tree: number of files, bytes of its tar, and bytes after ``gzip -6``."""
 
     files: int
     unpacked: int
@@ -67,9 +67,9 @@ class Sizes:
 
 
 def measure_distroless(shared: Path, name: str, packages: Iterable[str] = ()) -> Sizes:
-    """What an image of distroless, with these packages more, takes.
+    """Measure a distroless image with these additional packages.
 
-    Each package is downloaded once for all workers. Skips the test where that cannot be done.
+    Each package is downloaded once for all workers. Skips the test if a download fails.
 
     :param name: of SETS.
     """
@@ -89,13 +89,15 @@ def measure_distroless(shared: Path, name: str, packages: Iterable[str] = ()) ->
 
 
 def _trees(top: Path, packages: Iterable[str]) -> list[Path]:
-    """What each package installs."""
+    """Download and unpack packages; return one tree for each."""
     trees = {package: top / package for package in packages}
     absent = [package for package, tree in trees.items() if not tree.exists()]
     part = top / "part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    if _download(part, absent) is not None:  # one may be installed from elsewhere, which is gone
+    if (
+        _download(part, absent) is not None
+    ):  # apt may know a version that is no longer on the mirror
         for package in absent:
             why = _download(part, [package]) and _download(part, [f"{package}/bookworm"])
             if why is not None:
@@ -109,16 +111,16 @@ def _trees(top: Path, packages: Iterable[str]) -> list[Path]:
 
 
 def _download(folder: Path, packages: list[str]) -> str | None:
-    """Why the packages cannot be had, None where they are there now."""
+    """Download packages; return the error, or None."""
     if not packages:
         return None
-    words = ["apt-get", "download", "-qq", *packages]
-    done = subprocess.run(words, cwd=folder, check=False, capture_output=True, text=True)
+    argv = ["apt-get", "download", "-qq", *packages]
+    done = subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
     return done.stderr.strip() if done.returncode != 0 else None
 
 
 def _bundle(tree: Path) -> None:
-    """As update-ca-certificates(8) does."""
+    """Write all certificates into one file, as update-ca-certificates(8) does."""
     folder = tree / "usr/share/ca-certificates"
     if folder.exists():
         certificates = sorted(folder.rglob("*.crt"))
@@ -145,7 +147,7 @@ def _sizes(trees: Iterable[Path], place: Path) -> Sizes:
 
 
 class _Counter:
-    """A file of which only the size counts."""
+    """A file object that only counts the bytes written to it."""
 
     size = 0
 

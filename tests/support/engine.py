@@ -1,4 +1,4 @@
-"""Real containers and builds: podman and buildah, with the flags that they need where they run."""
+"""Real containers and image builds: podman and buildah, with the flags that this machine needs."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ def need_engine() -> None:
     _working_flags()
 
 
-def podman(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``podman WORDS`` to its end."""
+def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``podman ARGUMENTS`` and wait for its end."""
     need("podman")
-    return containers.podman(*words)
+    return containers.podman(*arguments)
 
 
-def podman_run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``podman run --rm WORDS``; skips the test where podman cannot run containers."""
+def podman_run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``podman run --rm ARGUMENTS``; skip the test if podman cannot run containers."""
     need_engine()
-    return containers.run_in(_working_flags(), *words)
+    return containers.run_in(_working_flags(), *arguments)
 
 
 def build_image(builder: Builder, context: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Build the Dockerfile in a folder, each RUN step anew, and forget the image.
+    """Build the Dockerfile in a folder without a layer cache, then remove the image.
 
-    Skips the test where the builder cannot run a step.
+    Skips the test if the builder cannot run a RUN step.
 
-    :param builder: the program, and its isolation where that is not the default.
+    :param builder: the program, and its isolation if that is not the default.
     """
     return _build(builder, _working_build_flags(builder), context, *options)
 
 
 def compile_static(folder: str, source: str, name: str = "program") -> str:
-    """A static program from C source; its path."""
+    """Compile a static program from C source; return its path."""
     need("gcc")
     return containers.compile_static(folder, source, name)
 
@@ -92,15 +92,15 @@ def _build(
 ) -> subprocess.CompletedProcess[str]:
     program, *isolation = builder.split()
     if program == "podman":
-        words = ["podman", *flags.runtime, "build"]
+        argv = ["podman", *flags.runtime, "build"]
     else:
-        words = ["buildah", "bud", *flags.runtime]
+        argv = ["buildah", "bud", *flags.runtime]
     if isolation:
-        words += ["--isolation", *isolation]
+        argv += ["--isolation", *isolation]
     with tempfile.TemporaryDirectory() as folder:
         name = os.path.join(folder, "image")
-        words += [*flags.limits, "--layers=false", "--iidfile", name, *options, context]
-        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        argv += [*flags.limits, "--layers=false", "--iidfile", name, *options, context]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
         if os.path.exists(name):
             with open(name) as file:
                 image = file.read().strip()

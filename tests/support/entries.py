@@ -1,4 +1,4 @@
-"""What an unpacked tree holds, entry by entry, as lstat(2) and the file's bytes tell it."""
+"""All entries of an unpacked tree: their lstat(2) values, xattrs and content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """``names`` are those of the same file, of which there are several where it is linked."""
+    """One entry; ``names`` are all paths of a file that has hard links."""
 
     mode: str
     owner: tuple[int, int]
@@ -26,25 +26,25 @@ class Entry(NamedTuple):
 
 
 def read_entries(top: Path) -> dict[bytes, Entry]:
-    """By path below ``top``, without the kernel's and the engine's own directories."""
-    found = {path: os.lstat(os.fsencode(top) + b"/" + path) for path in _walk(os.fsencode(top))}
+    """Return the entries by path below ``top``."""
+    statuses = {path: os.lstat(os.fsencode(top) + b"/" + path) for path in _walk(os.fsencode(top))}
     links: dict[tuple[int, int], list[bytes]] = {}
-    for path, status in found.items():
+    for path, status in statuses.items():
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             links.setdefault((status.st_dev, status.st_ino), []).append(path)
     return {
         path: _entry(os.fsencode(top) + b"/" + path, status, links)
-        for path, status in found.items()
+        for path, status in statuses.items()
     }
 
 
 def find_difference(slim: dict[bytes, Entry], full: dict[bytes, Entry]) -> str | None:
-    """The first entry of the slim tree that is not as in the full one, and how; None for none."""
+    """Describe the first entry of the slim tree that differs from the full one, or return None."""
     for path, entry in sorted(slim.items()):
         other = full.get(path)
         if other is None:
             return f"{path!r} is not in the full image"
-        # Names of a file that were left out are no difference.
+        # A hard link that was left out is no difference.
         names = tuple(name for name in other.names if name in slim)
         other = other._replace(names=names if len(names) > 1 else ())
         for field, one, two in zip(Entry._fields, entry, other, strict=True):
@@ -74,7 +74,7 @@ def _entry(path: bytes, status: os.stat_result, links: dict[tuple[int, int], lis
     xattrs = [
         (name, os.getxattr(path, name, follow_symlinks=False))
         for name in sorted(os.listxattr(path, follow_symlinks=False))
-        if name != "user.rootlesscontainers"  # umoci's own note of owners
+        if name != "user.rootlesscontainers"  # umoci stores owners in it
     ]
     return Entry(
         stat.filemode(status.st_mode),

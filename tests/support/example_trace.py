@@ -1,4 +1,4 @@
-"""A trace with a line of every kind."""
+"""A trace that contains a line of every kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hazard as a row of a table: a tracee, the tree it meets, and what the trace must say."""
+"""A hazard as a row of a table: a tracee, the tree it runs in, and the expected trace."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ UNSUPPORTED_STATUS = 77
 
 @dataclass(frozen=True)
 class Hazard:
-    """One tracee and what its trace must say of the paths below its directory.
+    """One tracee and the expected trace of the paths below its directory.
 
-    :ivar expected: path, relative to the directory → state and uses: all of them.
-    :ivar gaps: all kinds of gap.
-    :ivar expected_under: what an engine says beside ``expected``.
-    :ivar gaps_under: all kinds of gap, where an engine has others.
+    :ivar expected: all paths, relative to the directory, each with its state and uses.
+    :ivar gaps: all kinds of gap in the trace.
+    :ivar expected_under: engine → entries that it records in addition to ``expected``.
+    :ivar gaps_under: engine → all kinds of gap, for an engine that records other gaps.
     """
 
     summary: str
@@ -44,7 +44,7 @@ def parametrize_hazards(*hazards: Hazard) -> pytest.MarkDecorator:
 
 
 def check_hazard(hazard: Hazard, traced: Trace, tracee: Tracee) -> Traced:
-    """Trace the hazard's program; skips where this kernel cannot run it."""
+    """Trace the hazard's program and compare; skip the test if this kernel cannot run it."""
     program = tracee(hazard.tracee, *hazard.flags)
     run = traced([program, ".", *hazard.arguments], tree=hazard.tree)
     skip_if_unsupported(run)
@@ -57,6 +57,6 @@ def check_hazard(hazard: Hazard, traced: Trace, tracee: Tracee) -> Traced:
 
 
 def skip_if_unsupported(run: Traced) -> None:
-    """Skip where the tracee said that this kernel cannot do what it tries."""
+    """Skip the test if the tracee reported that this kernel does not support it."""
     if run.status == UNSUPPORTED_STATUS:
         pytest.skip("this kernel cannot do it")

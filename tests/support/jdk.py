@@ -1,4 +1,4 @@
-"""The JDK of this machine, and what it makes."""
+"""The JDK of this machine, and classes that its compiler makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def java_home() -> str:
-    """JAVA_HOME of the ``java`` on the PATH; skips the test where that is none of a JDK."""
+    """Return JAVA_HOME of the ``java`` on the PATH; skip the test if it is not a JDK."""
     need("java", "javac")
     home = os.path.dirname(os.path.dirname(os.path.realpath(shutil.which("java") or "")))
     if not os.path.exists(f"{home}/bin/jlink"):
@@ -24,7 +24,7 @@ def java_home() -> str:
 
 
 def compile_java(folder: Path, sources: Mapping[str, str], *options: str) -> dict[str, bytes]:
-    """The classes that javac makes of these files, by name; they stay in the folder."""
+    """Compile these files with javac into the folder; return the classes by file name."""
     need("javac")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in sources.items():

@@ -1,4 +1,4 @@
-"""Images made by hand, byte by byte, and trees in words."""
+"""OCI layouts written byte by byte, and descriptions of trees to compare."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def sha256(data: bytes) -> str:
 
 
 class Layout:
-    """An OCI layout in the making; ``blob`` and ``index`` may say whatever they like."""
+    """An OCI layout; ``blob`` and ``index`` write any content, valid or not."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "blobs/sha256").mkdir(parents=True)
         (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-        self.listed: list[dict[str, Any]] = []
+        self.descriptors: list[dict[str, Any]] = []
 
     def blob(self, data: bytes, media_type: str, **fields: Any) -> dict[str, Any]:
-        """Store a blob; its descriptor."""
+        """Store a blob; return its descriptor."""
         digest = sha256(data)
         (self.folder / "blobs" / digest.replace(":", "/")).write_bytes(data)
         return {"mediaType": media_type, "digest": digest, "size": len(data), **fields}
@@ -43,9 +43,9 @@ class Layout:
     def image(
         self, layers: Sequence[bytes], architecture: str = "amd64", **fields: Any
     ) -> dict[str, Any]:
-        """Store an image of these tars, packed by gzip; its descriptor.
+        """Store an image of these tars, compressed with gzip; return its descriptor.
 
-        :param fields: of the manifest, in the place of the right ones.
+        :param fields: fields of the manifest that replace the correct ones.
         """
         config = {
             "architecture": architecture,
@@ -66,24 +66,24 @@ class Layout:
         return self.blob(json.dumps(document).encode(), media_type, **fields)
 
     def list(self, descriptor: dict[str, Any], tag: str | None = None) -> None:
-        """Add a descriptor to the index, which is written anew."""
+        """Add a descriptor to the index, and write the index again."""
         named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
-        self.listed.append({**descriptor, **named})
-        self.index({"schemaVersion": 2, "manifests": self.listed})
+        self.descriptors.append({**descriptor, **named})
+        self.index({"schemaVersion": 2, "manifests": self.descriptors})
 
     def index(self, document: object) -> None:
         (self.folder / "index.json").write_text(json.dumps(document))
 
 
 def make_layout(folder: Path, *layers: bytes) -> str:
-    """The name of a layout with one image of these tars."""
+    """Make a layout with one image of these tars; return its reference."""
     layout = Layout(folder)
     layout.list(layout.image(layers))
     return f"oci:{folder}"
 
 
 def entry(name: str, type_: bytes = tarfile.REGTYPE, data: bytes = b"", **fields: Any) -> bytes:
-    """A header and its content as Python's tarfile writes them."""
+    """Make a tar header and its content, as Python's tarfile writes them."""
     info = tarfile.TarInfo(name)
     info.type = type_
     info.size = len(data)
@@ -111,13 +111,13 @@ def hardlink(name: str, target: str) -> bytes:
 
 
 def describe_tree(root: str) -> dict[str, str]:
-    """A tree to be compared: everything that lstat(2) and listxattr(2) tell, and contents."""
+    """Describe a tree by path: its lstat(2) values, xattrs and contents."""
     first: dict[int, str] = {}
-    told = {}
+    described = {}
     for path in ["", *_below(root)]:
         name = os.path.join(root, path)
         status = os.lstat(name)
-        words = [
+        parts = [
             f"{status.st_mode:o} {status.st_uid}:{status.st_gid} {status.st_mtime_ns}",
             *(
                 f"{each}={os.getxattr(name, each, follow_symlinks=False).hex()}"
@@ -126,19 +126,19 @@ def describe_tree(root: str) -> dict[str, str]:
         ]
         if stat.S_ISREG(status.st_mode):
             with open(name, "rb") as file:
-                words.append(hashlib.sha256(file.read()).hexdigest())
+                parts.append(hashlib.sha256(file.read()).hexdigest())
         if stat.S_ISLNK(status.st_mode):
-            words.append(os.readlink(name))
+            parts.append(os.readlink(name))
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-            words.append(str(status.st_rdev))
+            parts.append(str(status.st_rdev))
         if not stat.S_ISDIR(status.st_mode):
-            words.append(f"is {first.setdefault(status.st_ino, path)}")
-        told[path] = " ".join(words)
-    return told
+            parts.append(f"is {first.setdefault(status.st_ino, path)}")
+        described[path] = " ".join(parts)
+    return described
 
 
 def describe_expected_index(root: str) -> dict[str, tuple[object, ...]]:
-    """What an index should say of a tree; inodes are numbers of their own."""
+    """Describe the index that a tree should have, without inode numbers."""
     told: dict[str, tuple[object, ...]] = {}
     for path in ["", *_below(root)]:
         name = os.path.join(root, path)
@@ -160,7 +160,7 @@ def describe_expected_index(root: str) -> dict[str, tuple[object, ...]]:
 
 
 def describe_index(index: LayerIndex) -> dict[str, tuple[object, ...]]:
-    """An index in the form of :func:`describe_expected_index`."""
+    """Describe an index in the form of :func:`describe_expected_index`."""
     found: dict[str, tuple[object, ...]] = {}
     for path in index.paths():
         node = index.get(path)

@@ -1,4 +1,4 @@
-"""Real programs and services, each driven by one command that ends by itself."""
+"""Real programs and services; one command starts, uses and stops each of them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ GO = {
     "hello.go": 'package main\n\nimport "example.org/hello/say"\n\nfunc main() { say.Hello() }\n',
     "say/say.go": 'package say\n\nfunc Hello() { println("hello") }\n',
 }
-# One thread and one job at a time. The cache holds the standard library alone, which the first
-# run compiles: so each run compiles the two packages, and just them. Files are old: go caches
-# what it read of a package once its files are two seconds old, under a name made of their times.
+# One thread and one job at a time, so that every run makes the same calls. The first run compiles
+# the standard library into a cache, so each later run compiles only the two packages. The files get
+# an old mtime: go caches package files that are older than two seconds, by their mtimes.
 GO_BUILD = """
 export GOMAXPROCS=1 GOPATH="$PWD/path" GOENV=off GOPROXY=off CGO_ENABLED=0
 touch -d 2024-01-01 go.mod *.go say/*.go
@@ -92,14 +92,14 @@ Architecture: all
 Maintainer: somebody <somebody@example.org>
 Description: nothing
 """
-# A package made here and no lists of others: what the machine's mirrors offer does not matter.
+# The package is built here and the package lists are empty, so mirrors have no influence.
 APT = """
 dpkg-deb -b hello hello.deb >/dev/null
 apt-get -q -o Dir::State::lists="$PWD/lists" --simulate install ./hello.deb
 """
 
-# Services listen on sockets in their own folder: no port can be taken, and paths are seen.
-# What waits sleeps before it asks for the first time, so that every run sleeps and asks.
+# Services listen on sockets in their own directory: no port can be in use, and the trace has paths.
+# A client sleeps before its first request, so that every run makes the same calls.
 NGINX_CONF = """
 daemon off;
 user root;
@@ -135,7 +135,7 @@ redis-cli -s redis.sock save
 redis-cli -s redis.sock shutdown save
 wait $!
 """
-# As root it runs as another user, for initdb refuses root.
+# initdb refuses to run as root, so root runs it as another user.
 INITDB = """
 if [ "$(id -u)" = 0 ]; then
     chmod 777 .
@@ -160,7 +160,7 @@ select * from u order by b;
 class Program:
     """One command and the tree that it runs in.
 
-    :ivar needs: the programs besides ``argv[0]`` that it runs.
+    :ivar needs: the programs that it runs, in addition to ``argv[0]``.
     """
 
     summary: str

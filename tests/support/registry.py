@@ -1,4 +1,4 @@
-"""A real registry on loopback, and a home whose configuration trusts it without TLS."""
+"""A real registry on loopback, and a home directory whose configuration allows it without TLS."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SECONDS = 30
 
 @contextmanager
 def run_registry(folder: Path, *, users: str = "") -> Iterator[str]:
-    """``HOST:PORT`` of a registry, for as long as the block lasts.
+    """Run a registry until the block ends; yields its ``HOST:PORT``.
 
-    :param folder: gets its data, and ``home`` for skopeo's user.
-    :param users: lines as of htpasswd, by bcrypt; all others are refused then.
+    :param folder: directory for its data, and for skopeo's ``home``.
+    :param users: lines of an htpasswd file (bcrypt); if given, other users are refused.
     """
     need("docker-registry", "skopeo")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
     config = _CONFIG.format(folder=folder, port=port)
     if users:
         (folder / "users").write_text(users)
@@ -42,21 +42,21 @@ def run_registry(folder: Path, *, users: str = "") -> Iterator[str]:
     conf.mkdir(parents=True)
     trusted = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'
     (conf / "registries.conf").write_text(trusted)
-    words = ["docker-registry", "serve", str(folder / "config.yml")]
+    argv = ["docker-registry", "serve", str(folder / "config.yml")]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(words, stdout=quiet, stderr=quiet) as process:
+    with subprocess.Popen(argv, stdout=quiet, stderr=quiet) as process:
         try:
-            _await(port)
+            _wait_for_port(port)
             yield f"127.0.0.1:{port}"
         finally:
             process.kill()
 
 
-def _await(port: int) -> None:
+def _wait_for_port(port: int) -> None:
     deadline = time.monotonic() + _SECONDS
     while True:
-        with socket.socket() as tried:
-            if tried.connect_ex(("127.0.0.1", port)) == 0:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        assert time.monotonic() < deadline, "the registry does not serve"
+        assert time.monotonic() < deadline, "the registry did not start"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Where this checkout is."""
+"""Paths of this checkout."""
 
 from __future__ import annotations
 

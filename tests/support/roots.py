@@ -1,4 +1,4 @@
-"""Small roots to run things in, made of this machine's programs."""
+"""Small root trees with programs of this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ACCOUNTS = {
 
 
 def busybox_root(root: Path, tree: Mapping[str, str] | None = None) -> Path:
-    """A root with a shell and a few programs, an account beside root, and a tree.
+    """Make a root with a shell, a few programs, an account in addition to root, and a tree.
 
-    :param tree: paths to texts; ``-> TARGET`` is a symlink, ``#!`` makes a program.
+    :param tree: path to text; ``-> TARGET`` is a symlink, and ``#!`` makes it executable.
     """
     need("busybox")
     (root / "bin").mkdir(parents=True)
@@ -45,12 +45,12 @@ def busybox_root(root: Path, tree: Mapping[str, str] | None = None) -> Path:
     return root
 
 
-def copy_program(found: str, root: Path, name: str) -> None:
-    """A program as ``name`` with the libraries that its loader names."""
-    wanted = {name: found}
-    listed = subprocess.run(["ldd", found], capture_output=True, text=True, check=True).stdout
-    wanted |= {word: word for word in listed.split() if word.startswith("/")}
-    for place, source in wanted.items():
+def copy_program(program: str, root: Path, name: str) -> None:
+    """Copy a program to ``name``, with the libraries that ldd(1) lists."""
+    files = {name: program}
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    files |= {path: path for path in listed.split() if path.startswith("/")}
+    for place, source in files.items():
         target = root / place.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
@@ -58,7 +58,7 @@ def copy_program(found: str, root: Path, name: str) -> None:
 
 
 def describe_tree(root: Path) -> dict[str, tuple[object, ...]]:
-    """Every path below a root with all that lstat(2) says of it but its access time, and bytes."""
+    """Describe every path below a root: its lstat(2) values except atime, and its content."""
     found: dict[str, tuple[object, ...]] = {}
     for path in [root, *sorted(root.rglob("*"))]:
         status = path.lstat()

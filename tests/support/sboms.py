@@ -1,4 +1,4 @@
-"""SBOMs as their formats' own libraries take them, and in words."""
+"""SBOMs, validated by their formats' own libraries, and in a form to compare."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def read_spdx(path: Path | str) -> dict[str, Any]:
-    """The document, valid by spdx-tools."""
-    found = validate_full_spdx_document(parse_from_file(str(path)))
-    assert [message.validation_message for message in found] == []
+    """Read an SPDX document that spdx-tools finds valid."""
+    errors = validate_full_spdx_document(parse_from_file(str(path)))
+    assert [message.validation_message for message in errors] == []
     return _read(path)
 
 
 def read_cyclonedx(path: Path | str) -> dict[str, Any]:
-    """The document, valid by cyclonedx-python-lib."""
+    """Read a CycloneDX document that cyclonedx-python-lib finds valid."""
     with open(path) as file:
         assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(file.read()) is None
     return _read(path)
@@ -30,13 +30,13 @@ def read_cyclonedx(path: Path | str) -> dict[str, Any]:
 
 def _read(path: Path | str) -> dict[str, Any]:
     with open(path, "rb") as file:
-        found = orjson.loads(file.read())
-    assert isinstance(found, dict)
-    return found
+        document = orjson.loads(file.read())
+    assert isinstance(document, dict)
+    return document
 
 
 def describe_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By package name (``image`` is the image): its purl, its files' SHA-256, what was left out."""
+    """Map package names (``image``: the image) to purl, files' SHA-256 and files left out."""
     files = {
         file["SPDXID"]: (file["fileName"][1:], _sums(file)["SHA256"]) for file in document["files"]
     }
@@ -48,36 +48,36 @@ def describe_spdx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found = {}
     for package in document["packages"]:
         is_image = package["SPDXID"] == "SPDXRef-Image"
-        told = None
+        left_out = None
         for annotation in package.get("annotations", ()):
-            what, _, text = annotation["comment"].partition(" ")
-            assert what == "slimtrace:left-out"
-            told = orjson.loads(text)
-            assert told["count"] == len(told["files"])
+            key, _, text = annotation["comment"].partition(" ")
+            assert key == "slimtrace:left-out"
+            left_out = orjson.loads(text)
+            assert left_out["count"] == len(left_out["files"])
         name = "image" if is_image else package["name"]
         found[name] = {
             "purl": package["externalRefs"][0]["referenceLocator"],
             "files": contained.get(package["SPDXID"], {}),
-            "left out": told and told["files"],
+            "left out": left_out and left_out["files"],
         }
     return found
 
 
 def describe_cyclonedx(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same."""
+    """Map a CycloneDX document to the form of :func:`describe_spdx`."""
     image = document["metadata"]["component"]
     loose = [each for each in document["components"] if each["type"] == "file"]
     found = {"image": {"purl": image["purl"], "files": _files(loose), "left out": None}}
     for each in document["components"]:
         if each["type"] != "library":
             continue
-        said: dict[str, list[str]] = {}
+        properties: dict[str, list[str]] = {}
         for pair in each.get("properties", ()):
-            said.setdefault(pair["name"], []).append(pair["value"])
+            properties.setdefault(pair["name"], []).append(pair["value"])
         left_out = None
-        if "slimtrace:left-out:count" in said:
-            left_out = said.get("slimtrace:left-out", [])
-            assert said["slimtrace:left-out:count"] == [str(len(left_out))]
+        if "slimtrace:left-out:count" in properties:
+            left_out = properties.get("slimtrace:left-out", [])
+            assert properties["slimtrace:left-out:count"] == [str(len(left_out))]
         files = _files(each.get("components", []))
         found[each["name"]] = {"purl": each["purl"], "files": files, "left out": left_out}
     return found

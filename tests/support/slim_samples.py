@@ -1,4 +1,4 @@
-"""Samples slimmed once for all tests of a session."""
+"""Slim images of the samples, built once for all tests of a session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sample import Sample
     from slimming import Built
 
-HOST = {
+COMMANDS = {
     "go-cgo": ("go", "gcc"),
     "go-static": ("go",),
     "java-jar": ("javac", "jar"),
@@ -28,16 +28,16 @@ HOST = {
     "postgres-alembic": ("psql",),
     "redis-persistence": ("redis-cli",),
 }
-"""What a sample's build and drivers need of this machine."""
+"""The programs of this machine that a sample's build and drivers need."""
 
 
 @contextmanager
 def slim_sample(
     name: str, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Sample, Built]]:
-    """A sample and what was built of it; no other test starts it until the block ends."""
+    """Build a sample's slim image; no other test runs this sample until the block ends."""
     need_root()
-    need("mmdebstrap", "umoci", "curl", *HOST.get(name, ()))
+    need("mmdebstrap", "umoci", "curl", *COMMANDS.get(name, ()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
     folder = shared / "samples" / "slim" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def slim_sample(
 
 
 def _ports(file: Path) -> tuple[int, int]:
-    """The ports that are in the image of a sample and its trace."""
+    """Read or choose the ports that a sample's image and trace contain."""
     if not file.exists():
         file.write_text(f"{free_port()} {free_port()}")
     port, beside = map(int, file.read_text().split())

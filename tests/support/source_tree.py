@@ -1,4 +1,4 @@
-"""The project's own modules, parsed, and what they import."""
+"""The project's own modules, parsed, and their imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @cache
 def modules() -> Mapping[str, str]:
-    """``{module: path in the checkout}``; a package is its ``__init__``."""
+    """Return ``{module: path in the checkout}``; a package's path is its ``__init__.py``."""
     found = {f"slimtrace.{name}": f"slimtrace/{name}.py" for name in ("main", "slim", "__main__")}
     for package in ("tracer", "builder"):
         for folder, _, names in os.walk(os.path.join(ROOT, package)):
@@ -39,17 +39,17 @@ def tree(module: str) -> ast.Module:
 
 
 def imported_names(module: str) -> Iterator[str]:
-    """What a module imports, inside functions and for types too: ``package.module.name``."""
+    """Yield a module's imports as ``package.module.name``, those in functions and for types too."""
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: an import says in full where from"
+            assert node.level == 0, f"{module}: use absolute imports only"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def imported_modules(module: str) -> Iterator[str]:
-    """The project's modules that a module imports."""
+    """Yield the project's modules that a module imports."""
     for imported in imported_names(module):
         name = imported if imported in modules() else imported.rpartition(".")[0]
         if name in modules() and name != module:
@@ -57,5 +57,5 @@ def imported_modules(module: str) -> Iterator[str]:
 
 
 def is_in(name: str, packages: tuple[str, ...]) -> bool:
-    """Whether a module is one of these packages, or lies in one."""
+    """Return whether a module is one of these packages, or part of one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)

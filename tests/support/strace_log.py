@@ -1,4 +1,4 @@
-"""Reads what ``strace -ff -y -e trace=%file`` wrote: which paths were named, and did it succeed."""
+"""Reader of ``strace -ff -y -e trace=%file`` logs: the paths in calls, and the calls' results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slimtrace.tracer.paths import join
 
 TRACED = "%file,bind,connect,fchdir,fork,vfork,clone,clone3"
 
-# Which arguments are paths, and the descriptor that each starts from: None for the cwd.
+# Argument numbers: (directory descriptor or None for the cwd, path).
 _AT_CWD = (None, 0)
 _AT_FIRST = (0, 1)
 _PATHS: dict[str, tuple[tuple[int | None, int], ...]] = {
@@ -29,21 +29,21 @@ _PATHS: dict[str, tuple[tuple[int | None, int], ...]] = {
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (.*)", re.DOTALL)
 _SOCKET = re.compile(r'sun_path="((?:[^"\\]|\\.)*)"')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"(\.\.\.)?')
-_BEHIND = re.compile(r"(?:\d+|AT_FDCWD)<(.*)>", re.DOTALL)
+_FD_PATH = re.compile(r"(?:\d+|AT_FDCWD)<(.*)>", re.DOTALL)
 _PID = re.compile(r"(\d+)")
-_CUT = ("<unfinished ...>", "<detached ...>", " = ?")  # the thread was killed in the call
-_NESTS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_INTERRUPTED = ("<unfinished ...>", "<detached ...>", " = ?")  # the thread was killed in the call
+_BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
 @dataclass
 class Log:
-    """What all processes of one run named.
+    """The paths that all processes of one run passed to calls: absolute, ``.`` and ``//`` removed.
 
-    :ivar succeeded: absolute, ``.`` and ``//`` folded.
-    :ivar absent: the same, of calls that failed for there was nothing.
-    :ivar refused: of calls that failed though there may have been something.
-    :ivar executed: those of the succeeded that a process became.
-    :ivar links: those of the succeeded that are symlinks which the run made.
+    :ivar succeeded: paths of calls that succeeded.
+    :ivar absent: paths of calls that failed with ENOENT or ENOTDIR.
+    :ivar refused: paths of calls that failed with another error.
+    :ivar executed: paths in ``succeeded`` that a process executed.
+    :ivar links: paths in ``succeeded`` of symlinks that the run made.
     """
 
     succeeded: set[str] = field(default_factory=set)
@@ -54,27 +54,27 @@ class Log:
 
 
 def read_log(prefix: str, cwd: str) -> Log:
-    """The log of a run that began in ``cwd``, from the files PREFIX.PID."""
+    """Read the log of a run that started in ``cwd``, from the files PREFIX.PID."""
     lines = {}
     for name in glob.glob(f"{prefix}.*"):
         with open(name, encoding="latin-1") as file:
             lines[int(name.rsplit(".", 1)[1])] = file.read().splitlines()
     log, children = Log(), set[int]()
-    ends = {pid: _births(text) for pid, text in lines.items()}
+    ends = {pid: _find_children(text) for pid, text in lines.items()}
     for born in ends.values():
         children |= born
     roots = [pid for pid in lines if pid not in children]
-    assert len(roots) == 1, f"one first process, not {roots}"
+    assert len(roots) == 1, f"expected one first process, not {roots}"
     _read_process(log, lines, roots[0], os.fsencode(cwd))
     return log
 
 
-def _births(lines: list[str]) -> set[int]:
+def _find_children(lines: list[str]) -> set[int]:
     found = (_CALL.match(line) for line in lines)
-    return {int(m[3].split()[0]) for m in found if m and _is_birth(m[1]) and m[3][0].isdigit()}
+    return {int(m[3].split()[0]) for m in found if m and _makes_process(m[1]) and m[3][0].isdigit()}
 
 
-def _is_birth(name: str) -> bool:
+def _makes_process(name: str) -> bool:
     return name in ("fork", "vfork", "clone", "clone3")
 
 
@@ -82,26 +82,28 @@ def _read_process(log: Log, lines: dict[int, list[str]], pid: int, cwd: bytes) -
     for line in lines[pid]:
         match = _CALL.match(line)
         if match is None:
-            assert line.startswith(("---", "+++")) or any(mark in line for mark in _CUT), line
+            assert line.startswith(("---", "+++")) or any(mark in line for mark in _INTERRUPTED), (
+                line
+            )
             continue
-        name, arguments, result = match[1], _split(match[2]), match[3]
+        name, arguments, result = match[1], _split_arguments(match[2]), match[3]
         done = not result.startswith(("-1", "?"))
-        if _is_birth(name):
+        if _makes_process(name):
             if done and (child := _PID.match(result)) and int(child[1]) in lines:
                 _read_process(log, lines, int(child[1]), cwd)
             continue
         if name == "fchdir":
-            cwd = _behind(arguments[0]) or cwd
+            cwd = _read_fd_path(arguments[0]) or cwd
             continue
-        for path in _paths(name, arguments, cwd):
-            for kind in _kinds(log, name, result):
+        for path in _find_paths(name, arguments, cwd):
+            for kind in _choose_sets(log, name, result):
                 kind.add(os.fsdecode(path))
             if name == "chdir" and done:
                 cwd = path
 
 
-def _kinds(log: Log, name: str, result: str) -> list[set[str]]:
-    """The sets that the paths of a call with this result belong to."""
+def _choose_sets(log: Log, name: str, result: str) -> list[set[str]]:
+    """Return the sets that the paths of a call with this result belong to."""
     if result.startswith(("-1 ENOENT", "-1 ENOTDIR")):
         return [log.absent]
     if result.startswith(("-1", "?")):
@@ -111,36 +113,36 @@ def _kinds(log: Log, name: str, result: str) -> list[set[str]]:
     return [log.succeeded, *([also[name]] if name in also else [])]
 
 
-def _paths(name: str, arguments: list[str], cwd: bytes) -> list[bytes]:
+def _find_paths(name: str, arguments: list[str], cwd: bytes) -> list[bytes]:
     found = []
     if name in ("bind", "connect"):
         named = _SOCKET.search(arguments[1])
-        return [join(cwd, _unescaped(named[1]))] if named else []
+        return [join(cwd, _unescape(named[1]))] if named else []
     for dirfd, number in _PATHS.get(name, (_AT_CWD,)):
         named = _STRING.fullmatch(arguments[number])
         if named is None:
             continue
-        raw = _unescaped(named[1])
-        base = cwd if dirfd is None else _behind(arguments[dirfd])
+        raw = _unescape(named[1])
+        base = cwd if dirfd is None else _read_fd_path(arguments[dirfd])
         if raw and (base is not None or raw.startswith(b"/")):
             found.append(join(base or b"/", raw))
     return found
 
 
-def _behind(argument: str) -> bytes | None:
-    """The path that -y prints behind a descriptor."""
-    match = _BEHIND.fullmatch(argument)
+def _read_fd_path(argument: str) -> bytes | None:
+    """Return the path that -y prints after a descriptor."""
+    match = _FD_PATH.fullmatch(argument)
     if match is None or not match[1].startswith("/"):
         return None
-    return _unescaped(match[1])
+    return _unescape(match[1])
 
 
-def _unescaped(text: str) -> bytes:
+def _unescape(text: str) -> bytes:
     return codecs.escape_decode(text.encode("latin-1"))[0]
 
 
-def _split(text: str) -> list[str]:
-    """Split arguments at the commas that are in no string and no bracket."""
+def _split_arguments(text: str) -> list[str]:
+    """Split arguments at commas that are not in a string or bracket."""
     parts, open_until, in_string, start, position = [], list[str](), False, 0, 0
     while position < len(text):
         char = text[position]
@@ -152,8 +154,8 @@ def _split(text: str) -> list[str]:
             pass
         elif open_until and char == open_until[-1]:
             open_until.pop()
-        elif char in _NESTS and (char != "<" or text[position - 1].isalnum()):
-            open_until.append(_NESTS[char])
+        elif char in _BRACKETS and (char != "<" or text[position - 1].isalnum()):
+            open_until.append(_BRACKETS[char])
         elif char == "," and not open_until:
             parts.append(text[start:position].strip())
             start = position + 1

@@ -1,4 +1,4 @@
-"""Programs at a terminal of their own, and what they print there."""
+"""Programs that run at their own terminal, and their output there."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from traces import environment
 TIMEOUT_SECONDS = 30.0
 
 
-def start_at_terminal(words: list[str]) -> tuple[int, int]:
-    """A program at a terminal of its own: its process id and the terminal's other end."""
+def start_at_terminal(argv: list[str]) -> tuple[int, int]:
+    """Start a program at a new terminal; return its process ID and the terminal's master side."""
     pid, terminal = pty.fork()
     if pid == 0:
         try:
-            os.execve(words[0], words, environment())  # noqa: S606 -- pty.fork has no other way
+            os.execve(argv[0], argv, environment())  # noqa: S606 -- pty.fork has no other way
         finally:
             os._exit(127)
     return pid, terminal
 
 
 def read_until(terminal: int, word: bytes, again: bytes = b"") -> bytes:
-    """What is said up to a word.
+    """Return the output up to a word.
 
-    :param again: typed after a while, as a person would where a busy shell took no notice.
+    :param again: input to send again if there is no output: a busy shell may discard the first.
     """
-    said = b""
-    while word not in said:
+    output = b""
+    while word not in output:
         ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS / 3)
         if not ready and again:
             os.write(terminal, again)
         ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS)
-        assert ready, f"{word!r} was never said: {said!r}"
-        said += os.read(terminal, 4096)
-    return said
+        assert ready, f"{word!r} was never printed: {output!r}"
+        output += os.read(terminal, 4096)
+    return output
 
 
 def read_to_end(terminal: int) -> bytes:
-    said = b""
+    output = b""
     while True:
         ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS)
-        assert ready, said
+        assert ready, output
         try:
             part = os.read(terminal, 4096)
-        except OSError:  # EIO: nobody has the other end open any more
-            return said
+        except OSError:  # EIO: no process has the other side open
+            return output
         if not part:
-            return said
-        said += part
+            return output
+        output += part

@@ -1,4 +1,4 @@
-"""What tests say of a traced run: a tree before it, a table of touches after it."""
+"""Traced runs: the tree before a run, the table of touched paths after it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 120.0
-"""No run of a test takes nearly as long: beyond this it hangs."""
+"""Time limit of a run, in seconds; no run of a test comes near it unless it hangs."""
 STATES = {"files": "file", "missing": "missing", "created": "created"}
 
 Document = dict[str, Any]
@@ -32,7 +32,7 @@ Document = dict[str, Any]
 class Traced:
     """A run and its trace, as ``show --json`` prints it.
 
-    :ivar directory: where the app ran, and below which the tables look.
+    :ivar directory: the app's working directory; the tables contain the paths below it.
     """
 
     status: int
@@ -43,7 +43,7 @@ class Traced:
     document: Document
 
     def touches(self) -> dict[str, str]:
-        """Each path below the directory, relative to it, to its state and uses."""
+        """Map each path below the directory, relative to it, to its state and uses."""
         top = self.directory + "/"
         return {
             path.removeprefix(top): f"{state} {' '.join(sorted(entry['uses']))}"
@@ -52,7 +52,7 @@ class Traced:
         }
 
     def entries(self) -> list[tuple[str, str, Document]]:
-        """State, path and entry of every path in the trace."""
+        """Return state, path and entry of every path in the trace."""
         return [
             (state, decode_text(entry, "path"), entry)
             for section, state in STATES.items()
@@ -60,11 +60,11 @@ class Traced:
         ]
 
     def paths(self, *states: str) -> set[str]:
-        """Every path, or those in these states."""
+        """Return all paths, or the paths in these states."""
         return {path for state, path, _ in self.entries() if not states or state in states}
 
     def users(self, name: str) -> list[list[str]]:
-        """The argument lists of the process images that touched a path below the directory."""
+        """Return argv of each process image that touched a path below the directory."""
         wanted = os.path.join(self.directory, name)
         images = {image["id"]: image for image in self.document["processes"]}
         return [
@@ -75,7 +75,7 @@ class Traced:
         ]
 
     def gaps(self) -> set[str]:
-        """The kinds of gap in all runs."""
+        """Return the kinds of gap in all runs."""
         return {gap["kind"] for run in self.document["runs"] for gap in run["gaps"]}
 
     @property
@@ -86,16 +86,17 @@ class Traced:
 
 
 def decode_text(entry: Mapping[str, Any], key: str) -> str:
-    """A string of the document, or the bytes that stand where it was not UTF-8."""
+    """Read a string of the document, or its base64 form if it is not UTF-8."""
     if key in entry:
         return str(entry[key])
     return os.fsdecode(base64.b64decode(entry[f"{key}_b64"], validate=True))
 
 
 def make_tree(directory: str, tree: Mapping[str, str]) -> str:
-    """Make a tree: NAME to content, which ``-> target`` makes a symlink and ``#!`` a program.
+    """Make a tree of NAME: CONTENT.
 
-    A name that ends in ``/`` is an empty directory.
+    The content ``-> target`` makes a symlink, ``#!…`` an executable file. A name that ends in ``/``
+    makes an empty directory.
     """
     os.makedirs(directory, exist_ok=True)
     for name, content in tree.items():
@@ -112,7 +113,7 @@ def make_tree(directory: str, tree: Mapping[str, str]) -> str:
 
 
 def allow_all_users(folder: Path) -> None:
-    """Let any user pass to, and write in, a directory that pytest made for this one."""
+    """Let all users reach, and write in, a directory that pytest made for the current user."""
     folder.chmod(0o777)
     for above in folder.parents:
         if above.name.startswith(("pytest-", "popen-")):
@@ -120,14 +121,14 @@ def allow_all_users(folder: Path) -> None:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of the tests, without what would change how slimtrace prints."""
-    hidden = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTEST_CURRENT_TEST")
-    kept = {name: value for name, value in os.environ.items() if name not in hidden}
-    return {**kept, "LC_ALL": "C.UTF-8", **changes}
+    """Return the tests' environment, without variables that change slimtrace's output."""
+    removed = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTEST_CURRENT_TEST")
+    others = {name: value for name, value in os.environ.items() if name not in removed}
+    return {**others, "LC_ALL": "C.UTF-8", **changes}
 
 
 def command(*arguments: str) -> list[str]:
-    """The words that start slimtrace."""
+    """Return the argv that starts slimtrace with these arguments."""
     return [sys.executable, "-m", "slimtrace", *arguments]
 
 
@@ -138,9 +139,9 @@ def run_slimtrace(
     env: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run slimtrace to its end.
+    """Run slimtrace and wait for its end.
 
-    :param prefix: a program that runs slimtrace in its turn.
+    :param prefix: argv of a program that runs slimtrace.
     """
     return subprocess.run(
         [*prefix, *command(*arguments)],
@@ -152,14 +153,14 @@ def run_slimtrace(
         encoding="utf-8",
         errors="surrogateescape",
         timeout=SECONDS,
-        process_group=0,  # one that is not orphaned, for SIGTSTP stops no other (setpgid(2))
+        process_group=0,  # SIGTSTP does not stop an orphaned process group (setpgid(2))
     )
 
 
-def read_first_line(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Read one line of what a command prints, and leave; then its exit status is printed."""
+def read_first_line(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Read one line of a command's output and close the pipe; print its exit status."""
     return subprocess.run(
-        ["bash", "-c", f"{shlex.join(words)} | head -n 1; echo ${{PIPESTATUS[0]}}"],
+        ["bash", "-c", f"{shlex.join(argv)} | head -n 1; echo ${{PIPESTATUS[0]}}"],
         check=True,
         capture_output=True,
         text=True,
@@ -169,17 +170,17 @@ def read_first_line(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def show(trace: str) -> Document:
-    """The document that ``show --json`` prints (a test of the command line holds it to that)."""
-    shown: Document = json.loads(orjson.dumps(document(read_trace(trace), HOT)))
-    return shown
+    """Return the document that ``show --json`` prints (a test in tests/cli compares the two)."""
+    result: Document = json.loads(orjson.dumps(document(read_trace(trace), HOT)))
+    return result
 
 
 def check_failure(done: subprocess.CompletedProcess[str], status: int, *lines: str) -> None:
-    """The command failed with this status and said this, line by line, and nothing else."""
+    """Check that the command failed with this status and printed only these lines."""
     assert done.returncode == status, done.stderr
     assert done.stdout == ""
-    said = done.stderr.splitlines()
-    assert len(said) == len(lines), done.stderr
-    for line, expected in zip(said, lines, strict=True):
+    messages = done.stderr.splitlines()
+    assert len(messages) == len(lines), done.stderr
+    for line, expected in zip(messages, lines, strict=True):
         assert line.startswith("slimtrace: ")
         assert expected in line

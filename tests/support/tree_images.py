@@ -1,4 +1,4 @@
-"""A tree with every kind of entry, and entries and an image made of a tree."""
+"""A tree with every kind of entry, and the entries and the image of a tree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 
 
 def make_varied_tree(root: Path) -> None:
-    """Make the tree. As root it has owners, a capability and a file that nobody may read."""
+    """Make the tree. Root also sets owners, a capability, and a file without read permission."""
     for name in ("etc", "usr", "usr/bin", "empty", "deep", "tmp", "usr-local"):
         (root / name).mkdir(parents=True)
     deep = root / "deep"
@@ -77,12 +77,14 @@ def _set_times(root: Path) -> None:
             path = os.path.join(above, name)
             moment += 1_000_000_001
             os.utime(path, ns=(moment, moment), follow_symlinks=False)
-    os.utime(root / "usr/sparse", ns=(-5_500_000_000, -5_500_000_000))  # 1969, not whole
+    os.utime(
+        root / "usr/sparse", ns=(-5_500_000_000, -5_500_000_000)
+    )  # 1969, with a fraction of a second
     os.utime(root, ns=(moment, moment))
 
 
 def list_entries(root: Path | str) -> list[Entry]:
-    """Entries for all that a tree holds, itself included, in no particular order."""
+    """Return entries for a tree and everything in it, in no particular order."""
     reader = Root(str(root))
     found = ["/"]
     for path in found:
@@ -93,39 +95,39 @@ def list_entries(root: Path | str) -> list[Entry]:
 
 
 def make_tree_image(entries: Iterable[Entry], folder: Path) -> Image:
-    """An image of the entries; its layer lies in ``folder``, which is made."""
+    """Make an image of the entries; its layer is in ``folder``, which is created."""
     folder.mkdir(parents=True, exist_ok=True)
     return make_image(write_layer(entries, str(folder)), CONFIG)
 
 
 def describe_tree(root: Path | str, *, nanoseconds: bool = True) -> dict[str, str]:
-    """The tree in words, to be compared: ``{"/etc/x": "file 0644 0:0 …"}``."""
+    """Describe the tree, to compare it: ``{"/etc/x": "file 0644 0:0 …"}``."""
     seen: dict[tuple[int, int], str] = {}
     described = {}
     for entry in sorted(list_entries(root), key=lambda entry: os.fsencode(entry.path)):
-        words = [entry.kind, f"{entry.mode:04o}", f"{entry.uid}:{entry.gid}", entry.target]
-        words.append(str(entry.mtime_ns if nanoseconds else entry.mtime_ns // 10**9))
-        # umoci run by a user notes the owner that it could not set in user.rootlesscontainers.
+        parts = [entry.kind, f"{entry.mode:04o}", f"{entry.uid}:{entry.gid}", entry.target]
+        parts.append(str(entry.mtime_ns if nanoseconds else entry.mtime_ns // 10**9))
+        # Rootless umoci stores owners that it cannot set in user.rootlesscontainers.
         kept = [pair for pair in entry.xattrs if pair[0] != "user.rootlesscontainers"]
-        words += [f"{name}={value.hex()}" for name, value in kept]
+        parts += [f"{name}={value.hex()}" for name, value in kept]
         if entry.source:
             with open(entry.source, "rb") as file:
-                words.append(str(hash(file.read())))
+                parts.append(str(hash(file.read())))
         if entry.hardlink:
-            words.append("same as " + seen.setdefault(entry.hardlink, entry.path))
-        described[entry.path] = " ".join(words)
+            parts.append("same as " + seen.setdefault(entry.hardlink, entry.path))
+        described[entry.path] = " ".join(parts)
     return described
 
 
 def make_file_entry(path: Path, name: str = "/file", size: int | None = None) -> Entry:
-    """An entry for one file; ``size`` where it shall be another than the file's."""
+    """Make an entry for one file; ``size`` replaces the file's real size."""
     length = path.stat().st_size if size is None else size
     return Entry(name, Kind.FILE, 0o644, 0, 0, 0, size=length, source=str(path))
 
 
 @contextmanager
 def shared_folder() -> Iterator[Path]:
-    """A temporary folder that other users reach, which pytest's are not."""
+    """Make a temporary directory that other users can reach; they cannot reach pytest's."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o701)
         yield Path(folder)
@@ -133,7 +135,7 @@ def shared_folder() -> Iterator[Path]:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A new folder where a file of a megabyte fits and no more."""
+    """Make a directory in which at most one megabyte can be written."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if os.geteuid() == 0 and subprocess.run(["mount", *options], check=False).returncode == 0:
@@ -152,7 +154,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def interrupt_after(seconds: float) -> Iterator[None]:
-    """A Ctrl-C that comes in the middle."""
+    """Raise KeyboardInterrupt in the block after some seconds, as Ctrl-C does."""
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:

@@ -1,4 +1,4 @@
-"""A real scanner, or no test."""
+"""A real vulnerability scanner; tests are skipped if it is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def scan(shared: Path, root: Path | str) -> Scan:
-    """What trivy finds in a tree; it is fetched once for all workers."""
+    """Scan a tree with trivy, which is fetched once for all workers."""
     need("npm")
     try:
         return scanner.scan(shared, root)

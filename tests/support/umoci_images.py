@@ -1,4 +1,4 @@
-"""Full images without any registry: Debian by mmdebstrap, and one of every kind of metadata."""
+"""Full images built without a registry: Debian packages by mmdebstrap, layouts by umoci."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGES = (
 
 
 def make_debian_image(shared: Path) -> str:
-    """A layout ``oci:DIR:latest`` of Debian with real apps in it, made once for all workers."""
+    """Build a layout ``oci:DIR:latest`` of Debian with real apps, once for all workers."""
     need("mmdebstrap", "umoci")
     layout = shared / "debian"
     with open(shared / "debian.lock", "w") as lock:
@@ -84,7 +84,7 @@ public class Asked {
     }
 }
 """
-"""A service that finds jdk.zipfs by its services alone, and java.rmi by a name in a string."""
+"""It uses jdk.zipfs only as a service provider, and java.rmi only by a name in a string."""
 
 NGINX = """
 daemon off;
@@ -105,7 +105,7 @@ http {
 
 
 def _apps(shared: Path) -> Path:
-    """A layer with what the Debian packages are to run; nginx's port is in ``port``."""
+    """Make a layer with the apps for Debian's programs; the file ``port`` contains nginx's port."""
     need("javac")
     top = shared / "apps"
     (top / "app" / "www").mkdir(parents=True)
@@ -128,23 +128,23 @@ def _apps(shared: Path) -> Path:
 
 
 def make_layout(layers: list[Path], layout: str, *config: str) -> str:
-    """A layout of these tars, by umoci."""
+    """Make a layout of these tars with umoci."""
     fullimage.layout_of(layers, layout, "latest", *config)
     return f"oci:{layout}:latest"
 
 
-def run_command(*words: str, **options: object) -> str:
-    """What a command that must succeed printed."""
-    done = subprocess.run(words, check=False, capture_output=True, text=True, **options)  # type: ignore[call-overload]
-    assert done.returncode == 0, f"{words}: {done.stderr}"
+def run_command(*argv: str, **options: object) -> str:
+    """Run a command that must succeed; return its output."""
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{argv}: {done.stderr}"
     return str(done.stdout)
 
 
 def unpack_image(image: str, folder: Path) -> Path:
-    """The tree of ``oci:DIR:TAG`` as umoci unpacks it."""
+    """Unpack ``oci:DIR:TAG`` with umoci; return the tree."""
     shutil.rmtree(folder, ignore_errors=True)
-    words = ["umoci", "unpack", "--image", image.removeprefix("oci:"), str(folder)]
+    argv = ["umoci", "unpack", "--image", image.removeprefix("oci:"), str(folder)]
     if os.geteuid() != 0:
-        words.insert(2, "--rootless")
-    run_command(*words)
+        argv.insert(2, "--rootless")
+    run_command(*argv)
     return folder / "rootfs"

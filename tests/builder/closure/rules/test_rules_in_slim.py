@@ -82,10 +82,10 @@ def test_a_library_that_is_opened_late(
     late: tuple[str, dict[str, BuiltImage]], word: str, said: str, without: str
 ) -> None:
     program, images = late
-    assert images["touched"].says(program) == "ready"
-    assert images["closure"].says(program, word) == said
-    assert without in images["touched"].says(program, word)
-    assert images["closure"].told["reasons"]["dlopened-library"] >= 2
+    assert images["touched"].read_last_line(program) == "ready"
+    assert images["closure"].read_last_line(program, word) == said
+    assert without in images["touched"].read_last_line(program, word)
+    assert images["closure"].report["reasons"]["dlopened-library"] >= 2
 
 
 def test_templates_that_an_app_lists(tmp_path: Path) -> None:
@@ -94,12 +94,16 @@ def test_templates_that_an_app_lists(tmp_path: Path) -> None:
     app = [sys.executable, str(tmp_path / "app.py")]
     images = build_images(tmp_path, [*app, "index.html"])
     closure, touched = images["closure"], images["touched"]
-    assert closure.says(*app) == "['index.html', 'mail/rare.txt', 'rare.html'] ['one.conf']"
-    assert closure.says(*app, "rare.html") == "rarely you"
-    assert closure.says(*app, "mail/rare.txt") == "mail for you"
-    assert touched.says(*app, "index.html") == "hello you"
-    assert "rare.html" in touched.says(*app, "rare.html")  # jinja2.exceptions.TemplateNotFound
-    assert "rarely" not in touched.says(*app, "rare.html")
+    assert (
+        closure.read_last_line(*app) == "['index.html', 'mail/rare.txt', 'rare.html'] ['one.conf']"
+    )
+    assert closure.read_last_line(*app, "rare.html") == "rarely you"
+    assert closure.read_last_line(*app, "mail/rare.txt") == "mail for you"
+    assert touched.read_last_line(*app, "index.html") == "hello you"
+    assert "rare.html" in touched.read_last_line(
+        *app, "rare.html"
+    )  # jinja2.exceptions.TemplateNotFound
+    assert "rarely" not in touched.read_last_line(*app, "rare.html")
     assert not (tmp_path / "image-closure" / str(tmp_path)[1:] / "unrelated.txt").exists()
 
 
@@ -108,6 +112,6 @@ def test_a_name_is_looked_up_by_a_service_that_the_run_did_not_ask(tmp_path: Pat
     need_root()
     need("getent")
     images = build_images(tmp_path, ["getent", "passwd", "root"])
-    assert "nss-module" in images["closure"].told["reasons"]
-    assert "nss-module" not in images["touched"].told["reasons"]
-    assert images["closure"].says("/usr/bin/getent", "passwd", "root").startswith("root:")
+    assert "nss-module" in images["closure"].report["reasons"]
+    assert "nss-module" not in images["touched"].report["reasons"]
+    assert images["closure"].read_last_line("/usr/bin/getent", "passwd", "root").startswith("root:")

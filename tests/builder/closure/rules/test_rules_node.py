@@ -291,10 +291,10 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     make_root(tmp_path, {f"/{name}": content for name, content in APP.items()})
     images = build_images(tmp_path, ("node", "app.js", "none"))
     said = {
-        keep: {word: image.says("node", "app.js", word) for word in BRANCHES}
+        keep: {word: image.read_last_line("node", "app.js", word) for word in BRANCHES}
         for keep, image in images.items()
     }
     assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
     works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
     assert works == ["none"]
-    assert images["closure"].told["reasons"]["node-require"] == 5
+    assert images["closure"].report["reasons"]["node-require"] == 5

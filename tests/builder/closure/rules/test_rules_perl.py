@@ -161,7 +161,7 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     make_root(tmp_path, {"/app": APP, "/late.pl": "1;"}, **{"/app": 0o755})
     images = build_images(tmp_path, ("./app", "none"))
     said = {
-        keep: {word: image.says("./app", word) for word in BRANCHES}
+        keep: {word: image.read_last_line("./app", word) for word in BRANCHES}
         for keep, image in images.items()
     }
     assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
