@@ -345,7 +345,10 @@ def test_a_gap_that_names_what_is_not_utf_8(work: Path) -> None:
         Decoder(recorder).decode(stop)
     os.close(directory)
     (gap,) = traces[0].runs[0].gaps
-    assert (gap.kind, gap.detail) == ("unknown-directory", "../\\udcff: from where?")
+    assert (gap.kind, gap.detail) == (
+        "unknown-directory",
+        "../\\udcff: its base directory is not known",
+    )
 
 
 def test_a_link_of_proc_that_leads_nowhere() -> None:

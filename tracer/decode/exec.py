@@ -1,4 +1,4 @@
-"""Calls of the exec family: what they touch belongs to the process image that they make."""
+"""Decodes execs. What an exec touches belongs to the process image that it makes."""
 
 from __future__ import annotations
 
@@ -24,25 +24,28 @@ _SETUID_OR_SETGID = 0o6000
 
 _Inode = tuple[int, int, int]
 _Exe = tuple[bytes, bytes, _Inode | None]
-"""What runs according to the kernel; the program that the call named, and its inode."""
+"""The program that the kernel says is running; the program that the call named, and its inode."""
 
 
 class ExecDecoder:
-    """Execs under way, by thread: who made the call and what it will touch."""
+    """Execs in progress, by thread: the caller's process image and what the exec will touch."""
 
     def __init__(self, recorder: Recorder, resolver: PathResolver) -> None:
         self._recorder = recorder
         self._resolver = resolver
         self._view = recorder.view
         self._interpreters = Interpreters(recorder.view)
-        self._under_way: dict[int, tuple[int, Sequence[tuple[Use, PathState]]]] = {}
+        self._in_progress: dict[int, tuple[int, Sequence[tuple[Use, PathState]]]] = {}
         self._with_exes: dict[_Exe, Sequence[tuple[Use, PathState]]] = {}
 
     def __contains__(self, tid: int) -> bool:
-        return tid in self._under_way
+        return tid in self._in_progress
 
     def begin(self, stop: StoppedCall) -> CallVerdict:
-        """The program, its interpreters, and the file behind /proc/self/fd/3 (execve(2))."""
+        """Find what an exec touches: the program and its interpreters (execve(2)).
+
+        Also the file behind a magic link, such as /proc/self/fd/3.
+        """
         path = self._resolver.read_path(stop, stop.call.signature.paths[0])
         if path is None:
             return UNCACHED
@@ -66,50 +69,51 @@ class ExecDecoder:
         if needs_privilege and not self._has_privilege(stop.tid):
             name = os.fsdecode(path)
             self._recorder.record_gap(
-                "setuid", f"{name} ran without the privilege that it asks for"
+                "setuid", f"{name} ran without the privileges that its file grants"
             )
         return UNCACHED if relative else CallVerdict(touches)
 
     def _has_privilege(self, tid: int) -> bool:
-        """Whether the app is root already, and can gain none. In an image none is ever gained."""
+        """Whether the app is root already. In an image, exec never adds privileges."""
         return (procfs.read_credentials(tid).uid if self._view.is_sandbox else os.geteuid()) == 0
 
     def begin_again(self, stop: StoppedCall, touches: Sequence[tuple[Use, PathState]]) -> None:
-        """An exec of a program that was looked at before."""
-        self._under_way[stop.tid] = stop.process, touches
+        """Begin an exec whose touches are known."""
+        self._in_progress[stop.tid] = stop.process, touches
 
     def is_same(self, tid: int, touches: Sequence[tuple[Use, PathState]]) -> bool:
-        """Whether the program is still the one that was looked at."""
+        """Whether the program is still the same file."""
         before = touches[0][1]
         after = self._resolver.look_up(tid, before.path, follow=True)
         return before.state is after.state and _inode(before) == _inode(after)
 
     def find_target(self, tid: int) -> PathState | None:
-        """The program that the exec under way in ``tid`` will run: the last interpreter."""
-        _, touches = self._under_way.get(tid, (0, ()))
+        """Return the program that the exec of ``tid`` will run: the last interpreter."""
+        _, touches = self._in_progress.get(tid, (0, ()))
         return next((place for use, place in reversed(touches) if use is Use.EXEC), None)
 
     def is_script(self, tid: int) -> bool:
-        """Whether the exec under way in ``tid`` runs an interpreter in the program's place."""
-        _, touches = self._under_way.get(tid, (0, ()))
+        """Whether the exec of ``tid`` runs an interpreter instead of the program."""
+        _, touches = self._in_progress.get(tid, (0, ()))
         return is_script(touches)
 
     def commit(self, tid: int, process: int, exe: bytes | None = None) -> None:
-        """The exec under way in ``tid`` is over: record its touches as those of ``process``.
+        """End the exec of ``tid``, and record its touches as touches of ``process``.
 
-        :param exe: what runs according to the kernel: an interpreter of binfmt_misc, for example.
+        :param exe: the program that the kernel says is running: with binfmt_misc it is not in the
+            touches.
         """
         self.record(tid, process, self.take(tid), exe)
 
     def take(self, tid: int) -> Sequence[tuple[Use, PathState]]:
-        """The exec under way in ``tid`` is over; what it touched is to be recorded."""
-        _, touches = self._under_way.pop(tid, (0, ()))
+        """End the exec of ``tid``; return its touches, which the caller must record."""
+        _, touches = self._in_progress.pop(tid, (0, ()))
         return touches
 
     def record(
         self, tid: int, process: int, touches: Sequence[tuple[Use, PathState]], exe: bytes | None
     ) -> None:
-        """Record what an exec touched as the touches of ``process``."""
+        """Record the touches of an exec as touches of ``process``."""
         if exe is not None and touches:
             touches = self._with_exe(tid, touches, exe)
         self._recorder.queue_shared_touches(process, touches)
@@ -128,18 +132,18 @@ class ExecDecoder:
         return known
 
     def finish(self) -> None:
-        """The run is over: an exec that is still under way failed, or its caller was killed."""
-        for tid, (process, _) in [*self._under_way.items()]:
+        """End all execs at the end of the run: they failed, or their caller was killed."""
+        for tid, (process, _) in [*self._in_progress.items()]:
             self.commit(tid, process)
 
 
 def is_script(touches: Sequence[tuple[Use, PathState]]) -> bool:
-    """Whether an exec runs an interpreter: its arguments are then not those of the call."""
+    """Whether an exec runs an interpreter; its arguments then differ from the call's."""
     return sum(use is Use.EXEC for use, _ in touches) > 1
 
 
 def _needs_privilege(view: RootView, program: bytes, status: os.stat_result) -> bool:
-    """Whether exec would give it privilege: setuid, setgid or capabilities (capabilities(7))."""
+    """Whether exec would add privileges: setuid, setgid or capabilities (capabilities(7))."""
     if status.st_mode & _SETUID_OR_SETGID:
         return True
     try:

@@ -1,7 +1,7 @@
-"""The commonest calls by far: they look at a path, or open it to read, and nothing is special.
+"""Decodes the most common calls: they look at a path, or open it to read.
 
-What such a call touches follows from its path and flags alone. It is decoded here as FileDecoder
-decodes it, in a third of the time; the rest is left to FileDecoder.
+What such a call touches follows from its path and flags alone. The result is the same as that of
+FileDecoder, in a third of the time. All other calls are left to FileDecoder.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MORE_THAN_READ = O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | (os.O_TMPFILE & ~os.O
 
 
 class FastCall(NamedTuple):
-    """How to decode such a call.
+    """How to decode a common call.
 
     :ivar slow_flags: a call with any of these flags is left to FileDecoder.
     :ivar follows: whether a symlink in the last component is followed.
@@ -55,7 +55,7 @@ class FastCall(NamedTuple):
 
 
 def find_fast_call(signature: Signature) -> FastCall | None:
-    """How to decode a call that looks at its only path, or opens it; None for others."""
+    """Return how to decode a call that looks at its only path, or opens it; None for others."""
     if len(signature.paths) != 1:
         return None
     (argument,) = signature.paths
@@ -67,7 +67,7 @@ def find_fast_call(signature: Signature) -> FastCall | None:
 
 
 class FastPath:
-    """Decodes the commonest calls of one run."""
+    """Decodes the most common calls of one run."""
 
     def __init__(self, recorder: Recorder, resolver: PathResolver, touches: TouchRecorder) -> None:
         self._state = recorder.history.look_up_state
@@ -75,7 +75,7 @@ class FastPath:
         self._touches = touches
 
     def decode(self, call: FastCall, path: bytes, flags: int) -> CallVerdict | None:
-        """What a call touches, which is not recorded yet; None where FileDecoder must decode it."""
+        """Return what a call touches, without recording it; None if FileDecoder must decode it."""
         if flags & call.slow_flags or path.startswith(KERNELS):
             return None
         if self._touches.has_path_changes or self._resolver.paths_depend_on_caller:

@@ -1,4 +1,4 @@
-"""Calls on files: open, rename, and those whose every path means one use."""
+"""Decodes calls on files: open, rename, and calls with a fixed use for each path."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FileDecoder:
         self._touches = touches
 
     def decode_plain(self, stop: StoppedCall) -> CallVerdict:
-        """Each path is touched as the signature says."""
+        """Record each path with the use that the call's signature says."""
         again = True
         if stop.call.name in _SYMLINKS:
             self._touches.note_path_change()
@@ -57,7 +57,7 @@ class FileDecoder:
                 stop.tid, path, follow=follows_symlink(argument, stop.flags)
             )
             again = self.record_argument(stop, argument, place) and again
-        if stop.call.name in _SYMLINKS:  # it fails now, and may succeed the next time
+        if stop.call.name in _SYMLINKS:  # this call may fail, and the next one succeed
             return UNCACHED
         if again:
             return CallVerdict(self._touches.touches)
@@ -67,13 +67,13 @@ class FileDecoder:
         return self._missing(stop.path, follow=follows_symlink(only, stop.flags))
 
     def _missing(self, path: bytes, *, follow: bool) -> CallVerdict:
-        """Nothing was there; among the kernel's files that depends on the caller."""
+        """Return the verdict on a missing path, which depends on the caller below /proc."""
         if path.startswith(KERNELS):
             return UNCACHED
         return CallVerdict(self._touches.touches, missing=(path, follow))
 
     def _link(self, stop: StoppedCall) -> None:
-        """A symlink's second name changes paths; a file's second name can be written through."""
+        """Note a hard link: one of a symlink changes paths; one of a file can be written to."""
         argument = stop.call.signature.paths[0]
         path = self._resolver.read_path(stop, argument)
         if path is None:
@@ -85,7 +85,7 @@ class FileDecoder:
             self._touches.record_link(place)
 
     def record_argument(self, stop: StoppedCall, argument: PathArgument, place: PathState) -> bool:
-        """Record one path of a plain call; True when the same call would say the same again."""
+        """Record one path of a plain call; return whether an equal call would record the same."""
         use = argument.use
         if place.state is State.MISSING:
             if use is Use.CREATE:
@@ -93,7 +93,7 @@ class FileDecoder:
             else:
                 self._touches.record_touches(stop, use, place)
             return False
-        if use is Use.CREATE:  # EEXIST: it was only looked at
+        if use is Use.CREATE:  # the call fails with EEXIST: it only looked
             use = Use.STAT
         elif use in (Use.DELETE, Use.WRITE) or (use is Use.ATTR and not is_directory(place.status)):
             follow = follows_symlink(argument, stop.flags)
@@ -104,13 +104,13 @@ class FileDecoder:
         return True
 
     def decode_open(self, stop: StoppedCall) -> CallVerdict:
-        """open, openat, creat: the flags say what is done (open(2))."""
+        """Decode open, openat and creat: the flags say how the file is used (open(2))."""
         path = self._resolver.read_path(stop, stop.call.signature.paths[0])
         flags = stop.flags if stop.call.name != "creat" else os.O_WRONLY | O_CREAT | O_TRUNC
         return UNCACHED if path is None else self._open(stop, path, flags)
 
     def decode_openat2(self, stop: StoppedCall) -> CallVerdict:
-        """The flags are in the caller's memory, and a directory of its choice may be the root."""
+        """Decode openat2: its flags are in the caller's memory, and it may choose a root."""
         memory = self._resolver.memory
         flags = memory.number(stop.tid, stop.args[2], 8)
         resolve = memory.number(stop.tid, stop.args[2] + _HOW_RESOLVE, 8)
@@ -127,7 +127,7 @@ class FileDecoder:
         return UNCACHED
 
     def _locate_below(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
-        """RESOLVE_IN_ROOT: the directory is the root for this call."""
+        """Return a path for RESOLVE_IN_ROOT: the directory is the root for this call."""
         root = b"/proc/%d/%s" % (tid, b"cwd" if dirfd == AT_FDCWD else b"fd/%d" % dirfd)
         path = self._resolver.resolve_inside(root, raw, follow=follow)
         if path is not None:
@@ -155,7 +155,7 @@ class FileDecoder:
         return CallVerdict(self._touches.touches)
 
     def decode_rename(self, stop: StoppedCall) -> CallVerdict:
-        """Both names: what is at either is put aside (rename(2))."""
+        """Record both names, and save copies of what is at them (rename(2))."""
         old_path, new_path = (
             self._resolver.read_path(stop, argument) for argument in stop.call.signature.paths
         )
@@ -188,7 +188,7 @@ class FileDecoder:
         return UNCACHED
 
     def _exchange(self, stop: StoppedCall, old: PathState, new: PathState) -> None:
-        """Both names stay, each for what the other named (renameat2(2))."""
+        """Record an exchange of two names (RENAME_EXCHANGE, renameat2(2))."""
         self._touches.note_path_change()
         self._touches.save_copy(stop.tid, new, follow=False)
         self._touches.record_touch(stop.process, Use.WRITE, new)

@@ -1,4 +1,4 @@
-"""Which file a path argument names: the path made absolute in the image's root."""
+"""Finds the file that a path argument names: its absolute path in the image's root."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _EMPTY_MEANS_FD = ("utimensat", "utimensat_time64", "futimesat")
 class PathResolver:
     """Reads paths from the caller's memory and finds the files that they name.
 
-    :ivar own_roots: True once any tracee changed its root or mounts; each caller's are then
-        looked at.
-    :ivar serves_files: True once any tracee opened /dev/fuse. A look at a file that it serves
-        would wait for it, while it waits for us.
+    :ivar own_roots: True after any tracee changed its root or mounts; each caller's root and
+        mounts are then checked.
+    :ivar serves_files: True after any tracee opened /dev/fuse. Reading a file that it serves would
+        be a deadlock: we wait for the tracee while it waits for us.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -47,11 +47,11 @@ class PathResolver:
 
     @property
     def paths_depend_on_caller(self) -> bool:
-        """Whether a path may mean another file for another caller, or be no file to look at."""
+        """Whether a path may lead to another file for another caller, or must not be read."""
         return self.own_roots or self.serves_files
 
     def read_path(self, stop: StoppedCall, argument: PathArgument) -> bytes | None:
-        """The absolute path of an argument, or None where the call names no file."""
+        """Return the absolute path of an argument; None if the call names no file."""
         if stop.path is not None and not self.own_roots:
             return stop.path
         if argument.path is None:
@@ -73,10 +73,10 @@ class PathResolver:
     def _read_descriptor_path(
         stop: StoppedCall, argument: PathArgument, dirfd: int
     ) -> bytes | None:
-        """What an empty path means: the descriptor's own file, where the call allows that.
+        """Return the path of a descriptor, for a call with an empty path; None if not allowed.
 
-        A call that only looks at an open file touches nothing: the file was recorded when it was
-        opened; one that was inherited, such as a log on stdout, is not needed in the image.
+        None also for a call that only looks at an open file. That file was recorded when it was
+        opened; an inherited file, such as a log on stdout, is not needed in the image.
         """
         if argument.use in LOOKS:
             return None
@@ -84,19 +84,21 @@ class PathResolver:
         return magic_links.read_base_directory(stop.tid, dirfd) if allowed else None
 
     def locate(self, tid: int, dirfd: int, raw: bytes, *, follow: bool) -> bytes | None:
-        """``raw`` made absolute in the image's root; None where its directory is not known."""
+        """Return ``raw`` as an absolute path in the image's root; None if that is not known."""
         if raw.startswith(b"/"):
             base: bytes | None = b"/"
         else:
             base = magic_links.read_base_directory(tid, dirfd)
         if base is None:
             if magic_links.is_hidden_directory(tid, dirfd, upwards=b".." in raw):
-                self._recorder.record_gap("unknown-directory", f"{os.fsdecode(raw)}: from where?")
+                self._recorder.record_gap(
+                    "unknown-directory", f"{os.fsdecode(raw)}: its base directory is not known"
+                )
             return None
         path = join(base, raw)
         if len(path) >= PATH_MAX:
             self._recorder.record_gap(
-                "unknown-directory", f"{os.fsdecode(path[:200])}…: too long to see"
+                "unknown-directory", f"{os.fsdecode(path[:200])}…: the absolute path is too long"
             )
             return None
         if self.serves_files and procfs.is_on_fuse(tid, path):
@@ -108,7 +110,7 @@ class PathResolver:
     def _locate_in_own_root(
         self, tid: int, path: bytes, *, absolute: bool, follow: bool
     ) -> bytes | None:
-        """The path in the image's root of what a thread with another root calls ``path``."""
+        """Return the path in the image's root for ``path`` of a thread with another root."""
         root = b"/proc/%d/root" % tid
         prefix = magic_links.read_link(root) or b"/"
         inside = path
@@ -122,14 +124,17 @@ class PathResolver:
         with magic_links.open_directory(root) as fd:
             if fd is not None and _exists_in(fd, inside):
                 name = os.fsdecode(inside)
-                self._recorder.record_gap("foreign-root", f"{name} lies in another mount namespace")
+                self._recorder.record_gap("foreign-root", f"{name} is in another mount namespace")
                 return None
         return join(prefix, inside.lstrip(b"/") or b".")
 
     def look_up(self, tid: int, path: bytes, *, follow: bool) -> PathState:
-        """What is at a path now, as the tracee sees it."""
+        """Return what is at a path now, as the tracee sees it."""
         if self.serves_files and procfs.is_on_fuse(tid, path):
-            self._recorder.record_gap("file-server", f"{os.fsdecode(path)} was not looked at")
+            self._recorder.record_gap(
+                "file-server",
+                f"{os.fsdecode(path)} is on a file system that the app serves: not read",
+            )
             return PathState(path, State.MISSING, None)
         view = self._view.replace_self(tid, path)
         if self.own_roots and view == path and self._view.has_other_mounts(tid):
@@ -138,7 +143,7 @@ class PathResolver:
         return PathState(path, state, status)
 
     def resolve_inside(self, root: bytes, path: bytes, *, follow: bool) -> bytes | None:
-        """Where a path leads if ``root``, a magic link of /proc, is its ``/``; None for nowhere."""
+        """Return where a path leads if ``root``, a magic link of /proc, is its ``/``, or None."""
         return magic_links.resolve_in_root(root, path, self._view.stat, follow=follow)
 
     def _is_same(self, one: bytes, other: bytes) -> bool:
@@ -148,7 +153,7 @@ class PathResolver:
             return False
 
     def _look_up_in(self, tid: int, path: bytes, *, follow: bool) -> PathState:
-        """What is at a path, in the mounts of a thread that has its own."""
+        """Return what is at a path, for a thread with its own mounts."""
         with magic_links.open_directory(b"/proc/%d/root" % tid) as root:
             if root is None:
                 return PathState(path, State.MISSING, None)

@@ -1,4 +1,4 @@
-"""Socket calls: paths of the file system (unix(7)) and the ports that the app serves (ip(7))."""
+"""Decodes socket calls: socket files (unix(7)) and ports that the app serves (ip(7))."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class SocketDecoder:
         self._files = files
 
     def decode_address(self, stop: StoppedCall) -> CallVerdict:
-        """Bind and connect."""
+        """Decode bind and connect."""
         use = stop.call.signature.paths[0].use
         return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
 
     def decode_send(self, stop: StoppedCall) -> CallVerdict:
-        """A datagram: sendto has the address to which it goes (send(2))."""
+        """Decode sendto: a datagram has the address of its receiver (send(2))."""
         return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
 
     def decode_socket(self, stop: StoppedCall) -> CallVerdict:
@@ -48,7 +48,7 @@ class SocketDecoder:
         return self._listen(stop.tid, stop.fd(0))
 
     def decode_socketcall(self, stop: StoppedCall) -> CallVerdict:
-        """i386's one call for all sockets: a number, then a block of 32-bit arguments."""
+        """Decode i386's one call for all sockets: a number, and a block of 32-bit arguments."""
         skipped = 12 if stop.args[0] == _SENDTO else 0  # of sendto: buffer, length, flags
         try:
             block = self._resolver.memory.block(stop.tid, stop.args[1], 12 + skipped)
@@ -85,7 +85,7 @@ class SocketDecoder:
         return UNCACHED
 
     def _serve_datagrams(self, tid: int, fd: int, port: int) -> None:
-        """A datagram socket serves from its bind on; port 0 is a client's."""
+        """Record a datagram socket, which serves once it is bound; clients use port 0."""
         if port == 0:
             return
         with borrow_socket(procfs.read_tgid(tid), fd) as own:

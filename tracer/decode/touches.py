@@ -1,4 +1,4 @@
-"""Records what a call does to a path, and to the files to which the path leads."""
+"""Records how a call uses a path, and the other files that the path leads to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class TouchRecorder:
-    """The touches of one call at a time.
+    """Records the touches of one call at a time.
 
-    :ivar made: the touches of the call that is being decoded.
-    :ivar own: whether only this caller makes them, and only now: a magic link of /proc led there.
+    :ivar touches: the touches of the current call.
+    :ivar has_magic_link: whether a magic link of /proc led to a file. The touches are then valid
+        for this caller and this moment only.
     """
 
     def __init__(self, recorder: Recorder, resolver: PathResolver) -> None:
@@ -35,7 +36,7 @@ class TouchRecorder:
 
     @property
     def has_path_changes(self) -> bool:
-        """Whether the app changed where paths lead, so that a touch may mean a second path."""
+        """Whether the app changed where paths lead, so that a touch may imply a second path."""
         return self._links_changed or self._history.has_moves
 
     def begin(self) -> None:
@@ -43,16 +44,16 @@ class TouchRecorder:
         self.touches, self.has_magic_link = [], False
 
     def record_touch(self, process: int, use: Use, place: PathState) -> None:
-        """Record one touch, and nothing that it may imply."""
+        """Record one touch, without the touches that it implies."""
         self.touches.append((use, place))
         self._recorder.queue_touches(process, ((use, place),))
 
     def record_touches(self, stop: StoppedCall, use: Use, place: PathState) -> None:
-        """Record a touch by a stopped thread, and those that it implies.
+        """Record a touch by a stopped thread, and the touches that it implies.
 
-        These are: the file behind a magic link of /proc; where the app moved a directory, the
-        file's path in the full image; once the app changed symlinks, the file's own path, for
-        the same path need not lead there in the full image.
+        These are: the file behind a magic link of /proc; the file's path in the full image, if the
+        app moved a directory; the file's path with symlinks resolved, if the app changed symlinks,
+        because the original path may lead elsewhere in the full image.
         """
         self.record_touch(stop.process, use, place)
         origin = self._history.find_origin(place.path) if place.status is not None else None
@@ -72,9 +73,9 @@ class TouchRecorder:
             )
 
     def record_create(self, stop: StoppedCall, place: PathState) -> PathState:
-        """The call makes what is missing, if it may; returns what will be there then."""
+        """Record that the call creates a missing file, if it may; return what will be there."""
         link = self._resolver.look_up(stop.tid, place.path, follow=False)
-        if link.status is not None:  # a dangling symlink: its target is made
+        if link.status is not None:  # a dangling symlink: the call creates its target
             self.record_touch(stop.process, Use.READLINK, link)
             place = PathState(self._view.resolve_path(place.path), State.MISSING, None)
         if self._view.can_create_in(stop.tid, parent(place.path)):
@@ -84,10 +85,12 @@ class TouchRecorder:
         return place
 
     def save_copy(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
-        """The call changes, moves or deletes what is at ``place``: keep it, unless the run made it.
+        """Save a copy of what is at ``place``, which the call changes, moves or deletes.
 
-        :param deep: False where a directory is put aside without what is below it: one that is
-            deleted is empty by then, or the call fails.
+        What the run created is not saved.
+
+        :param deep: False to save a directory without its content: a directory that is deleted is
+            empty, or the call fails.
         """
         if place.status is None:
             return
@@ -97,27 +100,30 @@ class TouchRecorder:
             self._recorder.save_copy(own, deep=deep)
 
     def note_path_change(self) -> None:
-        """The app makes or moves a symlink or a directory: paths through it change meaning."""
+        """The app creates or moves a symlink or a directory: paths through it lead elsewhere."""
         self._links_changed = self._paths_changed = True
 
     def record_directory_move(self, old: PathState, new: bytes) -> bool:
-        """The app moves a directory; True when it comes back to where it was in the full image."""
+        """The app moves a directory; return whether it returns to its path in the full image."""
         return self._history.move(old, new)
 
     def record_exchange(self, one: PathState, other: PathState) -> None:
-        """The app exchanges two names, of directories at least one."""
+        """The app exchanges two names; at least one is a directory."""
         self._history.exchange(one, other)
 
     def record_link(self, place: PathState) -> None:
-        """A file of the full image gets another name, which may have been written to before."""
+        """The app adds a name to a file of the full image.
+
+        It may have written to that name before, so calls on it must be decoded again.
+        """
         self._paths_changed = True
         self._history.link(place)
 
     def record_delete(self, place: PathState) -> None:
-        """The app deletes a name: what it makes there later is new."""
+        """The app deletes a name: what it creates there later is new."""
         self._history.delete(place)
 
     def poll_path_changes(self) -> bool:
-        """Whether paths changed since the last time that this was called."""
+        """Whether paths changed since the last call of this method."""
         changed, self._paths_changed = self._paths_changed, False
         return changed

@@ -35,7 +35,7 @@ def record_open_files(process: int, image: int, decoder: Decoder) -> None:
     for use, name, path in (*_links(process), *_mappings(process)):
         if name is not None and not magic_links.is_same_file(name, path):
             recorder.record_gap(
-                "foreign-root", f"{os.fsdecode(path)} lies in another mount namespace"
+                "foreign-root", f"{os.fsdecode(path)} is in another mount namespace"
             )
             continue
         place = decoder.resolver.look_up(process, path, follow=True)
