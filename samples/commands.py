@@ -1,4 +1,4 @@
-"""Runs slimtrace, as users do."""
+"""Runs the slimtrace command."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 SECONDS = 180.0
-"""Nothing here takes nearly as long: beyond this it hangs."""
+"""Much longer than any command here takes."""
 
 
-def slimtrace(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run slimtrace to its end, with nothing to read."""
+def run_slimtrace(*argv: str) -> subprocess.CompletedProcess[str]:
+    """Run slimtrace to its end, with an empty stdin."""
     return subprocess.run(
-        [sys.executable, "-m", "slimtrace", *words],
+        [sys.executable, "-m", "slimtrace", *argv],
         check=False,
         capture_output=True,
         text=True,

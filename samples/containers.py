@@ -1,4 +1,4 @@
-"""Real containers: podman, with the flags that it needs where it runs."""
+"""Runs real containers by podman, with the flags that it needs on this machine."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fullimage import SampleError
+from full_image import SampleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 300.0
-"""Nothing here takes nearly as long, not even an image of 500 MB that is loaded."""
+"""Much longer than any command here takes; to load an image of 500 MB takes longest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What engines are told beside the words of a command.
+    """Options for an engine.
 
-    :ivar runtime: given to the engine itself where that is podman.
-    :ivar limits: given to its command.
+    :ivar runtime: options of podman itself.
+    :ivar limits: options of its command.
     """
 
     runtime: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
 
 
-# Where RLIMITs are capped and cgroups are hybrid, crun and a network of its own fail.
+# With capped RLIMITs and hybrid cgroups, crun and a network namespace fail.
 FLAGS = (
     Flags(),
     Flags(
@@ -46,45 +46,45 @@ FLAGS = (
 
 
 @cache
-def working_flags() -> Flags:
-    """The first flags under which a program runs in podman.
+def find_working_flags() -> Flags:
+    """Find the first flags with which podman can run a program.
 
-    :raises SampleError: there are none; the cause is podman's last word.
+    :raises SampleError: there are none; the cause is the last line of podman's errors.
     """
-    said = ""
+    cause = ""
     for flags in FLAGS:
         with tempfile.TemporaryDirectory() as root:
             compile_static(root, "int main(void) { return 42; }")
-            done = run_in(flags, "--rootfs", root, "/program")
+            done = run_container(flags, "--rootfs", root, "/program")
         if done.returncode == 42:
             return flags
-        said = done.stderr.strip().rpartition("\n")[2]
-    raise SampleError(f"cannot run containers by podman: {said}")
+        cause = done.stderr.strip().rpartition("\n")[2]
+    raise SampleError(f"cannot run containers by podman: {cause}")
 
 
-def run_in(flags: Flags, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``podman run --rm WORDS`` to its end.
+def run_container(flags: Flags, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run ``podman run --rm ARGV`` to its end.
 
-    :raises SampleError: there is no podman.
+    :raises SampleError: podman is not installed.
     """
-    return podman(*flags.runtime, "run", "--rm", *flags.limits, *words)
+    return podman(*flags.runtime, "run", "--rm", *flags.limits, *argv)
 
 
-def podman(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``podman WORDS`` to its end.
+def podman(*argv: str) -> subprocess.CompletedProcess[str]:
+    """Run ``podman ARGV`` to its end.
 
-    :raises SampleError: there is no podman.
+    :raises SampleError: podman is not installed.
     """
     try:
         return subprocess.run(
-            ["podman", *words], check=False, capture_output=True, text=True, timeout=SECONDS
+            ["podman", *argv], check=False, capture_output=True, text=True, timeout=SECONDS
         )
     except FileNotFoundError as error:
         raise SampleError("cannot run podman: it is not installed") from error
 
 
 def compile_static(folder: str, source: str, name: str = "program") -> str:
-    """A static program from C source; its path.
+    """Compile a static program from C source; returns its path.
 
     :raises SampleError: it cannot be compiled.
     """
@@ -100,14 +100,14 @@ def compile_static(folder: str, source: str, name: str = "program") -> str:
 
 
 @contextmanager
-def loaded(image: str) -> Iterator[str]:
-    """The name of ``oci:DIR:TAG`` in podman's storage, where it is until the block ends.
+def load_image(image: str) -> Iterator[str]:
+    """Load ``oci:DIR:TAG`` into podman's storage until the block ends; yields its name there.
 
     :raises SampleError: it cannot be loaded.
     """
     name = f"localhost/slimtrace-sample:{uuid.uuid4().hex}"
-    words = ["skopeo", "copy", "-q", image, f"containers-storage:{name}"]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=SECONDS)
+    argv = ["skopeo", "copy", "-q", image, f"containers-storage:{name}"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=SECONDS)
     if done.returncode != 0:
         raise SampleError(f"cannot load {image}: {done.stderr.strip()}")
     try:

@@ -1,6 +1,6 @@
-"""Dockerfiles as the samples write them: enough to know what an image is made of.
+"""Parses the Dockerfiles of the samples.
 
-Each instruction has its plain form (Dockerfile reference of Docker and of buildah): CMD and
+They use one form of each instruction (Dockerfile reference of Docker and of buildah): CMD and
 ENTRYPOINT in JSON, ENV as NAME=VALUE, COPY of whole files and folders.
 """
 
@@ -16,67 +16,67 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-KNOWN = ("COPY", "WORKDIR", "RUN", "ENV", "USER", "EXPOSE", "ENTRYPOINT", "CMD")
+INSTRUCTIONS = ("COPY", "WORKDIR", "RUN", "ENV", "USER", "EXPOSE", "ENTRYPOINT", "CMD")
 _APT = ("apt-get", "update"), ("rm", "-rf", "/var/lib/apt/lists/*")
 _USERS = ("useradd", "groupadd")
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """From one FROM to the next.
+    """The instructions from one FROM to the next.
 
-    :ivar name: what AS calls it; None for that which the image is made of.
+    :ivar name: the name after AS; None for the last stage, which is the image.
     :ivar steps: each instruction and its text.
     """
 
     name: str | None
     steps: tuple[tuple[str, str], ...]
 
-    def words(self, instruction: str) -> tuple[str, ...]:
-        """The last JSON list of CMD or ENTRYPOINT, which replaces those before it."""
-        texts = self._texts(instruction)
+    def get_argv(self, instruction: str) -> tuple[str, ...]:
+        """The last JSON list of CMD or ENTRYPOINT; it replaces earlier ones."""
+        texts = self._list_texts(instruction)
         return tuple(json.loads(texts[-1])) if texts else ()
 
-    def value(self, instruction: str) -> str | None:
+    def get_value(self, instruction: str) -> str | None:
         """The last value of USER, WORKDIR or EXPOSE."""
-        texts = self._texts(instruction)
+        texts = self._list_texts(instruction)
         return texts[-1] if texts else None
 
     @property
     def env(self) -> Mapping[str, str]:
-        """Variables, of the build as of the image."""
-        pairs = (pair for text in self._texts("ENV") for pair in shlex.split(text))
+        """The variables of the build and of the image."""
+        pairs = (pair for text in self._list_texts("ENV") for pair in shlex.split(text))
         return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
     @property
     def packages(self) -> frozenset[str]:
-        """What it installs by apt-get."""
+        """The packages that it installs by apt-get."""
         return frozenset(
-            word
-            for words in self._commands()
-            if words[:2] == ("apt-get", "install")
-            for word in words[2:]
-            if not word.startswith("-")
+            argument
+            for argv in self._list_commands()
+            if argv[:2] == ("apt-get", "install")
+            for argument in argv[2:]
+            if not argument.startswith("-")
         )
 
     @property
     def users(self) -> tuple[str, ...]:
         """The commands that add users and groups."""
-        return tuple(shlex.join(words) for words in self._commands() if words[0] in _USERS)
+        return tuple(shlex.join(argv) for argv in self._list_commands() if argv[0] in _USERS)
 
-    def _commands(self) -> Iterator[tuple[str, ...]]:
-        for text in self._texts("RUN"):
+    def _list_commands(self) -> Iterator[tuple[str, ...]]:
+        for text in self._list_texts("RUN"):
             for command in text.split("&&"):
                 yield tuple(shlex.split(command))
 
-    def _texts(self, instruction: str) -> list[str]:
+    def _list_texts(self, instruction: str) -> list[str]:
         return [text for name, text in self.steps if name == instruction]
 
 
-def read(path: Path) -> tuple[Stage, ...]:
-    """The stages of a Dockerfile; the last is the image.
+def read_dockerfile(path: Path) -> tuple[Stage, ...]:
+    """Parse a Dockerfile into its stages; the last is the image.
 
-    :raises ValueError: there is an instruction that nothing here reads.
+    :raises ValueError: it has an instruction that is not supported.
     """
     text = re.sub(r"\\\n\s*", "", path.read_text())
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -86,18 +86,20 @@ def read(path: Path) -> tuple[Stage, ...]:
         if instruction == "FROM":
             _, _, name = rest.partition(" AS ")
             stages.append((name or None, []))
-        elif instruction in KNOWN:
+        elif instruction in INSTRUCTIONS:
             stages[-1][1].append((instruction, rest.strip()))
         else:
-            raise ValueError(f"{path}: cannot read {line!r}: no {instruction} is known here")
+            raise ValueError(f"{path}: cannot read {line!r}: {instruction} is not supported")
     return tuple(Stage(name, tuple(steps)) for name, steps in stages)
 
 
-def building(run: str) -> str:
-    """What a RUN does beside Debian's packages and users, of which a base is made; "" for none."""
+def select_app_commands(run: str) -> str:
+    """The commands of a RUN without those that install packages or add users; "" for none."""
     commands = (command.strip() for command in run.split("&&"))
-    return " && ".join(command for command in commands if not _of_base(shlex.split(command)))
+    return " && ".join(
+        command for command in commands if not _belongs_to_base(shlex.split(command))
+    )
 
 
-def _of_base(words: Sequence[str]) -> bool:
-    return tuple(words[:2]) == ("apt-get", "install") or words[0] in _USERS or tuple(words) in _APT
+def _belongs_to_base(argv: Sequence[str]) -> bool:
+    return tuple(argv[:2]) == ("apt-get", "install") or argv[0] in _USERS or tuple(argv) in _APT

@@ -1,7 +1,7 @@
-"""``make samples``: slims and measures every sample, and says what came of it in a table.
+"""``make samples``: slims and measures every sample, and prints the results as a table.
 
-It writes samples/results.json and README.md's tables from that. With names of samples, it does
-only those and writes nothing. What is not as it is to be is shown in any case.
+It writes samples/results.json and the tables of README.md. With names of samples as arguments, it
+measures only these and writes nothing. It always prints what is not as expected.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ import time
 from typing import TYPE_CHECKING
 
 import results
-from fullimage import SampleError, full_image
-from measuring import measure
-from sample import HERE, load, names
-from slimming import examine, slim
+from full_image import SampleError, make_full_image
+from measurements import measure
+from sample import HERE, list_samples, load_sample
+from slim_image import examine, trace_and_build
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from measuring import Measured
+    from measurements import Measurements
     from sample import Sample
-    from slimming import Slimmed
+    from slim_image import SlimResult
 
 WORK = HERE / ".work"
 
 
-def main(chosen: Sequence[str]) -> int:
-    """The exit status: 1 where a sample is not as it is expected to be."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
-    found, is_well = [], True
-    for sample in map(load, chosen or names()):
+def main(names: Sequence[str]) -> int:
+    """Measure the samples; returns the exit status: 1 if a sample is not as expected."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the finally blocks
+    measured, succeeded = [], True
+    for sample in map(load_sample, names or list_samples()):
         began = time.monotonic()
         try:
-            found.append((sample, *one(sample)))
-            wrong = [*results.faults(*found[-1])]
+            measured.append((sample, *measure_sample(sample)))
+            faults = [*results.list_faults(*measured[-1])]
         except SampleError as error:
-            wrong = [str(error)]
+            faults = [str(error)]
         print(f"samples: {sample.name}: {time.monotonic() - began:.0f} s", flush=True)
-        for text in wrong:
+        for text in faults:
             print(f"samples: {text}", file=sys.stderr, flush=True)
-        is_well = is_well and not wrong
-    print(results.table(found))
-    if not chosen and len(found) == len(names()):
-        results.write(found)
-    return 0 if is_well else 1
+        succeeded = succeeded and not faults
+    print(results.make_table(measured))
+    if not names and len(measured) == len(list_samples()):
+        results.write_results(measured)
+    return 0 if succeeded else 1
 
 
-def one(sample: Sample) -> tuple[Slimmed, Measured]:
-    """A sample, slimmed in samples/.work, which keeps the full images for the next time.
+def measure_sample(sample: Sample) -> tuple[SlimResult, Measurements]:
+    """Slim and measure a sample in samples/.work, which keeps the full images for the next time.
 
-    Not so slimtrace's cache of them: with another port each is another image.
+    It does not keep slimtrace's cache of them: an image with another port is another image.
     """
-    image = full_image(sample, WORK / "full")
+    image = make_full_image(sample, WORK / "full")
     folder = WORK / "slim" / sample.name
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=WORK) as cache:
         os.chmod(cache, 0o755)  # noqa: S103 -- the app may be another user
         os.environ["XDG_CACHE_HOME"] = cache
-        built = slim(sample, image, folder)
+        built = trace_and_build(sample, image, folder)
         return examine(sample, built), measure(sample, built, WORK / "tools")
 
 

@@ -1,4 +1,4 @@
-"""What came of all samples: for programs in results.json, for people in tables of README.md."""
+"""Writes the results of all samples: results.json for programs, tables in README.md for people."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from typing import TYPE_CHECKING, Any
 
 import targets
 from sample import HERE, LEVELS
-from slimming import DEFAULT
+from slim_image import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from hardened import Confined
-    from measuring import Measured
+    from confinement import Confinement
+    from measurements import Measurements
     from sample import Sample
-    from slimming import Level, Slimmed
-    from timing import Times
+    from slim_image import Level, SlimResult
+    from start_times import StartTimes
 
-    Found = Sequence[tuple[Sample, Slimmed, Measured]]
+    Results = Sequence[tuple[Sample, SlimResult, Measurements]]
 
 RESULTS = HERE / "results.json"
 README = HERE / "README.md"
 NONE = "-"
-"""What was not measured, or could not be here."""
+"""Stands for a value that was not or could not be measured."""
 BEGIN, END = "<!-- make samples writes from here -->", "<!-- to here -->"
 
 
-def faults(sample: Sample, slimmed: Slimmed, measured: Measured) -> Iterator[str]:
-    """All that is not as it is to be, in words."""
-    yield from surprises(sample, slimmed)
+def list_faults(sample: Sample, slimmed: SlimResult, measured: Measurements) -> Iterator[str]:
+    """List everything that is not as expected."""
+    yield from list_surprises(sample, slimmed)
     if measured.confined is not None:
-        yield from unconfined(sample, measured.confined)
+        yield from list_confinement_faults(sample, measured.confined)
 
 
-def surprises(sample: Sample, slimmed: Slimmed) -> Iterator[str]:
-    """What is not as the sample expects it of its images, in words."""
+def list_surprises(sample: Sample, slimmed: SlimResult) -> Iterator[str]:
+    """List the differences between the images and what the sample expects."""
     for name, level in slimmed.levels.items():
         if not level.verified:
-            yield f"{sample.name}: {name} is not verified: {', '.join(level.lacking)}"
+            yield f"{sample.name}: {name} is not verified: {', '.join(level.differences)}"
         for probe in sample.probes:
             answer = level.answers[probe.name]
             if answer.worked != probe.works_at(name):
-                how = "works at" if answer.worked else "fails at"
-                yield f"{sample.name}: {probe.name} {how} {name}: {answer.said[-500:]}"
-    met = targets.is_met(sample, slimmed)
+                outcome = "works at" if answer.worked else "fails at"
+                yield f"{sample.name}: {probe.name} {outcome} {name}: {answer.output[-500:]}"
+    met = targets.meets_target(sample, slimmed)
     if met is not None and met != (sample.over is None):
         size = slimmed.levels[DEFAULT].unpacked / targets.MB
-        wanted = f"{_target(sample, slimmed)} at most{', and needs no excuse' * met}"
-        yield f"{sample.name}: it has {size:.1f} MB unpacked, and is to have {wanted}"
+        limit = f"{_format_target(sample, slimmed)} at most{', and needs no excuse' * met}"
+        yield f"{sample.name}: it has {size:.1f} MB unpacked, and is to have {limit}"
 
 
-def unconfined(sample: Sample, confined: Confined) -> Iterator[str]:
-    """How it does not serve under its own profile, or hardened though it is to, in words."""
+def list_confinement_faults(sample: Sample, confined: Confinement) -> Iterator[str]:
+    """List the ways in which the sample fails under its profile or, unexpectedly, hardened."""
     faults = {
         "without no_new_privs": confined.privileges,
         "with no_new_privs": confined.no_new_privileges,
@@ -65,14 +65,14 @@ def unconfined(sample: Sample, confined: Confined) -> Iterator[str]:
         yield f"{sample.name}: hardened: {confined.hardened or 'it serves, so it needs no excuse'}"
 
 
-def write(found: Found) -> None:
-    """Both files anew; of the README only what is between the marks."""
-    document = {each[0].name: _document(*each) for each in found}
+def write_results(results: Results) -> None:
+    """Write results.json, and the part of README.md between the marks."""
+    document = {each[0].name: _make_document(*each) for each in results}
     RESULTS.write_text(json.dumps(document, indent=2) + "\n")
     text = README.read_text()
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    tables = f"{table(found)}\n{levels_table(found)}"
+    tables = f"{make_table(results)}\n{make_levels_table(results)}"
     README.write_text(f"{head}{BEGIN}\n{tables}{END}{tail}")
 
 
@@ -91,97 +91,103 @@ COLUMNS = {
 }
 
 
-def table(found: Found) -> str:
-    """A row for each sample in Markdown: the full image and that which build makes by default."""
-    return _markdown([tuple(COLUMNS), tuple(COLUMNS.values()), *(_row(*each) for each in found)])
-
-
-def _row(sample: Sample, slimmed: Slimmed, measured: Measured) -> tuple[str, ...]:
-    slim = slimmed.levels[DEFAULT]
-    return (
-        _link(sample),
-        f"{slimmed.unpacked / 1e6:.1f} → {slim.unpacked / 1e6:.1f}",
-        _target_met(sample, slimmed),
-        f"{slimmed.files:,} → {slim.files:,}",
-        f"{slimmed.compressed / 1e6:.1f} → {slim.compressed / 1e6:.1f}",
-        _times(measured.times),
-        _counts(measured.packages),
-        _yes(slim.verified),
-        _counts(None if measured.checked is None else measured.checked.counts),
-        *_confined(sample, measured.confined),
+def make_table(results: Results) -> str:
+    """Markdown, a row per sample: the full image, and the image that build makes by default."""
+    return _format_rows(
+        [tuple(COLUMNS), tuple(COLUMNS.values()), *(_make_row(*each) for each in results)]
     )
 
 
-def _target_met(sample: Sample, slimmed: Slimmed) -> str:
-    met = targets.is_met(sample, slimmed)
-    return NONE if met is None else f"{_target(sample, slimmed)}: {_yes(met, sample.over)}"
+def _make_row(sample: Sample, slimmed: SlimResult, measured: Measurements) -> tuple[str, ...]:
+    slim = slimmed.levels[DEFAULT]
+    return (
+        _make_link(sample),
+        f"{slimmed.unpacked / 1e6:.1f} → {slim.unpacked / 1e6:.1f}",
+        _format_target_result(sample, slimmed),
+        f"{slimmed.files:,} → {slim.files:,}",
+        f"{slimmed.compressed / 1e6:.1f} → {slim.compressed / 1e6:.1f}",
+        _format_times(measured.times),
+        _format_counts(measured.packages),
+        _format_answer(slim.verified),
+        _format_counts(None if measured.checked is None else measured.checked.counts),
+        *_format_confinement(sample, measured.confined),
+    )
 
 
-def _target(sample: Sample, slimmed: Slimmed) -> str:
-    return f"{targets.limit(sample.target or '', slimmed.binary) / targets.MB:.1f}"
+def _format_target_result(sample: Sample, slimmed: SlimResult) -> str:
+    met = targets.meets_target(sample, slimmed)
+    return (
+        NONE
+        if met is None
+        else f"{_format_target(sample, slimmed)}: {_format_answer(met, sample.over)}"
+    )
 
 
-def _times(times: Times | None) -> str:
+def _format_target(sample: Sample, slimmed: SlimResult) -> str:
+    return f"{targets.parse_target(sample.target or '', slimmed.binary) / targets.MB:.1f}"
+
+
+def _format_times(times: StartTimes | None) -> str:
     return NONE if times is None else f"{times.full:.2f} / {times.slim:.2f}, {times.where}"
 
 
-def _counts(counts: Mapping[str, int] | None) -> str:
+def _format_counts(counts: Mapping[str, int] | None) -> str:
     if counts is None:
         return NONE
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
-def _confined(sample: Sample, confined: Confined | None) -> tuple[str, str]:
+def _format_confinement(sample: Sample, confined: Confinement | None) -> tuple[str, str]:
     if confined is None:
         return NONE, NONE
     serves = confined.privileges is None and confined.no_new_privileges is None
-    return _yes(serves), _yes(confined.hardened is None, sample.needs)
+    return _format_answer(serves), _format_answer(confined.hardened is None, sample.needs)
 
 
-def _yes(is_so: bool, why: str | None = None) -> str:
+def _format_answer(is_so: bool, why: str | None = None) -> str:
     if is_so:
         return "yes"
     return f"no: {why}" if why else "**no**"
 
 
-def levels_table(found: Found) -> str:
-    """A row for each sample in Markdown: what each level costs, and what works there."""
+def make_levels_table(results: Results) -> str:
+    """Markdown, a row per sample: the size of each level, and the probes that work."""
     columns = ("sample", *LEVELS, "files", "verified", "late paths that work")
     rules = ("---", *("---:",) * (len(LEVELS) + 1), "---", "---")
-    rows = [_levels_row(sample, slimmed) for sample, slimmed, _ in found]
-    return _markdown([columns, rules, *rows])
+    rows = [_make_levels_row(sample, slimmed) for sample, slimmed, _ in results]
+    return _format_rows([columns, rules, *rows])
 
 
-def _levels_row(sample: Sample, slimmed: Slimmed) -> tuple[str, ...]:
+def _make_levels_row(sample: Sample, slimmed: SlimResult) -> tuple[str, ...]:
     levels = slimmed.levels.values()
     return (
-        _link(sample),
-        *(_sizes(level.unpacked, level.compressed) for level in levels),
+        _make_link(sample),
+        *(_format_sizes(level.unpacked, level.compressed) for level in levels),
         " / ".join(f"{level.files:,}" for level in levels),
-        _yes(all(level.verified for level in levels)),
-        " / ".join(_working(level) for level in levels),
+        _format_answer(all(level.verified for level in levels)),
+        " / ".join(_format_answers(level) for level in levels),
     )
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def _format_rows(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _link(sample: Sample) -> str:
+def _make_link(sample: Sample) -> str:
     return f"[{sample.name}]({sample.name}/sample.toml)"
 
 
-def _working(level: Level) -> str:
+def _format_answers(level: Level) -> str:
     return f"{sum(answer.worked for answer in level.answers.values())} of {len(level.answers)}"
 
 
-def _sizes(unpacked: int, compressed: int) -> str:
+def _format_sizes(unpacked: int, compressed: int) -> str:
     """MB (10^6 bytes)."""
     return f"{unpacked / 1e6:.1f} ({compressed / 1e6:.1f})"
 
 
-def _document(sample: Sample, slimmed: Slimmed, measured: Measured) -> dict[str, Any]:
-    met = targets.is_met(sample, slimmed)
+def _make_document(sample: Sample, slimmed: SlimResult, measured: Measurements) -> dict[str, Any]:
+    met = targets.meets_target(sample, slimmed)
     return {
         "about": sample.about,
         "target": None

@@ -1,4 +1,4 @@
-"""What a sample is: an app, its full image, the runs that are traced, and what is asked later."""
+"""A sample: an app, its full image, the traced runs, and the probes of the slim images."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 LEVELS = ("touched", "closure", "package")
-"""What ``build --keep`` knows, each level holding the one before it."""
+"""The levels of ``build --keep``; each includes the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TracedRun:
     """One run in the full image.
 
-    :ivar command: words in the place of the image's Cmd; empty for that.
-    :ivar ready: as ``run --ready`` has it; ``get`` paths of it, ``exec`` shell commands of this
-        machine, ``exec_in`` commands in the image, in this order.
+    The driver sends the requests of ``get``, then runs ``exec``, then ``exec_in``.
+
+    :ivar command: replaces the image's Cmd; empty to keep it.
+    :ivar ready: a value of ``run --ready``.
+    :ivar get: paths to request at the address in ``ready``.
+    :ivar exec: shell commands to run on this machine.
+    :ivar exec_in: commands to run in the image.
     """
 
     command: tuple[str, ...] = ()
@@ -41,16 +45,16 @@ class TracedRun:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Something that no traced run did, asked of a slim image that is started for it.
+    """A request to a slim image that no traced run made; the image is started for it.
 
-    Of ``get``, ``exec`` and ``exec_in`` one at most is given; without any, the app is a job and
-    its output the answer.
+    At most one of ``get``, ``exec`` and ``exec_in`` is set. Without them the app is a job, and its
+    output is the answer.
 
-    :ivar start: the first level of LEVELS at which it must work. Below it must fail, else the
-        probe shows nothing.
-    :ivar ready: None for that of the first traced run, if the probe has something to ask.
-    :ivar status: the HTTP status that a get is to have.
-    :ivar says: words that the answer holds.
+    :ivar start: the first level of LEVELS at which it must work. Below this level it must fail,
+        else the probe proves nothing.
+    :ivar ready: None for the value of the first traced run, if there is a request.
+    :ivar status: the expected HTTP status of a get.
+    :ivar says: a text that the answer must contain.
     """
 
     name: str
@@ -72,22 +76,22 @@ class Probe:
 class Sample:
     """A folder of samples/ with an app and the Dockerfile of its full image.
 
-    Where the Dockerfile has the port that it EXPOSEs, the words here have one that is free.
+    A free port replaces the port that the Dockerfile exposes.
 
-    :ivar image: a name of images.toml: the base that has the Dockerfile's packages.
-    :ivar stages: the Dockerfile's.
-    :ivar entrypoint: the full image's configuration, as ``command`` (its Cmd), ``env``, ``user``
-        and ``workdir`` are.
-    :ivar exposed: the port that the Dockerfile exposes, and ``port`` what stands for it; a sample
-        that exposes none has a port to use as it likes.
-    :ivar beside: another sample that it needs at work, which gets ``beside_port``.
-    :ivar volumes: paths at which runs see an empty folder of this machine, and all probes of a
-        level the same one.
+    :ivar image: the base in images.toml that has the Dockerfile's packages.
+    :ivar stages: the stages of the Dockerfile.
+    :ivar entrypoint: from the full image's config, as are ``command`` (its Cmd), ``env``, ``user``
+        and ``workdir``.
+    :ivar exposed: the port that the Dockerfile exposes; None for no port.
+    :ivar port: the port that replaces it; without one, a free port for any use.
+    :ivar beside: another sample that must run at the same time, on ``beside_port``.
+    :ivar volumes: paths where an empty folder of this machine is mounted in runs. All probes of a
+        level share a folder.
     :ivar include: globs for ``build --include``.
-    :ivar build: words more for ``build``.
-    :ivar target: the MB that its slim image is to have at most, as targets.py has them.
-    :ivar over: why it has more than that; None where it has not, and so must not.
-    :ivar needs: why it cannot run hardened; None where it can, and so must.
+    :ivar build: more options for ``build``.
+    :ivar target: the maximal size of its slim image, in the form that targets.py parses.
+    :ivar over: why the image is larger; None if it must meet the target.
+    :ivar needs: why it cannot run hardened; None if it must run hardened.
     """
 
     name: str
@@ -114,11 +118,11 @@ class Sample:
 
     @property
     def folder(self) -> Path:
-        """What its Dockerfile may COPY from."""
+        """The build context of its Dockerfile."""
         return HERE / self.name
 
     def with_port(self, text: str) -> str:
-        """A text of the Dockerfile or a file of the app, with the port in its place."""
+        """Replace the exposed port in a text of the Dockerfile or a file of the app."""
         if self.exposed is None:
             return text
         return re.sub(rf"\b{self.exposed}\b", str(self.port), text)
@@ -126,9 +130,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What full images hold beside Debian's minimal base.
+    """What a full image has in addition to Debian's minimal base.
 
-    :ivar packages: of Debian; ``setup`` shell commands run in the root afterwards.
+    :ivar packages: Debian packages.
+    :ivar setup: shell commands that are then run in the root.
     """
 
     name: str
@@ -136,80 +141,80 @@ class Base:
     setup: tuple[str, ...] = ()
 
 
-def names() -> tuple[str, ...]:
-    """Every sample there is."""
+def list_samples() -> tuple[str, ...]:
+    """List the names of all samples."""
     return tuple(sorted(path.parent.name for path in HERE.glob("*/sample.toml")))
 
 
-def load(name: str, port: int | None = None, beside_port: int | None = None) -> Sample:
+def load_sample(name: str, port: int | None = None, beside_port: int | None = None) -> Sample:
     """Read samples/NAME/Dockerfile and sample.toml, in which {port} and {beside} are ports.
 
-    :param port: None for one that is free now, as for ``beside_port``.
-    :raises TypeError: sample.toml has a key that nothing reads, or lacks one.
-    :raises ValueError: so has the Dockerfile an instruction.
+    :param port: None for a free port; so is ``beside_port``.
+    :raises TypeError: sample.toml has an unknown key, or a key is missing.
+    :raises ValueError: the Dockerfile has an instruction that is not supported.
     """
-    port, beside_port = port or free_port(), beside_port or free_port()
+    port, beside_port = port or find_free_port(), beside_port or find_free_port()
     text = (HERE / name / "sample.toml").read_text()
     text = text.replace("{port}", str(port)).replace("{beside}", str(beside_port))
     table = tomllib.loads(text)
-    runs = tuple(TracedRun(**_tuples(run)) for run in table.pop("run", ()))
-    probes = tuple(_probe(probe) for probe in table.pop("probe", ()))
-    stages = dockerfile.read(HERE / name / "Dockerfile")
+    runs = tuple(TracedRun(**_make_tuples(run)) for run in table.pop("run", ()))
+    probes = tuple(_parse_probe(probe) for probe in table.pop("probe", ()))
+    stages = dockerfile.read_dockerfile(HERE / name / "Dockerfile")
     env = {**stages[-1].env, **table.pop("env", {})}
     sample = Sample(
         name=name,
         stages=stages,
         port=port,
         beside_port=beside_port,
-        exposed=stages[-1].value("EXPOSE"),
-        user=stages[-1].value("USER"),
-        workdir=stages[-1].value("WORKDIR"),
+        exposed=stages[-1].get_value("EXPOSE"),
+        user=stages[-1].get_value("USER"),
+        workdir=stages[-1].get_value("WORKDIR"),
         runs=runs,
         probes=probes,
-        **_tuples(table),
+        **_make_tuples(table),
     )
     return replace(
         sample,
-        entrypoint=tuple(map(sample.with_port, stages[-1].words("ENTRYPOINT"))),
-        command=tuple(map(sample.with_port, stages[-1].words("CMD"))),
+        entrypoint=tuple(map(sample.with_port, stages[-1].get_argv("ENTRYPOINT"))),
+        command=tuple(map(sample.with_port, stages[-1].get_argv("CMD"))),
         env=tuple(f"{key}={value}" for key, value in env.items()),
     )
 
 
-def load_beside(sample: Sample) -> Sample | None:
-    """The sample that this one needs at work, with the ports on which they meet."""
+def load_peer(sample: Sample) -> Sample | None:
+    """Load the sample that this one needs, with the ports that they use; None if it needs none."""
     if sample.beside is None:
         return None
-    return load(sample.beside, sample.beside_port, sample.port)
+    return load_sample(sample.beside, sample.beside_port, sample.port)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has.
+def find_free_port() -> int:
+    """Find a port of 127.0.0.1 that is not in use.
 
-    It is below those that the kernel gives to connections (ip(7), ip_local_port_range), one of
-    which might have it by the time it is used.
+    It is below the ports that the kernel assigns to connections (ip(7), ip_local_port_range): a
+    connection could get one of those before the port is used.
     """
     while True:
-        with socket.socket() as tried, contextlib.suppress(OSError):
+        with socket.socket() as test, contextlib.suppress(OSError):
             port = random.randrange(18000, 32000)  # noqa: S311 -- no secret
-            tried.bind(("127.0.0.1", port))
+            test.bind(("127.0.0.1", port))
             return port
 
 
 def load_base(name: str) -> Base:
-    """One table of images.toml."""
+    """Load a table of images.toml."""
     with open(HERE / "images.toml", "rb") as file:
-        return Base(name=name, **_tuples(tomllib.load(file)[name]))
+        return Base(name=name, **_make_tuples(tomllib.load(file)[name]))
 
 
-def _probe(table: Mapping[str, Any]) -> Probe:
+def _parse_probe(table: Mapping[str, Any]) -> Probe:
     """:raises ValueError: there is no such level."""
-    values = _tuples(table)
+    values = _make_tuples(table)
     probe = Probe(start=values.pop("from"), **values)
     if probe.start not in LEVELS:
         raise ValueError(f"{probe.name}: there is no level {probe.start!r}")
     return probe
 
 
-def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+def _make_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}

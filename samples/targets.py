@@ -1,33 +1,33 @@
-"""How small a sample's slim image is to be, and whether it is."""
+"""The targets for the sizes of the samples' slim images."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from slimming import DEFAULT
+from slim_image import DEFAULT
 
 if TYPE_CHECKING:
     from sample import Sample
-    from slimming import Slimmed
+    from slim_image import SlimResult
 
 MB = 1_000_000
 
 
-def limit(target: str, binary: int) -> float:
-    """The bytes that ``30``, or ``binary + 8``, allows: MB, of an image that is unpacked.
+def parse_target(target: str, binary: int) -> float:
+    """Parse a target: ``30`` or ``binary + 8``, in MB unpacked; returns bytes.
 
-    :param binary: bytes of the program that the app is.
-    :raises ValueError: it is something else.
+    :param binary: the size of the app's program, in bytes.
+    :raises ValueError: ``target`` has another form.
     """
-    found = re.fullmatch(r"(binary \+ )?(\d+(?:\.\d+)?)", target)
-    if found is None:
+    match = re.fullmatch(r"(binary \+ )?(\d+(?:\.\d+)?)", target)
+    if match is None:
         raise ValueError(f"cannot use the target {target!r}: it is neither MB nor binary + MB")
-    return float(found[2]) * MB + (binary if found[1] else 0)
+    return float(match[2]) * MB + (binary if match[1] else 0)
 
 
-def is_met(sample: Sample, slimmed: Slimmed) -> bool | None:
-    """Whether the image that ``build`` makes by default is as small; None without a target."""
+def meets_target(sample: Sample, slimmed: SlimResult) -> bool | None:
+    """Whether the image that ``build`` makes by default meets the target; None without one."""
     if sample.target is None:
         return None
-    return slimmed.levels[DEFAULT].unpacked <= limit(sample.target, slimmed.binary)
+    return slimmed.levels[DEFAULT].unpacked <= parse_target(sample.target, slimmed.binary)

@@ -1,4 +1,4 @@
-"""Where samples keep what outlives a start."""
+"""Makes the volumes of samples."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def empty_volumes(sample: Sample) -> Iterator[list[str]]:
-    """Words for ``--volume``, each with an empty folder that is gone when the block ends."""
+def make_empty_volumes(sample: Sample) -> Iterator[list[str]]:
+    """Make an empty folder for each volume until the block ends; yields values for ``--volume``."""
     with tempfile.TemporaryDirectory() as top:
         os.chmod(top, 0o755)  # noqa: S103 -- the app may be another user
         yield make_volumes(sample, top)
 
 
 def make_volumes(sample: Sample, top: str) -> list[str]:
-    """Words for ``--volume``, each with a new folder in ``top`` that anybody may write."""
-    words = []
+    """Make a folder for each volume, writable by all users; returns values for ``--volume``."""
+    values = []
     for number, path in enumerate(sample.volumes):
         source = f"{top}/{number}"
         os.makedirs(source)
         os.chmod(source, 0o777)  # noqa: S103 -- as a new volume of an engine
-        words.append(f"{source}:{path}")
-    return words
+        values.append(f"{source}:{path}")
+    return values

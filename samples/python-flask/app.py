@@ -21,5 +21,5 @@ def greet() -> Response:
 
 @app.get("/healthz")
 def healthz() -> Response:
-    """For probes: it answers, so it lives."""
+    """For health checks."""
     return jsonify(status="ok")

@@ -1,11 +1,11 @@
-"""gunicorn's settings, as platforms that run containers want them."""
+"""gunicorn's settings for platforms that run containers."""
 
 import os
 
-# PORT is what Knative, Cloud Run and Heroku set; HOST=127.0.0.1 keeps it to this machine.
+# Knative, Cloud Run and Heroku set PORT; HOST=127.0.0.1 makes it local.
 bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080')}"
 workers = 2
-# The workers' heartbeat files: memory, and the one place that stays writable in a read-only root.
+# For the workers' heartbeat files: in memory, and writable though the root is read-only.
 worker_tmp_dir = "/dev/shm"
 # SIGTERM lets requests finish for this many seconds.
 graceful_timeout = 5

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from distroless import SETS, measure_distroless
+from slim_image import DEFAULT
 from slim_samples import slim_sample
-from slimming import DEFAULT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ class Slim(NamedTuple):
 def slim(request: pytest.FixtureRequest, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Slim:
     """The sample's image as ``build`` makes it."""
     with slim_sample(request.param, shared, monkeypatch) as (_, built):
-        image = built.told[DEFAULT]["image"]
+        image = built.build_documents[DEFAULT]["image"]
     layer = built.folder / DEFAULT / "blobs" / image["layers"][0]["digest"].replace(":", "/")
     with tarfile.open(layer) as tar:
         files = {f"/{entry.name}": entry.size for entry in tar if entry.isfile()}

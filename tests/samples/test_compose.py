@@ -6,11 +6,11 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import yaml  # type: ignore[import-untyped]
-from beside import at_work
-from commands import slimtrace
-from fullimage import full_image
+from commands import run_slimtrace
+from full_image import make_full_image
 from requirements import need, need_root
-from sample import Sample, load, load_beside
+from sample import Sample, load_peer, load_sample
+from sample_runner import run_sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,8 @@ WEB = "guestbook-web"
 
 
 def test_the_compose_file_is_of_the_two_samples() -> None:
-    web = load(WEB)
-    store = load_beside(web)
+    web = load_sample(WEB)
+    store = load_peer(web)
     assert store is not None
     services = yaml.safe_load((web.folder / "compose.yaml").read_text())["services"]
     for service, sample in (("web", web), ("store", store)):
@@ -43,16 +43,16 @@ def test_services_are_traced_together_and_their_slim_images_serve_together(
     need_root()
     need("mmdebstrap", "umoci", "curl")
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
-    web = load(WEB)
-    store = load_beside(web)
+    web = load_sample(WEB)
+    store = load_peer(web)
     assert store is not None
     services = (store, web)
-    full = [full_image(sample, shared / "samples") for sample in services]
+    full = [make_full_image(sample, shared / "samples") for sample in services]
     traces = [str(tmp_path / f"{sample.name}.trace") for sample in services]
-    with at_work(store, full[0], traces[0]), at_work(web, full[1], traces[1]):
+    with run_sample(store, full[0], traces[0]), run_sample(web, full[1], traces[1]):
         assert guests(web, "anna") == "anna\n"
     slim = [built(tmp_path, sample, trace) for sample, trace in zip(services, traces, strict=True)]
-    with at_work(store, slim[0]), at_work(web, slim[1]):
+    with run_sample(store, slim[0]), run_sample(web, slim[1]):
         assert guests(web, "berta") == "berta\n"
         assert guests(web, "carla") == "berta\ncarla\n"
 
@@ -69,6 +69,6 @@ def guests(web: Sample, name: str) -> str:
 def built(folder: Path, sample: Sample, trace: str) -> str:
     """Its slim image, ``oci:DIR:TAG``."""
     image = f"oci:{folder}/{sample.name}:slim"
-    done = slimtrace("build", trace, "-o", image)
+    done = run_slimtrace("build", trace, "-o", image)
     assert done.returncode == 0, done.stderr
     return image

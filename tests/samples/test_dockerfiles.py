@@ -9,12 +9,12 @@ from pathlib import Path
 
 import dockerfile
 import pytest
-from buildfile import BuildError, build
-from fullimage import app_tree, full_image
+from dockerfile_build import BuildError, build_tree
+from full_image import build_app_tree, make_full_image
 from requirements import need, need_root
-from sample import load, load_base, names
+from sample import list_samples, load_base, load_sample
 
-SAMPLES = {name: load(name) for name in names()}
+SAMPLES = {name: load_sample(name) for name in list_samples()}
 BASES = sorted({sample.image for sample in SAMPLES.values()})
 
 
@@ -27,7 +27,7 @@ def test_a_base_has_the_packages_and_users_of_its_dockerfiles_and_no_other(base:
 
 
 def test_a_port_is_in_all_words() -> None:
-    sample = load("postgres-alembic", port=20001)
+    sample = load_sample("postgres-alembic", port=20001)
     assert (sample.port, sample.exposed) == (20001, "5432")
     assert sample.command[3:5] == ("-p", "20001")
     assert sample.env == (
@@ -68,14 +68,17 @@ def test_a_dockerfile_is_read_and_built(tmp_path: Path) -> None:
     (context / "main.txt").write_text("main\n")
     (context / "pages" / "index.html").write_text("hello\n")
     folder.mkdir()
-    stages = dockerfile.read(context / "Dockerfile")
+    stages = dockerfile.read_dockerfile(context / "Dockerfile")
     image = stages[-1]
     assert (stages[0].name, image.name) == ("build", None)
     assert image.packages == {"python3", "nginx-light"}
     assert image.users == ("useradd --uid 1000 app",)
-    assert (image.words("ENTRYPOINT"), image.words("CMD")) == (("/app/start",), ("serve", "a word"))
-    assert (image.value("USER"), image.value("EXPOSE")) == ("app", "8080")
-    tree = build(stages, context, folder, tmp_path / "caches")
+    assert (image.get_argv("ENTRYPOINT"), image.get_argv("CMD")) == (
+        ("/app/start",),
+        ("serve", "a word"),
+    )
+    assert (image.get_value("USER"), image.get_value("EXPOSE")) == ("app", "8080")
+    tree = build_tree(stages, context, folder, tmp_path / "caches")
     assert files(tree) == {
         "app/greeting": "good day, you\n",
         "app/main": "main\n",
@@ -87,22 +90,27 @@ def test_a_dockerfile_is_read_and_built(tmp_path: Path) -> None:
 def test_what_is_not_known_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "Dockerfile").write_text(f"FROM debian\n{line}\n")
     with pytest.raises(ValueError, match="cannot read"):
-        dockerfile.read(tmp_path / "Dockerfile")
+        dockerfile.read_dockerfile(tmp_path / "Dockerfile")
 
 
 def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
     (tmp_path / "trees").mkdir()
     (tmp_path / "Dockerfile").write_text("FROM debian\nRUN echo no such luck >&2 && exit 3\n")
     with pytest.raises(BuildError, match=r"(?s)exit status 3.*no such luck"):
-        build(dockerfile.read(tmp_path / "Dockerfile"), tmp_path, tmp_path / "trees", tmp_path)
+        build_tree(
+            dockerfile.read_dockerfile(tmp_path / "Dockerfile"),
+            tmp_path,
+            tmp_path / "trees",
+            tmp_path,
+        )
 
 
 def test_buildah_makes_the_same_of_a_dockerfile(tmp_path: Path, shared: Path) -> None:
     """Its base stands for debian:bookworm-slim, so that no registry is asked; apt-get is real."""
     need_root()
     need("mmdebstrap", "umoci", "buildah", "skopeo", "apt-get")
-    sample = load("nginx-errors", port=8080)
-    layout, _, _ = full_image(sample, shared / "samples").rpartition(":")
+    sample = load_sample("nginx-errors", port=8080)
+    layout, _, _ = make_full_image(sample, shared / "samples").rpartition(":")
     base, made = (f"localhost/slimtrace-sample:{uuid.uuid4().hex}" for _ in range(2))
     try:
         run("skopeo", "copy", "-q", f"{layout}:base", f"containers-storage:{base}")
@@ -113,7 +121,7 @@ def test_buildah_makes_the_same_of_a_dockerfile(tmp_path: Path, shared: Path) ->
         assert list(config["ExposedPorts"]) == [f"{sample.exposed}/tcp"]
         with_tree = run("buildah", "from", made).strip()
         top = run("buildah", "mount", with_tree).strip()
-        tree = app_tree(sample, tmp_path, shared / "samples/caches")
+        tree = build_app_tree(sample, tmp_path, shared / "samples/caches")
         assert files(Path(top, "app")) == files(tree / "app")
         run("buildah", "rm", with_tree)
     finally:

@@ -6,22 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-import timing
+import start_times
+from confinement import confine
 from engine import compile_static, need_engine
-from fullimage import SampleError, call, layout_of
-from hardened import confine
-from measuring import Measured
+from full_image import SampleError, call, make_layout
+from measurements import Measurements
 from requirements import need, need_root
-from results import faults, table, unconfined
-from sample import Sample, TracedRun, names
+from results import list_confinement_faults, list_faults, make_table
+from sample import Sample, TracedRun, list_samples
+from slim_image import examine, trace_and_build
 from slim_samples import slim_sample
-from slimming import examine, slim
-from timing import times
+from start_times import measure_start_times
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slimming import Built
+    from slim_image import BuiltSample
 
 PROGRAM = r"""
 #define _GNU_SOURCE
@@ -46,18 +46,18 @@ int main(int count, char **words)
 """Does what its word says, then takes its time."""
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_samples())
 def test_a_sample_serves_hardened(shared: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Read-only, without capabilities, as 65532 and under its own seccomp profile."""
     need_root()
     need_engine()
     need("skopeo")
     with slim_sample(name, shared, monkeypatch) as (sample, built):
-        assert list(unconfined(sample, confine(sample, built))) == []
+        assert list(list_confinement_faults(sample, confine(sample, built))) == []
 
 
 @pytest.fixture
-def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, Built]:
+def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, BuiltSample]:
     """A sample that writes to its root."""
     need_root()
     need_engine()
@@ -70,7 +70,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, Bui
     call("tar", "-C", str(root), "-cf", str(tar), "program")
     layout = str(tmp_path / "full")
     words = ("--config.entrypoint", "/program", "--config.cmd", "write", "--config.user", "0:0")
-    layout_of([tar], layout, "latest", *words)
+    make_layout([tar], layout, "latest", *words)
     sample = Sample(
         name="writer",
         about="",
@@ -83,73 +83,77 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, Bui
         target="5",
         runs=(TracedRun(),),
     )
-    return sample, slim(sample, f"oci:{layout}:latest", tmp_path / "slim")
+    return sample, trace_and_build(sample, f"oci:{layout}:latest", tmp_path / "slim")
 
 
-def test_where_a_root_must_be_written_the_reason_is_shown(writer: tuple[Sample, Built]) -> None:
+def test_where_a_root_must_be_written_the_reason_is_shown(
+    writer: tuple[Sample, BuiltSample],
+) -> None:
     sample, built = writer
     confined = confine(sample, built)
     reason = "it ended with 1: program: cannot write /state: Read-only file system"
     assert (confined.privileges, confined.no_new_privileges) == (None, None)
     assert confined.hardened == reason
-    found = examine(sample, built), Measured(None, None, None, confined)
-    assert list(faults(sample, *found)) == [f"writer: hardened: {reason}"]
-    assert table([(sample, *found)]).endswith("| yes | - | yes | **no** |\n")
+    found = examine(sample, built), Measurements(None, None, None, confined)
+    assert list(list_faults(sample, *found)) == [f"writer: hardened: {reason}"]
+    assert make_table([(sample, *found)]).endswith("| yes | - | yes | **no** |\n")
     excused = replace(sample, needs="it writes to /")
-    assert list(faults(excused, *found)) == []
-    assert table([(excused, *found)]).endswith("| yes | - | yes | no: it writes to / |\n")
+    assert list(list_faults(excused, *found)) == []
+    assert make_table([(excused, *found)]).endswith("| yes | - | yes | no: it writes to / |\n")
 
 
-def test_a_target_that_is_missed_is_told(writer: tuple[Sample, Built]) -> None:
+def test_a_target_that_is_missed_is_told(writer: tuple[Sample, BuiltSample]) -> None:
     sample, built = writer
-    found, unmeasured = examine(sample, built), Measured(None, None, None, None)
+    found, unmeasured = examine(sample, built), Measurements(None, None, None, None)
     size = found.levels["closure"].unpacked
-    assert list(faults(sample, found, unmeasured)) == []
-    assert "| 5.0: yes |" in table([(sample, found, unmeasured)])
+    assert list(list_faults(sample, found, unmeasured)) == []
+    assert "| 5.0: yes |" in make_table([(sample, found, unmeasured)])
     low = replace(sample, target="binary + 0")
     assert found.binary < size
     told = f"writer: it has {size / 1e6:.1f} MB unpacked, and is to have {found.binary / 1e6:.1f}"
-    assert list(faults(low, found, unmeasured)) == [f"{told} at most"]
-    assert f"| {found.binary / 1e6:.1f}: **no** |" in table([(low, found, unmeasured)])
+    assert list(list_faults(low, found, unmeasured)) == [f"{told} at most"]
+    assert f"| {found.binary / 1e6:.1f}: **no** |" in make_table([(low, found, unmeasured)])
     excused = replace(low, over="it writes")
-    assert list(faults(excused, found, unmeasured)) == []
-    assert f"{found.binary / 1e6:.1f}: no: it writes |" in table([(excused, found, unmeasured)])
-    (told,) = faults(replace(sample, over="it writes"), found, unmeasured)
+    assert list(list_faults(excused, found, unmeasured)) == []
+    assert f"{found.binary / 1e6:.1f}: no: it writes |" in make_table(
+        [(excused, found, unmeasured)]
+    )
+    (told,) = list_faults(replace(sample, over="it writes"), found, unmeasured)
     assert told.endswith("5.0 at most, and needs no excuse")
 
 
-def test_a_profile_that_is_too_narrow_is_told(writer: tuple[Sample, Built]) -> None:
+def test_a_profile_that_is_too_narrow_is_told(writer: tuple[Sample, BuiltSample]) -> None:
     sample, built = writer
     other = replace(sample, runs=(TracedRun(("unshare",)),))
     confined = confine(other, built)
     refused = "it ended with 1: program: cannot unshare: Operation not permitted"
-    assert list(unconfined(other, confined)) == [
+    assert list(list_confinement_faults(other, confined)) == [
         f"writer: its seccomp profile is too narrow without no_new_privs: {refused}",
         f"writer: its seccomp profile is too narrow with no_new_privs: {refused}",
         f"writer: hardened: {refused}",
     ]
 
 
-def test_an_excuse_for_nothing_is_told(writer: tuple[Sample, Built]) -> None:
+def test_an_excuse_for_nothing_is_told(writer: tuple[Sample, BuiltSample]) -> None:
     sample, built = writer
     quiet = replace(sample, runs=(TracedRun(("nothing",)),), needs="it writes to /")
     confined = confine(quiet, built)
-    assert list(unconfined(quiet, confined)) == [
+    assert list(list_confinement_faults(quiet, confined)) == [
         "writer: hardened: it serves, so it needs no excuse"
     ]
 
 
 def test_times_are_of_both_images(
-    writer: tuple[Sample, Built], monkeypatch: pytest.MonkeyPatch
+    writer: tuple[Sample, BuiltSample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample, built = writer
-    found = [times(sample, built.full, built.image(), starts=1)]
+    found = [measure_start_times(sample, built.full, built.image(), starts=1)]
 
     def refuse() -> None:
         raise SampleError("there is no podman")
 
-    monkeypatch.setattr(timing, "working_flags", refuse)
-    found.append(times(sample, built.full, built.image(), starts=1))
+    monkeypatch.setattr(start_times, "find_working_flags", refuse)
+    found.append(measure_start_times(sample, built.full, built.image(), starts=1))
     assert [each and each.where for each in found] == ["podman", "sandbox"]
     for each in found:
         assert each is not None

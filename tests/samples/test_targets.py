@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from targets import limit
+from targets import parse_target
 
 
 @pytest.mark.parametrize(
@@ -11,10 +11,10 @@ from targets import limit
     [("30", 30e6), ("binary + 8", 98e6), ("binary + 0.5", 90.5e6)],
 )
 def test_targets(target: str, expected: float) -> None:
-    assert limit(target, binary=90_000_000) == expected
+    assert parse_target(target, binary=90_000_000) == expected
 
 
 @pytest.mark.parametrize("target", ["", "30 MB", "binary", "+ 8", "binary - 8", "-1"])
 def test_what_is_no_target(target: str) -> None:
     with pytest.raises(ValueError, match="it is neither MB nor binary"):
-        limit(target, binary=0)
+        parse_target(target, binary=0)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import containers
 from containers import FLAGS, Flags
-from fullimage import SampleError
+from full_image import SampleError
 from requirements import need, skip_missing
 
 Builder = Literal["podman", "buildah", "buildah chroot"]
@@ -31,7 +31,7 @@ def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
 def podman_run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``podman run --rm ARGUMENTS``; skip the test if podman cannot run containers."""
     need_engine()
-    return containers.run_in(_working_flags(), *arguments)
+    return containers.run_container(_working_flags(), *arguments)
 
 
 def build_image(builder: Builder, context: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def _working_flags() -> Flags:
     _need_subordinate_uids()
     need("gcc")
     try:
-        return containers.working_flags()
+        return containers.find_working_flags()
     except SampleError as error:
         skip_missing(str(error))
 

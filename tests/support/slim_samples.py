@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fullimage import full_image
+from full_image import make_full_image
 from requirements import need, need_root
-from sample import free_port, load
-from slimming import slim
+from sample import find_free_port, load_sample
+from slim_image import trace_and_build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
     from sample import Sample
-    from slimming import Built
+    from slim_image import BuiltSample
 
 COMMANDS = {
     "go-cgo": ("go", "gcc"),
@@ -34,7 +34,7 @@ COMMANDS = {
 @contextmanager
 def slim_sample(
     name: str, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Sample, Built]]:
+) -> Iterator[tuple[Sample, BuiltSample]]:
     """Build a sample's slim image; no other test runs this sample until the block ends."""
     need_root()
     need("mmdebstrap", "umoci", "curl", *COMMANDS.get(name, ()))
@@ -43,13 +43,13 @@ def slim_sample(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        sample = load(name, *_ports(Path(f"{folder}.ports")))
-        yield sample, slim(sample, full_image(sample, shared / "samples"), folder)
+        sample = load_sample(name, *_ports(Path(f"{folder}.ports")))
+        yield sample, trace_and_build(sample, make_full_image(sample, shared / "samples"), folder)
 
 
 def _ports(file: Path) -> tuple[int, int]:
     """Read or choose the ports that a sample's image and trace contain."""
     if not file.exists():
-        file.write_text(f"{free_port()} {free_port()}")
+        file.write_text(f"{find_free_port()} {find_free_port()}")
     port, beside = map(int, file.read_text().split())
     return port, beside

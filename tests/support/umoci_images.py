@@ -9,7 +9,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-import fullimage
+import full_image
 from requirements import need
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def make_debian_image(shared: Path) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not layout.exists():
             tar = shared / "debian.tar"
-            fullimage.debian(PACKAGES, tar)
+            full_image.make_debian_tarball(PACKAGES, tar)
             part = f"{layout}.part"
-            config = ("--config.env", f"PATH={fullimage.PATH}", "--config.cmd", "python3")
+            config = ("--config.env", f"PATH={full_image.PATH}", "--config.cmd", "python3")
             make_layout([tar, _apps(shared)], part, *config)
             os.unlink(tar)
             os.rename(part, layout)
@@ -129,7 +129,7 @@ def _apps(shared: Path) -> Path:
 
 def make_layout(layers: list[Path], layout: str, *config: str) -> str:
     """Make a layout of these tars with umoci."""
-    fullimage.layout_of(layers, layout, "latest", *config)
+    full_image.make_layout(layers, layout, "latest", *config)
     return f"oci:{layout}:latest"
 
 

@@ -1,4 +1,4 @@
-"""A site of two pages and one for all the others."""
+"""A site with two pages and an error page."""
 
 import os
 import signal
@@ -16,11 +16,11 @@ def hello() -> str:
 
 @app.errorhandler(404)
 def lost(_: Exception) -> tuple[str, int]:
-    from pages import lost  # errors are rare: why pay at every start
+    from pages import lost  # errors are rare, so that the start need not import it
 
     return lost.page(request.path, [rule.rule for rule in app.url_map.iter_rules()]), 404
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # whatever threads are at
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # threads may still run
     app.run(os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080")))

@@ -1,4 +1,4 @@
-// A web service that asks the C library: for hosts, users and its version.
+// A web service that uses the C library: to look up hosts and users, and for its version.
 package main
 
 /*

@@ -1,4 +1,4 @@
-// A web service of Go's standard library alone.
+// A web service that uses only Go's standard library.
 package main
 
 import (

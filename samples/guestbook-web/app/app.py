@@ -1,4 +1,4 @@
-"""A guest book, kept by redis."""
+"""A guest book, stored in redis."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A page, a report, and an end."""
+"""A page, a report, and a request that kills the worker."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ def hello() -> str:
 
 @app.get("/report")
 def report() -> str:
-    from reporting import monthly
+    from reports import monthly
 
     return monthly()
 

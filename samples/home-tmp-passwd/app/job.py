@@ -1,4 +1,4 @@
-"""Writes where apps write, and asks for names of users."""
+"""Writes to the home and to /tmp, and looks up names of users."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ else:
     os.makedirs(folder, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir="/tmp") as draft:
         draft.write("done\n")
-    place = os.path.join(folder, "last")
-    with open(place, "w") as file:
+    path = os.path.join(folder, "last")
+    with open(path, "w") as file:
         file.write("done\n")
-    print(pwd.getpwuid(os.getuid()).pw_name, "wrote", place)
+    print(pwd.getpwuid(os.getuid()).pw_name, "wrote", path)

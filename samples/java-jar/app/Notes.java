@@ -8,18 +8,18 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.util.HexFormat;
 
-/** A service in a jar, whose JDK is far more than it needs. */
+/** A service in a jar; it needs a small part of the JDK. */
 public class Notes {
-    public static void main(String[] words) throws Exception {
+    public static void main(String[] args) throws Exception {
         String port = System.getenv().getOrDefault("PORT", "8080");
-        String here = System.getenv().getOrDefault("HOST", "0.0.0.0");
-        var place = new InetSocketAddress(here, Integer.parseInt(port));
-        HttpServer server = HttpServer.create(place, 0);
+        String host = System.getenv().getOrDefault("HOST", "0.0.0.0");
+        var address = new InetSocketAddress(host, Integer.parseInt(port));
+        HttpServer server = HttpServer.create(address, 0);
         server.createContext("/", exchange -> answer(exchange, 200, "hello from a jar"));
         server.createContext("/digest", Notes::digest);
         server.createContext("/zone", exchange -> answer(exchange, 200, zone()));
         server.start();
-        // SIGTERM ends a JVM with 143, as if it had failed.
+        // Without a hook SIGTERM ends a JVM with 143, which looks like a failure.
         Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0)));
     }
 

@@ -11,16 +11,16 @@ import java.util.zip.ZipInputStream;
 import java.util.zip.ZipOutputStream;
 import javax.net.ssl.SSLContext;
 
-/** A server whose paths need parts of the JDK that its start does not. */
+/** A server whose requests need parts of the JDK that its start does not need. */
 public class Late {
-    public static void main(String[] words) throws Exception {
+    public static void main(String[] args) throws Exception {
         String port = System.getenv().getOrDefault("PORT", "8080");
-        String here = System.getenv().getOrDefault("HOST", "0.0.0.0");
-        var place = new InetSocketAddress(here, Integer.parseInt(port));
-        HttpServer server = HttpServer.create(place, 0);
+        String host = System.getenv().getOrDefault("HOST", "0.0.0.0");
+        var address = new InetSocketAddress(host, Integer.parseInt(port));
+        HttpServer server = HttpServer.create(address, 0);
         server.createContext("/", Late::answer);
         server.start();
-        // SIGTERM ends a JVM with 143, as if it had failed.
+        // Without a hook SIGTERM ends a JVM with 143, which looks like a failure.
         Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0)));
     }
 
@@ -54,7 +54,7 @@ public class Late {
     }
 }
 
-/** Loaded with the first request for it. */
+/** The JVM loads it at the first request for it. */
 class Zipped {
     static String hello() throws Exception {
         ByteArrayOutputStream made = new ByteArrayOutputStream();
@@ -70,7 +70,7 @@ class Zipped {
     }
 }
 
-/** Loaded with the first request for it. */
+/** The JVM loads it at the first request for it. */
 class Tls {
     static String[] protocols() throws Exception {
         return SSLContext.getDefault().createSSLEngine().getEnabledProtocols();

@@ -9,7 +9,7 @@ app.get('/', (request, response) => response.json(notes));
 app.get('/notes/:number', (request, response, next) => {
   const note = notes[request.params.number];
   if (note === undefined) return next();
-  const { marked } = require('marked'); // few read one
+  const { marked } = require('marked'); // rarely needed
   response.send(marked(note));
 });
 

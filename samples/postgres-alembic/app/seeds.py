@@ -1,4 +1,4 @@
-"""What the second migration fills in."""
+"""The rows that the second migration inserts."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Serves what the entrypoint prepared."""
+"""Serves the file that the entrypoint prepared."""
 
 import os
 import signal
@@ -10,6 +10,6 @@ class Prepared(SimpleHTTPRequestHandler):
         return "/tmp/app/greeting.conf"
 
 
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # whatever threads are at
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # threads may still run
 PLACE = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))
 ThreadingHTTPServer(PLACE, Prepared).serve_forever()

@@ -35,6 +35,6 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # whatever threads are at
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # threads may still run
 PLACE = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080"))
 ThreadingHTTPServer(PLACE, Site).serve_forever()

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database, or writes SQL for it."""
+"""Connects Alembic to the database, or makes it write SQL."""
 
 import os
 from logging.config import fileConfig

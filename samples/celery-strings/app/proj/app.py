@@ -1,4 +1,4 @@
-"""The worker's app: all that it needs is named, and loaded when it is used."""
+"""The worker's app: it names modules by strings, and Celery loads them on first use."""
 
 from celery import Celery
 

@@ -1,4 +1,4 @@
-"""Sends a task and holds its result to what is expected."""
+"""Sends a task and compares its result with the expected one."""
 
 import sys
 

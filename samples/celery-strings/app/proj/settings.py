@@ -1,4 +1,4 @@
-"""What Celery reads, and which handler does what."""
+"""Celery's settings, and the handler of each operation."""
 
 import os
 
@@ -11,4 +11,7 @@ broker_url = "filesystem://"
 broker_transport_options = {"data_folder_in": QUEUE, "data_folder_out": QUEUE}
 result_backend = f"file://{RESULTS}"
 
-HANDLERS = {"add": "proj.handlers.adding:add", "multiply": "proj.handlers.multiplying:multiply"}
+HANDLERS = {
+    "add": "proj.handlers.addition:add",
+    "multiply": "proj.handlers.multiplication:multiply",
+}

@@ -1,4 +1,4 @@
-"""The page for all that is not there."""
+"""The page for paths that do not exist."""
 
 import difflib
 

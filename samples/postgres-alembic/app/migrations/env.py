@@ -1,4 +1,4 @@
-"""How Alembic reaches the database."""
+"""Connects Alembic to the database."""
 
 from alembic import context
 from sqlalchemy import create_engine

@@ -1,4 +1,4 @@
-"""A table."""
+"""Makes the table."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What the table holds."""
+"""Fills the table."""
 
 import sqlalchemy as sa
 from alembic import op

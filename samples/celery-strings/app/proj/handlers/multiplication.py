@@ -1,4 +1,4 @@
-"""Multiplication, which takes its time to import."""
+"""Multiplication; imports fractions, which is slow."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""The report that is asked for once a month."""
+"""A report that is requested once a month."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Full images without any registry: Debian by mmdebstrap, an app above it by umoci."""
+"""Makes full images without a registry: Debian by mmdebstrap, the app's layer by umoci."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from buildfile import BuildError, build
+from dockerfile_build import BuildError, build_tree
 from sample import load_base
 
 if TYPE_CHECKING:
@@ -24,36 +24,37 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class SampleError(Exception):
-    """Something that a sample needs did not work, in one line and what was said."""
+    """A step of a sample failed; the message has the command's errors."""
 
 
-def full_image(sample: Sample, folder: Path) -> str:
-    """The sample's image ``oci:DIR:TAG``; its base is made where it is not in ``folder`` yet.
+def make_full_image(sample: Sample, folder: Path) -> str:
+    """Make the sample's full image, and its base if ``folder`` has none; returns ``oci:DIR:TAG``.
 
-    Samples of one base share a layout, in which each has a tag. The app is laid into it anew.
+    Samples with the same base share a layout, in which each has a tag. The app's layer is always
+    made again.
 
     :raises SampleError: it cannot be made.
     """
     base = load_base(sample.image)
     layout = folder / f"{base.name}-{zlib.crc32(repr(base).encode()):08x}"
-    with _alone(layout.with_suffix(".lock")):
+    with _lock(layout.with_suffix(".lock")):
         if not layout.exists():
             _make_base(base, layout)
         _add_app(sample, layout)
-    return f"oci:{layout}:{_tag(sample)}"
+    return f"oci:{layout}:{_make_tag(sample)}"
 
 
-def debian(packages: Sequence[str], tar: Path, setup: Sequence[str] = ()) -> None:
-    """A tarball of Debian's minimal base and these packages."""
+def make_debian_tarball(packages: Sequence[str], tar: Path, setup: Sequence[str] = ()) -> None:
+    """Make a tarball of Debian's minimal base and these packages."""
     hooks = [f'--customize-hook=chroot "$1" {command}' for command in setup]
-    # Without fsync after each file, of which the image is to know nothing.
+    # force-unsafe-io saves an fsync per file; mmdebstrap leaves the option in the image.
     hooks.append('--customize-hook=rm -f "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"')
     options = ("--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io")
     call("mmdebstrap", *options, f"--include={','.join(packages)}", *hooks, "bookworm", str(tar))
 
 
-def layout_of(layers: Sequence[Path], layout: str, tag: str, *config: str) -> None:
-    """A new layout with one image of these tars."""
+def make_layout(layers: Sequence[Path], layout: str, tag: str, *config: str) -> None:
+    """Make a layout with one image of these layers."""
     call("umoci", "init", "--layout", layout)
     image = f"{layout}:{tag}"
     call("umoci", "new", "--image", image)
@@ -63,22 +64,22 @@ def layout_of(layers: Sequence[Path], layout: str, tag: str, *config: str) -> No
         call("umoci", "config", "--image", image, *config)
 
 
-def call(*words: str) -> str:
-    """What a command that must succeed printed.
+def call(*argv: str) -> str:
+    """Run a command; returns its output.
 
-    :raises SampleError: it did not succeed.
+    :raises SampleError: it failed.
     """
-    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SampleError(f"{' '.join(words)}: exit status {done.returncode}\n{done.stderr}")
+        raise SampleError(f"{' '.join(argv)}: exit status {done.returncode}\n{done.stderr}")
     return done.stdout
 
 
 def _make_base(base: Base, layout: Path) -> None:
     tar, part = layout.with_suffix(".tar"), f"{layout}.part"
     shutil.rmtree(part, ignore_errors=True)
-    debian(base.packages, tar, base.setup)
-    layout_of([tar], part, "base", "--config.env", f"PATH={PATH}")
+    make_debian_tarball(base.packages, tar, base.setup)
+    make_layout([tar], part, "base", "--config.env", f"PATH={PATH}")
     tar.unlink()
     os.rename(part, layout)
 
@@ -86,25 +87,26 @@ def _make_base(base: Base, layout: Path) -> None:
 def _add_app(sample: Sample, layout: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         tar = Path(name) / "app.tar"
-        image = f"{layout}:{_tag(sample)}"
-        changed = ("--image", f"{layout}:base", "--tag", _tag(sample))
-        call("umoci", "config", *changed, *_config(sample))
-        tree = app_tree(sample, Path(name), layout.parent / "caches")
+        image = f"{layout}:{_make_tag(sample)}"
+        source = ("--image", f"{layout}:base", "--tag", _make_tag(sample))
+        call("umoci", "config", *source, *_make_config_options(sample))
+        tree = build_app_tree(sample, Path(name), layout.parent / "caches")
         if entries := sorted(os.listdir(tree)):
-            kept = ("--exclude=__pycache__", "--mode=u+rwX,go+rX,go-w", "--sort=name")
+            options = ("--exclude=__pycache__", "--mode=u+rwX,go+rX,go-w", "--sort=name")
             owner = ("--owner=0", "--group=0", "--mtime=@1700000000")
-            call("tar", *owner, *kept, "-C", str(tree), "-cf", str(tar), *entries)
+            call("tar", *owner, *options, "-C", str(tree), "-cf", str(tar), *entries)
             call("umoci", "raw", "add-layer", "--image", image, str(tar))
 
 
-def app_tree(sample: Sample, folder: Path, caches: Path) -> Path:
-    """What the sample's Dockerfile puts above its base; the port is in its place in *.conf.
+def build_app_tree(sample: Sample, folder: Path, caches: Path) -> Path:
+    """Build what the sample's Dockerfile adds to its base, with the sample's port in ``*.conf``.
 
-    :param folder: for the trees of its stages; ``caches`` as build has it.
-    :raises SampleError: a command of it did not succeed.
+    :param folder: an empty folder for the trees of its stages.
+    :param caches: as for :func:`build_tree`.
+    :raises SampleError: a command of the Dockerfile failed.
     """
     try:
-        tree = build(sample.stages, sample.folder, folder, caches.resolve())
+        tree = build_tree(sample.stages, sample.folder, folder, caches.resolve())
     except BuildError as error:
         raise SampleError(f"{sample.name}: {error}") from error
     for path in tree.rglob("*.conf"):
@@ -112,12 +114,12 @@ def app_tree(sample: Sample, folder: Path, caches: Path) -> Path:
     return tree
 
 
-def _tag(sample: Sample) -> str:
-    """Its own for each choice of ports: another process may have chosen others."""
+def _make_tag(sample: Sample) -> str:
+    """The tag depends on the ports, because another process may use other ports."""
     return f"{sample.name}-{zlib.crc32(repr(sample).encode()):08x}"
 
 
-def _config(sample: Sample) -> Iterator[str]:
+def _make_config_options(sample: Sample) -> Iterator[str]:
     for word in sample.entrypoint:
         yield from ("--config.entrypoint", word)
     for word in sample.command:
@@ -133,7 +135,7 @@ def _config(sample: Sample) -> Iterator[str]:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _lock(lock: Path) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
