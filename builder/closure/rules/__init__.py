@@ -1,4 +1,4 @@
-"""What touched files imply: one small function each, its name the reason of what it brings."""
+"""The closure rules: which files a kept file implies. Each is named by the reason that it gives."""
 
 from __future__ import annotations
 
@@ -48,18 +48,20 @@ _LEVELS = [*Keep]
 
 
 def choose_rules(keep: Keep, without: Iterable[str] = ()) -> tuple[ClosureRule, ...]:
-    """The rules of a level, but for those that are switched off by name.
+    """Choose the rules of a level, without those that are disabled by name.
 
-    :raises UsageError: there is no rule of a name.
+    :raises UsageError: there is no rule with such a name.
     """
     names = {rule.reason.value for rule in RULES} | {part.value for part in PARTS}
-    off = frozenset(without)
-    for name in sorted(off - names):
+    disabled = frozenset(without)
+    for name in sorted(disabled - names):
         raise UsageError(
             f"cannot use --without-rule {name}: there is no such rule",
             f"the rules are {', '.join(sorted(names))}",
         )
-    most = _LEVELS.index(keep)
+    level = _LEVELS.index(keep)
     return tuple(
-        rule for rule in RULES if _LEVELS.index(rule.level) <= most and rule.reason.value not in off
+        rule
+        for rule in RULES
+        if _LEVELS.index(rule.level) <= level and rule.reason.value not in disabled
     )

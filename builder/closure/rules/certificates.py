@@ -1,4 +1,4 @@
-"""Root certificates and settings that a TLS library reads when first it connects."""
+"""Root certificates and settings that a TLS library reads at its first connection."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _FOLDERS = (
     "/etc/pki/ca-trust/extracted/pem",
 )
 _CERTIFICATE = re.compile(r".*(\.(pem|crt|cer)|/[0-9a-f]{8}\.[0-9]+)$")
-"""A file, or the hash link that openssl-rehash(1ssl) makes. Java's store is not among them."""
+"""A certificate file, or the hash link that openssl-rehash(1ssl) makes. Not Java's store."""
 
 
 def find_certificates(context: RuleContext, path: str) -> Iterable[Need]:
-    """The system's certificates, where a TLS library is kept.
+    """Find the system's certificates, if a TLS library is kept.
 
-    Never its folder of private keys; a key among the certificates is a secret like any other
-    and refused as such.
+    The directory of private keys is never added. A key among the certificates is removed later,
+    as every secret.
     """
     if not _LIBRARY.match(path):
         return
@@ -52,20 +52,22 @@ def find_certificates(context: RuleContext, path: str) -> Iterable[Need]:
     for file in (*_FILES, *([named] if named else [])):
         yield Need(file, Reason.CERTIFICATE)
     for folder in folders:
-        found = root.resolve(folder)
-        if found.exists and root.kind(found.path) is Kind.DIRECTORY:
+        own = root.resolve(folder)
+        if own.exists and root.kind(own.path) is Kind.DIRECTORY:
             yield Need(folder, Reason.CERTIFICATE)
-            names = (f"{found.path}/{name}" for name in root.listdir(found.path))
-            yield from (Need(name, Reason.CERTIFICATE) for name in names if _is_for(root, name))
-    yield from _providers(root, os.path.dirname(path))
+            paths = (f"{own.path}/{name}" for name in root.listdir(own.path))
+            yield from (
+                Need(each, Reason.CERTIFICATE) for each in paths if _is_certificate(root, each)
+            )
+    yield from _find_providers(root, os.path.dirname(path))
 
 
-def _is_for(root: Root, path: str) -> bool:
+def _is_certificate(root: Root, path: str) -> bool:
     return bool(_CERTIFICATE.match(path)) and root.kind(root.resolve(path).path) is Kind.FILE
 
 
-def _providers(root: Root, libraries: str) -> Iterator[Need]:
-    """OpenSSL's modules that its configuration names (config(5ssl), "Provider Configuration")."""
+def _find_providers(root: Root, libraries: str) -> Iterator[Need]:
+    """Find the OpenSSL modules in its configuration (config(5ssl), "Provider Configuration")."""
     folder = root.resolve(f"{libraries}/ossl-modules").path
     text = read_text(root, "/etc/ssl/openssl.cnf") + read_text(root, "/etc/pki/tls/openssl.cnf")
     for name in root.listdir(folder):

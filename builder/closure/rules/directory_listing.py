@@ -1,7 +1,7 @@
-"""Files that an app finds by reading a directory: templates, plugins' data, conf.d.
+"""Files that an app finds by listing a directory: templates, data of plugins, conf.d.
 
-Not code: which modules of a directory are needed is for the languages' rules to say, and an
-import system lists every directory of its search path without meaning what lies there.
+Code is not added here: the rules for each language decide which modules are needed. An import
+system lists every directory in its search path, also those from which it needs nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MAX_LISTED_BYTES = 64 << 20
 MAX_LISTED_FILES = 4096
-"""A directory with more is data, not discovery: nothing of it follows, for a part would be chosen
-by chance."""
+"""A directory with more is data, not a place for plugins: nothing of it is added, because a part
+would be chosen at random."""
 
 _CODE = re.compile(r".*\.(py|pyc|pyo|pyd|pth|pm|pl|rb|jar|class|js|mjs|cjs|node|so(\.[0-9]+)*)$")
 _SYSTEM = re.compile(
@@ -32,51 +32,51 @@ _SYSTEM = re.compile(
     r"|/(var/lib|lib|usr/lib)/(dpkg|apt|apk|rpm|sysimage)(/|$)"
     r"|.*/(gconv|ossl-modules|__pycache__|\.git|\.hg|\.svn)(/|$)|.*\.(dist|egg)-info$"
 )
-"""What is no app's own: the root, homes, what is changed at run time or has a rule of its own,
-databases of package managers."""
+"""Directories that do not belong to an app: the root, homes, those that change at run time or have
+another rule, databases of package managers."""
 
 
 def find_listed_files(context: RuleContext, path: str) -> Iterable[Need]:
-    """The regular files in a directory whose names the runs read, but no code or programs.
+    """Find the regular files in a directory that the runs listed, but no code or programs.
 
-    Of /etc only those with the ending of one that was touched there.
+    In /etc, only files with the same ending as a touched one.
     """
-    if path not in context.listed or not _is_an_apps(context, path):
+    if path not in context.listed or not _is_from_app(context, path):
         return
     names = context.root.listdir(path)
     if any(map(_CODE.match, names)):
         return
     files = [f"{path}/{name}" for name in names if _is_data(context.root, f"{path}/{name}")]
     if path == "/etc":
-        endings = {_ending(file) for file in files if file in context.touched} - {""}
-        files = [file for file in files if _ending(file) in endings]
+        endings = {_get_ending(file) for file in files if file in context.touched} - {""}
+        files = [file for file in files if _get_ending(file) in endings]
     if (
         len(files) <= MAX_LISTED_FILES
-        and sum(_size(context.root, file) for file in files) <= MAX_LISTED_BYTES
+        and sum(_get_size(context.root, file) for file in files) <= MAX_LISTED_BYTES
     ):
         yield from (Need(file, Reason.LISTED) for file in files)
 
 
-def _is_an_apps(context: RuleContext, path: str) -> bool:
+def _is_from_app(context: RuleContext, path: str) -> bool:
     programs = {context.root.resolve(folder).path for folder in context.environment.path}
     return path not in programs and not _SYSTEM.match(path)
 
 
 def _is_data(root: Root, path: str) -> bool:
-    """Whether it is a regular file, or leads to one, that nobody may execute."""
-    found = root.resolve(path)
-    if not found.exists or root.kind(found.path) is not Kind.FILE:
+    """Whether it is a regular file, or a symlink to one, that nobody may execute."""
+    own = root.resolve(path)
+    if not own.exists or root.kind(own.path) is not Kind.FILE:
         return False
-    fingerprint = root.fingerprint(found.path)
+    fingerprint = root.fingerprint(own.path)
     return fingerprint is not None and not fingerprint.mode & 0o111
 
 
-def _ending(path: str) -> str:
+def _get_ending(path: str) -> str:
     name = path.rpartition("/")[2]
     return name.rpartition(".")[2] if "." in name else ""
 
 
-def _size(root: Root, path: str) -> int:
+def _get_size(root: Root, path: str) -> int:
     fingerprint = root.fingerprint(root.resolve(path).path)
     return 0 if fingerprint is None else fingerprint.size
 

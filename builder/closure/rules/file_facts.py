@@ -1,4 +1,4 @@
-"""What several rules ask of a file: its text, whose script it is."""
+"""Facts about a file that several rules need: its text, and which interpreter runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import RuleContext
 
 _GLIBC = re.compile(r".*/libc(\.so\.6|-2\.[0-9]+\.so)$")
-"""Before 2.34 ``libc.so.6`` was a symlink to ``libc-2.31.so``. musl has none of what follows."""
+"""Before 2.34 ``libc.so.6`` was a symlink to ``libc-2.31.so``. musl has no NSS modules, gconv
+modules or locale files."""
 
 
 def is_glibc(path: str) -> bool:
@@ -22,16 +23,19 @@ def is_glibc(path: str) -> bool:
 
 
 _MAX_SOURCE_BYTES = 16 << 20
-"""Bytes of a source file that are looked at; longer ones are data."""
+"""Bytes of a source file that are read; larger files are data."""
 
 
 def read_source(context: RuleContext, path: str) -> str:
-    """A source file's text, empty for what is no file."""
+    """Read the text of a source file; empty if it is no file."""
     return context.root.text(path, _MAX_SOURCE_BYTES)
 
 
 def is_source(context: RuleContext, path: str, suffixes: tuple[str, ...], interpreter: str) -> bool:
-    """Whether the file at an own path has one of these suffixes or, without any, such a ``#!``."""
+    """Whether a file has one of these suffixes or, without a suffix, a ``#!`` of the interpreter.
+
+    :param path: its own path.
+    """
     if path.endswith(suffixes):
         return context.root.kind(path) is Kind.FILE
     if "." in os.path.basename(path) or context.root.kind(path) is not Kind.FILE:
@@ -42,5 +46,5 @@ def is_source(context: RuleContext, path: str, suffixes: tuple[str, ...], interp
 
 def is_file(context: RuleContext, path: str) -> bool:
     """Whether a path leads to a file."""
-    found = context.root.resolve(path)
-    return found.exists and context.root.kind(found.path) is Kind.FILE
+    own = context.root.resolve(path)
+    return own.exists and context.root.kind(own.path) is Kind.FILE

@@ -1,4 +1,4 @@
-"""What the files of a Perl program imply (perlfunc: require; perlmod)."""
+"""The files that a Perl program's files imply (perlfunc: require; perlmod)."""
 
 from __future__ import annotations
 
@@ -42,127 +42,131 @@ _IMPLICIT = {
     r"\\N\{": "_charnames.pm",
     r"\brequire\s+\"File/Spec/\$": "File/Spec/Unix.pm",
 }
-"""What perl itself loads when code first does so (perlvar, perlfunc, IO::Handle, PerlIO), and
-what File::Spec does on this system.
+"""Modules that perl loads itself when code uses such a feature (perlvar, perlfunc, IO::Handle,
+PerlIO), and that File::Spec loads on Unix.
 """
 
 _PATHS = re.compile(rb"\0(/[\x21-\x7e]*perl[\x21-\x7e]*)(?=\0)")
-"""@INC as it is compiled in: directories that are perl's, as strings of their own."""
+"""The directories of @INC that are compiled into perl, as C strings."""
 
 _PERL = re.compile(r"(?:.*/)?(?:perl[\d.]*|libperl\.so[\d.]*)")
 _MAX_PERL_BYTES = 16 << 20
 
 _UNICODE = ("/Unicode/UCD.pm", "/utf8_heavy.pl")
-"""What reads tables of ``unicore/`` by names that it puts together: Perl itself did until 5.30."""
+"""Modules that read tables of ``unicore/`` by computed names. Perl itself did until 5.30."""
 
 
 def find_required_files(context: RuleContext, path: str) -> Iterator[Need]:
-    """The modules and files that Perl code loads by constant names, in whatever branch.
+    """Find the modules and files that Perl code loads by constant names, in any branch.
 
-    It cannot know names that are put together. A word in a string or a trailing comment may
-    bring a module too many.
+    It cannot know computed names. A word in a string or in a trailing comment may add a module that
+    is not needed.
     """
     if not is_source(context, path, _SOURCES, "perl"):
         return
     for name in sorted(set(scan_loads(read_source(context, path)))):
-        for file in _found(context, path, name):
+        for file in _find_files(context, path, name):
             yield Need(file, Reason.PERL_REQUIRE)
     if path.endswith(_UNICODE):
-        for root in _roots(context):
+        for root in _list_roots(context):
             for file in list_files(context.root, f"{root}/unicore"):
                 yield Need(file, Reason.PERL_REQUIRE)
 
 
 def find_module_libraries(context: RuleContext, path: str) -> Iterator[Need]:
-    """A module's native half, and what AutoLoader and AutoSplit put aside of it."""
+    """Find a module's native library, and the parts that AutoSplit moved to other files."""
     if not path.endswith(".pm") or context.root.kind(path) is not Kind.FILE:
         return
-    for root, own in _roots(context).items():
+    for root, own in _list_roots(context).items():
         if path.startswith(f"{own}/"):
             module = path.removeprefix(f"{own}/").removesuffix(".pm")
-            beside = [*_loaded(context, root, module)]
+            beside = [*_find_auto_files(context, root, module)]
             yield from beside or (
-                need for other in _roots(context) for need in _loaded(context, other, module)
+                need
+                for other in _list_roots(context)
+                for need in _find_auto_files(context, other, module)
             )
 
 
-def _loaded(context: RuleContext, root: str, module: str) -> Iterator[Need]:
-    """What XSLoader and AutoLoader find for a module in one root."""
+def _find_auto_files(context: RuleContext, root: str, module: str) -> Iterator[Need]:
+    """Find the files that XSLoader and AutoLoader load for a module in one root."""
     folder = f"{root}/auto/{module}"
     native = f"{folder}/{module.rpartition('/')[2]}.so"
     if is_file(context, native):
         yield Need(native, Reason.PERL_LIBRARY, load=True)
-    found = context.root.resolve(folder)
-    for name in context.root.listdir(found.path) if found.exists else ():
+    own = context.root.resolve(folder)
+    for name in context.root.listdir(own.path) if own.exists else ():
         if name.endswith((".al", ".ix")):
             yield Need(f"{folder}/{name}", Reason.PERL_LIBRARY)
 
 
 def scan_loads(source: str) -> Iterator[str]:
-    """The files that code loads by constants, as they are looked up in @INC."""
+    """Find the files that code loads by constant names, relative to @INC."""
     code = _COMMENT.sub("", _POD.sub("", _END.split(source, maxsplit=1)[0]))
     for pattern in (_LOADS, _IF):
         for match in pattern.finditer(code):
-            yield _file(match["name"])
+            yield _make_file_name(match["name"])
     for match in _FILES.finditer(code):
         yield match[1] or match[2]
     for match in _PARENTS.finditer(code):
         names = re.findall(_NAME, match["names"])
-        yield from (_file(name) for name in names if name not in {"qw", "norequire"})
-    for use, files in _IMPLICIT.items():
-        if re.search(use, code):
+        yield from (_make_file_name(name) for name in names if name not in {"qw", "norequire"})
+    for feature, files in _IMPLICIT.items():
+        if re.search(feature, code):
             yield from files.split()
 
 
-def _file(name: str) -> str:
-    return re.sub("::|'", "/", name) + ".pm"
+def _make_file_name(module: str) -> str:
+    return re.sub("::|'", "/", module) + ".pm"
 
 
-def _found(context: RuleContext, path: str, name: str) -> Iterable[str]:
-    """Where a file to load lies: in the roots of @INC, or by its own path or beside the script.
+def _find_files(context: RuleContext, path: str, name: str) -> Iterable[str]:
+    """Find a file to load: in the roots of @INC, by its path, or beside the script.
 
-    The order of @INC is not known: all that are there count, unless one was touched, or lies in
-    Debian's perl-base, which comes before perl's own.
+    The order of @INC is not known. So all files with the name count, unless one was touched, or one
+    is in Debian's perl-base, which comes before perl's other directories.
     """
     if name.startswith(("/", "./", "../")):
         return [name if name.startswith("/") else context.environment.make_absolute(name)]
-    found = [f"{root}/{name}" for root in _roots(context) if is_file(context, f"{root}/{name}")]
-    touched = [file for file in found if context.root.resolve(file).path in context.touched]
+    files = [
+        f"{root}/{name}" for root in _list_roots(context) if is_file(context, f"{root}/{name}")
+    ]
+    touched = [file for file in files if context.root.resolve(file).path in context.touched]
     beside = f"{path.rpartition('/')[0]}/{name}"
-    if any("/perl-base/" in file for file in found):
-        found = [file for file in found if not re.search(r"/perl/5\.", file)]
-    return touched or found or ([beside] if is_file(context, beside) else [])
+    if any("/perl-base/" in file for file in files):
+        files = [file for file in files if not re.search(r"/perl/5\.", file)]
+    return touched or files or ([beside] if is_file(context, beside) else [])
 
 
 @lru_cache(maxsize=4)
-def _roots(context: RuleContext) -> Mapping[str, str]:
-    """@INC, as it is looked up, to own paths.
+def _list_roots(context: RuleContext) -> Mapping[str, str]:
+    """List the directories of @INC, each with its own path.
 
-    It is that of PERL5LIB, of the modules that were found, and of perl itself.
+    They come from PERL5LIB, from the paths of touched modules, and from perl itself.
     """
     roots: dict[str, None] = {}
     for folder in context.environment.read_search_path(
         "PERL5LIB"
     ) or context.environment.read_search_path("PERLLIB"):
-        roots.update(dict.fromkeys(_with_archs(context, folder)))
+        roots.update(dict.fromkeys(_list_arch_folders(context, folder)))
     for path in sorted(context.touched):
         if path.endswith(".pm"):
             for package in _PACKAGE.findall(read_source(context, path)):
-                if path.endswith(f"/{_file(package)}"):
-                    roots[path.removesuffix(f"/{_file(package)}")] = None
+                if path.endswith(f"/{_make_file_name(package)}"):
+                    roots[path.removesuffix(f"/{_make_file_name(package)}")] = None
         elif _PERL.fullmatch(path) and context.root.kind(path) is Kind.FILE:
             compiled = _PATHS.findall(context.root.head(path, _MAX_PERL_BYTES))
             roots.update(dict.fromkeys(name.decode() for name in compiled))
-    places = {root: context.root.resolve(root) for root in roots}
-    return {root: place.path for root, place in places.items() if place.exists}
+    own = {root: context.root.resolve(root) for root in roots}
+    return {root: resolved.path for root, resolved in own.items() if resolved.exists}
 
 
-def _with_archs(context: RuleContext, folder: str) -> Iterator[str]:
-    """A directory of PERL5LIB and those below it for a version and machine (perlrun)."""
+def _list_arch_folders(context: RuleContext, folder: str) -> Iterator[str]:
+    """List a directory of PERL5LIB and its subdirectories for a version or machine (perlrun)."""
     yield folder
     for name in context.root.listdir(context.root.resolve(folder).path):
         if re.match(r"5\.\d+", name) or "-linux" in name:
-            yield from _with_archs(context, f"{folder}/{name}")
+            yield from _list_arch_folders(context, f"{folder}/{name}")
 
 
 RULES = (

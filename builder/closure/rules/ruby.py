@@ -1,4 +1,4 @@
-"""What the files of a Ruby program imply: RubyGems' word on the gems that they are of."""
+"""The files that a Ruby program's files imply: the specifications of their gems."""
 
 from __future__ import annotations
 
@@ -23,60 +23,61 @@ _GIT = re.compile(r"(?P<base>.*/bundler/gems)/(?P<name>[^/]+-[0-9a-f]{7,40})/.+"
 """A file of a gem that Bundler checked out."""
 
 _BUILT = "/gem.build_complete"
-"""The mark without which RubyGems takes a gem for not built; it looks for those of all gems."""
+"""RubyGems treats a gem without this file as not built. It checks the files of all gems."""
 
 _RUBY = re.compile(r"(?P<base>.*/ruby)/(?P<version>\d+\.\d+\.\d+)")
-"""The standard library's folder; the gems that come with it are in it like any file."""
+"""The standard library's directory. The files of its default gems are directly in it."""
 
 _VENDOR = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?(?:[^/]+-linux[^/]*/)?(?P<file>.*)")
-"""Where Debian puts gems: their specifications do not tell their files."""
+"""Where Debian puts gems: their specifications do not list their files."""
 
 _SPEC = ".gemspec"
 
 
 def find_gemspecs(context: RuleContext, path: str) -> Iterable[Need]:
-    """The specification of the gem that a file is of, and what was compiled for the gem.
+    """Find the specification of a file's gem, and the libraries that were compiled for the gem.
 
-    RubyGems and Bundler take a gem for absent without them.
+    Without them, RubyGems and Bundler treat the gem as not installed.
     """
     if match := _RUBY.fullmatch(path):
         folder = f"{match['base']}/gems/{match['version']}/specifications/default"
-        return map(_need, list_files(context.root, folder))
+        return map(_make_need, list_files(context.root, folder))
     if context.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
         return ()
     if match := _GIT.fullmatch(path):
-        return _checkout(context, match["base"], match["name"])
+        return _find_checkout_files(context, match["base"], match["name"])
     if match := _GEM.fullmatch(path):
-        return _gem(context, match["base"], match["name"])
+        return _find_gem_files(context, match["base"], match["name"])
     if match := _VENDOR.fullmatch(path):
-        return _vendored(context, match["file"])
+        return _find_debian_files(context, match["file"])
     return ()
 
 
 @lru_cache(maxsize=1024)
-def _gem(context: RuleContext, base: str, name: str) -> tuple[Need, ...]:
+def _find_gem_files(context: RuleContext, base: str, name: str) -> tuple[Need, ...]:
     folders = ("specifications", "specifications/default")
-    specs = (_need(f"{base}/{folder}/{name}{_SPEC}") for folder in folders)
-    return (*specs, *_compiled(context, base, name))
+    specs = (_make_need(f"{base}/{folder}/{name}{_SPEC}") for folder in folders)
+    return (*specs, *_find_extensions(context, base, name))
 
 
 @lru_cache(maxsize=1024)
-def _checkout(context: RuleContext, base: str, name: str) -> tuple[Need, ...]:
+def _find_checkout_files(context: RuleContext, base: str, name: str) -> tuple[Need, ...]:
     top = f"{base}/{name}"
     names = [file for file in context.root.listdir(top) if file.endswith(_SPEC)]
-    return (*(_need(f"{top}/{file}") for file in names), *_compiled(context, base, name))
+    specs = (_make_need(f"{top}/{file}") for file in names)
+    return (*specs, *_find_extensions(context, base, name))
 
 
-def _vendored(context: RuleContext, file: str) -> Iterator[Need]:
-    """Of Debian's gems those whose name the file's path begins with."""
-    words = file.removesuffix(".rb").removesuffix(".so").split("/")
-    for length in range(1, len(words) + 1):
-        for base, name in _debian(context).get(_bare("".join(words[:length])), ()):
-            yield from _gem(context, base, name)
+def _find_debian_files(context: RuleContext, file: str) -> Iterator[Need]:
+    """Find the files of those Debian gems with whose name the file's path begins."""
+    parts = file.removesuffix(".rb").removesuffix(".so").split("/")
+    for length in range(1, len(parts) + 1):
+        for base, name in _list_debian_gems(context).get(_normalize("".join(parts[:length])), ()):
+            yield from _find_gem_files(context, base, name)
 
 
-def _compiled(context: RuleContext, base: str, name: str) -> Iterator[Need]:
-    """A gem's libraries, and the mark that they were built."""
+def _find_extensions(context: RuleContext, base: str, name: str) -> Iterator[Need]:
+    """Find the libraries that were compiled for a gem, and the file that marks it as built."""
     extensions = f"{base}/extensions"
     for machine in context.root.listdir(extensions):
         for version in context.root.listdir(f"{extensions}/{machine}"):
@@ -86,24 +87,24 @@ def _compiled(context: RuleContext, base: str, name: str) -> Iterator[Need]:
 
 
 @lru_cache(maxsize=4)
-def _debian(context: RuleContext) -> dict[str, list[tuple[str, str]]]:
-    """Gems by their bare names: the folder of their specification's, and name with version."""
+def _list_debian_gems(context: RuleContext) -> dict[str, list[tuple[str, str]]]:
+    """List gems by normalized name: their base directory, and name with version."""
     libs = [f"/usr/lib/{name}" for name in context.root.listdir("/usr/lib") if "-linux-" in name]
-    found: dict[str, list[tuple[str, str]]] = {}
-    for top in [f"{place}/rubygems-integration" for place in ("/usr/share", *libs)]:
+    gems: dict[str, list[tuple[str, str]]] = {}
+    for top in [f"{folder}/rubygems-integration" for folder in ("/usr/share", *libs)]:
         for base in [f"{top}/{version}" for version in context.root.listdir(top)]:
             for spec in context.root.listdir(f"{base}/specifications"):
                 name, _, version = spec.removesuffix(_SPEC).rpartition("-")
-                found.setdefault(_bare(name), []).append((base, f"{name}-{version}"))
-    return found
+                gems.setdefault(_normalize(name), []).append((base, f"{name}-{version}"))
+    return gems
 
 
-def _bare(name: str) -> str:
-    """``net-http`` is net/http.rb, ``activesupport`` active_support.rb."""
+def _normalize(name: str) -> str:
+    """The gem ``net-http`` has net/http.rb, the gem ``activesupport`` active_support.rb."""
     return re.sub(r"[-_/]", "", name).lower()
 
 
-def _need(path: str) -> Need:
+def _make_need(path: str) -> Need:
     return Need(path, Reason.RUBY_GEMSPEC)
 
 

@@ -1,4 +1,4 @@
-"""Terminal descriptions (terminfo(5)) for programs that draw on one."""
+"""Terminal descriptions (terminfo(5)) for programs that draw on a terminal."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _TERMINALS = (*_COMMON, "xterm-256color")
 
 
 def find_terminfo(context: RuleContext, path: str) -> Iterable[Need]:
-    """The terminals that an image is likely to be looked at from, some 3 kB each.
+    """Find the descriptions of the terminals that people often use, about 3 kB each.
 
-    Not that of the runs' ``TERM``: where the app was traced from must not change the image. An
-    entry that it read is touched anyhow.
+    The runs' ``TERM`` does not count: the image must not depend on the terminal in which the app
+    was traced. A description that the app read is kept as touched.
     """
     if not _LIBRARY.match(path):
         return
-    named = context.environment.env.get("TERMINFO", "")
-    for folder in (*([named] if named else []), *_FOLDERS):
+    configured = context.environment.env.get("TERMINFO", "")
+    for folder in (*([configured] if configured else []), *_FOLDERS):
         for name in _TERMINALS:
-            for letter in (name[0], f"{ord(name[0]):02x}"):  # by number where case is folded
+            for letter in (name[0], f"{ord(name[0]):02x}"):  # hex on case-insensitive file systems
                 yield Need(f"{folder}/{letter}/{name}", Reason.TERMINFO)
 
 

@@ -1,4 +1,4 @@
-"""At the level ``package``: all that a package installed, once something of it was touched."""
+"""At the level ``package``: all files of a package, if one of them was touched."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
 
 
 def find_package_files(context: RuleContext, path: str) -> Iterable[Need]:
-    """The files of the packages that own a touched file.
+    """Find the files of the packages that own a touched file.
 
-    Their programs and libraries can be loaded: what those need is needed too, of whatever
-    package. Interpreters of scripts that no run executed are not, or a shell would come back for
-    each maintainer's helper.
+    Their programs and libraries can be loaded, so the libraries that they need are added too, from
+    any package. Interpreters of scripts that no run executed are not added: almost every package
+    has a helper script, which would add a shell.
 
     :raises SlimtraceError: a package database cannot be read.
     """
     if path not in context.touched or context.root.kind(path) is Kind.DIRECTORY:
         return
-    index, brought = _packages(context)
+    index, added = _index_packages(context)
     for package in index.owners(path):
-        if id(package) not in brought:  # its files are too many to be hashed each time
-            brought.add(id(package))
-            yield from _all_of(context.root, package)
+        if id(package) not in added:  # a package has too many files to hash each time
+            added.add(id(package))
+            yield from _list_needs(context.root, package)
 
 
 @lru_cache(maxsize=1)
-def _packages(context: RuleContext) -> tuple[PackageIndex, set[int]]:
-    """The packages of this closure's full image, and those that were brought already."""
+def _index_packages(context: RuleContext) -> tuple[PackageIndex, set[int]]:
+    """The packages of this closure's full image, and the ids of those that were added already."""
     return PackageIndex(context.root), set()
 
 
-def _all_of(root: Root, package: Package) -> Iterator[Need]:
+def _list_needs(root: Root, package: Package) -> Iterator[Need]:
     for file in package.files:
-        found = root.resolve(file, follow=False)
-        if not found.exists:
+        own = root.resolve(file, follow=False)
+        if not own.exists:
             continue
-        kind = root.kind(found.path)
-        fingerprint = root.fingerprint(found.path)
+        kind = root.kind(own.path)
+        fingerprint = root.fingerprint(own.path)
         program = fingerprint is not None and bool(fingerprint.mode & 0o111)
         load = kind is Kind.FILE and (program or ".so" in file.rpartition("/")[2])
         yield Need(file, Reason.PACKAGE, load=load)

@@ -1,1 +1,1 @@
-"""What the files of a Java app imply."""
+"""The files that a Java app's files imply."""

@@ -1,6 +1,6 @@
-"""What the files of a Java app imply, for JDK 8 to 21.
+"""The files that a Java app's files imply, for JDK 8 to 21.
 
-Classes in ``lib/modules`` and in jars need nothing: those come whole.
+Classes in ``lib/modules`` and in jars imply nothing: these files are kept whole.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import RuleContext
 
 JVM = re.compile(r"(?P<home>.*)/(?P<lib>lib(?:/\w+)?)/(?:server|client|minimal|zero)/libjvm\.so")
-"""JAVA_HOME (of the JRE in JDK 8), and where its libraries lie: ``lib/amd64`` in JDK 8."""
+"""JAVA_HOME (of the JRE in JDK 8), and the directory of its libraries: ``lib/amd64`` in JDK 8."""
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_CLASS_BYTES = 16 << 20
 
-_MODULES = {
+_LIBRARIES_BY_MODULE = {
     "java.base": "jimage java jli jsig net nio syslookup verify zip",
     "java.instrument": "instrument",
     "java.management": "management",
@@ -46,41 +46,42 @@ _MODULES = {
     "jdk.sctp": "sctp",
     "jdk.security.auth": "jaas jaas_unix",
 }
-"""Libraries that Java code loads at its first use of a class, by module (``lib/`` in jmods).
+"""Libraries that Java code loads when it first uses a class, by module (``lib/`` in jmods).
 
-All come with a JVM: together they are smaller than one jar. A tool's and an agent's
-(jdk.hotspot.agent, jdk.jdwp.agent) are loaded at the start or not at all.
+All are kept with a JVM: together they are smaller than one jar. The libraries of tools and agents
+(jdk.hotspot.agent, jdk.jdwp.agent) are loaded at the start or never.
 """
 
-_DESKTOP = "awt awt_headless fontmanager freetype javajpeg lcms mlib_image"
-"""Of java.desktop, what draws without a display; these pull in font and image libraries."""
+_DESKTOP_LIBRARIES = "awt awt_headless fontmanager freetype javajpeg lcms mlib_image"
+"""The libraries of java.desktop that draw without a display. They need font and image libraries."""
 
-_CONF = ("net.properties", "logging.properties")
+_CONF_FILES = ("net.properties", "logging.properties")
 
 
 def find_class_path(context: RuleContext, path: str) -> Iterator[Need]:
-    """What a jar's manifest puts on the class path, and what a class beside jars names there."""
+    """Find the class path in a jar's manifest, and the classes that an unpacked class names."""
     if path.endswith((".jar", ".war")):
-        yield from _of_jar(context, path)
+        yield from _find_manifest_entries(context, path)
     elif path.endswith(".class") and context.root.kind(path) is Kind.FILE:
-        yield from _of_class(context, path)
+        yield from _find_classes(context, path)
 
 
-def _of_jar(context: RuleContext, path: str) -> Iterator[Need]:
-    """URLs, relative to where the jar lies (JAR File Specification, "Class-Path attribute").
+def _find_manifest_entries(context: RuleContext, path: str) -> Iterator[Need]:
+    """Read the URLs in a jar's manifest (JAR File Specification, "Class-Path attribute").
 
-    A symlink to a jar stands for itself: the URL is that which the JVM was given.
+    They are relative to the directory of the jar. If the JVM opens the jar through a symlink, they
+    are relative to the directory of the symlink.
     """
     folder = path.rpartition("/")[0]
-    for url in _attribute(_manifest(context, path), "Class-Path").split():
+    for url in _get_attribute(_read_manifest(context, path), "Class-Path").split():
         entry = unquote(url, errors="surrogateescape").removeprefix("file:")
         if not re.match(r"\w+:", entry):
-            place = entry if entry.startswith("/") else f"{folder}/{entry}"
-            yield Need(place, Reason.JAVA_CLASS_PATH)
+            target = entry if entry.startswith("/") else f"{folder}/{entry}"
+            yield Need(target, Reason.JAVA_CLASS_PATH)
 
 
-def _of_class(context: RuleContext, path: str) -> Iterator[Need]:
-    """Classes in the same folder of the class path: a JVM loads each when it is first used."""
+def _find_classes(context: RuleContext, path: str) -> Iterator[Need]:
+    """Find classes in the same class path directory: a JVM loads each when it is first used."""
     try:
         own, names = find_named_classes(context.root.head(path, _MAX_CLASS_BYTES))
     except ValueError:
@@ -92,23 +93,23 @@ def _of_class(context: RuleContext, path: str) -> Iterator[Need]:
 
 
 def find_jvm_libraries(context: RuleContext, path: str) -> Iterator[Need]:
-    """The native libraries beside a JVM that its modules load late, and its spawn helper."""
+    """Find a JVM's native libraries that its modules load late, and its spawn helper."""
     jvm = JVM.fullmatch(path)
     if jvm is None:
         return
     folder = f"{jvm['home']}/{jvm['lib']}"
-    names = " ".join(_MODULES.values()).split()
-    if any(f"{folder}/lib{name}.so" in context.touched for name in _DESKTOP.split()):
-        names += _DESKTOP.split()
+    names = " ".join(_LIBRARIES_BY_MODULE.values()).split()
+    if any(f"{folder}/lib{name}.so" in context.touched for name in _DESKTOP_LIBRARIES.split()):
+        names += _DESKTOP_LIBRARIES.split()
     for name in names:
         yield Need(f"{folder}/lib{name}.so", Reason.JAVA_LIBRARY, load=True)
     yield Need(f"{folder}/jspawnhelper", Reason.JAVA_LIBRARY, load=True, execute=True)
 
 
 def find_security_files(context: RuleContext, path: str) -> Iterator[Need]:
-    """A JVM's security and network settings, and the certificates that it trusts.
+    """Find a JVM's security and network settings, and the certificates that it trusts.
 
-    They are read when the first provider or connection is asked for. Debian keeps them in /etc.
+    The JVM reads them for the first security provider or connection. Debian keeps them in /etc.
     """
     jvm = JVM.fullmatch(path)
     if jvm is None:
@@ -116,26 +117,26 @@ def find_security_files(context: RuleContext, path: str) -> Iterator[Need]:
     for folder in ("lib/security", "conf/security"):
         for file in list_files(context.root, f"{jvm['home']}/{folder}"):
             yield Need(file, Reason.JAVA_SECURITY)
-    for name in _CONF:
+    for name in _CONF_FILES:
         for folder in ("conf", "lib"):
             yield Need(f"{jvm['home']}/{folder}/{name}", Reason.JAVA_SECURITY)
 
 
 def find_time_zones(context: RuleContext, path: str) -> Iterator[Need]:
-    """The JVM's own time zones; it does not read the system's."""
+    """Find the JVM's own time zones; it does not read the system's."""
     del context
     if (jvm := JVM.fullmatch(path)) is not None:
         for name in ("tzdb.dat", "tzmappings"):
             yield Need(f"{jvm['home']}/lib/{name}", Reason.JAVA_TIME_ZONES)
 
 
-def _manifest(context: RuleContext, path: str) -> str:
-    """A jar's manifest, continuation lines joined; empty where it has none or is broken."""
-    found = context.root.resolve(path)
-    if not found.exists or context.root.kind(found.path) is not Kind.FILE:
+def _read_manifest(context: RuleContext, path: str) -> str:
+    """Read a jar's manifest with continuation lines joined; empty if none can be read."""
+    own = context.root.resolve(path)
+    if not own.exists or context.root.kind(own.path) is not Kind.FILE:
         return ""
     try:
-        with context.root.open(found.path) as file, zipfile.ZipFile(file) as jar:
+        with context.root.open(own.path) as file, zipfile.ZipFile(file) as jar:
             names = (name for name in jar.namelist() if name.upper() == "META-INF/MANIFEST.MF")
             with jar.open(next(names)) as manifest:
                 content = manifest.read(_MAX_MANIFEST_BYTES)
@@ -145,8 +146,8 @@ def _manifest(context: RuleContext, path: str) -> str:
     return re.sub(r"(?:\r\n|\r|\n) ", "", lines)
 
 
-def _attribute(manifest: str, name: str) -> str:
-    """An attribute of the main section, which ends at the first empty line."""
+def _get_attribute(manifest: str, name: str) -> str:
+    """Get an attribute of the main section, which ends at the first empty line."""
     for line in manifest.splitlines():
         key, _, value = line.partition(":")
         if not line:

@@ -1,4 +1,4 @@
-"""What the files of a Node.js app imply (nodejs.org/api: modules, esm, packages)."""
+"""The files that a Node.js app's files imply (nodejs.org/api: modules, esm, packages)."""
 
 from __future__ import annotations
 

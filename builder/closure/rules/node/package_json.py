@@ -20,41 +20,38 @@ if TYPE_CHECKING:
 SUFFIXES = (".js", ".cjs", ".mjs", ".json", ".node", ".wasm")
 
 _PACKAGE = re.compile(r".*/(?:node_modules|(?:share|lib|lib/[^/]+)/nodejs)/(?:@[^/]+/)?[^@/][^/]*")
-"""A package's own folder, in node_modules or where Debian puts packages."""
+"""The directory of a package, in node_modules or where Debian puts packages."""
 
 
 def find_package_json(context: RuleContext, path: str) -> Iterator[Need]:
-    """Of a module or its data, the package.json of its package, and those of folders between.
+    """Find the package.json of the package that a module or its data belongs to.
 
-    Outside node_modules the package is taken to begin where one has a name: those between say
-    no more than a type.
+    Those in directories between are found too. Outside node_modules, the package begins at the
+    first package.json with a name: the ones below it only set a type.
     """
     if is_source(context, path, SUFFIXES, "node"):
-        for found in list_scopes(context, path):
-            yield Need(found, Reason.NODE_PACKAGE_JSON)
+        for file in list_scopes(context, path):
+            yield Need(file, Reason.NODE_PACKAGE_JSON)
 
 
 def list_scopes(context: RuleContext, path: str) -> Iterator[str]:
-    """The package.json files above a file, the nearest first, up to its package's."""
+    """List the package.json files above a file, the nearest first, up to its package's."""
     for folder in reversed(list_parents(path)):
         if folder.endswith("/node_modules"):
             return
         file = f"{folder.rstrip('/')}/package.json"
         if is_file(context, file):
             yield file
-        if _PACKAGE.fullmatch(folder) or ("/node_modules/" not in folder and _name(context, file)):
+        is_named = "/node_modules/" not in folder and read_package(context, file).get("name")
+        if _PACKAGE.fullmatch(folder) or is_named:
             return
 
 
 @lru_cache(maxsize=4096)
 def read_package(context: RuleContext, file: str) -> dict[str, Any]:
-    """What a package.json says; nothing where there is none or it is no object."""
+    """Read a package.json; empty if there is none or it is no object."""
     try:
-        said = json.loads(read_source(context, file) or "{}")
+        document = json.loads(read_source(context, file) or "{}")
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _name(context: RuleContext, file: str) -> object:
-    return read_package(context, file).get("name")
+    return document if isinstance(document, dict) else {}

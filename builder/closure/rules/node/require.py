@@ -1,4 +1,4 @@
-"""The modules that a kept one names, whether or not a run came there."""
+"""The modules that a kept module names, also in code that no run executed."""
 
 from __future__ import annotations
 
@@ -17,44 +17,46 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.closure.rule import RuleContext
 
-_FINDERS = {"bindings", "node-gyp-build", "node-gyp-build-optional-packages", "prebuild-install"}
-_FINDERS |= {"@mapbox/node-pre-gyp", "node-pre-gyp"}
-"""Packages that look for a package's own addon, where it was built or came built."""
+_ADDON_FINDERS = {
+    *("bindings", "node-gyp-build", "node-gyp-build-optional-packages", "prebuild-install"),
+    *("@mapbox/node-pre-gyp", "node-pre-gyp"),
+}
+"""Packages that search the native addon of another package, built or downloaded."""
 
-_BUILT = ("build/Release", "prebuilds", "lib/binding")
+_ADDON_FOLDERS = ("build/Release", "prebuilds", "lib/binding")
 
 
 def find_requires(context: RuleContext, path: str) -> Iterator[Need]:
-    """The modules that a JavaScript file requires or imports by a constant name."""
+    """Find the modules that a JavaScript file requires or imports by a constant name."""
     if not is_source(context, path, (".js", ".cjs", ".mjs"), "node"):
         return
-    named = set(find_specifiers(read_source(context, path)))
-    for wanted in sorted(named):
-        for file in resolve(context, path, wanted):
+    specifiers = set(find_specifiers(read_source(context, path)))
+    for specifier in sorted(specifiers):
+        for file in resolve(context, path, specifier):
             yield Need(file, Reason.NODE_REQUIRE, load=file.endswith(".node"))
-    if any(wanted.name in _FINDERS for wanted in named):
-        yield from _addons(context, path)
+    if any(specifier.name in _ADDON_FINDERS for specifier in specifiers):
+        yield from _find_addons(context, path)
 
 
-def _addons(context: RuleContext, path: str) -> Iterator[Need]:
-    """The native addons of a package that looks for them by a name it puts together.
+def _find_addons(context: RuleContext, path: str) -> Iterator[Need]:
+    """Find the native addons of a package that searches them by a computed name.
 
-    Those for another system or machine stay away.
+    Addons for another system or machine are not added.
     """
     for scope in list_scopes(context, path):
-        for folder in _BUILT:
+        for folder in _ADDON_FOLDERS:
             for file in list_files(context.root, f"{scope.rpartition('/')[0]}/{folder}"):
-                if file.endswith(".node") and _is_ours(context, file):
+                if file.endswith(".node") and _is_for_machine(context, file):
                     yield Need(file, Reason.NODE_REQUIRE, load=True)
 
 
-def _is_ours(context: RuleContext, file: str) -> bool:
+def _is_for_machine(context: RuleContext, file: str) -> bool:
     elf = context.loader.elves.read(context.root.resolve(file).path)
-    return elf is not None and elf.machine == _machine(context)
+    return elf is not None and elf.machine == _find_machine(context)
 
 
-def _machine(context: RuleContext) -> str | None:
-    """The machine of the first program that was touched."""
+def _find_machine(context: RuleContext) -> str | None:
+    """Find the machine of the first program that was touched."""
     for path in sorted(context.touched):
         elf = context.loader.elves.read(path)
         if elf is not None and elf.interpreter is not None:

@@ -1,4 +1,4 @@
-"""The constants by which JavaScript names modules."""
+"""Finds the constants by which JavaScript names modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _STRING = r"""(?:'([^'\\\n]+)'|"([^"\\\n]+)"|`([^`\\$\n]+)`)"""
 _GAP = r"(?:\s|/\*.*?\*/)*"
 
-_NAMED = re.compile(
+_IMPORT = re.compile(
     rf"""(?<![\w$])(?:
         (?P<call>require(?:\s*\.\s*resolve)?) {_GAP}\({_GAP}{_STRING}{_GAP}[,)]
       | import(?:\s*\.\s*meta\s*\.\s*resolve)? {_GAP}\({_GAP}{_STRING}{_GAP}[,)]
@@ -21,7 +21,7 @@ _NAMED = re.compile(
 )
 
 _DIRNAME = re.compile(rf"(?<![\w$])__dirname{_GAP}\+{_GAP}{_STRING}{_GAP}\)", re.DOTALL)
-"""``require(__dirname + "/x")``, and other calls that end so: they name files all the same."""
+"""``require(__dirname + "/x")``, and other calls with this argument: they name files too."""
 
 _LITERAL = re.compile(
     r"""
@@ -32,46 +32,49 @@ _LITERAL = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""A comment, or what may hold the like of one: a string, a template, a regular expression.
+"""A comment, or a literal that may contain ``//`` or ``/*``: string, template, regular expression.
 
-What ends a regular expression's left side cannot be told without a parser: after ``)`` and names
-it is taken for a division. A mistake ends with the line, or at the next backtick.
+Only a parser can distinguish a regular expression from a division. After ``)`` and names, a slash
+is taken as a division. The effect of a mistake ends with the line, or at the next backtick.
 """
 
 
 class Specifier(NamedTuple):
-    """A module's name, and whether ``require`` asks for it: packages may answer it otherwise."""
+    """The name of a module.
+
+    :ivar is_required: whether ``require`` loads it: a package can have other files for ``import``.
+    """
 
     name: str
     is_required: bool
 
 
 def find_specifiers(source: str) -> Iterator[Specifier]:
-    """What a module names by constants outside comments.
+    """Find the modules that a source names by constants outside comments.
 
-    It cannot know names that are put together, ``require`` under another name (a bundler's),
-    and what is evaluated. A name inside a string counts: better one too many.
+    It cannot know computed names, ``require`` under another name (as in a bundle), and evaluated
+    code. A name inside a string counts: a module too many is better than one too few.
     """
-    named = list(_NAMED.finditer(source))
+    imports = list(_IMPORT.finditer(source))
     beside = list(_DIRNAME.finditer(source))
-    if not named and not beside:
+    if not imports and not beside:
         return
     comments = [match.span() for match in _LITERAL.finditer(source) if match["comment"]]
-    for match in _outside(named, comments):
+    for match in _filter_outside(imports, comments):
         name = next(group for group in match.groups()[1:] if group is not None)
         yield Specifier(name, match["call"] is not None)
-    for match in _outside(beside, comments):
+    for match in _filter_outside(beside, comments):
         name = next(group for group in match.groups() if group is not None)
         yield Specifier(f"./{name.lstrip('/')}", is_required=True)
 
 
-def _outside(
-    found: list[re.Match[str]], comments: list[tuple[int, int]]
+def _filter_outside(
+    matches: list[re.Match[str]], comments: list[tuple[int, int]]
 ) -> Iterator[re.Match[str]]:
-    """The matches that begin in none of the spans; both are in the text's order."""
+    """Keep the matches that begin in no comment; both lists are in the order of the text."""
     spans = iter([*comments, (1 << 62, 1 << 62)])
     start, end = next(spans)
-    for match in found:
+    for match in matches:
         while end <= match.start():
             start, end = next(spans)
         if match.start() < start:
