@@ -1,4 +1,4 @@
-"""What the app does to files: its own are left out, old ones are put aside as they were."""
+"""Files that the app creates or changes: its own are marked, old ones are saved unchanged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OLD = "the old bytes\n"
         },
     ),
     Hazard(
-        "names looked for in vain, then there",
+        "missing names that exist later",
         "appears",
         tree={"sub/inside": OLD, "tree/inside": OLD, "alias": "-> sub"},
         expected={
@@ -69,7 +69,7 @@ OLD = "the old bytes\n"
         },
     ),
     Hazard(
-        "one call on one file each",
+        "one call for each file",
         "uses",
         tree={
             **dict.fromkeys(("open-read", "open-write", "open-both", "open-path"), ""),
@@ -144,7 +144,7 @@ def test_uses(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
         ("through-symlink", "file read"),
     ],
 )
-def test_a_file_read_then_changed_is_put_aside(
+def test_a_file_read_then_changed_is_saved(
     traced: Trace, tracee: Tracee, change: str, uses: str
 ) -> None:
     run = traced(
@@ -152,14 +152,15 @@ def test_a_file_read_then_changed_is_put_aside(
         tree={"file": OLD, "symlink": "-> file", "sub/inside": OLD},
     )
     assert (run.status, run.stderr) == (0, "")
-    own = {path.removeprefix(run.directory + "/"): kept for path, kept in _saved(run.trace).items()}
-    assert own.get("file") == OLD
-    assert set(own) <= {"file", "symlink"}
-    seen = run.touches()["file"].split()
-    assert set(uses.split()) == set(seen)
+    top = run.directory + "/"
+    saved = {path.removeprefix(top): data for path, data in _read_saved(run.trace).items()}
+    assert saved.get("file") == OLD
+    assert set(saved) <= {"file", "symlink"}
+    recorded = run.touches()["file"].split()
+    assert set(uses.split()) == set(recorded)
 
 
-def test_a_file_changed_through_another_of_its_names_is_put_aside(
+def test_a_file_changed_through_a_hard_link_is_saved(
     tmp_path: Path, traced: Trace, tracee: Tracee
 ) -> None:
     (tmp_path / "work").mkdir()
@@ -167,49 +168,49 @@ def test_a_file_changed_through_another_of_its_names_is_put_aside(
     os.link(tmp_path / "work/file", tmp_path / "work/hard-link")
     run = traced([tracee("changes"), ".", "through-hard-link"])
     assert (run.status, run.stderr) == (0, "")
-    assert _saved(run.trace)[f"{run.directory}/hard-link"] == OLD
-    assert _saved(run.trace)[f"{run.directory}/file"] == OLD, "it was read under this name"
+    assert _read_saved(run.trace)[f"{run.directory}/hard-link"] == OLD
+    assert _read_saved(run.trace)[f"{run.directory}/file"] == OLD, "it was read under this name"
 
 
-def test_a_file_in_a_directory_moved_away_is_put_aside(traced: Trace, tracee: Tracee) -> None:
+def test_a_file_in_a_moved_directory_is_saved(traced: Trace, tracee: Tracee) -> None:
     run = traced(
         [tracee("changes"), ".", "rename-directory"],
         tree={"file": "", "sub/inside": OLD, "sub/deeper/more": OLD},
     )
     assert (run.status, run.stderr) == (0, "")
-    saved = _saved(run.trace)
+    saved = _read_saved(run.trace)
     assert saved[f"{run.directory}/sub/inside"] == OLD
     assert saved[f"{run.directory}/sub/deeper/more"] == OLD
     assert run.touches()["moved"].startswith("created ")
     assert run.touches()["moved/inside"].startswith("created ")
 
 
-def test_a_directory_that_cannot_be_deleted_is_not_copied(traced: Trace) -> None:
-    """As installers try: rmdir of what others still use. Moved later, it is put aside whole."""
+def test_a_directory_that_cannot_be_deleted_is_not_saved(traced: Trace) -> None:
+    """Installers call rmdir for shared directories too. A later move saves all its files."""
     rmdir = "rmdir full; mkdir empty; mv -T empty full; :"
     run = traced(["sh", "-c", rmdir], tree={"full/file": OLD})
     assert run.status == 0
-    assert f"{run.directory}/full/file" not in _saved(run.trace)
+    assert f"{run.directory}/full/file" not in _read_saved(run.trace)
     run = traced(["sh", "-c", f"{rmdir}; mv full moved"], "--force")
     assert run.status == 0
-    assert _saved(run.trace)[f"{run.directory}/full/file"] == OLD
+    assert _read_saved(run.trace)[f"{run.directory}/full/file"] == OLD
 
 
-def test_a_file_only_read_is_not_put_aside(traced: Trace, tracee: Tracee) -> None:
+def test_a_file_that_is_only_read_is_not_saved(traced: Trace, tracee: Tracee) -> None:
     run = traced([tracee("changes"), ".", "nothing"], tree={"file": OLD})
     assert run.status == 0
-    assert _saved(run.trace) == {}
+    assert _read_saved(run.trace) == {}
     assert not os.path.exists(run.trace + ".d")
 
 
-def test_a_file_changed_twice_is_kept_as_it_was_first(traced: Trace) -> None:
+def test_a_file_changed_twice_is_saved_in_its_first_state(traced: Trace) -> None:
     script = "cat file; echo second >file; cat file; echo third >file; rm file; echo 4 >file"
     run = traced(["sh", "-c", script], tree={"file": OLD})
     assert (run.status, run.stdout) == (0, f"{OLD}second\n")
-    assert _saved(run.trace) == {f"{run.directory}/file": OLD}
+    assert _read_saved(run.trace) == {f"{run.directory}/file": OLD}
 
 
-def test_a_kept_file_keeps_what_stat_said(tmp_path: Path, traced: Trace) -> None:
+def test_a_saved_file_keeps_its_mode_size_and_mtime(tmp_path: Path, traced: Trace) -> None:
     (tmp_path / "work").mkdir()
     file = tmp_path / "work/file"
     file.write_text(OLD)
@@ -217,23 +218,24 @@ def test_a_kept_file_keeps_what_stat_said(tmp_path: Path, traced: Trace) -> None
     os.utime(file, ns=(1_000_000_007, 2_000_000_009))
     run = traced(["sh", "-c", "cat file; echo changed >file; chmod 600 file"])
     assert run.status == 0
-    kept = read_trace(run.trace).saved[str(file)].fingerprint
-    assert (stat.S_IMODE(kept.mode), kept.size, kept.mtime_ns) == (0o640, len(OLD), 2_000_000_009)
-    assert stat.S_ISREG(kept.mode)
+    saved = read_trace(run.trace).saved[str(file)].fingerprint
+    assert (stat.S_IMODE(saved.mode), saved.size) == (0o640, len(OLD))
+    assert saved.mtime_ns == 2_000_000_009
+    assert stat.S_ISREG(saved.mode)
 
 
-def test_what_another_run_in_the_trace_put_aside_stays(traced: Trace) -> None:
+def test_files_that_an_earlier_run_saved_stay(traced: Trace) -> None:
     change = ["sh", "-c", "cat file; echo $0 >file"]
     traced([*change, "first"], tree={"file": OLD})
     run = traced([*change, "second"], "--append")
     assert run.status == 0
-    assert _saved(run.trace) == {f"{run.directory}/file": OLD}
+    assert _read_saved(run.trace) == {f"{run.directory}/file": OLD}
 
 
-def _saved(trace: str) -> dict[str, str]:
-    """The files put aside: their own paths to the bytes kept."""
-    kept = {}
+def _read_saved(trace: str) -> dict[str, str]:
+    """Map the paths of saved files to the saved bytes."""
+    blobs = {}
     for path, saved in read_trace(trace).saved.items():
         with open(saved.blob) as file:
-            kept[path] = file.read()
-    return kept
+            blobs[path] = file.read()
+    return blobs

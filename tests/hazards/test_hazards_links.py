@@ -1,4 +1,4 @@
-"""Names that lead to one file: links, moves and exchanges that the run itself makes."""
+"""Several names of one file: links, moves and exchanges that the run itself makes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TREE = {"f": "old", "d/f": "old", "d/g": "old"}
 
 
 @pytest.mark.parametrize(
-    ("script", "expected", "put_aside"),
+    ("script", "expected", "saved"),
     [
         (
             "ln -s $PWD/f link; echo x >link",
@@ -73,39 +73,38 @@ TREE = {"f": "old", "d/f": "old", "d/g": "old"}
         "below a link",
         "by a hard link",
         "by a name used before",
-        "there and back",
-        "and made anew",
+        "moved and moved back",
+        "removed and made again",
     ],
 )
-def test_links(traced: Trace, script: str, expected: dict[str, str], put_aside: set[str]) -> None:
+def test_links(traced: Trace, script: str, expected: dict[str, str], saved: set[str]) -> None:
     run = traced(["sh", "-c", script], tree=TREE)
     assert run.status == 0, run.stderr
-    # What a coreutils' version looks at besides differs: the telling uses must be there.
-    seen = {path: set(words.split()) for path, words in run.touches().items()}
-    for path, words in expected.items():
-        assert path in seen, (path, seen)
-        assert set(words.split()) - {"stat", "list"} <= seen[path], (path, seen[path])
-    assert seen.keys() == expected.keys()
-    saved = {os.path.relpath(path, run.directory) for path in saved_paths(run.trace)}
-    assert saved == put_aside
+    # Versions of coreutils differ in stat(2) calls and listings; the other uses must agree.
+    touches = {path: set(line.split()) for path, line in run.touches().items()}
+    for path, line in expected.items():
+        assert path in touches, (path, touches)
+        assert set(line.split()) - {"stat", "list"} <= touches[path], (path, touches[path])
+    assert touches.keys() == expected.keys()
+    assert saved == {os.path.relpath(path, run.directory) for path in read_saved_paths(run.trace)}
 
 
-def saved_paths(trace: str) -> set[str]:
+def read_saved_paths(trace: str) -> set[str]:
     return set(read_trace(trace).saved)
 
 
-def test_a_link_to_nothing_through_which_a_file_is_made(traced: Trace) -> None:
+def test_a_file_made_through_a_dangling_link(traced: Trace) -> None:
     run = traced(["sh", "-c", "echo x >link; cat sub/new"], tree={"sub/": "", "link": "-> sub/new"})
     assert run.touches() == {"link": "file readlink", "sub/new": "created create read write"}
 
 
-def test_a_name_that_begins_as_the_trace_does(traced: Trace) -> None:
+def test_a_name_that_starts_with_the_name_of_the_trace(traced: Trace) -> None:
     run = traced(["cat", "../app.traces", "../app.trace.d2"], tree={"../app.traces": "1"})
     assert {os.path.basename(path) for path in run.paths("file")} >= {"app.traces"}
 
 
 def test_a_parent_that_is_killed_while_it_forks(traced: Trace, tracee: Tracee) -> None:
-    """Nobody tells of such a child's birth; it must not wait for that for ever."""
+    """No event reports the start of such a child; the child must not wait for one forever."""
     run = traced([tracee("fork_killed"), "100"])
     assert run.status == 0, run.stderr
 
@@ -134,8 +133,8 @@ def test_a_deep_directory_is_moved(traced: Trace) -> None:
     assert (run.stdout, run.gaps()) == ("after\n", set())
 
 
-def test_a_directory_is_moved_into_one_that_moves(traced: Trace) -> None:
-    """The file is found where the full image has it."""
+def test_a_directory_moved_into_another_that_is_moved_then(traced: Trace) -> None:
+    """The trace contains the file's path in the full image."""
     run = traced(
         ["sh", "-c", "mv one/inner two/inner; mv two three; cat three/inner/file"],
         tree={"one/inner/file": "read", "two/other": ""},
@@ -145,7 +144,7 @@ def test_a_directory_is_moved_into_one_that_moves(traced: Trace) -> None:
     assert "two/inner/file" not in run.touches()
 
 
-def test_a_sparse_file_is_put_aside_as_it_is(traced: Trace, tmp_path: Path) -> None:
+def test_a_sparse_file_is_saved_sparse(traced: Trace, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     with (tmp_path / "work/sparse").open("wb") as file:
         file.truncate(1 << 32)
@@ -155,8 +154,8 @@ def test_a_sparse_file_is_put_aside_as_it_is(traced: Trace, tmp_path: Path) -> N
     assert (status.st_size, status.st_blocks) == (1 << 32, 0)
 
 
-def test_a_child_from_before_is_not_waited_for(traced: Trace) -> None:
-    """As an entrypoint does: a daemon in the background, then the app by exec."""
+def test_an_earlier_child_is_not_waited_for(traced: Trace) -> None:
+    """An entrypoint starts a daemon in the background, then the app with exec."""
     prefix = ("sh", "-c", 'sleep 60 >../log 2>&1 & echo $! >../pid; exec "$@"', "sh")
     run = traced(["true"], prefix=prefix)
     assert run.run["seconds"] < 30
@@ -176,7 +175,7 @@ for folder in ("d", "e"):
 """
 
 
-def test_a_magic_link_that_leads_elsewhere_the_next_time(traced: Trace) -> None:
+def test_a_magic_link_that_leads_to_another_file_next_time(traced: Trace) -> None:
     tree = dict.fromkeys(("d/f", "d/g", "e/f", "e/g"), "")
     run = traced([sys.executable, "-c", MAGIC], tree=tree)
     assert run.status == 0, run.stderr
@@ -186,7 +185,7 @@ def test_a_magic_link_that_leads_elsewhere_the_next_time(traced: Trace) -> None:
         assert touches[f"{folder}/g"] == "file read stat"
 
 
-def test_a_magic_link_leads_elsewhere_for_another_program(traced: Trace) -> None:
+def test_a_magic_link_leads_to_another_file_for_another_program(traced: Trace) -> None:
     one, other = (os.path.realpath(str(shutil.which(name))) for name in ("cat", "head"))
     script = "cat /proc/self/exe >/dev/null; head -c 9 /proc/self/exe >/dev/null; :"
     run = traced(["sh", "-c", script])
@@ -214,8 +213,8 @@ open("link/f").close()
 """
 
 
-def test_a_link_that_is_made_once_more_than_it_could_be(traced: Trace) -> None:
-    """The same call failed before; this time it changes where a path leads that was seen."""
+def test_a_link_that_is_made_again_after_a_failed_attempt(traced: Trace) -> None:
+    """The same call failed before; this time it changes the target of a path in the trace."""
     tree = {"old/f": "", "new/f": "", "link": "-> old"}
     run = traced([sys.executable, "-c", AGAIN], tree=tree)
     assert run.status == 0, run.stderr
@@ -224,8 +223,8 @@ def test_a_link_that_is_made_once_more_than_it_could_be(traced: Trace) -> None:
     assert touches["new/f"] == "file read"
 
 
-def test_a_file_with_two_names_that_is_read_as_stdin(tmp_path: Path, traced: Trace) -> None:
-    """What /dev/stdin is called is another file for the tracer."""
+def test_a_file_with_two_names_read_from_stdin(tmp_path: Path, traced: Trace) -> None:
+    """In the tracer, the path /dev/stdin leads to another file."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work/f").write_text("old")
     (tmp_path / "work/g").hardlink_to(tmp_path / "work/f")

@@ -1,4 +1,4 @@
-"""How paths are named by programs, and what the trace calls them."""
+"""The paths that programs pass to calls, and the paths in the trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST_NAME = "x" * 255
         expected={"file": "file read", "sub": "file chdir", "sub/file": "file read"},
     ),
     Hazard(
-        "the cwd is renamed and deleted under the caller",
+        "the caller's cwd is renamed and deleted",
         "cwd_deleted",
         tree={"back": ""},
         expected={
@@ -40,7 +40,7 @@ LONGEST_NAME = "x" * 255
         },
     ),
     Hazard(
-        "a directory's descriptor is used, sent, inherited and taken",
+        "a directory's descriptor is used, sent, inherited and copied with pidfd_getfd",
         "dirfd",
         tree={"sub/own": "", "sub/sent": "", "sub/inherited": "", "sub/taken": ""},
         expected={
@@ -52,7 +52,7 @@ LONGEST_NAME = "x" * 255
         },
     ),
     Hazard(
-        "pointers and strings at the limits of what the kernel takes",
+        "pointers and strings at the limits that the kernel accepts",
         "odd_paths",
         tree={
             **dict.fromkeys(("edge", "crossing", "long", "longest", "folded", "dots"), ""),
@@ -97,7 +97,7 @@ LONGEST_NAME = "x" * 255
         },
     ),
     Hazard(
-        "names that are prefixes of others, and look-ups that find nothing",
+        "names that are prefixes of others, and lookups that fail",
         "names",
         tree={
             **dict.fromkeys(("python3", "python3.11", "libx.so", "libx.so.1"), ""),
@@ -127,8 +127,8 @@ def test_paths(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
     check_hazard(hazard, traced, tracee)
 
 
-def test_calls_that_are_rarely_made(traced: Trace, tracee: Tracee) -> None:
-    """Nearly all fail for an ordinary user; the file was looked up all the same."""
+def test_rare_calls(traced: Trace, tracee: Tracee) -> None:
+    """Nearly all fail for an ordinary user, but the kernel looked up the file."""
     read = dict.fromkeys(("uselib",), "file read") if platform.machine() == "x86_64" else {}
     expected = {
         **read,
@@ -164,26 +164,26 @@ def test_a_name_that_the_caller_may_not_read(traced: Trace, tracee: Tracee) -> N
     assert run.touches() == {"file": "file read"}
 
 
-def test_a_path_too_long_for_a_look_is_a_gap(traced: Trace, tracee: Tracee) -> None:
-    """Each time that it is named, relatively: it is not said to be missing."""
+def test_a_path_too_long_for_a_lookup_is_a_gap(traced: Trace, tracee: Tracee) -> None:
+    """Relative names whose absolute path exceeds PATH_MAX: each is a gap, never a missing file."""
     run = traced([tracee("deep"), "."])
     assert run.status == 0, run.stderr
     assert run.gaps() == {"unknown-directory"}
     assert max(len(path) for path in run.paths()) < 4096
 
 
-def test_a_bad_pointer_invents_no_path(traced: Trace, tracee: Tracee) -> None:
+def test_a_bad_pointer_records_no_path(traced: Trace, tracee: Tracee) -> None:
     names = ("edge", "crossing", "long", "longest", "folded", "dots", LONGEST_NAME)
     others = ("new\nline", 'quote"back\\slash', "not utf-8 \udcff\udcfe")
     run = traced([tracee("odd_paths"), "."], tree={**dict.fromkeys(names + others, ""), "sub/": ""})
     for path in run.paths():
         assert path.startswith("/")
         assert "on no directory" not in path
-        assert not path.endswith("/open"), "a string without an end was read as a path"
+        assert not path.endswith("/open"), "a string without a NUL was read as a path"
 
 
-def test_names_that_end_as_the_kernel_marks_deleted_files(traced: Trace) -> None:
-    """/proc says "a (deleted)" of a deleted file, but a file may be called so."""
+def test_names_that_end_with_deleted(traced: Trace) -> None:
+    """/proc appends " (deleted)" to a deleted file's path, but a real name can end so too."""
     run = traced(
         ["sh", "-c", "cd 'sub (deleted)'; cat file; cat '../file (deleted)'"],
         tree={"sub (deleted)/file": "1\n", "file (deleted)": "2\n"},
@@ -196,7 +196,7 @@ def test_names_that_end_as_the_kernel_marks_deleted_files(traced: Trace) -> None
     }
 
 
-def test_a_deleted_name_of_a_file_that_has_another(tmp_path: Path, traced: Trace) -> None:
+def test_a_deleted_name_of_a_file_with_a_hard_link(tmp_path: Path, traced: Trace) -> None:
     make_tree(str(tmp_path / "work"), {"name": "1\n"})
     os.link(tmp_path / "work/name", tmp_path / "work/other")
     run = traced(["sh", "-c", "exec 3<name; rm name; cat /proc/self/fd/3"])
@@ -204,7 +204,7 @@ def test_a_deleted_name_of_a_file_that_has_another(tmp_path: Path, traced: Trace
     assert not [path for path in run.paths() if path.endswith(" (deleted)")]
 
 
-def test_a_path_that_is_not_utf8_is_kept_as_bytes(traced: Trace) -> None:
+def test_a_path_that_is_not_utf8_is_recorded_as_bytes(traced: Trace) -> None:
     run = traced(["cat", "a\udcffb"], tree={"a\udcffb": "content"})
     (entry,) = [entry for entry in run.document["files"] if "path_b64" in entry]
     assert "path" not in entry
@@ -224,7 +224,7 @@ def test_an_empty_path_means_the_descriptor(traced: Trace, tracee: Tracee) -> No
     assert not [path for path in run.paths() if "pipe:" in path]
 
 
-def test_a_chroot_is_seen_from_outside(traced: Trace, tracee: Tracee) -> None:
+def test_paths_in_a_chroot_are_the_paths_outside(traced: Trace, tracee: Tracee) -> None:
     tree = {
         "jail/etc/conf": "",
         "jail/etc/target": "",
@@ -263,8 +263,8 @@ def test_a_mount_that_only_the_app_sees_is_a_gap(traced: Trace, tracee: Tracee) 
     assert run.run["complete"] is False
 
 
-def test_a_new_root_is_told_truly_or_is_a_gap(traced: Trace, tracee: Tracee) -> None:
-    """pivot_root in a mount namespace: what the app calls /etc/conf is not the machine's."""
+def test_paths_in_a_new_root_are_correct_or_a_gap(traced: Trace, tracee: Tracee) -> None:
+    """pivot_root in a mount namespace: the app's /etc/conf is not the machine's."""
     run = traced([tracee("pivot_root"), "."], tree={"jail/etc/conf": "", "jail/old/": ""})
     skip_if_unsupported(run)
     assert run.status == 0, run.stderr
@@ -281,7 +281,7 @@ def test_a_file_opened_by_handle_is_a_gap(traced: Trace, tracee: Tracee) -> None
     assert run.run["complete"] is False
 
 
-def test_magic_links_lead_to_the_file_behind(tmp_path: Path, traced: Trace, tracee: Tracee) -> None:
+def test_magic_links_lead_to_their_file(tmp_path: Path, traced: Trace, tracee: Tracee) -> None:
     program = tracee("proc_self")
     by_descriptor = dict.fromkeys(("by-fd", "by-dev-fd", "by-thread", "by-pid"), "")
     by_directory = dict.fromkeys(("by-cwd", "by-root"), "")

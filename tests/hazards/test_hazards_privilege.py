@@ -1,4 +1,4 @@
-"""Programs that gain privilege, give it up, or hide; and a tracer that has little of it."""
+"""Programs that gain or drop privileges or are not dumpable; a tracer with few privileges."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-# What a container engine leaves to root: all but the right to look into other users' processes.
+# The privileges of root in a container: all except CAP_SYS_PTRACE.
 WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """A directory that any user may write in."""
+    """Make a directory in which all users can write."""
     allow_all_users(tmp_path)
     (tmp_path / "work").mkdir()
     allow_all_users(tmp_path / "work")
@@ -35,7 +35,7 @@ def work(tmp_path: Path) -> Path:
 def test_a_setuid_program_keeps_its_privilege(work: Path, traced: Trace, tracee: Tracee) -> None:
     need_root()
     need("setpriv")
-    program = _setuid(work, tracee("print_euid"))
+    program = _make_setuid_copy(work, tracee("print_euid"))
     run = traced([*AS_NOBODY, program, str(work)], tree={"file": ""})
     assert (run.status, run.stdout) == (0, "0\n")
     assert run.touches() == {"file": "file read", "setuid": "file exec"}
@@ -46,7 +46,7 @@ def test_a_setuid_program_without_privilege_is_a_gap(
     work: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
 ) -> None:
     need_root()
-    program = _setuid(work, tracee("print_euid"))
+    program = _make_setuid_copy(work, tracee("print_euid"))
     run = traced([program, "."], tree={"file": ""}, prefix=unprivileged)
     assert (run.status, run.stdout) == (0, f"{NOBODY}\n")
     assert run.touches() == {"file": "file read", "setuid": "file exec"}
@@ -56,7 +56,7 @@ def test_a_setuid_program_without_privilege_is_a_gap(
 def test_a_program_with_capabilities_keeps_them(work: Path, traced: Trace) -> None:
     need_root()
     need("setpriv", "setcap")
-    program = _capable(work)
+    program = _make_capable_copy(work)
     run = traced([*AS_NOBODY, program, "CapEff", "/proc/self/status"])
     assert (run.status, run.stdout) == (0, "CapEff:\t0000000000002000\n")
     assert run.gaps() == set()
@@ -67,7 +67,7 @@ def test_a_program_with_capabilities_without_privilege_is_a_gap(
 ) -> None:
     need_root()
     need("setcap")
-    program = _capable(work)
+    program = _make_capable_copy(work)
     run = traced([program, "CapPrm", "/proc/self/status"], prefix=unprivileged)
     assert run.status == 0
     assert int(run.stdout.split()[1], 16) & 0x2000 == 0
@@ -75,7 +75,7 @@ def test_a_program_with_capabilities_without_privilege_is_a_gap(
 
 
 def test_an_app_that_drops_its_privilege(work: Path, traced: Trace) -> None:
-    """As servers that start as root do."""
+    """Servers that start as root do this."""
     need_root()
     need("setpriv")
     run = traced([*AS_NOBODY, "cat", "file"], tree={"file": ""})
@@ -85,27 +85,27 @@ def test_an_app_that_drops_its_privilege(work: Path, traced: Trace) -> None:
     assert os.path.basename(run.document["processes"][-1]["exe"]) == "cat"
 
 
-def test_an_app_that_drops_its_privilege_where_the_tracer_has_little(
+def test_an_app_that_drops_its_privilege_under_a_tracer_without_ptrace(
     work: Path, traced: Trace
 ) -> None:
-    """As in a container, where root may not look into other users' processes (ptrace(2))."""
+    """In a container, root cannot read other users' processes (ptrace(2))."""
     need_root()
     need("setpriv")
     run = traced([*AS_NOBODY, "cat", "file"], tree={"file": ""}, prefix=WITHOUT_PTRACE)
     assert run.status == 0, run.stderr
-    _nothing_is_lost_silently(run)
+    _check_recorded_or_gap(run)
 
 
-def test_a_program_that_hides(
+def test_a_program_that_is_not_dumpable(
     work: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
 ) -> None:
     run = traced([tracee("undumpable"), "."], tree={"file": ""}, prefix=unprivileged)
     assert run.status == 0, run.stderr
-    _nothing_is_lost_silently(run)
+    _check_recorded_or_gap(run)
 
 
 @pytest.mark.parametrize("name", ["secret", "secret \udcff"])
-def test_a_program_that_may_be_run_but_not_read(
+def test_a_program_that_can_be_run_but_not_read(
     name: str, work: Path, traced: Trace, tracee: Tracee, unprivileged: tuple[str, ...]
 ) -> None:
     need_root()
@@ -114,17 +114,17 @@ def test_a_program_that_may_be_run_but_not_read(
     program.chmod(0o711)
     run = traced([str(program), "."], tree={"file": ""}, prefix=unprivileged)
     assert (run.status, run.stdout) == (0, f"{NOBODY}\n")
-    _nothing_is_lost_silently(run)
+    _check_recorded_or_gap(run)
 
 
-def _nothing_is_lost_silently(run: Traced) -> None:
-    """The file is in the trace, or the trace says that there may be more."""
+def _check_recorded_or_gap(run: Traced) -> None:
+    """Check that the file is in the trace, or that the trace has a gap and is incomplete."""
     if run.touches().get("file") != "file read":
         assert run.gaps() != set()
         assert run.run["complete"] is False
 
 
-def _setuid(folder: Path, program: str) -> str:
+def _make_setuid_copy(folder: Path, program: str) -> str:
     copy = folder / "setuid"
     shutil.copy(program, copy)
     os.chown(copy, 0, 0)
@@ -132,11 +132,11 @@ def _setuid(folder: Path, program: str) -> str:
     return str(copy)
 
 
-def _capable(folder: Path) -> str:
-    """A grep that may open raw sockets."""
+def _make_capable_copy(folder: Path) -> str:
+    """Make a copy of grep that has cap_net_raw."""
     copy = folder / "capable"
     shutil.copy(str(shutil.which("grep")), copy)
-    made = subprocess.run(["setcap", "cap_net_raw=ep", copy], check=False, capture_output=True)
-    if made.returncode != 0:
+    done = subprocess.run(["setcap", "cap_net_raw=ep", copy], check=False, capture_output=True)
+    if done.returncode != 0:
         skip_missing("a file system that keeps capabilities")
     return str(make_tree(str(folder), {})) + "/capable"

@@ -1,4 +1,4 @@
-"""Births, execs and deaths, and programs that meddle with what a tracer lives on."""
+"""Start, exec and end of processes, and programs that use the kernel features of a tracer."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @parametrize_hazards(
     Hazard(
-        "births by clone3, CLONE_UNTRACED and CLONE_PARENT",
+        "children by clone3, CLONE_UNTRACED and CLONE_PARENT",
         "clone_flags",
         tree=dict.fromkeys(("clone3", "untraced", "parent"), ""),
         expected=dict.fromkeys(("clone3", "untraced", "parent"), "file read"),
     ),
     Hazard(
-        "a process with another number in its own PID namespace",
+        "a process with another PID in its own PID namespace",
         "pid_namespace",
         tree={"sub/file": ""},
         expected={"sub": "file chdir", "sub/file": "file read"},
     ),
     Hazard(
-        "a daemon that works when the first process has ended",
+        "a daemon that opens a file after the first process has ended",
         "daemon",
         tree={"early": "", "late": ""},
         expected={
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         status=5,
     ),
     Hazard(
-        "an executable in memory, and one deleted while it runs",
+        "an executable in a memfd, and one deleted while it runs",
         "memfd_exec",
         tree={"from memory": "", "from a deleted file": ""},
         expected={
@@ -66,13 +66,13 @@ if TYPE_CHECKING:
         "own_seccomp",
         tree={"file": "", "kept": ""},
         expected={"file": "file read"},
-        # PTRACE_SYSCALL stops before the filters are asked.
+        # PTRACE_SYSCALL stops before the filters run.
         expected_under={
             "ptrace-syscall": {"kept": "file delete", "refused": "created create"},
         },
     ),
     Hazard(
-        "the program wants a seccomp listener of its own",
+        "the program adds its own seccomp listener",
         "own_listener",
         tree={"file": ""},
         expected={"file": "file read"},
@@ -130,7 +130,7 @@ def test_processes(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
     check_hazard(hazard, traced, tracee)
 
 
-def test_an_exec_by_a_thread_that_is_not_the_leader(traced: Trace, tracee: Tracee) -> None:
+def test_an_exec_by_a_thread_other_than_the_leader(traced: Trace, tracee: Tracee) -> None:
     program = tracee("thread_exec")
     run = traced([program, "."], tree={"before": "", "after": ""})
     assert run.status == 0, run.stderr
@@ -153,8 +153,8 @@ def test_an_exec_by_a_vfork_child(traced: Trace, tracee: Tracee) -> None:
     assert [image["exit_status"] for image in run.document["processes"]] == [0, 0]
 
 
-def test_a_daemon_is_whose_it_was(traced: Trace, tracee: Tracee) -> None:
-    """What a daemon touches belongs to the image that it was forked from, twice."""
+def test_a_daemon_belongs_to_its_first_image(traced: Trace, tracee: Tracee) -> None:
+    """A daemon's paths belong to the process image from which it was forked twice."""
     script = 'first=$1; shift; "$first" . ; "$@"; exit 0'
     daemon, other = tracee("daemon"), tracee("vfork_exec")
     run = traced(
@@ -173,7 +173,7 @@ def test_a_daemon_is_whose_it_was(traced: Trace, tracee: Tracee) -> None:
     ids=["strace", "gdb"],
 )
 def test_a_debugger_in_the_app(traced: Trace, engine: str, debugger: list[str]) -> None:
-    """It works where its child is not ptraced; else it fails, and a gap says so."""
+    """It works if the engine does not use ptrace; otherwise it fails and the trace has a gap."""
     need(debugger[0])
     run = traced([*debugger, "cat", "file"], tree={"file": "content\n"})
     if engine == "notify":
@@ -188,7 +188,7 @@ def test_a_debugger_in_the_app(traced: Trace, engine: str, debugger: list[str]) 
 
 
 def test_a_script_with_a_nul_in_its_first_line(traced: Trace) -> None:
-    """The kernel's strings end there; what follows may be anything: a self-extracting archive."""
+    """The kernel reads the line up to the NUL; binary data may follow, as in a shell archive."""
     tree = {"script": f"#!{shutil.which('echo')}\0 nothing\n"}
     run = traced(["./script", "given"], tree=tree)
     assert (run.status, run.stdout) == (0, "./script given\n")
@@ -227,7 +227,7 @@ def test_the_process_tree_of_a_shell(traced: Trace) -> None:
 
 
 def test_a_chain_of_script_interpreters(tmp_path: Path, traced: Trace) -> None:
-    """Four scripts and a program: the kernel opens the interpreters without a call (execve(2))."""
+    """Four scripts and a program: the kernel itself opens the interpreters (execve(2))."""
     work = tmp_path / "work"
     tree = {
         "first": f"#!{work}/second argument\n",
@@ -246,7 +246,7 @@ def test_a_chain_of_script_interpreters(tmp_path: Path, traced: Trace) -> None:
 
 
 def test_an_interpreter_by_binfmt_misc(traced: Trace) -> None:
-    """The kernel picks it by the program's first bytes, from a table that no file shows."""
+    """The kernel chooses it by the program's first bytes, from a table in its memory."""
     cat = os.path.realpath(str(shutil.which("cat")))
     register = f"mount -t binfmt_misc none table && echo ':x:M::MAGIC::{cat}:' >table/register"
     prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
@@ -294,7 +294,7 @@ def test_the_exit_status_of_each_image(traced: Trace, given: str, status: int) -
     assert [image["exit_status"] for image in run.document["processes"]] == [5, status]
 
 
-def test_chains_of_execs_that_do_nothing_else(traced: Trace, tracee: Tracee) -> None:
+def test_chains_of_execs(traced: Trace, tracee: Tracee) -> None:
     program = tracee("exec_chain", "-static")
     run = traced([program])
     assert run.status == 0, run.stderr
@@ -312,7 +312,7 @@ def test_chains_of_execs_that_do_nothing_else(traced: Trace, tracee: Tracee) -> 
 
 
 def test_an_exec_that_fails_though_the_program_exists(traced: Trace) -> None:
-    """execvp(3) makes each name of the PATH in one place, where the last one was."""
+    """execvp(3) writes each candidate of the PATH to the same memory."""
     tree = {"a/program": "", "b/program": "#!/bin/sh\nread line <after\n", "after": "\n"}
     run = traced(["sh", "-c", 'PATH="$PWD/a:$PWD/b:$PATH" exec env program'], tree=tree)
     assert run.status == 0, run.stderr
@@ -322,7 +322,7 @@ def test_an_exec_that_fails_though_the_program_exists(traced: Trace) -> None:
     assert run.users("after") == [["sh", os.path.join(run.directory, "b/program")]]
 
 
-def test_an_exec_that_fails_and_whose_name_is_unmapped(traced: Trace, tracee: Tracee) -> None:
+def test_an_exec_that_fails_and_unmaps_its_name(traced: Trace, tracee: Tracee) -> None:
     program = tracee("exec_fails")
     run = traced([program, "."], tree={"after": ""})
     assert run.status == 0, run.stderr
@@ -331,8 +331,8 @@ def test_an_exec_that_fails_and_whose_name_is_unmapped(traced: Trace, tracee: Tr
 
 
 @pytest.mark.parametrize("engine", ["notify"])
-def test_children_that_are_born_while_another_thread_execs(traced: Trace, tracee: Tracee) -> None:
-    """Under ptrace the exec may kill the thread before it tells of its last child."""
+def test_children_that_start_while_another_thread_execs(traced: Trace, tracee: Tracee) -> None:
+    """Under ptrace, the exec may kill the thread before its last fork event."""
     program = tracee("forks_while_exec", "-pthread")
     run = traced([program, "."], tree={"child": "", "after": ""})
     assert run.status == 0, run.stderr
@@ -341,7 +341,7 @@ def test_children_that_are_born_while_another_thread_execs(traced: Trace, tracee
     assert run.users("after") == [[name, ".", "second"]]
 
 
-def test_a_script_whose_interpreter_was_executed_before(traced: Trace) -> None:
+def test_a_script_whose_interpreter_ran_before(traced: Trace) -> None:
     shell = shutil.which("sh")
     tree = {"script": f"#!{shell}\nread line <file\n", "file": "\n"}
     run = traced([str(shell), "-c", "./script; ./script; exit 0"], tree=tree)
@@ -367,7 +367,7 @@ os.execvp("sh", ["sh", "-c", f"read line <by-parent; exec {go}>&-; read line <&{
 
 
 def test_a_child_whose_parent_execs_first(traced: Trace) -> None:
-    """As an entrypoint does: a part of it in the background, then the app by exec."""
+    """An entrypoint starts a subshell in the background, then the app with exec."""
     run = traced([sys.executable, "-c", CHILD_WAITS], tree={"by-child": "", "by-parent": "\n"})
     assert run.status == 0, run.stderr
     assert [words[0] for words in run.users("by-parent")] == ["sh"]
@@ -375,7 +375,7 @@ def test_a_child_whose_parent_execs_first(traced: Trace) -> None:
 
 
 def test_an_orphan_that_the_app_adopts(traced: Trace) -> None:
-    """As tini and supervisors do: its parent is then no word on what it runs."""
+    """Supervisors such as tini adopt orphans: the new parent did not start them."""
     need("perl")
     adopt = (
         "import ctypes, os; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); "

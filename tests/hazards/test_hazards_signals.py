@@ -1,4 +1,4 @@
-"""Signals, stops and deaths at any moment."""
+"""Signals, stops and kills at any moment."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from conftest import Trace, Tracee
 
 TIMES = 20
-# Each part TIMES times: 200 for the engine that nearly all runs have, a few for the others. Split,
-# so that the parts of one test run at once.
+# Each part runs TIMES times: 200 in total for the default engine, fewer for the others. The parts
+# run in parallel.
 PARTS = [
     pytest.param(engine, part, id=f"{engine}-{part}")
     for engine in ENGINES
@@ -35,7 +35,7 @@ PARTS = [
 
 @parametrize_hazards(
     Hazard(
-        "SIGTRAP of the program's own",
+        "SIGTRAP that the program itself causes",
         "traps",
         tree={"file": ""},
         expected={"file": "file read"},
@@ -75,9 +75,9 @@ def test_signals(hazard: Hazard, traced: Trace, tracee: Tracee) -> None:
 def test_a_tracee_killed_at_a_random_moment(
     tmp_path: Path, tracee: Tracee, engine: str, part: int
 ) -> None:
-    """Whichever process of the app dies, slimtrace ends when the last has, and its trace reads."""
-    chance = random.Random(part)  # noqa: S311 -- picks a moment, no key
-    program = _own_copy(tmp_path, tracee("endless"))
+    """Slimtrace ends after the last process, whichever is killed first; the trace is readable."""
+    rng = random.Random(part)  # noqa: S311 -- picks a moment, no key
+    program = _copy_program(tmp_path, tracee("endless"))
     for attempt in range(TIMES):
         output = str(tmp_path / f"{attempt}.trace")
         with _Endless(
@@ -86,13 +86,13 @@ def test_a_tracee_killed_at_a_random_moment(
             victims = app.tracees()
             assert len(victims) == 2
             below = app.below()
-            chance.shuffle(victims)
-            app.linger(chance)
+            rng.shuffle(victims)
+            app.sleep_randomly(rng)
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
             assert app.tracer.wait(SECONDS) == 128 + signal.SIGKILL
-            _until(_are, below, _DEAD)
-        assert _running(program) == []
+            _wait_until(_have_states, below, _DEAD)
+        assert _find_processes(program) == []
         document = show(output)
         assert document["runs"][0]["signal"] == signal.SIGKILL
         assert document["runs"][0]["complete"] is True
@@ -103,9 +103,9 @@ def test_a_tracee_killed_at_a_random_moment(
 def test_the_tracer_killed_at_a_random_moment(
     tmp_path: Path, tracee: Tracee, engine: str, part: int
 ) -> None:
-    """No process survives, and the trace reads up to then."""
-    chance = random.Random(part)  # noqa: S311 -- picks a moment, no key
-    program = _own_copy(tmp_path, tracee("endless"))
+    """No process survives, and the trace is readable up to that moment."""
+    rng = random.Random(part)  # noqa: S311 -- picks a moment, no key
+    program = _copy_program(tmp_path, tracee("endless"))
     for attempt in range(TIMES):
         output = str(tmp_path / f"{attempt}.trace")
         with _Endless(
@@ -113,10 +113,10 @@ def test_the_tracer_killed_at_a_random_moment(
         ) as app:
             assert len(app.tracees()) == 2
             below = app.below()
-            app.linger(chance)
+            app.sleep_randomly(rng)
             app.tracer.kill()
-            _until(_are, below, _DEAD)
-        assert _running(program) == []
+            _wait_until(_have_states, below, _DEAD)
+        assert _find_processes(program) == []
         document = show(output)
         assert document["runs"][0]["complete"] is False
         assert [gap["kind"] for gap in document["runs"][0]["gaps"]] == ["interrupted"]
@@ -124,7 +124,7 @@ def test_the_tracer_killed_at_a_random_moment(
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
-def test_an_app_stopped_from_outside_goes_on(
+def test_an_app_stopped_from_outside_continues(
     tmp_path: Path, tracee: Tracee, engine: str, number: signal.Signals
 ) -> None:
     output = str(tmp_path / "app.trace")
@@ -134,24 +134,24 @@ def test_an_app_stopped_from_outside_goes_on(
         victims = app.tracees()
         for victim in victims:
             os.kill(victim, number)
-        _until(_are, victims, _STOPPED)
-        before = {victim: _ticks(victim) for victim in victims}
+        _wait_until(_have_states, victims, _STOPPED)
+        before = {victim: _read_cpu_ticks(victim) for victim in victims}
         for victim in victims:
             os.kill(victim, signal.SIGCONT)
-        _until(lambda: all(_ticks(victim) > before[victim] for victim in victims))
+        _wait_until(lambda: all(_read_cpu_ticks(victim) > before[victim] for victim in victims))
         for victim in victims:
             os.kill(victim, signal.SIGTERM)
         assert app.tracer.wait(SECONDS) == 128 + signal.SIGTERM
     assert show(output)["runs"][0]["signal"] == signal.SIGTERM
 
 
-def _own_copy(folder: Path, program: str) -> str:
-    """A program that nothing but one test runs."""
+def _copy_program(folder: Path, program: str) -> str:
+    """Copy a program, so that only one test runs the copy."""
     return str(shutil.copy(program, folder / "endless"))
 
 
-def _running(program: str) -> list[int]:
-    """Whoever runs it, known or not."""
+def _find_processes(program: str) -> list[int]:
+    """Return the PIDs of all processes that run this program."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):  # gone, or a zombie
@@ -160,12 +160,12 @@ def _running(program: str) -> list[int]:
     return found
 
 
-_DEAD: set[str | None] = {"Z", None}  # what inherits orphans may take its time to bury them
+_DEAD: set[str | None] = {"Z", None}  # the process that adopts orphans may reap them late
 _STOPPED: set[str | None] = {"T", "t"}
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields after the command in /proc/PID/stat (proc(5)); none when it is gone."""
+def _read_stat(pid: int) -> list[str]:
+    """Return the fields after the command in /proc/PID/stat (proc(5)); none for no process."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()
@@ -173,36 +173,36 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _are(pids: list[int], states: set[str | None]) -> bool:
-    return {next(iter(_stat(pid)), None) for pid in pids} <= states
+def _have_states(pids: list[int], states: set[str | None]) -> bool:
+    return {next(iter(_read_stat(pid)), None) for pid in pids} <= states
 
 
-def _ticks(pid: int) -> int:
-    """The time that the process has run."""
-    return sum(map(int, _stat(pid)[11:13]))
+def _read_cpu_ticks(pid: int) -> int:
+    """Return the CPU time of the process, in clock ticks."""
+    return sum(map(int, _read_stat(pid)[11:13]))
 
 
-def _until(condition: Callable[..., bool], *arguments: object) -> None:
-    """Wait for what the kernel tells nobody about: a state in /proc."""
+def _wait_until(condition: Callable[..., bool], *arguments: object) -> None:
+    """Poll until a state in /proc is reached; the kernel sends no event for it."""
     for _ in range(int(SECONDS * 100)):
         if condition(*arguments):
             return
         time.sleep(0.01)
-    pytest.fail("it did not come about")
+    pytest.fail("the state was not reached")
 
 
 class _Endless:
-    """slimtrace with an app of two processes, which look at files until they are killed."""
+    """slimtrace with an app of two processes, which access files until they are killed."""
 
     def __init__(self, program: str, work: str, output: str, engine: str) -> None:
         self.program = program
-        words = command("-q", "run", "-o", output, "--engine", engine, "--", program, work)
+        argv = command("-q", "run", "-o", output, "--engine", engine, "--", program, work)
         self.tracer = subprocess.Popen(
-            words,
+            argv,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
-            process_group=0,  # one that is not orphaned, for SIGTSTP stops no other (setpgid(2))
+            process_group=0,  # SIGTSTP does not stop an orphaned process group (setpgid(2))
         )
 
     def __enter__(self) -> Self:
@@ -212,11 +212,11 @@ class _Endless:
         return self
 
     def tracees(self) -> list[int]:
-        """The app's first process, then its child."""
+        """Return the PIDs of the app's first process and its child."""
         return [pid for pid in self.below() if os.readlink(f"/proc/{pid}/exe") == self.program]
 
     def below(self) -> list[int]:
-        """What the tracer made: the app, and what guards it."""
+        """Return the PIDs of all the tracer's descendants: the app and the tracer's helpers."""
         found = list[int]()
         todo = [self.tracer.pid]
         while todo:
@@ -227,16 +227,16 @@ class _Endless:
                 todo += children
         return found
 
-    def linger(self, chance: random.Random) -> None:
-        """Let a random share of a twentieth of a second pass: any moment is as good as another."""
-        time.sleep(chance.random() / 20)
+    def sleep_randomly(self, rng: random.Random) -> None:
+        """Sleep for up to 50 ms, chosen at random."""
+        time.sleep(rng.random() / 20)
 
     def __exit__(self, *_: object) -> None:
         assert self.tracer.stdout is not None
         assert self.tracer.stderr is not None
-        self.tracer.kill()  # what it traces dies with it
+        self.tracer.kill()  # its tracees die with it
         self.tracer.wait(SECONDS)
         self.tracer.stdout.close()
-        said = self.tracer.stderr.read().decode()
+        errors = self.tracer.stderr.read().decode()
         self.tracer.stderr.close()
-        assert "Traceback" not in said, said
+        assert "Traceback" not in errors, errors

@@ -1,4 +1,4 @@
-"""Loads at which tracers lose events, grow without bound or hang."""
+"""High loads, under which tracers can lose events, grow without limit or hang."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_thousand_threads(traced: Trace, tracee: Tracee) -> None:
     assert run.touches() == dict.fromkeys(names, "file read")
 
 
-def test_a_storm_of_forks_loses_nothing(traced: Trace, tracee: Tracee) -> None:
+def test_many_forks_lose_nothing(traced: Trace, tracee: Tracee) -> None:
     run = traced([tracee("fork_storm"), ".", str(FORKS)])
     assert (run.status, run.stderr) == (0, "")
     assert run.touches() == {f"child-{i}": "missing stat" for i in range(FORKS)}
@@ -61,14 +61,14 @@ def test_a_call_made_often_is_written_once(traced: Trace, tracee: Tracee, calls:
     ("engine", "paths"), [("notify", 100_000), ("ptrace", 20_000), ("ptrace-syscall", 20_000)]
 )
 def test_many_paths(traced: Trace, tracee: Tracee, paths: int) -> None:
-    """More than what is remembered of calls and lines. A million are measured: make growth."""
+    """More paths than the caches of calls and lines hold. `make growth` measures a million."""
     run = traced([tracee("many_paths"), ".", str(paths)])
     assert (run.status, run.stderr) == (0, "")
     assert run.touches() == {f"path-{i}": "missing stat" for i in range(1, paths + 1)}
 
 
 def test_two_slimtraces_at_once(tmp_path: Path, tracee: Tracee) -> None:
-    """Each sees its own app and nothing of the other's, though both trees have the same names."""
+    """Each records only its own app, although both trees contain the same names."""
     program, names = tracee("burst"), [f"f{i}" for i in range(500)]
     running = {}
     for side in ("left", "right"):
@@ -82,7 +82,7 @@ def test_two_slimtraces_at_once(tmp_path: Path, tracee: Tracee) -> None:
         assert below == {work, *(f"{work}/{name}" for name in names)}
 
 
-def test_a_trace_that_another_slimtrace_writes_is_refused(tmp_path: Path) -> None:
+def test_a_trace_that_another_slimtrace_is_writing_is_refused(tmp_path: Path) -> None:
     output = str(tmp_path / "app.trace")
     first = subprocess.Popen(
         command("-q", "run", "-o", output, "--", "cat"),
@@ -110,7 +110,7 @@ def test_a_trace_that_another_slimtrace_writes_is_refused(tmp_path: Path) -> Non
 
 
 def test_slimtrace_under_slimtrace(traced: Trace, tmp_path: Path, engine: str) -> None:
-    """What the outer one takes, the inner one does without, or it says so."""
+    """The inner one uses another engine than the outer one, or fails with a message."""
     inner = str(tmp_path / "inner.trace")
     run = traced([*command("run", "-o", inner), "--", "cat", "file"], tree={"file": ""})
     if engine == "ptrace":

@@ -1,5 +1,5 @@
-/* Names looked for in vain, then again when something is there: made by another name of the same
- * place, by another process, moved there, or made from outside (argv[2] asks to wait for that). */
+/* Looks up names that do not exist, then again after they were created: under another name of the
+ * same path, by another process, by a move, or from outside (with argv[2] it waits for that). */
 #include "tracee.h"
 
 static void absent(const char *name)
@@ -65,7 +65,7 @@ int main(int argc, char **argv)
     must(link("sub/inside", "hard") == 0);
     look("hard");
 
-    look("sub/inside"); /* and the reverse: there, gone, and there again */
+    look("sub/inside"); /* the reverse: existing, deleted, created again */
     must(unlink("sub/inside") == 0);
     absent("sub/inside");
     make("sub/inside");

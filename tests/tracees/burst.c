@@ -1,4 +1,4 @@
-/* argv[2] files f0, f1, … opened by argv[3] threads at once, each file once. */
+/* argv[3] threads open argv[2] files f0, f1, … in parallel, each file once. */
 #include "tracee.h"
 #include <pthread.h>
 

@@ -1,4 +1,4 @@
-/* A file opened by a handle: no path is named in the call. */
+/* Opens a file by a handle: the call has no path. */
 #include "tracee.h"
 
 int main(int argc, char **argv)

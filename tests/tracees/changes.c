@@ -1,4 +1,4 @@
-/* What a program can do to a file that it has read: argv[2] says which. */
+/* Reads a file, then changes it in the way that argv[2] names. */
 #include "tracee.h"
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-/* Paths below another root. */
+/* Opens paths below another root. */
 #include "tracee.h"
 #include <sched.h>
 
@@ -10,7 +10,7 @@ int main(int argc, char **argv)
     int outside = open("outside", O_PATH | O_DIRECTORY);
     must(outside >= 0);
     must(chroot("jail") == 0);
-    look("relative");            /* the cwd still lies outside the new root */
+    look("relative");            /* the cwd is still outside the new root */
     must(chdir("/") == 0);
     look("/etc/conf");
     look("/absolute-link");      /* to /etc/target, which only jail has */

@@ -1,4 +1,4 @@
-/* Births that a tracer could miss: clone3, CLONE_PARENT, CLONE_UNTRACED. */
+/* Children that a tracer could miss: clone3, CLONE_PARENT, CLONE_UNTRACED. */
 #include "tracee.h"
 #include <linux/sched.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* A child that shares its parent's cwd (CLONE_FS) moves it. */
+/* A child that shares its parent's cwd (CLONE_FS) changes it. */
 #include "tracee.h"
 #include <sched.h>
 #include <signal.h>

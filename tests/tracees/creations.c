@@ -1,4 +1,4 @@
-/* Files that the run makes itself: none of them was there before. */
+/* Creates files that did not exist before the run. */
 #include "tracee.h"
 
 int main(int argc, char **argv)
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     must(linkat(AT_FDCWD, name, AT_FDCWD, "linked", AT_SYMLINK_FOLLOW) == 0);
     look("linked");
 
-    /* a tree built aside, then moved to its place, as installers do */
+    /* a tree built elsewhere, then moved to its final path, as installers do */
     must(mkdir("stage", 0755) == 0);
     make("stage/file");
     must(rename("stage", "final") == 0);

@@ -1,4 +1,4 @@
-/* The cwd is moved with fchdir, then renamed, then deleted, all under the caller's feet. */
+/* Changes the cwd with fchdir, then renames and deletes it while using it. */
 #include "tracee.h"
 
 int main(int argc, char **argv)

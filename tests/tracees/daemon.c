@@ -14,7 +14,7 @@ int main(int argc, char **argv)
         if (grandchild != 0)
             _exit(grandchild < 0);
         must(close(living[1]) == 0);
-        must(read(living[0], &byte, 1) == 0); /* ends when the first process has */
+        must(read(living[0], &byte, 1) == 0); /* returns when the first process has ended */
         look("late");
         make("pidfile");
         _exit(9);

@@ -1,4 +1,4 @@
-/* Opens a file whose absolute path is longer than a path may be. */
+/* Opens a file whose absolute path is longer than PATH_MAX. */
 #include "tracee.h"
 #include <limits.h>
 

@@ -1,4 +1,4 @@
-/* A directory's descriptor, inherited, sent over a socket and taken with pidfd_getfd. */
+/* A directory's descriptor: inherited, sent over a socket, and copied with pidfd_getfd. */
 #include "tracee.h"
 #include <dirent.h>
 #include <sys/socket.h>
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
         int handle = (int)syscall(SYS_pidfd_open, parent, 0);
         must(handle >= 0);
         int taken = (int)syscall(SYS_pidfd_getfd, handle, fd, 0);
-        if (taken >= 0)  /* refused where the parent may not be traced by its child */
+        if (taken >= 0)  /* refused if the child may not trace its parent */
             look_at(taken, "taken");
         _exit(taken >= 0 ? 0 : CANNOT_BE_TRIED_HERE);
     }

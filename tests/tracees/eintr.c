@@ -1,6 +1,6 @@
 /* A timer fires all the time while files are opened: open of a regular file is never interrupted
- * (signal(7)), whether the handler asks for restarts (argv[2] is "restart") or not. argv[3] is how
- * often to open. */
+ * (signal(7)), with SA_RESTART (argv[2] is "restart") and without. argv[3] is the number of
+ * opens. */
 #include "tracee.h"
 #include <signal.h>
 #include <sys/time.h>

@@ -1,4 +1,4 @@
-/* AT_EMPTY_PATH: the descriptor itself is meant. */
+/* AT_EMPTY_PATH: the call applies to the descriptor itself. */
 #include "tracee.h"
 #include <linux/stat.h>
 

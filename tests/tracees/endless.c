@@ -1,5 +1,5 @@
-/* Looks at files, in two processes with two threads each, until it is killed; says "started" on
- * stdout when it is well on its way. */
+/* Accesses files, in two processes with two threads each, until it is killed; each process prints
+ * "started" once it runs. */
 #include "tracee.h"
 #include <pthread.h>
 

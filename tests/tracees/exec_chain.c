@@ -1,4 +1,4 @@
-/* Six children at once have grandchildren that exec three programs in a row, and do nothing else. */
+/* Six parallel children have grandchildren that only exec three programs in a row. */
 #include <sys/wait.h>
 #include "tracee.h"
 

@@ -1,4 +1,4 @@
-/* Execs a program that ran before, which fails, and gives back the memory of its name. */
+/* Execs a program that ran before; the exec fails, and the memory of the name is unmapped. */
 #include "tracee.h"
 #include <sys/mman.h>
 

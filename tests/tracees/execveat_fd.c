@@ -1,4 +1,4 @@
-/* Exec through descriptors: AT_EMPTY_PATH on O_PATH, a name below a directory. argv[2] is a
+/* Exec through descriptors: AT_EMPTY_PATH on O_PATH, and a name below a directory. argv[2] is a
  * copy of this program in argv[1]. */
 #include "tracee.h"
 

@@ -1,4 +1,4 @@
-/* A process ends, again and again, while its threads are in the middle of file calls. */
+/* Processes that end while their threads are in file calls, many times. */
 #include "tracee.h"
 #include <pthread.h>
 

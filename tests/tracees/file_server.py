@@ -1,6 +1,6 @@
-"""A file system of its own (fuse(4)) that looks at a backing file at each look-up, and a client.
+"""A file system (fuse(4)) that stats a backing file at each lookup, and a client of it.
 
-Run as root in a mount namespace of its own, with a folder to mount at and one of backing files.
+Run it as root in its own mount namespace, with a mount point and a directory of backing files.
 """
 
 import ctypes

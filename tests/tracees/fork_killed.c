@@ -1,4 +1,4 @@
-/* Processes that fork all the time are killed at any moment, ROUNDS times; so are their children. */
+/* Kills processes that fork continuously, and their children, at random moments, ROUNDS times. */
 #include "tracee.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@ int main(int argc, char **argv)
 {
     must(argc == 2);
     for (int round = 0; round < atoi(argv[1]); round++) {
-        int ended[2]; /* end of file once the last of them is gone */
+        int ended[2]; /* end of file when the last of them has ended */
         char byte;
         must(pipe(ended) == 0);
         pid_t forker = fork();

@@ -1,4 +1,4 @@
-/* argv[2] children, up to 50 at a time, each of which looks for a file of its own. */
+/* Starts argv[2] children, up to 50 at a time; each looks up its own file. */
 #include "tracee.h"
 
 static void reap_one(void)

@@ -1,4 +1,4 @@
-/* One thread forks while another execs: the exec has much to copy, and so takes a while. */
+/* One thread forks while another execs; the exec copies a large environment, so it takes long. */
 #include "tracee.h"
 #include <pthread.h>
 

@@ -1,4 +1,4 @@
-/* Job control: a child with threads stops itself, its parent sees that and continues it. */
+/* Job control: a child with threads stops itself; its parent waits for that and continues it. */
 #include "tracee.h"
 #include <pthread.h>
 #include <signal.h>
@@ -11,7 +11,7 @@ static void *wait_for_the_end(void *unused)
 
 static void stop_and_go_on(int stop)
 {
-    int status, go_on[2]; /* the child ends only once its continuing was seen */
+    int status, go_on[2]; /* the child ends only after the parent saw that it continued */
     char byte;
     must(pipe(go_on) == 0);
     pid_t child = fork();

@@ -1,4 +1,4 @@
-/* Calls often, and then with a name in memory that it may not read itself. */
+/* Makes a call often, then with a name in memory that the program itself cannot read. */
 #include "tracee.h"
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-/* Built with -m32: call numbers and pointers of another table. */
+/* Built with -m32: call numbers and pointers of the i386 ABI. */
 #include "tracee.h"
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,4 +1,4 @@
-/* A 64-bit program that calls the kernel by its 32-bit gate: number 5 is open there, fstat here. */
+/* A 64-bit program that makes 32-bit calls (int 0x80): number 5 is open there, fstat in x86_64. */
 #include "tracee.h"
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-/* Opens a file through a ring where there are rings, else with open. */
+/* Opens a file through io_uring if the kernel has it, otherwise with open. */
 #include "tracee.h"
 #include <linux/io_uring.h>
 #include <sys/mman.h>

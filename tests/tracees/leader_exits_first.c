@@ -1,4 +1,4 @@
-/* The leader ends; a thread of it lives on. */
+/* The thread group leader ends; another thread continues. */
 #include "tracee.h"
 #include <pthread.h>
 

@@ -1,4 +1,4 @@
-/* One file looked up argv[2] times. */
+/* Looks up one file argv[2] times. */
 #include "tracee.h"
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* Looks for argv[2] names that nobody has, each once. */
+/* Looks up argv[2] names that do not exist, each once. */
 #include "tracee.h"
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* Names that are prefixes of others, and look-ups that find nothing. */
+/* Names that are prefixes of others, and lookups that fail. */
 #include "tracee.h"
 
 int main(int argc, char **argv)

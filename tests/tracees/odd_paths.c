@@ -1,4 +1,4 @@
-/* Pointers and strings at the limits of what the kernel takes. */
+/* Pointers and strings at the limits that the kernel accepts. */
 #include "tracee.h"
 #include <limits.h>
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-/* Does what was asked for and says how that went: NAME and the name of an errno, or ok. */
+/* Makes the calls named in argv and prints the results: NAME and the name of an errno, or ok. */
 #include "tracee.h"
 #include <linux/sched.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* openat2 with a root of its own. */
+/* openat2 with RESOLVE_IN_ROOT. */
 #include "tracee.h"
 #include <linux/openat2.h>
 

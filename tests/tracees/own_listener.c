@@ -1,4 +1,4 @@
-/* A seccomp listener of the program's own: the kernel has room for one on a chain. */
+/* A program with its own seccomp listener: the kernel allows one for a chain of filters. */
 #include "tracee.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>

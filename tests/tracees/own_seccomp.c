@@ -1,4 +1,4 @@
-/* A sandbox of the program's own: what its filters refuse was never done. */
+/* A program with its own seccomp sandbox: calls that its filters refuse were never made. */
 #include "tracee.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>

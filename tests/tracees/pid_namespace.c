@@ -1,4 +1,4 @@
-/* A process that has another number inside its own PID namespace. */
+/* A process that has another PID inside its own PID namespace. */
 #include "tracee.h"
 #include <sched.h>
 

@@ -1,4 +1,4 @@
-/* A container's root: another mount namespace, entered with pivot_root. */
+/* A container's root: a new mount namespace and pivot_root. */
 #include "tracee.h"
 #include <sched.h>
 #include <sys/mount.h>

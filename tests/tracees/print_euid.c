@@ -1,4 +1,4 @@
-/* Prints the effective user: the test makes it setuid. */
+/* Prints the effective user ID; the test makes this program setuid. */
 #include "tracee.h"
 
 int main(int argc, char **argv)

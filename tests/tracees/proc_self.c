@@ -1,4 +1,4 @@
-/* Magic links: each names what lies behind it, for the caller. */
+/* Opens files through magic links, which lead to files of the caller (proc(5)). */
 #include "tracee.h"
 
 static void look_format(const char *format, int number)

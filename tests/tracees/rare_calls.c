@@ -1,5 +1,5 @@
-/* Every rarer call that names a file, made by a user who may do little: most fail, and each was
- * looked up all the same. The numbers are those of every architecture since Linux 5.0. */
+/* Makes all rare calls that have a path, as an unprivileged user: most fail, but the kernel looks
+ * up each path. The call numbers are those of all architectures since Linux 5.0. */
 #include "tracee.h"
 #include <sys/quota.h>
 #include <sys/xattr.h>

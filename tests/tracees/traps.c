@@ -1,4 +1,4 @@
-/* SIGTRAP of the program's own: raised, sent, and by a breakpoint instruction. */
+/* SIGTRAP that the program causes: raised, sent, and by a breakpoint instruction. */
 #include "tracee.h"
 #include <signal.h>
 

@@ -1,4 +1,4 @@
-/* A program that lets nobody look into it, as those that hold keys do. */
+/* A program that is not dumpable (PR_SET_DUMPABLE), as programs with secret keys are. */
 #include "tracee.h"
 #include <sys/prctl.h>
 

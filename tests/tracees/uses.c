@@ -1,4 +1,4 @@
-/* One call on one file each, the file named for the call. */
+/* Makes one call for each file; the file has the name of the call. */
 #include "tracee.h"
 #include <linux/openat2.h>
 #include <linux/stat.h>

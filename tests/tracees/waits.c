@@ -1,6 +1,6 @@
-/* waits HOW: waits in one blocking call until a byte comes on stdin, and says what ended it. HOW is
- * epoll (which says EINTR whatever stops it), read, poll, nanosleep (8 s), semop or futex (a lock
- * that another thread holds until the byte comes). Then opens "after". */
+/* waits HOW: waits in one blocking call until a byte arrives on stdin, and prints the result. HOW
+ * is epoll (which fails with EINTR after any stop), read, poll, nanosleep (8 s), semop or futex (a
+ * lock that another thread holds until the byte arrives). Then opens "after". */
 #include "tracee.h"
 #include <linux/futex.h>
 #include <poll.h>

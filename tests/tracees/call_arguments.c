@@ -1,4 +1,4 @@
-/* Calls with an argument that tells what they are for: socket's family, clone's namespaces. */
+/* Calls whose arguments the trace records: socket's family, clone's namespaces. */
 #include "tracee.h"
 #include <sched.h>
 #include <signal.h>
@@ -22,7 +22,7 @@ int main(void)
         _exit(0);
     must(child > 0);
     reap(child);
-    /* The kernel refuses it: what was asked for is seen all the same. */
+    /* The kernel refuses it, but the tracer records the arguments. */
     fails_with(EINVAL, syscall(SYS_clone, CLONE_NEWUSER | CLONE_FS | SIGCHLD, NULL, NULL, NULL, 0));
     return 0;
 }

@@ -1,4 +1,4 @@
-"""A file system that the app itself serves: to look at it would wait for who waits for us."""
+"""A FUSE file system that the app itself serves: if the tracer accessed it, both would wait."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     from conftest import Trace
 
 PROGRAM = os.path.join(TRACEES, "file_server.py")
-APART = ("unshare", "--mount")
+UNSHARE = ("unshare", "--mount")
 
 
 @pytest.mark.parametrize(
-    ("prefix", "inner"), [(APART, ()), ((), APART)], ids=["in our mounts", "in mounts of its own"]
+    ("prefix", "inner"),
+    [(UNSHARE, ()), ((), UNSHARE)],
+    ids=["in the tracer's mounts", "in its own mounts"],
 )
 def test_an_app_that_serves_files_to_itself(
     traced: Trace, prefix: tuple[str, ...], inner: tuple[str, ...]
 ) -> None:
     need_root()
     need("unshare")
-    words = [*inner, os.path.realpath(sys.executable), PROGRAM, "at", "backing"]
-    run = traced(words, tree={"at/": "", "backing/file": ""}, prefix=prefix)
+    argv = [*inner, os.path.realpath(sys.executable), PROGRAM, "at", "backing"]
+    run = traced(argv, tree={"at/": "", "backing/file": ""}, prefix=prefix)
     if run.status == UNSUPPORTED_STATUS:
         pytest.skip("no /dev/fuse here")
     assert (run.status, run.stdout) == (0, "0\n")
