@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.index import PackageIndex
 from slimtrace.builder.packages.package import read_database
+from slimtrace.builder.root.os_release import OS_RELEASE_PATHS, parse_os_release
 from slimtrace.builder.sbom.bom import (
     BillOfMaterials,
     Component,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
     from slimtrace.builder.sbom.bom import Subject
     from slimtrace.builder.sbom.checksums import Checksums
-
-_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 
 
 def collect_facts(
@@ -79,12 +78,8 @@ def _find_left_out(
 
 def read_distribution(root: Root) -> Distribution | None:
     """Read os-release(5); None if there is none, or it has no ID."""
-    text = next(filter(None, (read_database(root, place) for place in _RELEASES)), "")
-    fields = {}
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals:
-            fields[name.strip()] = replace_surrogates(value.strip().strip("\"'"))
+    text = next(filter(None, (read_database(root, path) for path in OS_RELEASE_PATHS)), "")
+    fields = parse_os_release(replace_surrogates(text))
     if "ID" not in fields:
         return None
     name = fields.get("PRETTY_NAME") or fields.get("NAME") or fields["ID"]

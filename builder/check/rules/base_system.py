@@ -16,6 +16,7 @@ from slimtrace.builder.check.inspection import (
     skips,
 )
 from slimtrace.builder.model import Kind
+from slimtrace.builder.root.os_release import OS_RELEASE_PATHS, parse_os_release
 
 if TYPE_CHECKING:
     from slimtrace.builder.check.inspection import ImageFacts
@@ -30,7 +31,7 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",
 )  # crypto/x509/root_linux.go lists them
-_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
+_MAX_RELEASE_BYTES = 1 << 12
 _WRITE = 2
 
 
@@ -56,17 +57,13 @@ def _check_certificates(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
 
 
 def _check_os_release(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
-    for path in _RELEASES:
+    for path in OS_RELEASE_PATHS:
         found = facts.root.resolve(path)
         if found.exists and facts.root.kind(found.path) is Kind.FILE:
-            name = _parse_pretty_name(facts.root.text(path, 1 << 12))
+            fields = parse_os_release(facts.root.text(path, _MAX_RELEASE_BYTES))
+            name = fields.get("PRETTY_NAME", fields.get("ID"))
             return passes(f"{path} says {name}" if name else f"{path} is there")
     return fails("there is no os-release: a scanner would find no distribution, and no packages")
-
-
-def _parse_pretty_name(text: str) -> str:
-    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return lines.get("PRETTY_NAME", lines.get("ID", "")).strip("\"'")
 
 
 def _check_volumes(facts: ImageFacts, _: TargetPlatform) -> RuleResult:
