@@ -67,7 +67,7 @@ def become_root() -> None:
 
 
 def _is_mapped() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as file:
+    with open("/proc/self/uid_map", "rb") as file:  # its codec may not be importable any more
         return bool(file.read())
 
 

@@ -96,15 +96,20 @@ def _is_in(table: str, number: int) -> bool:
 def _write(name: str, value: str) -> None:
     path = f"/proc/self/{name}"
     try:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(value)
+        with open(path, "wb") as file:  # as _read
+            file.write(value.encode())
     except OSError as error:
         raise OSError(error.errno, f"{path}: {error.strerror}") from error
 
 
 def _read(path: str) -> str | None:
+    """The text of a file; None if it cannot be read.
+
+    It is opened in binary mode, because a codec may be a module that Python cannot import any more:
+    in a new user namespace the caller may have lost CAP_DAC_READ_SEARCH over the interpreter.
+    """
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
+        with open(path, "rb") as file:
+            return file.read().decode().strip()
     except OSError:
         return None
