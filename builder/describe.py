@@ -18,13 +18,10 @@ from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.sbom_files import collect_built_image
 from slimtrace.builder.sbom.subject import find_subject_name, make_subject
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.sandbox.rootless import become_root
-from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from slimtrace.builder.sbom.bom import BillOfMaterials
+    from slimtrace.tracer.trace.trace import Trace
 
 _WITHOUT_MANIFEST = {Transport.DOCKER_ARCHIVE, Transport.TARBALL, Transport.ROOTFS}
 
@@ -41,7 +38,7 @@ class ImageLocation:
     allow_changed: bool = False
 
 
-def describe_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
+def describe_trace(trace: Trace, where: ImageLocation) -> BillOfMaterials:
     """Collect the contents of the SBOM of the image that ``build`` makes by default.
 
     :raises SlimtraceError: as ``build`` does.
@@ -51,22 +48,21 @@ def describe_trace(trace: str, where: ImageLocation) -> BillOfMaterials:
         source_date_epoch=where.source_date_epoch,
         allow_changed=where.allow_changed,
     )
-    planned = plan(read_trace([trace]), options)
+    planned = plan(trace, options)
     sums = Checksums()
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
         image = planned.write_image(folder, sums.read)
     return collect_built_image(image, None, None, planned.selection.entries, planned.root, sums)
 
 
-def describe_image(text: str, traces: Sequence[str], where: ImageLocation) -> BillOfMaterials:
+def describe_image(text: str, trace: Trace | None, where: ImageLocation) -> BillOfMaterials:
     """Collect the contents of the SBOM of an image, in any format that ``build`` writes.
 
-    :param traces: the traces that it was built from, if they are known. Then the packages are read
+    :param trace: the trace that it was built from, if it is known. Then the packages are read
         from the full image, whose databases are complete.
     :raises SlimtraceError: one of these cannot be read.
     """
-    full = open_full_image(read_trace(traces), where.image).root if traces else None
-    become_root()
+    full = None if trace is None else open_full_image(trace, where.image).root
     opened = open_image(text)
     root = make_root(opened)
     entries = list_entries(root)

@@ -30,6 +30,42 @@ class OpenedRoot(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+def needs_root(trace: Trace, image: str | None = None) -> bool:
+    """Whether the full image needs root: it is not this machine's root directory.
+
+    Its files can belong to other users, and the run became root for it too.
+
+    :param image: as for :func:`open_full_image`.
+    :raises UsageError: a reference cannot be parsed.
+    """
+    if image is None:
+        runs = _distinguish_images(trace)
+        if len(runs) != 1:
+            return False  # it cannot be opened
+        image = next(iter(runs.values())).image
+    return not _is_own_root(image)
+
+
+def become_root_for(trace: Trace, image: str | None = None) -> None:
+    """Become root if the full image needs it. Commands call it, before they open the image.
+
+    :param image: as for :func:`open_full_image`.
+    :raises SlimtraceError: the system forbids it.
+    """
+    if needs_root(trace, image):
+        become_root()
+
+
+def _distinguish_images(trace: Trace) -> dict[str, Run]:
+    """A run in each image, by the image's digest, or by its reference if it has none."""
+    return {run.image_digest or run.image: run for run in trace.runs}
+
+
+def _is_own_root(text: str) -> bool:
+    reference = parse_reference(text)
+    return reference.transport is Transport.ROOTFS and os.path.abspath(reference.location) == "/"
+
+
 def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     """Open the full image of the runs, with the copies that they saved.
 
@@ -38,7 +74,7 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     :raises SlimtraceError: the trace has no run, its runs used different images, or the image
         cannot be read or is another one by now.
     """
-    runs = {run.image_digest or run.image: run for run in trace.runs}
+    runs = _distinguish_images(trace)
     if not runs:
         raise no_run_error()
     if image is not None:
@@ -52,8 +88,6 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     (run,) = runs.values()
     reference = parse_reference(run.image)
     folder = reference.location
-    if folder != "/":
-        become_root()  # as the run did: other users can own the files
     if reference.transport is Transport.ROOTFS:
         if not os.path.isdir(folder):
             raise SlimtraceError(
@@ -65,17 +99,12 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
 
 def _open_named(trace: Trace, text: str) -> OpenedRoot:
     """Open the image that the user names: it must have the digest that the runs recorded."""
-    reference = parse_reference(text)
-    if reference.transport is Transport.ROOTFS and os.path.abspath(reference.location) == "/":
-        image = None
-    else:
-        become_root()
-        image = open_image(text)
+    image = None if _is_own_root(text) else open_image(text)
     digest = None if image is None else image.digest
     saw = {run.image_digest for run in trace.runs}
     recorded = saw - {None}
     warnings: tuple[str, ...] = ()
-    if len({run.image_digest or run.image for run in trace.runs}) > 1:
+    if len(_distinguish_images(trace)) > 1:
         others = ", ".join(sorted(each for each in recorded if each and each != digest))
         if others:
             warnings = (f"{text} is not the image of all runs: some ran in {others}",)

@@ -14,7 +14,7 @@ from slimtrace.builder.config.debug_image import add_busybox, find_busybox, make
 from slimtrace.builder.config.image_config import make_image_config
 from slimtrace.builder.config.user import choose_user
 from slimtrace.builder.context import Context
-from slimtrace.builder.full_image import open_full_image
+from slimtrace.builder.full_image import become_root_for, open_full_image
 from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.images.write.destination import make_destination
@@ -165,6 +165,7 @@ def make(
     to_debug = _prepare(make_debug_reference(tagged)) if options.debug else None
     check_sboms(options)
     trace = read_trace(traces)
+    become_root_for(trace, options.image)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
     planned = plan(trace, options, rerun)
     debug_plan = planned.with_busybox() if options.debug else None

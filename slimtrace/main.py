@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from slimtrace.builder.images.read.full_image_source import FullImage
@@ -107,7 +107,11 @@ def _opened(image: FullImage) -> _Image:
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
 
-    return nullcontext(_opened(open_image(image, platform)))
+    @contextmanager
+    def opening() -> Iterator[OpenedImage]:
+        yield _opened(open_image(image, platform))
+
+    return opening()
 
 
 def _rerun(

@@ -235,12 +235,14 @@ def _build_verified(
     ignore: tuple[str, ...],
 ) -> tuple[BuildResult, Verdict]:
     from slimtrace.builder.verify.verify import VerifyOptions, build_and_verify  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     services: Services = context.obj
     if build_options.jlink:
         from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 
         record_modules([trace], build_options, services.rerun, changes.env, changes.volumes)
+    become_root()  # not before: runs on this machine are repeated without it
     options = VerifyOptions(heal, ignore, changes=changes)
     return build_and_verify([trace], output, build_options, options, services.rerun)
 

@@ -21,7 +21,6 @@ from slimtrace.builder.images.read.platform_choice import own_platform
 from slimtrace.builder.interrupt import raise_on_signals
 from slimtrace.builder.root.walk import list_entries
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.sandbox.rootless import become_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,6 @@ def check(
     :raises SlimtraceError: it cannot be read, or not be started on this machine.
     """
     with raise_on_signals(image, "check"):
-        become_root()
         opened = open_image(image)
         rules = select_rules(platforms)
         facts = _read_facts(image, opened, request)

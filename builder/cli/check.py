@@ -113,6 +113,7 @@ def check(
     from slimtrace.builder.check.inspection import CheckRequest  # noqa: PLC0415
     from slimtrace.builder.check.target_platform import parse_platforms  # noqa: PLC0415
     from slimtrace.builder.check.trial_start import StartOptions  # noqa: PLC0415
+    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     platforms = parse_platforms(platform or [])
     _check_output(sarif, json=json)
@@ -127,6 +128,7 @@ def check(
     )
     how = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
     services: Services = context.obj
+    become_root()
     checked = check_image(image, platforms, asked, how, services.start, run=not no_run)
     _print_report(checked, sarif, json=json)
     raise typer.Exit(0 if checked.passed else 1)

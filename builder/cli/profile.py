@@ -150,11 +150,12 @@ def _apparmor(
     trace: Trace, path: str, name: str, image: str | None, *, allow_changed: bool
 ) -> dict[str, Any]:
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415
-    from slimtrace.builder.full_image import open_full_image  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.full_image import become_root_for, open_full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
     from slimtrace.builder.profile.apparmor.apparmor_profile import check_name, render_profile  # noqa: PLC0415
 
     check_name(name)
+    become_root_for(trace, image)
     root = open_full_image(trace, image).root
     selection = select(trace, root, BuildOptions(allow_changed=allow_changed))
     lines = render_profile(trace, root, selection, name)

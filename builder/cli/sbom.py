@@ -82,15 +82,22 @@ def sbom(
 
 def _facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
     from slimtrace.builder.describe import describe_image, describe_trace  # noqa: PLC0415
+    from slimtrace.builder.full_image import become_root_for  # noqa: PLC0415
     from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415
+    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
+    from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
     try:
         parse_reference(subject)
     except UsageError:
         if traces:
             raise
-        return describe_trace(subject, where)
-    return describe_image(subject, traces, where)
+        trace = read_trace([subject])
+        become_root_for(trace, where.image)
+        return describe_trace(trace, where)
+    built_from = read_trace(traces) if traces else None
+    become_root()
+    return describe_image(subject, built_from, where)
 
 
 sbom.__doc__ = f"{sbom.__doc__}\n{_SBOM_HELP}"

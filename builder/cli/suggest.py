@@ -43,12 +43,13 @@ def suggest(
 ) -> None:
     """List files that the app may need but no run used."""
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415
-    from slimtrace.builder.full_image import open_full_image  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.full_image import become_root_for, open_full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
     from slimtrace.builder.suggest.rank import suggest as suggestions  # noqa: PLC0415
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
     trace = read_trace(traces)
+    become_root_for(trace, image)
     root = open_full_image(trace, image).root
     options = BuildOptions(keep=keep, allow_changed=allow_changed)
     found = suggestions(trace, root, select(trace, root, options))

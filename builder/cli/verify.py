@@ -83,12 +83,14 @@ def verify(
     """Repeat the traced runs in the image and report what is missing."""
     from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
+    from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     changes = RerunOptions(
         tuple(env or ()), tuple(volume or ()), user, read_only, tuple(cap_drop or ())
     )
     options = VerifyOptions(heal, tuple(ignore or ()), full_image, changes)
     services: Services = context.obj
+    become_root()
     verdict = verify_image(image, traces, options, services.rerun)
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())

@@ -10,7 +10,7 @@ import signal
 import tempfile
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.full_image import open_full_image
+from slimtrace.builder.full_image import become_root_for, open_full_image
 from slimtrace.builder.images.read.full_image_source import FullImage, open_image
 from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
 from slimtrace.builder.jlink.class_log import make_log_option, read_log
@@ -52,6 +52,7 @@ def record_modules(
         repeated, its JVMs did not log what they load, or a trace cannot be written.
     """
     trace = read_trace(traces)
+    become_root_for(trace, options.image)
     root = open_full_image(trace, options.image).root
     check_homes({home for homes in find_jvms(trace, root).values() for home in homes}, root)
     for path in traces:

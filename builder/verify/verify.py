@@ -34,7 +34,6 @@ from slimtrace.tracer.errors import (
     UsageError,
 )
 from slimtrace.tracer.rerun_options import RerunOptions
-from slimtrace.tracer.sandbox.rootless import become_root
 from slimtrace.tracer.trace.append import append_healed
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Trace, Use
@@ -81,7 +80,6 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
 
 def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
     trace = read_trace(traces)
-    become_root()
     full = open_full_image(trace, options.full).root
     opened = open_image(image)
     build_options = replace(_read_build_options(opened, full, trace), image=options.full)
@@ -107,7 +105,6 @@ def build_and_verify(
 
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
     """
-    become_root()
     full = open_full_image(read_trace(traces), build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
     with raise_on_signals(destination):

@@ -89,8 +89,9 @@ def run(
         argv, image_run = tuple(command or ()), None
         if image_options is not None and image is not None:
             services: ImageServices = context.obj
+            opening = services.open_image(image, platform)
             become_root()  # before the image is unpacked: its files may be of many users
-            opened = stack.enter_context(services.open_image(image, platform))
+            opened = stack.enter_context(opening)
             argv, image_run = image_options.in_image(opened, argv)
             chosen_signal = chosen_signal or image_options.stop_signal(opened)
         driving = None

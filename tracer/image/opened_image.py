@@ -32,7 +32,7 @@ class OpenImage(Protocol):
     """Opens an image: the builder knows the formats, the tracer does not."""
 
     def __call__(self, image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
-        """Unpack an image.
+        """Unpack an image when the context begins. The call itself imports what that needs.
 
         :param image: a reference, as ``run --image`` takes it.
         :param platform: ``OS/ARCH[/VARIANT]``; None for this machine's.

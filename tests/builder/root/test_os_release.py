@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 
 import pytest
-from parts import missing
+from requirements import skip_missing
 
 from slimtrace.builder.root.os_release import OS_RELEASE_PATHS, parse_os_release
 
@@ -44,4 +44,4 @@ def test_this_machine_as_python_reads_it() -> None:
             **parse_os_release(text),
         }
         return
-    missing("os-release")
+    skip_missing("os-release")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
 import pytest
+from repository import ROOT
 from requirements import need, need_root, skip_missing
 from roots import busybox_root, describe_tree
 from traces import allow_all_users, run_slimtrace, show
@@ -132,3 +135,32 @@ def test_a_user_among_others(among_others: Place, engine: str) -> None:
 
 def test_no_network(alone: Place) -> None:
     assert alone.run("0", "ls /sys/class/net", "--network", "none").out == "lo\n"
+
+
+@pytest.fixture
+def with_closed_python(folder: Path) -> Place:
+    """Only CAP_DAC_READ_SEARCH opens the interpreter: lost in a namespace, imports fail."""
+    need("unshare", "mount", "setpriv")
+    for name in ("closed", "closed/python", "code", "packages"):
+        (folder / name).mkdir()
+    (folder / "closed").chmod(0o700)
+    sources = {
+        "closed/python": sys.base_prefix,
+        "code": ROOT,
+        "packages": os.path.dirname(os.path.dirname(orjson.__file__)),
+    }
+    mounts = [f"mount --bind {path} {folder}/{name}" for name, path in sources.items()]
+    capability = "--inh-caps=+dac_read_search --ambient-caps=+dac_read_search"
+    user = f"setpriv --reuid={USER} --regid={USER} --clear-groups {capability}"
+    python = f"{folder}/closed/python/bin/{os.path.basename(os.path.realpath(sys.executable))}"
+    path = f"export PYTHONPATH={folder}/code:{folder}/packages"
+    script = " && ".join([*mounts, path, "shift", f'exec {user} {python} "$@"'])
+    return Place(folder, ("unshare", "-m", "sh", "-c", script, "sh"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_interpreter_that_cannot_be_read_in_the_namespace(
+    with_closed_python: Place, engine: str
+) -> None:
+    ran = with_closed_python.run("0", "cat /srv/file", "--engine", engine)
+    assert (ran.out, ran.run["complete"]) == ("file\n", True)
