@@ -16,8 +16,8 @@ from urllib.parse import urljoin
 from containers import find_working_flags, podman
 from full_image import SampleError
 
-from slimtrace.tracer.drive.http import get, parse_address, request_target
-from slimtrace.tracer.drive.probes import check_not_ready, why_not
+from slimtrace.tracer.drive.http import get, get_request_target, parse_address
+from slimtrace.tracer.drive.probes import check_not_ready, explain_not_ready
 from slimtrace.tracer.drive.ready import Delay, LogLine, parse_ready
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.process.root_view import HOST_VIEW
@@ -164,7 +164,7 @@ def _check_ready(app: RunningApp, ready: Ready) -> str | None:
                 None if any(map(ready.pattern.search, lines)) else "no line of its output matches"
             )
         case _:
-            return why_not(ready, HOST_VIEW.open_path)
+            return explain_not_ready(ready, HOST_VIEW.open_path)
     assert_never(ready)
 
 
@@ -173,7 +173,7 @@ def _drive(app: RunningApp, run: TracedRun) -> str | None:
     for path in run.get:
         url = urljoin(run.ready or "", path)
         try:
-            status = get(parse_address(url), request_target(url), TIMEOUT_SECONDS).code
+            status = get(parse_address(url), get_request_target(url), TIMEOUT_SECONDS).code
         except (OSError, ValueError) as error:
             return f"GET {path}: {error}"
         if status >= _BAD_REQUEST:

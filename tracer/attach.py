@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer import environment
 from slimtrace.tracer.engines.ptrace.attach_engine import DETACH_SIGNALS, AttachEngine
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
-from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
+from slimtrace.tracer.host.container import (
+    detect_environment,
+    read_ptrace_scope,
+    suggest_permission,
+)
 from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.record.recorder import Recorder
@@ -58,7 +62,7 @@ def _seize(pid: int) -> AttachEngine:
     try:
         return AttachEngine(pid)
     except CannotTraceError as error:
-        hint = how_to_allow("attaching", place(), ptrace_scope())
+        hint = suggest_permission("attaching", detect_environment(), read_ptrace_scope())
         cause = os.strerror(error.number).lower()
         raise SlimtraceError(f"cannot attach to {pid}: {cause}", hint) from error
 

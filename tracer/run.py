@@ -45,7 +45,7 @@ def trace(
     :raises SlimtraceError: its calls could not be observed any more; the app was killed.
     """
     ForwardedSignals(engine.app).start()
-    driver = plan.driver(engine, recorder, mask) if plan is not None else None
+    driver = plan.make_driver(engine, recorder, mask) if plan is not None else None
     if driver is not None:
         driver.start()
     gc.freeze()  # the loops make no cycles; a collection would only delay the app
@@ -94,32 +94,32 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         subclass with its exit status.
     """
     check_platform()
-    stage = None
+    sandbox = None
     if options.inside is None:
         check_directory()
         program = find_program(command[0])
     else:
         from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config  # noqa: PLC0415 -- for images alone
 
-        stage, program = make_sandbox_config(options.inside), command[0]
+        sandbox, program = make_sandbox_config(options.inside), command[0]
     number, first_process = options.output.continued()
     writer = options.output.open()
     mask = signals.block_signals()
     plan = None
     try:
-        plan = _plan(options.driving, stage)
-        what = LaunchCommand(program, command, mask, stage, plan.places if plan else {})
+        plan = _plan(options.driving, sandbox)
+        what = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
         chosen = start_engine(options.engine, what, all_calls=options.all_calls)
         engine = chosen.engine
         if chosen.reason is not None:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.reason}")
         recorder = Recorder(writer, number, first_process, engine.view)
-        about = _describe_run(command, options, engine, stage)
+        about = _describe_run(command, options, engine, sandbox)
         writer.write_run(about)
         driver = trace(engine, recorder, plan, mask)
         writer.begin()  # what ended before its exec was a run too
         if driver is not None:
-            writer.write_drive_result(driver.driven)
+            writer.write_drive_result(driver.result)
         about = _add_end(about, engine, recorder, driver)
         writer.write_end(about)
     except BaseException:
@@ -137,20 +137,20 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     )
 
 
-def _plan(driving: DriveOptions | None, stage: SandboxConfig | None) -> DrivePlan | None:
+def _plan(driving: DriveOptions | None, sandbox: SandboxConfig | None) -> DrivePlan | None:
     if driving is None:
         return None
-    from slimtrace.tracer.drive.plan import plan  # noqa: PLC0415 -- not needed where nothing drives the app
+    from slimtrace.tracer.drive.plan import make_plan  # noqa: PLC0415 -- not needed where nothing drives the app
 
-    return plan(driving, stage)
+    return make_plan(driving, sandbox)
 
 
 def _describe_run(
-    command: Sequence[str], options: RunOptions, engine: Engine, stage: SandboxConfig | None
+    command: Sequence[str], options: RunOptions, engine: Engine, sandbox: SandboxConfig | None
 ) -> Run:
     about = Run(
         command=tuple(command),
-        cwd="/" if stage else os.getcwd(),
+        cwd="/" if sandbox else os.getcwd(),
         user=f"{os.geteuid()}:{os.getegid()}",
         env=environment.select_recorded(os.environ),
         image="rootfs:/",
@@ -162,13 +162,13 @@ def _describe_run(
         driving=options.driving,
     )
     inside = options.inside
-    if inside is None or stage is None:
+    if inside is None or sandbox is None:
         return about
     return replace(
         about,
-        cwd=stage.workdir,
-        user=f"{stage.account.uid}:{stage.account.gid}",
-        env=environment.select_recorded(stage.env),
+        cwd=sandbox.workdir,
+        user=f"{sandbox.account.uid}:{sandbox.account.gid}",
+        env=environment.select_recorded(sandbox.env),
         image=inside.image,
         image_digest=inside.digest,
         volumes=_list_volume_paths(inside.volumes, engine.view),
@@ -197,5 +197,5 @@ def _add_end(about: Run, engine: Engine, recorder: Recorder, driver: Driver | No
         signal=last.signal if last else None,
         interrupted=engine.app.interrupted,
         complete=recorder.complete,
-        driven=driver.driven if driver else None,
+        driven=driver.result if driver else None,
     )

@@ -80,7 +80,7 @@ def _plan_trials(
     grace = max(grace_seconds(platform, facts.request.grace) for platform in platforms)
     # Without PORT the service may speak another protocol than HTTP, and fail on a request.
     path = None if port is None else _probe_path(options.ready)
-    yield StartMode.USUAL, replace(usual, path=path, grace=grace)
+    yield StartMode.USUAL, replace(usual, request_path=path, grace=grace)
     yield StartMode.READ_ONLY, replace(usual, read_only=True)
     user = _NOT_ROOT if facts.user.uid in {0, None} else None
     yield StartMode.UNPRIVILEGED, replace(usual, user=user, cap_drop=("all",))

@@ -22,9 +22,9 @@ from traces import SECONDS, allow_all_users, environment, make_tree, run_slimtra
 from slimtrace.tracer.host.container import (
     PTRACE_SCOPE,
     HostEnvironment,
-    how_to_allow,
-    place,
-    ptrace_scope,
+    detect_environment,
+    read_ptrace_scope,
+    suggest_permission,
 )
 
 if TYPE_CHECKING:
@@ -423,7 +423,7 @@ HINTS: dict[tuple[Refused, HostEnvironment, str | None], tuple[str, ...]] = {
 def test_the_hint(
     question: tuple[Refused, HostEnvironment, str | None], answer: Sequence[str]
 ) -> None:
-    hint = how_to_allow(*question)
+    hint = suggest_permission(*question)
     assert "\n" not in hint
     assert [words for words in answer if words not in hint] == []
     # Nothing that does not help: seccomp filters know no capability, hosts no options of engines.
@@ -452,10 +452,10 @@ PLACES: dict[str, tuple[dict[str, str], HostEnvironment]] = {
 @pytest.mark.parametrize(("tree", "expected"), PLACES.values(), ids=PLACES)
 def test_the_place(tmp_path: Path, tree: dict[str, str], expected: HostEnvironment) -> None:
     make_tree(str(tmp_path), tree)
-    assert place(str(tmp_path)) is expected
+    assert detect_environment(str(tmp_path)) is expected
 
 
 def test_the_setting_of_yama(tmp_path: Path) -> None:
-    assert ptrace_scope(str(tmp_path)) is None
+    assert read_ptrace_scope(str(tmp_path)) is None
     make_tree(str(tmp_path), {PTRACE_SCOPE.lstrip("/"): "2\n"})
-    assert ptrace_scope(str(tmp_path)) == "2"
+    assert read_ptrace_scope(str(tmp_path)) == "2"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.console import say
 from slimtrace.tracer.drive.http import Address, get, parse_address
-from slimtrace.tracer.drive.probes import describe_exit, reachable
+from slimtrace.tracer.drive.probes import describe_exit, open_socket_path
 from slimtrace.tracer.drive.ready import Delay, Ready, TcpPort, UnixSocket, Url
 from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
 
@@ -54,15 +54,15 @@ class Actions:
     app: App
     view: RootView
     ready: Ready | None
-    port: Callable[[], int | None]
-    outside: HostCommands
+    find_port: Callable[[], int | None]
+    host_commands: HostCommands
 
     def request(self, path: str, limits: CommandLimits) -> ActionOutcome:
         """GET a path of the app.
 
         :raises DriverError: there was no answer.
         """
-        status = self._status(path, limits)
+        status = self._request_status(path, limits)
         if status >= _SERVER_ERROR:
             return ActionOutcome(status, f"was answered {status}")
         if status >= _BAD_REQUEST:
@@ -74,7 +74,7 @@ class Actions:
 
         :raises DriverError: as of Outside.
         """
-        return _outcome(self.outside.run(command, self._environment(), limits))
+        return _make_outcome(self.host_commands.run(command, self._make_environment(), limits))
 
     def run_inside(self, argv: Sequence[str], limits: CommandLimits) -> ActionOutcome:
         """Run one beside the app in its image; its output goes to stderr too.
@@ -98,15 +98,15 @@ class Actions:
             ) from error
         except (CannotExecuteError, CommandNotFoundError) as error:
             raise DriverError(f"cannot drive the app: {error.message}") from error
-        return _outcome(ended)
+        return _make_outcome(ended)
 
-    def _status(self, path: str, limits: CommandLimits) -> int:
+    def _request_status(self, path: str, limits: CommandLimits) -> int:
         cause: Exception
         showed = not (self.ready is None or isinstance(self.ready, Delay))
         patience = time.monotonic() + (0.0 if showed else _PATIENCE)
         while True:
             try:
-                return self._ask(path, limits.left(_MAX_ANSWER_SECONDS))
+                return self._send_request(path, limits.seconds_left(_MAX_ANSWER_SECONDS))
             except (ConnectionRefusedError, LookupError) as error:
                 cause = error
             except (OSError, ValueError) as error:
@@ -115,32 +115,32 @@ class Actions:
                 what = (getattr(cause, "strerror", None) or str(cause.args[0])).lower()
                 raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
 
-    def _ask(self, path: str, seconds: float) -> int:
+    def _send_request(self, path: str, seconds: float) -> int:
         if isinstance(self.ready, UnixSocket):
-            with reachable(self.ready.path, self.view.open_path) as place:
+            with open_socket_path(self.ready.path, self.view.open_path) as place:
                 return get(Address("localhost", 80, path=place), path, seconds).code
-        address = self._address()
+        address = self._find_address()
         if address is None:
             raise LookupError("it was not seen to listen on a port")
         return get(address, path, seconds).code
 
-    def _address(self) -> Address | None:
+    def _find_address(self) -> Address | None:
         """Where the app showed that it is ready, else where it was first seen to listen."""
         match self.ready:
             case Url():
                 return parse_address(self.ready.url)
             case TcpPort():
                 return Address(self.ready.host, self.ready.port)
-        port = self.port()
+        port = self.find_port()
         return None if port is None else Address("127.0.0.1", port)
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         """Ours, and where the app is; what is not known is not there."""
         env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
         if isinstance(self.ready, UnixSocket):
             root = f"/proc/{self.app.pid}/root" if self.view.is_sandbox else ""
             env["SLIMTRACE_SOCKET"] = root + self.ready.path
-        address = self._address()
+        address = self._find_address()
         if address is not None:
             env["SLIMTRACE_URL"] = address.url
             env["SLIMTRACE_HOST"] = address.host
@@ -148,5 +148,5 @@ class Actions:
         return env
 
 
-def _outcome(ended: ExitStatus) -> ActionOutcome:
+def _make_outcome(ended: ExitStatus) -> ActionOutcome:
     return ActionOutcome(ended.status, f"failed: {describe_exit(ended)}" if ended.status else None)

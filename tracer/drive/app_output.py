@@ -55,18 +55,18 @@ class LastLines:
             self._last.extend((stream, line[-_MAX_LINE_BYTES:]) for line in whole[-_MAX_LINES:])
         if self._pattern is not None and not self.matched.is_set():
             search = self._pattern.search
-            if any(search(_text(line)) for line in (*whole, begun[-_MAX_LINE_BYTES:])):
+            if any(search(_decode(line)) for line in (*whole, begun[-_MAX_LINE_BYTES:])):
                 self.matched.set()
 
     def last(self, hidden: set[int]) -> tuple[str, ...]:
         """The last lines, oldest first, without those of the streams that are ``hidden``."""
         with self._lock:
             lines = [*self._last, *self._begun.items()]
-        said = [_text(line) for stream, line in lines if stream not in hidden]
+        said = [_decode(line) for stream, line in lines if stream not in hidden]
         return tuple(line for line in said if line.strip())[-_MAX_LINES:]
 
 
-def _text(line: bytes) -> str:
+def _decode(line: bytes) -> str:
     return line.rstrip(b"\r").decode(errors="replace")
 
 
@@ -85,8 +85,8 @@ class CapturedOutput:
         self.lines = LastLines(pattern)
         self._source, self._end = os.pipe()
         # Not /dev/null: the app's streams are given to its user.
-        self._nothing = os.memfd_create("stdin")
-        self.places: Mapping[int, int] = {0: self._nothing, 1: self._end, 2: self._end}
+        self._empty_input = os.memfd_create("stdin")
+        self.descriptors: Mapping[int, int] = {0: self._empty_input, 1: self._end, 2: self._end}
         self._thread = threading.Thread(target=self._read, name="printed", daemon=True)
 
     def start(self) -> None:
@@ -108,7 +108,7 @@ class CapturedOutput:
         if self._end < 0:
             return False
         os.close(self._end)
-        os.close(self._nothing)
+        os.close(self._empty_input)
         self._end = -1
         return True
 
@@ -155,20 +155,20 @@ class OutputRelay:
         :raises SlimtraceError: there is none that the pattern could be looked for in.
         """
         self.lines = LastLines(pattern)
-        self.places: Mapping[int, int] = {}
+        self.descriptors: Mapping[int, int] = {}
         self._streams: list[_Stream] = []
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._is_over = False
         try:
-            self.places = self._take(terminals=pattern is not None)
+            self.descriptors = self._replace_streams(terminals=pattern is not None)
         except OSError as error:
             self.close()
             raise SlimtraceError(f"cannot read what the app prints: {error.strerror}") from error
-        if pattern is not None and not self.places:
+        if pattern is not None and not self.descriptors:
             self.close()
             raise SlimtraceError("cannot wait for a line of the app: its output is closed")
 
-    def _take(self, *, terminals: bool) -> dict[int, int]:
+    def _replace_streams(self, *, terminals: bool) -> dict[int, int]:
         places: dict[int, int] = {}
         known: dict[tuple[int, int], int] = {}
         for number in _STANDARD:
@@ -184,7 +184,7 @@ class OutputRelay:
                 continue
             same = status.st_dev, status.st_ino
             if same not in known:
-                source, end = _terminal(number) if is_terminal else os.pipe()
+                source, end = _open_terminal(number) if is_terminal else os.pipe()
                 os.set_blocking(source, False)
                 known[same] = end
                 self._streams.append(_Stream(number, source, end, is_terminal))
@@ -206,13 +206,13 @@ class OutputRelay:
 
     def settle(self, seconds: float) -> None:
         """All processes of the app have ended: wait until what they wrote is passed on."""
-        self._end()
+        self._signal_end()
         for thread in self._threads():
             thread.join(seconds)
 
     def finish(self) -> None:
         """As settle, as long as who reads takes, or until an interrupt; those must be blocked."""
-        self._end()
+        self._signal_end()
         for thread in self._threads():
             while thread.is_alive() and signal.sigtimedwait(TERMINATION_SIGNALS, 0) is None:
                 thread.join(_MOMENT)
@@ -240,7 +240,7 @@ class OutputRelay:
     def _threads(self) -> Iterator[threading.Thread]:
         return (stream.thread for stream in self._streams if stream.thread is not None)
 
-    def _end(self) -> None:
+    def _signal_end(self) -> None:
         """Who else has a stream open may keep it: its end is not waited for."""
         self._is_over = True
         os.eventfd_write(self._wake, 1)
@@ -276,7 +276,7 @@ class OutputRelay:
         for stream in self._streams:
             if stream.is_terminal and stream.end >= 0:
                 with suppress(OSError):
-                    ours, its = _size(stream.number), _size(stream.end)
+                    ours, its = _get_size(stream.number), _get_size(stream.end)
                     if ours != its:
                         fcntl.ioctl(stream.end, termios.TIOCSWINSZ, ours)
                         app.send(signal.SIGWINCH)
@@ -293,16 +293,16 @@ def _write(number: int, data: bytes) -> None:
             waiting.poll()
 
 
-def _terminal(number: int) -> tuple[int, int]:
+def _open_terminal(number: int) -> tuple[int, int]:
     """A pseudo-terminal set as ours, but that ours alone makes changes to what is written."""
     master, slave = os.openpty()
     attributes = termios.tcgetattr(number)
     attributes[1] &= ~termios.OPOST  # termios(3), c_oflag
     attributes[3] &= ~termios.ECHO
     termios.tcsetattr(slave, termios.TCSANOW, attributes)
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, _size(number))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, _get_size(number))
     return master, slave
 
 
-def _size(terminal: int) -> bytes:
+def _get_size(terminal: int) -> bytes:
     return fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(_SIZE))

@@ -40,9 +40,9 @@ class Driver:
 
     driving: DriveOptions
     app: App
-    drivers: Actions
+    actions: Actions
     streams: OutputRelay | None
-    driven: DriveResult = field(default_factory=DriveResult)
+    result: DriveResult = field(default_factory=DriveResult)
     failure: DriverError | None = None
     _deadline: float = float("inf")
     _thread: threading.Thread | None = field(default=None, repr=False)
@@ -63,64 +63,64 @@ class Driver:
 
     def _run(self) -> None:
         try:
-            self._wait()
+            self._wait_until_ready()
             self._drive()
         except DriverError as error:
             self.failure = error
         except Exception as error:  # noqa: BLE001 -- whatever it is, the app is to be stopped
             self.failure = DriverError(f"cannot drive the app: {error}")
         if self.failure is not None:
-            self.driven = replace(self.driven, failure=self.failure.message)
+            self.result = replace(self.result, failure=self.failure.message)
         if self.failure or self._ends_app:
             self._stop()
-        self.drivers.outside.end()
+        self.actions.host_commands.end()
 
     @property
     def _ends_app(self) -> bool:
         """Whether the app is stopped once all is done."""
-        return self._has_drivers or self.driving.stop_after is not None
+        return self._has_actions or self.driving.stop_after is not None
 
     @property
-    def _has_drivers(self) -> bool:
+    def _has_actions(self) -> bool:
         return bool(self.driving.http_get or self.driving.commands or self.driving.inside)
 
-    def _wait(self) -> None:
-        ready = self.drivers.ready
+    def _wait_until_ready(self) -> None:
+        ready = self.actions.ready
         if ready is not None and self.streams is not None:
-            limit, view = self.driving.ready_timeout, self.drivers.view
+            limit, view = self.driving.ready_timeout, self.actions.view
             seconds = wait_until_ready(ready, limit, self.app, view, self.streams)
-            self.driven = replace(self.driven, ready=round(seconds, 3))
+            self.result = replace(self.result, ready=round(seconds, 3))
             (detail if self._ends_app else say)(f"ready after {seconds:.1f} s")
         if self.driving.stop_after is not None:
             self._deadline = time.monotonic() + self.driving.stop_after
 
     def _drive(self) -> None:
         """:raises DriverError: a driver failed, or had to be ended."""
-        for name, shown, run in self._all():
+        for name, shown, run in self._list_drivers():
             try:
                 outcome = run(CommandLimits(self.driving.exec_timeout, self._deadline))
             except DriverError:
-                self._answered(name, None)
+                self._add_answer(name, None)
                 raise
-            self._answered(name, outcome.status)
+            self._add_answer(name, outcome.status)
             if outcome.failure is not None:
                 raise DriverError(f"cannot drive the app: {shown} {outcome.failure}")
-        if self.driving.stop_after is not None and not self._has_drivers:
+        if self.driving.stop_after is not None and not self._has_actions:
             sleep_until(self._deadline, self.app)
 
-    def _all(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:
+    def _list_drivers(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:
         """Each driver's name, how it is called in a message, and what runs it."""
         for path in self.driving.http_get:
-            yield f"GET {path}", f"GET {path}", partial(self.drivers.request, path)
+            yield f"GET {path}", f"GET {path}", partial(self.actions.request, path)
         for command in self.driving.commands:
-            yield command, repr(command), partial(self.drivers.run_outside, command)
+            yield command, repr(command), partial(self.actions.run_outside, command)
         for argv in self.driving.inside:
             command = shlex.join(argv)
-            yield command, repr(command), partial(self.drivers.run_inside, argv)
+            yield command, repr(command), partial(self.actions.run_inside, argv)
 
-    def _answered(self, name: str, status: int | None) -> None:
-        answers = (*self.driven.answers, Response(name, status))
-        self.driven = replace(self.driven, answers=answers)
+    def _add_answer(self, name: str, status: int | None) -> None:
+        answers = (*self.result.answers, Response(name, status))
+        self.result = replace(self.result, answers=answers)
 
     def _stop(self) -> None:
         """The stop signal, again to what outlives the first process, then SIGKILL."""

@@ -51,7 +51,7 @@ def parse_address(url: str) -> Address:
     return Address(parts.hostname or "", parts.port or default, parts.scheme)
 
 
-def request_target(url: str) -> str:
+def get_request_target(url: str) -> str:
     """The path of a URL with its query (RFC 9112, section 3.2.1)."""
     parts = urlsplit(url)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -36,11 +36,11 @@ class DrivePlan:
     is_reachable: bool
 
     @property
-    def places(self) -> Mapping[int, int]:
+    def descriptors(self) -> Mapping[int, int]:
         """The app's descriptors to what is to be put there."""
-        return self.streams.places if self.streams is not None else {}
+        return self.streams.descriptors if self.streams is not None else {}
 
-    def driver(self, engine: Engine, recorder: Recorder, mask: Iterable[int]) -> Driver:
+    def make_driver(self, engine: Engine, recorder: Recorder, mask: Iterable[int]) -> Driver:
         """What carries it out.
 
         :param mask: the signals that commands are to have blocked.
@@ -62,10 +62,10 @@ class DrivePlan:
             self.streams.close()
 
 
-def plan(driving: DriveOptions, stage: SandboxConfig | None) -> DrivePlan:
+def make_plan(driving: DriveOptions, sandbox: SandboxConfig | None) -> DrivePlan:
     """What the words of ``driving`` mean.
 
-    :param stage: the image that the app will run in, if any.
+    :param sandbox: the image that the app will run in, if any.
     :raises UsageError: they make no sense.
     :raises SlimtraceError: something shows already that the app is ready, or its output is closed.
     """
@@ -77,11 +77,11 @@ def plan(driving: DriveOptions, stage: SandboxConfig | None) -> DrivePlan:
     if driving.ready is None:
         if driving.ready_status is not None:
             raise UsageError("cannot use --ready-status without --ready URL")
-        return DrivePlan(driving, None, None, stage is None or stage.has_network)
-    cwd = os.getcwd() if stage is None else stage.workdir
+        return DrivePlan(driving, None, None, sandbox is None or sandbox.has_network)
+    cwd = os.getcwd() if sandbox is None else sandbox.workdir
     ready = parse_ready(driving.ready, driving.ready_status, cwd)
-    check_not_ready(ready, stage)
+    check_not_ready(ready, sandbox)
     from slimtrace.tracer.drive.app_output import OutputRelay  # noqa: PLC0415 -- not needed for usage errors
 
     streams = OutputRelay(ready.pattern if isinstance(ready, LogLine) else None)
-    return DrivePlan(driving, ready, streams, stage is None or stage.has_network)
+    return DrivePlan(driving, ready, streams, sandbox is None or sandbox.has_network)

@@ -42,7 +42,7 @@ def wait_until_ready(
         if isinstance(ready, LogLine):
             is_ready, why = streams.lines.matched.is_set(), None
         else:
-            why = why_not(ready, view.open_path)
+            why = explain_not_ready(ready, view.open_path)
             is_ready = why is None
         if is_ready:
             break
@@ -97,14 +97,14 @@ if TYPE_CHECKING:
     from slimtrace.tracer.drive.http import Address
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
-    Entry = Callable[[bytes], int]
+    OpenPath = Callable[[bytes], int]
     """Opens an O_PATH descriptor of what lies at the app's path; raises OSError."""
 
 _ATTEMPT_SECONDS = 2.0
 Polled = TcpPort | Url | UnixSocket | ReadyFile
 
 
-def why_not(ready: Polled, entry: Entry) -> str | None:
+def explain_not_ready(ready: Polled, open_path: OpenPath) -> str | None:
     """Why it does not show that the app is ready; None where it does."""
     try:
         match ready:
@@ -113,12 +113,12 @@ def why_not(ready: Polled, entry: Entry) -> str | None:
             case Url():
                 from slimtrace.tracer.drive.http import parse_address  # noqa: PLC0415 -- slow to import
 
-                return why_wrong_status(ready, parse_address(ready.url))
+                return explain_wrong_status(ready, parse_address(ready.url))
             case UnixSocket():
-                with reachable(ready.path, entry) as path:
+                with open_socket_path(ready.path, open_path) as path:
                     _connect(path)
             case ReadyFile():
-                os.close(entry(os.fsencode(ready.path)))
+                os.close(open_path(os.fsencode(ready.path)))
             case _:
                 assert_never(ready)
     except (OSError, ValueError) as error:
@@ -126,16 +126,16 @@ def why_not(ready: Polled, entry: Entry) -> str | None:
     return None
 
 
-def why_wrong_status(ready: Url, address: Address) -> str | None:
+def explain_wrong_status(ready: Url, address: Address) -> str | None:
     """Why the answer does not show that the app is ready; None if it does.
 
     :param address: where to send the request: not always that of the URL.
     :raises OSError: no answer came.
     :raises ValueError: the answer is not HTTP/1.
     """
-    from slimtrace.tracer.drive.http import get, request_target  # noqa: PLC0415 -- slow to import
+    from slimtrace.tracer.drive.http import get, get_request_target  # noqa: PLC0415 -- slow to import
 
-    code = get(address, request_target(ready.url), _ATTEMPT_SECONDS).code
+    code = get(address, get_request_target(ready.url), _ATTEMPT_SECONDS).code
     return None if ready.accepts(code) else f"its last answer was {code}"
 
 
@@ -145,9 +145,9 @@ def explain_error(error: OSError | ValueError) -> str:
 
 
 @contextmanager
-def reachable(path: str, entry: Entry) -> Iterator[str]:
+def open_socket_path(path: str, open_path: OpenPath) -> Iterator[str]:
     """A path by which the tracer reaches a socket in the app's root, however long the app's is."""
-    fd = entry(os.fsencode(path))
+    fd = open_path(os.fsencode(path))
     try:
         yield f"/proc/self/fd/{fd}"
     finally:
@@ -164,15 +164,20 @@ def _connect(path: str) -> None:
                 raise
 
 
-def check_not_ready(ready: Ready, stage: SandboxConfig | None) -> None:
+def check_not_ready(ready: Ready, sandbox: SandboxConfig | None) -> None:
     """See that nothing shows that the app is ready before it was started.
 
-    :param stage: the image that it will run in.
+    :param sandbox: the image that it will run in.
     :raises SlimtraceError: something does.
     """
     if isinstance(ready, Delay | LogLine):
         return
-    if why_not(ready, HOST_VIEW.open_path if stage is None else _entry_in(stage)) is not None:
+    if (
+        explain_not_ready(
+            ready, HOST_VIEW.open_path if sandbox is None else _make_image_opener(sandbox)
+        )
+        is not None
+    ):
         return
     what, hint = "answers", "end what answers there, or let the app use another port"
     if isinstance(ready, ReadyFile):
@@ -184,18 +189,18 @@ def check_not_ready(ready: Ready, stage: SandboxConfig | None) -> None:
     )
 
 
-def _entry_in(stage: SandboxConfig) -> Entry:
+def _make_image_opener(sandbox: SandboxConfig) -> OpenPath:
     """Opens what lies at a path of an image that is yet to be entered, or in a volume."""
 
-    def entry(path: bytes) -> int:
-        for volume in stage.volumes:
+    def open_path(path: bytes) -> int:
+        for volume in sandbox.volumes:
             target = os.fsencode(volume.target)
             if path == target or is_below(path, {target}):
                 return HOST_VIEW.open_path(os.fsencode(volume.source) + path[len(target) :])
-        root = os.open(stage.tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(sandbox.tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return open_in_root(root, path, follow=True)
         finally:
             os.close(root)
 
-    return entry
+    return open_path

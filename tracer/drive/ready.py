@@ -95,13 +95,13 @@ def _parse(text: str, cwd: str) -> Ready:
         case "http" | "https" if rest.startswith("//") and _is_whole(text):
             return Url(text)
         case "tcp":
-            return _port(text, rest)
+            return _parse_port(text, rest)
         case "unix" if rest:
             return UnixSocket(os.path.join(cwd, rest))
         case "file" if rest:
             return ReadyFile(os.path.join(cwd, rest))
         case "log" if rest:
-            return LogLine(_pattern(text, rest))
+            return LogLine(_parse_pattern(text, rest))
     try:
         seconds = float(text)
     except ValueError:
@@ -122,7 +122,7 @@ def _is_whole(url: str) -> bool:
         return False
 
 
-def _port(text: str, rest: str) -> TcpPort:
+def _parse_port(text: str, rest: str) -> TcpPort:
     host, _, port = rest.rpartition(":")
     if not (port.isascii() and port.isdigit()):
         raise UsageError(f"cannot use --ready {text}: it is not tcp:PORT or tcp:HOST:PORT")
@@ -131,7 +131,7 @@ def _port(text: str, rest: str) -> TcpPort:
     return TcpPort(host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port))
 
 
-def _pattern(text: str, pattern: str) -> re.Pattern[str]:
+def _parse_pattern(text: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
@@ -143,10 +143,10 @@ def parse_statuses(text: str) -> tuple[tuple[int, int], ...]:
 
     :raises UsageError: it is something else.
     """
-    return tuple(_status(text, each.strip().lower()) for each in text.split(","))
+    return tuple(_parse_status(text, each.strip().lower()) for each in text.split(","))
 
 
-def _status(text: str, one: str) -> tuple[int, int]:
+def _parse_status(text: str, one: str) -> tuple[int, int]:
     if found := re.fullmatch("([1-5])xx", one, re.ASCII):
         return int(found[1]) * 100, int(found[1]) * 100 + 99
     if found := re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", one, re.ASCII):

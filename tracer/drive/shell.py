@@ -34,7 +34,7 @@ class CommandLimits:
     timeout: float
     deadline: float = float("inf")
 
-    def left(self, most: float) -> float:
+    def seconds_left(self, most: float) -> float:
         """The seconds left for something that begins now; some at least."""
         return max(_POLL_SECONDS, min(most, self.timeout, self.deadline - time.monotonic()))
 
@@ -78,7 +78,7 @@ class HostCommands:
         )
         self._groups.append(pid)
         began, ended = time.monotonic(), float("inf")
-        while (found := _exit_of(pid)) is None:
+        while (found := _read_exit_status(pid)) is None:
             now = time.monotonic()
             why = None
             if self.app.interrupted is not None:
@@ -91,7 +91,7 @@ class HostCommands:
             elif now > began + limits.timeout:
                 why = limits.why_after_timeout
             if why is not None:
-                _kill(pid)
+                _kill_group(pid)
                 raise DriverError(f"cannot drive the app: {command!r} {why}")
             if self.app.ended.wait(_POLL_SECONDS):
                 ended = min(ended, now)
@@ -103,18 +103,18 @@ class HostCommands:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_INTERRUPTED
-        while _exit_of(pid) is None and time.monotonic() < deadline:
+        while _read_exit_status(pid) is None and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def end(self) -> None:
         """End what is left of all commands."""
         while self._groups:
             pid = self._groups.pop()
-            _kill(pid)
+            _kill_group(pid)
             os.waitpid(pid, 0)
 
 
-def _exit_of(pid: int) -> ExitStatus | None:
+def _read_exit_status(pid: int) -> ExitStatus | None:
     """How a child ended, which is left as it is: its group keeps its number so (waitid(2))."""
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if found is None:
@@ -124,6 +124,6 @@ def _exit_of(pid: int) -> ExitStatus | None:
     return ExitStatus(128 + found.si_status, found.si_status)
 
 
-def _kill(group: int) -> None:
+def _kill_group(group: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.engines.launch.host import HostLaunch, has_listener
 from slimtrace.tracer.engines.notify.notify_engine import NotifyEngine
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
-from slimtrace.tracer.host.container import how_to_allow, place, ptrace_scope
+from slimtrace.tracer.host.container import (
+    detect_environment,
+    read_ptrace_scope,
+    suggest_permission,
+)
 from slimtrace.tracer.platform import NOTIFY_SINCE, kernel_version
 from slimtrace.tracer.process import procfs
 
@@ -130,5 +134,5 @@ def _explain(error: CannotTraceError) -> SlimtraceError:
     if error.what == "seccomp" and kernel_version() < NOTIFY_SINCE:
         hint = "use --engine ptrace: notify needs Linux 5.5 with seccomp user notification"
     else:
-        hint = how_to_allow(error.what, place(), ptrace_scope())
+        hint = suggest_permission(error.what, detect_environment(), read_ptrace_scope())
     return SlimtraceError(error.message, hint)

@@ -30,7 +30,7 @@ class HostEnvironment(StrEnum):
     BUILD = "build"
 
 
-def place(root: str = "/") -> HostEnvironment:
+def detect_environment(root: str = "/") -> HostEnvironment:
     """The place, by what container engines and builders leave in the file system.
 
     :param root: where to look, for tests.
@@ -50,12 +50,12 @@ def place(root: str = "/") -> HostEnvironment:
     return HostEnvironment.HOST
 
 
-def ptrace_scope(root: str = "/") -> str | None:
+def read_ptrace_scope(root: str = "/") -> str | None:
     """Yama's setting, or None where the kernel has no Yama."""
     return _content(root, PTRACE_SCOPE.lstrip("/")).decode("ascii", "replace").strip() or None
 
 
-def how_to_allow(what: Refused, where: HostEnvironment, scope: str | None) -> str:
+def suggest_permission(what: Refused, where: HostEnvironment, scope: str | None) -> str:
     """The next step for the user where a call that tracing needs is refused.
 
     :param what: the call.

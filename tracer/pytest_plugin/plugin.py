@@ -84,15 +84,15 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    if not _gathers(config):
+    if not _writes_trace(config):
         return
     from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
-    from slimtrace.tracer.pytest_plugin.session_trace import begin  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.session_trace import begin_session  # noqa: PLC0415
 
     try:
-        lock = begin(config.option.slimtrace, append=config.option.slimtrace_append)
+        lock = begin_session(config.option.slimtrace, append=config.option.slimtrace_append)
     except SlimtraceError as error:
-        raise pytest.UsageError(_lines(error)) from None
+        raise pytest.UsageError(_format_error(error)) from None
     config.stash[_LOCK] = lock
 
 
@@ -111,19 +111,19 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 def _finish(session: pytest.Session) -> None:
     from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
-    from slimtrace.tracer.pytest_plugin.session_trace import finish  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.session_trace import finish_session  # noqa: PLC0415
 
     config = session.config
     try:
-        runs = finish(config.option.slimtrace)
+        runs = finish_session(config.option.slimtrace)
     except SlimtraceError as error:
-        config.stash[_SUMMARY] = _lines(error)
+        config.stash[_SUMMARY] = _format_error(error)
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         return
-    config.stash[_SUMMARY] = _summary(runs, config)
+    config.stash[_SUMMARY] = _make_summary(runs, config)
 
 
-def _summary(runs: int, config: pytest.Config) -> str:
+def _make_summary(runs: int, config: pytest.Config) -> str:
     folder = config.invocation_params.dir
     name = os.path.relpath(config.option.slimtrace, folder)
     if not runs:
@@ -140,7 +140,7 @@ def pytest_terminal_summary(
         terminalreporter.write_line(config.stash[_SUMMARY])
 
 
-def _gathers(config: pytest.Config) -> bool:
+def _writes_trace(config: pytest.Config) -> bool:
     """Whether this process is to leave the trace: workers of pytest-xdist leave parts of it."""
     is_worker = hasattr(config, "workerinput")
     return config.option.slimtrace is not None and not (is_worker or config.option.collectonly)
@@ -155,7 +155,7 @@ def slimtrace_service(
     ``slimtrace_service("python app.py", ready="http://127.0.0.1:8080/").url``
     """
     from slimtrace.tracer.errors import SlimtraceError  # noqa: PLC0415 -- where it is used alone
-    from slimtrace.tracer.pytest_plugin.service import stop  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.service import stop_services  # noqa: PLC0415
     from slimtrace.tracer.pytest_plugin.service_spec import make_service_spec  # noqa: PLC0415
 
     running: list[RunningService] = []
@@ -181,13 +181,13 @@ def slimtrace_service(
             )
             return _start(what, pytestconfig, tmp_path_factory, running)
         except SlimtraceError as error:
-            failure = _lines(error)
+            failure = _format_error(error)
         pytest.fail(failure, pytrace=False)
 
     yield start_service
-    failed = stop(running)
+    failed = stop_services(running)
     if failed:
-        pytest.fail("\n".join(map(_lines, failed)), pytrace=False)
+        pytest.fail("\n".join(map(_format_error, failed)), pytrace=False)
 
 
 def _start(
@@ -196,17 +196,17 @@ def _start(
     folders: pytest.TempPathFactory,
     running: list[RunningService],
 ) -> Service:
-    from slimtrace.tracer.pytest_plugin.service import start  # noqa: PLC0415
-    from slimtrace.tracer.pytest_plugin.session_trace import part_path  # noqa: PLC0415 -- where it is used alone
+    from slimtrace.tracer.pytest_plugin.service import start_service  # noqa: PLC0415
+    from slimtrace.tracer.pytest_plugin.session_trace import get_part_path  # noqa: PLC0415 -- where it is used alone
 
     folder = str(folders.mktemp("slimtrace"))
     trace = None
     if config.option.slimtrace is not None:
         worker = getattr(config, "workerinput", {}).get("workerid", "main")
-        trace = part_path(config.option.slimtrace, f"{worker}-{os.path.basename(folder)}")
+        trace = get_part_path(config.option.slimtrace, f"{worker}-{os.path.basename(folder)}")
     elif what.image is not None:  # nothing else here runs apps in images
         trace = os.path.join(folder, "unused.trace")
-    return start(what, trace, os.path.join(folder, "log"), running)
+    return start_service(what, trace, os.path.join(folder, "log"), running)
 
 
 @pytest.fixture(scope="session")
@@ -223,12 +223,12 @@ def slimtrace_url(pytestconfig: pytest.Config, slimtrace_service: StartService) 
         ready=said("slimtrace_ready"),
         image=said("slimtrace_image") or None,
         options=said("slimtrace_options"),
-        ready_timeout=_seconds(said("slimtrace_ready_timeout")),
+        ready_timeout=_parse_seconds(said("slimtrace_ready_timeout")),
     )
     return service.url
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     try:
         return float(text or _READY_TIMEOUT)
     except ValueError:
@@ -236,5 +236,5 @@ def _seconds(text: str) -> float:
     pytest.fail(failure, pytrace=False)
 
 
-def _lines(error: SlimtraceError) -> str:
+def _format_error(error: SlimtraceError) -> str:
     return error.message if error.hint is None else f"{error.message}\n{error.hint}"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from slimtrace.tracer.drive.probes import check_not_ready, why_not
+from slimtrace.tracer.drive.probes import check_not_ready, explain_not_ready
 from slimtrace.tracer.drive.ready import TcpPort, Url, parse_ready
 from slimtrace.tracer.errors import DriverError, SlimtraceError, UsageError
 from slimtrace.tracer.process.root_view import HOST_VIEW
-from slimtrace.tracer.pytest_plugin.service_spec import make_argv, make_environment, with_port
+from slimtrace.tracer.pytest_plugin.service_spec import choose_port, make_argv, make_environment
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Service:
     log: str
 
 
-def start(
+def start_service(
     wanted: ServiceSpec, trace: str | None, log: str, running: list[RunningService]
 ) -> Service:
     """Start a service and wait until it is ready.
@@ -61,7 +61,7 @@ def start(
     :raises SlimtraceError: it ended early, never was ready, or what shows that it is answers
         already.
     """
-    wanted = with_port(wanted)
+    wanted = choose_port(wanted)
     ready = parse_ready(wanted.ready, None, wanted.cwd)
     if not isinstance(ready, TcpPort | Url):
         raise UsageError(
@@ -70,12 +70,12 @@ def start(
         )
     check_not_ready(ready, None)
     process = _launch(wanted, trace, log)
-    started = RunningService(wanted, Service(*_address(ready), process, log), trace)
+    started = RunningService(wanted, Service(*_get_address(ready), process, log), trace)
     running.append(started)
     failure = _wait(started, ready)
     if failure is not None:
         running.remove(started)
-        stop([started])
+        stop_services([started])
         raise failure
     return started.service
 
@@ -99,22 +99,22 @@ def _launch(wanted: ServiceSpec, trace: str | None, log: str) -> subprocess.Pope
 
 def _wait(started: RunningService, ready: TcpPort | Url) -> DriverError | None:
     """Wait until a service is ready; why it is not."""
-    wanted, process = started.wanted, started.service.process
+    wanted, process = started.spec, started.service.process
     deadline = time.monotonic() + wanted.timeout
     while True:
-        is_ready = why_not(ready, HOST_VIEW.open_path) is None
+        is_ready = explain_not_ready(ready, HOST_VIEW.open_path) is None
         if process.poll() is not None:
-            how = f"it ended with {_status(_end_of(started))} before it was ready"
-            return _error(started, "start", how)
+            how = f"it ended with {_format_status(_read_exit_status(started))} before it was ready"
+            return _make_error(started, "start", how)
         if is_ready:
             return None
         if time.monotonic() > deadline:
             how = f"{wanted.ready} did not answer in {wanted.timeout:g} s"
-            return _error(started, "start", how)
+            return _make_error(started, "start", how)
         time.sleep(_POLL_SECONDS)
 
 
-def _end_of(started: RunningService) -> int:
+def _read_exit_status(started: RunningService) -> int:
     """The app's exit status, in whose place slimtrace says 1 where it saw no readiness before."""
     status = started.service.process.returncode
     if status == DriverError.exit_status and started.trace is not None:
@@ -127,12 +127,12 @@ def _end_of(started: RunningService) -> int:
 class RunningService:
     """A service that was started, ready or not; ``trace`` is where it is traced to."""
 
-    wanted: ServiceSpec
+    spec: ServiceSpec
     service: Service
     trace: str | None
 
 
-def stop(running: Sequence[RunningService]) -> list[DriverError]:
+def stop_services(running: Sequence[RunningService]) -> list[DriverError]:
     """End services, all at once: SIGTERM, then what ends every process below, then SIGKILL.
 
     :returns: what is to be said of those that had failed before, or in stopping.
@@ -144,20 +144,20 @@ def stop(running: Sequence[RunningService]) -> list[DriverError]:
         _end(processes, signal.SIGTERM, _GRACE_KILLED)
     finally:
         _kill(processes)
-    found = [_complaint(each, status) for each, status in zip(running, before, strict=True)]
+    found = [_find_failure(each, status) for each, status in zip(running, before, strict=True)]
     return [complaint for complaint in found if complaint is not None]
 
 
-def _complaint(stopped: RunningService, before: int | None) -> DriverError | None:
+def _find_failure(stopped: RunningService, before: int | None) -> DriverError | None:
     """:param before: its exit status if it had ended before it was stopped."""
     status = stopped.service.process.returncode
     if before is not None and before not in _STOPPED:
-        how = f"it ended with {_status(_end_of(stopped))} while it was tested"
+        how = f"it ended with {_format_status(_read_exit_status(stopped))} while it was tested"
     elif status == SlimtraceError.exit_status:
-        how = f"slimtrace ended with {_status(status)}"
+        how = f"slimtrace ended with {_format_status(status)}"
     else:
         return None
-    return _error(stopped, "go on with", how)
+    return _make_error(stopped, "go on with", how)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], number: int, grace: float) -> None:
@@ -188,7 +188,7 @@ def _kill(processes: Iterable[subprocess.Popen[bytes]]) -> None:
             left.kill()
 
 
-def _address(ready: TcpPort | Url) -> tuple[str, str, int]:
+def _get_address(ready: TcpPort | Url) -> tuple[str, str, int]:
     """The URL, host and port of a service."""
     if isinstance(ready, TcpPort):
         return f"tcp://{ready.host}:{ready.port}", ready.host, ready.port
@@ -200,14 +200,14 @@ def _address(ready: TcpPort | Url) -> tuple[str, str, int]:
     )
 
 
-def _status(code: int) -> str:
+def _format_status(code: int) -> str:
     return f"exit status {code if code >= 0 else 128 - code}"
 
 
-def _error(started: RunningService, verb: str, how: str) -> DriverError:
+def _make_error(started: RunningService, verb: str, how: str) -> DriverError:
     """With the last lines that the service printed."""
     with open(started.service.log, errors="backslashreplace") as file:
         lines = file.read().splitlines()[-_LAST_LINES:]
     said = "\n".join(["the last that it printed:", *(f"  {line}" for line in lines)])
-    message = f"cannot {verb} {started.wanted.name}: {how}"
+    message = f"cannot {verb} {started.spec.name}: {how}"
     return DriverError(message, said if lines else "it printed nothing")

@@ -104,7 +104,7 @@ def make_environment(wanted: ServiceSpec) -> dict[str, str]:
     return own | (dict(wanted.env) if wanted.image is None else {})
 
 
-def with_port(wanted: ServiceSpec) -> ServiceSpec:
+def choose_port(wanted: ServiceSpec) -> ServiceSpec:
     """A free port in the place of every ``{port}``."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))

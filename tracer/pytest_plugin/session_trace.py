@@ -14,17 +14,17 @@ _HEADER = b'{"slimtrace":'
 _RUN = b'{"run":'
 
 
-def parts_folder(trace: str) -> str:
+def get_parts_folder(trace: str) -> str:
     """Where the parts of a trace are until they are united."""
     return trace + ".parts"
 
 
-def part_path(trace: str, name: str) -> str:
+def get_part_path(trace: str, name: str) -> str:
     """Where a run of this name goes, which is to be unique among those of all workers."""
-    return os.path.join(parts_folder(trace), f"{name}.trace")
+    return os.path.join(get_parts_folder(trace), f"{name}.trace")
 
 
-def begin(trace: str, *, append: bool) -> int:
+def begin_session(trace: str, *, append: bool) -> int:
     """Make the folder of parts and remove an older trace.
 
     :param append: keep that trace, to unite it with the new parts.
@@ -33,7 +33,7 @@ def begin(trace: str, *, append: bool) -> int:
         written there.
     """
     _check_is_trace(trace)
-    folder = parts_folder(trace)
+    folder = get_parts_folder(trace)
     try:
         with suppress(FileExistsError):
             os.mkdir(folder)
@@ -46,7 +46,7 @@ def begin(trace: str, *, append: bool) -> int:
                 f"cannot write {trace}: another session of tests is writing it",
                 "name another file with --slimtrace",
             ) from error
-        for left in _parts(folder):  # of a session that was killed
+        for left in _list_parts(folder):  # of a session that was killed
             _remove(left)
         if not append:
             _remove(trace)
@@ -55,24 +55,24 @@ def begin(trace: str, *, append: bool) -> int:
     return lock
 
 
-def finish(trace: str) -> int:
+def finish_session(trace: str) -> int:
     """Unite the parts, and the older trace if it was kept, in the place of that.
 
     :returns: the number of runs in it; 0 where there is no trace.
     :raises SlimtraceError: they cannot be united.
     """
-    folder = parts_folder(trace)
+    folder = get_parts_folder(trace)
     try:
-        sources = [*([trace] if os.path.exists(trace) else []), *_parts(folder)]
+        sources = [*([trace] if os.path.exists(trace) else []), *_list_parts(folder)]
         if sources:
             merge(sources, trace, force=True)
         shutil.rmtree(folder)
-        return _runs(trace) if sources else 0
+        return _count_runs(trace) if sources else 0
     except OSError as error:
         raise TraceFileError(f"cannot write {trace}: {error.strerror}") from error
 
 
-def _parts(folder: str) -> list[str]:
+def _list_parts(folder: str) -> list[str]:
     """In the order in which each worker began them: an image runs what the first run ran."""
     names = [name for name in os.listdir(folder) if name.endswith(".trace")]
     names.sort(key=lambda name: (len(name), name))  # for numbers at their ends
@@ -103,6 +103,6 @@ def _remove(trace: str) -> None:
     shutil.rmtree(trace + ".d", ignore_errors=True)
 
 
-def _runs(trace: str) -> int:
+def _count_runs(trace: str) -> int:
     with open(trace, "rb") as file:
         return sum(line.startswith(_RUN) for line in file)

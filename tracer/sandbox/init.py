@@ -70,7 +70,7 @@ class SandboxInit:
 
     def __init__(
         self,
-        stage: SandboxConfig,
+        config: SandboxConfig,
         folder: ScratchFolder,
         argv: Sequence[str],
         control: socket.socket,
@@ -81,7 +81,7 @@ class SandboxInit:
         becomes_app: bool = False,
     ) -> None:
         self._becomes_app = becomes_app
-        self._stage = stage
+        self._config = config
         self._folder = folder
         self._argv = argv
         self._control = control
@@ -89,7 +89,7 @@ class SandboxInit:
         self._mask = [*mask]
         self._streams = streams
         self._stderr = 2
-        self._app = self._job = 0
+        self._app_pid = self._command_pid = 0
 
     def run(self, install: Callable[[], int] | None) -> Never:
         """Set the sandbox up and serve until the app ends.
@@ -98,15 +98,15 @@ class SandboxInit:
         """
         try:
             self._set_up()
-            self._obey(install)
+            self._start_app(install)
         except SlimtraceError as error:
-            self._tell(encode_failure(error))
+            self._send(encode_failure(error))
         except OSError as error:
             cause = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
             failure = SlimtraceError(
-                f"cannot enter {self._stage.tree}: {cause}", explain_refusal(error)
+                f"cannot enter {self._config.tree}: {cause}", explain_refusal(error)
             )
-            self._tell(encode_failure(failure))
+            self._send(encode_failure(failure))
         finally:
             os._exit(_FAILED)
 
@@ -115,25 +115,25 @@ class SandboxInit:
     def _set_up(self) -> None:
         """Make the namespaces and be the app's user, then say what the tracer must know."""
         self._put_streams()
-        self._close_others()
+        self._close_descriptors()
         process.rename_process(_TITLE)
-        stage = self._stage
+        config = self._config
         os.umask(0o022)
-        user = User(stage.account.uid, stage.account.gid)
+        user = User(config.account.uid, config.account.gid)
         nested, own_xattrs = not is_mapped(user), not is_in_first_namespace()
         unshare(
-            CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if stage.has_network else CLONE_NEWNET)
+            CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if config.has_network else CLONE_NEWNET)
         )
-        if not stage.has_network:
+        if not config.has_network:
             raise_loopback()
-        self._name_host()
+        self._set_hostname()
         laid = enter_image(
-            stage.tree,
+            config.tree,
             self._folder.path,
             files=list_mounted_files(self._folder.path),
-            volumes=stage.volumes,
+            volumes=config.volumes,
             own_xattrs=own_xattrs,
-            below=stage.below,
+            below=config.below,
         )
         sys.path.clear()  # what lies there now is the image's
         sys.meta_path.clear()
@@ -142,26 +142,26 @@ class SandboxInit:
             ids = os.geteuid(), os.getegid()
             unshare(CLONE_NEWUSER)
             map_single_user(*user, *ids)
-        limit_capabilities(stage.capabilities)
+        limit_capabilities(config.capabilities)
         if not nested:
-            switch_user(user, stage.account.groups)
+            switch_user(user, config.account.groups)
         set_no_new_privs()
         process.forget_environment()
         process.become_dumpable()
         process.set_parent_death_signal(signal.SIGKILL)
-        self._be_ready(laid)
+        self._hand_over_root(laid)
 
     def _put_streams(self) -> None:
         """The app's are its user's, so that it may open /dev/stdout; ours stays for commands."""
         if 2 in self._streams:
             self._stderr = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
-        account = self._stage.account
+        account = self._config.account
         for number, stream in self._streams.items():
             with suppress(OSError):  # where that user is not known to us
                 os.fchown(stream, account.uid, account.gid)
             os.dup2(stream, number)
 
-    def _close_others(self) -> None:
+    def _close_descriptors(self) -> None:
         """A descriptor of a directory outside would be a way out; the lock stays with us."""
         kept = {
             0,
@@ -176,8 +176,8 @@ class SandboxInit:
         for low, high in zip(ends, [*ends[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(low + 1, high)
 
-    def _name_host(self) -> None:
-        name = self._stage.hostname
+    def _set_hostname(self) -> None:
+        name = self._config.hostname
         try:
             socket.sethostname(name)
         except OSError as error:  # EINVAL: longer than 64 bytes (sethostname(2))
@@ -186,10 +186,10 @@ class SandboxInit:
             ) from error
 
     def _enter_workdir(self) -> None:
-        workdir = self._stage.workdir
+        workdir = self._config.workdir
         try:
             os.makedirs(workdir, exist_ok=True)
-            if self._stage.read_only:
+            if self._config.read_only:
                 make_root_read_only()
             os.chdir(workdir)
         except OSError as error:
@@ -197,13 +197,13 @@ class SandboxInit:
                 f"cannot enter the working directory {workdir}: {error.strerror}"
             ) from error
 
-    def _be_ready(self, laid: OverlayMount) -> None:
+    def _hand_over_root(self, laid: OverlayMount) -> None:
         """Do beforehand what the filter would stop, and hand over the root."""
-        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._dev_null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; execs inherit it
             signal.signal(ignored, signal.SIG_DFL)
-        self._woken, wakes = os.pipe()
-        for end in (self._woken, wakes):
+        self._wakeup, wakes = os.pipe()
+        for end in (self._wakeup, wakes):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -216,10 +216,10 @@ class SandboxInit:
         socket.send_fds(self._control, [json.dumps(words).encode()], [root])
         os.close(root)
 
-    def _obey(self, install: Callable[[], int] | None) -> None:
+    def _start_app(self, install: Callable[[], int] | None) -> None:
         if not os.read(self._control.fileno(), 16):
             return
-        program = self._find(self._argv)
+        program = self._find_program(self._argv)
         try:
             listener = 0 if install is None else install()
         except OSError as error:
@@ -231,7 +231,7 @@ class SandboxInit:
         if os.read(self._control.fileno(), 16):
             if self._becomes_app:
                 self._become_app(program)
-            self._app = self._start(self._argv, program, is_app=True)
+            self._app_pid = self._start(self._argv, program, is_app=True)
             self._serve()
 
     def _become_app(self, program: str) -> Never:
@@ -240,9 +240,9 @@ class SandboxInit:
         if os.read(self._control.fileno(), 16):
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             try:
-                os.execve(program, [*self._argv], self._stage.env)  # noqa: S606 -- the app itself
+                os.execve(program, [*self._argv], self._config.env)  # noqa: S606 -- the app itself
             except OSError as error:
-                self._tell(encode_failure(cannot_execute(program, error.errno or 0)))
+                self._send(encode_failure(cannot_execute(program, error.errno or 0)))
         os._exit(127)
 
     # With the filter: no call here may carry a path before the tracer answers
@@ -257,9 +257,9 @@ class SandboxInit:
         failure = os.read(end, 16)
         os.close(end)
         if failure:
-            self._tell(encode_failure(cannot_execute(program, int(failure))))
+            self._send(encode_failure(cannot_execute(program, int(failure))))
         else:
-            self._tell(b"executed")
+            self._send(b"executed")
         return pid
 
     def _execute(self, argv: Sequence[str], program: str, told: int, *, is_app: bool) -> Never:
@@ -267,11 +267,11 @@ class SandboxInit:
             os.write(self._control.fileno(), b"here")  # the kernel adds who says it (unix(7))
             if os.read(self._control.fileno(), 16):
                 if not is_app:
-                    os.dup2(self._nothing, 0)
+                    os.dup2(self._dev_null, 0)
                     os.dup2(self._stderr, 2)
                     os.dup2(2, 1)
                 signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-                os.execve(program, [*argv], self._stage.env)  # noqa: S606 -- the app itself
+                os.execve(program, [*argv], self._config.env)  # noqa: S606 -- the app itself
         except OSError as error:
             os.write(told, b"%d" % (error.errno or 0))
         finally:
@@ -280,44 +280,44 @@ class SandboxInit:
     def _serve(self) -> Never:
         """Reap, and start what the tracer asks for, until the app ends."""
         waiting = select.poll()
-        waiting.register(self._woken, select.POLLIN)
+        waiting.register(self._wakeup, select.POLLIN)
         waiting.register(self._control, select.POLLIN)
         while True:
             self._reap()
             for fd, _ in waiting.poll():
-                if fd == self._woken:
+                if fd == self._wakeup:
                     with suppress(BlockingIOError):
                         os.read(fd, 4096)
-                elif not self._obey_one():
+                elif not self._run_command():
                     waiting.unregister(self._control)
 
-    def _obey_one(self) -> bool:
+    def _run_command(self) -> bool:
         data = os.read(self._control.fileno(), _MAX_COMMAND_BYTES)
         if not data:
             return False
         argv = json.loads(data)
         try:
-            program = self._find(argv)
+            program = self._find_program(argv)
         except SlimtraceError as error:
-            self._tell(encode_failure(error))
+            self._send(encode_failure(error))
         else:
-            self._job = self._start(argv, program, is_app=False)
+            self._command_pid = self._start(argv, program, is_app=False)
         return True
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG | ptrace.WAIT_ALL))[0]:
                 pid, status = ended
-                if pid == self._app:
+                if pid == self._app_pid:
                     os.write(self._watch.fileno(), b"exit %d" % status)
                     os._exit(0)
-                if pid == self._job:
-                    self._job = 0
-                    self._tell(b"ended %d" % status)
+                if pid == self._command_pid:
+                    self._command_pid = 0
+                    self._send(b"ended %d" % status)
 
-    def _find(self, argv: Sequence[str]) -> str:
-        return find_program(argv[0], self._stage.env.get("PATH", ""))
+    def _find_program(self, argv: Sequence[str]) -> str:
+        return find_program(argv[0], self._config.env.get("PATH", ""))
 
-    def _tell(self, message: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         with suppress(OSError):
             os.write(self._control.fileno(), message)

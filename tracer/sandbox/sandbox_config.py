@@ -71,10 +71,10 @@ def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
     )
 
 
-def make_scratch_folder(stage: SandboxConfig) -> overlay.ScratchFolder:
+def make_scratch_folder(sandbox: SandboxConfig) -> overlay.ScratchFolder:
     """Create a scratch folder for one run, with the files that engines mount into a container."""
     folder = overlay.create_scratch_folder()
-    for name, text in _shown(stage):
+    for name, text in _shown(sandbox):
         with open(os.path.join(folder.path, name), "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(file.name, 0o644)
@@ -87,12 +87,12 @@ def list_mounted_files(folder: str) -> dict[str, str]:
     return {f"/etc/{name}": os.path.join(folder, name) for name in names}
 
 
-def _shown(stage: SandboxConfig) -> Iterable[tuple[str, str]]:
-    hosts = _content("/etc/hosts") if stage.has_network else _NO_NETWORK
-    if stage.hostname not in hosts.split():
-        hosts = f"{hosts.rstrip()}\n127.0.0.1\t{stage.hostname}\n".lstrip()
+def _shown(sandbox: SandboxConfig) -> Iterable[tuple[str, str]]:
+    hosts = _content("/etc/hosts") if sandbox.has_network else _NO_NETWORK
+    if sandbox.hostname not in hosts.split():
+        hosts = f"{hosts.rstrip()}\n127.0.0.1\t{sandbox.hostname}\n".lstrip()
     yield "hosts", hosts
-    yield "hostname", f"{stage.hostname}\n"
+    yield "hostname", f"{sandbox.hostname}\n"
     yield "resolv.conf", _content("/etc/resolv.conf")
 
 

@@ -18,7 +18,7 @@ _LISTEN = "0A"  # TCP_LISTEN (include/net/tcp_states.h)
 _TABLES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}
 
 
-def sockets() -> dict[int, ListeningSocket]:
+def find_listening_sockets() -> dict[int, ListeningSocket]:
     """All listening sockets of this network, by inode."""
     try:
         return {
@@ -26,16 +26,16 @@ def sockets() -> dict[int, ListeningSocket]:
             for bound in list_listening_sockets()
         }
     except OSError:  # a kernel without inet_diag, or a sandbox that has none
-        return dict(_in_tables())
+        return dict(_read_tables())
 
 
-def _in_tables() -> Iterator[tuple[int, ListeningSocket]]:
+def _read_tables() -> Iterator[tuple[int, ListeningSocket]]:
     for name, family in _TABLES.items():
         with suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as file:
             for line in file.readlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTEN:
-                    yield int(fields[9]), _listener(fields[1], family)
+                    yield int(fields[9]), _parse_listener(fields[1], family)
 
 
 class SocketWatch:
@@ -50,17 +50,17 @@ class SocketWatch:
         self._others = set(before)
         self._own: set[int] = set()
 
-    def now(self) -> tuple[ListeningSocket, ...]:
+    def find_own_sockets(self) -> tuple[ListeningSocket, ...]:
         """Where the app listens now, first what listened first."""
-        there = sockets()
+        there = find_listening_sockets()
         if there.keys() - self._own - self._others:
-            held = {inode for pid in self._processes() for inode in _held(pid)}
+            held = {inode for pid in self._processes() for inode in _read_socket_inodes(pid)}
             self._own |= (held & there.keys()) - self._others
         found = dict.fromkeys(there[inode] for inode in sorted(self._own & there.keys()))
         return tuple(found)
 
 
-def _held(pid: int) -> Iterable[int]:
+def _read_socket_inodes(pid: int) -> Iterable[int]:
     """The inodes of a process's sockets."""
     with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in entries:
@@ -70,7 +70,7 @@ def _held(pid: int) -> Iterable[int]:
                     yield int(inode.removesuffix("]"))
 
 
-def _listener(text: str, family: int) -> ListeningSocket:
+def _parse_listener(text: str, family: int) -> ListeningSocket:
     """``0100007F:1F90``: an address in words of 32 bits as they lie in memory, and a port."""
     address, _, port = text.partition(":")
     words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]

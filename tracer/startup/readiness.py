@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from slimtrace.tracer.drive.http import Address, get, parse_address, request_target
-from slimtrace.tracer.drive.probes import explain_error, why_not, why_wrong_status
+from slimtrace.tracer.drive.http import Address, get, get_request_target, parse_address
+from slimtrace.tracer.drive.probes import explain_error, explain_not_ready, explain_wrong_status
 from slimtrace.tracer.drive.ready import Delay, LogLine, TcpPort, Url
 from slimtrace.tracer.startup.trial import HttpAnswer
 
@@ -49,23 +49,23 @@ class Readiness:
         self._began = time.monotonic()
         self._last = ""
 
-    def listening(self) -> tuple[ListeningSocket, ...]:
+    def find_listening_sockets(self) -> tuple[ListeningSocket, ...]:
         """Where it listens now."""
-        return self._listening.now()
+        return self._listening.find_own_sockets()
 
-    def settled(self) -> tuple[ListeningSocket, ...]:
+    def wait_for_port(self) -> tuple[ListeningSocket, ...]:
         """Where it listens once it is ready, PORT among that if it ever will be."""
         deadline = time.monotonic() + _MOMENT
         while True:
-            found = self.listening()
+            found = self.find_listening_sockets()
             is_there = self._port is None or any(each.port == self._port for each in found)
             if is_there or not found or time.monotonic() > deadline:
                 return found
             time.sleep(_POLL)
 
-    def target(self, listening: tuple[ListeningSocket, ...]) -> ListeningSocket | None:
+    def choose_socket(self, listening: tuple[ListeningSocket, ...]) -> ListeningSocket | None:
         """The socket to ask: that of PORT, else the expected one, else any."""
-        wanted = [self._port, _port_of(self._ready)]
+        wanted = [self._port, _get_port(self._ready)]
         for port in wanted:
             for listener in listening:
                 if listener.port == port:
@@ -78,41 +78,41 @@ class Readiness:
             case None | TcpPort():
                 return bool(listening)
             case Url():
-                where = self.target(listening)
-                return where is not None and self._answers(where, self._ready)
+                where = self.choose_socket(listening)
+                return where is not None and self._is_answered(where, self._ready)
             case Delay():
                 return time.monotonic() >= self._began + self._ready.seconds
             case LogLine():
                 return self._lines.matched.is_set()
             case ready:
-                return why_not(ready, self._view.open_path) is None
+                return explain_not_ready(ready, self._view.open_path) is None
 
-    def why_not(self, listening: tuple[ListeningSocket, ...]) -> str:
+    def explain_not_ready(self, listening: tuple[ListeningSocket, ...]) -> str:
         """What did not show in time, in words."""
         within = f"in {self._timeout:g} s"
         match self._ready:
             case LogLine():
                 return f"it printed no line that matches {self._ready.pattern.pattern!r} {within}"
             case Url() if listening:
-                return f"GET {request_target(self._ready.url)} failed {within}: {self._last}"
+                return f"GET {get_request_target(self._ready.url)} failed {within}: {self._last}"
             case None | TcpPort() | Url() | Delay():
                 return f"it listened on no TCP port {within}"
             case ready:
                 return f"{ready} was not there {within}"
 
-    def _answers(self, where: ListeningSocket, ready: Url) -> bool:
-        address = Address(_host_of(where), where.port, urlsplit(ready.url).scheme)
+    def _is_answered(self, where: ListeningSocket, ready: Url) -> bool:
+        address = Address(_get_host(where), where.port, urlsplit(ready.url).scheme)
         try:
-            self._last = why_wrong_status(ready, address) or ""
+            self._last = explain_wrong_status(ready, address) or ""
         except (OSError, ValueError) as error:
             self._last = explain_error(error)
         return not self._last
 
 
-def request(listener: ListeningSocket, path: str) -> HttpAnswer:
+def send_request(listener: ListeningSocket, path: str) -> HttpAnswer:
     """Send GET ``path`` to a listening socket."""
     try:
-        status = get(Address(_host_of(listener), listener.port), path, _ANSWER_SECONDS)
+        status = get(Address(_get_host(listener), listener.port), path, _ANSWER_SECONDS)
     except OSError as error:
         return HttpAnswer(None, failure=explain_error(error))
     except ValueError as error:
@@ -120,12 +120,12 @@ def request(listener: ListeningSocket, path: str) -> HttpAnswer:
     return HttpAnswer(status.code, status.version)
 
 
-def _host_of(listener: ListeningSocket) -> str:
+def _get_host(listener: ListeningSocket) -> str:
     """The address by which the socket can be reached from here."""
     return _LOOPBACK.get(listener.address, listener.address)
 
 
-def _port_of(ready: Ready | None) -> int | None:
+def _get_port(ready: Ready | None) -> int | None:
     match ready:
         case TcpPort():
             return ready.port

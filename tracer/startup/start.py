@@ -23,8 +23,8 @@ from slimtrace.tracer.image.run_config import (
 )
 from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config
-from slimtrace.tracer.startup.listening_sockets import SocketWatch, sockets
-from slimtrace.tracer.startup.readiness import Readiness, request
+from slimtrace.tracer.startup.listening_sockets import SocketWatch, find_listening_sockets
+from slimtrace.tracer.startup.readiness import Readiness, send_request
 from slimtrace.tracer.startup.trial import StopResult, TrialResult
 
 if TYPE_CHECKING:
@@ -103,23 +103,23 @@ def start_image(opened: OpenedImage, trial: Trial) -> TrialResult:
     :raises StoppedError: a signal that ends slimtrace arrived.
     :raises SlimtraceError: the sandbox cannot be set up.
     """
-    command = choose_command(opened.config, trial.words, None)
-    inside = _inside(opened, trial)
+    command = choose_command(opened.config, trial.arguments, None)
+    inside = _make_image_run(opened, trial)
     ready = None if trial.ready is None else parse_ready(trial.ready, None, inside.workdir)
     try:
-        stage = make_sandbox_config(inside)
+        sandbox = make_sandbox_config(inside)
     except UsageError:
         raise
     except SlimtraceError as error:  # the image does not know its own user
         return TrialResult(command, inside.user, failure=error.message)
     if ready is not None and not isinstance(ready, TcpPort | Url):
-        check_not_ready(ready, stage)
+        check_not_ready(ready, sandbox)
     number = parse_image_stop_signal(opened.config) or signal.SIGTERM
-    user = f"{stage.account.uid}:{stage.account.gid}"
-    return _started(TrialResult(command, user), stage, trial, ready, number)
+    user = f"{sandbox.account.uid}:{sandbox.account.gid}"
+    return _run_trial(TrialResult(command, user), sandbox, trial, ready, number)
 
 
-def _inside(opened: OpenedImage, trial: Trial) -> ImageRun:
+def _make_image_run(opened: OpenedImage, trial: Trial) -> ImageRun:
     port = () if trial.port is None else (f"PORT={trial.port}",)
     inside = make_image_run(
         opened.source,
@@ -133,9 +133,9 @@ def _inside(opened: OpenedImage, trial: Trial) -> ImageRun:
     return replace(inside, read_only=trial.read_only, cap_drop=trial.cap_drop)
 
 
-def _started(
+def _run_trial(
     about: TrialResult,
-    stage: SandboxConfig,
+    sandbox: SandboxConfig,
     trial: Trial,
     ready: Ready | None,
     number: signal.Signals,
@@ -143,8 +143,8 @@ def _started(
     ending = EndSignals()
     printed = CapturedOutput(ready.pattern if isinstance(ready, LogLine) else None)
     try:
-        before = sockets()
-        launch = SandboxLaunch(stage, about.command, ending.mask, printed.places)
+        before = find_listening_sockets()
+        launch = SandboxLaunch(sandbox, about.command, ending.mask, printed.descriptors)
         try:
             guard = launch.start_untraced()
         except SlimtraceError as error:
@@ -158,8 +158,8 @@ def _started(
             began = time.monotonic()
             launch.execute_app()
             readiness = Readiness(ready, trial, listening, launch.view, printed.lines)
-            watched = _Watched(app, launch.init_pid or 0, trial, began, ending)
-            about = watched.watch(about, readiness, number)
+            watched = _TrialRun(app, launch.init_pid or 0, trial, began, ending)
+            about = watched.finish(about, readiness, number)
             guard.join()
         about = replace(about, lines=printed.finish())
         try:
@@ -174,7 +174,7 @@ def _started(
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class _TrialRun:
     """A started app.
 
     :ivar first: process 1 of its sandbox, which ends with it.
@@ -183,56 +183,56 @@ class _Watched:
     """
 
     app: App
-    first: int
+    init_pid: int
     trial: Trial
     began: float
-    ending: EndSignals
+    end_signals: EndSignals
 
-    def watch(
+    def finish(
         self, about: TrialResult, readiness: Readiness, number: signal.Signals
     ) -> TrialResult:
         """To its end."""
         try:
-            about = self._until_ready(about, readiness)
+            about = self._wait_until_ready(about, readiness)
             if about.ready is not None and self._is_alive():
-                about = self._asked(about, readiness)
+                about = self._send_request(about, readiness)
             if about.ready is not None and self._is_alive() and self.trial.grace is not None:
-                about = replace(about, stopped=self._stopped(number, self.trial.grace))
+                about = replace(about, stopped=self._stop(number, self.trial.grace))
             if about.stopped is None and about.failure is None:
-                about = self._ended(about)
+                about = self._add_exit(about)
         finally:
             self._kill()
         return about
 
-    def _until_ready(self, about: TrialResult, readiness: Readiness) -> TrialResult:
+    def _wait_until_ready(self, about: TrialResult, readiness: Readiness) -> TrialResult:
         deadline = self.began + self.trial.ready_timeout
         while self._is_alive():
-            listening = readiness.listening()
+            listening = readiness.find_listening_sockets()
             if readiness.is_ready(listening):
                 seconds = round(time.monotonic() - self.began, 3)
-                return replace(about, ready=seconds, listening=readiness.settled())
+                return replace(about, ready=seconds, listening=readiness.wait_for_port())
             if time.monotonic() > deadline:
-                why = readiness.why_not(listening)
+                why = readiness.explain_not_ready(listening)
                 return replace(about, failure=why, listening=listening)
-            self.ending.wait(_POLL)
+            self.end_signals.wait(_POLL)
         return about
 
-    def _asked(self, about: TrialResult, readiness: Readiness) -> TrialResult:
-        where = readiness.target(about.listening)
-        if self.trial.path is None or where is None:
+    def _send_request(self, about: TrialResult, readiness: Readiness) -> TrialResult:
+        where = readiness.choose_socket(about.listening)
+        if self.trial.request_path is None or where is None:
             return about
-        return replace(about, answer=request(where, self.trial.path))
+        return replace(about, answer=send_request(where, self.trial.request_path))
 
-    def _stopped(self, number: signal.Signals, grace: float) -> StopResult:
+    def _stop(self, number: signal.Signals, grace: float) -> StopResult:
         is_handled = handles_signal(self.app.pid, number)
         began = time.monotonic()
         self.app.send(number)
         while self._is_alive() and time.monotonic() < began + grace:
-            self.ending.wait(_POLL)
+            self.end_signals.wait(_POLL)
         seconds, was_killed = round(time.monotonic() - began, 3), self._is_alive()
         return StopResult(number.name, seconds, is_handled, was_killed)
 
-    def _ended(self, about: TrialResult) -> TrialResult:
+    def _add_exit(self, about: TrialResult) -> TrialResult:
         """It may have ended by itself; who was only to start is killed now."""
         last = self.app.exit_status
         if last is None:
@@ -244,13 +244,13 @@ class _Watched:
 
     def _is_alive(self) -> bool:
         """Whether its first process is, and nobody ends slimtrace."""
-        if self.ending.number is not None or self.app.exit_status is not None:
+        if self.end_signals.number is not None or self.app.exit_status is not None:
             return False
-        return os.path.exists(f"/proc/{self.first}")
+        return os.path.exists(f"/proc/{self.init_pid}")
 
     def _kill(self) -> None:
-        while self.app.exit_status is None and os.path.exists(f"/proc/{self.first}"):
+        while self.app.exit_status is None and os.path.exists(f"/proc/{self.init_pid}"):
             self.app.kill()
             deadline = time.monotonic() + _AGAIN
             while self.app.exit_status is None and time.monotonic() < deadline:
-                self.ending.wait(_POLL)
+                self.end_signals.wait(_POLL)

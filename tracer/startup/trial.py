@@ -21,7 +21,7 @@ class Trial:
     :ivar grace: seconds from the stop signal to SIGKILL; None where it is killed at once.
     """
 
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     user: str | None = None
@@ -30,7 +30,7 @@ class Trial:
     port: int | None = None
     ready: str | None = None
     ready_timeout: float = 60.0
-    path: str | None = None
+    request_path: str | None = None
     grace: float | None = None
 
 

@@ -18,7 +18,7 @@ from repository import ROOT
 from requirements import skip_missing
 from traces import SECONDS, environment, make_tree, run_slimtrace
 
-from slimtrace.tracer.pytest_plugin.session_trace import begin
+from slimtrace.tracer.pytest_plugin.session_trace import begin_session
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def test_options_that_make_no_sense(tmp_path: Path, options: Sequence[str], said
 
 def test_two_sessions_do_not_write_one_trace(tmp_path: Path) -> None:
     project = _project(tmp_path, USES_URL)
-    lock = begin(f"{tmp_path}/app.trace", append=False)
+    lock = begin_session(f"{tmp_path}/app.trace", append=False)
     try:
         done = project.run("--slimtrace=app.trace")
     finally:

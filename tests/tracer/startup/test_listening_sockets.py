@@ -8,7 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from slimtrace.tracer.startup.listening_sockets import SocketWatch, _in_tables, sockets
+from slimtrace.tracer.startup.listening_sockets import (
+    SocketWatch,
+    _read_tables,
+    find_listening_sockets,
+)
 from slimtrace.tracer.startup.trial import ListeningSocket
 
 OUTSIDE = {
@@ -36,20 +40,20 @@ def test_netlink_tells_what_the_tables_tell() -> None:
                 opened.bind((address, 0))
                 opened.listen()
         mine = SocketWatch(lambda: [os.getpid()], {})
-        found = {str(each) for each in mine.now()}
+        found = {str(each) for each in mine.find_own_sockets()}
         assert {each.rpartition(":")[0] for each in found} >= {"127.0.0.1", "[::1]"}
         assert len(found) >= 6
-        mine_in_tables = {str(each) for each in dict(_in_tables()).values()}
+        mine_in_tables = {str(each) for each in dict(_read_tables()).values()}
         assert found <= mine_in_tables
 
 
 def test_others_sockets_are_not_the_app_s() -> None:
     with socket.create_server(("127.0.0.1", 0)) as before:
-        there = sockets()
+        there = find_listening_sockets()
         listening = SocketWatch(lambda: [os.getpid()], there)
         assert before.getsockname()[1] in {each.port for each in there.values()}
-        assert listening.now() == ()
+        assert listening.find_own_sockets() == ()
         with socket.create_server(("127.0.0.1", 0)) as after:
-            assert listening.now() == (ListeningSocket(*after.getsockname()),)
-            assert SocketWatch(list, {}).now() == ()
-        assert listening.now() == ()
+            assert listening.find_own_sockets() == (ListeningSocket(*after.getsockname()),)
+            assert SocketWatch(list, {}).find_own_sockets() == ()
+        assert listening.find_own_sockets() == ()
