@@ -1,4 +1,4 @@
-"""What was measured, and what is computed from it. Seconds throughout.
+"""Measurements, and the figures computed from them. All times are in seconds.
 
 *Start* is what a tool adds to /bin/true. *Net* is a tool's median less its start; *added* is that
 less the native median.
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 NATIVE = "native"
 SLIMTRACE = "slimtrace"
 RIVAL = "rival"
-"""Who does the same as slimtrace with an image."""
+"""The tool that does the same as slimtrace with an image."""
 START = "true"
 """The load that does nothing: its time under a tool is the tool's own start."""
 
 
 class NoFigureError(Exception):
-    """What a figure is made of was left out, or lies below what can be measured."""
+    """A measurement that a figure needs was left out, or is smaller than the noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """All measurements of one run of the benchmark.
 
-    :ivar seconds: by load, then by tool, one for each time it was run.
-    :ivar peaks: by load, the most memory that slimtrace took, in bytes, where it was watched.
-    :ivar stops: by load, how many calls a tracer stops in it, where growth is looked at.
-    :ivar sizes: by load, then by tool, the bytes of what it makes.
+    :ivar seconds: by load, then by tool, the time of each run.
+    :ivar peaks: by load, the peak of slimtrace's memory in bytes, if it was measured.
+    :ivar stops: by load, the number of calls that a tracer stops, for the growth loads.
+    :ivar sizes: by load, then by tool, the size of the output in bytes.
     """
 
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -59,48 +59,48 @@ class Figures:
         return self.median(load, tool) - self.start(tool)
 
     def added(self, load: str, tool: str) -> float:
-        """What a tool adds to a load; to START, its start itself."""
+        """The seconds that a tool adds to a load; for START, its start."""
         if load == START:
             return self.start(tool)
         return self.net(load, tool) - self.median(load, NATIVE)
 
     def ratio(self, load: str, peer: str) -> float:
-        """What slimtrace adds to a load, by what ``peer`` adds."""
-        return _ratio(self.added(load, SLIMTRACE), self.added(load, peer))
+        """The time that slimtrace adds to a load, divided by what ``peer`` adds."""
+        return _divide(self.added(load, SLIMTRACE), self.added(load, peer))
 
     def slowdown(self, load: str) -> float:
-        """A load's time under slimtrace by its native one."""
-        return _ratio(self.net(load, SLIMTRACE), self.median(load, NATIVE))
+        """A load's time under slimtrace, divided by its native time."""
+        return _divide(self.net(load, SLIMTRACE), self.median(load, NATIVE))
 
     def per_stop(self, load: str) -> float:
-        """What slimtrace adds to one stopped call of a load."""
+        """The seconds that slimtrace adds to each stopped call of a load."""
         return self.added(load, SLIMTRACE) / self.stops[load]
 
     def growth(self, few: str, many: str) -> float:
-        """A stop's cost among many, by that among few."""
-        return _ratio(self.per_stop(many), self.per_stop(few))
+        """The cost of a stop among many, divided by its cost among few."""
+        return _divide(self.per_stop(many), self.per_stop(few))
 
-    def of_rival(self, load: str) -> float:
-        """Slimtrace's time by its rival's."""
-        return _ratio(self.median(load, SLIMTRACE), self.median(load, RIVAL))
+    def ratio_to_rival(self, load: str) -> float:
+        """Slimtrace's time, divided by its rival's."""
+        return _divide(self.median(load, SLIMTRACE), self.median(load, RIVAL))
 
-    def size_of_rival(self, load: str) -> float:
-        """The size of what slimtrace makes, by that of its rival's.
+    def size_ratio_to_rival(self, load: str) -> float:
+        """The size of slimtrace's output, divided by its rival's.
 
-        :raises NoFigureError: nothing was made.
+        :raises NoFigureError: there was no output.
         """
         if load not in self.sizes:
             raise NoFigureError
-        return _ratio(self.sizes[load][SLIMTRACE], self.sizes[load][RIVAL])
+        return _divide(self.sizes[load][SLIMTRACE], self.sizes[load][RIVAL])
 
     def peak(self, load: str) -> int:
-        """:raises NoFigureError: it was not watched."""
+        """:raises NoFigureError: it was not measured."""
         if load not in self.peaks:
             raise NoFigureError
         return self.peaks[load]
 
 
-def _ratio(one: float, other: float) -> float:
-    if one <= 0 or other <= 0:  # the machine's noise was more than what was to be measured
+def _divide(one: float, other: float) -> float:
+    if one <= 0 or other <= 0:  # the machine's noise is larger than the figure
         raise NoFigureError
     return one / other

@@ -1,8 +1,8 @@
 /* Runs PROGRAM under the seccomp filter in FILE, and lets every call that it stops go on.
  *
- * It reads nothing and records nothing, follows no births and keeps no list of processes: what is
- * left is what the kernel takes to stop a call and hand it over twice. It installs the filter and
- * receives as slimtrace does, and ends like it when the last task that carries the filter has.
+ * It reads and records nothing, and does not follow processes. So it measures what the kernel takes
+ * to stop a call and to pass it on twice. It installs the filter and receives as slimtrace does, and
+ * ends, as slimtrace does, when the last task with the filter ends.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -65,7 +65,7 @@ static int install(const struct sock_fprog *filter)
     return -1;
 }
 
-/* One descriptor over a socket (unix(7), SCM_RIGHTS): sent, or received where fd is -1. */
+/* Sends a descriptor over a socket, or receives one if fd is -1 (unix(7), SCM_RIGHTS). */
 static int pass(int socket, int fd)
 {
     char byte = 0;
@@ -87,8 +87,8 @@ static int pass(int socket, int fd)
     return fd;
 }
 
-/* Whether a receive that waits ends with the last task: Linux 6.11. Before, only poll tells. */
-static int receive_hears_of_the_end(void)
+/* Whether a waiting receive returns when the last task ends (Linux 6.11); else only poll does. */
+static int receive_returns_at_end(void)
 {
     struct utsname name;
     int major = 0, minor = 0;
@@ -109,15 +109,15 @@ static void answer(int listener)
 {
     struct seccomp_notif request;
     struct seccomp_notif_resp response = {.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-    int asks_first = !receive_hears_of_the_end();
+    int polls_first = !receive_returns_at_end();
 
     ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
     for (;;) {
-        if (asks_first && is_over(listener, -1))
+        if (polls_first && is_over(listener, -1))
             return;
         memset(&request, 0, sizeof request);
         if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &request) != 0) {
-            if (errno != EINTR && errno != ENOENT) /* nobody is left, or a caller was killed */
+            if (errno != EINTR && errno != ENOENT) /* no task is left, or a caller was killed */
                 fail("cannot receive");
             if (is_over(listener, 0))
                 return;

@@ -1,4 +1,4 @@
-"""Runs commands: those that prepare something, and those that are measured, round by round."""
+"""Runs commands to prepare a benchmark, and measures commands in rounds."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / ".work"
-PEAK = "peak"  # where a watched tracer leaves the peak of its memory
+PEAK = "peak"  # the file to which peak_memory.py writes
 
 
 class BenchmarkError(Exception):
-    """One line for the person who watches."""
+    """A failure, as one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of every round: a load by itself or under a tool.
+    """A command of each round: a load by itself or under a tool.
 
-    :ivar output: what the command makes, which is removed each time before.
+    :ivar output: the file or folder that the command makes; it is removed before each run.
     """
 
     load: str
@@ -40,29 +40,29 @@ class Step:
 def measure(
     steps: Sequence[Step], rounds: int, scratch: Path, stops: Mapping[str, int] | None = None
 ) -> Figures:
-    """Take every step ``rounds`` times, one after the other within each round.
+    """Run the steps ``rounds`` times, in turn within each round.
 
-    :param stops: see Figures.
+    :param stops: as in Figures.
     """
     figures = Figures(stops=dict(stops or {}))
-    seen = set()
+    warm = set()
     for step in steps:
-        if step.load not in seen:
-            seen.add(step.load)
+        if step.load not in warm:
+            warm.add(step.load)
             say(f"{step.load}: warming up")
-            once(step, scratch)
+            run_once(step, scratch)
     for number in range(rounds):
         for step in steps:
             say(f"round {number + 1} of {rounds}: {step.load}, {step.tool}")
-            figures.add(step.load, step.tool, once(step, scratch), _peak(scratch))
+            figures.add(step.load, step.tool, run_once(step, scratch), _read_peak(scratch))
     say("")
     return figures
 
 
-def once(step: Step, scratch: Path) -> float:
-    """Wall seconds of one command.
+def run_once(step: Step, scratch: Path) -> float:
+    """Run one command; returns its wall-clock time in seconds.
 
-    :raises BenchmarkError: it failed, so that its time means nothing.
+    :raises BenchmarkError: it failed.
     """
     command = step.command
     (scratch / PEAK).unlink(missing_ok=True)
@@ -72,14 +72,14 @@ def once(step: Step, scratch: Path) -> float:
     result = subprocess.run(
         command, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-    taken = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     if result.returncode != 0:
-        said = result.stderr.decode(errors="replace").strip()
-        raise BenchmarkError(f"cannot measure {' '.join(command)}: {result.returncode} {said}")
-    return taken
+        errors = result.stderr.decode(errors="replace").strip()
+        raise BenchmarkError(f"cannot measure {' '.join(command)}: {result.returncode} {errors}")
+    return seconds
 
 
-def _peak(scratch: Path) -> int | None:
+def _read_peak(scratch: Path) -> int | None:
     try:
         return int((scratch / PEAK).read_text())
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def _peak(scratch: Path) -> int | None:
 
 
 def call(command: Sequence[str]) -> None:
-    """Run a command that prepares something.
+    """Run a command that prepares a benchmark.
 
     :raises BenchmarkError: it failed.
     """
@@ -100,7 +100,7 @@ def call(command: Sequence[str]) -> None:
 
 
 def compile_c(source: Path) -> str:
-    """A C file's program, made again when the file is newer."""
+    """Compile a C file, unless its program is newer; returns the program's path."""
     WORK.mkdir(exist_ok=True)
     program = WORK / source.stem
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
@@ -109,6 +109,6 @@ def compile_c(source: Path) -> str:
 
 
 def say(text: str) -> None:
-    """What is going on, on a terminal only."""
+    """Show the progress, only on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Tables for people, a document for programs."""
+"""Formats tables for people, and a JSON document for programs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from figures import Figures
-    from promises import Verdict
+    from speed_targets import Verdict
 
 PARTS = "start"
-"""The load whose tools are the parts of slimtrace's start, as far as they go."""
+"""The load whose tools are the commands that run parts of slimtrace's start."""
 
 
-def machine() -> dict[str, str | int]:
+def get_machine() -> dict[str, str | int]:
     return {
         "kernel": platform.release(),
         "machine": platform.machine(),
@@ -29,17 +29,17 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def describe(rounds: int) -> Iterable[str]:
-    here = machine()
+def describe_machine(rounds: int) -> Iterable[str]:
+    machine = get_machine()
     yield (
-        f"Linux {here['kernel']} {here['machine']}, {here['cores']} cores, "
-        f"Python {here['python']}; medians of {rounds} interleaved rounds, seconds"
+        f"Linux {machine['kernel']} {machine['machine']}, {machine['cores']} cores, "
+        f"Python {machine['python']}; medians of {rounds} interleaved rounds, seconds"
     )
     yield ""
 
 
-def speed(figures: Figures) -> Iterable[str]:
-    heads = "".join(f"{word:>9}" for word in ("median", "min", "max", "added"))
+def format_speed(figures: Figures) -> Iterable[str]:
+    heads = "".join(f"{head:>9}" for head in ("median", "min", "max", "added"))
     yield f"{'load':9}{'tool':15}{heads}{'slimtrace / it':>17}"
     for load, tools in figures.seconds.items():
         if load == PARTS:
@@ -52,32 +52,32 @@ def speed(figures: Figures) -> Iterable[str]:
                 f"{max(times):9.3f}{_cell(added, 9, 3)}{_cell(ratio, 17, 2)}"
             ).rstrip()
     yield ""
-    yield f"added: more than native, net of what the tool adds to /bin/true ({START}: that itself)"
+    yield f"added: time beyond native, minus what the tool adds to /bin/true ({START}: that)"
     yield ""
 
 
-def start(figures: Figures) -> Iterable[str]:
-    """Slimtrace's start by its parts, in milliseconds."""
+def format_start(figures: Figures) -> Iterable[str]:
+    """The parts of slimtrace's start, in milliseconds."""
     if PARTS not in figures.seconds or SLIMTRACE not in figures.seconds[START]:
         return
     yield "slimtrace's start, ms"
-    for name, seconds in parts(figures).items():
+    for name, seconds in split_start(figures).items():
         yield f"  {name:22}{seconds * 1000:9.1f}"
     yield f"  {'together':22}{figures.start(SLIMTRACE) * 1000:9.1f}"
     yield ""
 
 
-def parts(figures: Figures) -> dict[str, float]:
-    """What each part of the start adds to those before it; the set-up is what is left."""
-    found, before = {}, 0.0
+def split_start(figures: Figures) -> dict[str, float]:
+    """The seconds that each part adds to those before it; the rest is "set up, end"."""
+    parts, before = {}, 0.0
     for name in figures.seconds[PARTS]:
         until = figures.median(PARTS, name)
-        found[name] = until - before
+        parts[name] = until - before
         before = until
-    return {**found, "set up, end": figures.start(SLIMTRACE) - before}
+    return {**parts, "set up, end": figures.start(SLIMTRACE) - before}
 
 
-def growth(figures: Figures) -> Iterable[str]:
+def format_growth(figures: Figures) -> Iterable[str]:
     yield f"{'load':20}{'native':>10}{'slimtrace':>10}{'us a stop':>10}{'peak MB':>10}"
     for load, tools in figures.seconds.items():
         times = [
@@ -90,7 +90,7 @@ def growth(figures: Figures) -> Iterable[str]:
     yield ""
 
 
-def images(figures: Figures) -> Iterable[str]:
+def format_images(figures: Figures) -> Iterable[str]:
     yield f"{'load':16}{'tool':12}{'median':>9}{'min':>9}{'max':>9}{'MB made':>10}{'peak MB':>10}"
     for load, tools in figures.seconds.items():
         for tool, times in tools.items():
@@ -104,24 +104,26 @@ def images(figures: Figures) -> Iterable[str]:
     yield ""
 
 
-def promises(verdicts: Sequence[Verdict], *, quick: bool) -> Iterable[str]:
-    """Each promise with its figure and, unless too little was done to judge, its verdict."""
-    yield f"{'promise':48}{'figure':>10}{'at most':>10}"
-    words = {True: "met", False: "missed", None: "no figure"}
+def format_verdicts(verdicts: Sequence[Verdict], *, quick: bool) -> Iterable[str]:
+    """Each target with its figure, and its verdict unless ``quick``."""
+    yield f"{'target':48}{'figure':>10}{'at most':>10}"
+    results = {True: "met", False: "missed", None: "no figure"}
     for verdict in verdicts:
-        promise = verdict.promise
-        digits = 0 if promise.unit else 2
-        what = f"{promise.what}, {promise.unit}" if promise.unit else promise.what
+        target = verdict.target
+        digits = 0 if target.unit else 2
+        label = f"{target.label}, {target.unit}" if target.unit else target.label
         yield (
-            f"{what:48}{_cell(verdict.figure, 10, digits)}{promise.most:10.{digits}f}"
-            f"  {'' if quick else words[verdict.kept]}"
+            f"{label:48}{_cell(verdict.figure, 10, digits)}{target.maximum:10.{digits}f}"
+            f"  {'' if quick else results[verdict.is_met]}"
         ).rstrip()
     if quick:
-        yield "with --quick too little is done for a verdict"
+        yield "no verdicts: --quick does too little work"
 
 
-def document(figures: Figures, verdicts: Sequence[Verdict], **more: Mapping[str, float]) -> str:
-    """Every measurement, and what was made of it."""
+def make_document(
+    figures: Figures, verdicts: Sequence[Verdict], **more: Mapping[str, float]
+) -> str:
+    """Every measurement, and the figures computed from them, as JSON."""
     loads = {
         load: {
             "seconds": tools,
@@ -139,16 +141,16 @@ def document(figures: Figures, verdicts: Sequence[Verdict], **more: Mapping[str,
     }
     judged = [
         {
-            "promise": verdict.promise.what,
-            "unit": verdict.promise.unit,
+            "promise": verdict.target.label,
+            "unit": verdict.target.unit,
             "figure": verdict.figure,
-            "most": verdict.promise.most,
-            "kept": verdict.kept,
+            "most": verdict.target.maximum,
+            "kept": verdict.is_met,
         }
         for verdict in verdicts
     ]
     return (
-        json.dumps({"machine": machine(), "loads": loads, "promises": judged, **more}, indent=2)
+        json.dumps({"machine": get_machine(), "loads": loads, "promises": judged, **more}, indent=2)
         + "\n"
     )
 

@@ -1,4 +1,4 @@
-"""The tools: what stands before a load's command."""
+"""The tools that are compared: the prefix of each for a load's command."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FLOOR, PINNED, FREE = "floor", "strace-pinned", "strace-free"
 PEERS = (FLOOR, PINNED, FREE)
 TOOLS = (NATIVE, SLIMTRACE, *PEERS)
-ONLY = {"reads": (NATIVE, SLIMTRACE, FLOOR)}
-"""Loads that are not for every tool: strace has no part in what a filter lets through."""
+ONLY_TOOLS = {"reads": (NATIVE, SLIMTRACE, FLOOR)}
+"""Loads for some tools only: strace does nothing in calls that its filter lets through."""
 
 _STRACE = ("strace", "-f", "--seccomp-bpf", "-e", "trace=%file", "-o", "/dev/null")
 _COMPILE = """
@@ -39,7 +39,7 @@ code = bpf.assemble_filter(abi.group_by_arch(abi.select_calls(platform.machine()
 
 @dataclass(frozen=True, slots=True)
 class Slimtrace:
-    """What is measured.
+    """The installed slimtrace that is measured.
 
     :ivar program: the console script.
     :ivar python: the Python that it runs in.
@@ -50,27 +50,30 @@ class Slimtrace:
 
     @classmethod
     def find(cls, name: str) -> Slimtrace:
-        """:raises BenchmarkError: there is no such script, or it names no Python."""
-        found = shutil.which(name)
-        if found is None:
+        """Find a console script.
+
+        :raises BenchmarkError: there is no such script, or its first line names no Python.
+        """
+        path = shutil.which(name)
+        if path is None:
             raise BenchmarkError(f"cannot find {name}: make .venv with `make lint`")
-        with open(found, "rb") as file:
+        with open(path, "rb") as file:
             head = file.readline()
         python = os.fsdecode(head.removeprefix(b"#!").strip())
         if not head.startswith(b"#!") or "python" not in os.path.basename(python):
-            raise BenchmarkError(f"cannot use {found}: its first line names no Python")
+            raise BenchmarkError(f"cannot use {path}: its first line names no Python")
         call([python, "-c", _COMPILE])
-        return cls(os.path.abspath(found), python)
+        return cls(os.path.abspath(path), python)
 
     def prefix(self) -> list[str]:
         return [self.program, "-q", "run", "-o", "bench.trace", "--force", "--"]
 
-    def watched(self) -> list[str]:
-        """The same in a wrapper that tells the peak of its memory."""
-        return [self.python, str(HERE / "peak.py"), PEAK, *self.prefix()]
+    def measure_peak_prefix(self) -> list[str]:
+        """The same prefix with peak_memory.py, which writes the peak of its memory."""
+        return [self.python, str(HERE / "peak_memory.py"), PEAK, *self.prefix()]
 
-    def parts_of_the_start(self) -> dict[str, list[str]]:
-        """What a start consists of: each command does what the one before did, and more."""
+    def make_start_commands(self) -> dict[str, list[str]]:
+        """Commands for the parts of the start; each does one thing more than the one before."""
         steps = {
             "Python": ["-I", "-S", "-c", "pass"],
             "its site-packages": ["-I", "-c", "pass"],
@@ -83,43 +86,45 @@ class Slimtrace:
         return {name: [self.python, *arguments] for name, arguments in steps.items()}
 
 
-def default_slimtrace() -> str:
-    """The script itself, past any shim, whose own start would be measured with it."""
+def find_default_slimtrace() -> str:
+    """Find the script itself; the start of a shim would be measured with it."""
     for folder in (HERE.parent / ".venv" / "bin", os.path.join(sys.prefix, "bin")):
         if os.path.exists(os.path.join(folder, "slimtrace")):
             return os.path.join(folder, "slimtrace")
     return "slimtrace"
 
 
-def prefixes(names: Collection[str], slimtrace: Slimtrace, scratch: Path) -> dict[str, list[str]]:
-    """Each tool's prefix, with what it needs made.
+def make_prefixes(
+    names: Collection[str], slimtrace: Slimtrace, scratch: Path
+) -> dict[str, list[str]]:
+    """Make each tool's prefix, and what it needs.
 
     :raises BenchmarkError: a tool is missing.
     """
-    made = {
+    makers = {
         NATIVE: list,
         SLIMTRACE: slimtrace.prefix,
-        FLOOR: lambda: _floor(slimtrace, scratch),
-        PINNED: _strace_pinned,
-        FREE: _strace,
+        FLOOR: lambda: _make_floor_prefix(slimtrace, scratch),
+        PINNED: _make_pinned_prefix,
+        FREE: _make_strace_prefix,
     }
-    return {name: make() for name, make in made.items() if name in names}
+    return {name: make() for name, make in makers.items() if name in names}
 
 
-def _floor(slimtrace: Slimtrace, scratch: Path) -> list[str]:
-    """The C loop, with the very filter that slimtrace installs."""
+def _make_floor_prefix(slimtrace: Slimtrace, scratch: Path) -> list[str]:
+    """The C loop, with the filter that slimtrace installs."""
     path = str(scratch / "filter")
     call([slimtrace.python, "-c", f"{_FILTER}\nopen({path!r}, 'wb').write(code)"])
     return [compile_c(HERE / "floor.c"), path]
 
 
-def _strace() -> list[str]:
+def _make_strace_prefix() -> list[str]:
     if shutil.which("strace") is None:
-        raise BenchmarkError("cannot find strace: install it, or say --tools slimtrace floor")
+        raise BenchmarkError("cannot find strace: install it, or use --tools slimtrace floor")
     return list(_STRACE)
 
 
-def _strace_pinned() -> list[str]:
-    """On one core with its tracee: without a wake-up on another core strace is at its best."""
+def _make_pinned_prefix() -> list[str]:
+    """On one core with its tracee: strace is fastest without wake-ups on another core."""
     core = max(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(core), *_strace()]
+    return ["taskset", "-c", str(core), *_make_strace_prefix()]

@@ -1,4 +1,4 @@
-"""The loads: a command each, with all that it needs made."""
+"""The loads: makes the command of each, and what it needs."""
 
 from __future__ import annotations
 
@@ -27,30 +27,34 @@ SPEED = ("stats", "import", "forks", "reads", "parallel", START)
 TASKS = 2  # of the load parallel
 GROWTH = ("same", "distinct", "missing")
 FEW, MANY = 10_000, 1_000_000
-FILES = 1000  # in the one folder that all paths of the growth loads lead to
-_QUICK = 100  # how much less is done with --quick
+FILES = 1000  # in the folder of all paths of the growth loads
+_QUICK_DIVISOR = 100  # --quick does a hundredth of the work
 
 
-def speed(
+def make_speed_commands(
     names: Collection[str], scratch: Path, *, light: bool, quick: bool
 ) -> dict[str, list[str]]:
-    """The loads of ``overhead``."""
-    share = _QUICK if quick else 1
+    """Make the commands of the loads of ``overhead``."""
+    divisor = _QUICK_DIVISOR if quick else 1
     commands = {}
     files = scratch / "files"
     if {"stats", "parallel"} & {*names}:
         files.mkdir()
         for number in range(500):
             (files / str(number)).touch()
-    stats, every = compile_c(HERE / "loads" / "stats.c"), 100_000 // share
+    stats, every = compile_c(HERE / "loads" / "stats.c"), 100_000 // divisor
     if "stats" in names:
         commands["stats"] = [stats, str(every), str(files)]
     if "import" in names:
-        commands["import"] = import_command(light=light)
+        commands["import"] = make_import_command(light=light)
     if "forks" in names:
-        commands["forks"] = [compile_c(HERE / "loads" / "forks.c"), str(1000 // share), "/bin/true"]
+        commands["forks"] = [
+            compile_c(HERE / "loads" / "forks.c"),
+            str(1000 // divisor),
+            "/bin/true",
+        ]
     if "reads" in names:
-        commands["reads"] = [compile_c(HERE / "loads" / "reads.c"), str(10_000_000 // share)]
+        commands["reads"] = [compile_c(HERE / "loads" / "reads.c"), str(10_000_000 // divisor)]
     if "parallel" in names:
         parallel = compile_c(HERE / "loads" / "parallel.c")
         commands["parallel"] = [parallel, str(TASKS), stats, str(every // TASKS), str(files)]
@@ -58,16 +62,16 @@ def speed(
     return commands
 
 
-def import_command(*, light: bool) -> list[str]:
+def make_import_command(*, light: bool) -> list[str]:
     python, modules = (sys.executable, LIGHT) if light else (install_packages(), PACKAGES)
     return [python, "-c", f"import {', '.join(modules)}"]
 
 
-def growth_command(name: str, stops: int, root: Path) -> list[str]:
-    """A growth load of so many stops: over a hundred paths, or over as many paths as stops.
+def make_growth_command(name: str, stops: int, root: Path) -> list[str]:
+    """Make the command of a growth load: over a hundred paths, or over as many paths as stops.
 
-    A million files would take minutes to make and fill the kernel's caches; many symlinks to one
-    folder give as many paths, which a tracer cannot know to be the same files.
+    A million files would take minutes to make and would fill the kernel's caches. Many symlinks to
+    one folder give as many paths, and a tracer cannot know that these are the same files.
     """
     real = root / "real"
     if not real.exists():
@@ -83,7 +87,7 @@ def growth_command(name: str, stops: int, root: Path) -> list[str]:
 
 
 def install_packages() -> str:
-    """The Python of a virtual environment that has the packages, made once."""
+    """Make a virtual environment with the packages, once; returns the path of its Python."""
     venv = WORK / "venv"
     done = venv / "packages"
     if not done.exists() or done.read_text().split() != list(PACKAGES):

@@ -1,4 +1,4 @@
-/* Runs PROGRAM in COUNT processes at once; fails when one of them does. */
+/* Runs PROGRAM in COUNT processes at once; fails if one of them fails. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>

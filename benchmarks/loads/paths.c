@@ -1,6 +1,6 @@
-/* Calls stat(2) COUNT times, round and round over ROOT/0/0 .. ROOT/FOLDERS-1/FILES-1.
+/* Calls stat(2) COUNT times, repeatedly over ROOT/0/0 .. ROOT/FOLDERS-1/FILES-1.
  *
- * With "missing" it asks for names beside those, which must not be there.
+ * With "missing" it uses other names, of files that must not exist.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
         snprintf(path, sizeof path, "%s/%ld/%ld%s", argv[5], number / files, number % files, end);
         result = stat(path, &status);
         if (missing ? result == 0 || errno != ENOENT : result != 0) {
-            fprintf(stderr, "%s: not as it should be\n", path);
+            fprintf(stderr, "%s: unexpected result of stat\n", path);
             return 1;
         }
     }

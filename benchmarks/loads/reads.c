@@ -1,4 +1,4 @@
-/* Calls read(2) COUNT times, for one byte of /dev/zero: as cheap as a read can be. */
+/* Calls read(2) COUNT times, for one byte of /dev/zero: the cheapest read. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Calls stat(2) COUNT times, round and round over DIRECTORY/0 .. DIRECTORY/499. */
+/* Calls stat(2) COUNT times, repeatedly over DIRECTORY/0 .. DIRECTORY/499. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
-"""Runs a Python program, and writes the peak of its memory at its end: peak.py FILE PROGRAM ….
+"""Runs a Python program, and writes its peak memory at its end: peak_memory.py FILE PROGRAM ….
 
-The kernel keeps the peak with the memory (VmHWM in proc(5)) and forgets it with the process;
-ru_maxrss would count the children that it waited for, and what the process was before its exec.
+The peak is VmHWM (proc(5)), which the kernel drops when the process ends. ru_maxrss would also
+count the children that it waited for, and the program that ran in the process before its exec.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What both benchmarks' command lines share."""
+"""The options that all benchmarks share, and how they end."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rounds import WORK, BenchmarkError
-from tools import default_slimtrace
+from tools import find_default_slimtrace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def parser(description: str, rounds: int) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--rounds", type=int, default=rounds, metavar="N", help="(%(default)s)")
-    made.add_argument(
+def make_parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=rounds, metavar="N", help="(%(default)s)")
+    parser.add_argument(
         "--light", action="store_true", help="import only the standard library: nothing to install"
     )
-    made.add_argument(
+    parser.add_argument(
         "--quick",
         action="store_true",
-        help="do a hundredth of the work: to see that all runs, for the figures mean nothing then",
+        help="do a hundredth of the work, only to test the benchmark: the figures mean nothing",
     )
-    made.add_argument(
+    parser.add_argument(
         "--slimtrace",
-        default=default_slimtrace(),
+        default=find_default_slimtrace(),
         metavar="PROGRAM",
         help="the console script to measure (%(default)s)",
     )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
-    return made
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement")
+    return parser
 
 
-def finish(options: argparse.Namespace, work: Callable[[argparse.Namespace, Path], str]) -> int:
-    """Do the work in a folder of its own; a failure ends as one line.
+def run_benchmark(
+    options: argparse.Namespace, work: Callable[[argparse.Namespace, Path], str]
+) -> int:
+    """Do the work in a temporary folder, and print a failure as one line.
 
     :param work: prints its tables, and returns the document for --json.
     :returns: the exit status.

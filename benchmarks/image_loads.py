@@ -1,4 +1,4 @@
-"""The loads of ``build``: trees to write as layers, an image to read, each with its rival."""
+"""The loads of ``build``: trees to write as layers and an image to read, each with its rival."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tools import Slimtrace
 
 WRITING = {"write 200 MB": 1, "write 1 GB": 5}
-"""Layers to write: how many copies of the packages, 210 MB each, there are in the tree."""
+"""Layers to write: the number of copies of the packages, 210 MB each, in the tree."""
 READING = "read 200 MB"
 LOADS = (*WRITING, READING)
 _LAYERS = 3
@@ -41,38 +41,38 @@ _TRACE = (
 def plan(
     loads: Collection[str], slimtrace: Slimtrace, scratch: Path, *, light: bool, quick: bool
 ) -> list[Step]:
-    """One round: each load by slimtrace and by its rival."""
-    packages = _packages(light=light)
+    """Plan a round: each load by slimtrace and by its rival."""
+    packages = _find_packages(light=light)
     steps = []
     for load in loads:
         if load == READING:
-            steps += _reading(packages, slimtrace, scratch)
+            steps += _plan_read(packages, slimtrace, scratch)
         else:
             tree = scratch / load.replace(" ", "-")
             for copy in range(1 if quick else WRITING[load]):
                 shutil.copytree(packages, tree / str(copy), symlinks=True)
-            steps += _writing(load, tree, slimtrace)
+            steps += _plan_write(load, tree, slimtrace)
     return steps
 
 
-def sizes(loads: Collection[str], scratch: Path) -> dict[str, dict[str, int]]:
-    """The bytes of each compressed layer, by load and tool."""
-    found = {}
+def measure_sizes(loads: Collection[str], scratch: Path) -> dict[str, dict[str, int]]:
+    """Bytes of each compressed layer, by load and tool."""
+    sizes = {}
     for load in loads:
         if load != READING:
             name = load.replace(" ", "-")
             blobs = (scratch / f"{name}.oci" / "blobs" / "sha256").iterdir()
             ours = max(blob.stat().st_size for blob in blobs)
-            found[load] = {SLIMTRACE: ours, RIVAL: (scratch / f"{name}.gz").stat().st_size}
-    return found
+            sizes[load] = {SLIMTRACE: ours, RIVAL: (scratch / f"{name}.gz").stat().st_size}
+    return sizes
 
 
-def _writing(load: str, tree: Path, slimtrace: Slimtrace) -> list[Step]:
-    """The whole of ``build``, and what anybody would do by hand.
+def _plan_write(load: str, tree: Path, slimtrace: Slimtrace) -> list[Step]:
+    """Plan ``build``, and the same by hand.
 
-    An image needs the sha256 of the tar and of what is compressed.
+    An image needs the sha256 of the tar and of the compressed tar.
     """
-    trace, layout, packed = (f"{tree}.{end}" for end in ("trace", "oci", "gz"))
+    trace, layout, gzipped = (f"{tree}.{end}" for end in ("trace", "oci", "gz"))
     run: dict[str, object] = {
         "command": ["/bin/app"],
         "cwd": "/",
@@ -87,19 +87,27 @@ def _writing(load: str, tree: Path, slimtrace: Slimtrace) -> list[Step]:
     }
     lines = (_TRACE[0], {"run": run}, *_TRACE[1:])
     Path(trace).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    ours = [*_watched(slimtrace), slimtrace.program, "-q", "build", trace, "--include", "/**"]
+    ours = [
+        *_make_peak_prefix(slimtrace),
+        slimtrace.program,
+        "-q",
+        "build",
+        trace,
+        "--include",
+        "/**",
+    ]
     tar = f"tar --sort=name -C {shlex.quote(str(tree))} -cf - ."
-    by_hand = f"{tar} | gzip -6 >{packed}; {tar} | sha256sum; sha256sum {packed}"
+    by_hand = f"{tar} | gzip -6 >{gzipped}; {tar} | sha256sum; sha256sum {gzipped}"
     return [
         Step(load, SLIMTRACE, [*ours, "-o", f"oci:{layout}"], layout),
         Step(load, RIVAL, ["sh", "-c", by_hand]),
     ]
 
 
-def _reading(packages: Path, slimtrace: Slimtrace, scratch: Path) -> list[Step]:
-    """An image of three layers, unpacked with its metadata."""
+def _plan_read(packages: Path, slimtrace: Slimtrace, scratch: Path) -> list[Step]:
+    """Plan to unpack an image of three layers."""
     if shutil.which("umoci") is None:
-        raise BenchmarkError("cannot find umoci: install it, or say --loads 'write 200 MB'")
+        raise BenchmarkError("cannot find umoci: install it, or use --loads 'write 200 MB'")
     image, cache, bundle = f"{scratch}/full", f"{scratch}/cache", f"{scratch}/bundle"
     call(["umoci", "init", "--layout", image])
     call(["umoci", "new", "--image", f"{image}:full"])
@@ -109,7 +117,11 @@ def _reading(packages: Path, slimtrace: Slimtrace, scratch: Path) -> list[Step]:
         call(["tar", "-C", str(packages), "-cf", layer, *names[number::_LAYERS]])
         call(["umoci", "raw", "add-layer", "--image", f"{image}:full", layer])
         os.unlink(layer)
-    ours = [*_watched(slimtrace), *_script(scratch, "read.py", _READ), f"oci:{image}:full"]
+    ours = [
+        *_make_peak_prefix(slimtrace),
+        *_write_script(scratch, "read.py", _READ),
+        f"oci:{image}:full",
+    ]
     umoci = ["umoci", "unpack", "--image", f"{image}:full", bundle]
     if os.geteuid() != 0:
         umoci.insert(2, "--rootless")
@@ -119,18 +131,18 @@ def _reading(packages: Path, slimtrace: Slimtrace, scratch: Path) -> list[Step]:
     ]
 
 
-def _watched(slimtrace: Slimtrace) -> list[str]:
-    return [slimtrace.python, str(HERE / "peak.py"), PEAK]
+def _make_peak_prefix(slimtrace: Slimtrace) -> list[str]:
+    return [slimtrace.python, str(HERE / "peak_memory.py"), PEAK]
 
 
-def _script(scratch: Path, name: str, text: str) -> list[str]:
+def _write_script(scratch: Path, name: str, text: str) -> list[str]:
     (scratch / name).write_text(text)
     return [str(scratch / name)]
 
 
-def _packages(*, light: bool) -> Path:
-    """A folder of real files: the packages of the load ``import``, or the standard library."""
+def _find_packages(*, light: bool) -> Path:
+    """Find a folder of real files: the packages of the load ``import``, or the standard library."""
     python = sys.executable if light else install_packages()
     code = "import sysconfig; print(sysconfig.get_path('{}'))"
-    said = subprocess.check_output([python, "-c", code.format("stdlib" if light else "purelib")])
-    return Path(os.fsdecode(said.strip()))
+    output = subprocess.check_output([python, "-c", code.format("stdlib" if light else "purelib")])
+    return Path(os.fsdecode(output.strip()))
