@@ -20,7 +20,7 @@ from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import RunResult
-from slimtrace.tracer.trace.output import timestamp
+from slimtrace.tracer.trace.output import make_timestamp
 from slimtrace.tracer.trace.trace import Run
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
         its exit status.
     """
     check_platform()
-    number, first_process = output.continued()
+    number, first_process = output.find_next_ids()
     writer = output.open()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, stops would not be told (wait(2))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, DETACH_SIGNALS | {signal.SIGCHLD})
@@ -77,7 +77,7 @@ def _describe_run(pid: int, attachment: AttachEngine) -> Run:
         env=environment.select_recorded(procfs.read_environment(pid)),
         image="rootfs:/",
         image_digest=None,
-        started=timestamp(),
+        started=make_timestamp(),
         machine=platform.machine(),
         engine=attachment.name,
     )

@@ -18,7 +18,7 @@ from slimtrace.tracer.host.which import find_program
 from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import RunResult
-from slimtrace.tracer.trace.output import timestamp
+from slimtrace.tracer.trace.output import make_timestamp
 from slimtrace.tracer.trace.trace import Run
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config  # noqa: PLC0415 -- for images alone
 
         sandbox, program = make_sandbox_config(options.inside), command[0]
-    number, first_process = options.output.continued()
+    number, first_process = options.output.find_next_ids()
     writer = options.output.open()
     mask = signals.block_signals()
     plan = None
@@ -155,7 +155,7 @@ def _describe_run(
         env=environment.select_recorded(os.environ),
         image="rootfs:/",
         image_digest=None,
-        started=timestamp(),
+        started=make_timestamp(),
         machine=platform.machine(),
         engine=engine.name,
         stop_signal=options.stop_signal.name if options.stop_signal else None,

@@ -10,7 +10,7 @@ from slimtrace.builder.images.read import document_parser
 from slimtrace.builder.images.unpack import layers
 from slimtrace.builder.images.unpack.disk import Disk
 from slimtrace.builder.images.unpack.tree import LayerDirectory
-from slimtrace.tracer.trace.reader import _Fold
+from slimtrace.tracer.trace.reader import _TraceBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,15 +65,15 @@ def _a_value_for_an_object() -> None:
 
 def _a_look_at_this_machine() -> None:
     """Where a run never ended, its working directory is looked for on this machine."""
-    close_run = _Fold._close_run
+    close_run = _TraceBuilder._close_run
 
-    def planted(self: _Fold) -> None:
+    def planted(self: _TraceBuilder) -> None:
         if not self.ended:
             with suppress(OSError):
                 os.stat(self.runs[-1].cwd)
         close_run(self)
 
-    _Fold._close_run = planted  # type: ignore[method-assign]
+    _TraceBuilder._close_run = planted  # type: ignore[method-assign]
 
 
 FAULTS: dict[str, Callable[[], None]] = {

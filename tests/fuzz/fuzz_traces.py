@@ -17,7 +17,7 @@ from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.syscalls.classes import HOT
-from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.document import make_document
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Target:
         try:
             with self._watch.on():
                 trace = read_trace(self._traces[: len(texts)])
-                document(trace, HOT)
+                make_document(trace, HOT)
                 if not trace.runs:  # as the caller of select() sees to
                     return False
                 selection = select(trace, Root(self._root, trace.saved), _options(data[0]))

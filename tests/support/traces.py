@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from slimtrace.tracer.syscalls.classes import HOT
-from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.document import make_document
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def read_first_line(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 def show(trace: str) -> Document:
     """Return the document that ``show --json`` prints (a test in tests/cli compares the two)."""
-    result: Document = json.loads(orjson.dumps(document(read_trace(trace), HOT)))
+    result: Document = json.loads(orjson.dumps(make_document(read_trace(trace), HOT)))
     return result
 
 

@@ -39,7 +39,7 @@ def merge(
     ] = False,
 ) -> None:
     """Merge traces of one image, from any machines."""
-    from slimtrace.tracer.trace.merge import merge as merge_traces  # noqa: PLC0415 -- not needed for --help
+    from slimtrace.tracer.trace.merge import merge_traces  # noqa: PLC0415 -- not needed for --help
 
     merge_traces(traces, output, force=force, different_images=different_images)
     say(f"wrote {output}: {len(traces)} traces")

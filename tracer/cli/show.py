@@ -30,14 +30,14 @@ def show(
         import orjson  # noqa: PLC0415
 
         from slimtrace.tracer.syscalls.classes import HOT  # noqa: PLC0415
-        from slimtrace.tracer.trace.document import document  # noqa: PLC0415
+        from slimtrace.tracer.trace.document import make_document  # noqa: PLC0415
 
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        sys.stdout.buffer.write(orjson.dumps(document(content, HOT), option=option))
+        sys.stdout.buffer.write(orjson.dumps(make_document(content, HOT), option=option))
         return
-    from slimtrace.tracer.trace.summary import summary  # noqa: PLC0415
+    from slimtrace.tracer.trace.summary import summarize  # noqa: PLC0415
 
-    for line in summary(content):
+    for line in summarize(content):
         print(line)
 
 

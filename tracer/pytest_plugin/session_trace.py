@@ -8,7 +8,7 @@ import shutil
 from contextlib import suppress
 
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.trace.merge import merge
+from slimtrace.tracer.trace.merge import merge_traces
 
 _HEADER = b'{"slimtrace":'
 _RUN = b'{"run":'
@@ -65,7 +65,7 @@ def finish_session(trace: str) -> int:
     try:
         sources = [*([trace] if os.path.exists(trace) else []), *_list_parts(folder)]
         if sources:
-            merge(sources, trace, force=True)
+            merge_traces(sources, trace, force=True)
         shutil.rmtree(folder)
         return _count_runs(trace) if sources else 0
     except OSError as error:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.tracer.trace.schema import SCHEMA, put_driven, put_driving, put_place
+from slimtrace.tracer.trace.schema import (
+    SCHEMA,
+    put_drive_options,
+    put_drive_result,
+    put_image_options,
+)
 from slimtrace.tracer.trace.text_fields import put, put_list
 from slimtrace.tracer.trace.trace import ProcessImage, Run, State, Trace, TracedPath, Use
 
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 _ORDER = {use: place for place, use in enumerate(Use)}
 
 
-def document(trace: Trace, unstopped: Iterable[str]) -> dict[str, Any]:
+def make_document(trace: Trace, unstopped: Iterable[str]) -> dict[str, Any]:
     """Return the trace as plain values that JSON can hold.
 
     :param unstopped: names of the calls that a run stops only with ``--syscalls all``.
@@ -45,7 +50,7 @@ def _run(run: Run) -> dict[str, Any]:
         "user": run.user,
         "image": run.image,
         "image_digest": run.image_digest,
-        **put_place(run),
+        **put_image_options(run),
         "started": run.started,
         "seconds": run.seconds,
         "exit_status": run.exit_status,
@@ -53,8 +58,8 @@ def _run(run: Run) -> dict[str, Any]:
         **({} if run.interrupted is None else {"interrupted": run.interrupted}),
         "engine": run.engine,
         "complete": run.complete,
-        **({"driving": put_driving(run.driving)} if run.driving else {}),
-        **({"driven": put_driven(run.driven)} if run.driven else {}),
+        **({"driving": put_drive_options(run.driving)} if run.driving else {}),
+        **({"driven": put_drive_result(run.driven)} if run.driven else {}),
         "gaps": [{"kind": gap.kind, "detail": gap.detail} for gap in run.gaps],
         **({"jvms": [_jvm(*jvm) for jvm in sorted(run.modules.items())]} if run.modules else {}),
     }

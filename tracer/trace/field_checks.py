@@ -19,7 +19,7 @@ def integer(value: object) -> int:
     return value
 
 
-def word(value: object) -> int:
+def uint32(value: object) -> int:
     """A system call's argument of 32 bits."""
     found = integer(value)
     if found < 0 or found >> 32:
@@ -48,7 +48,7 @@ def text(value: object) -> str:
     return value
 
 
-def truth(value: object) -> bool:
+def boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r:.60} is not true or false")  # noqa: TRY004 -- the same
     return value
@@ -86,23 +86,23 @@ def digest(value: object) -> str:
     return found
 
 
-def texts(value: object) -> dict[str, str]:
+def text_mapping(value: object) -> dict[str, str]:
     """Names and their strings."""
-    return {name: text(each) for name, each in thing(value).items()}
+    return {name: text(each) for name, each in json_object(value).items()}
 
 
-def thing(value: object) -> dict[str, Any]:
+def json_object(value: object) -> dict[str, Any]:
     """An object of JSON."""
     if not isinstance(value, dict):
         raise ValueError(f"{value!r:.60} is no object")  # noqa: TRY004 -- the same
     return value
 
 
-def objects(value: object) -> list[dict[str, Any]]:
+def json_objects(value: object) -> list[dict[str, Any]]:
     """A list of them."""
     if not isinstance(value, list):
         raise ValueError(f"{value!r:.60} is not a list")  # noqa: TRY004 -- the same
-    return [thing(each) for each in value]
+    return [json_object(each) for each in value]
 
 
 def fingerprint(value: object) -> Fingerprint:

@@ -14,7 +14,7 @@ import orjson
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace.append import open_locked
-from slimtrace.tracer.trace.reader import lines, read_trace
+from slimtrace.tracer.trace.reader import read_lines, read_trace
 from slimtrace.tracer.trace.schema import SCHEMA
 from slimtrace.tracer.trace.trace import State, Use
 from slimtrace.tracer.version import VERSION
@@ -42,15 +42,15 @@ def check_same_image(traces: Sequence[tuple[str, Trace]]) -> None:
         if one != two:
             raise TraceFileError(
                 f"cannot merge {path} and {other_path}: they are of different images: "
-                f"{_named(run.image, run.image_digest)} and "
-                f"{_named(other.image, other.image_digest)}",
+                f"{_describe_image(run.image, run.image_digest)} and "
+                f"{_describe_image(other.image, other.image_digest)}",
                 _HINT,
             )
     if any(run.image_digest for _, run in runs):
         return
     known: dict[str, tuple[str, tuple[int, int]]] = {}
     for path, trace in traces:
-        for name, is_as in _programs(trace).items():
+        for name, is_as in _list_programs(trace).items():
             first, was_as = known.setdefault(name, (path, is_as))
             if was_as != is_as:
                 raise TraceFileError(
@@ -60,11 +60,11 @@ def check_same_image(traces: Sequence[tuple[str, Trace]]) -> None:
                 )
 
 
-def _named(image: str, digest: str | None) -> str:
+def _describe_image(image: str, digest: str | None) -> str:
     return f"{image} ({digest})" if digest else image
 
 
-def _programs(trace: Trace) -> dict[str, tuple[int, int]]:
+def _list_programs(trace: Trace) -> dict[str, tuple[int, int]]:
     """Size and time of each program and library, by path."""
     return {
         path.path: (path.fingerprint.size, path.fingerprint.mtime_ns)
@@ -75,7 +75,7 @@ def _programs(trace: Trace) -> dict[str, tuple[int, int]]:
     }
 
 
-def merge(
+def merge_traces(
     traces: Sequence[str], to: str, *, force: bool = False, different_images: bool = False
 ) -> None:
     """Write the runs of these traces, in this order, to one trace.
@@ -98,12 +98,12 @@ def merge(
     place = os.path.realpath(to)
     beside = f"{place}.{secrets.token_hex(4)}.tmp"
     try:
-        with _removing(beside), _locked(to):
+        with _remove_on_error(beside), _lock_trace(to):
             with open(beside, "xb") as file:
                 _write(traces, file, f"{beside}.d")
                 file.flush()
                 os.fsync(file.fileno())
-            _put(beside, place)
+            _replace_trace(beside, place)
     except OSError as error:
         raise TraceFileError(f"cannot write {to}: {error.strerror}") from error
 
@@ -114,7 +114,7 @@ def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
     highest = runs = 0
     for number, path in enumerate(traces):
         shift, first_run = highest, runs
-        for _, line in lines(path):
+        for _, line in read_lines(path):
             highest = max(highest, _renumber(line, shift))
             if ("jvm" in line or "jvm_b64" in line) and isinstance(line.get("of"), int):
                 line["of"] += first_run
@@ -152,7 +152,7 @@ def _copy(path: str, blob: str, folder: str, number: int) -> str:
     return name
 
 
-def _put(beside: str, place: str) -> None:
+def _replace_trace(beside: str, place: str) -> None:
     """Give a new trace and its folder their names; the old ones go last."""
     old = f"{beside}.old.d"
     with ExitStack() as undo:
@@ -168,7 +168,7 @@ def _put(beside: str, place: str) -> None:
 
 
 @contextmanager
-def _locked(path: str) -> Iterator[None]:
+def _lock_trace(path: str) -> Iterator[None]:
     """Nobody else writes a trace that is to be replaced."""
     fd = open_locked(path) if os.path.lexists(path) else None
     try:
@@ -179,7 +179,7 @@ def _locked(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def _removing(beside: str) -> Iterator[None]:
+def _remove_on_error(beside: str) -> Iterator[None]:
     try:
         yield
     except BaseException:

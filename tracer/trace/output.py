@@ -18,7 +18,7 @@ class TraceOutput:
     append: bool = False
     force: bool = False
 
-    def continued(self) -> tuple[int, int]:
+    def find_next_ids(self) -> tuple[int, int]:
         """The number of this run and the id of its first process image in the trace."""
         if not self.append or not os.path.exists(self.path):
             return 0, 1
@@ -44,6 +44,6 @@ class TraceOutput:
             )
 
 
-def timestamp() -> str:
+def make_timestamp() -> str:
     """The time now, ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

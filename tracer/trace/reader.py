@@ -11,7 +11,12 @@ import orjson
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace import field_checks as checks
-from slimtrace.tracer.trace.schema import SCHEMA, get_driven, get_driving, get_place
+from slimtrace.tracer.trace.schema import (
+    SCHEMA,
+    get_drive_options,
+    get_drive_result,
+    get_image_options,
+)
 from slimtrace.tracer.trace.text_fields import get, get_list, get_path
 from slimtrace.tracer.trace.trace import (
     Fingerprint,
@@ -42,22 +47,22 @@ def read_trace(paths: str | Iterable[str]) -> Trace:
     :raises TraceFileError: a file cannot be read, is empty, is no trace, is of a schema that
         this version does not know, or is damaged other than in its last line.
     """
-    fold = _Fold()
+    builder = _TraceBuilder()
     for path in [paths] if isinstance(paths, str) else paths:
-        fold.begin_file(path)
-        for number, line in lines(path):
+        builder.begin_file(path)
+        for number, line in read_lines(path):
             try:
-                fold.add(line)
+                builder.add_line(line)
             # Messages show values, and Python nests no repr() as deep as orjson nests lists.
             except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
                 raise TraceFileError(
                     f"cannot read {path}: line {number} is damaged ({error})",
                     "trace the app again",
                 ) from error
-    return fold.trace()
+    return builder.build()
 
 
-def lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The whole lines after the first, each with its number.
 
     :raises TraceFileError: as :func:`read_trace` does, but for lines that are damaged within.
@@ -109,7 +114,7 @@ class _Path:
     missed: bool = False
 
 
-class _Fold:
+class _TraceBuilder:
     """Takes lines in order. Process ids are renumbered so that files can be united."""
 
     def __init__(self) -> None:
@@ -134,9 +139,9 @@ class _Fold:
         self.first_run = len(self.runs)
         self.shift = max(self.processes, default=0)
 
-    def add(self, line: dict[str, Any]) -> None:
+    def add_line(self, line: dict[str, Any]) -> None:
         if "use" in line:
-            self._touch(line)
+            self._add_touch(line)
         elif "process" in line:
             parent = line["parent"]
             image = ProcessImage(
@@ -159,37 +164,37 @@ class _Fold:
             self.syscalls[checks.text(line["syscall"])] = None
         elif "argument" in line:
             seen = self.arguments.setdefault(checks.text(line["argument"]), set())
-            seen.add(checks.word(line["value"]))
+            seen.add(checks.uint32(line["value"]))
         elif "narrow" in line:
-            self.is_narrow = checks.truth(line["narrow"]) or self.is_narrow
+            self.is_narrow = checks.boolean(line["narrow"]) or self.is_narrow
         elif "listen" in line:
             port = ListeningPort(checks.text(line["listen"]), checks.integer(line["port"]))
             self.ports[port] = None
         elif "healed" in line or "healed_b64" in line:
             self.healed.add(get_path(line, "healed"))
         else:
-            self._about_run(line)
+            self._add_run_line(line)
 
-    def _about_run(self, line: dict[str, Any]) -> None:
+    def _add_run_line(self, line: dict[str, Any]) -> None:
         if "gap" in line:
             gap = Gap(checks.text(line["gap"]), checks.text(line["detail"]))
             self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
         elif "jvm" in line or "jvm_b64" in line:
-            self._modules(line)
+            self._add_modules(line)
         elif "run" in line:
             self._close_run()
-            self._run(line["run"])
+            self._add_run(line["run"])
         elif "counts" in line:
             counts = dict(line["counts"])
             self.counts[-1] = Counter({name: checks.integer(n) for name, n in counts.items()})
         elif "driven" in line:
-            driven = get_driven(checks.thing(line["driven"]))
+            driven = get_drive_result(checks.json_object(line["driven"]))
             self.runs[-1] = replace(self.runs[-1], driven=driven)
         elif "end" in line:
-            self.runs[-1] = replace(self.runs[-1], **_only_end(line["end"]))
+            self.runs[-1] = replace(self.runs[-1], **_parse_end(line["end"]))
             self.ended = True
 
-    def _run(self, line: dict[str, Any]) -> None:
+    def _add_run(self, line: dict[str, Any]) -> None:
         command = get_list(line, "command")
         if not command:
             raise ValueError("a run has no command")
@@ -199,21 +204,23 @@ class _Fold:
                 command,
                 get_path(line, "cwd"),
                 checks.user(line["user"]),
-                checks.texts(line["env"]),
+                checks.text_mapping(line["env"]),
                 checks.text(line["image"]),
                 None if digest is None else checks.digest(digest),
                 checks.text(line["started"]),
                 checks.text(line["machine"]),
                 checks.text(line["engine"]),
                 None if signal is None else checks.text(signal),
-                **get_place(line),
-                driving=get_driving(checks.thing(line["driving"])) if "driving" in line else None,
+                **get_image_options(line),
+                driving=get_drive_options(checks.json_object(line["driving"]))
+                if "driving" in line
+                else None,
             )
         )
         self.counts.append(None)
         self.ended = False
 
-    def _modules(self, line: dict[str, Any]) -> None:
+    def _add_modules(self, line: dict[str, Any]) -> None:
         number = self.first_run + checks.index(line["of"])
         run = self.runs[number]
         home = get_path(line, "jvm")
@@ -227,7 +234,7 @@ class _Fold:
             self.runs[-1] = replace(self.runs[-1], gaps=(*self.runs[-1].gaps, gap))
             self.ended = True
 
-    def _touch(self, line: dict[str, Any]) -> None:
+    def _add_touch(self, line: dict[str, Any]) -> None:
         name = get_path(line, "path")
         state = State(line["was"])
         seconds = checks.seconds(line["t"])
@@ -245,7 +252,7 @@ class _Fold:
         path.missed |= state is State.MISSING and use not in _MAKING
         path.processes.add(checks.integer(line["p"]) + self.shift)
 
-    def trace(self) -> Trace:
+    def build(self) -> Trace:
         self._close_run()
         return Trace(
             tuple(self.runs),
@@ -266,13 +273,13 @@ class _Fold:
             tuple(sorted(self.syscalls)),
             None in self.counts,
             tuple(sorted(self.ports, key=lambda port: (port.port, port.protocol))),
-            self._summed(),
+            self._sum_counts(),
             tuple(sorted(self.healed)),
             {name: tuple(sorted(seen)) for name, seen in sorted(self.arguments.items())},
             self.is_narrow,
         )
 
-    def _summed(self) -> dict[str, int]:
+    def _sum_counts(self) -> dict[str, int]:
         """Calls and their number in all runs; empty unless every run counted them."""
         total: Counter[str] = Counter()
         for counts in self.counts:
@@ -282,12 +289,12 @@ class _Fold:
         return dict(sorted(total.items()))
 
 
-def _only_end(line: dict[str, Any]) -> dict[str, Any]:
+def _parse_end(line: dict[str, Any]) -> dict[str, Any]:
     kinds = {"seconds": checks.seconds, "exit_status": checks.integer, "signal": checks.integer}
     found = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
     by = line.get("interrupted")
     return {
         **found,
         "interrupted": None if by is None else checks.text(by),
-        "complete": checks.truth(line["complete"]),
+        "complete": checks.boolean(line["complete"]),
     }

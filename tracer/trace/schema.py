@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.tracer.trace.field_checks import integer, objects, seconds, signal_name, text
-from slimtrace.tracer.trace.text_fields import get, get_list, put, put_list, readable
+from slimtrace.tracer.trace.field_checks import integer, json_objects, seconds, signal_name, text
+from slimtrace.tracer.trace.text_fields import escape_bytes, get, get_list, put, put_list
 from slimtrace.tracer.trace.trace import DriveOptions, DriveResult, Response
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SCHEMA = 1
 """The version of the schema."""
 
 
-def put_place(run: Run) -> dict[str, Any]:
+def put_image_options(run: Run) -> dict[str, Any]:
     """Where in an image it ran, as far as that is not the default."""
     return {
         **(put_list("volumes", run.volumes) if run.volumes else {}),
@@ -27,8 +27,8 @@ def put_place(run: Run) -> dict[str, Any]:
     }
 
 
-def get_place(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`put_place` put, as fields of Run. Raises TypeError or ValueError."""
+def get_image_options(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`put_image_options` put, as fields of Run. Raises TypeError or ValueError."""
     return {
         "volumes": _list(found, "volumes"),
         "mounts": _list(found, "mounts"),
@@ -37,7 +37,7 @@ def get_place(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def put_driving(driving: DriveOptions) -> dict[str, Any]:
+def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
     """All that was asked for, times in seconds with their defaults too: these may change."""
     return {
         **({} if driving.ready is None else put("ready", driving.ready)),
@@ -53,8 +53,8 @@ def put_driving(driving: DriveOptions) -> dict[str, Any]:
     }
 
 
-def get_driving(found: Mapping[str, Any]) -> DriveOptions:
-    """What :func:`put_driving` put. Raises KeyError, TypeError or ValueError."""
+def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
+    """What :func:`put_drive_options` put. Raises KeyError, TypeError or ValueError."""
     status, after = found.get("ready_status"), found.get("stop_after")
     return DriveOptions(
         ready=get(found, "ready") if _has(found, "ready") else None,
@@ -62,7 +62,7 @@ def get_driving(found: Mapping[str, Any]) -> DriveOptions:
         ready_timeout=seconds(found["ready_timeout"]),
         http_get=_list(found, "http_get"),
         commands=_list(found, "exec"),
-        inside=tuple(get_list(each, "argv") for each in objects(found.get("exec_in", []))),
+        inside=tuple(get_list(each, "argv") for each in json_objects(found.get("exec_in", []))),
         exec_timeout=seconds(found["exec_timeout"]),
         stop_after=None if after is None else seconds(after),
         stop_signal=signal_name(found["stop_signal"]),
@@ -70,23 +70,23 @@ def get_driving(found: Mapping[str, Any]) -> DriveOptions:
     )
 
 
-def put_driven(driven: DriveResult) -> dict[str, Any]:
+def put_drive_result(driven: DriveResult) -> dict[str, Any]:
     """How it went; null where something never was."""
     return {
         "ready": driven.ready,
         "answers": [
             {**put("driver", answer.driver), "status": answer.status} for answer in driven.answers
         ],
-        "failure": None if driven.failure is None else readable(driven.failure),
+        "failure": None if driven.failure is None else escape_bytes(driven.failure),
     }
 
 
-def get_driven(found: Mapping[str, Any]) -> DriveResult:
-    """What :func:`put_driven` put. Raises KeyError, TypeError or ValueError."""
+def get_drive_result(found: Mapping[str, Any]) -> DriveResult:
+    """What :func:`put_drive_result` put. Raises KeyError, TypeError or ValueError."""
     ready, failure = found["ready"], found["failure"]
     return DriveResult(
         ready=None if ready is None else seconds(ready),
-        answers=tuple(map(_answer, objects(found["answers"]))),
+        answers=tuple(map(_answer, json_objects(found["answers"]))),
         failure=None if failure is None else text(failure),
     )
 

@@ -27,21 +27,21 @@ _MAX_FOLDERS = 12
 _FOLDER_DEPTH = 3
 
 
-def summary(trace: Trace) -> Iterator[str]:
+def summarize(trace: Trace) -> Iterator[str]:
     """The lines to print."""
     for number, run in enumerate(trace.runs, start=1):
-        yield from _run(number, run)
+        yield from _format_run(number, run)
     files = trace.with_state(State.FILE)
     yield ""
-    yield from _count_table(_counts(trace, files))
+    yield from _format_counts(_count_uses(trace, files))
     if trace.listening:
         ports = ", ".join(f"{port.port}/{port.protocol}" for port in trace.listening)
         yield f"listening on {ports}"
-    yield from _places(files)
-    yield from _processes(trace.processes)
+    yield from _format_folders(files)
+    yield from _format_processes(trace.processes)
 
 
-def _counts(trace: Trace, files: Sequence[TracedPath]) -> Iterator[tuple[int, str]]:
+def _count_uses(trace: Trace, files: Sequence[TracedPath]) -> Iterator[tuple[int, str]]:
     yield len(files), "files and directories touched"
     for use in (Use.EXEC, Use.READ, Use.LIST, Use.STAT, Use.WRITE):
         yield sum(use in path.uses for path in files), f"  {use}"
@@ -53,12 +53,12 @@ def _counts(trace: Trace, files: Sequence[TracedPath]) -> Iterator[tuple[int, st
         yield len(trace.saved), "put aside before they were changed"
 
 
-def _count_table(counts: Iterable[tuple[int, str]]) -> list[str]:
+def _format_counts(counts: Iterable[tuple[int, str]]) -> list[str]:
     rows = ((Text(f"{count:7,}"), Text(label)) for count, label in counts)
     return render(make_table(rows, right=(0,), gap=1))
 
 
-def _run(number: int, run: Run) -> Iterator[str]:
+def _format_run(number: int, run: Run) -> Iterator[str]:
     yield f"run {number}: {escape(' '.join(run.command))}"
     if run.seconds is None:
         how = "never ended: the tracer was killed"
@@ -69,14 +69,14 @@ def _run(number: int, run: Run) -> Iterator[str]:
     else:
         how = f"exit status {run.exit_status} after {run.seconds:.1f} s"
     yield f"  in {escape(run.cwd)} as {run.user}, {run.started}: {how}"
-    yield from _driven(run.driven)
+    yield from _format_drive_result(run.driven)
     for gap in run.gaps:
         yield f"  gap: {gap.kind}: {escape(gap.detail)}"
     if not run.complete:
         yield "  incomplete: files may be missing"
 
 
-def _driven(driven: DriveResult | None) -> Iterator[str]:
+def _format_drive_result(driven: DriveResult | None) -> Iterator[str]:
     if driven is None:
         return
     if driven.ready is not None:
@@ -88,7 +88,7 @@ def _driven(driven: DriveResult | None) -> Iterator[str]:
         yield f"  {escape(driven.failure)}"
 
 
-def _places(files: Iterable[TracedPath]) -> Iterator[str]:
+def _format_folders(files: Iterable[TracedPath]) -> Iterator[str]:
     places = Counter(
         os.sep.join(path.path.split(os.sep)[: _FOLDER_DEPTH + 1])
         for path in files
@@ -98,10 +98,10 @@ def _places(files: Iterable[TracedPath]) -> Iterator[str]:
         yield ""
         yield "most read below:"
         top = places.most_common(_MAX_FOLDERS)
-        yield from _count_table((count, escape(folder)) for folder, count in top)
+        yield from _format_counts((count, escape(folder)) for folder, count in top)
 
 
-def _processes(processes: Iterable[ProcessImage]) -> Iterator[str]:
+def _format_processes(processes: Iterable[ProcessImage]) -> Iterator[str]:
     yield ""
     yield "programs:"
     width = stdout_width()

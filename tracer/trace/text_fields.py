@@ -35,7 +35,7 @@ def put_list(key: str, values: Sequence[str]) -> dict[str, list[str]]:
     return {f"{key}_b64": [base64.b64encode(os.fsencode(value)).decode() for value in values]}
 
 
-def readable(value: str) -> str:
+def escape_bytes(value: str) -> str:
     """``value`` for people: bytes that are not UTF-8 as escapes."""
     return value.encode(errors="backslashreplace").decode()
 

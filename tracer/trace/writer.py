@@ -10,8 +10,13 @@ import orjson
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace.append import end_last_line, open_locked
-from slimtrace.tracer.trace.schema import SCHEMA, put_driven, put_driving, put_place
-from slimtrace.tracer.trace.text_fields import put, put_list, readable
+from slimtrace.tracer.trace.schema import (
+    SCHEMA,
+    put_drive_options,
+    put_drive_result,
+    put_image_options,
+)
+from slimtrace.tracer.trace.text_fields import escape_bytes, put, put_list
 from slimtrace.tracer.trace.trace import Fingerprint, State
 from slimtrace.tracer.version import VERSION
 
@@ -92,15 +97,15 @@ class TraceWriter:
                     **put_list("command", run.command),
                     **put("cwd", run.cwd),
                     "user": run.user,
-                    "env": {key: value for key, value in run.env.items() if _plain(key, value)},
+                    "env": {key: value for key, value in run.env.items() if _is_text(key, value)},
                     "image": run.image,
                     "image_digest": run.image_digest,
                     "started": run.started,
                     "machine": run.machine,
                     "engine": run.engine,
                     "stop_signal": run.stop_signal,
-                    **put_place(run),
-                    **({"driving": put_driving(run.driving)} if run.driving else {}),
+                    **put_image_options(run),
+                    **({"driving": put_drive_options(run.driving)} if run.driving else {}),
                 }
             }
         )
@@ -134,7 +139,7 @@ class TraceWriter:
         try:
             path = orjson.dumps(place.path.decode())
         except UnicodeDecodeError:
-            return _tail_of_bytes(use, place)
+            return _format_bytes_touch(use, place)
         if status is None or state is not State.FILE:
             return b'"use":"%b","path":%b,"was":"%b"}\n' % (use.encode(), path, state.encode())
         return b'"use":"%b","path":%b,"was":"file","stat":[%d,%d,%d,%d,%d]}\n' % (
@@ -162,11 +167,11 @@ class TraceWriter:
         self._line({"listen": port.protocol, "port": port.port})
 
     def write_gap(self, gap: Gap) -> None:
-        self._line({"gap": gap.kind, "detail": readable(gap.detail)})
+        self._line({"gap": gap.kind, "detail": escape_bytes(gap.detail)})
 
     def write_drive_result(self, driven: DriveResult) -> None:
         """All drivers have ended."""
-        self._line({"driven": put_driven(driven)})
+        self._line({"driven": put_drive_result(driven)})
 
     def write_end(self, run: Run) -> None:
         """The run is over: its seconds, exit status, signal and completeness are in ``run``."""
@@ -215,7 +220,7 @@ class TraceWriter:
             self.failure = error
 
 
-def _tail_of_bytes(use: Use, place: PathState) -> bytes:
+def _format_bytes_touch(use: Use, place: PathState) -> bytes:
     """For a path that is not UTF-8."""
     line: dict[str, Any] = {"use": use, **put("path", os.fsdecode(place.path)), "was": place.state}
     if place.status is not None and place.state is State.FILE:
@@ -223,6 +228,6 @@ def _tail_of_bytes(use: Use, place: PathState) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)[1:]
 
 
-def _plain(*values: str) -> bool:
+def _is_text(*values: str) -> bool:
     """Whether JSON can hold the values: a variable that is not UTF-8 is not kept."""
     return not any("\udc80" <= char <= "\udcff" for value in values for char in value)

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from traces import check_failure, make_tree, run_slimtrace
 
 from slimtrace.tracer.errors import TraceFileError
-from slimtrace.tracer.trace.merge import merge
+from slimtrace.tracer.trace.merge import merge_traces
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_it_reads_as_its_parts_do(
                     Path(f"{paths[-1]}.d", line["blob"]).write_text(f"{number}{line['blob']}")
         expected = told(read_trace(paths))
         to = paths[0] if onto_itself else f"{folder}/all"
-        merge(paths, to, force=onto_itself)
+        merge_traces(paths, to, force=onto_itself)
         assert told(read_trace(to)) == expected
         assert not [name for name in os.listdir(folder) if "tmp" in name]
 
@@ -161,11 +161,11 @@ def test_traces_of_different_images(
     to = str(tmp_path / "all")
     if cause is not None:
         with pytest.raises(TraceFileError) as error:
-            merge(paths, to)
+            merge_traces(paths, to)
         assert cause in error.value.message
         assert "--different-images" in str(error.value.hint)
         assert sorted(os.listdir(tmp_path)) == ["a", "b"]
-    merge(paths, to, different_images=cause is not None)
+    merge_traces(paths, to, different_images=cause is not None)
     assert read_trace(to) == read_trace(paths)
 
 
@@ -174,6 +174,6 @@ def test_a_failure_loses_nothing(tmp_path: Path) -> None:
     before = Path(good).read_bytes()
     bad = write(tmp_path / "b", [begun(), {"exit": 9, "status": 0}])
     with pytest.raises(TraceFileError, match="line 3 is damaged"):
-        merge([good, bad], good, force=True)
+        merge_traces([good, bad], good, force=True)
     assert Path(good).read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]

@@ -19,7 +19,7 @@ from hypothesis import strategies as some
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace.append import append_healed, append_modules
-from slimtrace.tracer.trace.document import document
+from slimtrace.tracer.trace.document import make_document
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.text_fields import get, get_list, put, put_list
 from slimtrace.tracer.trace.trace import (
@@ -142,9 +142,9 @@ def test_healed_paths_are_added(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(EXAMPLE + b'{"healed":"/b"}\n')
     trace = read_trace(str(path))
     assert trace.healed == ("/a", "/b", "/c", "/late", NOT_UTF8)
-    assert document(trace, HOT)["healed_b64"]
+    assert make_document(trace, HOT)["healed_b64"]
     path.write_bytes(EXAMPLE.replace(b'{"healed_b64":"L27//nQ="}\n', b""))
-    assert document(read_trace(str(path)), HOT)["healed"] == ["/late"]
+    assert make_document(read_trace(str(path)), HOT)["healed"] == ["/late"]
 
 
 def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
         {"/jdk": ("java.base", "java.sql")},
         {"/jdk": ("java.sql", "java.xml"), NOT_UTF8: ("jdk.zipfs",)},
     ]
-    assert document(trace, HOT)["runs"][2]["jvms"] == [
+    assert make_document(trace, HOT)["runs"][2]["jvms"] == [
         {"home": "/jdk", "modules": ["java.sql", "java.xml"]},
         {"home_b64": "L27//nQ=", "modules": ["jdk.zipfs"]},
     ]
@@ -260,4 +260,4 @@ def _reads_or_is_refused(content: bytes) -> None:
         file.write(content)
         file.flush()
         with contextlib.suppress(TraceFileError):
-            orjson.dumps(document(read_trace(file.name), HOT))
+            orjson.dumps(make_document(read_trace(file.name), HOT))
