@@ -1,4 +1,4 @@
-"""What Python's files imply: one module per rule, over where its modules lie and import."""
+"""The files that Python files imply: one module for each rule, over an index of the modules."""
 
 from __future__ import annotations
 

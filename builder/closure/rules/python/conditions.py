@@ -1,4 +1,4 @@
-"""What of a source can run here: which branches, and which functions of a library."""
+"""Decides which branches of a source, and which functions of a library, can run in the image."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FOREIGN = frozenset(
     {"aix", "android", "cygwin", "darwin", "emscripten", "ios", "java", "nt", "vxworks"}
     | {"wasi", "win32", "windows"}
 )
-"""What ``sys.platform``, ``os.name`` and ``platform.system()`` say elsewhere, in small letters."""
-_ASKS_FOR_SYSTEM = re.compile(r"(?:^|[._])(?:os|os_?name|platform|sys|system)(?![^\W_])")
+"""Values of ``sys.platform``, ``os.name`` and ``platform.system()`` elsewhere, in lower case."""
+_SYSTEM_NAME = re.compile(r"(?:^|[._])(?:os|os_?name|platform|sys|system)(?![^\W_])")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """Where a source runs.
+    """How a source runs.
 
-    :ivar is_main: whether it may have been run as the main module.
-    :ivar version: the language's, as 3 and 11; None where it is not known.
+    :ivar is_main: whether it may have run as the main module.
+    :ivar version: the version of Python, as 3 and 11; None if it is not known.
     """
 
     is_main: bool = False
@@ -34,8 +34,8 @@ class SourceContext:
 
 
 def list_reachable_parts(node: ast.If, here: SourceContext, *, is_deep: bool) -> Iterator[ast.AST]:
-    """What of it can run: not what is there for type checkers, other systems or versions."""
-    truth = _truth(node.test, here)
+    """List the parts that can run: no branches for type checkers, other systems or versions."""
+    truth = _evaluate(node.test, here)
     if is_deep:
         yield node.test
     yield from node.body if truth is not False else ()
@@ -43,80 +43,80 @@ def list_reachable_parts(node: ast.If, here: SourceContext, *, is_deep: bool) ->
 
 
 def find_main_only_functions(tree: ast.Module) -> set[ast.AST]:
-    """The functions of a module that only its ``if __name__ == "__main__"`` leads to.
+    """Find the functions of a module that only its ``if __name__ == "__main__"`` uses.
 
-    Modules of the standard library have them as commands or tests; who imports the module calls
-    none of them. A function that anything else mentions is not among them, nor one that nothing
-    mentions: others may call it.
+    Modules of the standard library have them as commands or tests. Importers of the module do not
+    call them. A function that other code mentions does not count, nor one that no code mentions:
+    other modules may call it.
     """
     functions = {node.name: node for node in tree.body if isinstance(node, _FUNCTIONS)}
-    by: defaultdict[str, set[str]] = defaultdict(set)
+    users: defaultdict[str, set[str]] = defaultdict(set)
     for node in tree.body:
-        owner = node.name if isinstance(node, _FUNCTIONS) else _owner(node)
-        for name in _mentioned(node) & functions.keys() - {owner}:
-            by[name].add(owner)
-    found: set[str] = {_MAIN}
-    while more := {name for name in by if by[name] <= found} - found:
-        found |= more
-    return {functions[name] for name in found - {_MAIN}}
+        owner = node.name if isinstance(node, _FUNCTIONS) else _get_owner(node)
+        for name in _list_mentions(node) & functions.keys() - {owner}:
+            users[name].add(owner)
+    main_only: set[str] = {_MAIN}
+    while more := {name for name in users if users[name] <= main_only} - main_only:
+        main_only |= more
+    return {functions[name] for name in main_only - {_MAIN}}
 
 
 _MAIN = "__main__"
 
 
-def _owner(node: ast.stmt) -> str:
-    is_main = isinstance(node, ast.If) and _truth(node.test, SourceContext()) is False
-    return _MAIN if is_main and "__name__" in _mentioned(node) else ""
+def _get_owner(node: ast.stmt) -> str:
+    is_main = isinstance(node, ast.If) and _evaluate(node.test, SourceContext()) is False
+    return _MAIN if is_main and "__name__" in _list_mentions(node) else ""
 
 
-def _mentioned(node: ast.AST) -> set[str]:
-    """The names in it, and the strings, as ``__all__`` and ``globals()["main"]`` have them."""
-    found = set()
+def _list_mentions(node: ast.AST) -> set[str]:
+    """List the names in a node, and its strings, as in ``__all__`` and ``globals()["main"]``."""
+    names = set()
     for each in ast.walk(node):
         match each:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Constant(value=str(name)):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
-def _truth(test: ast.expr, here: SourceContext) -> bool | None:
-    """What a condition is known to be on Linux; None where that is open."""
+def _evaluate(test: ast.expr, here: SourceContext) -> bool | None:
+    """Evaluate a condition for Linux; None if the result is not known."""
     match test:
         case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
             return False
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return {True: False, False: True, None: None}[_truth(operand, here)]
+            return {True: False, False: True, None: None}[_evaluate(operand, here)]
         case ast.BoolOp(op=ast.And(), values=values):
-            return False if False in [_truth(value, here) for value in values] else None
+            return False if False in [_evaluate(value, here) for value in values] else None
         case ast.Call(
             func=ast.Attribute(value=ast.Attribute(attr="platform"), attr="startswith"),
             args=[ast.Constant(value=str(value))],
         ):
             return "linux".startswith(value)
         case ast.Compare(left=left, ops=[order], comparators=[right]):
-            return _compared(left, order, right, here)
+            return _evaluate_comparison(left, order, right, here)
     return None
 
 
-def _compared(
+def _evaluate_comparison(
     left: ast.expr, order: ast.cmpop, right: ast.expr, here: SourceContext
 ) -> bool | None:
     match order, right:
         case ast.Eq(), ast.Constant(value=str(value)):
-            return _equals(left, value, here)
+            return _compare_string(left, value, here)
         case _, ast.Tuple(elts=numbers) if ast.unparse(left) == "sys.version_info":
-            return _is_version(order, numbers, here)
+            return _compare_version(order, numbers, here)
     return None
 
 
-def _equals(left: ast.expr, value: str, here: SourceContext) -> bool | None:
+def _compare_string(left: ast.expr, value: str, here: SourceContext) -> bool | None:
     if isinstance(left, ast.Name) and left.id == "__name__":
         return None if here.is_main else value == ""
     text = ast.unparse(left)
     known = {"sys.platform": "linux", "os.name": "posix"}.get(text)
     if known is not None:
         return known == value
-    if value.lower() in _FOREIGN and _ASKS_FOR_SYSTEM.search(text):
+    if value.lower() in _FOREIGN and _SYSTEM_NAME.search(text):
         return False
     return None
 
@@ -124,11 +124,14 @@ def _equals(left: ast.expr, value: str, here: SourceContext) -> bool | None:
 _ORDERS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 
 
-def _is_version(order: ast.cmpop, numbers: list[ast.expr], here: SourceContext) -> bool | None:
-    """As (3, 11, …) compares, which is longer than the two numbers that are known of it."""
+def _compare_version(order: ast.cmpop, numbers: list[ast.expr], here: SourceContext) -> bool | None:
+    """Compare ``sys.version_info`` with these numbers.
+
+    ``sys.version_info`` is longer than the two known numbers, so a third one follows them.
+    """
     values = [each.value if isinstance(each, ast.Constant) else None for each in numbers]
-    wanted = tuple(value for value in values if isinstance(value, int))
+    version = tuple(value for value in values if isinstance(value, int))
     compare = _ORDERS.get(type(order))
-    if compare is None or here.version is None or len(wanted) != len(numbers) or len(wanted) > 2:
+    if compare is None or here.version is None or len(version) != len(numbers) or len(version) > 2:
         return None
-    return bool(compare((*here.version, 0), wanted))
+    return bool(compare((*here.version, 0), version))

@@ -1,8 +1,8 @@
-"""What an extension of the standard library imports: by names that it holds as constants.
+"""The modules that an extension of the standard library imports, by names in its constants.
 
-As ``_decimal`` does ``numbers``, by PyImport_ImportModule. It imports none but the standard
-library's modules. Others' extensions have the names of methods and modules alike among their
-constants, by the thousand: they are not looked at.
+For example, ``_decimal`` imports ``numbers`` by PyImport_ImportModule. Such an extension imports
+only modules of the standard library. Other extensions are not read: their constants contain
+thousands of names of methods, which look like names of modules.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import RuleContext
 
 _STANDARD = re.compile(r"/python3\.\d+t?/lib-dynload/[^/]+\.so$")
-"""CPython's own; libpython, which may lie near them, holds the names of all modules."""
+"""CPython's extensions. Not libpython, which may be near them: it contains all module names."""
 _MODULE = re.compile(rb"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 _MAX_EXTENSION_BYTES = 1 << 24
-"""Bytes of an extension that are looked at: none of these has nearly as many."""
+"""Bytes of an extension that are read. All of CPython's are much smaller."""
 
 
 def find_extension_imports(context: RuleContext, path: str) -> Iterator[str]:
-    """The files of the modules that the extension at an own path names."""
+    """Find the files of the modules that the extension at an own path names."""
     if not _STANDARD.search(path):
         return
     modules = get_module_index(context)
     own = path.rpartition("/")[2].partition(".")[0]
-    for name in sorted(_constants(context, path) - {own}):
+    for name in sorted(_read_constants(context, path) - {own}):
         yield from filter(modules.is_standard, modules.find(path, Import(name)))
 
 
-def _constants(context: RuleContext, path: str) -> set[str]:
+def _read_constants(context: RuleContext, path: str) -> set[str]:
     try:
         with context.root.open(path) as file:
             spans = parse_elf(file, list_read_only_spans) or []

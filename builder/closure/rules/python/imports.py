@@ -1,9 +1,9 @@
-"""What a module's code imports, or names by a string, and a run did not come to.
+"""The modules that a source imports, or names in a string, in code that no run executed.
 
-Touched modules ran: what their functions and branches import may be wanted on another day. But what
-one of the standard library imports when it is loaded it imported in the run, and what any installed
-one imports where another is lacking: neither changes with the day. What is only implied is followed
-as far as it needs to be loaded.
+A touched module ran. Its functions and branches may import other modules in a later run, so these
+are kept. Two kinds of imports give the same result in every run, and need no look: those of the
+standard library's modules at load time, and those of installed modules in ``except ImportError``.
+For a module that is only implied, just the imports at load time count.
 """
 
 from __future__ import annotations
@@ -42,43 +42,44 @@ _TOOLS = re.compile(
     r"|/(?:python|pypy)[\d.]+/(?:(?:code|codeop|rlcompleter)\.py|lib-dynload/readline\.[^/]+)$"
     r"|/(?:unittest|distutils|setuptools|pip|ensurepip|venv|idlelib|tkinter|lib2to3|pydoc_data)/"
 )
-"""What is there for developers, at a terminal too. Libraries have ways into it that no service
-takes."""
+"""Tools for developers, and for use at a terminal. Libraries import them in code that services do
+not run."""
 _PICKLES = "/_compat_pickle.py"
-"""A table of Python 2's names, for pickles: it imports none of them."""
+"""A table of Python 2's module names, for pickles. It imports none of them."""
 
 
 def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
-    """The modules that the file at an own path imports, and the packages that it lies in."""
+    """Find the modules that the file at an own path imports, and the packages that contain it."""
     if path.endswith(".so"):
-        files = _for_users(get_module_index(context), path, find_extension_imports(context, path))
-        yield from (_need(each, Reason.PYTHON_IMPORT) for each in files)
+        files = _skip_tools(get_module_index(context), path, find_extension_imports(context, path))
+        yield from (_make_need(each, Reason.PYTHON_IMPORT) for each in files)
     if not _is_source(context, path):
         return
     modules = get_module_index(context)
-    yield from (_need(each, Reason.PYTHON_IMPORT) for each in modules.list_packages(path))
+    yield from (_make_need(each, Reason.PYTHON_IMPORT) for each in modules.list_packages(path))
 
-    def found(names: ModuleNames) -> Iterable[str]:
+    def find_files(names: ModuleNames) -> Iterable[str]:
         return resolve_names(modules, path, names)
 
-    yield from _news(context, path, found, Reason.PYTHON_IMPORT)
+    yield from _find_new_files(context, path, find_files, Reason.PYTHON_IMPORT)
 
 
 def resolve_names(modules: ModuleIndex, path: str, names: ModuleNames) -> Iterator[str]:
-    """The files of what a source names in imports, as far as they count."""
+    """Find the files of the imports in a source that count."""
     has_run = modules.has_run(path)
-    for what in () if has_run and modules.is_standard(path) else names.loads:
-        if not (what.instead_of and has_run and is_installed(path)):
-            yield from modules.find(path, what)
+    for each in () if has_run and modules.is_standard(path) else names.loads:
+        if not (each.instead_of and has_run and is_installed(path)):
+            yield from modules.find(path, each)
     if modules.is_touched(path):
-        for what in names.calls:
-            yield from _for_users(modules, path, modules.find(path, what))
+        for each in names.calls:
+            yield from _skip_tools(modules, path, modules.find(path, each))
 
 
 def find_modules_in_strings(context: RuleContext, path: str) -> Iterator[Need]:
-    """The modules that constants of a touched source name, of packages that were touched.
+    """Find the modules of touched packages whose names are strings in a touched source.
 
-    As settings do: ``package.module``, ``package.module:attribute``, ``package.module.attribute``.
+    Settings name modules so: ``package.module``, ``package.module:attribute``,
+    ``package.module.attribute``.
     """
     if not _is_source(context, path):
         return
@@ -86,53 +87,56 @@ def find_modules_in_strings(context: RuleContext, path: str) -> Iterator[Need]:
     if not modules.is_touched(path) or path.endswith(_PICKLES):
         return
 
-    def found(names: ModuleNames) -> Iterator[str]:
+    def find_files(names: ModuleNames) -> Iterator[str]:
         for text in names.strings:
             files = modules.find(path, Import(text.partition(":")[0]))
             if files and modules.is_touched(files[0]):
-                yield from _for_users(modules, path, files)
+                yield from _skip_tools(modules, path, files)
 
-    yield from _news(context, path, found, Reason.PYTHON_STRING_IMPORT)
+    yield from _find_new_files(context, path, find_files, Reason.PYTHON_STRING_IMPORT)
 
 
 def find_deferred_imports(context: RuleContext, path: str) -> Iterator[str]:
-    """The files that an implied source would import later: in functions, or by a call.
+    """Find the files that an implied source would import later: in functions, or by a call.
 
-    No rule follows them.
+    No rule adds them.
     """
     modules = get_module_index(context)
     if not path.endswith(".py") or modules.is_touched(path) or not _is_source(context, path):
         return
     text = _read(context, path)[0]
     names = parse_source(text, SourceContext(version=modules.find_version(path)))
-    for what in names.calls if names else ():
-        yield from _for_users(modules, path, modules.find(path, what))
+    for each in names.calls if names else ():
+        yield from _skip_tools(modules, path, modules.find(path, each))
 
 
-def _news(
-    context: RuleContext, path: str, found: Callable[[ModuleNames], Iterable[str]], reason: Reason
+def _find_new_files(
+    context: RuleContext,
+    path: str,
+    find_files: Callable[[ModuleNames], Iterable[str]],
+    reason: Reason,
 ) -> Iterator[Need]:
-    """What is found of a source that no other brought: that alone is worth to parse it."""
-    known = _known(context, reason)
-    text, roughly = _read(context, path)
-    either = roughly.loads | roughly.calls
-    news = {*found(roughly._replace(loads=either, calls=either))} - known
-    # What begins a line outside any block needs no closer look.
-    sure = ModuleNames(roughly.loads, frozenset(), frozenset())
-    if not news <= {*found(sure)}:
+    """Find the files that no other source implied. A source is only parsed if it may have some."""
+    known = _get_known_files(context, reason)
+    text, scan = _read(context, path)
+    either = scan.loads | scan.calls
+    new = {*find_files(scan._replace(loads=either, calls=either))} - known
+    # A statement at the beginning of a line, outside any block, is certain without a parser.
+    certain = ModuleNames(scan.loads, frozenset(), frozenset())
+    if not new <= {*find_files(certain)}:
         has_calls = CALL.search(text) or CODEC.search(text)
         is_deep = reason is Reason.PYTHON_STRING_IMPORT or has_calls is not None
-        names = _parsed(context, path, text, is_deep=is_deep)
-        news = {*found(names), *found(sure)} - known if names else news
-    for each in sorted(news):
+        names = _parse(context, path, text, is_deep=is_deep)
+        new = {*find_files(names), *find_files(certain)} - known if names else new
+    for each in sorted(new):
         known.add(each)
         if _is_loadable(context, each):
-            yield _need(each, reason)
+            yield _make_need(each, reason)
 
 
 @lru_cache(maxsize=16)
-def _known(context: RuleContext, reason: Reason) -> set[str]:
-    """What a rule need not name (again): it is kept already."""
+def _get_known_files(context: RuleContext, reason: Reason) -> set[str]:
+    """The files that are kept already, or that the rule has already found."""
     return {*context.touched} if reason else set()
 
 
@@ -143,8 +147,8 @@ def _read(context: RuleContext, path: str) -> tuple[str, ModuleNames]:
 
 
 @lru_cache(maxsize=2)
-def _parsed(context: RuleContext, path: str, text: str, *, is_deep: bool) -> ModuleNames | None:
-    """An app's own module may be what was started: then what it does as ``__main__`` counts."""
+def _parse(context: RuleContext, path: str, text: str, *, is_deep: bool) -> ModuleNames | None:
+    """Parse a source. A touched module of the app may be the main module."""
     modules = get_module_index(context)
     is_main = modules.is_touched(path) and modules.is_from_app(path)
     is_standard = modules.is_standard(path)
@@ -153,10 +157,10 @@ def _parsed(context: RuleContext, path: str, text: str, *, is_deep: bool) -> Mod
 
 
 def _is_loadable(context: RuleContext, path: str) -> bool:
-    """Whether an installed source finds all that it cannot be loaded without.
+    """Whether all modules exist that an installed source needs to be loaded.
 
-    An extra that needs another distribution, which is not installed, ends in ImportError with it
-    as without it.
+    Some modules need another distribution that is not installed. Importing them raises ImportError,
+    whether they are in the image or not.
     """
     modules = get_module_index(context)
     if not path.endswith(".py") or not is_installed(path) or modules.is_touched(path):
@@ -164,26 +168,26 @@ def _is_loadable(context: RuleContext, path: str) -> bool:
     text = context.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
 
     def lacks(names: Iterable[Import]) -> bool:
-        tops = {what.module.partition(".")[0] for what in names if not what.level}
+        tops = {each.module.partition(".")[0] for each in names if not each.level}
         return not all(modules.has_module(path, top) for top in tops)
 
     return not (lacks(scan_source(text).loads) and lacks(parse_unconditional(text)))
 
 
-def _for_users(modules: ModuleIndex, path: str, files: Iterable[str]) -> Iterator[str]:
-    """Without what only developers use, unless the app itself or a test asks for it."""
+def _skip_tools(modules: ModuleIndex, path: str, files: Iterable[str]) -> Iterator[str]:
+    """Skip files that only developers use, unless the app itself or a test imports them."""
     if modules.is_from_app(path) or _TESTS.search(path):
         yield from files
     else:
         yield from (each for each in files if not (_TESTS.search(each) or _TOOLS.search(each)))
 
 
-def _need(path: str, reason: Reason) -> Need:
+def _make_need(path: str, reason: Reason) -> Need:
     return Need(path, reason, load=path.endswith(".so"))
 
 
 def _is_source(context: RuleContext, path: str) -> bool:
-    """Whether it is a Python source: by its name, or a script by its first line."""
+    """Whether the file is a Python source, by its suffix or by the first line of a script."""
     root = context.root
     if path.endswith(".py"):
         return root.kind(path) is Kind.FILE

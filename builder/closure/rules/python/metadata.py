@@ -1,6 +1,6 @@
-"""Of a distribution's file the distribution's metadata, as importlib.metadata reads it.
+"""Finds the metadata of the distribution that a file belongs to, as importlib.metadata reads it.
 
-Packages ask for their own version when they are imported, and for entry points later.
+Packages read their own version when they are imported, and entry points later.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _KINDS = (".dist-info", ".egg-info")
 _MAX_RECORD_BYTES = 1 << 24
-"""Bytes of a list of files that are read."""
+"""Bytes that are read of a list of files."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """A directory that distributions are installed into.
+    """A directory with installed distributions.
 
-    :ivar owners: own path of a file → the metadata that lists it.
-    :ivar names: name of a top-level module, as PEP 503 normalizes it → the metadata that has it.
+    :ivar owners: own path of a file → paths of the metadata that lists it.
+    :ivar names: name of a top-level module, as PEP 503 normalizes it → paths of its metadata.
     """
 
     owners: Mapping[str, tuple[str, ...]]
@@ -40,7 +40,7 @@ class _Site:
 
 
 def find_metadata(context: RuleContext, path: str) -> Iterator[Need]:
-    """All metadata of the distributions that the file at an own path belongs to."""
+    """Find all metadata of the distributions that the file at an own path belongs to."""
     if (
         context.root.kind(path) is not Kind.FILE
         or f"{_KINDS[0]}/" in path
@@ -48,60 +48,60 @@ def find_metadata(context: RuleContext, path: str) -> Iterator[Need]:
     ):
         return
     for folder in reversed(list_parents(path)):
-        site = _site(context, folder)
+        site = _read_site(context, folder)
         if site is None:
             continue
         top = path[len(folder.rstrip("/")) + 1 :].partition("/")[0].partition(".")[0]
-        for found in site.owners.get(path) or site.names.get(_normalized(top), ()):
-            own = context.root.resolve(found).path
-            names = (found, *_below(context.root, own))
-            yield from (Need(each, Reason.PYTHON_METADATA) for each in names)
+        for metadata in site.owners.get(path) or site.names.get(_normalize(top), ()):
+            own = context.root.resolve(metadata).path
+            paths = (metadata, *_list_tree(context.root, own))
+            yield from (Need(each, Reason.PYTHON_METADATA) for each in paths)
         return
 
 
 @lru_cache(maxsize=1 << 14)
-def _site(context: RuleContext, folder: str) -> _Site | None:
-    """What is installed in a directory, None where nothing is."""
-    kept = [name for name in context.root.listdir(folder) if name.endswith(_KINDS)]
-    if not kept:
+def _read_site(context: RuleContext, folder: str) -> _Site | None:
+    """Read which distributions are installed in a directory; None if there are none."""
+    entries = [name for name in context.root.listdir(folder) if name.endswith(_KINDS)]
+    if not entries:
         return None
     owners: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {}
-    for name in kept:
-        found = f"{folder.rstrip('/')}/{name}"
-        for path in _listed(context.root, folder, found):
-            owners.setdefault(path, []).append(found)
-        for top in {_normalized(top) for top in _tops(context.root, found)}:
-            names.setdefault(top, []).append(found)
-    return _Site(_frozen(owners), _frozen(names))
+    for name in entries:
+        metadata = f"{folder.rstrip('/')}/{name}"
+        for path in _list_files(context.root, folder, metadata):
+            owners.setdefault(path, []).append(metadata)
+        for top in {_normalize(top) for top in _list_modules(context.root, metadata)}:
+            names.setdefault(top, []).append(metadata)
+    return _Site(_freeze(owners), _freeze(names))
 
 
-def _listed(root: Root, folder: str, found: str) -> Iterator[str]:
-    """The files that the metadata lists: by RECORD (PEP 376), or as pip did for eggs."""
-    yield from parse_record(root.text(f"{found}/RECORD", _MAX_RECORD_BYTES), folder)
+def _list_files(root: Root, folder: str, metadata: str) -> Iterator[str]:
+    """List a distribution's files by RECORD (PEP 376), or by pip's list for eggs."""
+    yield from parse_record(root.text(f"{metadata}/RECORD", _MAX_RECORD_BYTES), folder)
     yield from parse_installed_files(
-        root.text(f"{found}/installed-files.txt", _MAX_RECORD_BYTES), found
+        root.text(f"{metadata}/installed-files.txt", _MAX_RECORD_BYTES), metadata
     )
 
 
-def _tops(root: Root, found: str) -> list[str]:
-    """Names of modules: by top_level.txt, which Debian leaves there, else the distribution's."""
-    lines = root.text(f"{found}/top_level.txt", _MAX_RECORD_BYTES).splitlines()
+def _list_modules(root: Root, metadata: str) -> list[str]:
+    """List module names by top_level.txt, which Debian keeps; else the distribution's name."""
+    lines = root.text(f"{metadata}/top_level.txt", _MAX_RECORD_BYTES).splitlines()
     names = [line.strip() for line in lines if line.strip()]
-    return names or [posixpath.basename(found).partition("-")[0].removesuffix(_KINDS[1])]
+    return names or [posixpath.basename(metadata).partition("-")[0].removesuffix(_KINDS[1])]
 
 
-def _normalized(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _below(root: Root, path: str) -> Iterator[str]:
-    """The path, and where it is a directory all below it, behind no symlink."""
+def _list_tree(root: Root, path: str) -> Iterator[str]:
+    """List the path and, if it is a directory, all paths below it. It follows no symlink."""
     yield path
     if root.kind(path) is Kind.DIRECTORY:
         for name in root.listdir(path):
-            yield from _below(root, f"{path}/{name}")
+            yield from _list_tree(root, f"{path}/{name}")
 
 
-def _frozen(found: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
-    return {key: tuple(values) for key, values in found.items()}
+def _freeze(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(values) for key, values in table.items()}

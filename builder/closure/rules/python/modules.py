@@ -1,4 +1,4 @@
-"""Where an image's modules lie: what the import system would find there (importlib, PEP 420)."""
+"""Finds an image's Python modules as the import system does (importlib, PEP 420)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _TAG = re.compile(r"(?:cpython-|pypy)(\d)(\d+)")
 _EXTENSION = re.compile(r"(?P<name>[^.]+)(?:\.(?P<tag>abi3|[a-z]+-?\d+\w*(?:-[^.]+)?))?\.so")
 
 
-class _Place(NamedTuple):
-    """What one directory holds by one name.
+class _Module(NamedTuple):
+    """A module in one directory.
 
-    :ivar file: what is loaded, None for a directory without a module of its own (PEP 420).
-    :ivar folder: where its submodules lie, None for a module that is no package.
+    :ivar file: the file that is loaded; None for a namespace package (PEP 420).
+    :ivar folder: the directory of its submodules; None for a module that is no package.
     """
 
     file: str | None
@@ -43,7 +43,7 @@ class _Place(NamedTuple):
 
 
 class ModuleIndex:
-    """One closure's modules. Paths are own ones, but for what lies behind symlinks in packages."""
+    """The modules of one closure. Paths are own paths, except below symlinks in packages."""
 
     def __init__(self, context: RuleContext) -> None:
         self._root = context.root
@@ -52,80 +52,85 @@ class ModuleIndex:
         self._tags = list_tags(context)
         self._names: dict[str, frozenset[str]] = {}
         self._loadable: dict[str, dict[str, str]] = {}
-        self._found: dict[tuple[str, Import], tuple[str, ...]] = {}
+        self._files: dict[tuple[str, Import], tuple[str, ...]] = {}
         self.roots = tuple(sorted(self._import_roots(context)))
 
     def is_touched(self, path: str) -> bool:
-        """Whether a run touched the source, or what was compiled of it."""
+        """Whether a run touched the source, or its compiled file."""
         return path in self._touched or not self._touched.isdisjoint(
             list_compiled_paths(path, self._tags)
         )
 
     def has_run(self, path: str) -> bool:
-        """Whether a run loaded the source: it read what was compiled of it, or all there is."""
-        found = list_compiled_paths(path, self._tags)
-        if any(self._root.kind(each) for each in found):
-            return not self._read.isdisjoint(found)
+        """Whether a run loaded the source: it read its compiled file, or the source if none is."""
+        compiled = list_compiled_paths(path, self._tags)
+        if any(self._root.kind(each) for each in compiled):
+            return not self._read.isdisjoint(compiled)
         return path in self._read
 
     def is_from_app(self, path: str) -> bool:
-        """Whether the file is neither installed nor of the standard library."""
+        """Whether the file is neither installed nor in the standard library."""
         return not (is_installed(path) or self.is_standard(path))
 
     def is_standard(self, path: str) -> bool:
-        """Whether the file is of the standard library."""
+        """Whether the file is in the standard library."""
         return not is_installed(path) and any(map(_STDLIB.search, list_parents(path)))
 
     def find_version(self, path: str) -> tuple[int, int] | None:
-        """Of the Python that imports a file, if only one can be meant."""
-        place = _VERSION.search(path)
+        """Find the version of the Python that imports a file; None if several are possible."""
+        in_path = _VERSION.search(path)
         tags = (_TAG.match(tag) for tag in self._tags)
-        found = {(int(each[1]), int(each[2])) for each in ([place] if place else tags) if each}
-        return found.pop() if len(found) == 1 else None
+        versions = {
+            (int(each[1]), int(each[2])) for each in ([in_path] if in_path else tags) if each
+        }
+        return versions.pop() if len(versions) == 1 else None
 
     def has_module(self, importer: str, name: str) -> bool:
-        """Whether there may be a module or package of this name, without dots, for a file."""
-        version = _version(importer)
-        fitting = (root for root in self.roots if _fits(version, _version(root)))
-        return name in sys.stdlib_module_names or any(self._place(root, name) for root in fitting)
+        """Whether a file can possibly import a top-level module or package of this name."""
+        version = _parse_version(importer)
+        roots = (root for root in self.roots if _matches(version, _parse_version(root)))
+        return name in sys.stdlib_module_names or any(
+            self._find_module(root, name) for root in roots
+        )
 
     def find(self, importer: str, what: Import) -> tuple[str, ...]:
-        """The files that the import loads, packages above first; none where there is none.
+        """Find the files that an import loads, the packages above first; empty if there are none.
 
-        None either where it stands for another that is there.
+        Empty too for an import that replaces a missing one, if that one is not missing.
 
         :param importer: own path of the file that imports.
         """
-        if what.instead_of and all(self._is_there(importer, each) for each in what.instead_of):
+        if what.instead_of and all(self._can_import(importer, each) for each in what.instead_of):
             return ()
-        key = (importer.rpartition("/")[0] if what.level else _version(importer), what)
-        if key not in self._found:
-            found = dict.fromkeys(self._find(importer, what))
-            self._found[key] = tuple(file for file in found if not is_frozen(file))
-        return self._found[key]
+        key = (importer.rpartition("/")[0] if what.level else _parse_version(importer), what)
+        if key not in self._files:
+            files = dict.fromkeys(self._find(importer, what))
+            self._files[key] = tuple(file for file in files if not is_frozen(file))
+        return self._files[key]
 
     def list_packages(self, path: str) -> Iterator[str]:
-        """What the packages that a module lies in load."""
+        """List the files of the packages that contain a module."""
         for folder in reversed(list_parents(path)):
-            if _INIT not in self._in(folder):
+            if _INIT not in self._list(folder):
                 return
             if path != f"{folder}/{_INIT}":
                 yield f"{folder}/{_INIT}"
 
     def is_package(self, folder: str) -> bool:
-        return _INIT in self._in(folder)
+        """Whether the directory is a package with a file ``__init__.py``."""
+        return _INIT in self._list(folder)
 
     def list_submodules(self, folder: str) -> Iterator[str]:
-        """The names of what lies directly in a directory."""
-        for name in sorted(self._in(folder)):
+        """List the names of the modules that are directly in a directory."""
+        for name in sorted(self._list(folder)):
             if name.endswith((".py", ".so")) or self.is_package(f"{folder}/{name}"):
                 yield name.partition(".")[0]
 
-    def _is_there(self, importer: str, what: Import) -> bool:
-        """Whether it can be imported for sure, with all that it takes.
+    def _can_import(self, importer: str, what: Import) -> bool:
+        """Whether the import certainly works, with all names that it imports.
 
-        The standard library's modules can; which names a source holds is not known. An
-        extension of others may need what stands for it too.
+        It does for modules of the standard library. It is not known which names another source
+        defines, and another extension may need its replacement too.
         """
         files = self.find(importer, what)
         is_whole = bool(files) and (not what.names or files[-1].endswith(".so"))
@@ -137,13 +142,13 @@ class ModuleIndex:
             folder = "/".join(importer.split("/")[: -what.level])
             yield from self._walk(folder, parts, what.names)[0]
             return
-        version = _version(importer)
-        fitting = [root for root in self.roots if _fits(version, _version(root))]
-        walks = [self._walk(root, parts, what.names) for root in fitting]
+        version = _parse_version(importer)
+        roots = [root for root in self.roots if _matches(version, _parse_version(root))]
+        walks = [self._walk(root, parts, what.names) for root in roots]
         walks = [walk for walk in walks if walk[0]]
         best = max((depth for _, depth in walks), default=0)
         walks = [walk for walk in walks if walk[1] == best]
-        # One that was touched shows which root comes first in sys.path.
+        # A touched file shows which root comes first in sys.path.
         for files, _ in [walk for walk in walks if self._is_used(walk[0])] or walks:
             yield from files
 
@@ -151,88 +156,90 @@ class ModuleIndex:
         return any(self.is_touched(file) for file in files)
 
     def _walk(self, folder: str, parts: list[str], names: Iterable[str]) -> tuple[list[str], int]:
-        """The files on the way from a directory, and how many of the parts were found."""
+        """Find the files on the way down from a directory, and how many of the parts exist."""
         files: list[str] = []
         below: str | None = folder
         depth = 0
         for part in parts:
-            place = None if below is None else self._place(below, part)
-            if place is None:
+            module = None if below is None else self._find_module(below, part)
+            if module is None:
                 return files, depth if below else len(parts)
-            files += [place.file] if place.file else []
-            below = place.folder
+            files += [module.file] if module.file else []
+            below = module.folder
             depth += 1
         for name in names if below is not None else ():
-            place = self._place(below or "", name)
-            if place and place.file:
-                files.append(place.file)
+            module = self._find_module(below or "", name)
+            if module and module.file:
+                files.append(module.file)
         return files, depth
 
-    def _place(self, folder: str, name: str) -> _Place | None:
-        """As FileFinder looks: a package, extensions, a source, then a directory."""
-        names = self._in(folder)
+    def _find_module(self, folder: str, name: str) -> _Module | None:
+        """Search as FileFinder does: a package, an extension, a source, then a directory."""
+        names = self._list(folder)
         path = f"{folder.rstrip('/')}/{name}"
-        if name in names and _INIT in self._in(path):
-            return _Place(f"{path}/{_INIT}", path)
-        extension = self._extensions(folder).get(name)
+        if name in names and _INIT in self._list(path):
+            return _Module(f"{path}/{_INIT}", path)
+        extension = self._list_extensions(folder).get(name)
         if extension is not None:
-            return _Place(f"{folder.rstrip('/')}/{extension}", None)
+            return _Module(f"{folder.rstrip('/')}/{extension}", None)
         if f"{name}.py" in names:
-            return _Place(f"{path}.py", None)
-        return _Place(None, path) if name in names and self._in(path) else None
+            return _Module(f"{path}.py", None)
+        return _Module(None, path) if name in names and self._list(path) else None
 
-    def _extensions(self, folder: str) -> dict[str, str]:
-        """Name of a module → the file that the interpreters which ran would load."""
+    def _list_extensions(self, folder: str) -> dict[str, str]:
+        """Map the name of a module to the file that the traced interpreters would load."""
         if folder not in self._loadable:
-            files = sorted(file for file in self._in(folder) if file.endswith(".so"))
-            found = {file.partition(".")[0]: file for file in files if self._is_loadable(file)}
-            self._loadable[folder] = found
+            files = sorted(file for file in self._list(folder) if file.endswith(".so"))
+            loadable = {file.partition(".")[0]: file for file in files if self._is_loadable(file)}
+            self._loadable[folder] = loadable
         return self._loadable[folder]
 
     def _is_loadable(self, file: str) -> bool:
         match = _EXTENSION.fullmatch(file)
         tag = match and match["tag"]
-        fits = [tag.startswith(each) for each in self._tags] if tag and tag != "abi3" else []
-        return match is not None and (not fits or any(fits))
+        matches = [tag.startswith(each) for each in self._tags] if tag and tag != "abi3" else []
+        return match is not None and (not matches or any(matches))
 
-    def _in(self, folder: str) -> frozenset[str]:
+    def _list(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
-            found = self._root.resolve(folder)
-            is_folder = self._root.kind(found.path) is Kind.DIRECTORY
-            names = self._root.listdir(found.path) if is_folder else []
+            own = self._root.resolve(folder)
+            is_folder = self._root.kind(own.path) is Kind.DIRECTORY
+            names = self._root.listdir(own.path) if is_folder else []
             self._names[folder] = frozenset(names)
         return self._names[folder]
 
     def _import_roots(self, context: RuleContext) -> Iterator[str]:
-        """The directories above what was imported, of ``PYTHONPATH``, and those that were listed.
+        """List the directories in ``sys.path``.
 
-        The import system lists every directory in ``sys.path`` that it comes to.
+        They are those above the imported modules, those in ``PYTHONPATH``, and listed directories
+        with modules: the import system lists each directory in ``sys.path`` that it searches.
         """
-        folders = {_folder(path) for path in context.touched} - {None}
-        tops = {self._top(folder) for folder in folders if folder is not None}
+        folders = {_get_module_folder(path) for path in context.touched} - {None}
+        tops = {self._find_top(folder) for folder in folders if folder is not None}
         if not tops:
             return
         listed = (each for each in context.listed if any(True for _ in self.list_submodules(each)))
-        named = map(self._root.resolve, context.environment.read_search_path("PYTHONPATH"))
-        for folder in {*tops, *listed, *(found.path for found in named)}:
+        configured = map(self._root.resolve, context.environment.read_search_path("PYTHONPATH"))
+        for folder in {*tops, *listed, *(own.path for own in configured)}:
             site = _SITE.search(folder)
             is_inside = site is not None and site.end() < len(folder)
             if not is_inside and folder.rpartition("/")[2] != CACHE and not self.is_package(folder):
                 yield folder
 
-    def _top(self, folder: str) -> str:
-        while _INIT in self._in(folder):
+    def _find_top(self, folder: str) -> str:
+        """Find the directory above a package and the packages that contain it."""
+        while _INIT in self._list(folder):
             folder = folder.rpartition("/")[0]
         return folder
 
 
 def is_installed(path: str) -> bool:
-    """Whether the file is of an installed distribution."""
+    """Whether the file belongs to an installed distribution."""
     return _SITE.search(path) is not None
 
 
-def _folder(path: str) -> str | None:
-    """Where the module that a file is of lies; None for other files."""
+def _get_module_folder(path: str) -> str | None:
+    """Get the directory of the module that a file belongs to; None for other files."""
     name = path.rpartition("/")[2]
     if name.endswith(".pyc"):
         path = find_source_path(path)
@@ -243,15 +250,15 @@ def _folder(path: str) -> str | None:
     return path.rpartition("/")[0]
 
 
-def _version(path: str) -> str:
-    """``3.11`` for what is one interpreter's alone; nothing for what any may import."""
+def _parse_version(path: str) -> str:
+    """Read a version as ``3.11`` from a path; empty if every interpreter can import the file."""
     match = _VERSION.search(path)
     return f"{match[1]}.{match[2]}" if match else ""
 
 
-def _fits(one: str, other: str) -> bool:
+def _matches(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
 get_module_index = lru_cache(maxsize=4)(ModuleIndex)
-"""The modules of one closure, looked up once."""
+"""Returns the modules of a closure. The index is made once."""

@@ -1,7 +1,7 @@
-"""Of a source its compiled twin, of a compiled file its source (PEP 3147).
+"""Keeps a source and its compiled file together (PEP 3147).
 
-A compiled file without its source cannot be imported from ``__pycache__``, and a source without
-its compiled file is compiled at every start where the image is read-only.
+Python cannot import a compiled file in ``__pycache__`` without its source. If the image is
+read-only, Python compiles a source without its compiled file at every start.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _FROZEN = (
     *("importlib/_bootstrap", "importlib/_bootstrap_external", "importlib/machinery"),
     "importlib/util",
 )
-"""Python/frozen.c since 3.11, but for its tests."""
+"""The modules in Python/frozen.c since 3.11, without those for tests."""
 _FILE = re.compile(
     rf"/python3\.(?P<minor>\d+)t?/(?:{'|'.join(_FROZEN)})\.py$"
     rf"|/python3\.(?P<cached>\d+)t?/(?:importlib/)?__pycache__"
     rf"/(?:{'|'.join(name.rpartition('/')[2] for name in _FROZEN)})\.cpython-[^/]*\.pyc$"
 )
-_FIRST = 11
+_FIRST_MINOR = 11
 
 
 def is_frozen(path: str) -> bool:
-    """Whether it is the source of such a module, or compiled of it.
+    """Whether the file is the source or the compiled file of a module that is built into Python.
 
-    A run with ``-X frozen_modules=off`` touches these files.
+    Python reads these files only with ``-X frozen_modules=off``; a run with it touches them.
     """
     match = _FILE.search(path)
-    return match is not None and int(match["minor"] or match["cached"]) >= _FIRST
+    return match is not None and int(match["minor"] or match["cached"]) >= _FIRST_MINOR
 
 
 CACHE = "__pycache__"
@@ -49,36 +49,36 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 
 
 def find_twin(context: RuleContext, path: str) -> Iterator[Need]:
-    """The other file of the module that this one is a file of."""
+    """Find the compiled file of a source, or the source of a compiled file."""
     if path.endswith(".py"):
-        found = (
+        compiled = (
             each for each in list_compiled_paths(path, list_tags(context)) if not is_frozen(each)
         )
-        yield from (Need(each, Reason.PYTHON_TWIN) for each in found)
+        yield from (Need(each, Reason.PYTHON_TWIN) for each in compiled)
     elif path.endswith(".pyc"):
         yield Need(find_source_path(path), Reason.PYTHON_TWIN)
 
 
 @lru_cache(maxsize=4)
 def list_tags(context: RuleContext) -> tuple[str, ...]:
-    """Of the interpreters that ran, as the compiled files that they read have them.
+    """List the cache tags of the interpreters that ran, from the compiled files that they read.
 
-    As ``cpython-311``, and ``cpython-311.opt-1`` for one under ``-O``.
+    A tag is ``cpython-311``, for example, or ``cpython-311.opt-1`` under ``-O``.
     """
     names = (path.rpartition("/")[2] for path in context.touched if path.endswith(".pyc"))
-    found = (_COMPILED.fullmatch(name) for name in names)
-    return tuple(sorted({match["tag"] for match in found if match}))
+    matches = (_COMPILED.fullmatch(name) for name in names)
+    return tuple(sorted({match["tag"] for match in matches if match}))
 
 
 def list_compiled_paths(path: str, tags: tuple[str, ...]) -> tuple[str, ...]:
-    """Where these interpreters keep what they compile of a source."""
+    """List the paths where interpreters with these tags store the compiled file of a source."""
     folder, _, name = path.rpartition("/")
     stem = name.removesuffix(".py")
     return tuple(f"{folder}/{CACHE}/{stem}.{tag}.pyc" for tag in tags)
 
 
 def find_source_path(path: str) -> str:
-    """What a compiled file was compiled of: beside it where it lies as before PEP 3147."""
+    """Find the source of a compiled file. Before PEP 3147, both were in the same directory."""
     folder, _, name = path.rpartition("/")
     match = _COMPILED.fullmatch(name)
     if match is None or not folder.endswith(f"/{CACHE}"):

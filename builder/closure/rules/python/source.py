@@ -1,8 +1,8 @@
-"""What a Python source names of other modules, at two prices.
+"""Finds the modules that a Python source names, in a quick and in an exact way.
 
-:func:`scan_source` uses regular expressions. It finds too much: also what is in strings and in dead
-branches. :func:`parse_source` parses, which takes a hundred times as long. So most sources, which
-name nothing new, are never parsed.
+:func:`scan_source` uses regular expressions. It finds too much: also names in strings and in dead
+branches. :func:`parse_source` parses, which takes a hundred times as long. Most sources name no new
+module, so they are never parsed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ANYWHERE = SourceContext()
 
 
 class Import(NamedTuple):
-    """An import, as the language reference has it.
+    """An import (language reference, "The import statement").
 
-    :ivar level: how many dots it begins with; 0 for an absolute one.
-    :ivar module: without these dots.
-    :ivar names: what ``from`` takes of it, each of which may be a module.
-    :ivar instead_of: what is imported unless it is lacking: this stands in ``except ImportError``.
+    :ivar module: its name without leading dots.
+    :ivar names: the names after ``from … import``; each may be a module.
+    :ivar level: the number of leading dots; 0 for an absolute import.
+    :ivar instead_of: the imports that this one replaces: it is in their ``except ImportError``.
     """
 
     module: str
@@ -43,11 +43,11 @@ class Import(NamedTuple):
 
 
 class ModuleNames(NamedTuple):
-    """What a source names.
+    """The modules that a source names.
 
-    :ivar loads: what it imports while it is loaded: outside functions.
-    :ivar calls: what it imports in functions, or by a call, as of ``importlib.import_module``,
-        ``encode`` and ``decode``.
+    :ivar loads: imports outside functions: they run when the source is loaded.
+    :ivar calls: imports in functions, or by a call of, for example, ``importlib.import_module``,
+        ``encode`` or ``decode``.
     :ivar strings: constants that look like ``package.module`` or ``package.module:attribute``.
     """
 
@@ -61,7 +61,7 @@ _REFERENCE = re.compile(rf"{_DOTTED}:{_DOTTED}|[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _STATEMENT = re.compile(
     r"(?:^|[;:])(?P<indent>[ \t\f]*)"
     rf"(?:from[ \t]*(?P<dots>[. \t]*)(?P<module>{_DOTTED})?[ \t\\\r\n]*\bimport\b"
-    r"[ \t\\\r\n]*(?P<taken>\([^)]*\)|(?:[^\n\\;#]|\\\r?\n)*)"
+    r"[ \t\\\r\n]*(?P<names>\([^)]*\)|(?:[^\n\\;#]|\\\r?\n)*)"
     r"|import\b(?P<modules>(?:[^\n\\;#]|\\\r?\n)*))",
     re.MULTILINE,
 )
@@ -69,56 +69,57 @@ CALL = re.compile(
     rf"(?:import_module|__import__)\s*\(\s*[rRuU]?[\"']+(?P<name>\.*{_DOTTED})[\"']"
     rf"(?:\s*,\s*(?:package\s*=\s*)?[\"'](?P<package>{_DOTTED})[\"'])?"
 )
-"""An import by a call with constant words."""
+"""An import by a call with constant arguments."""
 _CODEC_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 CODEC = re.compile(
     rf"(?:\.\s*(?:en|de)code\s*\(|\bencoding\s*=)\s*[rRuU]?[\"']+(?P<name>{_CODEC_NAME})[\"']"
 )
-"""A codec: its module is imported when it is first used (the module encodings)."""
+"""A codec: Python imports its module at the first use (the module encodings)."""
 _STRING = re.compile(rf"[\"'](?P<text>{_REFERENCE.pattern})[\"']")
-_FIRST_WORD = re.compile(rf"\s*({_DOTTED})")
+_FIRST_NAME = re.compile(rf"\s*({_DOTTED})")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
 def scan_source(text: str) -> ModuleNames:
-    """At least what :func:`parse_source` finds, if the source holds no oddities of writing.
+    """Find at least what :func:`parse_source` finds, if the source has no unusual formatting.
 
-    What stands at the beginning of a line counts as imported while the source is loaded.
+    A statement at the beginning of a line counts as an import at load time.
     """
     loads: set[Import] = set()
-    calls = {_called(match["name"], match["package"] or "") for match in CALL.finditer(text)}
-    calls.update(_codec(match["name"]) for match in CODEC.finditer(text))
+    calls = {_resolve_call(match["name"], match["package"] or "") for match in CALL.finditer(text)}
+    calls.update(_resolve_codec(match["name"]) for match in CODEC.finditer(text))
     for match in _STATEMENT.finditer(text):
-        (calls if match["indent"] else loads).update(_imports(match))
+        (calls if match["indent"] else loads).update(_read_statement(match))
     strings = (match["text"] for match in _STRING.finditer(text))
     return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
 
 
-def _imports(match: re.Match[str]) -> Iterator[Import]:
+def _read_statement(match: re.Match[str]) -> Iterator[Import]:
     if match["modules"] is not None:
-        yield from (Import(name) for name in _words(match["modules"]))
+        yield from (Import(name) for name in _split_names(match["modules"]))
         return
     module, level = match["module"] or "", (match["dots"] or "").count(".")
     if module or level:
-        yield Import(module, _words(match["taken"]), level)
+        yield Import(module, _split_names(match["names"]), level)
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """The names in a list of names, without what follows ``as``."""
+def _split_names(text: str) -> tuple[str, ...]:
+    """Split a list of names, and remove ``as`` and what follows it."""
     text = _COMMENT.sub("", text).strip("()").replace("\\", " ")
-    found = (_FIRST_WORD.match(part) for part in text.split(","))
-    return tuple(match.group(1) for match in found if match)
+    matches = (_FIRST_NAME.match(part) for part in text.split(","))
+    return tuple(match.group(1) for match in matches if match)
 
 
 def parse_source(
     text: str, here: SourceContext = ANYWHERE, *, is_deep: bool = True, is_standard: bool = False
 ) -> ModuleNames | None:
-    """What the source names; None where it is not in this Python's grammar.
+    """Parse a source; None if it is no valid source for this Python.
 
-    :param is_deep: whether expressions are looked into too; else only statements, which is quick.
-    :param is_standard: whether it is the standard library's, whose modules are commands besides.
+    :param is_deep: whether to look into expressions too; statements alone are quicker.
+    :param is_standard: whether it is a module of the standard library: many of them are also
+        commands, and their functions for that do not count.
     """
-    tree = _tree(text)
+    tree = _parse_tree(text)
     if tree is None:
         return None
     dead = find_main_only_functions(tree) if is_standard else set()
@@ -127,36 +128,36 @@ def parse_source(
     strings: set[str] = set()
     pending: list[tuple[ast.AST, bool, tuple[Import, ...]]] = [(tree, True, ())]
     while pending:
-        node, loading, tried = pending.pop()
-        found = {each._replace(instead_of=tried) for each in _imported(node)}
-        (loads if loading else calls).update(found)
+        node, loading, instead_of = pending.pop()
+        imports = {each._replace(instead_of=instead_of) for each in _list_imports(node)}
+        (loads if loading else calls).update(imports)
         match node:
             case ast.Constant(value=str(value)) if len(value) < 200 and _REFERENCE.fullmatch(value):
                 strings.add(value)
             case ast.Call():
-                calls.update(_call(node))
+                calls.update(_list_call_imports(node))
         inside = loading and not isinstance(node, _FUNCTIONS)
-        children = ast.iter_child_nodes(node) if is_deep else _statements(node)
+        children = ast.iter_child_nodes(node) if is_deep else _list_statements(node)
         if isinstance(node, ast.If):
             children = list_reachable_parts(node, here, is_deep=is_deep)
-        handled = _tried(node)
+        in_try = _list_try_imports(node)
         for child in children:
-            is_handler = isinstance(child, ast.ExceptHandler) and _is_for_imports(child)
+            is_handler = isinstance(child, ast.ExceptHandler) and _catches_import_error(child)
             if child not in dead:
-                pending.append((child, inside, handled if is_handler else tried))
+                pending.append((child, inside, in_try if is_handler else instead_of))
     return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
 
 
 def parse_unconditional(text: str) -> frozenset[Import]:
-    """What the source cannot be loaded without: imports in no block, before any other matters."""
-    tree = _tree(text) or ast.Module([], [])
-    return frozenset(each for node in tree.body for each in _imported(node))
+    """Find the imports without which the source cannot be loaded: those in no block."""
+    tree = _parse_tree(text) or ast.Module([], [])
+    return frozenset(each for node in tree.body for each in _list_imports(node))
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def _tree(text: str) -> ast.Module | None:
+def _parse_tree(text: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -165,53 +166,56 @@ def _tree(text: str) -> ast.Module | None:
         return None
 
 
-def _imported(node: ast.AST) -> Iterator[Import]:
+def _list_imports(node: ast.AST) -> Iterator[Import]:
     match node:
         case ast.Import():
             yield from (Import(alias.name) for alias in node.names)
         case ast.ImportFrom():
-            taken = tuple(alias.name for alias in node.names if alias.name != "*")
-            yield Import(node.module or "", taken, node.level)
+            names = tuple(alias.name for alias in node.names if alias.name != "*")
+            yield Import(node.module or "", names, node.level)
 
 
-def _tried(node: ast.AST) -> tuple[Import, ...]:
-    """What the body of a ``try`` imports."""
+def _list_try_imports(node: ast.AST) -> tuple[Import, ...]:
+    """List the imports in the body of a ``try``."""
     if not isinstance(node, ast.Try):
         return ()
-    return tuple(each for statement in node.body for each in _imported(statement))
+    return tuple(each for statement in node.body for each in _list_imports(statement))
 
 
-def _is_for_imports(handler: ast.ExceptHandler) -> bool:
+def _catches_import_error(handler: ast.ExceptHandler) -> bool:
     caught = handler.type
     return isinstance(caught, ast.Name) and caught.id in {"ImportError", "ModuleNotFoundError"}
 
 
-def _call(node: ast.Call) -> Iterator[Import]:
-    """``import_module(".x", "pkg")``, ``__import__("x")`` and codecs, by constant words."""
+def _list_call_imports(node: ast.Call) -> Iterator[Import]:
+    """List the imports of a call with constant arguments.
+
+    As ``import_module(".x", "pkg")``, ``__import__("x")``, and calls with the name of a codec.
+    """
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    words = {word.arg: word.value for word in node.keywords}
+    keywords = {keyword.arg: keyword.value for keyword in node.keywords}
     match name, node.args:
         case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *rest]):
-            package = rest[0] if rest and name == "import_module" else words.get("package")
+            package = rest[0] if rest and name == "import_module" else keywords.get("package")
             value = package.value if isinstance(package, ast.Constant) else ""
             if re.fullmatch(rf"\.*{_DOTTED}", module):
-                yield _called(module, value if isinstance(value, str) else "")
+                yield _resolve_call(module, value if isinstance(value, str) else "")
     is_method = isinstance(function, ast.Attribute) and name in {"encode", "decode"}
-    for value in (*(node.args[:1] if is_method else ()), words.get("encoding")):
+    for value in (*(node.args[:1] if is_method else ()), keywords.get("encoding")):
         match value:
             case ast.Constant(value=str(codec)) if re.fullmatch(_CODEC_NAME, codec):
-                yield _codec(codec)
+                yield _resolve_codec(codec)
 
 
-def _codec(name: str) -> Import:
-    """The module of a codec, as the standard library's search finds it."""
-    known = normalize_encoding(name).lower()
-    return Import(f"encodings.{aliases.get(known, known)}")
+def _resolve_codec(name: str) -> Import:
+    """Find the module of a codec, as the module encodings does."""
+    normalized = normalize_encoding(name).lower()
+    return Import(f"encodings.{aliases.get(normalized, normalized)}")
 
 
-def _called(module: str, package: str) -> Import:
-    """A relative name counts from the package that is given, else from the importer's own."""
+def _resolve_call(module: str, package: str) -> Import:
+    """Resolve a relative name in the given package, else leave it relative to the importer."""
     name = module.lstrip(".")
     level = len(module) - len(name)
     if level and package:
@@ -220,7 +224,7 @@ def _called(module: str, package: str) -> Import:
     return Import(name, (), level)
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements directly in a statement."""
+def _list_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """List the statements directly in a statement."""
     for field in ("body", "orelse", "finalbody", "handlers", "cases"):
         yield from getattr(node, field, ())
