@@ -1,4 +1,4 @@
-"""What goes wrong is told in one line, with the status that the contract gives it."""
+"""Bad input: each failure prints one line and has the documented exit status."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_existing_trace_is_not_replaced(slimtrace: Slimtrace, tmp_path: Path)
     assert trace.read_text() == "precious"
 
 
-def test_append_to_what_is_no_trace(slimtrace: Slimtrace, tmp_path: Path) -> None:
+def test_append_to_a_file_that_is_not_a_trace(slimtrace: Slimtrace, tmp_path: Path) -> None:
     trace = tmp_path / "x.trace"
     trace.write_text("precious")
     done = slimtrace("run", "--append", "-o", str(trace), "--", "sh", "-c", "echo ran")
@@ -122,7 +122,7 @@ def test_a_full_disk_does_not_disturb_the_app(
     assert document["missing"] != []
 
 
-def test_a_full_disk_when_a_file_is_put_aside_is_a_gap(
+def test_a_full_disk_when_a_file_is_saved_is_a_gap(
     slimtrace: Slimtrace, tmp_path: Path, small_disk: str
 ) -> None:
     work = make_tree(str(tmp_path / "work"), {"file": "x" * 300_000})
@@ -152,8 +152,8 @@ def test_a_limit_on_file_size_does_not_disturb_the_app(tmp_path: Path) -> None:
     assert show(trace)["missing"] != []
 
 
-def test_a_directory_that_is_gone(tmp_path: Path) -> None:
-    """The app is run where it is, or one line says why not; it is no fault of slimtrace."""
+def test_a_deleted_directory(tmp_path: Path) -> None:
+    """The app runs there, or one line says why it cannot; it is not an internal error."""
     (tmp_path / "gone").mkdir()
     slimtrace = shutil.which("slimtrace", path=os.path.dirname(sys.executable))
     words = shlex.join([str(slimtrace), "run", "-o", f"{tmp_path}/x.trace", "--", "echo", "ran"])
@@ -172,7 +172,7 @@ def test_a_directory_that_is_gone(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[str]:
-    """A file system with room for 64 KiB."""
+    """Mount a file system of 64 KiB."""
     need_root()
     need("mount", "umount")
     folder = tmp_path / "disk"
@@ -193,10 +193,10 @@ def small_disk(tmp_path: Path) -> Iterator[str]:
         ("seccomp", ("cannot trace: seccomp is refused", "allow seccomp")),
     ],
 )
-def test_what_a_runtime_may_forbid(
+def test_calls_that_a_runtime_may_forbid(
     slimtrace: Slimtrace, tracee: Tracee, tmp_path: Path, call: str, said: tuple[str, str]
 ) -> None:
-    """One line says what is refused and one says what to allow."""
+    """One line says what is forbidden, one what to allow."""
     trace = tmp_path / "x.trace"
     engine = {"ptrace": "ptrace", "seccomp": "notify"}[call]
     words = ("run", "-o", str(trace), "--engine", engine, "--", "sh", "-c", "echo ran")
@@ -205,7 +205,7 @@ def test_what_a_runtime_may_forbid(
 
 
 def test_as_an_ordinary_user(traced: Trace, unprivileged: tuple[str, ...], tmp_path: Path) -> None:
-    """No root, no privilege: it works in a container and in CI."""
+    """Without root or privileges; it also works in a container and in CI."""
     allow_all_users(tmp_path)
     run = traced(["cat", "file", "nope"], tree={"file": "content"}, prefix=unprivileged)
     assert (run.status, run.stdout) == (1, "content")

@@ -1,4 +1,4 @@
-"""What ``show`` says of traces that it cannot read, and of readers that leave."""
+"""``show``: traces that it cannot read, and readers that close the pipe early."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_damaged_trace_is_refused(
         assert "Traceback" not in done.stderr
 
 
-def test_a_trace_that_is_not_there(slimtrace: Slimtrace, tmp_path: Path) -> None:
+def test_a_missing_trace(slimtrace: Slimtrace, tmp_path: Path) -> None:
     trace = f"{tmp_path}/nope.trace"
     cause = f"cannot read {trace}: No such file or directory"
     check_failure(slimtrace("show", trace), 125, cause, "slimtrace run -- COMMAND")
@@ -105,7 +105,7 @@ def test_a_trace_that_is_not_there(slimtrace: Slimtrace, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("cut", range(1, len(USE)))
-def test_a_cut_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
+def test_an_incomplete_last_line_is_ignored(tmp_path: Path, cut: int) -> None:
     trace = tmp_path / "x.trace"
     trace.write_bytes(TRACE + USE.replace(b"/x", b"/y")[:-cut])
     document = show(str(trace))
@@ -114,8 +114,8 @@ def test_a_cut_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
     assert [gap["kind"] for gap in document["runs"][0]["gaps"]] == ["interrupted"]
 
 
-def test_a_reader_that_leaves_early(traced: Trace) -> None:
-    """``show | head``: no traceback, no complaint."""
+def test_a_reader_that_closes_the_pipe_early(traced: Trace) -> None:
+    """``show | head`` prints no traceback and no message."""
     run = traced(["ls", "-R", "/usr/share/doc"])
     shown = subprocess.Popen(
         command("show", "--json", run.trace),

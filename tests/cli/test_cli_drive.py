@@ -1,4 +1,4 @@
-"""Driving an app while it is traced: ready, driven, stopped, and nothing of that in the trace."""
+"""Drivers of a traced app: readiness, requests and the stop; the trace has none of their files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Slimtrace = Callable[..., subprocess.CompletedProcess[str]]
 
-# A small web service: serves its directory, and ends cleanly on SIGTERM and SIGUSR1.
+# A small web service: it serves its directory, and exits on SIGTERM and SIGUSR1.
 SERVICE = """
 import functools, http.server, signal, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -42,12 +42,12 @@ signal.signal(signal.SIGTERM, end)
 signal.signal(signal.SIGUSR1, end)
 server.serve_forever()
 """
-FOR_EVER = ["sh", "-c", "exec sleep 1000"]
+SLEEP = ["sh", "-c", "exec sleep 1000"]
 
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which no process listens."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -94,7 +94,7 @@ def test_ways_to_be_ready(traced: Trace, port: int, ready: str) -> None:
 
 
 def test_a_file_that_a_driver_makes(traced: Trace, tracee: Tracee) -> None:
-    """The app looked for it in vain before; what it then finds, the run did not make."""
+    """The app did not find the file before. It is not a file that the app created."""
     until = "until [ -e {} ]; do sleep 0.01; done; "
     driver = until.format("waiting") + "touch flag; " + until.format("seen")
     run = traced([tracee("appears"), ".", "outside"], "--exec", driver)
@@ -107,13 +107,13 @@ def test_a_file_that_a_driver_makes(traced: Trace, tracee: Tracee) -> None:
 
 
 def test_ready_after_seconds(traced: Trace) -> None:
-    run = traced(FOR_EVER, "--ready", "0.2", "--exec", "echo driven")
+    run = traced(SLEEP, "--ready", "0.2", "--exec", "echo driven")
     assert run.status == 128 + signal.SIGTERM
     assert "driven" in run.stderr
     assert run.run["seconds"] >= 0.2
 
 
-def test_a_page_that_says_500_is_not_ready(traced: Trace, port: int) -> None:
+def test_a_page_with_status_500_is_not_ready(traced: Trace, port: int) -> None:
     url = f"http://127.0.0.1:{port}/broken"
     run = traced(_service(port), "--ready", url, "--ready-timeout", "1", "--exec", "true")
     assert run.status == 1
@@ -121,7 +121,7 @@ def test_a_page_that_says_500_is_not_ready(traced: Trace, port: int) -> None:
 
 
 def test_an_app_that_is_never_ready(traced: Trace, port: int) -> None:
-    run = traced(FOR_EVER, "--ready", f"tcp:{port}", "--ready-timeout", "0.3", "--exec", "echo no")
+    run = traced(SLEEP, "--ready", f"tcp:{port}", "--ready-timeout", "0.3", "--exec", "echo no")
     assert run.status == 1
     assert run.stderr.startswith(f"slimtrace: cannot drive the app: port {port} did not answer")
     assert "\nno\n" not in run.stderr
@@ -137,18 +137,18 @@ def test_an_app_that_ends_before_it_is_ready(traced: Trace, port: int) -> None:
 
 
 def test_a_driver_that_fails(traced: Trace) -> None:
-    run = traced(FOR_EVER, "--ready", "0.1", "--exec", "exit 3", "--exec", "echo not run")
+    run = traced(SLEEP, "--ready", "0.1", "--exec", "exit 3", "--exec", "echo not run")
     assert run.status == 1
     assert run.stderr == "slimtrace: cannot drive the app: 'exit 3' failed: exit status 3\n"
 
 
 def test_a_driver_that_a_signal_ends(traced: Trace) -> None:
-    run = traced(FOR_EVER, "--ready", "0.1", "--exec", "kill -9 $$")
+    run = traced(SLEEP, "--ready", "0.1", "--exec", "kill -9 $$")
     assert run.status == 1
     assert run.stderr == "slimtrace: cannot drive the app: 'kill -9 $$' failed: Killed\n"
 
 
-def test_drivers_read_nothing_of_the_apps_input(traced: Trace) -> None:
+def test_drivers_do_not_read_the_apps_input(traced: Trace) -> None:
     script = "read line; echo got $line"
     run = traced(["sh", "-c", script], "--ready", "0.1", "--exec", "cat", stdin="for the app\n")
     assert (run.status, run.stdout) in ((0, "got for the app\n"), (1, "got for the app\n"))
@@ -158,7 +158,7 @@ def test_drivers_read_nothing_of_the_apps_input(traced: Trace) -> None:
     ("name", "number"), [("TERM", 15), ("SIGINT", 2), ("usr1", 10), ("9", 9), ("HUP", 1)]
 )
 def test_the_stop_signal(traced: Trace, name: str, number: int) -> None:
-    run = traced(FOR_EVER, "--stop-after", "0.2", "--stop-signal", name)
+    run = traced(SLEEP, "--stop-after", "0.2", "--stop-signal", name)
     assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
 
 
@@ -170,9 +170,9 @@ def test_the_stop_signal(traced: Trace, name: str, number: int) -> None:
         (["--exec", "true"], signal.SIGTERM),
     ],
 )
-def test_stopped_before_it_began(traced: Trace, options: list[str], number: signal.Signals) -> None:
-    """The signal may come before the exec: the trace of what there was is finished."""
-    run = traced(FOR_EVER, *options)
+def test_stopped_before_the_exec(traced: Trace, options: list[str], number: signal.Signals) -> None:
+    """The signal may arrive before the exec; the trace is complete up to there."""
+    run = traced(SLEEP, *options)
     assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
 
 
@@ -188,7 +188,7 @@ def test_an_app_that_ends_before_stop_after(traced: Trace) -> None:
 
 
 def test_stop_after_ends_daemons_too(traced: Trace) -> None:
-    """They outlive the first process, which ended by itself."""
+    """They outlive the first process, which exited without a signal."""
     run = traced(["sh", "-c", "setsid sleep 1000 </dev/null & exit 4"], "--stop-after", "0.3")
     assert run.status == 4
     assert run.run["complete"] is True
@@ -227,7 +227,7 @@ def test_stop_after_ends_daemons_too(traced: Trace) -> None:
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_options_that_make_no_sense(
+def test_invalid_options(
     slimtrace: Slimtrace, tmp_path: Path, options: list[str], about: str
 ) -> None:
     trace = tmp_path / "x.trace"
@@ -269,7 +269,7 @@ def test_a_status_that_does_not(traced: Trace, port: int) -> None:
     assert run.run["driven"] == {"ready": None, "answers": [], "failure": expected}
 
 
-def test_https_is_not_asked_who_it_is(traced: Trace, port: int, tmp_path: Path) -> None:
+def test_https_certificates_are_not_verified(traced: Trace, port: int, tmp_path: Path) -> None:
     need("openssl")
     named = ("-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=nobody")
     made = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", *named]
@@ -287,7 +287,7 @@ def test_https_is_not_asked_who_it_is(traced: Trace, port: int, tmp_path: Path) 
 
 
 def test_a_unix_socket_and_a_file(traced: Trace, tracee: Tracee) -> None:
-    """Pages are asked for by the socket; a relative path begins where the app does."""
+    """Pages are requested through the socket; relative paths start at the app's directory."""
     for ready in ("unix:s", "file:up"):
         words = [tracee("listens"), "s", "up"]
         told = ("--exec", 'echo "$SLIMTRACE_SOCKET"', "--force")
@@ -301,7 +301,7 @@ def test_a_unix_socket_and_a_file(traced: Trace, tracee: Tracee) -> None:
                 os.unlink(f"{run.directory}/{name}")
 
 
-def test_a_line_of_either_stream(traced: Trace) -> None:
+def test_a_line_on_stdout_or_stderr(traced: Trace) -> None:
     for stream in ("", ">&2"):
         script = f"echo begins; sleep 0.2; printf 'listening on 80' {stream}; exec sleep 1000"
         run = traced(["sh", "-c", script], "--force", "--ready", r"log:on \d+$", "--exec", "true")
@@ -310,8 +310,8 @@ def test_a_line_of_either_stream(traced: Trace) -> None:
         assert 0.15 < run.run["driven"]["ready"] < 10
 
 
-def test_pages_are_asked_for(traced: Trace, port: int) -> None:
-    """With nothing that shows readiness they are asked for until somebody answers."""
+def test_pages_are_requested_until_the_app_answers(traced: Trace, port: int) -> None:
+    """Without --ready, pages are requested until the app answers."""
     options = ("--http-get", "/a page", "--http-get", "/no", "--exec", 'echo "$SLIMTRACE_PORT"')
     run = traced(_service(port), *options, tree={"a page": "x"})
     assert (run.status, run.stdout, run.stderr) == (0, "ended by SIGTERM\n", f"{port}\n")
@@ -335,7 +335,7 @@ def test_a_page_that_fails(traced: Trace, port: int) -> None:
     assert run.run["driven"]["answers"] == [{"driver": "GET /broken", "status": 500}]
 
 
-def test_a_page_of_an_app_that_serves_nothing(traced: Trace) -> None:
+def test_a_page_of_an_app_without_a_server(traced: Trace) -> None:
     script = "echo up; exec sleep 1000"
     run = traced(["sh", "-c", script], "--ready", "log:up", "--http-get", "/")
     said = "GET / got no answer: it was not seen to listen on a port"
@@ -344,10 +344,10 @@ def test_a_page_of_an_app_that_serves_nothing(traced: Trace) -> None:
 
 
 @pytest.mark.parametrize("ready", ["tcp:{port}", "http://127.0.0.1:{port}/"])
-def test_what_answers_before_the_app_started(
+def test_a_server_that_answers_before_the_app_started(
     slimtrace: Slimtrace, tmp_path: Path, ready: str
 ) -> None:
-    """Another server on the port would be driven, and the trace be hollow."""
+    """Otherwise drivers would use another server on the port, and the trace would miss files."""
     with socketserver.TCPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         said = ready.format(port=other.server_address[1])
@@ -360,10 +360,10 @@ def test_what_answers_before_the_app_started(
 
 
 @pytest.mark.parametrize(("kind", "what"), [("unix", "answers"), ("file", "exists")])
-def test_what_is_there_before_the_app_started(
+def test_a_path_that_exists_before_the_app_started(
     slimtrace: Slimtrace, tmp_path: Path, kind: str, what: str
 ) -> None:
-    """A socket that nobody accepts on is a leftover, which the app deletes."""
+    """A socket without a listener is left over from an earlier run; the app deletes it."""
     (tmp_path / "run").mkdir()
     path = f"{tmp_path}/run/there"
     words = ("--ready", f"{kind}:{path}", "-o", f"{tmp_path}/x.trace", "--", "touch", "ran")

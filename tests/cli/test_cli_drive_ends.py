@@ -1,4 +1,4 @@
-"""However driving an app ends, nothing of it is left, and one line says what was wrong."""
+"""Every end of a driven run: no process is left, and one line says what failed."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
     from conftest import Trace
 
-FOR_EVER = ["sh", "-c", "exec sleep 1000"]
+SLEEP = ["sh", "-c", "exec sleep 1000"]
 
 
 @pytest.fixture
 def marker() -> Iterator[str]:
-    """An argument of sleep(1), of which no process is left in the end."""
-    word = f"31536004.{os.getpid()}{time.monotonic_ns() % 1000000:06}"
-    yield word
+    """Yield an argument for sleep(1); afterwards, check that no process with it is left."""
+    duration = f"31536004.{os.getpid()}{time.monotonic_ns() % 1000000:06}"
+    yield duration
     deadline = time.monotonic() + 5
-    while _with(word):
-        assert time.monotonic() < deadline, _with(word)
+    while _find_processes(duration):
+        assert time.monotonic() < deadline, _find_processes(duration)
         time.sleep(0.02)
 
 
-def _with(marker: str) -> list[psutil.Process]:
-    """Processes with this among their arguments, slimtrace included."""
-    found = psutil.process_iter(["cmdline"])
-    return [p for p in found if any(marker in word for word in p.info["cmdline"] or ())]
+def _find_processes(marker: str) -> list[psutil.Process]:
+    """Find processes that have this argument, slimtrace included."""
+    processes = psutil.process_iter(["cmdline"])
+    return [p for p in processes if any(marker in each for each in p.info["cmdline"] or ())]
 
 
 def test_a_driver_that_never_ends(traced: Trace, marker: str) -> None:
     driver = f"sleep {marker} & sleep {marker}; true"
-    run = traced(FOR_EVER, "--exec", driver, "--exec-timeout", "0.5", "--exec", "echo not run")
+    run = traced(SLEEP, "--exec", driver, "--exec-timeout", "0.5", "--exec", "echo not run")
     said = f"cannot drive the app: {driver!r} still ran after 0.5 s (--exec-timeout)"
     assert (run.status, run.stderr) == (1, f"slimtrace: {said}\n")
     answers = [{"driver": driver, "status": None}]
@@ -49,9 +49,9 @@ def test_a_driver_that_never_ends(traced: Trace, marker: str) -> None:
     assert run.run["signal"] == signal.SIGTERM
 
 
-def test_what_a_driver_leaves_serves_the_next_and_is_ended(traced: Trace, marker: str) -> None:
+def test_background_processes_of_a_driver_end_with_the_run(traced: Trace, marker: str) -> None:
     found = f"pgrep -f 'sleep {marker}' >&2 || exit 4"
-    run = traced(FOR_EVER, "--exec", f"sleep {marker} & true", "--exec", found)
+    run = traced(SLEEP, "--exec", f"sleep {marker} & true", "--exec", found)
     assert run.status == 128 + signal.SIGTERM, run.stderr
     assert run.stderr.strip().replace("\n", "").isdigit()
 
@@ -74,7 +74,9 @@ def test_an_app_that_ignores_the_stop_signal(tmp_path: Path, marker: str) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_drivers_too(tmp_path: Path, marker: str, number: signal.Signals) -> None:
+def test_an_interrupt_stops_drivers_too(
+    tmp_path: Path, marker: str, number: signal.Signals
+) -> None:
     driver = f"touch {tmp_path}/began; sleep {marker}"
     words = ("--exec", driver, "--exec", "echo not run", "--", "sleep", marker)
     with subprocess.Popen(
@@ -98,7 +100,9 @@ def test_an_interrupt_ends_drivers_too(tmp_path: Path, marker: str, number: sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_while_it_waits(tmp_path: Path, marker: str, number: signal.Signals) -> None:
+def test_an_interrupt_before_the_app_is_ready(
+    tmp_path: Path, marker: str, number: signal.Signals
+) -> None:
     words = ("--ready", "log:never", "--", "sh", "-c", f"echo up; exec sleep {marker}")
     with subprocess.Popen(
         command("-q", "run", "-o", f"{tmp_path}/x", *words),
@@ -118,8 +122,8 @@ def test_an_interrupt_while_it_waits(tmp_path: Path, marker: str, number: signal
     assert said == f"{first}    up\n"
 
 
-def test_a_daemon_that_ends_while_its_child_serves(traced: Trace, marker: str) -> None:
-    """The first process may end: what is waited for may come from the others."""
+def test_a_first_process_that_exits_while_its_child_serves(traced: Trace, marker: str) -> None:
+    """The first process may exit; its children can still become ready."""
     script = f"(sleep 0.3; echo up; exec sleep {marker}) & exit 0"
     run = traced(["sh", "-c", script], "--ready", "log:up", "--exec", "true")
     assert (run.status, run.stdout, run.stderr) == (0, "up\n", "")

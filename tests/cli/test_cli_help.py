@@ -1,4 +1,4 @@
-"""Help texts: every command explains itself, with examples."""
+"""Help texts: every command has a description and examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_help_lists_every_command_with_a_whole_sentence(slimtrace: Command) -> None:
+def test_the_help_describes_every_command_with_a_full_sentence(slimtrace: Command) -> None:
     done = slimtrace("--help")
     assert done.returncode == 0
     assert "records every file it uses, and builds a container" in done.stdout

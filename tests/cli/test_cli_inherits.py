@@ -1,4 +1,4 @@
-"""The app gets what slimtrace got, and nothing of slimtrace itself."""
+"""The app inherits everything that slimtrace inherited, and nothing of slimtrace itself."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_standard_streams_are_untouched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["0", "1", "2", "01", "02", "12", "012"])
 def test_closed_streams_stay_closed(tmp_path: Path, closed: str) -> None:
-    """Nothing of slimtrace comes to lie on a descriptor that the app takes for its own."""
+    """No file of slimtrace gets descriptor 0, 1 or 2, which the app would use as its own."""
     script = "for i in 0 1 2; do if [ -e /proc/self/fd/$i ]; then echo $i >>open; fi; done"
     words = command("run", "-o", "x.trace", "--", "bash", "-c", f"echo out 2>/dev/null; {script}")
     closing = " ".join(f"{number}>&-" for number in closed)
@@ -64,7 +64,7 @@ def test_closed_streams_stay_closed(tmp_path: Path, closed: str) -> None:
 
 
 def test_the_app_inherits_nothing_of_slimtrace(traced: Trace) -> None:
-    """Its descriptors, signals, limits and environment are those that it has untraced."""
+    """It has the same descriptors, signals, limits and environment as without tracing."""
     script = (
         "ls -1 /proc/self/fd | wc -l; "
         "grep -E '^(Sig(Blk|Ign|Cgt)|Seccomp_filters)' /proc/self/status | cut -f 2; "
@@ -82,7 +82,7 @@ def test_the_app_inherits_nothing_of_slimtrace(traced: Trace) -> None:
     )
     told, expected = run.stdout.splitlines(), native.stdout.splitlines()
     differing = [(a, b) for a, b in zip(told, expected, strict=True) if a != b]
-    assert differing in ([], [("1", "0")]), "at most the one filter more"
+    assert differing in ([], [("1", "0")]), "at most one additional filter"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_app_inherits_nothing_of_slimtrace(traced: Trace) -> None:
     ["--ignore-signal=CHLD", "--ignore-signal=HUP", "--block-signal=TERM", "--block-signal"],
 )
 def test_signals_that_the_caller_blocked_or_ignored(tmp_path: Path, option: str) -> None:
-    """The app has them so too; and with SIGCHLD ignored nobody waits for a child (wait(2))."""
+    """The app inherits them. If SIGCHLD is ignored, no child can be waited for (wait(2))."""
     inner = ["grep", "Sig[BI]", "/proc/self/status", "/no/such/file"]
     words = command("-q", "run", "-o", f"{tmp_path}/x", "--", *inner)
     native, under = (
@@ -109,7 +109,7 @@ def test_signals_that_the_caller_blocked_or_ignored(tmp_path: Path, option: str)
     assert show(f"{tmp_path}/x")["runs"][0]["exit_status"] == 2
 
 
-def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_ends_the_app_as_untraced(tmp_path: Path) -> None:
     trace = str(tmp_path / "x.trace")
     done = read_first_line(command("-q", "run", "-o", trace, "--", "yes"))
     assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
@@ -117,7 +117,7 @@ def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path) -> None:
     assert (about["signal"], about["complete"]) == (signal.SIGPIPE, True)
 
 
-def test_few_descriptors(tmp_path: Path) -> None:
+def test_a_low_limit_of_descriptors(tmp_path: Path) -> None:
     words = shlex.join(command("-q", "run", "-o", f"{tmp_path}/x", "--", "bash", "-c", "ulimit -n"))
     done = subprocess.run(
         ["bash", "-c", f"ulimit -n 16; {words}"],
@@ -130,12 +130,14 @@ def test_few_descriptors(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "16\n", "")
 
 
-def test_a_trace_holds_no_secret_of_the_environment(slimtrace: Slimtrace, tmp_path: Path) -> None:
-    """Only variables on the allow-list are kept: secrets are handed over in others."""
+def test_a_trace_contains_no_secret_of_the_environment(
+    slimtrace: Slimtrace, tmp_path: Path
+) -> None:
+    """Only variables on the allowlist are recorded; secrets are in other variables."""
     trace = tmp_path / "x.trace"
     env = environment(DATABASE_URL="postgres://u:hunter2@db/", HIDDEN="hunter2", PORT="8080")
     done = slimtrace("run", "-o", str(trace), "--", "sh", "-c", "echo $HIDDEN", env=env)
-    assert (done.returncode, done.stdout) == (0, "hunter2\n"), "the app has it"
+    assert (done.returncode, done.stdout) == (0, "hunter2\n"), "the app must have it"
     content = trace.read_text()
     assert "hunter2" not in content
     assert '"PORT":"8080"' in content

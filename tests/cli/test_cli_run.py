@@ -1,4 +1,4 @@
-"""The command ``run``: what it passes on, what it leaves alone, and where the trace goes."""
+"""The command ``run``: exit status, streams, options, and the trace's path."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVERY_BYTE = bytes(range(256)) * 512
         ("(sleep 0; kill -9 $$) & wait; exit 3", 137, 9),
     ],
 )
-def test_the_exit_status_is_the_commands(
+def test_the_exit_status_is_that_of_the_command(
     traced: Trace, script: str, status: int, number: int | None
 ) -> None:
     run = traced(["sh", "-c", script])
@@ -44,7 +44,7 @@ def test_the_exit_status_is_the_commands(
     assert run.run["complete"] is True
 
 
-def test_what_a_run_says_of_itself(traced: Trace) -> None:
+def test_the_fields_of_a_run(traced: Trace) -> None:
     run = traced(["sh", "-c", "exit 4"])
     assert run.run == {
         **run.run,
@@ -73,7 +73,7 @@ def test_show_json_is_the_document(slimtrace: Slimtrace, traced: Trace) -> None:
     assert json.loads(shown.stdout) == run.document
 
 
-def test_show_tells_people_what_ran(slimtrace: Slimtrace, traced: Trace) -> None:
+def test_show_prints_the_commands(slimtrace: Slimtrace, traced: Trace) -> None:
     run = traced(["sh", "-c", "cat a nope; exit 4"], tree={"a": ""})
     shown = slimtrace("show", run.trace)
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -81,7 +81,7 @@ def test_show_tells_people_what_ran(slimtrace: Slimtrace, traced: Trace) -> None
         assert word in shown.stdout
 
 
-def test_the_default_trace_and_what_run_says(slimtrace: Slimtrace, tmp_path: Path) -> None:
+def test_the_default_trace_and_the_messages_of_run(slimtrace: Slimtrace, tmp_path: Path) -> None:
     done = slimtrace("run", "--", "echo", "out", cwd=str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "out\n")
     said = r"slimtrace: wrote slimtrace.trace: [1-9]\d* files, complete, in \d+\.\d s\n"
@@ -89,12 +89,12 @@ def test_the_default_trace_and_what_run_says(slimtrace: Slimtrace, tmp_path: Pat
     assert show(str(tmp_path / "slimtrace.trace"))["runs"][0]["command"] == ["echo", "out"]
 
 
-def test_options_of_the_command_are_its_own(traced: Trace) -> None:
+def test_options_after_the_command_belong_to_it(traced: Trace) -> None:
     run = traced(["echo", "--force", "-o", "x", "--", "--help"])
     assert run.stdout == "--force -o x -- --help\n"
 
 
-def test_append_adds_a_run_and_process_ids_go_on(traced: Trace) -> None:
+def test_append_adds_a_run_and_continues_process_ids(traced: Trace) -> None:
     first = traced(["sh", "-c", "cat a; exit 3"], tree={"a": ""})
     second = traced(["sh", "-c", "cat b; exit 4"], "--append", tree={"b": ""})
     assert [run["exit_status"] for run in second.document["runs"]] == [3, 4]
@@ -121,7 +121,7 @@ def test_force_replaces_a_trace(traced: Trace) -> None:
     assert [one["command"] for one in run.document["runs"]] == [["true"]]
 
 
-def test_a_missing_file_that_a_later_run_has_is_a_file(traced: Trace) -> None:
+def test_a_missing_file_that_a_later_run_finds_is_a_file(traced: Trace) -> None:
     traced(["sh", "-c", "test -e a"])
     run = traced(["sh", "-c", "test -e a"], "--append", tree={"a": ""})
     assert run.touches()["a"].startswith("file ")
@@ -150,7 +150,7 @@ def test_version(slimtrace: Slimtrace) -> None:
 
 
 @pytest.mark.parametrize("setting", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_where_no_terminal_is(
+def test_no_colour_without_a_terminal(
     slimtrace: Slimtrace, tmp_path: Path, setting: dict[str, str]
 ) -> None:
     trace = str(tmp_path / "x.trace")

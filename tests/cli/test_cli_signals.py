@@ -1,4 +1,4 @@
-"""Signals sent to slimtrace and keys typed at its terminal belong to the app."""
+"""Signals to slimtrace, and keys typed at its terminal, are passed on to the app."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from traces import SECONDS, command, environment, show
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Says "ready", then "caught" for each of the signals that it is told to survive.
-OBSTINATE = """
+# Prints "ready", then "caught" for each of the signals that it handles.
+HANDLES_SIGNALS = """
 trap 'echo caught' TERM INT HUP
 echo ready
 while :; do read -r line || true; done
 """
-ON_A_TERMINAL = "for i in 0 1 2; do [ -t $i ] && echo tty$i; done; echo ready; exec sleep 1000"
+AT_A_TERMINAL = "for i in 0 1 2; do [ -t $i ] && echo tty$i; done; echo ready; exec sleep 1000"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_is_passed_on_and_the_trace_finished(
+def test_a_signal_is_passed_on_and_the_trace_is_complete(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with _Running(tmp_path, "sh", "-c", "echo ready; exec sleep 1000") as run:
@@ -39,7 +39,7 @@ def test_a_signal_is_passed_on_and_the_trace_finished(
     assert about["complete"] is True
 
 
-def test_an_app_that_handles_the_signal_ends_as_it_likes(tmp_path: Path) -> None:
+def test_an_app_that_handles_the_signal_chooses_its_exit_status(tmp_path: Path) -> None:
     script = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done"
     with _Running(tmp_path, "sh", "-c", script) as run:
         run.expect("ready")
@@ -50,8 +50,8 @@ def test_an_app_that_handles_the_signal_ends_as_it_likes(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it_hard(tmp_path: Path, number: signal.Signals) -> None:
-    with _Running(tmp_path, "sh", "-c", OBSTINATE) as run:
+def test_a_second_signal_kills_the_app(tmp_path: Path, number: signal.Signals) -> None:
+    with _Running(tmp_path, "sh", "-c", HANDLES_SIGNALS) as run:
         run.expect("ready")
         run.process.send_signal(number)
         run.expect("caught")
@@ -68,7 +68,7 @@ def test_a_second_signal_ends_it_hard(tmp_path: Path, number: signal.Signals) ->
     ids=["the app", "its daemon"],
 )
 def test_a_signal_to_the_group_reaches_an_app_that_left_it(tmp_path: Path, script: str) -> None:
-    """As timeout(1) sends it; slimtrace would wait for an app that never heard of it."""
+    """timeout(1) signals the group. Otherwise slimtrace would wait for an app that never ends."""
     need("setsid")
     waits = "echo ready; exec sleep 1000"
     with _Running(tmp_path, "sh", "-c", script.format(waits)) as run:
@@ -79,7 +79,7 @@ def test_a_signal_to_the_group_reaches_an_app_that_left_it(tmp_path: Path, scrip
 
 def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
-    words = command("run", "-o", trace, "--", "sh", "-c", ON_A_TERMINAL)
+    words = command("run", "-o", trace, "--", "sh", "-c", AT_A_TERMINAL)
     pid, terminal = start_at_terminal(words)
     try:
         said = read_until(terminal, b"ready")
@@ -95,8 +95,8 @@ def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     assert (about["signal"], about["complete"]) == (signal.SIGINT, True)
 
 
-def test_an_app_at_a_terminal_may_live_on_after_ctrl_c(tmp_path: Path) -> None:
-    """An interactive program takes Ctrl-C as it likes; once typed it is delivered once."""
+def test_an_app_at_a_terminal_may_continue_after_ctrl_c(tmp_path: Path) -> None:
+    """An interactive program may handle Ctrl-C; each one typed is delivered once."""
     trace = str(tmp_path / "app.trace")
     script = "trap 'echo caught' INT; echo ready; read a; read b; echo got $b; exit 6"
     words = command("-q", "run", "-o", trace, "--", "bash", "-c", script)
@@ -126,7 +126,7 @@ def test_an_app_at_a_terminal_may_live_on_after_ctrl_c(tmp_path: Path) -> None:
 def test_job_control_works_as_untraced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: list[str], inner: list[str]
 ) -> None:
-    """Ctrl-Z stops the job, the shell says so, and fg lets it go on."""
+    """Ctrl-Z stops the job, the shell reports that, and fg continues it."""
     need("bash")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PS1", "PROMPT ")
@@ -134,13 +134,13 @@ def test_job_control_works_as_untraced(
     try:
         read_until(terminal, b"PROMPT ")
         os.write(terminal, shlex.join(inner).encode() + b"\none\n")
-        read_until(terminal, b"one\r\none\r\n")  # as typed, and as cat says it
+        read_until(terminal, b"one\r\none\r\n")  # the input, and the output of cat
         os.write(terminal, b"\x1a")
         read_until(terminal, b"PROMPT ")
         os.write(terminal, b"jobs\n")
         assert b"Stopped" in read_until(terminal, b"PROMPT ", again=b"\n")
         os.write(terminal, b"fg\n")
-        read_until(terminal, b"cat\r\n")  # the shell says which
+        read_until(terminal, b"cat\r\n")  # the shell prints the command
         os.write(terminal, b"two\n")
         read_until(terminal, b"two\r\ntwo\r\n")
         os.write(terminal, b"\x04")
@@ -155,7 +155,7 @@ def test_job_control_works_as_untraced(
 
 
 class _Running:
-    """slimtrace at work, its app's output read line by line."""
+    """slimtrace with a running app, whose output is read line by line."""
 
     def __init__(self, tmp_path: Path, *argv: str) -> None:
         self.trace = str(tmp_path / "app.trace")

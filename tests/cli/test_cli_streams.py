@@ -1,4 +1,4 @@
-"""What the app prints passes through slimtrace while it is waited for: unchanged, or not at all."""
+"""The app's output: unchanged if slimtrace waits for a line of it, otherwise not touched at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from conftest import Trace
 
 EVERY_BYTE = bytes(range(256)) * 4096
-# Prints all bytes to stdout and others to stderr, then says so and waits to be stopped.
+# Prints all bytes to stdout and to stderr, then a last line, and waits for SIGTERM.
 PRINTS = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"last"), os._exit(7)))
@@ -61,8 +61,8 @@ def test_every_byte_is_passed_on(tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("ready", [[], ["--ready", "0"], ["--ready", "log:999"]])
-def test_the_order_of_both_streams_stays(tmp_path: Path, ready: list[str]) -> None:
-    """Where they lead to one place."""
+def test_the_order_of_both_streams_is_kept(tmp_path: Path, ready: list[str]) -> None:
+    """If both streams are the same file."""
     script = "for i in $(seq 999); do echo $i >&$((i % 2 + 1)); done"
     done = subprocess.run(
         _run(tmp_path, "auto", *ready, "--", "bash", "-c", script),
@@ -78,8 +78,8 @@ def test_the_order_of_both_streams_stays(tmp_path: Path, ready: list[str]) -> No
 
 
 @pytest.mark.parametrize("ready", [[], ["--ready", "0.1"]])
-def test_nothing_is_between_the_app_and_its_streams(tmp_path: Path, ready: list[str]) -> None:
-    """Without --ready; with it, if they are terminals and no line is waited for."""
+def test_the_app_has_its_streams_directly(tmp_path: Path, ready: list[str]) -> None:
+    """Without --ready; also with it, if the streams are terminals and no line is awaited."""
     words = _run(tmp_path, "auto", *ready, "--", "sh", "-c", "sleep 0.3; readlink /proc/self/fd/2")
     if ready:
         pid, terminal = start_at_terminal(words)
@@ -93,8 +93,8 @@ def test_nothing_is_between_the_app_and_its_streams(tmp_path: Path, ready: list[
     assert done.stdout == os.fsencode(f"{tmp_path}/err\n")
 
 
-def test_a_terminal_stays_one(tmp_path: Path, engine: str) -> None:
-    """What is written to it is not changed twice, and both streams are one."""
+def test_a_terminal_stays_a_terminal(tmp_path: Path, engine: str) -> None:
+    """The terminal's output processing happens once, and both streams are one terminal."""
     script = "for i in 0 1 2; do [ -t $i ] && echo tty$i; done; echo e >&2; stty size <&1; echo up"
     words = _run(tmp_path, engine, "--ready", "log:^up$", "--", "sh", "-c", f"sleep 0.2; {script}")
     pid, terminal = start_at_terminal(words)
@@ -120,7 +120,7 @@ def test_the_size_of_the_terminal_is_followed(tmp_path: Path) -> None:
     os.close(terminal)
 
 
-def test_last_lines_are_not_said_twice_at_a_terminal(tmp_path: Path) -> None:
+def test_last_lines_are_not_printed_twice_at_a_terminal(tmp_path: Path) -> None:
     words = _run(tmp_path, "auto", "--ready", "log:never", "--", "sh", "-c", "echo once; exit 3")
     pid, terminal = start_at_terminal(words)
     said = read_to_end(terminal)
@@ -157,19 +157,21 @@ def test_a_failure_shows_the_last_lines(traced: Trace, engine: str, end: str, sa
     assert run.stdout.endswith("line 12\n\x1b[31mred")
 
 
-def test_a_line_at_the_very_end_counts(traced: Trace, engine: str) -> None:
+def test_a_last_line_without_a_newline_is_matched(traced: Trace, engine: str) -> None:
     run = traced(["sh", "-c", "echo done"], "--ready", "log:done")
     assert (run.status, run.stdout, run.stderr) == (0, "done\n", "")
 
 
-def test_closed_streams_are_told(tmp_path: Path) -> None:
+def test_closed_streams_are_an_error(tmp_path: Path) -> None:
     words = shlex.join(_run(tmp_path, "auto", "--ready", "log:x", "--", "true"))
     done = subprocess.run(["sh", "-c", f"{words} >&- 2>&-"], check=False, timeout=SECONDS)
     assert done.returncode == 125
     assert not os.path.exists(tmp_path / "x.trace")
 
 
-def test_a_reader_that_leaves_ends_the_app_as_untraced(tmp_path: Path, engine: str) -> None:
+def test_a_reader_that_closes_the_pipe_ends_the_app_as_untraced(
+    tmp_path: Path, engine: str
+) -> None:
     done = read_first_line(_run(tmp_path, engine, "--ready", "log:y", "--", "yes"))
     assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
 
@@ -183,8 +185,8 @@ def test_a_slow_reader_loses_nothing(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_an_interrupt_ends_what_nobody_reads(tmp_path: Path) -> None:
-    """The app has ended, and what it printed is still on its way."""
+def test_an_interrupt_ends_output_without_a_reader(tmp_path: Path) -> None:
+    """The app has exited, but its output is not completely passed on."""
     words = _run(tmp_path, "auto", "--ready", "log:1", "--", "seq", "25000")
     with subprocess.Popen(words, stdout=subprocess.PIPE, process_group=0) as process:
         deadline = time.monotonic() + SECONDS / 4
@@ -195,8 +197,10 @@ def test_an_interrupt_ends_what_nobody_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_terminal", [False, True])
-def test_who_keeps_a_stream_open_is_not_waited_for(tmp_path: Path, at_terminal: bool) -> None:
-    """A process that is no tracee, and lives on."""
+def test_a_process_that_keeps_a_stream_open_is_not_waited_for(
+    tmp_path: Path, at_terminal: bool
+) -> None:
+    """A process that is not a tracee and continues."""
     marker = f"31536003.{os.getpid()}"
     holds = f"setsid sh -c 'touch {tmp_path}/held; exec sleep {marker}'"
     keeps = (
@@ -214,17 +218,17 @@ def test_who_keeps_a_stream_open_is_not_waited_for(tmp_path: Path, at_terminal: 
         else:
             done = subprocess.run(words, check=False, capture_output=True, timeout=SECONDS)
             assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, b"up\n")
-        assert _with(marker)
+        assert _find_processes(marker)
     finally:
-        for process in _with(marker):
+        for process in _find_processes(marker):
             process.kill()
 
 
-def _with(marker: str) -> list[psutil.Process]:
+def _find_processes(marker: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
 
 
-def test_drivers_are_told_of_pages_that_are_missing(tmp_path: Path) -> None:
+def test_missing_pages_are_reported(tmp_path: Path) -> None:
     serve = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
     words = ("--ready", "log:Serving HTTP", "--http-get", "/none", "--", *serve)
     done = run_slimtrace("run", "-o", f"{tmp_path}/x", *words, cwd=str(tmp_path))

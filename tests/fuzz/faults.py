@@ -1,4 +1,4 @@
-"""Faults that are planted to see that the harnesses find them."""
+"""Faults that are injected to check that the harnesses find them."""
 
 from __future__ import annotations
 
@@ -18,68 +18,68 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.unpack.tree import Inode
 
 
-def _an_exception() -> None:
-    """An owner of more than 24 bits is more than was thought of."""
-    kept = layers._filter_xattrs
+def _raise_index_error() -> None:
+    """An unexpected owner raises IndexError."""
+    filter_xattrs = layers._filter_xattrs
 
-    def planted(member: Any) -> Any:
+    def faulty(member: Any) -> Any:
         if member.uid == 0o777:
             raise IndexError
-        return kept(member)
+        return filter_xattrs(member)
 
-    layers._filter_xattrs = planted
+    layers._filter_xattrs = faulty
 
 
-def _a_way_out() -> None:
-    """``..`` at the end of a folder's path leads where it says."""
+def _write_outside() -> None:
+    """An entry named ``x`` is written outside the tree."""
     path_of = LayerDirectory.path_of
 
-    def planted(self: LayerDirectory, name: str) -> str:
+    def faulty(self: LayerDirectory, name: str) -> str:
         return "../outside/new" if name == "x" else path_of(self, name)
 
-    LayerDirectory.path_of = planted  # type: ignore[method-assign]
+    LayerDirectory.path_of = faulty  # type: ignore[method-assign]
 
 
-def _another_mode() -> None:
-    """What all may write is not so on disk."""
+def _change_mode() -> None:
+    """The write permission of others is lost."""
     mode = Disk._mode
 
-    def planted(self: Disk, inode: Inode, owned: bool) -> int:
+    def faulty(self: Disk, inode: Inode, owned: bool) -> int:
         found = mode(self, inode, owned)
         return found & ~0o2
 
-    Disk._mode = planted  # type: ignore[method-assign]
+    Disk._mode = faulty  # type: ignore[method-assign]
 
 
-def _a_value_for_an_object() -> None:
-    """A descriptor's platform is taken for an object, whatever it is."""
+def _use_value_as_object() -> None:
+    """A descriptor's platform is used as an object without a check."""
     descriptor = document_parser._descriptor
 
-    def planted(found: object, label: str) -> document_parser.Descriptor:
+    def faulty(found: object, label: str) -> document_parser.Descriptor:
         if isinstance(found, dict) and not isinstance(found.get("platform", {}), dict):
-            raise AttributeError(found)  # noqa: TRY004 -- what a bug would be
+            raise AttributeError(found)  # noqa: TRY004 -- what a bug would raise
         return descriptor(found, label)
 
-    document_parser._descriptor = planted
+    document_parser._descriptor = faulty
 
 
-def _a_look_at_this_machine() -> None:
-    """Where a run never ended, its working directory is looked for on this machine."""
+def _look_up_outside() -> None:
+    """The working directory of an incomplete run is looked up on this machine."""
     close_run = _TraceBuilder._close_run
 
-    def planted(self: _TraceBuilder) -> None:
+    def faulty(self: _TraceBuilder) -> None:
         if not self.ended:
             with suppress(OSError):
                 os.stat(self.runs[-1].cwd)
         close_run(self)
 
-    _TraceBuilder._close_run = planted  # type: ignore[method-assign]
+    _TraceBuilder._close_run = faulty  # type: ignore[method-assign]
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    "exception": _an_exception,
-    "out": _a_way_out,
-    "mode": _another_mode,
-    "platform": _a_value_for_an_object,
-    "look": _a_look_at_this_machine,
+    "exception": _raise_index_error,
+    "out": _write_outside,
+    "mode": _change_mode,
+    "platform": _use_value_as_object,
+    "look": _look_up_outside,
 }

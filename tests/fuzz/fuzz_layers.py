@@ -1,7 +1,7 @@
-"""Layers of any bytes: nothing leaves the folder, and what lies there is what the index says.
+"""Fuzz layers of any bytes: nothing is written outside the folder, and its tree equals the index.
 
-An input is a byte that says how the layers are packed and whether the checksums of their headers
-are set right, and layers with a line between them.
+An input is a byte of flags (compression, and whether header checksums are corrected), then layers
+with a separator line between them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import zstandard
-from unpacked import check_tree
+from tree_check import check_tree
 from watch import Watch
 
 from slimtrace.builder.images.unpack.decompress import ExpectedDigest, open_layer
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.root.layer_index import LayerIndex
 
-BETWEEN = b"\n--layer--\n"
+SEPARATOR = b"\n--layer--\n"
 BLOCK = 512
-MENDED, GZIP, ZSTD = 1, 2, 4
+FIX_CHECKSUMS, GZIP, ZSTD = 1, 2, 4
 _FIELDS = ((0, 100), (100, 8), (108, 8), (116, 8), (124, 12), (136, 12), (156, 1), (157, 100),
            (257, 8), (329, 8), (337, 8), (345, 155), (386, 24), (482, 1), (483, 12))  # fmt: skip
 _NUMBERS = (b"", b"0", b"7", b"777", b"1000", b"7777777", b"-1", b" 1 ", b"\x80\x01", b"\xff" * 12,
@@ -43,7 +43,7 @@ _KINDS = b"0123456789LKxgSV\0"
 
 
 class Target:
-    """What is fuzzed, in a folder of its own."""
+    """The code under test, with its own directory."""
 
     def __init__(self, box: str) -> None:
         self._box = box
@@ -52,26 +52,26 @@ class Target:
         os.mkdir(self._outside)
         with open(os.path.join(self._outside, "file"), "w") as file:
             file.write("not the image's")
-        self._before = self._around()
+        self._before = self._stat_outside()
         self._watch = Watch(self._root, "/proc/self/uid_map")
 
     def one(self, data: bytes) -> bool:
-        """Whether the layers were taken.
+        """Return whether the layers were accepted.
 
-        :raises AssertionError: something that must never be.
+        :raises AssertionError: a property that must always hold does not.
         """
         os.mkdir(self._root, 0o700)
         try:
             with self._watch.on():
                 index = _unpack(self._root, data)
-            assert self._around() == self._before
+            assert self._stat_outside() == self._before
             if index is not None:
                 check_tree(self._root, index)
             return index is not None
         finally:
             remove_tree(self._root)
 
-    def _around(self) -> list[object]:
+    def _stat_outside(self) -> list[object]:
         file = os.lstat(os.path.join(self._outside, "file"))
         folder = os.lstat(self._outside)
         return [
@@ -82,27 +82,29 @@ class Target:
         ]
 
     def seeds(self) -> list[bytes]:
-        """Layers that are taken."""
+        """Return valid layers."""
         plain = [b"\1" + layer for layer in layers(self._box)]
         packed = [bytes([how]) + layer for how in (GZIP, ZSTD) for layer in layers(self._box)[:2]]
         stored = [b"\0" + gzip.compress(layers(self._box)[0], 1, mtime=0)]
         stored.append(b"\0" + zstandard.compress(layers(self._box)[0]))
-        return [*plain, *packed, *stored, b"\1" + BETWEEN.join(layers(self._box))]
+        return [*plain, *packed, *stored, b"\1" + SEPARATOR.join(layers(self._box))]
 
     def mutate(self, data: bytes, rng: random.Random) -> bytes:
-        """Fields of headers, and headers out of order."""
-        tars = data[1:].split(BETWEEN)
+        """Change a field of a header, or the order of headers."""
+        tars = data[1:].split(SEPARATOR)
         at = rng.randrange(len(tars))
-        tars[at] = mutated_tar(tars[at], rng)
-        return data[:1] + BETWEEN.join(tars)
+        tars[at] = mutate_tar(tars[at], rng)
+        return data[:1] + SEPARATOR.join(tars)
 
 
 def _unpack(place: str, data: bytes) -> LayerIndex | None:
     left = UnpackLimits(8 << 20, 300)
     unpacker = Unpacker(place, left)
     try:
-        for layer in data[1:].split(BETWEEN):
-            blob = packed(mended(layer) if data[0] & MENDED else layer, data[0])
+        for layer in data[1:].split(SEPARATOR):
+            blob = compress_layer(
+                fix_checksums(layer) if data[0] & FIX_CHECKSUMS else layer, data[0]
+            )
             expected = ExpectedDigest(size=len(blob))
             with open_layer(io.BytesIO(blob), "layer", expected, left) as stream:
                 unpacker.layer(TarReader(stream, "layer"), "layer")
@@ -113,25 +115,25 @@ def _unpack(place: str, data: bytes) -> LayerIndex | None:
         unpacker.close()
 
 
-def packed(layer: bytes, how: int) -> bytes:
-    """A layer as a blob of it."""
+def compress_layer(layer: bytes, how: int) -> bytes:
+    """Compress a layer as the flags say."""
     if how & GZIP:
         return gzip.compress(layer, 1, mtime=0)
     return zstandard.compress(layer, 1) if how & ZSTD else layer
 
 
-def mended(tar: bytes) -> bytes:
-    """The archive with the checksum of each header as it must be."""
-    found = bytearray(tar)
-    for at in range(0, len(found) - BLOCK + 1, BLOCK):
-        if found[at + 257 : at + 262] == b"ustar":
-            found[at + 148 : at + 156] = b" " * 8
-            found[at + 148 : at + 156] = b"%06o\0 " % sum(found[at : at + BLOCK])
-    return bytes(found)
+def fix_checksums(tar: bytes) -> bytes:
+    """Correct the checksum of each header of an archive."""
+    archive = bytearray(tar)
+    for at in range(0, len(archive) - BLOCK + 1, BLOCK):
+        if archive[at + 257 : at + 262] == b"ustar":
+            archive[at + 148 : at + 156] = b" " * 8
+            archive[at + 148 : at + 156] = b"%06o\0 " % sum(archive[at : at + BLOCK])
+    return bytes(archive)
 
 
-def mutated_tar(tar: bytes, rng: random.Random) -> bytes:
-    """An archive with another header, or with its blocks in another order."""
+def mutate_tar(tar: bytes, rng: random.Random) -> bytes:
+    """Change a header of an archive, or the order of its blocks."""
     blocks = [tar[at : at + BLOCK] for at in range(0, len(tar), BLOCK)]
     headers = [at for at, block in enumerate(blocks) if block[257:262] == b"ustar"]
     if not headers:
@@ -155,7 +157,7 @@ def mutated_tar(tar: bytes, rng: random.Random) -> bytes:
 
 
 def layers(outside: str) -> list[bytes]:
-    """Archives of every kind that a layer may be; a symlink in them leads to ``outside``."""
+    """Return archives of every format of a layer; a symlink in them leads to ``outside``."""
     return [
         _every_kind(tarfile.PAX_FORMAT, outside),
         _every_kind(tarfile.GNU_FORMAT, outside),
@@ -199,7 +201,7 @@ def _whiteouts() -> bytes:
 
 
 def _through_links(outside: str) -> bytes:
-    """Entries by way of symlinks that lead out: they are walked in the image."""
+    """Make entries through symlinks that lead out; they must be resolved in the image."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _add(tar, "out", tarfile.SYMTYPE, linkname=f"{outside}/outside")
@@ -228,7 +230,7 @@ def _add(
 
 
 def _sparse() -> list[bytes]:
-    """A file with holes as GNU tar writes it, in each of its ways."""
+    """Make a sparse file with GNU tar, in each of its formats."""
     with open("sparse", "wb") as file:
         file.write(b"start")
         file.seek(100_000)

@@ -1,6 +1,6 @@
-"""Trace files of any bytes: read and selected from, or refused, and nothing else is looked at.
+"""Fuzz trace files of any bytes: each gives a selection or is refused; no other file is accessed.
 
-An input is a byte that says how to build, and one or two trace files with a line between them.
+An input is a byte of build options, then one or two trace files with a separator line between them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-import documents_of_json
+import json_mutation
 from watch import Watch
 
 from slimtrace.builder.build_options import BuildOptions
@@ -23,7 +23,7 @@ from slimtrace.tracer.trace.reader import read_trace
 if TYPE_CHECKING:
     import random
 
-BETWEEN = b"\n--\n"
+SEPARATOR = b"\n--\n"
 _PLAIN = b"""\
 {"slimtrace":1,"version":"0"}
 {"run":{"command":["/bin/script"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin","LD_LIBRARY_PATH":"/lib:x"},"image":"rootfs:/","image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify","stop_signal":null,"mounts":["/srv:/data:ro"],"network":"none","hostname":"h","driving":{"ready":"log:up","ready_status":"2xx","ready_timeout":5,"http_get":["/"],"exec_b64":["L27//nQ="],"exec_in":[{"argv":["a"]}],"exec_timeout":7.5,"stop_after":1,"stop_signal":"SIGHUP","stop_grace":3}}}
@@ -54,12 +54,12 @@ _PLAIN = b"""\
 
 
 class Target:
-    """What is fuzzed, in a folder of its own."""
+    """The code under test, with its own directory."""
 
     def __init__(self, box: str) -> None:
         self._root = os.path.join(box, "root")
         self._traces = [os.path.join(box, name) for name in ("one", "two")]
-        _grow(box, self._root)
+        _make_root(box, self._root)
         folders = [f"{trace}.d" for trace in self._traces]
         for folder in folders:
             os.mkdir(folder)
@@ -70,11 +70,11 @@ class Target:
         self._watch = Watch(self._root, *self._traces, *folders)
 
     def one(self, data: bytes) -> bool:
-        """Whether there is a selection.
+        """Return whether there is a selection.
 
-        :raises AssertionError: something that must never be.
+        :raises AssertionError: a property that must always hold does not.
         """
-        texts = data[1:].split(BETWEEN)[:2]
+        texts = data[1:].split(SEPARATOR)[:2]
         for place, text in zip(self._traces, texts, strict=False):
             with open(place, "wb") as file:
                 file.write(text)
@@ -82,7 +82,7 @@ class Target:
             with self._watch.on():
                 trace = read_trace(self._traces[: len(texts)])
                 make_document(trace, HOT)
-                if not trace.runs:  # as the caller of select() sees to
+                if not trace.runs:  # select()'s caller checks this
                     return False
                 selection = select(trace, Root(self._root, trace.saved), _options(data[0]))
         except SlimtraceError as error:
@@ -90,17 +90,19 @@ class Target:
             return False
         for entry in selection.entries.values():
             source = entry.source
-            assert source is None or self._watch.holds(source), f"it would ship {source!r}"
+            assert source is None or self._watch.allows(source), (
+                f"the image would contain {source!r}"
+            )
         return True
 
     def seeds(self) -> list[bytes]:
-        """Traces that something is selected from."""
+        """Return valid traces."""
         saved = _PLAIN.replace(b'"/gone","blob":"kept"', b'"/bin/true","blob":"true"')
-        both = _PLAIN + BETWEEN + saved
+        both = _PLAIN + SEPARATOR + saved
         return [bytes([how]) + text for how in (1, 0x7F) for text in (_PLAIN, saved, both)]
 
     def mutate(self, data: bytes, rng: random.Random) -> bytes:
-        """A value of one line, or lines out of order."""
+        """Change a value of one line, or the order of lines."""
         lines = data[1:].split(b"\n")
         at = rng.randrange(len(lines))
         match rng.randrange(8):
@@ -109,7 +111,7 @@ class Target:
             case 1:
                 lines.insert(rng.randrange(len(lines) + 1), lines[at])
             case _:
-                lines[at] = documents_of_json.mutated(lines[at], rng)
+                lines[at] = json_mutation.mutate(lines[at], rng)
         return data[:1] + b"\n".join(lines)
 
 
@@ -125,8 +127,8 @@ def _options(how: int) -> BuildOptions:
     )
 
 
-def _grow(box: str, root: str) -> None:
-    """A small root whose symlinks lead out, and what they would lead to."""
+def _make_root(box: str, root: str) -> None:
+    """Make a small root with symlinks that lead out, and their targets outside."""
     for folder in ("root/bin", "root/lib", "root/etc", "root/work/sub", "outside"):
         os.makedirs(os.path.join(box, folder))
     shutil.copy("/bin/true", os.path.join(root, "bin/true"))

@@ -1,7 +1,7 @@
-"""Fuzzes one target: ``fuzzing.py MODULE[:FAULT] FOLDER [OPTION OF LIBFUZZER…]``.
+"""Fuzz one target: ``fuzzing.py MODULE[:FAULT] FOLDER [OPTION OF LIBFUZZER…]``.
 
-Works in FOLDER, which is empty; an input that fails is left there as ``crash-…``. A FAULT of
-:mod:`faults` is planted first.
+FOLDER must be empty; a failing input is stored there as ``crash-…``. A FAULT of :mod:`faults` is
+injected first.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ def main() -> None:
         os.mkdir(inner)
     target = harness.Target(os.path.join(folder, "box"))
     for number, seed in enumerate(target.seeds()):
-        assert target.one(seed), f"seed {number} is refused"
+        assert target.one(seed), f"seed {number} is not valid"
         with open(f"corpus/{number:03}", "wb") as file:
             file.write(seed)
     with open("words", "wb") as file:
         file.writelines(b'"%b"\n' % word.encode() for word in WORDS)
 
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        rng = random.Random(seed)  # noqa: S311 -- the same for the same seed
+    def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        rng = random.Random(seed)  # noqa: S311 -- repeatable, no key
         for _ in range(rng.choice((1, 1, 2, 4))):
-            data = target.mutate(data, rng) if rng.randrange(4) else atheris.Mutate(data, most)
-        return data[:most]
+            data = target.mutate(data, rng) if rng.randrange(4) else atheris.Mutate(data, max_size)
+        return data[:max_size]
 
     def one(data: bytes) -> None:
         if data:
             target.one(data)
 
     settings = ["-dict=words", "-timeout=20", "-rss_limit_mb=2048", "-max_len=40000"]
-    words = [sys.argv[0], "corpus", *settings, f"-artifact_prefix={folder}/", *options]
-    atheris.Setup(words, one, custom_mutator=mutate)
+    argv = [sys.argv[0], "corpus", *settings, f"-artifact_prefix={folder}/", *options]
+    atheris.Setup(argv, one, custom_mutator=mutate)
     atheris.Fuzz()
 
 

@@ -1,8 +1,8 @@
-"""Readers of what comes from elsewhere, with inputs that coverage leads to new code (atheris).
+"""Coverage-guided fuzzing (atheris) of the readers of untrusted input.
 
-Each harness makes a fixed number of runs from a fixed seed, so that a slow or busy machine changes
-nothing but the time; SLIMTRACE_FUZZ_SECONDS bounds it by time instead, for a longer search. What an
-input may do is described in the harness.
+Each harness makes a fixed number of runs from a fixed seed, so the speed of the machine changes
+only the duration; SLIMTRACE_FUZZ_SECONDS sets a time limit instead, for a longer search. Each
+harness describes what an input must not cause.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ FUZZING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzzing.py")
 SECONDS = os.environ.get("SLIMTRACE_FUZZ_SECONDS")
 SEED = 20240501
 HARNESSES = {"fuzz_layers": 1500, "fuzz_images": 800, "fuzz_traces": 1500}
-"""How many inputs each tries: about ten seconds of a quiet machine."""
+"""Number of inputs for each: about ten seconds on an idle machine."""
 MAX_RUNS_TO_A_FAULT = 10_000
-"""Of a planted fault: each is found within 600 runs from this seed."""
+"""Limit for an injected fault: from this seed, each is found within 600 runs."""
 MAX_SECONDS = 600
-"""After which a run hangs."""
+"""Time limit of a run that hangs."""
 
 
 def fuzz(target: str, folder: Path, bound: str) -> tuple[str, bytes | None]:
@@ -46,24 +46,24 @@ def fuzz(target: str, folder: Path, bound: str) -> tuple[str, bytes | None]:
         env=environment,
         timeout=MAX_SECONDS + int(SECONDS or 0),
     )
-    said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+    output = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
     failing = [
         path for path in folder.iterdir() if re.match("(crash|timeout|oom|leak)-", path.name)
     ]
     data = failing[0].read_bytes() if failing else None
-    assert (done.returncode == 0) == (data is None), said[-3000:]
-    return said, data
+    assert (done.returncode == 0) == (data is None), output[-3000:]
+    return output, data
 
 
 @pytest.mark.parametrize("harness", HARNESSES)
-def test_no_input_does_what_none_may_do(harness: str, tmp_path: Path) -> None:
+def test_no_input_breaks_a_property(harness: str, tmp_path: Path) -> None:
     bound = f"-runs={HARNESSES[harness]}" if SECONDS is None else f"-max_total_time={SECONDS}"
-    said, failing = fuzz(harness, tmp_path, bound)
+    output, failing = fuzz(harness, tmp_path, bound)
     if failing is not None:
-        what = said[said.find("=== Uncaught") :][:3000]
+        what = output[output.find("=== Uncaught") :][:3000]
         pytest.fail(f"{harness}: {base64.b64encode(failing).decode()}\n{what}", pytrace=False)
-    runs = re.search(r"Done (\d+) runs in", said)
-    assert runs is not None, said[-3000:]
+    runs = re.search(r"Done (\d+) runs in", output)
+    assert runs is not None, output[-3000:]
     assert SECONDS is not None or int(runs[1]) >= HARNESSES[harness]
 
 
@@ -77,7 +77,7 @@ def test_no_input_does_what_none_may_do(harness: str, tmp_path: Path) -> None:
         ("fuzz_traces", "look", "touched outside: "),
     ],
 )
-def test_a_planted_fault_is_found(harness: str, fault: str, cause: str, tmp_path: Path) -> None:
-    said, failing = fuzz(f"{harness}:{fault}", tmp_path, f"-runs={MAX_RUNS_TO_A_FAULT}")
-    assert failing is not None, said[-3000:]
-    assert cause in said[said.find("=== Uncaught") :]
+def test_an_injected_fault_is_found(harness: str, fault: str, cause: str, tmp_path: Path) -> None:
+    output, failing = fuzz(f"{harness}:{fault}", tmp_path, f"-runs={MAX_RUNS_TO_A_FAULT}")
+    assert failing is not None, output[-3000:]
+    assert cause in output[output.find("=== Uncaught") :]

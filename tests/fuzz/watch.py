@@ -1,4 +1,4 @@
-"""Sees which files this process touches, and tells of those that it must not."""
+"""A watch on the files that this process accesses, which reports forbidden ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _CODE = tuple(os.path.realpath(place or ".") for place in sys.path)
 _open, _readlink = os.open, os.readlink
 
-# Audit events to where in them a path and its descriptor are (audit_events in Python's library
-# reference). open(2) and what only looks tell of no descriptor, or nothing: they are wrapped.
+# Audit events to the argument numbers of a path and its descriptor (audit_events in Python's
+# library reference). The event of os.open has no descriptor, and stat and readlink have no event,
+# so these functions are wrapped.
 _EVENTS: dict[str, tuple[tuple[int, int | None], ...]] = {
     "open": ((0, None),),
     "os.chmod": ((0, 2),),
@@ -36,75 +37,75 @@ _EVENTS: dict[str, tuple[tuple[int, int | None], ...]] = {
     "os.utime": ((0, 3),),
 }
 _FOLLOWING = {"os.listdir", "os.scandir"}
-_LOOKING = {"stat", "lstat", "readlink"}
+_READ_ONLY = {"stat", "lstat", "readlink"}
 
 
 class Watch:
-    """Watches from when it is made, within :meth:`on` alone.
+    """Watches this process inside blocks of :meth:`on`.
 
-    :param places: what may be touched: these and what is below them. What is above them may be
-        looked at, as realpath(3) does.
+    :param places: paths that may be accessed, with everything below them. Their parents may be
+        read with stat and readlink, as realpath(3) does.
     """
 
     def __init__(self, *places: str) -> None:
         self._places = tuple(map(os.path.realpath, places))
         self._above = {above for place in self._places for above in list_parents(place)}
-        self._found: list[str] | None = None
+        self._forbidden: list[str] | None = None
         self._busy = False
         for name in ("open", "stat", "lstat", "readlink", "mknod"):
-            setattr(os, name, self._wrapped(name, getattr(os, name)))
-        sys.addaudithook(self._event)
+            setattr(os, name, self._wrap(name, getattr(os, name)))
+        sys.addaudithook(self._handle_event)
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """:raises AssertionError: something else was touched in the block."""
-        found: list[str] = []
-        self._found = found
+        """:raises AssertionError: another file was accessed in the block."""
+        forbidden: list[str] = []
+        self._forbidden = forbidden
         try:
             yield
         finally:
-            self._found = None
-        assert not found, f"touched outside: {found}"
+            self._forbidden = None
+        assert not forbidden, f"touched outside: {forbidden}"
 
-    def holds(self, path: str) -> bool:
-        """Whether a path leads to a place, when its last component is not followed."""
-        found = _location(path, None, follow=False)
-        return found is None or self._is_in_place(found)
+    def allows(self, path: str) -> bool:
+        """Return whether a path leads to an allowed place, without following its last component."""
+        target = _resolve(path, None, follow=False)
+        return target is None or self._is_in_place(target)
 
-    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(path: Any, *words: Any, **options: Any) -> Any:
-            if self._found is not None and not self._busy:
+    def _wrap(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(path: Any, *arguments: Any, **options: Any) -> Any:
+            if self._forbidden is not None and not self._busy:
                 if name == "open":
-                    follow = not words[0] & (os.O_NOFOLLOW | os.O_CREAT)
+                    follow = not arguments[0] & (os.O_NOFOLLOW | os.O_CREAT)
                 else:
                     follow = name == "stat" and options.get("follow_symlinks", True)
                 self._check(name, path, options.get("dir_fd"), follow=follow)
-            return call(path, *words, **options)
+            return call(path, *arguments, **options)
 
         return wrapper
 
-    def _event(self, event: str, words: tuple[Any, ...]) -> None:
-        if self._found is None or self._busy or event not in _EVENTS:
+    def _handle_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._forbidden is None or self._busy or event not in _EVENTS:
             return
         for at, dir_at in _EVENTS[event]:
-            dir_fd = None if dir_at is None or words[dir_at] == -1 else words[dir_at]
-            if event == "open" and not os.fsencode(_path(words[0])).startswith(b"/"):
+            dir_fd = None if dir_at is None or arguments[dir_at] == -1 else arguments[dir_at]
+            if event == "open" and not os.fsencode(_path(arguments[0])).startswith(b"/"):
                 continue
-            follow = event in _FOLLOWING or (event == "open" and not words[2] & os.O_NOFOLLOW)
-            self._check(event, words[at], dir_fd, follow=follow)
+            follow = event in _FOLLOWING or (event == "open" and not arguments[2] & os.O_NOFOLLOW)
+            self._check(event, arguments[at], dir_fd, follow=follow)
 
     def _check(self, what: str, path: Any, dir_fd: int | None, *, follow: bool) -> None:
-        if path is None or isinstance(path, int) or self._found is None:
+        if path is None or isinstance(path, int) or self._forbidden is None:
             return
         self._busy = True
         try:
-            found = _location(os.fsdecode(path), dir_fd, follow=follow)
+            target = _resolve(os.fsdecode(path), dir_fd, follow=follow)
         finally:
             self._busy = False
-        if found is None or self._is_in_place(found):
+        if target is None or self._is_in_place(target):
             return
-        if not (found in self._above and what in _LOOKING):
-            self._found.append(f"{what} {path!r}: {found!r}")
+        if not (target in self._above and what in _READ_ONLY):
+            self._forbidden.append(f"{what} {path!r}: {target!r}")
 
     def _is_in_place(self, path: str) -> bool:
         within = (*self._places, *_CODE)
@@ -115,14 +116,18 @@ def _path(path: Any) -> Any:
     return "" if path is None or isinstance(path, int) else path
 
 
-def _location(path: str, dir_fd: int | None, *, follow: bool) -> str | None:
-    """Where a path leads in truth; None where nothing can be there."""
+def _resolve(path: str, dir_fd: int | None, *, follow: bool) -> str | None:
+    """Resolve a path; return None if nothing can exist there."""
     above, slash, name = path.rpartition("/")
     whole = follow or name in {"", ".", ".."}
-    place = _there(path, dir_fd) if whole else _there((above or slash) or ".", dir_fd)
+    place = (
+        _resolve_existing(path, dir_fd)
+        if whole
+        else _resolve_existing((above or slash) or ".", dir_fd)
+    )
     if place is None:
-        # What is not there is made where it is named.
-        return _location(path, dir_fd, follow=False) if follow and not _is_bare(name) else None
+        # A missing file would be created at the path itself.
+        return _resolve(path, dir_fd, follow=False) if follow and not _is_bare(name) else None
     return place if whole else f"{place.rstrip('/')}/{name}"
 
 
@@ -130,7 +135,7 @@ def _is_bare(name: str) -> bool:
     return name in {"", ".", ".."}
 
 
-def _there(path: str, dir_fd: int | None) -> str | None:
+def _resolve_existing(path: str, dir_fd: int | None) -> str | None:
     try:
         fd = _open(path, os.O_PATH | os.O_CLOEXEC, dir_fd=dir_fd)
     except (OSError, ValueError):

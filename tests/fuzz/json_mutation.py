@@ -1,4 +1,4 @@
-"""Changes to JSON that keep it JSON: what a reader of it believes is tried, not its parser."""
+"""Mutations of JSON that keep it valid, to test the reader of the values, not the JSON parser."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _VALUES: tuple[Any, ...] = (
 )
 
 
-def mutated(text: bytes, rng: random.Random) -> bytes:
-    """The JSON with one value replaced, taken out, doubled or put elsewhere; others as they are."""
+def mutate(text: bytes, rng: random.Random) -> bytes:
+    """Replace, remove, copy or move one value; other input is returned unchanged."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    places = _places(found) if isinstance(found, dict | list) else []
+    places = _list_places(found) if isinstance(found, dict | list) else []
     if not places:
         return text
     holder, key = rng.choice(places)
@@ -65,8 +65,8 @@ def mutated(text: bytes, rng: random.Random) -> bytes:
         return text
 
 
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every list or object, with each of its positions or names."""
+def _list_places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every list or object with each of its indexes or keys."""
     found: list[tuple[Any, Any]] = []
     pending = [value]
     while pending:
