@@ -1,4 +1,4 @@
-"""The whole way: a trace file, the image's configuration, the report, the command line."""
+"""``slimtrace build``: from a trace file to the image's config, the report and exit status."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_signals_are_as_engines_take_them(tmp_path: Path, text: str) -> None:
 
 
 def test_a_table_of_users_without_an_end(tmp_path: Path) -> None:
-    """It is read as far as any table goes, not into memory as a whole."""
+    """It is read only up to a size limit, not as a whole."""
     top = make_root(tmp_path / "root", {"/etc/passwd": ACCOUNTS})
     os.truncate(top / "etc/passwd", 1 << 40)
     ran = make_trace(top, []).runs[0]
@@ -221,7 +221,7 @@ def test_a_healthcheck_that_cannot_run_is_warned_of(
         ("web", (33, 44)),
         ("web:9", (33, 9)),
         ("0:staff", (0, 50)),
-        ("broken", (0, 0)),  # as engines run it
+        ("broken", (0, 0)),  # as engines do
     ],
 )
 def test_users(tmp_path: Path, wanted: str | None, expected: tuple[int, int]) -> None:

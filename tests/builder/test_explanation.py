@@ -1,4 +1,4 @@
-"""``explain``: from each file of an image down to the process, option or part that brought it."""
+"""``explain``: from each file of an image to the process, option or part that added it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def build(tmp_path: Path, options: BuildOptions | None = None) -> Selection:
 
 
 def chain(selection: Selection, path: str) -> list[str]:
-    """``path reason`` of each link of a chain, and last what it ends in."""
+    """``path reason`` for each step of a chain, and then its end."""
     links = explain(selection, path)
     return [f"{link.path} {link.cause.reason}" for link in links] + [
         _end(link.cause.because) for link in links[-1:]

@@ -1,4 +1,4 @@
-"""``build --image``: the full image is at another place than during the runs."""
+"""``build --image``: the full image has another path than during the runs."""
 
 from __future__ import annotations
 

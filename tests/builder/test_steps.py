@@ -1,4 +1,4 @@
-"""The steps of the build: pure functions, in an order that a small world shows."""
+"""The steps of the build: pure functions, whose order a small tree shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that read an image: each with an image that passes and some that fail."""
+"""Rules that read an image, each with images that pass and images that fail."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OPTIONS = ("--no-run", *(word for platform in TargetPlatform for word in ("--pla
 
 @pytest.fixture
 def program() -> bytes:
-    """A static one."""
+    """A static program."""
     need("busybox")
     with open(shutil.which("busybox") or "", "rb") as file:
         return file.read()
@@ -75,7 +75,7 @@ def test_a_good_image_breaks_no_rule(tmp_path: Path, program: bytes) -> None:
 SETUID, SETGID = File("x", 0o4755), File("x", 0o2755)
 CLOSED = File("x", 0o644)
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
-    # what is otherwise: rule and words in its detail, how the image is made, what is broken
+    # summary: the rule and a part of its detail, how the image is made, the rules that fail
     "a user by name": (
         "web, a name",
         {"User": "web", "Volumes": None},

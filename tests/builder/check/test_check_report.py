@@ -1,4 +1,4 @@
-"""What ``slimtrace check`` prints and writes, and what it refuses."""
+"""The output and the files of ``slimtrace check``, and its errors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_colours_are_for_terminals(image: str, tmp_path: Path) -> None:
 
 
 def test_a_table_on_a_narrow_terminal(tmp_path: Path) -> None:
-    """Prose fits the terminal; a path that does not fit stays one line, and can be copied."""
+    """Prose is wrapped to the terminal; a long path stays on one line and can be copied."""
     path = f"/opt/{'long-' * 20}name"
     root = busybox_root(tmp_path / "root", {path[1:]: ""})
     (root / path[1:]).chmod(0o4755)
@@ -104,7 +104,7 @@ def on_terminal(folder: Path, image: str, **env: str) -> str:
         try:
             while data := os.read(ours, 4096):
                 said += data
-        except OSError:  # EIO: nobody has it open any more (pty(7))
+        except OSError:  # EIO: no process has it open (pty(7))
             pass
     os.close(ours)
     return said.decode()

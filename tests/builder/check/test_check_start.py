@@ -1,4 +1,4 @@
-"""Rules that start the image: services that pass, and services that fail one."""
+"""Rules that start the image, with services that pass and services that fail one rule."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ Server(where, Handler).serve_forever()
 CONFIG: dict[str, Any] = {"User": "65532:65532", "WorkingDir": "/app"}
 PLATFORMS = ("kubernetes", "knative", "cloud-run", "app-engine", "istio", "docker")
 
-ANY = "0.0.0.0"  # noqa: S104 -- what is said, not bound
+ANY = "0.0.0.0"  # noqa: S104 -- only printed, not bound
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def images(tmp_path: Path, shared: Path) -> Callable[..., Result]:
 
 
 def serving(shared: Path, user: str) -> str:
-    """An image of the server, made once for all workers."""
+    """An image with the server, made once for all workers."""
     folder = shared / f"check-{user.partition(':')[0]}"
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -173,7 +173,7 @@ def test_a_good_service_breaks_none(images: Callable[..., Result]) -> None:
 
 FAILS, WARNS = "fail", "warn"
 CASES: dict[str, tuple[str, dict[str, str], str, str]] = {
-    # what the service does: its words, what is broken, and words that one rule's detail has
+    # what the service does: its arguments, the rules that fail, a part of one rule's detail
     "has a port of its own": (
         "port=FREE",
         {"port-honoured": FAILS},
@@ -247,7 +247,7 @@ def test_what_a_service_breaks(images: Callable[..., Result], name: str) -> None
 
 
 def test_a_file_of_its_own_user(images: Callable[..., Result]) -> None:
-    """Only as root, where files keep the owners of the layers."""
+    """Only as root: then files have the owners that the layers give."""
     need_root()
     found = images("reads=/app/own", platforms=("kubernetes",))
     assert broken(found) == {"starts-as-any-user": WARNS}
@@ -275,11 +275,11 @@ def test_ports_of_the_sidecar(images: Callable[..., Result]) -> None:
 
 
 def test_a_url_shows_that_it_is_ready(images: Callable[..., Result]) -> None:
-    """The request goes to the port in PORT, whatever port the app has."""
+    """The request goes to the port in PORT, even if the app uses another port."""
     found = images("term=handled", "--ready", "http://localhost:8080/health")
     assert broken(found) == {}
     found = images("term=handled", "--ready", "http://localhost:8080/none", "--ready-timeout", "1")
-    assert broken(found) == {}  # a 404 is an answer
+    assert broken(found) == {}  # a 404 counts as an answer
     assert found.document["starts"]["usual"]["answer"]["status"] == 404
 
 
@@ -344,7 +344,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_what_is_given_to_it(tree: Path, tmp_path: Path) -> None:
-    """A volume, a variable, the number 1; and a stop that it handles."""
+    """The app gets its volume, its variable and PID 1, and handles the stop signal."""
     script = "trap 'exit 0' TERM; cat /given/file; echo $$; echo $WORD; while :; do sleep 0.1; done"
     before = describe_tree(tree)
     options = ("-v", f"{tree}/data:/given:ro", "-e", "WORD=said", "--ready", "log:said")

@@ -1,4 +1,4 @@
-"""What touched files need: libraries, loaders, interpreters, links and directories."""
+"""The files that touched files need: libraries, loaders, interpreters, links and directories."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATH = ("/usr/local/bin", "/usr/bin")
 def closure(
     top: Path, *paths: str, library_path: tuple[str, ...] = (), execute: bool = False
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What touching these brings besides: own path → ``reason``; and the warnings."""
+    """The implied files if these are touched, own path → ``reason``, and the warnings."""
     wanted = [Seed(path, TOUCHED, load=True, execute=execute) for path in paths]
     selection = expand(Root(str(top)), wanted, RunEnvironment(PATH, library_path, "/work"))
     found = {path: line.split()[-1] for path, line in describe_selection(selection).items()}
@@ -39,7 +39,7 @@ def library(
     return place
 
 
-# summary, RPATH or RUNPATH of /opt/app/bin/app, where libx.so is, LD_LIBRARY_PATH, what is found
+# summary, RPATH or RUNPATH of /opt/app/bin/app, the copies of libx.so, LD_LIBRARY_PATH, result
 SEARCHES = [
     ("nothing finds it", "", ["/opt/app/lib"], (), None),
     ("a default directory", "", ["/usr/lib/x86_64-linux-gnu"], (), "/usr/lib/x86_64-linux-gnu"),

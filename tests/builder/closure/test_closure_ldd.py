@@ -1,4 +1,4 @@
-"""The closure finds the very libraries that the system's own loader finds."""
+"""The closure finds the same libraries as the system's loader."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def programs() -> list[str]:
 
 
 def ldd(path: str) -> set[str] | None:
-    """Resolved files; None for what is not dynamic, or not to be loaded here."""
+    """Resolved files; None for a file that is not dynamic or cannot be loaded on this machine."""
     env = {key: value for key, value in os.environ.items() if key != "LD_LIBRARY_PATH"}
     done = subprocess.run(["ldd", path], capture_output=True, text=True, check=False, env=env)
     if done.returncode != 0 or "not found" in done.stdout or "=>" not in done.stdout:

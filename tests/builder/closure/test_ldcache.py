@@ -1,4 +1,4 @@
-"""The parser of ld.so.cache against ldconfig itself."""
+"""The parser of ld.so.cache, compared with ldconfig."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the second image goes, which has busybox beside the app, and what it takes."""
+"""The debug image, which adds busybox: its destination and its contents."""
 
 from __future__ import annotations
 

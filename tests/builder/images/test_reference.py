@@ -1,4 +1,4 @@
-"""Image references: every form, as a source and as a destination, and texts that are none."""
+"""Image references: every form, as a source and as a destination, and invalid texts."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ TABLE: list[tuple[str, ImageReference, Destination]] = [
     ("docker-daemon:app:1", DOCKER, SkopeoDestination(DOCKER)),
     ("docker://x.org/app", REGISTRY, SkopeoDestination(REGISTRY)),
 ]
-"""Texts, each with its reference and the destination that ``-o`` makes of it."""
+"""Each text with its reference and the destination for ``-o``."""
 
 
 @pytest.mark.parametrize(("text", "reference", "destination"), TABLE)

@@ -1,4 +1,4 @@
-"""Reading a Java runtime without running it, compared with the JDK's own tools."""
+"""The reader of Java runtimes, which does not run them, compared with the JDK's tools."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def test_modules_and_packages() -> None:
-    """The modules and packages by ``jimage list``."""
+    """The modules and packages from ``jimage list``."""
     home = java_home()
     told = subprocess.run(
         [f"{home}/bin/jimage", "list", f"{home}/lib/modules"],
@@ -157,4 +157,4 @@ class Zip {
     }
 }
 """
-"""It lists the locales, and needs none of jdk.localedata."""
+"""The run lists the locales, but needs none from jdk.localedata."""

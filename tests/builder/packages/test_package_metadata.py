@@ -128,7 +128,7 @@ OF_A = {
         "Package: a\nArchitecture: amd64\nSource: aaa (1:2-3)\nVersion: 1:2-3+b1\n"
         "Depends: libc6\nDescription: short\n and long\nHomepage: https://a.example\n"
     ),
-    # Its copyright lies with another package, which then owns something in the image.
+    # Another package has its copyright file, and then owns a file in the image.
     "/usr/share/doc/a": "-> common",
     "/usr/share/doc/common/copyright": "kept",
     f"{STATUS_D}/common": "Package: common\nArchitecture: all\nVersion: 5\n",
@@ -138,7 +138,7 @@ OF_B = {
     f"{STATUS_D}/b": "Package: b\nArchitecture: all\nVersion: 4\n",
     "/usr/share/doc/b/copyright": "kept",
 }
-# touched, what is added beside the release
+# touched files, added files apart from os-release
 DPKG_PARTS: list[tuple[str, dict[str, str]]] = [
     ("/srv/own", {}),
     (

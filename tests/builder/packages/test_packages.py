@@ -1,4 +1,4 @@
-"""The packages of files, by databases of real package managers and written ones."""
+"""The packages of files, from databases of real package managers and generated ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_dpkg_lists_the_files_of_every_package_of_this_machine() -> None:
         (f"{deb.name}:{deb.architecture}", deb.version, deb.source, deb.source_version)
         for deb in debs
     }
-    assert took < 3  # 0.16 s for 849 packages where nothing else runs
+    assert took < 3  # 0.16 s for 849 packages on an idle machine
     for deb in debs[:: max(1, len(debs) // 40)]:
         told = run_command("dpkg-query", "-L", f"{deb.name}:{deb.architecture}").splitlines()
         plain = [
@@ -306,7 +306,7 @@ LANGUAGES: Tree = {
     "/g/extensions/x86_64-linux/3.1.0/net-http-0.4.1/net.so": "",
 }
 SITE = "/v/lib/python3/site-packages"
-# touched, its owner, what is brought
+# touched file, its owner, added files
 DISTRIBUTIONS: list[tuple[str, list[str], set[str]]] = [
     (
         f"{SITE}/flask/app.py",
@@ -376,7 +376,7 @@ def damaged(root: Path, script: str) -> None:
 
 
 NO_TABLE = "it has no table of packages"
-# summary, what the database is made of, what is said of it
+# summary, the database's contents, the warning
 DAMAGES = [
     ("no table", "CREATE TABLE Other (x)", NO_TABLE),
     ("a view", "CREATE VIEW Packages AS SELECT 1 AS blob", NO_TABLE),
@@ -416,7 +416,7 @@ def test_what_rpm_wrote_last_lies_in_the_log_beside_the_database(tmp_path: Path)
     before = place.read_bytes()
     found = PackageIndex(Root(str(tmp_path))).system
     assert [package.name for package in found] == ["late"]
-    assert place.read_bytes() == before  # a full image is not written to
+    assert place.read_bytes() == before  # the full image is never changed
     database.close()
 
 

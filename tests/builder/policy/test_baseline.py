@@ -1,4 +1,4 @@
-"""What every slim image has, though no run touched it; and who its user is."""
+"""The files that every slim image has without a touch, and the image's user."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def text(selection: Selection, path: str) -> str:
 
 
 def parts(selection: Selection) -> dict[str, set[str]]:
-    """The paths of each part."""
+    """The paths of each part of the baseline."""
     names = {
         *(Reason.RELEASE, Reason.ACCOUNTS, Reason.NONROOT_HOME, Reason.NSSWITCH),
         *(Reason.CA_CERTIFICATES, Reason.TIME_ZONE, Reason.NETWORK_NAMES),
@@ -106,7 +106,7 @@ NONROOT = "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
 
 
 def test_accounts_of_an_app_that_reads_none(tmp_path: Path) -> None:
-    """Root, nobody, nonroot, and owners; without shells that the image lacks."""
+    """Root, nobody, nonroot and owners; without shells that are missing in the image."""
     top = make_root(tmp_path / "root", DEBIAN)
     there = selected(top, "/app", user="33")
     assert text(there, "/etc/passwd") == (
@@ -121,7 +121,7 @@ def test_accounts_of_an_app_that_reads_none(tmp_path: Path) -> None:
 
 
 def test_accounts_of_an_app_that_reads_them(tmp_path: Path) -> None:
-    """Whom it asked for no trace tells: all are there, with nonroot."""
+    """A trace does not show which users it looked up, so all are kept, and nonroot."""
     top = make_root(tmp_path / "root", DEBIAN)
     there = selected(top, "/app", "/etc/passwd")
     users, groups = str(DEBIAN["/etc/passwd"]), str(DEBIAN["/etc/group"])
@@ -180,7 +180,7 @@ def test_time_zones(tmp_path: Path) -> None:
     assert every == {"/etc/timezone", *(path for path in DEBIAN if "zoneinfo" in path)}
 
 
-# summary, what differs in the trace, what differs in the world, the words of the warning
+# summary, changes to the trace, changes to the tree, the warning
 NEEDS: list[tuple[str, dict[str, object], World, dict[str, int], str]] = [
     ("a port", {"listening": (ListeningPort("tcp", 80), ListeningPort("tcp", 8080))}, {}, {},
      "listens on port 80"),
@@ -223,7 +223,7 @@ FREE: list[tuple[str, dict[str, object], World, dict[str, int]]] = [
 
 
 def traced(top: Path, what: Mapping[str, object], **changes: object) -> Trace:
-    """A trace of root's with these touches."""
+    """A trace of a run as root with these touches."""
     uses = {"read": Use.READ, "write": Use.WRITE, "attr": Use.ATTR, "delete": Use.DELETE}
     touched = {str(what[name]): (use,) for name, use in uses.items() if name in what}
     created = [str(what["created"])] if "created" in what else []
@@ -267,7 +267,7 @@ def test_what_is_granted_or_open_in_a_volume_needs_no_root(tmp_path: Path) -> No
 
 
 def test_what_a_run_makes_in_a_volume(tmp_path: Path) -> None:
-    """A new volume has the mode of the image's folder; or as the run saw it."""
+    """A new volume has the mode of the image's folder, or the mode during the run."""
     top = make_root(
         tmp_path / "root", {"/app/x": "", "/srv": None, "/open": None}, **{"/open": 0o777}
     )

@@ -1,4 +1,4 @@
-"""Python images without sources: the compiled files in their places, loaded by a real Python."""
+"""Python images without sources: compiled files replace them, and a real Python loads them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READ = (Use.READ,)
 
 
 def world(top: Path, *more: str) -> Path:
-    """Modules, each with what was compiled of it."""
+    """Modules, each with its compiled file."""
     tree = {"/lib/m.py": "import pkg\nVALUE = pkg.VALUE\n", "/lib/pkg/__init__.py": "VALUE = 7\n"}
     make_root(top, {**tree, **dict.fromkeys(more, "VALUE = 1\n")})
     for path in (*tree, *more):
@@ -69,7 +69,7 @@ def test_a_real_python_loads_it(tmp_path: Path) -> None:
 
 
 def test_a_source_that_changed_since_stays(tmp_path: Path) -> None:
-    """What was compiled of another state of it would never be loaded beside it."""
+    """Python would never load a file that was compiled from another version of the source."""
     top = world(tmp_path / "root", "/lib/x.py", "/lib/y.py")
     (top / "lib/x.py").write_text("VALUE = 2  # of another size\n")
     os.utime(top / "lib/y.py", (1, 1))
@@ -79,7 +79,7 @@ def test_a_source_that_changed_since_stays(tmp_path: Path) -> None:
     }
 
 
-# summary, uses of /lib/x.py, options, what is kept of it
+# summary, uses of /lib/x.py, options, files that are kept
 KEPT = [
     ("what was read", READ, {}, {"/lib/x.py", compiled("/lib/x.py")}),
     ("what is asked for", STAT, {"include": ("/lib/x.py",)}, {"/lib/x.py", compiled("/lib/x.py")}),
@@ -117,7 +117,7 @@ def test_a_source_of_several_interpreters_stays(tmp_path: Path) -> None:
 
 
 def test_an_optimized_twin_is_the_modules_too(tmp_path: Path) -> None:
-    """One of two that were compiled of a source cannot stand for it; alone it can."""
+    """A compiled file can replace its source only if there is no second one."""
     top = world(tmp_path / "root", "/lib/x.py")
     plain = compiled("/lib/x.py")
     optimized = plain.replace(".pyc", ".opt-1.pyc")

@@ -1,4 +1,4 @@
-"""Secrets stay out; what the image's user cannot read is named, or opened."""
+"""Secrets stay out; files that the image's user cannot read give a warning or become readable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slimtrace.builder.root.root import Root
 if TYPE_CHECKING:
     from pathlib import Path
 
-DASHES = "-----"  # so that no scanner takes this file for a key
+DASHES = "-----"  # so that no scanner reports this file as a key
 
 
 def pem(what: str) -> str:
@@ -79,7 +79,7 @@ def test_secrets_are_known_by_name_and_content(tmp_path: Path) -> None:
     (warning,) = selection.warnings
     assert warning.startswith("secrets are left out: /etc/gshadow- (passwords), /etc/shadow (")
     assert warning.endswith(f" and {len(SECRETS) - 20} more; --allow-secret GLOB lets one in")
-    assert "/home/u/.ssh" not in selection.entries  # a way to nothing
+    assert "/home/u/.ssh" not in selection.entries  # a parent without files
 
 
 def test_allow_secret_lets_one_in(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def tree(*entries: Entry) -> Selection:
 
 NOBODY = (65532, 65532)
 
-# summary, entries, user, what bars it, modes after --grant-read where they changed
+# summary, entries, user, what it cannot read, modes that --grant-read changes
 ACCESS = [
     ("all open", [folder("/d", 0o755), file("/d/f", 0o644)], NOBODY, [], {}),
     ("uid 0 needs nothing", [folder("/d", 0), file("/d/f", 0)], (0, 0), [], {}),

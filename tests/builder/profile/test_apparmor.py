@@ -201,9 +201,9 @@ def file_rules(of: Trace) -> dict[str, str]:
 
 
 def parsed(profile: Path) -> set[bytes]:
-    """The patterns of a profile as the parser reads them; plain paths where it has none.
+    """The patterns of a profile as the parser reads them, or plain paths.
 
-    Its dump is of regular expressions, in which a backslash takes away what a character means.
+    The parser dumps regular expressions, in which a backslash escapes a character.
     """
     need("apparmor_parser")
     words = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", "--dump=rule-exprs"]

@@ -1,4 +1,4 @@
-"""Apps in containers under the profiles of their own traces, and calls that these refuse."""
+"""Apps in containers under the profiles of their traces, and calls that the profiles refuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import Tracee
 
 USUAL = {"nothing": "ok", "fork": "ok", "thread": "ok", "abort": "ok", "prctl": "ok"}
-"""Allowed without being in the trace."""
+"""Calls that are allowed without being in the trace."""
 MORE = {
     "inet": "EPERM",
     "unix": "EPERM",
@@ -34,7 +34,7 @@ MORE = {
     "ptrace": "EPERM",
     "unshare": "EPERM",
 }
-"""Refused. The order matters: a traced process, or one in another namespace, may do less."""
+"""Refused calls. The order matters: a traced process, or one in another namespace, may do less."""
 UNCONFINED = dict.fromkeys(MORE, "ok") | {"mount": "EFAULT", "keyctl": "ENOKEY"}
 TRACING = pytest.mark.parametrize("tracing", [(), ("--syscalls", "all")], ids=["path", "all"])
 PRIVILEGES = pytest.mark.parametrize(
@@ -45,7 +45,8 @@ PRIVILEGES = pytest.mark.parametrize(
 class App:
     """A static program in its own root.
 
-    :ivar folder: holds ``rootfs``; ``told`` is what was said of the last profile.
+    :ivar folder: the folder with ``rootfs``.
+    :ivar told: the messages about the last profile.
     """
 
     def __init__(self, folder: Path, program: str) -> None:
@@ -56,7 +57,7 @@ class App:
         shutil.copy2(program, self.root / "app")
 
     def profile(self, does: Sequence[str], tracing: Sequence[str] = (), *options: str) -> Path:
-        """The profile of a run that did this."""
+        """The profile of a run with these actions."""
         trace, profile = self.folder / "app.trace", self.folder / "app.json"
         words = ("-q", "run", "--force", "-o", str(trace), *tracing)
         done = run_slimtrace(*words, "--", str(self.root / "app"), *does)
@@ -68,7 +69,7 @@ class App:
         return profile
 
     def contained(self, seccomp: object, *does: str, flags: Sequence[str] = ()) -> dict[str, str]:
-        """What it says of doing this in a container of podman's."""
+        """The program's output for these actions in a container of podman."""
         options = ("--security-opt", f"seccomp={seccomp}", "--cap-add", "NET_RAW", *flags)
         done = podman_run(*options, "--rootfs", str(self.root), "/app", *does)
         assert done.returncode == 0, done.stderr
@@ -102,7 +103,7 @@ def test_an_app_does_what_it_did_and_one_more_thing_is_refused(
 def test_runtimes_start_it(
     app: App, runtime: Runtime, uid: int, *, no_new_privileges: bool
 ) -> None:
-    """Under only the calls of an exact trace and their own calls."""
+    """A profile that allows only the calls of an exact trace, and those of the runtime."""
     profile = json.loads(app.profile(["nothing"], ("--syscalls", "all")).read_text())
     done = run_bundle(
         *(runtime, app.folder, profile, "/app", *USUAL, "unshare"),
@@ -135,7 +136,7 @@ def test_what_the_app_did_it_may_do_again(app: App, tracing: Sequence[str]) -> N
     profile = app.profile(does, tracing)
     expected = {each: UNCONFINED[each] for each in does}
     assert app.contained(profile, *does) == expected
-    # IPv6 stands for IPv4; the rest of what these calls can do is refused still.
+    # IPv6 also covers IPv4; all other uses of these calls are refused.
     others = {"inet6": "ok", "unix": "EPERM", "no-aslr": "EPERM", "clone3": "ENOSYS"}
     assert app.contained(profile, *others) == others
 
@@ -156,14 +157,14 @@ def test_a_32_bit_app(tmp_path: Path, tracee: Tracee) -> None:
     assert architectures == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     expected = {"unix": "ok", "fork": "ok", "thread": "ok", "keyctl": "EPERM", "unshare": "EPERM"}
     assert app.contained(profile, *expected) == expected
-    # glibc makes its sockets by socketcall(2), whose arguments no filter can see.
+    # glibc makes its sockets by socketcall(2), whose arguments a filter cannot read.
     assert app.contained(profile, "packet") == {"packet": "ok"}
     assert "sockets of every family" in app.told
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="i386 programs run there")
 def test_a_32_bit_program_where_none_was_seen(tmp_path: Path, tracee: Tracee) -> None:
-    """Its other numbers would avoid every rule, so the kernel kills it."""
+    """Its call numbers differ and would bypass every rule, so the kernel kills it."""
     app = App(tmp_path, tracee("one_more", "-static"))
     profile = app.profile(["nothing"])
     shutil.copy2(tracee("one_more", "-static", "-m32"), app.root / "app")

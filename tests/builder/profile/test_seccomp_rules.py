@@ -171,7 +171,7 @@ def test_architectures(machines: tuple[str, ...], is_narrow: bool, expected: lis
 
 
 def test_what_is_allowed_unseen_is_harmless() -> None:
-    """They exist, none can escape a container, and few take a path."""
+    """The calls exist, none can escape a container, and few take a path."""
     unseen = RUNTIME_CALLS | PRIVILEGED_RUNTIME_CALLS | COMMON_CALLS | HOT
     assert {name for name in unseen | SENSITIVE_CALLS if classify(name) is None} == set()
     assert unseen & SENSITIVE_CALLS == set()

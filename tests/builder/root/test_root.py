@@ -1,4 +1,4 @@
-"""The reader of the full image walks as the kernel does, and never out of the root."""
+"""The reader of the full image resolves paths as the kernel does, and never leaves the root."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_kernel_agrees(tree: dict[str, str], paths: list[str]) -> None:
     folder = tempfile.mkdtemp()
     try:
         for path, node in sorted(tree.items()):
-            with suppress(OSError):  # a parent is missing, or no directory
+            with suppress(OSError):  # a parent is missing or is not a directory
                 make(os.path.join(folder, path), node)
         root = Root(folder)
         for path in paths:
@@ -96,7 +96,7 @@ def test_the_kernel_agrees(tree: dict[str, str], paths: list[str]) -> None:
 
 def make(path: str, node: str) -> None:
     if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
-        return  # a parent became a symlink: what it holds is elsewhere
+        return  # a parent became a symlink, so its entries are elsewhere
     if node == "dir":
         os.mkdir(path)
     elif node == "file":
@@ -185,7 +185,7 @@ def test_files_put_aside_are_as_they_were(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["a FIFO", "a symlink"])
 def test_what_lies_in_a_copys_place(tmp_path: Path, kind: str) -> None:
-    """A trace may come from anywhere, and its copies with it."""
+    """A trace is not trusted, and neither are its copies of files."""
     (tmp_path / "root").mkdir()
     copy = tmp_path / "copy"
     if kind == "a FIFO":
@@ -210,7 +210,7 @@ def test_totals_count_what_is_allocated(tmp_path: Path) -> None:
     os.truncate(top / "half", 1 << 30)
     totals = Root(str(top)).totals()
     assert totals.files == 3
-    assert 10_000 + 8192 <= totals.size < 100_000  # how much a block holds is the disk's affair
+    assert 10_000 + 8192 <= totals.size < 100_000  # the size of a block depends on the file system
 
 
 def test_totals_count_a_bind_mount_once(tmp_path: Path) -> None:

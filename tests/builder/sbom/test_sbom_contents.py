@@ -133,7 +133,7 @@ def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: Sbom
 
 
 def _plain(purl: str) -> str:
-    """The library decides how to encode ``:`` and ``/``."""
+    """The library decides how ``:`` and ``/`` are encoded."""
     return purl.replace("%3A", ":").replace("%2F", "/")
 
 

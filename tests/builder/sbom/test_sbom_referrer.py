@@ -92,7 +92,7 @@ def test_the_list_grows_and_names_each_once(tmp_path: Path, registry: str) -> No
 def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    with run_registry(tmp_path, users=USERS) as host:  # it takes REGISTRY_… for its own settings
+    with run_registry(tmp_path, users=USERS) as host:  # it reads REGISTRY_… as settings
         monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
         name = f"docker://{host}/team/app:1"
         run_command("skopeo", "login", "-u", "me", "-p", "secret", host)
@@ -120,7 +120,7 @@ def test_a_registry_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def listing(registry: str, tmp_path: Path) -> Iterator[str]:
     """A registry that lists referrers itself, as its ``OCI-Subject`` shows.
 
-    Debian has none that does (distribution-spec 1.1, "Pushing Manifests with Subject").
+    No registry in Debian does (distribution-spec 1.1, "Pushing Manifests with Subject").
     """
     host, _, port = registry.partition(":")
 

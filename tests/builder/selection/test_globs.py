@@ -1,4 +1,4 @@
-"""--include and --exclude: what a pattern takes, and why it takes nothing."""
+"""--include and --exclude: what a pattern matches, and why it matches nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose touches count: ``--drop-process`` and ``--only-process``."""
+"""The processes whose touches count: ``--drop-process`` and ``--only-process``."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_glob_without_a_process_is_warned_of() -> None:
 
 
 def test_test_tools_stay_out_of_a_real_image(tmp_path: Path) -> None:
-    """Bash looks curl up before it starts it, which does not keep it."""
+    """Bash looks curl up before it starts it, but that does not keep curl."""
     need("curl")
     work = make_tree(str(tmp_path / "work"), {"data": "data", "mine": "mine"})
     script = f"curl -s file://{work}/data; cat mine; exit 0"

@@ -1,4 +1,4 @@
-"""From a trace to what is kept: what stays out, what changed since, what was put aside."""
+"""The files that a trace keeps: those left out, changed since the run, or preserved."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
 
 
 def test_what_running_jvms_keep_of_themselves_stays_out(tmp_path: Path) -> None:
-    """Each JVM reads the files of the others, which are gone when those end."""
+    """Each JVM reads the files of other JVMs, which remove them at their end."""
     own, gone = "/tmp/hsperfdata_app/7", "/tmp/hsperfdata_app/8"
     top = make_root(tmp_path / "root", {own: "x", "/tmp/hsperfdata": "a file of the app's"})
     selection = chosen(top, make_trace(top, [own, gone, "/tmp/hsperfdata"]))
@@ -281,7 +281,7 @@ def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> N
 
 
 def test_what_lies_in_a_volume_is_not_the_images(tmp_path: Path) -> None:
-    """A volume hides what the full image has at its place."""
+    """A volume hides the files of the full image at its path."""
     top = make_root(
         tmp_path / "root", {"/srv/data/f": "f", "/srv/database": "d", "/link": "-> srv/data/f"}
     )

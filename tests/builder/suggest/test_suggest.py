@@ -129,7 +129,7 @@ if len(sys.argv) > 1:
 
 
 def test_what_a_real_app_hides_is_in_the_first_lines(tmp_path: Path) -> None:
-    """A composed name, and a path, on this machine's whole root, without other suggestions."""
+    """A name built from parts and a path, in this machine's root, without other suggestions."""
     app = {"/main.py": APP, "/plugin_a.py": "WORD = 'a'", "/data/greeting.txt": "hello"}
     folder = str(make_root(tmp_path / "app", app))
     ran = str(tmp_path / "app.trace")

@@ -115,7 +115,7 @@ def test_what_only_another_way_through_the_app_asks_for(tmp_path: Path) -> None:
 
 
 def test_who_lists_a_directory_sees_what_is_there(tmp_path: Path) -> None:
-    """The app does not see the links that stand for missing modules."""
+    """The app does not see the links that replace missing modules."""
     built(tmp_path, "listing")
     status, verdict = verified(tmp_path)
     assert (status, verdict["missing"]) == (1, [])

@@ -51,7 +51,7 @@ def slim(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> tuple[str, ...]:
-    """The argv of a server in ``tmp_path``; its port is last."""
+    """The argv of a server in ``tmp_path``; its last argument is the port."""
     (tmp_path / "server.py").write_text(SERVER)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -66,7 +66,7 @@ def test_a_service_from_start_to_image(tmp_path: Path, server: tuple[str, ...]) 
     done = slim(tmp_path, "slim", *to, *drive, "--", *server)
     assert done.returncode == 0, done.stderr
     assert "verified app.tar: nothing is missing, all went as traced" in done.stderr
-    living = psutil.process_iter(["cmdline"])  # None of a zombie
+    living = psutil.process_iter(["cmdline"])  # None for a zombie
     assert not [each for each in living if server[-1] in (each.info["cmdline"] or ())]
     again = slim(tmp_path, "-q", "verify", "app.tar", "--trace", "slimtrace.trace", "--read-only")
     assert again.returncode == 0, again.stderr
@@ -90,7 +90,7 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
     words = ("slim", "-o", "oci:app:v1", *where, "--json", "--", "/app/job")
     done = slim(tmp_path, *words)
     told = json.loads(done.stdout)
-    assert done.returncode == 1, done.stderr  # it never comes to an end
+    assert done.returncode == 1, done.stderr  # it never ends
     assert told["verify"]["rounds"] == 10
     assert told["verify"]["healed"] == [f"/app/{'x' * n}1" for n in range(1, 10)]
     assert told["reasons"]["healed"] == 9
@@ -101,7 +101,7 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
 
 
 def test_a_service_that_is_ended_by_hand(tmp_path: Path, server: tuple[str, ...]) -> None:
-    """The verification needs no second Ctrl-C."""
+    """The verification does not need a second Ctrl-C."""
     words = ("-q", "slim", "-o", "app.tar", "--ready", f"tcp:{server[-1]}", "--", *server)
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
     process = subprocess.Popen(command(*words), cwd=tmp_path, env=env, stderr=subprocess.PIPE)

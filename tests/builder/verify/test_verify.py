@@ -57,7 +57,7 @@ class Place:
         assert done.returncode == 0, done.stderr
 
     def verify(self, image: str, *words: str) -> tuple[int, dict[str, Any]]:
-        """The exit status and what ``--json`` says."""
+        """The exit status and the document of ``--json``."""
         done = self.slimtrace("verify", image, "--trace", "slimtrace.trace", "--json", *words)
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
@@ -213,7 +213,7 @@ def test_what_may_be_missing(place: Place) -> None:
 
 
 def test_what_the_full_image_lacked_too_is_not_missing(place: Place) -> None:
-    """Nor files that the app creates, even if the full image has them now."""
+    """Files that the app creates are not missing, even if the full image has them now."""
     script = "#!/bin/sh\ncat /app/none /work/made; echo x >/work/made\ncat /app/first\n"
     (place.folder / "full/app/job").write_text(script)
     place.trace()
@@ -320,7 +320,7 @@ print(__import__(name).__name__)
 
 
 def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path) -> None:
-    """The import system looks up only names that it saw in the directory listing."""
+    """The import system looks up only names that the directory listing contains."""
     here = Place(tmp_path)
     (tmp_path / "app.py").write_text(LAZY)
     (tmp_path / "name").write_text("this_one")

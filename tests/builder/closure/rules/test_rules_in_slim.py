@@ -1,4 +1,4 @@
-"""Real programs go, in their slim images, a way that they did not go when they were traced."""
+"""Real programs take branches in their slim images that the traced run did not take."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TREE = {
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, BuiltImage]]:
-    """A C program that was traced when it did nothing, and its images."""
+    """A C program whose traced run did nothing, and its images."""
     need("gcc")
     need_root()
     folder = tmp_path_factory.mktemp("late")
@@ -108,7 +108,7 @@ def test_templates_that_an_app_lists(tmp_path: Path) -> None:
 
 
 def test_a_name_is_looked_up_by_a_service_that_the_run_did_not_ask(tmp_path: Path) -> None:
-    """The run asks for a user, and so reads nsswitch.conf; later it asks for a host."""
+    """The run looks up a user, and so reads nsswitch.conf; later it looks up a host."""
     need_root()
     need("getent")
     images = build_images(tmp_path, ["getent", "passwd", "root"])

@@ -1,4 +1,4 @@
-"""What the files of a Java app imply: planted trees, and a real app's untaken branches."""
+"""The files that a Java app implies: in generated trees, and in untaken branches of a real app."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
 
 
 def test_classes_beside_jars(tmp_path: Path) -> None:
-    """Those that a class names, in its own folder of the class path, and what they name."""
+    """The classes that a class names, in its folder of the class path, and so on."""
     need("javac")
     sources = {
         "app/App": "package app; class App { long l = 1L << 40; void a() { new more.Other(); } }",
@@ -202,7 +202,7 @@ def test_a_cut_off_class_names_nothing(size: int) -> None:
 
 
 def app_jar(folder: Path) -> None:
-    """app.jar, whose manifest names late.jar."""
+    """An app.jar whose manifest names late.jar."""
     for name, source in {"App": APP, "Late": LATE}.items():
         (folder / f"{name}.java").write_text(source)
     (folder / "manifest").write_text("Main-Class: App\nClass-Path: late.jar\n")

@@ -1,4 +1,4 @@
-"""What the files of a Node.js app imply: planted trees, Node's own word, and a real app."""
+"""The files that a Node.js app implies: in generated trees, as Node resolves them, in an app."""
 
 from __future__ import annotations
 
@@ -165,13 +165,13 @@ def test_require_leads_where_node_goes(tmp_path: Path, name: str) -> None:
 
 
 def brought(top: Path, rules: Sequence[ClosureRule], env: Mapping[str, str]) -> list[str]:
-    """What /app/start.js brings, without links: below /app as seen from there."""
+    """The files that /app/start.js implies, without links; those below /app as relative paths."""
     found = list_added_paths(top, ["/app/start.js"], rules, env)
     return sorted(path.removeprefix("/app/") for path in found if found[path] != "symlink")
 
 
 def test_node_says_the_same(tmp_path: Path) -> None:
-    """Of every name in the table that is not Debian's own, an old Node's or an error to it."""
+    """For the names in the table, except those that only Debian or an old Node resolves."""
     need("node")
     make_root(tmp_path, WORLD)
     others = {"debian", "native", "folder/sub.js", "broken", "/app/a", "fs", "node:fs"}
@@ -244,7 +244,7 @@ def test_package_json(tmp_path: Path) -> None:
 
 
 def test_addons_that_are_looked_for(tmp_path: Path) -> None:
-    """Of the package's own, those that this machine can load, and what they need."""
+    """The package's addons that this machine can load, and the libraries that they need."""
     top = "/app/node_modules/fast"
     tree: Tree = {
         f"{top}/package.json": "{}",

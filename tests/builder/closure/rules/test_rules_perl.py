@@ -1,4 +1,4 @@
-"""What the files of a Perl program imply: planted trees, and a real program's untaken branches."""
+"""The files that a Perl program implies: in generated trees, and in untaken branches of one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_loads(source: str) -> None:
 
 
 def test_modules_in_the_roots(tmp_path: Path) -> None:
-    """Of perl's own words, of PERL5LIB, and of where a module was found."""
+    """From perl's built-in paths, from PERL5LIB, and from where a module was found."""
     tree: dict[str, str | bytes | None] = {
         "/usr/bin/perl": b"\x7fELF\0/usr/share/perl/5.36\0/usr/share/perl5\0/not/it\0",
         "/app/app": "#!/usr/bin/perl\nuse A; use B; use C; use D; use E;",
@@ -85,7 +85,7 @@ def test_modules_in_the_roots(tmp_path: Path) -> None:
 
 
 def test_which_of_two_is_meant(tmp_path: Path) -> None:
-    """The one that a run found; else Debian's perl-base goes before perl's own."""
+    """The file that a run found; else Debian's perl-base comes before perl's library."""
     base, own = "/usr/lib/x86_64-linux-gnu/perl-base", "/usr/share/perl/5.36"
     tree: dict[str, str | bytes | None] = {
         "/usr/bin/perl": f"\0{own}\0{base}\0",

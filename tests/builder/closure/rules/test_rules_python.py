@@ -1,4 +1,4 @@
-"""What Python's files imply: twins, metadata, and what modules import."""
+"""The files that Python's files imply: twins, metadata, and imported modules."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def implied(
     env: Mapping[str, str] | None = None,
     looked_at: Iterable[str] = (),
 ) -> set[str]:
-    """What is kept for this reason, or for any, and was not touched.
+    """The untouched files that are kept for this reason, or for any reason.
 
-    :param touched: was read; ``looked_at`` was found, and no more.
+    :param touched: the files that were read.
+    :param looked_at: the files that were only looked up.
     """
     wanted = [Seed(path, TOUCHED, load=True) for path in touched]
     wanted += [Seed(path, TOUCHED) for path in looked_at]
@@ -55,7 +56,7 @@ def implied(
 
 SITE = "/usr/lib/python3.11/site-packages"
 
-# summary, files beside, what is touched, what that brings
+# summary, files in the folder, touched files, implied files
 TWINS: list[tuple[str, str, str, str]] = [
     ("a source", "a.py __pycache__/a.cpython-311.pyc", "a.py", "__pycache__/a.cpython-311.pyc"),
     (
@@ -191,7 +192,7 @@ WORLD = {
 UTF_16 = f"{LIB}/encodings/__init__.py {LIB}/encodings/utf_16.py"
 IN_PKG = "pkg/__init__.py deep/under.py"
 
-# summary, the code of the touched /app/main.py, what it brings, below site-packages where relative
+# summary, code of the touched /app/main.py, implied files (relative ones in site-packages)
 IMPORTS: list[tuple[str, str, str]] = [
     ("at the top", "import own", "/app/own.py"),
     ("a module of no package, and its attribute", "import lazy.path", f"{LIB}/lazy.py"),
@@ -246,7 +247,7 @@ def planted(tmp_path: Path, code: str, place: str = "/app/main.py") -> tuple[Pat
     return make_root(tmp_path / "root", tree), [place, RAN, f"{SITE}/ran.py"]
 
 
-# summary, the code of the touched pkg/mod.py in site-packages, what it brings
+# summary, code of the touched pkg/mod.py in site-packages, implied files
 INSTALLED = [
     ("beside", "def f():\n    from . import sub", "pkg/sub/__init__.py"),
     ("below", "def f():\n    from .sub import leaf", "pkg/sub/__init__.py pkg/sub/leaf.py"),
@@ -275,7 +276,7 @@ def test_imports_of_a_library(tmp_path: Path, code: str, brought: str) -> None:
     assert found == {os.path.join(SITE, name) for name in f"{IN_PKG} {brought}".split()}
 
 
-# summary, the code of the implied pkg/late.py in site-packages, what it brings besides
+# summary, code of the implied pkg/late.py in site-packages, files that it implies
 IMPLIED = [
     ("tools that it needs to load", "import doctest", f"{LIB}/doctest.py"),
     ("what is lacking", "import lazy, nowhere", None),
@@ -296,7 +297,7 @@ IMPLIED = [
     ("code", "brought"), [case[1:] for case in IMPLIED], ids=[case[0] for case in IMPLIED]
 )
 def test_imports_of_an_implied_module(tmp_path: Path, code: str, brought: str | None) -> None:
-    """It cannot be loaded at all without what it imports first: then it is left out itself."""
+    """A module whose first imports are missing cannot be loaded: it is left out."""
     top, touched = planted(tmp_path, "def f():\n    import pkg.late")
     make_root(top, {f"{SITE}/pkg/late.py": f"{code}\n"})
     found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
@@ -311,7 +312,7 @@ EXTENSION = f"{LIB}/lib-dynload/_c.cpython-311-x86_64.so"
 def test_what_the_standard_library_does_when_it_is_loaded_it_did_in_the_run(
     tmp_path: Path,
 ) -> None:
-    """Its source was found and what was compiled of it read; or the source, where that is all."""
+    """Its source was looked up and its compiled file read; or only the source, if that is all."""
     code = "if x:\n    import lazy\ndef f():\n    import never\n"
     source, cache = f"{LIB}/ran.py", f"{LIB}/__pycache__/ran.cpython-311.pyc"
     top, _ = planted(tmp_path, code, source)
@@ -327,7 +328,7 @@ def test_what_the_standard_library_does_when_it_is_loaded_it_did_in_the_run(
     assert found([source], []) == {f"{LIB}/never.py"}
 
 
-# summary, the code of the touched LIB/command.py, whether its functions' import counts
+# summary, code of the touched LIB/command.py, whether imports in its functions count
 COMMANDS = [
     ("for others", "def work():\n    import lazy\n", True),
     ("a command", "def main():\n    import lazy\nif __name__ == '__main__':\n    main()", False),
@@ -361,7 +362,7 @@ def test_a_module_of_the_standard_library_as_a_command(
 
 
 def test_an_extension_of_the_standard_library_imports_by_constants(tmp_path: Path) -> None:
-    """None but its library's modules. Of others' the constants say nothing: they name methods."""
+    """Only modules of its library. Constants of other modules are names of methods."""
     need("gcc")
     top, touched = planted(tmp_path, "def f():\n    import _c, abi")
     shutil.rmtree(top / f"{LIB}/lib-dynload".lstrip("/"))
@@ -421,7 +422,7 @@ def test_each_rule_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_an_implied_extension_brings_its_libraries(tmp_path: Path) -> None:
-    """As wheels have them, in a folder beside, by RUNPATH."""
+    """As in wheels: in a folder next to the package, found by RUNPATH."""
     top, touched = planted(tmp_path, "def f():\n    import pkg.fast")
     folder = top / SITE.lstrip("/")
     compile_library(folder / "wheel.libs" / "libx-1.so", "-Wl,-soname,libx-1.so")
@@ -432,7 +433,7 @@ def test_an_implied_extension_brings_its_libraries(tmp_path: Path) -> None:
 
 
 def test_a_rough_look_misses_nothing_of_the_standard_library() -> None:
-    """What parsing finds is what decides; the rough look only says where to parse."""
+    """Parsing decides; the quick search only selects the files to parse."""
     for source in sorted(Path(os.__file__).parent.glob("[a-m]*.py")):
         text = source.read_text("utf-8", "replace")
         there, roughly = parse_source(text), scan_source(text)
@@ -460,7 +461,7 @@ if len(sys.argv) > 1:
 
 
 def test_a_real_python_goes_the_other_way_in_the_slim_image(tmp_path: Path) -> None:
-    """A run that imports none of it; and in the image of that trace, one that needs all."""
+    """The traced run imports none of it; a run in the slim image needs all of it."""
     need_root()
     folder = tmp_path / "app"
     make_root(folder, {"/main.py": APP, "/planted/__init__.py": "", "/other.py": ""})

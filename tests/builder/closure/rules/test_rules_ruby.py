@@ -1,4 +1,4 @@
-"""What the files of a Ruby program imply: planted trees, and a real program's untaken branches."""
+"""The files that a Ruby program implies: in generated trees, and in untaken branches of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What touched files of C programs and of the system imply, rule by rule."""
+"""The files that touched files of C programs and of the system imply, rule by rule."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def implied(
     lists: Iterable[str] = (),
     without: Iterable[str] = (),
 ) -> dict[str, str]:
-    """What touching, and listing, these implies: own path → reason."""
+    """The implied files if these are touched or listed: own path → reason."""
     wanted = [Seed(path, TOUCHED, load=True) for path in paths]
     wanted += [Seed(path, TOUCHED, is_listed=True) for path in lists]
     around = RunEnvironment(("/usr/bin",), (), "/", env or {})
@@ -83,7 +83,7 @@ def program(top: Path, path: str, *constants: str, flags: tuple[str, ...] = ()) 
     )
 
 
-# summary, constant in /usr/lib/…/libapp.so, library that lies in the tree, whether it is implied
+# summary, constant in /usr/lib/…/libapp.so, library in the tree, whether it is implied
 CONSTANTS = [
     ("a soname", "libx.so.1", f"{LIB}/libx.so.1", True),
     ("without a version", "libx.so", f"{LIB}/libx.so", True),
@@ -114,7 +114,7 @@ def test_constants_that_name_a_library(
 
 
 def test_a_library_brings_what_it_needs_and_not_what_it_names(tmp_path: Path) -> None:
-    """An app names a, a needs b and names c: c stays out; what app needs is asked as app is."""
+    """The app names a; a needs b and names c, which stays out. What the app needs is read too."""
     need("gcc")
     for name in ("b", "c", "d"):
         compile_library(
@@ -145,7 +145,7 @@ def test_without_section_headers_the_whole_file_is_looked_at(tmp_path: Path) -> 
 
 
 def glibc() -> str:
-    """The own path of this machine's C library."""
+    """The own path of the C library of this machine."""
     for place in ("/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"):
         if os.path.exists(f"{place}/libc.so.6"):
             return os.path.realpath(f"{place}/libc.so.6")
@@ -166,7 +166,7 @@ def test_glibc_opens_libgcc_to_cancel_a_thread() -> None:
 def test_a_library_does_not_bring_what_it_opens_on_a_flag_alone(
     tmp_path: Path, library: str, name: str
 ) -> None:
-    """An app that names it itself means it."""
+    """If an app names it, it is implied."""
     need("gcc")
     soname = (f"-Wl,-soname,{library}",)
     program(tmp_path, f"{LIB}/{library}", name, "libgcc_s.so.1", flags=soname)
@@ -181,7 +181,7 @@ def test_a_large_program_takes_less_than_a_second() -> None:
     need("node")
     started = time.process_time()
     implied("/", "/usr/bin/node")
-    assert time.process_time() - started < 3  # 0.3 s where nothing else runs
+    assert time.process_time() - started < 3  # 0.3 s on an idle machine
 
 
 NSSWITCH = """
@@ -201,7 +201,7 @@ def test_services_of_nsswitch() -> None:
 
 
 def system(top: Path, tree: Mapping[str, str | bytes | None]) -> Path:
-    """A tree with a C library that names nothing."""
+    """A tree with a C library that names no files."""
     need("gcc")
     make_root(top, tree)
     compile_library(top / f"{LIB}/libc.so.6".lstrip("/"), "-Wl,-soname,libc.so.6")
@@ -223,8 +223,8 @@ def test_modules_of_services_that_nsswitch_names(tmp_path: Path) -> None:
         f"{LIB}/libnss_dns.so.2": "nss-module",
         "/etc/host.conf": "nss-module",
     }
-    assert implied(tmp_path, libc) == {}  # who never read it asks no service
-    assert implied(tmp_path, "/etc/nsswitch.conf") == {}  # nor is there one without a libc
+    assert implied(tmp_path, libc) == {}  # a run that did not read it uses no service
+    assert implied(tmp_path, "/etc/nsswitch.conf") == {}  # without a libc there is no service
     assert implied(tmp_path, libc, "/etc/nsswitch.conf", without=["nss-module"]) == {}
 
 
@@ -244,7 +244,7 @@ LOCALES: dict[str, str | bytes | None] = {
     "/usr/share/locale/locale.alias": "deutsch de_DE.ISO-8859-1\n",
     "/srv/locale/en_US.UTF-8/LC_TIME": "en",
 }
-# summary, variables, the files below /usr/lib/locale (others as they are) that are implied
+# summary, variables, implied files (relative to /usr/lib/locale)
 NAMED: list[tuple[str, dict[str, str], list[str]]] = [
     ("none", {}, []),
     ("built in", {"LANG": "C", "LC_ALL": "POSIX", "LC_TIME": ""}, []),
@@ -310,7 +310,7 @@ GCONV: dict[str, str | bytes | None] = {
     f"{LIB}/gconv/EUC-JP.so": "module",
 }
 TABLES = {"gconv-modules", "gconv-modules.cache", "gconv-modules.d/extra.conf"}
-# summary, touched besides libc, LANG, what of the folder gconv is implied
+# summary, touched files apart from libc, LANG, implied files of the folder gconv
 CHARSETS: list[tuple[str, list[str], str, set[str]]] = [
     ("UTF-8", [], "de_DE.UTF-8", set()),
     ("ASCII", [], "de_DE.US-ASCII", set()),
@@ -404,7 +404,7 @@ def test_what_is_named_alike_is_no_tls_library(tmp_path: Path, name: str) -> Non
     assert implied(tmp_path, f"{LIB}/{name}") == {}
 
 
-# summary, tree, directories whose names were read, files that were read, what is implied
+# summary, tree, listed directories, files that were read, implied files
 LISTINGS: list[tuple[str, dict[str, str | bytes | None], list[str], list[str], list[str]]] = [
     (
         "templates",

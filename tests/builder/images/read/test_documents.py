@@ -1,4 +1,4 @@
-"""Documents of any shape: an image, or one clear error."""
+"""Arbitrary documents: each gives an image or one clear error."""
 
 from __future__ import annotations
 

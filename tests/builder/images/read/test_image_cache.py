@@ -1,4 +1,4 @@
-"""The cache: one copy however many ask, nothing half made, nothing removed that is in use."""
+"""The cache: one copy for all processes, no partial images, and no removal of images in use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ sys.stdin.read()
 def opener(
     name: str, prefix: tuple[str, ...] = (), program: str = sys.executable, **more: str
 ) -> subprocess.Popen[str]:
-    """A process that opens an image, says where, and holds it until its stdin ends."""
+    """A process that opens an image, prints its path, and uses it until its stdin ends."""
     return subprocess.Popen(
         [*prefix, program, "-c", OPEN, name],
         stdin=subprocess.PIPE,
@@ -85,7 +85,7 @@ def test_two_at_once_make_one_of_a_tarball(tmp_path: Path, cache_folder: str) ->
 
 @pytest.mark.parametrize("kind", ["layout", "tarball"])
 def test_a_run_that_was_killed(tmp_path: Path, cache_folder: str, kind: str) -> None:
-    """What it left is no image, and goes when the next one comes."""
+    """A partial image is not used, and is removed when the next one is made."""
     name = large(tmp_path, 20_000)
     if kind == "tarball":
         path = tmp_path / "root.tar"
@@ -175,7 +175,7 @@ def test_what_is_damaged_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["a short file", "a missing file", "no index", "no image.json"])
 def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None:
-    """An image that an earlier boot made is looked over, and made anew where it has suffered."""
+    """An image from an earlier boot is checked, and made again if it is damaged."""
     name = make_layout(tmp_path / "image", tar(entry("a", data=b"hello"), entry("b")))
     done = opener(name)
     root = done.communicate()[0].strip()
@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is the user's own and readable to it; the index has the truth; prune removes it."""
+    """The user owns and can read all files; the index has the real metadata; prune removes it."""
     layer = tar(
         folder("shut", mode=0o111, uid=5, gid=6),
         entry("shut/secret", mode=0, data=b"x"),
@@ -261,7 +261,7 @@ def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatc
 
 
 def readable_python(folder: Path) -> tuple[str, ...]:
-    """The words before a command that finds this Python in /opt, whoever may read its own place."""
+    """A prefix for commands that use this Python at /opt, which every user can read."""
     script = (
         f"mount --bind {sys.base_prefix} /opt && mount --bind {REPOSITORY} {folder}/code && "
         f"mount --bind {os.path.dirname(orjson.__file__)}/.. {folder}/packages && "
@@ -273,7 +273,7 @@ def readable_python(folder: Path) -> tuple[str, ...]:
 
 
 def test_in_a_user_namespace(tmp_path: Path) -> None:
-    """Owners are subordinate ids there, and the image is another one in the cache."""
+    """There the owners are subordinate ids, and the cache has a separate image."""
     need_root()
     need("unshare", "nsenter")
     name = make_layout(tmp_path / "image", tar(entry("a", uid=5, gid=6)))
@@ -300,7 +300,7 @@ def test_in_a_user_namespace(tmp_path: Path) -> None:
 
 
 def test_an_index_comes_back(tmp_path: Path) -> None:
-    """Whatever its names and attributes; and soon."""
+    """With any names and attributes, and soon."""
     odd = LayerNode(0o120777, 1, 2, 3, -5, "t\udcff", (("user.\udce4", b"\xff\0"),), 1, 1)
     nodes = {"": odd, "ünï/\udcff": odd, 'quo"te\n': odd}
     plain = LayerNode(0o100644, 0, 0, 1234, 1_600_000_000_123_456_789, "", (), 2, 1)

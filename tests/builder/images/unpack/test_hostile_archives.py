@@ -1,4 +1,4 @@
-"""Images that mean harm: nothing is written outside the tree, and each ends in one clear error."""
+"""Malicious images: nothing is written outside the tree, and each gives one clear error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def refused(name: str, cause: str) -> SlimtraceError:
-    """The image is refused, and leaves nothing in the cache."""
+    """The image is rejected, and leaves nothing in the cache."""
     with pytest.raises(SlimtraceError, match=cause) as raised:
         open_image(name)
     base = os.path.join(os.environ["XDG_CACHE_HOME"], "slimtrace")
@@ -120,7 +120,7 @@ def test_a_symlink_is_replaced_and_not_written_through(tmp_path: Path) -> None:
 
 
 def test_devices_are_no_gates(tmp_path: Path, unprivileged: tuple[str, ...]) -> None:
-    """A user cannot make them; the index has them all the same."""
+    """A user cannot make them, but the index has them."""
     device = entry("null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666)
     image = open_image(make_layout(tmp_path / "image", tar(device, hardlink("other", "null"))))
     assert image.index is not None
@@ -130,7 +130,7 @@ def test_devices_are_no_gates(tmp_path: Path, unprivileged: tuple[str, ...]) -> 
 
 
 def test_a_deep_tree(tmp_path: Path) -> None:
-    """As deep as a path can be, opened and removed; deeper ones are refused."""
+    """A path of the maximal depth is opened and removed; deeper ones are rejected."""
     deepest = "/".join(["d"] * 2047)
     image = open_image(
         make_layout(tmp_path / "image", tar(entry(f"{deepest}/f"[2:])), tar(entry("x")))
@@ -146,7 +146,7 @@ def test_a_deep_tree(tmp_path: Path) -> None:
     assert done.stdout == "0\n", "in use"
     again = make_layout(tmp_path / "again", tar(entry(f"{deepest}/f"[2:])), tar(entry(".wh.d")))
     assert paths(open_image(again).index) == []
-    remove_tree(os.path.dirname(image.root))  # pytest's own removal does not go so deep
+    remove_tree(os.path.dirname(image.root))  # pytest cannot remove such a deep tree
 
 
 def test_more_entries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_more_entries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_manifest_passed_off_as_a_configuration(tmp_path: Path) -> None:
-    """Its digest is another image's, in whose place what the archive holds would be taken."""
+    """Its digest is that of another image, and the cache would use the archive for that image."""
     layout = Layout(tmp_path / "good")
     image = layout.image([tar(entry("a"))])
     layout.list(image)
@@ -193,7 +193,7 @@ def bomb(packed: bytes, tmp_path: Path, diff_id: str) -> str:
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "gzip of headers"])
 def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """It ends at the limit, and takes little memory on the way."""
+    """It stops at the limit, and uses little memory."""
     monkeypatch.setenv(SIZE_VARIABLE, str(100 << 20))
     head = entry("zeros", size=1 << 40) if kind != "gzip of headers" else b""
     plain = io.BytesIO()
@@ -283,7 +283,7 @@ def test_a_blob_that_was_changed(tmp_path: Path, what: str) -> None:
     }[what]
     path = blobs / digest.replace(":", "/")
     data = bytearray(path.read_bytes())
-    data[8] ^= 1  # of gzip: the extra flags, which nothing else verifies
+    data[8] ^= 1  # of gzip: the extra flags, which no checksum covers
     path.write_bytes(data)
     refused(f"oci:{tmp_path}/image", "digest is")
 

@@ -1,4 +1,4 @@
-"""The tar reader, against what real tars write and against anything at all."""
+"""The tar reader, with archives of real tars and with arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def read(data: bytes, size: int = 1 << 20) -> list[tuple[TarMember, bytes]]:
-    """All members with their contents, from pieces of ``size`` bytes."""
+    """All members with their contents, read in pieces of ``size`` bytes."""
     reader = TarReader(PieceStream(pieces(data, size)), "x")
     return [(member, b"".join(reader.pieces())) for member in reader]
 
 
 def whole(member: TarMember, stored: bytes) -> bytes:
-    """A file as it will be, holes filled."""
+    """A file's contents, with its holes filled."""
     if member.sparse is None:
         return stored
     found = bytearray(member.sparse.size)
@@ -129,7 +129,7 @@ SPECIMENS = [
     st.booleans(),
 )
 def test_any_damage(data: bytes, changes: list[tuple[int, bytes]], length: int, mend: bool) -> None:
-    """Also where the checksum is right, so that the fields behind it are read."""
+    """Also with a correct checksum, so that the other fields are read."""
     damaged = bytearray(data)
     for at, new in changes:
         damaged[at : at + len(new)] = new
@@ -193,7 +193,7 @@ FORMATS = {
 
 @pytest.mark.parametrize("words", FORMATS.values(), ids=FORMATS)
 def test_what_tars_write(tmp_path: Path, words: list[str]) -> None:
-    """Names, owners, times, links and sparse files, as lstat(2) says."""
+    """Names, owners, times, links and sparse files, as lstat(2) returns them."""
     need(words[0])
     root = tmp_path / "root"
     make_varied_tree(root)
@@ -217,7 +217,7 @@ def test_what_tars_write(tmp_path: Path, words: list[str]) -> None:
         size = status.st_size if member.type == b"0" else 0
         assert (member.mode, member.size) == (stat.S_IMODE(status.st_mode), size)
         assert (member.uid, member.gid) == (status.st_uid, status.st_gid)
-        # What GNU's format has no place for is cut off: fractions of a second.
+        # GNU's format cannot store fractions of a second.
         unit = 1 if exact else 10**9
         assert member.mtime_ns // unit == status.st_mtime_ns // unit
         if member.type == b"2":
@@ -232,11 +232,11 @@ def test_what_tars_write(tmp_path: Path, words: list[str]) -> None:
 
 
 def test_what_old_tars_wrote() -> None:
-    """No magic, directories by their names, signed checksums, numbers with spaces."""
+    """No magic, directories marked by their names, signed checksums, numbers with spaces."""
     block = bytearray(512)
     block[:5] = b"dir\xff/"
     block[100:108] = b"   755 \0"
-    total = sum(block) + 256 - 256  # 0xff is -1 where bytes are signed
+    total = sum(block) + 256 - 256  # 0xff is -1 as a signed byte
     block[148:156] = b"%06o\0 " % total
     ((member, _),) = read(bytes(block))
     assert (member.name, member.type, member.mode) == ("dir\udcff/", b"5", 0o755)

@@ -1,4 +1,4 @@
-"""Images from every kind of source, unpacked as umoci does; what layers mean."""
+"""Images from every kind of source, unpacked as by umoci, and the meaning of layers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def contents(image: FullImage, path: str) -> str:
 
 @pytest.fixture
 def layered(tmp_path: Path) -> str:
-    """A layout that umoci made of three states of a tree, with all that trees may hold."""
+    """A layout that umoci made from three states of a tree, with all kinds of entries."""
     need("umoci", "setfacl", "setcap")
     need_root()
     place = f"{tmp_path}/made"
@@ -312,7 +312,7 @@ def test_the_platform(tmp_path: Path) -> None:
 def test_an_image_of_another_platform_is_found_again_by_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trace has the digest that was run, not the words of --platform."""
+    """A trace has the digest of the image that ran, not the value of --platform."""
     layout = Layout(tmp_path / "image")
     for words in ("amd64", "arm64", "s390x"):
         platform = {"os": "linux", "architecture": words}

@@ -1,4 +1,4 @@
-"""Archives and layouts, read by the tools that users have: skopeo, umoci, podman."""
+"""Archives and layouts, read by skopeo, umoci and podman."""
 
 from __future__ import annotations
 

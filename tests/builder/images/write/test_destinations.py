@@ -1,4 +1,4 @@
-"""The words after ``-o``, and outputs that appear whole or not at all."""
+"""The value of ``-o``, and outputs that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, text: str) -> None:
             destination = parse_destination(text.format(disk))
             with pytest.raises(SlimtraceError, match=r"^cannot write .*: No space left on device$"):
                 destination.write(image, entries)
-        elif "tar" in text:  # a limit on files' sizes is no limit on trees
+        elif "tar" in text:  # RLIMIT_FSIZE does not limit trees
             with pytest.raises(SlimtraceError, match=r"^cannot write .*: File too large$"):
                 parse_destination(text.format(disk)).write(image, entries)
         assert os.listdir(disk) == []

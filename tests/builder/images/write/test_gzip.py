@@ -1,4 +1,4 @@
-"""Compressed on several cores: one gzip stream, the same on any number of them."""
+"""Compression on several cores: one gzip stream, the same for any number of cores."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_how_it_is_fed_is_not_seen(parts: list[bytes], cores: int) -> None:
 
 
 def test_pieces_know_what_came_before() -> None:
-    """Without a dictionary each piece would begin from nothing."""
+    """Without a dictionary each piece would be compressed alone."""
     data = os.urandom(20_000) * 100
     assert len(packed([data])) < 60_000
 

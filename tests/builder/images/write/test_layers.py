@@ -1,4 +1,4 @@
-"""Layers: what goes in comes out, the same bytes every time, and failures leave nothing."""
+"""Layers: entries are stored exactly, the bytes are reproducible, and failures leave no files."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_place_time_zone_umask_and_locale_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_the_bytes_are_those_of_every_earlier_build(tmp_path: Path) -> None:
-    """A changed digest here makes every user's image a new one: say so in the changelog."""
+    """If this digest changes, every user's image changes: note it in the changelog."""
     numbers = tmp_path / "numbers"
     numbers.write_text("".join(f"{number * number}\n" for number in range(100_000)))
     entries = [

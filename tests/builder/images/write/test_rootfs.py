@@ -1,4 +1,4 @@
-"""``rootfs:DIR``: everything as it was, and nothing outside DIR."""
+"""``rootfs:DIR``: all metadata is kept, and nothing is written outside DIR."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_tree_holds_every_kind_of_entry_as_it_was(tmp_path: Path, *, exists: b
 
 
 def test_what_a_user_cannot_keep_is_one_warning() -> None:
-    need_root()  # to be another user than the files' owner
+    need_root()  # so that the user is not the files' owner
     with shared_folder() as folder:
         root, work = folder / "root", folder / "somebody"
         (root / "etc").mkdir(parents=True)
