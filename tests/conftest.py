@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -51,6 +53,24 @@ class Trace(Protocol):
 def slimtrace() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line: ``slimtrace("show", "x.trace")``."""
     return run_slimtrace
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each test session a temporary folder of its own, unless ``--basetemp`` names one.
+
+    All sessions of a user share pytest's default, and each start closes it to other users again.
+    """
+    if config.option.basetemp is None:  # xdist gives its workers a part of ours
+        folder = tempfile.mkdtemp(prefix="pytest-")
+        os.chmod(folder, 0o755)  # noqa: S103 -- programs of ordinary users are started in it
+        config.option.basetemp = os.path.join(folder, "pytest-0")
+        config.add_cleanup(lambda: _remove_folder(folder))
+
+
+def _remove_folder(folder: str) -> None:
+    with open("/proc/self/mountinfo") as file:
+        if f" {folder}/" not in file.read():  # a failed test may leave a mount of other files
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
