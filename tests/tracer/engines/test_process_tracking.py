@@ -16,7 +16,7 @@ from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.choice import ENGINES, LaunchCommand, start_engine
 from slimtrace.tracer.engines.notify.birth_order import BirthOrder
-from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE, Pidfds
+from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE, MIN_PIDFDS, Pidfds
 from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
 from slimtrace.tracer.engines.ptrace.stops import (
     PtraceEvent,
@@ -125,6 +125,26 @@ class TestEveryEngine:
         assert (tracked.users["child"], tracked.users["parent"]) == ([script], [script])
         assert tracked.exit_status == ExitStatus(3, None)
 
+    def test_a_child_keeps_its_image_when_its_parent_executes(
+        self, engine: str, work: Path
+    ) -> None:
+        """The child opens a file before the exec and one after it; pipes keep the order."""
+        os.mkfifo("to-child")
+        os.mkfifo("to-parent")
+        second = "read line <after; echo >&3; read line <&4"
+        child = "read line <early; echo >&4; read line <&3; read line <late; echo >&4"
+        script = (
+            f"exec 3<>to-child 4<>to-parent; ({child}) & "
+            f"read line <&4; read line <before; exec {SHELL} -c '{second}'"
+        )
+        tracked = track(engine, [SHELL, "-c", script], work)
+        assert [(image.argument, image.parent) for image in tracked.images] == [
+            (script, None),
+            (second, script),
+        ]
+        assert (tracked.users["early"], tracked.users["late"]) == ([script], [script])
+        assert (tracked.users["before"], tracked.users["after"]) == ([script], [second])
+
     def test_an_exec_makes_an_image(self, engine: str, work: Path) -> None:
         last = "read line <after; exit 4"
         script = f"read line <before; exec {SHELL} -c '{last}'"
@@ -147,6 +167,15 @@ class TestEveryEngine:
         tracked = track(engine, [SHELL, "-c", script], work)
         assert tracked.images == [Image(script, None, 6)]
         assert tracked.users["before"] == [script]
+
+    def test_an_exec_of_a_real_program_that_fails(
+        self, engine: str, work: Path, tracee: Tracee
+    ) -> None:
+        """Its arguments are too long: the caller runs on as the image that it was."""
+        program = tracee("exec_fails")
+        tracked = track(engine, [program, "."], work)
+        assert tracked.images == [Image(".", None, 0), Image(program, ".", 0)]
+        assert tracked.users["after"] == ["."]
 
     def test_a_child_that_outlives_its_parent(self, engine: str, work: Path) -> None:
         """The parent's end closes the pipe, on which the child waits before it ends."""
@@ -372,6 +401,21 @@ def test_how_a_process_ended_that_is_gone() -> None:
     assert dict(pidfds.poll_ended()) == {}, "each is reported once"
     os.close(read_end)
     pidfds.close()
+
+
+def test_how_more_processes_ended_than_there_are_pidfds_at_first(work: Path) -> None:
+    """All run at the same time, and are killed: only their pidfds show how they ended."""
+    if kernel_version() < EXIT_STATUS_SINCE:
+        pytest.skip("missing here: Linux 6.15")
+    count = MIN_PIDFDS + 6
+    child = "echo >&4; read line; kill -KILL $$"
+    script = f"""mkfifo wait ready; exec 3<>wait 4<>ready
+for each in $(seq {count}); do {SHELL} -c '{child}' <wait 3>&- & done
+for each in $(seq {count}); do read line <&4; done
+exec 3>&-; wait"""
+    tracked = track("notify", [SHELL, "-c", script], work)
+    ends = [image.exit_status for image in tracked.images if image.argument == child]
+    assert ends == [128 + signal.SIGKILL] * count
 
 
 def test_an_exit_status() -> None:

@@ -20,7 +20,7 @@ EXIT_STATUS_SINCE = (6, 15)
 """Linux version since which a pidfd shows how its process ended, even after a wait for it."""
 
 _PIDFD_THREAD = os.O_EXCL  # Linux 6.9
-_MIN_PIDFDS = 64
+MIN_PIDFDS = 64
 
 
 class Pidfds:
@@ -29,7 +29,7 @@ class Pidfds:
     def __init__(self) -> None:
         self._pidfds: dict[int, int] = {}  # by process
         self._last, self._pidfd = 0, -1
-        self._max_pidfds = _MIN_PIDFDS
+        self._max_pidfds = MIN_PIDFDS
 
     def read_tgid_and_ppid(self, tid: int) -> tuple[int, int] | None:
         """The process of a thread, and the parent of that process.
