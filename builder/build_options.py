@@ -1,4 +1,4 @@
-"""What a user may say about a build."""
+"""The options of a build."""
 
 from __future__ import annotations
 
@@ -11,36 +11,40 @@ from slimtrace.builder.model import Keep
 class BuildOptions:
     """The options of ``build``.
 
-    :ivar include: globs of what is kept besides; ``exclude`` of what is not, and wins.
-    :ivar keep: how much is kept beside what was touched; ``without_rules`` names of rules that
-        are switched off.
-    :ivar allow_secret: globs of secrets that are let in.
-    :ivar user: the image's user, None for nobody in particular where the runs needed no root.
-    :ivar grant_read: open the copies where the image's user could not read them.
-    :ivar grant_write: give the folders in which the run made things to the image's user.
-    :ivar allow_changed: build from files that are no longer as the run saw them.
-    :ivar env: ``NAME=VALUE`` words over the full image's and the run's environment.
-    :ivar entrypoint: None for the traced command's first word; ``cmd`` None for the rest.
-    :ivar workdir: None for the run's; ``stop_signal`` None for the run's or the full image's.
-    :ivar expose: ``PORT`` or ``PORT/PROTOCOL`` beside those that the app listened on.
-    :ivar volumes: paths beside the full image's.
-    :ivar healthcheck: whether the full image's is taken over.
-    :ivar baseline: whether it has what any minimal image is expected to have.
-    :ivar all_zones: whether that is all time zones, or those in use.
-    :ivar debug: whether a second image is built that has a shell besides.
-    :ivar python_sources: whether sources are kept that no run read.
-    :ivar package_metadata: whether what scanners read is added.
-    :ivar tag: the image's name in its destination, None for the destination's own.
-    :ivar labels: ``NAME=VALUE`` words over the full image's.
-    :ivar default_run: which run the image starts, from 1.
-    :ivar drop_process: globs of processes whose touches do not count; ``only_process`` of the only
-        ones whose do.
-    :ivar image: where the full image lies now, as ``run --image`` takes it; None for where the
-        runs saw it.
-    :ivar jlink: whether Java runtimes are linked of the modules that are used; ``jlink_modules``
-        names of modules that are linked besides.
-    :ivar sbom: formats and files of the SBOMs that are written beside the image; ``embed_sbom``
-        formats of those in it.
+    :ivar include: globs of paths to keep too.
+    :ivar exclude: globs of paths to leave out; overrides ``include``.
+    :ivar keep: how much to keep in addition to touched files.
+    :ivar without_rules: names of disabled rules.
+    :ivar allow_secret: globs of secrets that may be in the image.
+    :ivar user: the image's user; None for the full image's user, or 65532 unless a run needed root.
+    :ivar grant_read: make kept files readable for the image's user.
+    :ivar grant_write: make the image's user the owner of directories in which the app created
+        files.
+    :ivar allow_changed: accept files that changed since the run.
+    :ivar env: ``NAME=VALUE`` strings, which override the environment of full image and run.
+    :ivar entrypoint: None for the program of the traced command.
+    :ivar cmd: None for the arguments of the traced command.
+    :ivar workdir: None for the run's.
+    :ivar stop_signal: None for the run's or the full image's.
+    :ivar expose: ``PORT`` or ``PORT/PROTOCOL``, in addition to those that the app listened on.
+    :ivar volumes: paths, in addition to the full image's.
+    :ivar healthcheck: whether to keep the full image's health check.
+    :ivar baseline: whether to add the files that every minimal image is expected to have.
+    :ivar all_zones: whether to add all time zones instead of those in use.
+    :ivar debug: whether to build a second image with busybox.
+    :ivar python_sources: whether to keep Python sources that no run read.
+    :ivar package_metadata: whether to add the package databases that scanners read.
+    :ivar tag: the image's name in its destination; None for the destination's own.
+    :ivar labels: ``NAME=VALUE`` strings, which override the full image's labels.
+    :ivar default_run: number of the run that the image starts, from 1.
+    :ivar drop_process: globs of processes whose files are left out.
+    :ivar only_process: globs of the only processes whose files are kept.
+    :ivar image: the full image's present reference, as ``run --image`` takes it; None for the
+        reference in the trace.
+    :ivar jlink: whether to link Java runtimes with only the modules that are used.
+    :ivar jlink_modules: names of modules to link too.
+    :ivar sbom: formats and files of the SBOMs to write beside the image.
+    :ivar embed_sbom: formats of the SBOMs to add to the image.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 

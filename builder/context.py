@@ -1,4 +1,4 @@
-"""What the steps of the pipeline read, and what a step is."""
+"""The context that the steps of the pipeline read, and the type of a step."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the steps of one build read. No step changes it.
+    """The data that the steps of one build read. No step changes it.
 
-    :ivar trace: the runs, processes and paths that count: the trace as ``--drop-process`` and
-        ``--only-process`` leave it.
+    :ivar trace: the runs, processes and paths that count, after ``--drop-process`` and
+        ``--only-process``.
     :ivar root: the full image.
     :ivar user: uid and gid of the image's user.
     :ivar rerun: runs jlink in the full image; only ``--jlink`` needs it.
@@ -34,4 +34,4 @@ class Context:
 
 
 Step = Callable[[Selection, Context], Selection]
-"""A pure function: what it drops and warns of is in the selection that it returns."""
+"""A pure function. The selection that it returns contains its dropped paths and warnings."""

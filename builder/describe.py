@@ -70,7 +70,7 @@ def describe_image(text: str, trace: Trace | None, where: ImageLocation) -> Bill
         raise SlimtraceError(f"cannot describe {text}: it is empty")
     reference = parse_reference(text)
     digest = None if reference.transport in _WITHOUT_MANIFEST else opened.digest
-    about = make_subject(
+    subject = make_subject(
         find_subject_name(reference), digest, opened.config, newest_mtime(entries.values())
     )
-    return collect_facts(about, entries, Checksums(), full or root, is_full=full is not None)
+    return collect_facts(subject, entries, Checksums(), full or root, is_full=full is not None)

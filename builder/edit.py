@@ -1,4 +1,4 @@
-"""Puts into a selection what the closure did not bring, with the directories above it."""
+"""Adds entries to a selection and removes them, with the directories above them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 def remove_paths(
     selection: Selection, dropped: Iterable[Dropped], warnings: tuple[str, ...] = ()
 ) -> Selection:
-    """The selection without these paths, whose records it gains.
+    """Remove these paths from the selection, and record them as dropped.
 
-    A directory stays while something beneath it does; one that was only on the way goes with
-    the last of it.
+    A directory stays as long as it contains an entry. A directory that was kept only for its
+    entries is removed with the last of them.
     """
     records = {item.path: item for item in dropped}
     entries = selection.entries
-    stay = {
+    paths = {
         path
         for path, entry in entries.items()
         if path not in records and entry.reasons != (Reason.DIRECTORY,)
     }
-    stay |= {parent for path in stay for parent in list_parents(path)} | {"/"}
-    kept = {path: entry for path, entry in entries.items() if path in stay}
-    gone = tuple(
+    paths |= {parent for path in paths for parent in list_parents(path)} | {"/"}
+    kept = {path: entry for path, entry in entries.items() if path in paths}
+    removed = tuple(
         replace(item, causes=entries[path].causes) if path in entries else item
         for path, item in records.items()
         if path not in kept
@@ -42,32 +42,32 @@ def remove_paths(
     return replace(
         selection,
         entries=kept,
-        dropped=(*selection.dropped, *gone),
+        dropped=(*selection.dropped, *removed),
         warnings=(*selection.warnings, *warnings),
     )
 
 
 def restore_directories(selection: Selection, context: Context) -> Selection:
-    """Give directories the metadata that they had during the run."""
+    """Set the metadata of directories to what the run saw."""
     root = context.root
     traced = {
         root.resolve(seed.path, follow=seed.follow).path: seed.fingerprint
         for seed in selection.seeds
         if seed.fingerprint is not None
     }
-    entries = _with_old_directories(selection.entries, traced, live=root.root == "/")
+    entries = _fix_directories(selection.entries, traced, live=root.root == "/")
     return replace(selection, entries=entries)
 
 
-def _with_old_directories(
+def _fix_directories(
     before: Mapping[str, Entry], traced: Mapping[str, Fingerprint], *, live: bool
 ) -> dict[str, Entry]:
-    """The entries, with directories that do not depend on what happened since the run.
+    """Make directories independent of changes since the run.
 
-    :param traced: how the run saw directories, by own path.
+    :param traced: the metadata of directories that the run saw, by own path.
     :param live: whether the full image is a running system. Its directories change whenever a
-        file is created in them, even by the trace or the image itself, and the digest would
-        change too. A directory that no run looked at gets the time of its newest file.
+        file is created in them, also by slimtrace, and the digest would change too. So a directory
+        that no run used gets the time of its newest file.
     """
     entries = dict(before)
     newest: dict[str, int] = {}
@@ -76,13 +76,13 @@ def _with_old_directories(
             for parent in list_parents(path):
                 newest[parent] = max(newest.get(parent, 0), entry.mtime_ns)
     for path, entry in before.items():
-        was = traced.get(path)
+        old = traced.get(path)
         if entry.kind is not Kind.DIRECTORY:
             continue
-        if was is not None:
-            mode = was.mode & 0o7777
+        if old is not None:
+            mode = old.mode & 0o7777
             entries[path] = replace(
-                entry, mode=mode, uid=was.uid, gid=was.gid, mtime_ns=was.mtime_ns
+                entry, mode=mode, uid=old.uid, gid=old.gid, mtime_ns=old.mtime_ns
             )
         elif live:
             entries[path] = replace(entry, mtime_ns=newest.get(path, 0))
@@ -90,36 +90,36 @@ def _with_old_directories(
 
 
 def add_entries(selection: Selection, root: Root, entries: Iterable[Entry]) -> Selection:
-    """The selection with these entries, each in the place of one that was at its path.
+    """Add these entries to the selection. An entry replaces the one at its path.
 
-    The directories above come from the full image; one that it lacks is root's, and as old as
-    what lies in it.
+    The directories above come from the full image. A directory that is not there belongs to root
+    and gets the time of its entry.
     """
     new: dict[str, Entry] = {}
     for entry in entries:
         new[entry.path] = entry
         for parent in list_parents(entry.path):
             if parent not in new and parent not in selection.entries:
-                new[parent] = _folder(root, parent, entry)
-    # The folders of a live system change whenever something is made in them.
-    added = _with_old_directories(new, {}, live=root.root == "/")
+                new[parent] = _make_folder(root, parent, entry)
+    # The directories of a live system change whenever a file is created in them.
+    added = _fix_directories(new, {}, live=root.root == "/")
     return replace(selection, entries=dict(sorted({**selection.entries, **added}.items())))
 
 
 def make_file(root: Root, path: str, content: bytes, cause: Cause, mtime_ns: int) -> list[Entry]:
-    """The entries for a file that the build makes, and for the links to it.
+    """Make the entries for a file that the build generates, and for the links to it.
 
     Its owner is root, and everybody may read it.
 
-    :param path: as it is looked up in the full image, which need not have it.
+    :param path: a path that need not exist in the full image; its symlinks are resolved there.
     """
-    found = root.resolve(path)
-    file = Entry(found.path, Kind.FILE, 0o644, 0, 0, mtime_ns, len(content))
-    links = [root.entry(link, (cause,)) for link in found.links]
+    own = root.resolve(path)
+    file = Entry(own.path, Kind.FILE, 0o644, 0, 0, mtime_ns, len(content))
+    links = [root.entry(link, (cause,)) for link in own.links]
     return [*links, replace(file, content=content, causes=(cause,))]
 
 
-def _folder(root: Root, path: str, inside: Entry) -> Entry:
+def _make_folder(root: Root, path: str, inside: Entry) -> Entry:
     causes = (Cause(Reason.DIRECTORY, KeptPath(inside.path)),)
     if root.kind(path) is Kind.DIRECTORY:
         return root.entry(path, causes)

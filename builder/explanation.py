@@ -1,4 +1,4 @@
-"""Why a path is in the image: the chain of causes, down to what a run touched or a user named."""
+"""Explains why a path is in the image: the chain of causes, down to a process or an option."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ if TYPE_CHECKING:
 
 
 class ChainLink(NamedTuple):
-    """One path of a chain, and why it was kept."""
+    """A path of a chain, and why it was kept."""
 
     path: str
     cause: Cause
 
 
 def explain(selection: Selection, path: str) -> tuple[ChainLink, ...]:
-    """The shortest chain of causes from an own path; empty for a path that was never kept.
+    """Find the shortest chain of causes of a path; empty for a path that was never kept.
 
-    Each cause but the last names the next path. The last one is a process, an option or another
-    part of the build. A chain may pass through paths that were dropped later.
+    Each cause but the last names the next path. The last cause is a process, an option or another
+    part of the build. A chain may contain paths that were dropped later.
+
+    :param path: an own path.
     """
     causes = {item.path: item.causes for item in selection.dropped}
     causes |= {each: entry.causes for each, entry in selection.entries.items()}
     chains: dict[str, tuple[ChainLink, ...]] = {path: ()}
     queue = [path]
-    for here in queue:
-        for cause in causes.get(here, ()):
-            chain = (*chains[here], ChainLink(here, cause))
+    for current in queue:
+        for cause in causes.get(current, ()):
+            chain = (*chains[current], ChainLink(current, cause))
             if not isinstance(cause.because, KeptPath):
                 return chain
             if cause.because.path not in chains:

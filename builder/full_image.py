@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Run, Trace
 
 
-_MOVED_HINT = "if it is at another place now, name it with --image"
+_MOVED_HINT = "if it has moved, name it with --image"
 
 
 class OpenedRoot(NamedTuple):
@@ -69,10 +69,10 @@ def _is_own_root(text: str) -> bool:
 def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
     """Open the full image of the runs, with the copies that they saved.
 
-    :param image: the reference of its present place; None for the reference in the trace. Required
-        for runs in different images: the user then chooses one.
+    :param image: its present reference; None for the reference in the trace. Required for runs in
+        different images: the user then chooses one.
     :raises SlimtraceError: the trace has no run, its runs used different images, or the image
-        cannot be read or is another one by now.
+        cannot be read or has another digest now.
     """
     runs = _distinguish_images(trace)
     if not runs:
@@ -98,11 +98,11 @@ def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:
 
 
 def _open_named(trace: Trace, text: str) -> OpenedRoot:
-    """Open the image that the user names: it must have the digest that the runs recorded."""
+    """Open the image that the user names. It must have the digest that the runs recorded."""
     image = None if _is_own_root(text) else open_image(text)
     digest = None if image is None else image.digest
-    saw = {run.image_digest for run in trace.runs}
-    recorded = saw - {None}
+    digests = {run.image_digest for run in trace.runs}
+    recorded = digests - {None}
     warnings: tuple[str, ...] = ()
     if len(_distinguish_images(trace)) > 1:
         others = ", ".join(sorted(each for each in recorded if each and each != digest))
@@ -110,8 +110,9 @@ def _open_named(trace: Trace, text: str) -> OpenedRoot:
             warnings = (f"{text} is not the image of all runs: some ran in {others}",)
     elif recorded and digest not in recorded:
         is_now = f"is {digest}" if digest else "is a plain tree without a digest"
+        ran_in = ", ".join(map(str, digests))
         raise SlimtraceError(
-            f"cannot build from {text}: it {is_now}, and the app ran in {', '.join(map(str, saw))}",
+            f"cannot build from {text}: it {is_now}, and the app ran in {ran_in}",
             "name the image that the app ran in, or trace the app again",
         )
     if image is not None and image.index is not None:
@@ -128,7 +129,7 @@ def _open_recorded(run: Run) -> OpenedRoot:
         raise SlimtraceError(error.message, hint) from error
     if run.image_digest not in (None, image.digest):
         raise SlimtraceError(
-            f"cannot build from the trace: {run.image} is {image.digest} by now, and the app ran "
+            f"cannot build from the trace: {run.image} is {image.digest} now, and the app ran "
             f"in {run.image_digest}",
             f"trace the app again; or {_MOVED_HINT}",
         )

@@ -1,4 +1,4 @@
-"""Signals that end a command while it runs an image: it cleans up first."""
+"""Turns signals that end a command into exceptions, so that it cleans up first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HANDLED = END_SIGNALS - {signal.SIGINT, signal.SIGQUIT}
-"""Python raises KeyboardInterrupt on SIGINT; SIGQUIT ends a program at once, with a core dump."""
+"""Not SIGINT, for which Python raises KeyboardInterrupt. Not SIGQUIT, which ends a program at once,
+with a core dump."""
 
 
 class StoppedBySignal(BaseException):
@@ -35,8 +36,8 @@ def raise_on_signals(image: str, verb: str = "verify") -> Iterator[None]:
         raise StoppedBySignal(number)
 
     before = {number: signal.getsignal(number) for number in _HANDLED}
-    mine = [number for number, handler in before.items() if handler is signal.SIG_DFL]
-    for number in mine:
+    handled = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, stop)
     try:
         yield
@@ -45,5 +46,5 @@ def raise_on_signals(image: str, verb: str = "verify") -> Iterator[None]:
     except StoppedBySignal as stopped:
         raise make_stopped_error(f"{verb} {image}", stopped.number) from None
     finally:
-        for number in mine:
+        for number in handled:
             signal.signal(number, before[number])

@@ -1,4 +1,4 @@
-"""The words of the builder: what a selection, a layer and an image are."""
+"""The builder's data types: entries, selections, layers and images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What an entry is, by the tar typeflag's meaning (POSIX ustar)."""
+    """The type of an entry, as tar's typeflag distinguishes them (POSIX ustar)."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -22,10 +22,11 @@ class Kind(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an entry is in the image, the strongest first. Users read these words in ``--json``.
+    """Why an entry is in the image, the strongest first. ``--json`` shows these names.
 
-    Asked for; needed to load; implied by a rule (builder/closure/rules), or expected of any image
-    (builder/baseline), which can be switched off by this name; on the way.
+    The groups are: requested; needed to load; implied by a rule (builder/closure/rules); part of
+    the baseline (builder/policy/baseline); added by the build, or on the path to another entry.
+    Users can disable a rule and a part of the baseline by its name.
     """
 
     TOUCHED = "touched"
@@ -78,18 +79,18 @@ class Reason(StrEnum):
 
 
 class Keep(StrEnum):
-    """How much is kept beside what was touched; each level holds the one before it."""
+    """How much is kept. Each level includes the one before it."""
 
     TOUCHED = "touched"
-    """What was touched, and what that needs to load."""
+    """The touched files, and what they need to load."""
     CLOSURE = "closure"
-    """And what the touched files imply, by rules."""
+    """Also files that these imply, by rules."""
     PACKAGE = "package"
-    """And the rest of every package that something was touched of."""
+    """Also all files of each package of which a file was touched."""
 
 
 class Zones(StrEnum):
-    """Which time zones an image has beside those that were touched."""
+    """Which time zones an image has, in addition to touched ones."""
 
     IN_USE = "in-use"
     ALL = "all"
@@ -99,7 +100,7 @@ class Zones(StrEnum):
 class KeptPath:
     """Another file of the image needs, implies or leads to this one.
 
-    :ivar path: its own path.
+    :ivar path: the own path of the other file.
     """
 
     path: str
@@ -109,7 +110,7 @@ class KeptPath:
 class ProcessImages:
     """Processes of the runs used the file.
 
-    :ivar ids: of the process images, as the trace has them.
+    :ivar ids: ids of the process images in the trace.
     """
 
     ids: tuple[int, ...]
@@ -119,7 +120,7 @@ class ProcessImages:
 class BuildPart:
     """The build itself adds the file.
 
-    :ivar name: an option as the user wrote it, a part of the baseline, or a step.
+    :ivar name: an option as written by the user, a part of the baseline, or a step.
     """
 
     name: str
@@ -130,7 +131,7 @@ Because = KeptPath | ProcessImages | BuildPart
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why an entry is in the image: by which rule, and because of what."""
+    """Why an entry is in the image: by which rule, and because of which path or process."""
 
     reason: Reason
     because: Because
@@ -138,19 +139,19 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing in the image, with the metadata it had in the full image.
+    """A file, directory or link of the image, with its metadata in the full image.
 
     :ivar path: its own absolute path (every symlink above it resolved), ``/`` for the root.
     :ivar mode: permission bits with setuid, setgid and sticky (``st_mode & 07777``).
     :ivar size: bytes; 0 for all but files.
     :ivar mtime_ns: nanoseconds since the epoch.
-    :ivar target: where a symlink points, as written.
-    :ivar source: the file on this machine that holds the bytes (a file put aside, or the file
-        in the full root); None for what has none.
-    :ivar content: the bytes of a file that no file holds, because the build made it.
-    :ivar xattrs: extended attributes, sorted by name; ``security.capability`` among them.
-    :ivar hardlink: identifies the inode (device, number) where it has more than one link.
-    :ivar causes: why it is there, the strongest first; one for each reason.
+    :ivar target: the target of a symlink, as written.
+    :ivar source: the file on this machine with the content (a saved copy, or the file in the full
+        root); None if there is none.
+    :ivar content: the content of a file that the build made.
+    :ivar xattrs: extended attributes, sorted by name; with ``security.capability``.
+    :ivar hardlink: the inode (device, number), if it has more than one link.
+    :ivar causes: why it is in the image, the strongest first; one for each reason.
     """
 
     path: str
@@ -175,14 +176,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A path that the build starts from, as it was looked up; the closure adds what it needs.
+    """A path from which the build starts, before symlinks are resolved.
+
+    The closure adds what it needs.
 
     :ivar follow: whether the target of a symlink is kept too.
     :ivar load: whether it was, or may be, loaded as a program or library.
     :ivar execute: whether it was, or may be, executed: only then does a ``#!`` line count.
     :ivar override: kept even if images do not contain such paths (``--include``).
-    :ivar is_listed: whether it is a directory whose names were read.
-    :ivar fingerprint: of a directory that can have changed since: how the run saw it.
+    :ivar is_listed: whether it is a directory that a run listed.
+    :ivar fingerprint: the metadata that the run saw, for a directory that may have changed since.
     """
 
     path: str
@@ -199,8 +202,8 @@ class Seed:
 class Dropped:
     """A path that is not in the image.
 
-    :ivar why: the reason, as users read it.
-    :ivar causes: why it was in the selection before; none if it never was.
+    :ivar why: the reason, in a form for users.
+    :ivar causes: why it was in the selection before; empty if it never was.
     """
 
     path: str
@@ -210,12 +213,12 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What goes into the slim image; each step of the build makes a new one from the last.
+    """The content of the slim image. Each step of the build makes a new selection.
 
-    :ivar entries: by path.
-    :ivar dropped: what was left out on purpose.
-    :ivar warnings: for the user, in the order of the steps.
-    :ivar seeds: where the closure starts.
+    :ivar entries: the image's entries by path.
+    :ivar dropped: paths that were left out on purpose.
+    :ivar warnings: warnings for the user, in the order of the steps.
+    :ivar seeds: the paths from which the closure starts.
     """
 
     entries: Mapping[str, Entry]
@@ -226,11 +229,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer blob that lies on disk: a gzip-compressed tar.
+    """A layer blob on disk: a gzip-compressed tar.
 
-    :ivar blob: path of the compressed file; whoever asked for it removes it.
-    :ivar digest: ``sha256:…`` of the compressed bytes; ``diff_id`` of the tar.
-    :ivar size: compressed bytes; ``uncompressed`` those of the tar.
+    :ivar blob: path of the compressed file; the caller of ``write_layer`` removes it.
+    :ivar digest: ``sha256:…`` of the compressed file.
+    :ivar diff_id: ``sha256:…`` of the tar.
+    :ivar size: bytes of the compressed file.
+    :ivar uncompressed: bytes of the tar.
     """
 
     blob: str
@@ -242,15 +247,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What the image runs, in the OCI image configuration's terms (image-spec config.md).
+    """The configuration of the image, in terms of the OCI image-spec (config.md).
 
     :ivar created: RFC 3339 in UTC.
     :ivar architecture: a GOARCH name, as ``amd64``.
     :ivar user: ``uid:gid``.
-    :ivar exposed_ports: as ``8080/tcp``; ``volumes`` are paths.
-    :ivar variant: of the architecture, as ``v8``.
-    :ivar comment: of its one step of history.
-    :ivar healthcheck: as Docker and podman keep it beside OCI's fields.
+    :ivar exposed_ports: as ``8080/tcp``.
+    :ivar volumes: paths.
+    :ivar variant: variant of the architecture, as ``v8``.
+    :ivar comment: the comment of its only history entry.
+    :ivar healthcheck: Docker's field, which is not in the OCI specification.
     """
 
     created: str
@@ -271,7 +277,7 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A whole image: its layer and the exact bytes of its configuration and manifest."""
+    """An image: its layer, and the exact bytes of its configuration and manifest."""
 
     layer: Layer
     config: bytes

@@ -1,4 +1,4 @@
-"""What users say of the image, word by word, as far as it can be judged without the image."""
+"""Checks the options of a build, as far as possible without the image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _SIGNALS = frozenset(
         *map(str, range(1, 65)),
     }
 )
-"""As signal(7) has them, and engines (github.com/moby/sys, signal)."""
+"""The names in signal(7), and those that engines accept (github.com/moby/sys, signal)."""
 
 
 def check_options(options: BuildOptions) -> None:
-    """Before the work.
+    """Check the options before the build starts.
 
-    :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
+    :raises UsageError: an option is not valid, as an ``--env`` without ``=``.
     """
     choose_rules(options.keep, options.without_rules)
     parse_pairs("--env", options.env)
@@ -42,28 +42,28 @@ def check_options(options: BuildOptions) -> None:
         _check_signal(options.stop_signal)
 
 
-def parse_pairs(option: str, words: tuple[str, ...]) -> Mapping[str, str]:
-    """The ``NAME=VALUE`` words of an option as a mapping.
+def parse_pairs(option: str, texts: tuple[str, ...]) -> Mapping[str, str]:
+    """Parse the ``NAME=VALUE`` strings of an option.
 
-    :raises UsageError: one of them is something else.
+    :raises UsageError: a string is not ``NAME=VALUE``.
     """
-    found = {}
-    for pair in words:
-        name, equals, value = pair.partition("=")
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
         if not name or not equals:
-            raise UsageError(f"cannot use {option} {pair}: it is not NAME=VALUE")
-        found[name] = value
-    return found
+            raise UsageError(f"cannot use {option} {text}: it is not NAME=VALUE")
+        pairs[name] = value
+    return pairs
 
 
 def parse_port(text: str) -> str:
-    """``PORT`` or ``PORT/PROTOCOL`` as a configuration has it, with the protocol.
+    """Parse ``PORT`` or ``PORT/PROTOCOL``, and return it with the protocol.
 
-    :raises UsageError: it is something else.
+    :raises UsageError: it is neither.
     """
     number, slash, protocol = text.partition("/")
-    known = (protocol or "tcp") in ("tcp", "udp", "sctp") and (protocol or not slash)
-    if not (number.isdecimal() and 0 < int(number) < 65536 and known):
+    is_known = (protocol or "tcp") in ("tcp", "udp", "sctp") and (protocol or not slash)
+    if not (number.isdecimal() and 0 < int(number) < 65536 and is_known):
         raise UsageError(f"cannot use --expose {text}: it is not PORT or PORT/PROTOCOL")
     return f"{int(number)}/{protocol or 'tcp'}"
 

@@ -1,4 +1,4 @@
-"""What a build did, for people and for ``build --json``."""
+"""The result of a build, for the terminal and for ``build --json``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WrittenImage(NamedTuple):
-    """An image, and where it went."""
+    """An image and its destination."""
 
     image: Image
     destination: str
@@ -24,10 +24,11 @@ class WrittenImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """One build.
+    """The result of one build.
 
-    :ivar debug: the second image, which has busybox besides.
-    :ivar kept: the image's regular files; ``full`` those of the full image.
+    :ivar kept: number and size of the image's regular files.
+    :ivar full: number and size of the full image's regular files.
+    :ivar debug: the second image, with busybox.
     """
 
     image: Image
@@ -40,32 +41,32 @@ class BuildReport:
 
     @property
     def dropped(self) -> Totals:
-        """The full image's files that the slim one lacks.
+        """Number and size of the full image's files that are not in the slim one.
 
-        Never less than none: a file that was put aside may be gone from the full image.
+        Never negative: a file with a saved copy may no longer be in the full image.
         """
-        taken = count_kept_files(self.selection, skip_generated=True)
-        return Totals(max(0, self.full.files - taken.files), max(0, self.full.size - taken.size))
+        kept = count_kept_files(self.selection, skip_generated=True)
+        return Totals(max(0, self.full.files - kept.files), max(0, self.full.size - kept.size))
 
     def document(self) -> dict[str, Any]:
-        """The document that ``build --json`` prints."""
-        told: dict[str, Any] = {}
+        """Make the document that ``build --json`` prints."""
+        optional: dict[str, Any] = {}
         if self.sboms:
-            told["sboms"] = [_sbom(sbom) for sbom in self.sboms]
+            optional["sboms"] = [_sbom_document(sbom) for sbom in self.sboms]
         if self.debug is not None:
-            told["debug"] = _image(self.debug)
+            optional["debug"] = _image_document(self.debug)
         return {
-            "image": _image(WrittenImage(self.image, self.destination)),
+            "image": _image_document(WrittenImage(self.image, self.destination)),
             "kept": {"files": self.kept.files, "bytes": self.kept.size},
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "full": {"files": self.full.files, "bytes": self.full.size},
             "reasons": count_reasons(self.selection),
             "warnings": [replace_surrogates(warning) for warning in self.selection.warnings],
-            **told,
+            **optional,
         }
 
 
-def _image(written: WrittenImage) -> dict[str, Any]:
+def _image_document(written: WrittenImage) -> dict[str, Any]:
     image, layer = written.image, written.image.layer
     return {
         "digest": image.digest,
@@ -77,15 +78,15 @@ def _image(written: WrittenImage) -> dict[str, Any]:
     }
 
 
-def _sbom(sbom: Sbom) -> dict[str, Any]:
+def _sbom_document(sbom: Sbom) -> dict[str, Any]:
     file = replace_surrogates(sbom.path)
     return {"format": sbom.format, "file": file, "attached": sbom.attached}
 
 
 def count_kept_files(selection: Selection, *, skip_generated: bool = False) -> Totals:
-    """The selection's regular files; ``size`` in bytes, each inode once.
+    """Count the selection's regular files, and their bytes. The bytes of an inode count once.
 
-    :param skip_generated: without those that the build wrote.
+    :param skip_generated: do not count files that the build made.
     """
     files = size = 0
     linked: set[tuple[int, int]] = set()
@@ -101,6 +102,6 @@ def count_kept_files(selection: Selection, *, skip_generated: bool = False) -> T
 
 
 def count_reasons(selection: Selection) -> dict[str, int]:
-    """How many entries are there for each reason, by the first that each has."""
+    """Count the entries by their first reason."""
     counts = Counter(entry.reasons[0].value for entry in selection.entries.values())
     return dict(sorted(counts.items()))

@@ -48,7 +48,7 @@ def test_an_image_that_is_gone(tmp_path: Path, kind: str) -> None:
     done = slimtrace(tmp_path, "cache", "--prune")
     assert done.returncode == 0, done.stderr
     done = slimtrace(tmp_path, "build", "t", "-o", "rootfs:slim")
-    check_failure(done, 125, "cannot read ", "if it is at another place now, name it with --image")
+    check_failure(done, 125, "cannot read ", "if it has moved, name it with --image")
     there = image.replace(f"{tmp_path}/full", "./moved")
     done = slimtrace(tmp_path, "-q", "build", "t", "-o", "rootfs:slim", "--image", there)
     assert (done.returncode, done.stderr) == (0, "")
