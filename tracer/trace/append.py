@@ -1,4 +1,4 @@
-"""Opens a trace to add lines to its end: one slimtrace at a time, after its last whole line."""
+"""Appends lines to a trace: one slimtrace at a time, after the last complete line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def append_healed(path: str, healed: Iterable[str]) -> None:
     """Add a line ``{"healed": PATH}`` for each path, absolute in the full image.
 
     :param path: the trace file.
-    :raises TraceFileError: as :func:`_append` does.
+    :raises TraceFileError: see :func:`_append`.
     """
     _append(path, [put("healed", each) for each in healed])
 
@@ -29,8 +29,8 @@ def append_healed(path: str, healed: Iterable[str]) -> None:
 def append_modules(path: str, run: int, modules: Mapping[str, Iterable[str]]) -> None:
     """Add a line for each JAVA_HOME with the modules that a run's JVMs used.
 
-    :param run: its place in this file, from 0.
-    :raises TraceFileError: as :func:`_append` does.
+    :param run: the run's number in this file, from 0.
+    :raises TraceFileError: see :func:`_append`.
     """
     _append(
         path,
@@ -44,8 +44,8 @@ def append_modules(path: str, run: int, modules: Mapping[str, Iterable[str]]) ->
 def _append(path: str, lines: Iterable[dict[str, Any]]) -> None:
     """Add lines to a trace.
 
-    :raises TraceFileError: it is no trace, is being written by another slimtrace, or cannot be
-        written; then it is as it was.
+    :raises TraceFileError: it is not a trace, another slimtrace is writing it, or it cannot be
+        written. The file is then unchanged.
     """
     data = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
     fd = open_locked(path)
@@ -56,23 +56,24 @@ def _append(path: str, lines: Iterable[dict[str, Any]]) -> None:
         end_last_line(fd)
         size = os.fstat(fd).st_size
         try:
-            if os.write(fd, data) < len(data):  # the disk filled up in mid-line
+            if os.write(fd, data) < len(data):  # the disk is full
                 os.ftruncate(fd, size)
-                raise TraceFileError(f"cannot write {path}: there is no room", "make room")
+                raise TraceFileError(f"cannot write {path}: the disk is full", "free some space")
         except OSError as error:
             raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
     finally:
         os.close(fd)
 
 
-_TAIL = 65536
+_CHUNK_BYTES = 65536
 
 
 def open_locked(path: str, flags: int = 0) -> int:
-    """A descriptor that appends, and holds the lock until it is closed.
+    """Open a trace to append to it, and lock it until the descriptor is closed.
 
-    :param flags: further flags of open(2), as O_CREAT.
-    :raises TraceFileError: it cannot be opened, is no regular file, or another slimtrace has it.
+    :param flags: further flags of open(2), such as O_CREAT.
+    :raises TraceFileError: it cannot be opened, is not a regular file, or another slimtrace has
+        the lock.
     """
     try:
         fd = os.open(path, flags | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -92,11 +93,11 @@ def open_locked(path: str, flags: int = 0) -> int:
 
 
 def end_last_line(fd: int) -> None:
-    """Cut off a last line that a killed tracer left unfinished."""
+    """Remove an incomplete last line, which a killed tracer leaves."""
     size = os.fstat(fd).st_size
     tail = b""
     while size and b"\n" not in tail:
-        start = max(0, size - _TAIL)
+        start = max(0, size - _CHUNK_BYTES)
         tail = os.pread(fd, size - start, start)
         size = start
     os.ftruncate(fd, size + tail.rfind(b"\n") + 1)

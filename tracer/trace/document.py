@@ -20,9 +20,9 @@ _ORDER = {use: place for place, use in enumerate(Use)}
 
 
 def make_document(trace: Trace, unstopped: Iterable[str]) -> dict[str, Any]:
-    """Return the trace as plain values that JSON can hold.
+    """Return the trace as plain values that JSON can represent.
 
-    :param unstopped: names of the calls that a run stops only with ``--syscalls all``.
+    :param unstopped: the calls that a run stops only with ``--syscalls all``.
     """
     return {
         "schema": SCHEMA,

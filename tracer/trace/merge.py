@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.trace.trace import Trace
 
-_HINT = "say --different-images to merge them all the same; build may then need --image"
+_HINT = "to merge them anyway, add --different-images; build may then need --image"
 
 
 def check_same_image(traces: Sequence[tuple[str, Trace]]) -> None:
-    """Raise unless all runs saw one image, by its digest.
+    """Check that all runs used the same image.
 
-    Without digests by its name, if no program or library that two traces touched has another size
-    or time: ``rootfs:/`` is every machine's.
+    Images are compared by digest, else by name. The name ``rootfs:/`` is the same on every
+    machine; so without digests a program or library that two traces touched must also have the
+    same size and time.
 
     :param traces: each with its file's name.
-    :raises TraceFileError: they are not.
+    :raises TraceFileError: the images differ.
     """
     runs = [(path, run) for path, trace in traces for run in trace.runs]
     for (path, run), (other_path, other) in pairwise(runs):
@@ -65,7 +66,7 @@ def _describe_image(image: str, digest: str | None) -> str:
 
 
 def _list_programs(trace: Trace) -> dict[str, tuple[int, int]]:
-    """Size and time of each program and library, by path."""
+    """Return path → size and time of each program and library."""
     return {
         path.path: (path.fingerprint.size, path.fingerprint.mtime_ns)
         for path in trace.with_state(State.FILE)
@@ -80,12 +81,12 @@ def merge_traces(
 ) -> None:
     """Write the runs of these traces, in this order, to one trace.
 
-    It appears whole, with its folder of files put aside, or not at all; it may take the place of
-    one of the traces.
+    The new trace and its folder of saved files appear complete or not at all. ``to`` may be one
+    of ``traces``.
 
     :param force: replace ``to`` if it exists.
-    :param different_images: unite them although their runs saw different images.
-    :raises TraceFileError: one cannot be read or is damaged, their images differ, ``to`` exists,
+    :param different_images: merge the traces even if their runs used different images.
+    :raises TraceFileError: a trace cannot be read or is damaged, the images differ, ``to`` exists
         or cannot be written.
     """
     if os.path.lexists(to) and not force:
@@ -125,23 +126,24 @@ def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
 
 
 def _renumber(line: dict[str, Any], shift: int) -> int:
-    """Shift a line's process ids in place; return the id of its process image, or 0.
+    """Add ``shift`` to a line's process ids; return the id of its process image, or 0.
 
-    The reader does the same when it unites traces: the ids of one follow those of the last.
+    The reader does the same for several traces: the ids of a trace follow those of the trace
+    before.
     """
     for key in (
         ("p",) if "use" in line else ("process", "parent") if "process" in line else ("exit",)
     ):
         if line.get(key) is not None:
             line[key] += shift
-    found: int = line["process"] if "process" in line and "use" not in line else 0
-    return found
+    process: int = line["process"] if "process" in line and "use" not in line else 0
+    return process
 
 
 def _copy(path: str, blob: str, folder: str, number: int) -> str:
-    """Copy a file that was put aside under a name that no other trace's has.
+    """Copy a saved file under a name that is unique among all traces.
 
-    A trace may have lost it: what needs it says so, as before.
+    If the file is missing, nothing is copied: build reports it when it needs the file.
     """
     name = f"{number}-{blob}"
     target = os.path.join(folder, name)
@@ -153,7 +155,7 @@ def _copy(path: str, blob: str, folder: str, number: int) -> str:
 
 
 def _replace_trace(beside: str, place: str) -> None:
-    """Give a new trace and its folder their names; the old ones go last."""
+    """Rename a new trace and its folder to their final names; delete the old ones last."""
     old = f"{beside}.old.d"
     with ExitStack() as undo:
         if os.path.lexists(f"{place}.d"):
@@ -169,7 +171,7 @@ def _replace_trace(beside: str, place: str) -> None:
 
 @contextmanager
 def _lock_trace(path: str) -> Iterator[None]:
-    """Nobody else writes a trace that is to be replaced."""
+    """Lock a trace that will be replaced, so that no other slimtrace writes it."""
     fd = open_locked(path) if os.path.lexists(path) else None
     try:
         yield

@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MAKING = {Use.CREATE, Use.DELETE}
-"""What is done to a name whatever lies there, and is no lookup."""
+"""Uses that change a name without looking up what is there."""
 
 
 def read_trace(paths: str | Iterable[str]) -> Trace:
-    """The union of the traces in these files, in the order given.
+    """Return the union of the traces in these files, in the given order.
 
-    A last line that was cut short (the tracer was killed) is left out and its run stays
-    ``complete: false``; so does a run that never ended.
+    If the tracer was killed, the last line may be incomplete. That line is ignored, and its run is
+    ``complete: false``, as is a run without an end.
 
-    :raises TraceFileError: a file cannot be read, is empty, is no trace, is of a schema that
-        this version does not know, or is damaged other than in its last line.
+    :raises TraceFileError: a file cannot be read, is empty, is not a trace, has a schema that
+        this version does not know, or is damaged before its last line.
     """
     builder = _TraceBuilder()
     for path in [paths] if isinstance(paths, str) else paths:
@@ -53,7 +53,7 @@ def read_trace(paths: str | Iterable[str]) -> Trace:
         for number, line in read_lines(path):
             try:
                 builder.add_line(line)
-            # Messages show values, and Python nests no repr() as deep as orjson nests lists.
+            # RecursionError: messages show values, and orjson nests lists deeper than repr() can.
             except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
                 raise TraceFileError(
                     f"cannot read {path}: line {number} is damaged ({error})",
@@ -63,9 +63,9 @@ def read_trace(paths: str | Iterable[str]) -> Trace:
 
 
 def read_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The whole lines after the first, each with its number.
+    """Yield the complete lines after the first, each with its number from 2.
 
-    :raises TraceFileError: as :func:`read_trace` does, but for lines that are damaged within.
+    :raises TraceFileError: like :func:`read_trace`, but the content of a line is not checked.
     """
     try:
         with open(path, "rb") as file:
@@ -73,7 +73,7 @@ def read_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
             check_header(path, first)
             for number, raw in enumerate(file, start=2):
                 if not raw.endswith(b"\n"):
-                    return  # cut short: the tracer was killed in mid-line
+                    return  # incomplete: the tracer was killed while it wrote
                 try:
                     line = orjson.loads(raw)
                 except orjson.JSONDecodeError as error:
@@ -81,7 +81,7 @@ def read_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"cannot read {path}: line {number} is not JSON", "trace the app again"
                     ) from error
                 if not isinstance(line, dict):
-                    raise TraceFileError(f"cannot read {path}: line {number} is no trace line")
+                    raise TraceFileError(f"cannot read {path}: line {number} is not a trace line")
                 yield number, line
     except OSError as error:
         hint = "trace an app first: slimtrace run -- COMMAND" if error.errno == 2 else None
@@ -89,7 +89,7 @@ def read_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def check_header(path: str, first: bytes) -> None:
-    """:raises TraceFileError: the first line is none of a trace that this version knows."""
+    """:raises TraceFileError: this is not the first line of a trace that this version knows."""
     if not first:
         raise TraceFileError(f"cannot read {path}: it is empty", "trace the app again")
     try:
@@ -115,7 +115,7 @@ class _Path:
 
 
 class _TraceBuilder:
-    """Takes lines in order. Process ids are renumbered so that files can be united."""
+    """Builds a trace from lines, in order. It renumbers process ids to combine several files."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -280,7 +280,7 @@ class _TraceBuilder:
         )
 
     def _sum_counts(self) -> dict[str, int]:
-        """Calls and their number in all runs; empty unless every run counted them."""
+        """Return call → count over all runs; empty unless every run counted its calls."""
         total: Counter[str] = Counter()
         for counts in self.counts:
             if counts is None:
@@ -291,10 +291,10 @@ class _TraceBuilder:
 
 def _parse_end(line: dict[str, Any]) -> dict[str, Any]:
     kinds = {"seconds": checks.seconds, "exit_status": checks.integer, "signal": checks.integer}
-    found = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
+    values = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
     by = line.get("interrupted")
     return {
-        **found,
+        **values,
         "interrupted": None if by is None else checks.text(by),
         "complete": checks.boolean(line["complete"]),
     }

@@ -18,7 +18,7 @@ SCHEMA = 1
 
 
 def put_image_options(run: Run) -> dict[str, Any]:
-    """Where in an image it ran, as far as that is not the default."""
+    """Return the options of a run in an image that are not the default."""
     return {
         **(put_list("volumes", run.volumes) if run.volumes else {}),
         **(put_list("mounts", run.mounts) if run.mounts else {}),
@@ -38,7 +38,7 @@ def get_image_options(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
-    """All that was asked for, times in seconds with their defaults too: these may change."""
+    """Return how the app was driven. Times in seconds are always there: defaults may change."""
     return {
         **({} if driving.ready is None else put("ready", driving.ready)),
         **({} if driving.ready_status is None else {"ready_status": driving.ready_status}),
@@ -71,7 +71,7 @@ def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
 
 
 def put_drive_result(driven: DriveResult) -> dict[str, Any]:
-    """How it went; null where something never was."""
+    """Return the result of driving the app; null for what did not happen."""
     return {
         "ready": driven.ready,
         "answers": [

@@ -1,4 +1,4 @@
-"""``show`` for people: what ran, what it touched and where, what may be missing."""
+"""The text of ``show``: what ran, what it touched and where, what may be missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FOLDER_DEPTH = 3
 
 
 def summarize(trace: Trace) -> Iterator[str]:
-    """The lines to print."""
+    """Yield the lines to print."""
     for number, run in enumerate(trace.runs, start=1):
         yield from _format_run(number, run)
     files = trace.with_state(State.FILE)

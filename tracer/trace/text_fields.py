@@ -1,4 +1,4 @@
-"""Strings in JSON: as they are, or in base64 where the bytes behind them are not UTF-8."""
+"""Strings in JSON: as text, or in base64 if their bytes are not UTF-8."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def is_text(value: str) -> bool:
 
 
 def put(key: str, value: str) -> dict[str, str]:
-    """``{key: value}``, or ``{key_b64: base64}`` where the bytes behind value are not UTF-8."""
+    """Return ``{key: value}``, or ``{key_b64: base64}`` if the value's bytes are not UTF-8."""
     if is_text(value):
         return {key: value}
     return {f"{key}_b64": base64.b64encode(os.fsencode(value)).decode()}
 
 
 def put_list(key: str, values: Sequence[str]) -> dict[str, list[str]]:
-    """As :func:`put` for a list: one value that is not UTF-8 turns the whole list to base64."""
+    """Like :func:`put` for a list: if one value is not UTF-8, the whole list is in base64."""
     if all(map(is_text, values)):
         return {key: list(values)}
     return {f"{key}_b64": [base64.b64encode(os.fsencode(value)).decode() for value in values]}
 
 
 def escape_bytes(value: str) -> str:
-    """``value`` for people: bytes that are not UTF-8 as escapes."""
+    """Return ``value`` for people, with escapes for bytes that are not UTF-8."""
     return value.encode(errors="backslashreplace").decode()
 
 
 def get(line: Mapping[str, Any], key: str) -> str:
-    """What :func:`put` put in. Raises KeyError or ValueError where the line has neither form."""
+    """Return the value that :func:`put` stored. Raises KeyError or ValueError if there is none."""
     if key in line:
         return text(line[key])
     return os.fsdecode(base64.b64decode(text(line[f"{key}_b64"]), validate=True))
 
 
 def get_list(line: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """What :func:`put_list` put in. Raises KeyError or ValueError."""
+    """Return the list that :func:`put_list` stored. Raises KeyError or ValueError."""
     values = line[key] if key in line else line[f"{key}_b64"]
     if not isinstance(values, list):
         raise ValueError(f"{values!r:.60} is not a list")  # noqa: TRY004 -- one kind for bad lines
@@ -58,8 +58,8 @@ def get_list(line: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def get_path(line: Mapping[str, Any], key: str) -> str:
-    """A path as :class:`TracedPath` has it: absolute, and one that the kernel would take."""
-    found = get(line, key)
-    if not found.startswith("/") or "\0" in found:
-        raise ValueError(f"{found!r:.60} is no absolute path")
-    return found
+    """Return a path that :func:`put` stored: absolute, and valid for the kernel."""
+    path = get(line, key)
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError(f"{path!r:.60} is not an absolute path")
+    return path

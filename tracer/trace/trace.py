@@ -1,4 +1,4 @@
-"""The words of a trace as types: what the tracer writes and all else reads.
+"""The types of a trace: the tracer writes them, everything else reads them.
 
 Paths are ``str`` decoded with the file system's encoding and ``surrogateescape`` (os.fsdecode),
 absolute in the root that the app saw, with ``.`` and ``//`` folded and ``..`` kept: folding
@@ -33,7 +33,7 @@ class Use(StrEnum):
 
 
 class State(StrEnum):
-    """What lay at the path when the call was made."""
+    """What was at the path when the call was made."""
 
     FILE = "file"
     """It existed before the app made or changed it."""
@@ -44,7 +44,7 @@ class State(StrEnum):
 
 
 class Fingerprint(NamedTuple):
-    """What the inode behind a path said when the path was first touched (stat(2)).
+    """The stat(2) of a path's inode when the path was first touched.
 
     ``mode`` is st_mode with its file type, ``size`` is in bytes, ``mtime_ns`` in nanoseconds.
     """
@@ -61,9 +61,9 @@ class Fingerprint(NamedTuple):
 
 
 class PathState(NamedTuple):
-    """A path that a call names, with what lay there before the call was made.
+    """A path that a call names, and what was there before the call was made.
 
-    ``path`` as bytes: it is the tracer's own; ``status`` is None where nothing was found.
+    Here ``path`` is bytes, as the kernel gives it. ``status`` is None if nothing was there.
     """
 
     path: bytes
@@ -73,10 +73,10 @@ class PathState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessImage:
-    """What one exec made of a process: the unit to which touches are attributed.
+    """A process between one exec and the next: touches are recorded for process images.
 
-    ``exit_status`` is 128+N when signal N ended it, None when it went on as another image
-    or still lived at the end.
+    ``exit_status`` is 128+N if signal N ended it; None if it executed another program, or was
+    still alive at the end.
     """
 
     id: int
@@ -97,9 +97,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """A file put aside before the app changed it: its bytes lie in the trace's ``.d`` folder.
+    """A copy of a file from before the app changed it; it is in the trace's ``.d`` folder.
 
-    ``path`` is the file's own path, every symlink resolved; ``blob`` the full path of the copy.
+    ``path`` is the file's path with all symlinks resolved; ``blob`` is the full path of the copy.
     """
 
     path: str
@@ -109,16 +109,18 @@ class SavedFile:
 
 @dataclass(frozen=True, slots=True)
 class DriveOptions:
-    """What was done to the app from outside, in the words of the command line: enough to repeat it.
+    """How the app was driven, as command-line options: enough to repeat it.
 
-    :ivar ready: what ``--ready`` was given; None where nothing was waited for.
-    :ivar ready_status: what ``--ready-status`` was given: the status that a URL must answer with.
+    :ivar ready: the value of ``--ready``; None if it was not given.
+    :ivar ready_status: the value of ``--ready-status``: the expected HTTP status of a URL.
     :ivar ready_timeout: seconds.
-    :ivar http_get: paths that were asked for; ``commands`` ran by the shell outside the trace;
-        ``inside`` beside the app in its image, traced.
-    :ivar exec_timeout: seconds that each command has.
-    :ivar stop_after: seconds; None where nothing but the drivers' end stops the app.
-    :ivar stop_signal: by name; ``stop_grace`` the seconds from it to SIGKILL.
+    :ivar http_get: paths that were requested.
+    :ivar commands: commands that the shell ran on the host, untraced.
+    :ivar inside: commands that ran in the app's image, traced.
+    :ivar exec_timeout: seconds for each command.
+    :ivar stop_after: seconds; None if only the end of the drivers stops the app.
+    :ivar stop_signal: by name.
+    :ivar stop_grace: seconds from the stop signal to SIGKILL.
     """
 
     ready: str | None = None

@@ -1,4 +1,4 @@
-"""Writes a trace as it happens: each line reaches the kernel before the app goes on."""
+"""Writes a trace during the run: a line reaches the kernel before the app's next call."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ if TYPE_CHECKING:
         Use,
     )
 
-_REMEMBERED = 1000
+_MAX_CACHED_PROGRAMS = 1000
 
 
 class TraceWriter:
-    """One open trace file. Safe for the two tracing threads: a line is one write(2) in O_APPEND.
+    """An open trace file. Two threads may use it: a line is one write(2) with O_APPEND.
 
-    A write that fails (disk full) does not disturb the app: the first error is kept in
-    ``failure`` and nothing more is written; whoever ends the run reports it.
+    A failed write (disk full) does not disturb the app. The first error is kept in ``failure``,
+    nothing more is written, and :meth:`TraceOutput.finish` reports it at the end of the run.
 
     :ivar path: the trace file.
-    :ivar folder: where copies of files put aside go; made when the first is.
+    :ivar folder: the folder for copies of files; it is created with the first copy.
     """
 
     def __init__(self, path: str, *, append: bool = False, force: bool = False) -> None:
-        """Open ``path`` for a new run. Nothing in it changes before the app was executed.
+        """Open ``path`` for a new run. The file does not change until the app is executed.
 
-        :raises TraceFileError: it exists and neither ``append`` nor ``force`` was said, it is
-            being written by another slimtrace, or it cannot be opened.
+        :raises TraceFileError: it exists without ``append`` or ``force``, another slimtrace is
+            writing it, or it cannot be opened.
         """
         self.path = path
         self.folder = path + ".d"
         self.failure: OSError | None = None
         self._early_lines: list[bytes] | None = []
         self._batch: list[bytes] | None = None
-        self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the ends of their lines
+        self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the end of each one's line
         self._append = append
         self._is_new = not os.path.lexists(path)
         if not (self._is_new or append or force):
@@ -69,9 +69,9 @@ class TraceWriter:
         self._fd = open_locked(path, os.O_CREAT)
 
     def begin(self) -> None:
-        """The app runs: write what was held back until now, and all else as it comes."""
-        held, self._early_lines = self._early_lines, None
-        if held is None:
+        """The app runs: write the lines that were kept until now, and from now on at once."""
+        lines, self._early_lines = self._early_lines, None
+        if lines is None:
             return
         if not self._append and not self._is_new:
             os.ftruncate(self._fd, 0)
@@ -81,16 +81,16 @@ class TraceWriter:
             self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
         else:
             end_last_line(self._fd)
-        self._write(b"".join(held))
+        self._write(b"".join(lines))
 
     def abandon(self) -> None:
-        """The app never ran: leave things as they were."""
+        """The app never ran: close the file unchanged, and delete it if it is new."""
         if self._is_new and self._early_lines is not None:
             os.unlink(self.path)
         self.close()
 
     def write_run(self, run: Run) -> None:
-        """A run begins: the lines that follow are its."""
+        """Write the beginning of a run; the following lines belong to it."""
         self._line(
             {
                 "run": {
@@ -114,10 +114,10 @@ class TraceWriter:
         key = image.exe, image.argv
         program = self._programs.get(key)
         if program is None:
-            if len(self._programs) >= _REMEMBERED:
+            if len(self._programs) >= _MAX_CACHED_PROGRAMS:
                 self._programs.clear()
-            words = {**put("exe", image.exe), **put_list("argv", image.argv)}
-            program = orjson.dumps(words, option=orjson.OPT_APPEND_NEWLINE)[1:]
+            fields = {**put("exe", image.exe), **put_list("argv", image.argv)}
+            program = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)[1:]
             self._programs[key] = program
         parent = b"null" if image.parent is None else b"%d" % image.parent
         self._data(b'{"process":%d,"parent":%b,%b' % (image.id, parent, program))
@@ -126,15 +126,16 @@ class TraceWriter:
         self._line({"exit": process, "status": status})
 
     def write_touches(self, seconds: float, process: int, tails: Iterable[bytes]) -> None:
-        """Touches of one process image at one moment, ``seconds`` since the run began.
+        """Write touches of one process image at one moment.
 
+        :param seconds: since the run began.
         :param tails: what :meth:`format_touch` returns for each touch.
         """
         head = b'{"p":%d,"t":%.6f,' % (process, seconds)
         self._data(b"".join([head + tail for tail in tails]))
 
     def format_touch(self, use: Use, place: PathState) -> bytes:
-        """The end of a touch's line, which is the same whoever makes it and when."""
+        """Return the end of a touch's line, which does not depend on the process and the time."""
         status, state = place.status, place.state
         try:
             path = orjson.dumps(place.path.decode())
@@ -170,11 +171,11 @@ class TraceWriter:
         self._line({"gap": gap.kind, "detail": escape_bytes(gap.detail)})
 
     def write_drive_result(self, driven: DriveResult) -> None:
-        """All drivers have ended."""
+        """Write how the drivers ended."""
         self._line({"driven": put_drive_result(driven)})
 
     def write_end(self, run: Run) -> None:
-        """The run is over: its seconds, exit status, signal and completeness are in ``run``."""
+        """Write the end of the run: its duration, exit status, signal and completeness."""
         self._line(
             {
                 "end": {
@@ -202,26 +203,26 @@ class TraceWriter:
             self._write(data)
 
     def begin_batch(self) -> None:
-        """From here to :meth:`write_batch` keep what one thread writes, to write it in one go."""
+        """Keep lines until :meth:`write_batch` writes them with one write(2)."""
         self._batch = []
 
     def write_batch(self) -> None:
-        """Write what was gathered."""
-        gathered, self._batch = self._batch, None
-        if gathered:
-            self._data(b"".join(gathered))
+        """Write the lines that were kept since :meth:`begin_batch`."""
+        lines, self._batch = self._batch, None
+        if lines:
+            self._data(b"".join(lines))
 
     def _write(self, data: bytes) -> None:
         try:
             written = os.write(self._fd, data)
-            if written < len(data):  # the disk filled up in mid-line: the rest says why
+            if written < len(data):  # the disk is full: the second write raises the error
                 os.write(self._fd, data[written:])
         except OSError as error:
             self.failure = error
 
 
 def _format_bytes_touch(use: Use, place: PathState) -> bytes:
-    """For a path that is not UTF-8."""
+    """Return the end of a touch's line for a path that is not UTF-8."""
     line: dict[str, Any] = {"use": use, **put("path", os.fsdecode(place.path)), "was": place.state}
     if place.status is not None and place.state is State.FILE:
         line["stat"] = list(Fingerprint.of(place.status))
@@ -229,5 +230,5 @@ def _format_bytes_touch(use: Use, place: PathState) -> bytes:
 
 
 def _is_text(*values: str) -> bool:
-    """Whether JSON can hold the values: a variable that is not UTF-8 is not kept."""
+    """Whether JSON can represent the values: a variable that is not UTF-8 is not recorded."""
     return not any("\udc80" <= char <= "\udcff" for value in values for char in value)

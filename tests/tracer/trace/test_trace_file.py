@@ -129,7 +129,7 @@ def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: DriveOpt
 
 def test_a_signal_that_there_is_not_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(EXAMPLE.replace(b"SIGHUP", b"SIGNOT"))
-    with pytest.raises(TraceFileError, match=r"line 2 is damaged .*'SIGNOT' is no signal"):
+    with pytest.raises(TraceFileError, match=r"line 2 is damaged .*'SIGNOT' is not a signal"):
         read_trace(str(tmp_path / "x"))
 
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_healed(tmp_path: Path) -> None:
             append_healed(str(trace), ["/a"])
     resource.prlimit(0, resource.RLIMIT_FSIZE, (trace.stat().st_size + 5, -1))
     try:
-        with pytest.raises(TraceFileError, match=r"cannot write .*: (there is no|File too)"):
+        with pytest.raises(TraceFileError, match=r"cannot write .*: (the disk is full|File too)"):
             append_healed(str(trace), ["/a", "/b"])
     finally:
         resource.prlimit(0, resource.RLIMIT_FSIZE, (-1, -1))
