@@ -189,7 +189,7 @@ def _name(case: object) -> str | None:
 @pytest.mark.parametrize(
     ("notification", "expected"), list(zip(RECORDED, EXPECTED, strict=True)), ids=_name
 )
-def test_what_a_call_touches(
+def test_touches_of_a_call(
     notification: Notification,
     expected: tuple[str, str, dict[str, str]],
     folder: str,

@@ -1,4 +1,4 @@
-"""The walk of a path inside a root; tests/builder/root compares it with the kernel's."""
+"""Path resolution inside a root; tests/builder/root compares it with the kernel's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TREE = {
     **{f"/chain{number}": f"chain{number + 1}" for number in range(MAXSYMLINKS + 1)},
     f"/chain{MAXSYMLINKS + 1}": "",
 }
-"""Paths, each with a symlink's target, or "" for a directory."""
+"""Path to a symlink's target, or to "" for a directory."""
 
 
 def look(directory: str, name: str, is_last: bool) -> str | LinkTarget | None:

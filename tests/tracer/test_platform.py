@@ -1,4 +1,4 @@
-"""What slimtrace says where it cannot work: another system, an old kernel, another machine."""
+"""Messages on unsupported systems, kernels and architectures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from slimtrace.tracer.syscalls.abi import MACHINES
         ("Linux", "6.1.0", "riscv64", "cannot trace on riscv64: slimtrace knows aarch64, x86_64"),
     ],
 )
-def test_where_it_cannot_work(
+def test_unsupported_platforms(
     monkeypatch: pytest.MonkeyPatch, system: str, release: str, machine: str, said: str
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
@@ -37,14 +37,14 @@ def test_where_it_cannot_work(
 @pytest.mark.parametrize(
     "release", ["5.3.0", "5.5.0", "5.10.0-28-amd64", "6.18.44-fc-v657", "7.0-rc1"]
 )
-def test_where_it_can(monkeypatch: pytest.MonkeyPatch, release: str) -> None:
+def test_supported_platforms(monkeypatch: pytest.MonkeyPatch, release: str) -> None:
     monkeypatch.setattr(platform, "release", lambda: release)
     check_platform()
 
 
 @pytest.mark.parametrize("machine", sorted(MACHINES))
-def test_everything_loads_on_every_machine(machine: str) -> None:
-    """What python-ptrace lacks on one of them must not be asked for there."""
+def test_all_modules_load_on_every_architecture(machine: str) -> None:
+    """Names that python-ptrace does not have on one of them must not be used there."""
     code = f"""
 import importlib, os, pkgutil
 machine = "{machine}"

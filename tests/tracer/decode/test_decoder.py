@@ -1,4 +1,4 @@
-"""One stopped call, made by this process with its own memory, and the touches that it becomes."""
+"""Single stopped calls, made by this process with its own memory, and the resulting touches."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Call = tuple[str, *tuple[Argument, ...]]
 
 
 class App:
-    """The test's own process in the app's place: it says which call it is about to make, and waits.
+    """The test's own process as the app: it stops at a call before the call is made.
 
     :ivar folder: its working directory.
     """
@@ -67,10 +67,10 @@ class App:
         self.image = self.recorder.record_process(None, "/app", ("app",))
         self.decoder = Decoder(self.recorder, **options)  # type: ignore[arg-type]
         self.cache = CallCache(self.decoder, CALLS)
-        self._memory: list[object] = []  # what arguments point to
+        self._memory: list[object] = []  # keeps the arguments' memory alive
 
     def stop(self, name: str, *arguments: Argument) -> StoppedCall:
-        """Stop at a call; bytes are passed by their address, NUL added."""
+        """Stop at a call; bytes are passed by address, with a NUL appended."""
         values = []
         for argument in arguments:
             if isinstance(argument, bytes):
@@ -89,7 +89,7 @@ class App:
         return read_trace(self._trace)
 
     def touches(self) -> dict[str, str]:
-        """Path, relative to the folder → state and uses, of all that is below the folder."""
+        """Map paths below the folder, relative to it, to state and uses."""
         return {
             path.removeprefix(f"{self.folder}/"): f"{of.state} {' '.join(sorted(of.uses))}"
             for path, of in self.trace().paths.items()
@@ -97,7 +97,7 @@ class App:
         }
 
     def gaps(self) -> list[Gap]:
-        """But for the one that says that this trace never ended."""
+        """Return the gaps, except the one for the missing end of this trace."""
         return [gap for gap in self.trace().runs[0].gaps if gap.kind != "interrupted"]
 
     def saved(self) -> set[str]:
@@ -153,7 +153,7 @@ def unix(path: bytes) -> bytes:
         ),
     ],
 )
-def test_what_an_open_touches(
+def test_touches_of_an_open(
     app: App, summary: str, raw: bytes, flags: int, expected: dict[str, str], saved: str
 ) -> None:
     app.call("openat", CWD, raw, flags)
@@ -238,7 +238,7 @@ def test_what_an_open_touches(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_a_call_touches(
+def test_touches_of_a_call(
     app: App, summary: str, call: Call, expected: dict[str, str], saved: str
 ) -> None:
     app.call(*call)
@@ -254,7 +254,7 @@ def test_a_call_from_a_directory(app: App) -> None:
     assert app.touches() == {"folder/inner": "file read"}
 
 
-def test_what_a_script_runs_too(app: App) -> None:
+def test_touches_of_a_script(app: App) -> None:
     app.call("execve", b"script", 0, 0)
     paths = app.trace().paths
     assert paths["/bin/sh"].uses == {Use.EXEC}
@@ -276,7 +276,7 @@ def test_a_file_that_the_run_made(app: App) -> None:
 
 
 def test_a_name_through_a_link_of_the_run(app: App) -> None:
-    """What is read may not be there by that name in the full image: its own path is used too."""
+    """The full image may not have that name, so the file's own path is recorded too."""
     app.call("symlinkat", b"folder", CWD, b"new")
     os.symlink("folder", "new")
     app.call("openat", CWD, b"new/inner", READ)
@@ -295,7 +295,7 @@ def test_a_file_in_a_moved_directory(app: App) -> None:
     assert app.touches()["new/inner"] == "created read"
 
 
-def test_a_directory_that_comes_back(app: App) -> None:
+def test_a_directory_that_is_moved_back(app: App) -> None:
     for old, new in ((b"folder", b"new"), (b"new", b"folder")):
         app.call("renameat2", CWD, old, CWD, new, 0)
         os.rename(old, new)
@@ -303,14 +303,14 @@ def test_a_directory_that_comes_back(app: App) -> None:
     assert app.touches()["folder/inner"] == "file read"
 
 
-def test_what_is_written_by_a_second_name(app: App) -> None:
+def test_a_file_written_under_a_second_name(app: App) -> None:
     app.call("linkat", CWD, b"file", CWD, b"new", 0)
     os.link("file", "new")
     app.call("openat", CWD, b"new", WRITE)
     assert app.saved() == {"file"}
 
 
-# Calls that hide others
+# Calls that hide other calls
 
 
 @pytest.mark.parametrize(
@@ -328,19 +328,19 @@ def test_a_listener_of_the_app(
     app.close()
 
 
-def test_a_ring_is_refused(app: App) -> None:
+def test_io_uring_is_refused(app: App) -> None:
     assert app.call("io_uring_setup", 8, 0).refuse == 38
     assert [gap.kind for gap in app.gaps()] == ["io-uring-refused"]
 
 
-def test_a_fault_of_the_decoder_is_a_gap(app: App) -> None:
+def test_an_exception_in_the_decoder_is_a_gap(app: App) -> None:
     stop = app.stop("openat", CWD, b"file", READ)
     assert app.decoder.decode(stop._replace(args=())).refuse is None
     (gap,) = app.gaps()
     assert (gap.kind, gap.detail.split(":")[0]) == ("not-decoded", "openat")
 
 
-# Calls that are made again
+# Calls that are repeated
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_fault_of_the_decoder_is_a_gap(app: App) -> None:
         (("openat", CWD, b"none", READ), True, True),
     ],
 )
-def test_whether_a_verdict_can_be_kept(app: App, call: Call, repeats: bool, missing: bool) -> None:
+def test_calls_that_can_be_cached(app: App, call: Call, repeats: bool, missing: bool) -> None:
     verdict = app.call(*call)
     assert (verdict.touches is not None) is repeats
     assert (verdict.missing is not None) is missing
@@ -373,7 +373,7 @@ def test_a_known_call_of_another_process_image(app: App) -> None:
     assert app.trace().paths[f"{app.folder}/file"].processes == (app.image, second)
 
 
-def test_a_missing_file_that_appears(app: App) -> None:
+def test_a_missing_file_that_is_created(app: App) -> None:
     key = key_of("openat", b"none")
     assert app.cache.decode(app.stop("openat", CWD, b"none", READ), key).missing is not None
     assert app.cache.recall(key) is not None
@@ -395,7 +395,7 @@ def test_a_missing_file_that_appears(app: App) -> None:
         (("linkat", CWD, b"file", CWD, b"new", 0), True),
     ],
 )
-def test_what_makes_the_cache_forget(app: App, call: Call, forgets: bool) -> None:
+def test_calls_that_clear_the_cache(app: App, call: Call, forgets: bool) -> None:
     key = key_of("openat", b"script")
     app.cache.decode(app.stop("openat", CWD, b"script", READ), key)
     app.cache.recorded.add(1)
@@ -424,7 +424,7 @@ def test_what_makes_the_cache_forget(app: App, call: Call, forgets: bool) -> Non
         ("openat", os.O_TMPFILE, False),
     ],
 )
-def test_the_fast_path_decodes_as_the_decoder(
+def test_the_fast_path_agrees_with_the_decoder(
     app: App, name: str, flags: int, is_fast: bool, raw: bytes
 ) -> None:
     _, call = BY_NAME[name]

@@ -1,4 +1,4 @@
-"""slimtrace attach: what runs already is traced for a while, and goes on as if nothing had been."""
+"""``slimtrace attach``: a running process is traced for a time, then continues unchanged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TREE = {"held": "1", "log": "", "sub/": "", "asked": "answer\n", "by-thread": ""
 
 
 class _Running:
-    """A program that runs untraced, spoken to by its standard streams."""
+    """A program that runs untraced; the test uses its stdin and stdout."""
 
     def __init__(self, argv: list[str], directory: str) -> None:
         self.process = subprocess.Popen(
@@ -67,7 +67,7 @@ class _Running:
     def __enter__(self) -> Self:
         return self
 
-    def hear(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
@@ -83,22 +83,22 @@ class _Running:
 
 
 class _Attached:
-    """slimtrace that traces a process, until it is told to let go."""
+    """slimtrace attached to a process wait_until :meth:`detach`."""
 
     def __init__(self, pid: int, trace: str, *options: str) -> None:
         self.trace = trace
-        words = command("attach", str(pid), "-o", trace, *options)
-        self.tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment())
+        argv = command("attach", str(pid), "-o", trace, *options)
+        self.tracer = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=environment())
         assert self.tracer.stderr is not None
         assert self.tracer.stderr.readline().startswith(f"slimtrace: attached to {pid}")
 
-    def let_go(self, number: int = signal.SIGINT) -> dict[str, str]:
-        """Have it detach; the paths and uses that it saw."""
+    def detach(self, number: int = signal.SIGINT) -> dict[str, str]:
+        """Make slimtrace detach; return the recorded paths and uses."""
         self.tracer.send_signal(number)
-        _, said = self.tracer.communicate(timeout=SECONDS)
-        assert self.tracer.returncode == 0, said
-        assert "Traceback" not in said
-        return touches(self.trace)
+        _, errors = self.tracer.communicate(timeout=SECONDS)
+        assert self.tracer.returncode == 0, errors
+        assert "Traceback" not in errors
+        return read_touches(self.trace)
 
 
 def read(name: str) -> str:
@@ -106,15 +106,15 @@ def read(name: str) -> str:
         return file.read()
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     for _ in range(int(SECONDS * 100)):
         if condition():
             return
         time.sleep(0.01)
-    pytest.fail("it did not come about")
+    pytest.fail("the state was not reached")
 
 
-def touches(trace: str) -> dict[str, str]:
+def read_touches(trace: str) -> dict[str, str]:
     document = show(trace)
     return {
         decode_text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
@@ -123,12 +123,12 @@ def touches(trace: str) -> dict[str, str]:
     }
 
 
-def tracer_of(pid: int) -> int:
+def find_tracer(pid: int) -> int:
     lines = read(f"/proc/{pid}/status").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("TracerPid"))
 
 
-def state_of(pid: int) -> str:
+def read_state(pid: int) -> str:
     return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
 
 
@@ -136,12 +136,14 @@ def state_of(pid: int) -> str:
 def test_a_server_with_threads_and_children(tmp_path: Path, number: signal.Signals) -> None:
     work = make_tree(str(tmp_path / "work"), TREE)
     with _Running([os.path.realpath(sys.executable), "-c", SERVER], work) as server:
-        child = int(server.hear())
+        child = int(server.read_line())
         attached = _Attached(server.pid, str(tmp_path / "app.trace"))
         server.say("asked")
-        assert [server.hear(), server.hear()] == ["answer", "served"]
-        until(lambda: "by-thread" in read(attached.trace) and "by-child" in read(attached.trace))
-        seen = attached.let_go(number)
+        assert [server.read_line(), server.read_line()] == ["answer", "served"]
+        wait_until(
+            lambda: "by-thread" in read(attached.trace) and "by-child" in read(attached.trace)
+        )
+        seen = attached.detach(number)
         expected = {
             work: "file chdir stat",
             f"{work}/held": "file read",
@@ -153,7 +155,7 @@ def test_a_server_with_threads_and_children(tmp_path: Path, number: signal.Signa
         }
         assert {path: uses for path, uses in seen.items() if path.startswith(work)} == expected
         loaded = {os.path.basename(path) for path, uses in seen.items() if "read" in uses}
-        assert "libc.so.6" in loaded, "it was mapped when the server started"
+        assert "libc.so.6" in loaded, "the server mapped it at its start"
         document = show(attached.trace)
         (run,) = document["runs"]
         assert (run["complete"], run["exit_status"]) == (False, None)
@@ -162,28 +164,28 @@ def test_a_server_with_threads_and_children(tmp_path: Path, number: signal.Signa
         assert programs == [SERVER, SERVER, "cat asked", "asked"]
         parents = [image["parent"] for image in document["processes"]]
         assert parents == [None, 1, 1, 3]
-        # it goes on, untraced
-        assert (tracer_of(server.pid), tracer_of(child)) == (0, 0)
+        # it continues untraced
+        assert (find_tracer(server.pid), find_tracer(child)) == (0, 0)
         server.say("asked")
-        assert [server.hear(), server.hear()] == ["answer", "served"]
+        assert [server.read_line(), server.read_line()] == ["answer", "served"]
 
 
 @pytest.mark.parametrize("how", ["epoll", "read", "poll", "nanosleep", "semop", "futex"])
-def test_in_the_middle_of_a_blocking_call(tmp_path: Path, tracee: Tracee, how: str) -> None:
-    """Seized and let go twice while it waits, the call ends as it would have."""
+def test_attach_during_a_blocking_call(tmp_path: Path, tracee: Tracee, how: str) -> None:
+    """The process is seized and detached twice while it waits; the call ends normally."""
     work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, how], work) as app:
-        assert app.hear() == "waiting"
+        assert app.read_line() == "waiting"
         for number in range(2):
-            _Attached(app.pid, str(tmp_path / f"{number}.trace")).let_go()
-            assert tracer_of(app.pid) == 0
+            _Attached(app.pid, str(tmp_path / f"{number}.trace")).detach()
+            assert find_tracer(app.pid) == 0
         last = _Attached(app.pid, str(tmp_path / "last.trace"))
         app.say("")
-        assert app.hear() == "done"
+        assert app.read_line() == "done"
         assert app.process.wait(SECONDS) == 0
         _, said = last.tracer.communicate(timeout=SECONDS)
         assert last.tracer.returncode == 0, said
-        assert touches(last.trace)[f"{work}/after"] == "file read"
+        assert read_touches(last.trace)[f"{work}/after"] == "file read"
         (image,) = show(last.trace)["processes"]
         assert image["exit_status"] == 0
 
@@ -191,40 +193,40 @@ def test_in_the_middle_of_a_blocking_call(tmp_path: Path, tracee: Tracee, how: s
 def test_a_stopped_process_stays_stopped(tmp_path: Path, tracee: Tracee) -> None:
     work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
-        assert app.hear() == "waiting"
+        assert app.read_line() == "waiting"
         app.process.send_signal(signal.SIGSTOP)
-        until(lambda: state_of(app.pid) == "T")
+        wait_until(lambda: read_state(app.pid) == "T")
         attached = _Attached(app.pid, str(tmp_path / "app.trace"))
-        until(lambda: state_of(app.pid) in "tT")
-        attached.let_go()
-        until(lambda: state_of(app.pid) == "T")
+        wait_until(lambda: read_state(app.pid) in "tT")
+        attached.detach()
+        wait_until(lambda: read_state(app.pid) == "T")
         app.process.send_signal(signal.SIGCONT)
         app.say("")
-        assert app.hear() == "done"
+        assert app.read_line() == "done"
 
 
-def test_the_tracer_killed_leaves_it_running(tmp_path: Path, tracee: Tracee) -> None:
+def test_a_killed_tracer_leaves_the_process_running(tmp_path: Path, tracee: Tracee) -> None:
     work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
-        assert app.hear() == "waiting"
+        assert app.read_line() == "waiting"
         attached = _Attached(app.pid, str(tmp_path / "app.trace"))
         attached.tracer.kill()
         attached.tracer.communicate(timeout=SECONDS)
         app.say("")
-        assert app.hear() == "done"
+        assert app.read_line() == "done"
         assert app.process.wait(SECONDS) == 0
 
 
 def test_stop_after(tmp_path: Path, tracee: Tracee) -> None:
     work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
-        assert app.hear() == "waiting"
+        assert app.read_line() == "waiting"
         trace = str(tmp_path / "app.trace")
         done = run_slimtrace("attach", str(app.pid), "-o", trace, "--stop-after", "0.3")
         assert done.returncode == 0, done.stderr
         assert "let go after 0." in run_slimtrace("show", trace).stdout
         assert "warning: the trace may be incomplete: attached" in done.stderr
-        assert tracer_of(app.pid) == 0
+        assert find_tracer(app.pid) == 0
         again = run_slimtrace(
             "attach", str(app.pid), "-o", trace, "--append", "--stop-after", "0.1"
         )
@@ -232,7 +234,7 @@ def test_stop_after(tmp_path: Path, tracee: Tracee) -> None:
         assert len(show(trace)["runs"]) == 2
 
 
-def test_what_cannot_be_attached_to(tmp_path: Path) -> None:
+def test_processes_that_cannot_be_attached(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -252,15 +254,15 @@ def test_what_cannot_be_attached_to(tmp_path: Path) -> None:
     assert run_slimtrace("attach", "1", "--append", "--force", "-o", trace).returncode == 2
 
 
-def test_a_process_that_is_traced_already(tmp_path: Path, tracee: Tracee) -> None:
+def test_a_process_that_is_already_traced(tmp_path: Path, tracee: Tracee) -> None:
     work = make_tree(str(tmp_path / "work"), {"after": ""})
     with _Running([tracee("waits"), work, "read"], work) as app:
-        assert app.hear() == "waiting"
+        assert app.read_line() == "waiting"
         first = _Attached(app.pid, str(tmp_path / "first.trace"))
         second = run_slimtrace("attach", str(app.pid), "-o", str(tmp_path / "second.trace"))
         what = f"cannot attach to {app.pid}: process {first.tracer.pid} traces it already"
         check_failure(second, 125, what, "end that tracer first")
-        first.let_go()
+        first.detach()
 
 
 def test_another_users_process(tmp_path: Path, unprivileged: tuple[str, ...]) -> None:
@@ -313,18 +315,18 @@ def test_a_process_whose_leader_has_ended(tmp_path: Path) -> None:
     work = make_tree(str(tmp_path / "work"), {"by-thread": "", "leaderless.c": LEADERLESS})
     subprocess.run(["gcc", "-pthread", "leaderless.c", "-o", "leaderless"], cwd=work, check=True)
     with _Running([f"{work}/leaderless"], work) as app:
-        assert app.hear() == "alone"
-        until(lambda: state_of(app.pid) == "Z")
+        assert app.read_line() == "alone"
+        wait_until(lambda: read_state(app.pid) == "Z")
         attached = _Attached(app.pid, str(tmp_path / "app.trace"))
-        until(lambda: "by-thread" in read(attached.trace))
-        assert attached.let_go()[f"{work}/leaderless"] == "file exec read"
+        wait_until(lambda: "by-thread" in read(attached.trace))
+        assert attached.detach()[f"{work}/leaderless"] == "file exec read"
 
 
 def test_a_process_with_a_child_that_it_has_not_waited_for(tmp_path: Path) -> None:
     work = make_tree(str(tmp_path / "work"), {"by-thread": ""})
     with _Running([sys.executable, "-c", ZOMBIE], work) as app:
-        assert app.hear() == "buried none"
+        assert app.read_line() == "buried none"
         attached = _Attached(app.pid, str(tmp_path / "app.trace"))
-        until(lambda: "by-thread" in read(attached.trace))
-        attached.let_go()
+        wait_until(lambda: "by-thread" in read(attached.trace))
+        attached.detach()
         assert len(show(attached.trace)["processes"]) == 1

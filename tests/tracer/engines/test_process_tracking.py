@@ -1,4 +1,4 @@
-"""Births, execs and exits of real processes, as each engine's process tracker sees them."""
+"""Start, exec and exit of real processes, as each engine's process tracker records them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.trace.trace import Trace
 
-# xdist's workers have threads; what is forked here executes a program at once.
+# pytest-xdist's workers have threads; a process forked here execs at once.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 RUN = Run(
     *(("app",), "/", "0:0", {}, "rootfs:/", None, "2024-01-01T00:00:00Z"),
@@ -52,7 +52,7 @@ SHELL = str(shutil.which("sh"))
 
 @contextmanager
 def recorded(folder: Path) -> Iterator[tuple[Recorder, list[Trace]]]:
-    """A recorder and, after the block, the trace that it wrote."""
+    """Yield a recorder; after the block, the list contains its trace."""
     writer = TraceWriter(str(folder / "x.trace"))
     writer.write_run(RUN)
     recorder = Recorder(writer, 0, 1)
@@ -68,7 +68,7 @@ def recorded(folder: Path) -> Iterator[tuple[Recorder, list[Trace]]]:
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working directory of the programs, with signals blocked as in a run."""
+    """Return the programs' working directory, and block signals as in a run."""
     (tmp_path / "work").mkdir()
     for name in ("child", "parent", "early", "late", "before", "after", "after the leader"):
         (tmp_path / "work" / name).touch()
@@ -79,7 +79,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 class Image(NamedTuple):
-    """A process image by its last argument, that of the image before it, and its exit status."""
+    """A process image: its last argument, the last argument of its parent, and its exit status."""
 
     argument: str
     parent: str | None
@@ -89,7 +89,7 @@ class Image(NamedTuple):
 class Tracked(NamedTuple):
     images: list[Image]
     users: dict[str, list[str]]
-    """The last arguments of the images that used each file of the working directory."""
+    """Map each file of the working directory to the last arguments of the images that used it."""
     exit_status: ExitStatus | None
 
 
@@ -114,11 +114,9 @@ def track(engine: str, argv: Sequence[str], folder: Path) -> Tracked:
 
 @pytest.mark.parametrize("engine", ENGINES)
 class TestEveryEngine:
-    """The same processes give the same tree, however an engine learns of them."""
+    """The same processes give the same tree under every engine."""
 
-    def test_a_fork_without_an_exec_runs_what_its_parent_runs(
-        self, engine: str, work: Path
-    ) -> None:
+    def test_a_fork_without_an_exec_has_the_parents_image(self, engine: str, work: Path) -> None:
         script = "(read line <child; exit 7); read line <parent; exit 3"
         tracked = track(engine, [SHELL, "-c", script], work)
         assert tracked.images == [Image(script, None, 3)]
@@ -178,7 +176,7 @@ class TestEveryEngine:
         assert tracked.users["after"] == ["."]
 
     def test_a_child_that_outlives_its_parent(self, engine: str, work: Path) -> None:
-        """The parent's end closes the pipe, on which the child waits before it ends."""
+        """The child waits on a pipe that the parent's exit closes, then exits."""
         child = "read line; exit 9"
         script = f"mkfifo pipe; {SHELL} -c '{child}' <pipe & exec >pipe; exit 2"
         tracked = track(engine, [SHELL, "-c", script], work)
@@ -215,7 +213,7 @@ class TestEveryEngine:
 
 
 def seized(argv: Sequence[str]) -> tuple[int, Callable[[], None]]:
-    """A child that was seized before its exec, and what lets it execute."""
+    """Yield a child that was seized before its exec, and a function that starts the exec."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -236,7 +234,7 @@ class Followed(NamedTuple):
     pid: int
     loop: PtraceLoop
     callers: list[tuple[int, int | None]]
-    """A thread and its image, for each stop at a call."""
+    """The thread and its image for each stop at a call."""
     processes: set[int]
 
 
@@ -269,19 +267,19 @@ def test_each_call_after_the_exec_has_an_image(work: Path) -> None:
     for tid, image in followed.callers:
         by_thread.setdefault(tid, set()).add(image)
     app = by_thread.pop(followed.pid)
-    assert app == {None, 1}, "no image before the exec"
+    assert app == {None, 1}, "there must be no image before the exec"
     assert [*by_thread.values()] == [{1}, {1}]
     assert followed.processes == {followed.pid, *by_thread}
     assert followed.loop.read_exit_status() == ExitStatus(4, None)
 
 
-def test_nothing_is_left_of_the_dead(work: Path, tracee: Tracee) -> None:
+def test_ended_threads_are_forgotten(work: Path, tracee: Tracee) -> None:
     followed = follow([tracee("thread_exec"), "."], work)
     assert not followed.loop.has_tracees
     assert followed.loop.images == {}
     assert [*followed.loop.list_processes()] == []
     second = {tid for tid, image in followed.callers if image == 2}
-    assert second == {followed.pid}, "the thread that executes becomes the leader"
+    assert second == {followed.pid}, "the thread that execs becomes the leader"
     assert len({tid for tid, image in followed.callers if image == 1}) > 1
 
 
@@ -346,7 +344,7 @@ def test_the_statuses_of_a_real_process(work: Path) -> None:
     ]
 
 
-# What the engine notify asks the kernel
+# Kernel interfaces of the engine notify
 
 
 def _ended(status: int) -> int:
@@ -357,7 +355,7 @@ def _ended(status: int) -> int:
     return pid
 
 
-def test_the_order_of_births() -> None:
+def test_the_order_of_process_starts() -> None:
     order = BirthOrder()
     before = order.now()
     child = _ended(0)
@@ -370,7 +368,7 @@ def test_the_order_of_births() -> None:
     assert order.now() is None
 
 
-def test_the_order_of_births_where_numbers_start_again() -> None:
+def test_the_order_of_process_starts_after_pids_wrap() -> None:
     order = BirthOrder()
     with open("/proc/sys/kernel/pid_max") as file:
         highest = int(file.read())
@@ -379,7 +377,7 @@ def test_the_order_of_births_where_numbers_start_again() -> None:
     order.close()
 
 
-def test_how_a_process_ended_that_is_gone() -> None:
+def test_the_exit_status_of_a_reaped_process() -> None:
     if kernel_version() < EXIT_STATUS_SINCE:
         pytest.skip("missing here: Linux 6.15")
     read_end, write_end = os.pipe()
@@ -398,7 +396,7 @@ def test_how_a_process_ended_that_is_gone() -> None:
     for pid in pids:
         os.waitpid(pid, 0)
     assert dict(pidfds.poll_ended()) == pids
-    assert dict(pidfds.poll_ended()) == {}, "each is reported once"
+    assert dict(pidfds.poll_ended()) == {}, "each must be reported once"
     os.close(read_end)
     pidfds.close()
 

@@ -1,4 +1,4 @@
-"""How the words of users and images become a run: accounts, configurations, options, paths."""
+"""From options and image configs to a run: accounts, configs, options, paths."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ def test_no_command(config: dict[str, Any], entrypoint: str | None) -> None:
 
 
 @pytest.mark.parametrize("entrypoint", ["[1]", '["a"', "[{}]"])
-def test_an_entrypoint_that_is_no_list(entrypoint: str) -> None:
+def test_an_entrypoint_that_is_not_a_list(entrypoint: str) -> None:
     with pytest.raises(UsageError, match="not a JSON list of strings"):
         choose_command({}, [], entrypoint)
 
 
-def test_the_image_says_how_it_is_run() -> None:
+def test_the_image_config_sets_the_run() -> None:
     config = {"Env": ["A=1", "B=x=y", "broken"], "User": "web:www", "WorkingDir": "/app/"}
     inside = make_image_run("oci:x", "/tree", "sha256:0", config)
     assert inside.env == {"A": "1", "B": "x=y"}
     assert (inside.user, inside.workdir, inside.digest) == ("web:www", "/app", "sha256:0")
 
 
-def test_users_say_it_otherwise() -> None:
+def test_options_override_the_image_config() -> None:
     config = {"Env": ["A=1", "B=2"], "User": "web", "WorkingDir": "/app"}
     inside = make_image_run(
         "oci:x",
@@ -98,7 +98,7 @@ def test_users_say_it_otherwise() -> None:
         ("User", ["web"]),
     ],
 )
-def test_an_image_that_says_nonsense(name: str, value: object) -> None:
+def test_an_invalid_image_config(name: str, value: object) -> None:
     config = {"Cmd": ["id"], name: value}
     with pytest.raises(
         SlimtraceError, match=f"its {name} is not a (list of )?strings? without NUL"
@@ -112,7 +112,7 @@ def test_an_image_whose_directory_is_relative() -> None:
 
 
 @pytest.mark.parametrize("given", [{"env": ["=x"]}, {"workdir": "here"}])
-def test_bad_words(given: dict[str, Any]) -> None:
+def test_invalid_options(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         make_image_run("oci:x", "/tree", None, {}, **given)
 
@@ -164,13 +164,13 @@ def test_account(tree: Path, user: str, expected: Account) -> None:
 @pytest.mark.parametrize(
     ("user", "said"), [("nobody", "no such user"), ("web:nobody", "no such group")]
 )
-def test_no_account(tree: Path, user: str, said: str) -> None:
+def test_unknown_accounts(tree: Path, user: str, said: str) -> None:
     with pytest.raises(SlimtraceError, match=said):
         find_account(str(tree), user)
 
 
-def test_accounts_are_the_trees_alone(tree: Path, tmp_path: Path) -> None:
-    """An absolute link leads into the tree; without tables there are numbers alone."""
+def test_accounts_are_read_from_the_tree_only(tree: Path, tmp_path: Path) -> None:
+    """An absolute symlink is resolved in the tree; without tables, only numbers are accepted."""
     (tree / "etc/passwd").unlink()
     (tree / "etc/passwd").symlink_to("/etc/elsewhere")
     assert find_account(str(tree), "0") == Account(0, 0, (), "/")
@@ -179,19 +179,19 @@ def test_accounts_are_the_trees_alone(tree: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("user", ["4294967295", "4294967296", "0:4294967296", "9" * 5000])
-def test_numbers_that_nobody_can_have(tree: Path, user: str) -> None:
+def test_invalid_ids(tree: Path, user: str) -> None:
     with pytest.raises(SlimtraceError, match="IDs are numbers from 0 to 4294967294"):
         find_account(str(tree), user)
 
 
 @pytest.mark.parametrize("user", ["0", "web"])
-def test_a_table_with_such_a_number(tree: Path, user: str) -> None:
+def test_a_table_with_an_invalid_id(tree: Path, user: str) -> None:
     (tree / "etc/passwd").write_text(f"web:x:{'9' * 5000}:0::/:\nroot:x:0:4294967296::/r:\n")
     with pytest.raises(SlimtraceError, match="IDs are numbers from 0 to 4294967294"):
         find_account(str(tree), user)
 
 
-def test_a_table_that_is_a_pipe_is_none(tree: Path) -> None:
+def test_a_table_that_is_a_pipe_is_ignored(tree: Path) -> None:
     (tree / "etc/passwd").unlink()
     os.mkfifo(tree / "etc/passwd")
     assert find_account(str(tree), "0") == Account(0, 0, (), "/")
@@ -215,7 +215,7 @@ def test_volume(tmp_path: Path, text: str, expected: Volume) -> None:
 
 
 @pytest.mark.parametrize("text", ["/tmp", "/tmp:a", ":/a", "/tmp:/a:z", "/tmp:/a:", "/tmp:/a/.."])
-def test_no_volume(text: str) -> None:
+def test_invalid_volumes(text: str) -> None:
     with pytest.raises(UsageError):
         parse_volume(text)
 
@@ -254,7 +254,7 @@ def test_options(tmp_path: Path, words: Sequence[str], status: int, said: str) -
 
 @pytest.fixture
 def there() -> Iterator[SandboxView]:
-    """A look at our own root as if it were another's."""
+    """Return a view of our own root as if it were another root."""
     fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
     yield SandboxView(fd, os.getpid(), os.getpid())
     os.close(fd)
@@ -269,7 +269,7 @@ def _state(look: Callable[[], os.stat_result]) -> tuple[int, int] | None:
 
 
 def test_both_views_agree(there: SandboxView, tmp_path: Path) -> None:
-    """On this machine's root, what is asked by openat2 is what is asked plainly."""
+    """On this machine's root, openat2 and plain calls give the same results."""
     (tmp_path / "d/e").mkdir(parents=True)
     (tmp_path / "d/f").write_text("")
     links = {"up": "..", "f": "d/f", "abs": f"{tmp_path}/d", "gone": "d/none", "loop": "loop"}
@@ -312,8 +312,8 @@ def test_both_views_agree(there: SandboxView, tmp_path: Path) -> None:
     assert not there.has_other_root(os.getpid())
 
 
-def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
-    """d_path says "(deleted)" of a file that is gone, and of one that is called so."""
+def test_a_link_whose_target_ends_with_deleted(tmp_path: Path) -> None:
+    """d_path appends " (deleted)" to a deleted file's path, but a real name can end so too."""
     named = tmp_path / "x (deleted)"
     named.write_text("")
     with open(named, "rb") as file:
@@ -323,7 +323,7 @@ def test_a_link_that_ends_as_a_deleted_ones(tmp_path: Path) -> None:
         assert magic_links.read_link(link) is None
 
 
-def test_failures_are_told_as_elsewhere(tmp_path: Path) -> None:
+def test_both_views_fail_alike(tmp_path: Path) -> None:
     done = run_slimtrace("run", "-v", "/no/such:/b", *IMAGE, "--", "true", cwd=str(tmp_path))
     check_failure(
         done,

@@ -1,4 +1,4 @@
-"""``run --image rootfs:DIR``: what the app sees, what the trace says, and what is left of it."""
+"""``run --image rootfs:DIR``: the app's environment, the trace, and the cleanup."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Ran(NamedTuple):
         return run
 
     def touches(self) -> dict[str, str]:
-        """Each path with state and uses, but the programs and what the kernel serves."""
+        """Map paths to state and uses, without programs and the kernel's file systems."""
         sections = {"files": "file", "missing": "missing", "created": "created"}
         return {
             decode_text(entry, "path"): f"{state} {' '.join(sorted(entry['uses']))}"
@@ -64,7 +64,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def inside(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
-    """Runs a command in an image that holds a tree, and sees that nothing is left of it."""
+    """Run a command in an image with a tree, and check that nothing is left of the sandbox."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
@@ -98,11 +98,11 @@ def script(*lines: str) -> list[str]:
     return ["sh", "-c", "\n".join(lines)]
 
 
-# ---- what the trace says
+# ---- the trace
 
 
-def test_files_are_looked_at_in_the_image(inside: Callable[..., Ran], tmp_path: Path) -> None:
-    """Absolute links lead to the image's files; where only this machine has one, to nothing."""
+def test_paths_are_resolved_in_the_image(inside: Callable[..., Ran], tmp_path: Path) -> None:
+    """Absolute symlinks lead to files of the image, never to files of this machine."""
     (tmp_path / "of-the-machine").write_text("not in the image\n")
     tree = {
         "srv/only-here": "here\n",
@@ -123,7 +123,7 @@ def test_files_are_looked_at_in_the_image(inside: Callable[..., Ran], tmp_path: 
     }
 
 
-def test_what_the_app_makes_and_changes(inside: Callable[..., Ran]) -> None:
+def test_files_that_the_app_makes_and_changes(inside: Callable[..., Ran]) -> None:
     tree = {"etc/conf": "old\n", "etc/gone": "1\n", "etc/moved": "2\n", "srv/a/b": "3\n"}
     lines = [
         "echo new >/etc/conf",
@@ -145,7 +145,7 @@ def test_what_the_app_makes_and_changes(inside: Callable[..., Ran]) -> None:
     assert {"/work/made", "/work/d", "/work/d/e", "/srv/to-work", "/srv/to-work/d/e"} <= created
 
 
-def test_what_the_user_may_not_make_is_not_made(inside: Callable[..., Ran]) -> None:
+def test_the_user_cannot_write_without_permission(inside: Callable[..., Ran]) -> None:
     ran = inside(script("echo x >/etc/made", "echo x >/work/made"), "--user", "web")
     touches = ran.touches()
     assert touches["/etc/made"].startswith("missing ")
@@ -172,8 +172,8 @@ def test_interpreters_and_descriptors(inside: Callable[..., Ran]) -> None:
     assert exes == {"/bin/busybox"}
 
 
-def test_processes_and_their_ends(inside: Callable[..., Ran]) -> None:
-    """Orphans are reaped by the sandbox; what a daemon reads belongs to the program it runs."""
+def test_processes_and_their_exit(inside: Callable[..., Ran]) -> None:
+    """The sandbox reaps orphans; a daemon's reads belong to the program that it runs."""
     tree = {"srv/late": "late\n"}
     lines = [
         "(sleep 0.2; exec cat /srv/late >/work/out) &",
@@ -191,7 +191,7 @@ def test_processes_and_their_ends(inside: Callable[..., Ran]) -> None:
 
 @pytest.mark.parametrize("name", ["chroot_open", "thread_exec", "fork_storm", "vfork_exec"])
 def test_tracees(inside: Callable[..., Ran], tracee: Tracee, name: str) -> None:
-    """Programs that change their root, or run in threads and many processes, in an image."""
+    """Programs that change their root, or have threads and many processes, in an image."""
 
     def add(root: Path) -> None:
         copy_program(tracee(name), root, "/bin/tracee")
@@ -204,7 +204,7 @@ def test_tracees(inside: Callable[..., Ran], tracee: Tracee, name: str) -> None:
 
 
 def test_a_chroot_in_the_image(inside: Callable[..., Ran]) -> None:
-    """Paths from another root are told in the image's."""
+    """Paths in another root are recorded as paths of the image."""
 
     def add(root: Path) -> None:
         (root / "bin/chroot").symlink_to("busybox")
@@ -220,8 +220,8 @@ def test_a_chroot_in_the_image(inside: Callable[..., Ran]) -> None:
     assert not {"/etc/conf", "/etc/real"} & ran.touches().keys()
 
 
-def test_mounts_of_its_own_in_the_image(inside: Callable[..., Ran]) -> None:
-    """What lies in a file system that the app mounted is no file of the image: a gap says so."""
+def test_mounts_of_the_app_in_the_image(inside: Callable[..., Ran]) -> None:
+    """Files in a file system that the app mounted are not files of the image: they are a gap."""
 
     def add(root: Path) -> None:
         for applet in ("mount", "unshare"):
@@ -236,17 +236,19 @@ def test_mounts_of_its_own_in_the_image(inside: Callable[..., Ran]) -> None:
     assert ran.touches()["/srv/f"] == "file read"
 
 
-# ---- what the app sees
+# ---- the app's environment
 
 
-def test_users_are_the_images(inside: Callable[..., Ran]) -> None:
+def test_users_are_read_from_the_image(inside: Callable[..., Ran]) -> None:
     need_root()
     ran = inside(script("id -u; id -g; id -G; echo $HOME"), "--user", "web")
     assert ran.out.split() == ["1000", "1001", "1001", "50", "/srv"]
     assert ran.run["user"] == "1000:1001"
 
 
-def test_what_engines_give(inside: Callable[..., Ran], tmp_path: Path) -> None:
+def test_files_and_variables_that_engines_provide(
+    inside: Callable[..., Ran], tmp_path: Path
+) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/file").write_text("shared\n")
     options = (
@@ -289,12 +291,12 @@ def test_tmp_is_in_memory_unless_the_image_has_something_there(
     assert ran.touches()["/tmp/x"].startswith("created ")
 
 
-def test_no_descriptor_of_the_machine_gets_in(inside: Callable[..., Ran]) -> None:
+def test_no_descriptor_of_the_machine_is_inherited(inside: Callable[..., Ran]) -> None:
     ran = inside(script("ls -l /proc/self/fd"))
     assert {line.split()[8] for line in ran.out.splitlines() if "->" in line} <= {*"0123"}
 
 
-# ---- how it ends
+# ---- the end of a run
 
 
 @pytest.mark.parametrize(
@@ -323,7 +325,7 @@ def test_exit_status(
 
 
 def test_commands_inside(inside: Callable[..., Ran]) -> None:
-    """They share the app's files and are traced; then the app is stopped, as after --exec."""
+    """They share the app's files and are traced. Then the app is stopped, as after --exec."""
     options = (
         *("--exec", "echo outside", "--exec-in", "sh -c 'echo $A; cat /srv/asked'"),
         *("--exec-in", "ls /work", "--env", "A=inside"),
@@ -352,7 +354,7 @@ def test_a_command_inside_that_fails(inside: Callable[..., Ran], command: str, s
 
 
 def processes(marker: str) -> list[str]:
-    """The processes that have this word among their arguments, slimtrace and guards included."""
+    """Find processes that have this argument, slimtrace and guards included."""
     found = []
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         try:
@@ -364,7 +366,7 @@ def processes(marker: str) -> list[str]:
     return found
 
 
-def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None:
+def test_a_killed_tracer_leaves_nothing(tmp_path: Path, engine: str) -> None:
     root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
     scratch.mkdir()
     before, marker = describe_tree(root), f"31536002.{os.getpid()}"
@@ -389,7 +391,7 @@ def test_nothing_is_left_of_a_killed_tracer(tmp_path: Path, engine: str) -> None
     assert describe_tree(root) == before
 
 
-def test_nothing_is_left_of_a_killed_guard(tmp_path: Path, engine: str) -> None:
+def test_a_killed_guard_leaves_nothing(tmp_path: Path, engine: str) -> None:
     root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
     scratch.mkdir()
     words = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
@@ -409,10 +411,8 @@ def test_nothing_is_left_of_a_killed_guard(tmp_path: Path, engine: str) -> None:
     assert os.listdir(scratch) == []
 
 
-def test_folders_that_a_killed_guard_left_are_removed(
-    inside: Callable[..., Ran], tmp_path: Path
-) -> None:
-    """Not those in use, nor what others call so; see that nothing else is in the scratch folder."""
+def test_folders_of_a_killed_guard_are_removed(inside: Callable[..., Ran], tmp_path: Path) -> None:
+    """Folders in use and files of others with such names stay."""
     left, used = (tmp_path / "scratch" / f"{_PREFIX}{name}" for name in ("left", "used"))
     for folder in (left, used):
         (folder / "upper/made").mkdir(parents=True)
@@ -428,12 +428,12 @@ def test_folders_that_a_killed_guard_left_are_removed(
         os.close(lock)
 
 
-# ---- where an overlay cannot be had
+# ---- without an overlay
 
 
 @pytest.mark.parametrize("fuse", [True, False], ids=["fuse-overlayfs", "a copy"])
 def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
-    """The kernel lays no overlay's layer on another overlay, as containers have one."""
+    """The kernel does not stack an overlay's upper layer on another overlay, as in a container."""
     need_root()
     need("unshare", "mount", *(["fuse-overlayfs"] if fuse else []))
     root = busybox_root(tmp_path / "root", {"srv/a": "a\n"})

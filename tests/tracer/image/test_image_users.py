@@ -1,4 +1,4 @@
-"""Images as an ordinary user runs them: with subordinate ids, and with no other id than his own."""
+"""Images run by an ordinary user: with subordinate IDs, and with only their own ID."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 USER = 65534
 FIRST = 300000
-"""The first subordinate id: 1 inside."""
+"""The first subordinate ID; it is 1 in the namespace."""
 
 
 class Ran(NamedTuple):
@@ -32,7 +32,7 @@ class Ran(NamedTuple):
 
 
 class Place(NamedTuple):
-    """An image of the user's own, and the words before a command that run it as the user."""
+    """An image that the user owns, and the argv prefix that runs a command as the user."""
 
     folder: Path
     prefix: Sequence[str]
@@ -63,7 +63,7 @@ class Place(NamedTuple):
 
 @pytest.fixture
 def folder(tmp_path: Path, unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Path:
-    need_root()  # to give files away, and to be who the tables name
+    need_root()  # to change owners, and to use the IDs of the tables
     allow_all_users(tmp_path)
     for name in ("out", "scratch"):
         (tmp_path / name).mkdir()
@@ -77,13 +77,13 @@ def folder(tmp_path: Path, unprivileged: tuple[str, ...], monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def alone(folder: Path, unprivileged: tuple[str, ...]) -> Place:
+def with_one_id(folder: Path, unprivileged: tuple[str, ...]) -> Place:
     return Place(folder, unprivileged)
 
 
 @pytest.fixture
-def among_others(folder: Path, unprivileged: tuple[str, ...]) -> Place:
-    """With tables of subordinate ids that nobody else sees."""
+def with_subordinate_ids(folder: Path, unprivileged: tuple[str, ...]) -> Place:
+    """With tables of subordinate IDs in a private mount namespace."""
     need("unshare", "mount", "newuidmap", "newgidmap")
     (folder / "subids").write_text(f"{USER}:{FIRST}:65536\n")
     os.chown(folder / "root/srv/of-web", FIRST + 999, FIRST + 1000)
@@ -100,10 +100,10 @@ WRITES = "cat /srv/file; echo x >/work/made; rm /srv/file 2>/dev/null; echo y 2>
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("user", ["0:0", "1000:1001", "65532:65532"])
-def test_alone(alone: Place, engine: str, user: str) -> None:
-    """Whoever the app is, it is the caller under that number."""
+def test_with_only_the_callers_id(with_one_id: Place, engine: str, user: str) -> None:
+    """Any user of the app is the caller outside."""
     script = f"id -u; id -g; {WRITES}; ls /srv"
-    ran = alone.run(user, script, "--engine", engine)
+    ran = with_one_id.run(user, script, "--engine", engine)
     uid, _, gid = user.partition(":")
     assert ran.out.split() == [uid, gid, "file", "new", "of-web"]
     assert (ran.run["user"], ran.run["complete"], ran.run["engine"]) == (user, True, engine)
@@ -112,9 +112,9 @@ def test_alone(alone: Place, engine: str, user: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_root_among_others(among_others: Place, engine: str) -> None:
+def test_root_with_subordinate_ids(with_subordinate_ids: Place, engine: str) -> None:
     script = f"id -u; {WRITES}; cat /srv/of-web; ls -ln /srv/of-web; ls /srv"
-    ran = among_others.run("0", script, "--engine", engine)
+    ran = with_subordinate_ids.run("0", script, "--engine", engine)
     lines = ran.out.splitlines()
     assert lines[:3] == ["0", "file", "web's"]
     assert lines[3].split()[2:4] == ["1000", "1001"]
@@ -123,23 +123,23 @@ def test_root_among_others(among_others: Place, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_user_among_others(among_others: Place, engine: str) -> None:
-    """Who owns what decides, as in a container: only /work may be written to."""
+def test_a_user_with_subordinate_ids(with_subordinate_ids: Place, engine: str) -> None:
+    """Owners decide, as in a container: the user can write only to /work."""
     script = f"id -u; id -G; {WRITES}; cat /srv/of-web; ls /srv"
-    ran = among_others.run("web", script, "--engine", engine)
+    ran = with_subordinate_ids.run("web", script, "--engine", engine)
     assert ran.out.split() == ["1000", "1001", "50", "file", "web's", "file", "of-web"]
     assert (ran.run["user"], ran.run["complete"]) == ("1000:1001", True)
     assert ran.states["/work/made"] == "created"
     assert ran.states["/srv/new"] == "missing"
 
 
-def test_no_network(alone: Place) -> None:
-    assert alone.run("0", "ls /sys/class/net", "--network", "none").out == "lo\n"
+def test_no_network(with_one_id: Place) -> None:
+    assert with_one_id.run("0", "ls /sys/class/net", "--network", "none").out == "lo\n"
 
 
 @pytest.fixture
 def with_closed_python(folder: Path) -> Place:
-    """Only CAP_DAC_READ_SEARCH opens the interpreter: lost in a namespace, imports fail."""
+    """Only CAP_DAC_READ_SEARCH can read the interpreter; without it, imports fail."""
     need("unshare", "mount", "setpriv")
     for name in ("closed", "closed/python", "code", "packages"):
         (folder / name).mkdir()

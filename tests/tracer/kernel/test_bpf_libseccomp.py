@@ -1,4 +1,4 @@
-"""Our filter against libseccomp's for the same policy: the same verdict for every call."""
+"""Our filter and libseccomp's for the same policy give the same action for every call."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     Verdicts = Mapping[int, bpf.Verdict]
 
-MOST = 4096  # BPF_MAXINSNS
+MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 X32_BIT = 0x40000000
-HIGHEST = 700  # above every number that a kernel has
+MAX_NUMBER = 700  # above all call numbers of any kernel
 ARGUMENTS = (0, 1, 2, 3, 4, 5, 17, 1 << 17 | 17, 1 << 28, 1 << 31, (1 << 32) - 1)
 
-# seccomp.h; libseccomp has a token of its own for x32, which shares x86_64's in the kernel
+# seccomp.h; libseccomp has its own token for x32, which has the token of x86_64 in the kernel
 TOKENS = {
     "x86_64": 0xC000003E,
     "x32": 0x4000003E,
@@ -39,31 +39,31 @@ NATIVE = 0
 ACT_ALLOW, ACT_NOTIFY = 0x7FFF0000, 0x7FC00000
 BAD_ARCH = 2  # SCMP_FLTATR_ACT_BADARCH
 NO_SUCH_CALL = -1
-MULTIPLEXED = 1000  # numbers down to here stand for parts of socketcall and ipc
+MULTIPLEXED = 1000  # numbers down to here are libseccomp's, for parts of socketcall and ipc
 
 
 @pytest.fixture(scope="module", params=sorted(abi.MACHINES))
 def policy(request: pytest.FixtureRequest) -> Verdicts:
-    """What the tracer stops on a machine."""
+    """The tracer's policy on one machine."""
     return abi.group_by_arch(
         abi.select_calls(request.param, handlers=True, reapers=True, births=True, exits=True)
     )
 
 
-def test_the_kernel_takes_the_program(policy: Verdicts) -> None:
+def test_the_kernel_accepts_the_program(policy: Verdicts) -> None:
     program = bpf.assemble_filter(policy)
     length, rest = divmod(len(program), 8)
     assert rest == 0
-    assert length <= MOST
+    assert length <= MAX_INSTRUCTIONS
     for place, (operation, yes, no, operand) in enumerate(struct.iter_unpack("=HBBI", program)):
         if operation & 7 == 5:
             furthest = operand if operation == 5 else max(yes, no)
-            assert place + 1 + furthest < length, "every jump ends inside"
-    assert program[-8:-6] == struct.pack("=H", 6), "it ends with a verdict"
+            assert place + 1 + furthest < length, "every jump must end inside the program"
+    assert program[-8:-6] == struct.pack("=H", 6), "the last instruction must return"
 
 
-def test_the_verdict_on_every_call(policy: Verdicts) -> None:
-    """By the policy itself, for every number there is and some that there are not."""
+def test_the_action_for_every_call(policy: Verdicts) -> None:
+    """Compare with the policy itself, for all call numbers and some that do not exist."""
     program = bpf.assemble_filter(policy)
     for arch, number, argument in _every_call(policy):
         calls = policy.get(arch, {})
@@ -81,12 +81,12 @@ def test_the_verdict_on_every_call(policy: Verdicts) -> None:
 
 
 @pytest.mark.parametrize("arch", [0, 0xFFFFFFFF, 0x28])
-def test_an_unknown_abi_is_let_through(policy: Verdicts, arch: int) -> None:
+def test_an_unknown_abi_is_allowed(policy: Verdicts, arch: int) -> None:
     program = bpf.assemble_filter(policy)
-    assert {run(program, arch, number) for number in range(HIGHEST)} == {ACT_ALLOW}
+    assert {run(program, arch, number) for number in range(MAX_NUMBER)} == {ACT_ALLOW}
 
 
-def test_the_answer_can_be_another(policy: Verdicts) -> None:
+def test_another_action_can_be_chosen(policy: Verdicts) -> None:
     program = bpf.assemble_filter(policy, bpf.TRACE)
     answers = {run(program, arch, number, 2) for arch, number, _ in _every_call(policy)}
     assert answers == {ACT_ALLOW, 0x7FF00000}
@@ -124,17 +124,17 @@ def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
 
 
 @pytest.mark.parametrize("machine", list(ABIS))
-def test_libseccomp_says_the_same(libseccomp: Library, machine: str) -> None:
+def test_libseccomp_gives_the_same_actions(libseccomp: Library, machine: str) -> None:
     calls = abi.select_calls(machine)
     ours = bpf.assemble_filter(abi.group_by_arch(calls))
     theirs = libseccomp.program({call.name for call in calls.values()}, ABIS[machine])
     unknown = {
         key
         for key, call in calls.items()
-        # these are stopped by what their arguments are, which theirs was not told
-        if not libseccomp.knows(key, call.name) or call.name in {"sendto", "clone"}
+        # these are stopped by their arguments, and libseccomp's filter has no argument rules
+        if not libseccomp.has_call(key, call.name) or call.name in {"sendto", "clone"}
     }
-    assert len(unknown) < len(calls) / 5, "an old libseccomp; still most calls are compared"
+    assert len(unknown) < len(calls) / 5, "libseccomp is too old to compare most calls"
     differing = [
         (hex(arch), number, argument)
         for arch, number, argument in _every_call(abi.group_by_arch(calls))
@@ -163,27 +163,26 @@ def libseccomp() -> Library:
 
 
 class Library:
-    """The part of libseccomp that builds a filter and hands it out."""
+    """The functions of libseccomp that build and export a filter."""
 
     def __init__(self, name: str) -> None:
         self.library = ctypes.CDLL(name)
         self.library.seccomp_init.restype = ctypes.c_void_p
 
     def number(self, name: str, token: int) -> int:
-        """The number of a call in one ABI.
+        """Return the number of a call in one ABI.
 
-        Negative where libseccomp has none: it is too old, or has a number of its own for a part
-        of what i386 multiplexes.
+        It is negative if libseccomp is too old to know the call, or if i386 multiplexes it.
         """
         resolve = self.library.seccomp_syscall_resolve_name_arch
         return int(resolve(ctypes.c_uint32(token), name.encode()))
 
-    def knows(self, key: int, name: str) -> bool:
+    def has_call(self, key: int, name: str) -> bool:
         token = TOKENS["x32"] if key & X32_BIT else key >> 32
         return -MULTIPLEXED < self.number(name, token) != NO_SUCH_CALL
 
     def program(self, names: Iterable[str], abis: Iterable[str]) -> bytes:
-        """The filter that notifies of these calls in some ABIs and allows all others."""
+        """Build a filter that notifies of these calls in some ABIs and allows all others."""
         context = ctypes.c_void_p(self.library.seccomp_init(ctypes.c_uint32(ACT_ALLOW)))
         try:
             self._must(self.library.seccomp_attr_set(context, BAD_ARCH, ctypes.c_uint32(ACT_ALLOW)))
@@ -192,7 +191,9 @@ class Library:
                 self._must(self.library.seccomp_arch_add(context, ctypes.c_uint32(TOKENS[abi])))
             for name in sorted(names):
                 number = self.library.seccomp_syscall_resolve_name(name.encode())
-                if number == NO_SUCH_CALL or name == "socketcall":  # bind, connect, listen add it
+                if (
+                    number == NO_SUCH_CALL or name == "socketcall"
+                ):  # bind, connect and listen may add it
                     continue
                 action = ctypes.c_uint32(ACT_NOTIFY)
                 self._must(self.library.seccomp_rule_add_array(context, action, number, 0, None))
@@ -208,9 +209,9 @@ class Library:
 
 
 def _every_call(policy: Verdicts) -> Iterator[tuple[int, int, int]]:
-    """Arch, number and first argument: every number, with every argument where one is looked at."""
+    """Yield arch, number and first argument: every number, with every argument that is compared."""
     for arch, calls in policy.items():
-        numbers = [*range(HIGHEST), *range(X32_BIT, X32_BIT + HIGHEST), 0x7FFFFFFF]
+        numbers = [*range(MAX_NUMBER), *range(X32_BIT, X32_BIT + MAX_NUMBER), 0x7FFFFFFF]
         for number in numbers:
             for argument in (0,) if calls.get(number) is None else ARGUMENTS:
                 yield arch, number, argument

@@ -1,4 +1,4 @@
-"""The plugin of pytest: real sessions of tests, in a project with a small web service."""
+"""The pytest plugin: real test sessions in a project with a small web service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PYTHON = os.path.realpath(sys.executable)
 INSTALLED = [found.value for found in entry_points(group="pytest11", name="slimtrace")]
 LOAD = [] if INSTALLED else ["-p", "slimtrace.tracer.pytest_plugin.plugin"]
-# Serves its folder; leaves its process id and that of a child; is deaf to SIGTERM on demand.
+# Serves its folder; writes its process ID and that of a child; ignores SIGTERM on demand.
 APP = """
 import http.server, os, pathlib, signal, subprocess, sys
 print("app begins", flush=True)
@@ -69,7 +69,7 @@ def get(service, path):
 
 
 class Project:
-    """A folder with tests, and how they are run."""
+    """A project folder with tests, and the way they are run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,14 +97,14 @@ class Project:
         return read_trace(str(self.folder / name))
 
     def touched(self, name: str = "app.trace") -> set[str]:
-        """What of its own the project's traces name, but for the app's notes of its processes."""
+        """Return the project's paths in its traces, except the app's files of process IDs."""
         top = f"{self.folder}/"
         paths = read_trace(str(self.folder / name)).paths
         found = {path.removeprefix(top) for path in paths if path.startswith(top)}
         return {path for path in found if not path.startswith("pid.")}
 
     def files(self) -> list[str]:
-        """What lies there, but for the app's notes and what it began with."""
+        """Return the new files of the project, except the app's files of process IDs."""
         began = {"app.py", "page", "again", "other", "pytest.ini", "test_it.py", "__pycache__"}
         return sorted(
             name
@@ -113,12 +113,12 @@ class Project:
         )
 
     def processes(self) -> list[int]:
-        """The processes of all apps that were started."""
+        """Return the process IDs of all started apps."""
         notes = [path.read_text().split() for path in self.folder.glob("pid.*")]
         return [int(pid) for note in notes for pid in note]
 
     def living(self) -> list[int]:
-        """Those of them that live yet; the kernel may still be ending some."""
+        """Return the process IDs that still run; the kernel may take a moment to end some."""
         gone = time.monotonic() + 5
         while (found := list(filter(_lives, self.processes()))) and time.monotonic() < gone:
             time.sleep(0.02)
@@ -143,7 +143,7 @@ def _starts(*lines: str) -> str:
 
 
 def _outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """``{"passed": 2}``: what the last line counts."""
+    """Return the counts of the last line: ``{"passed": 2}``."""
     last = done.stdout.splitlines()[-1] if done.stdout else ""
     return {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error)", last)}
 
@@ -152,7 +152,7 @@ def _summary(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stdout.splitlines() if line.startswith("slimtrace: ")]
 
 
-def test_untraced_it_is_the_same_service(tmp_path: Path) -> None:
+def test_an_untraced_service_is_the_same(tmp_path: Path) -> None:
     project = _project(tmp_path, USES_URL)
     done = project.run()
     assert _outcomes(done) == {"passed": 2}, done.stdout
@@ -161,7 +161,7 @@ def test_untraced_it_is_the_same_service(tmp_path: Path) -> None:
     assert project.living() == []
 
 
-def test_a_session_leaves_the_trace_of_its_service(tmp_path: Path) -> None:
+def test_a_session_writes_the_trace_of_its_service(tmp_path: Path) -> None:
     project = _project(tmp_path, USES_URL)
     done = project.run("--slimtrace=app.trace")
     assert _outcomes(done) == {"passed": 2}, done.stdout
@@ -197,8 +197,8 @@ def test_the_trace_builds_what_passes_the_tests(tmp_path: Path) -> None:
     assert project.files() == ["app.trace", "slim.trace"]
 
 
-def test_services_of_a_session_are_all_in_it(tmp_path: Path) -> None:
-    """By arguments, by a port in the environment, in another folder, by a bare port."""
+def test_all_services_of_a_session_are_in_its_trace(tmp_path: Path) -> None:
+    """With arguments, a port in the environment, another folder, and only a port."""
     tests = _starts(
         "def test_two(slimtrace_service):",
         "    one = slimtrace_service([*APP, '{port}'], ready=HTTP + 'page')",
@@ -220,11 +220,11 @@ def test_services_of_a_session_are_all_in_it(tmp_path: Path) -> None:
     assert "other" not in project.touched()
     runs = read_trace(str(tmp_path / "app.trace")).runs
     assert sorted(run.cwd for run in runs) == [str(tmp_path), str(tmp_path), f"{tmp_path}/sub"]
-    assert len(project.processes()) == 4, "two in its folder"
+    assert len(project.processes()) == 4, "two services in its folder"
     assert project.living() == []
 
 
-def test_workers_of_xdist_have_services_of_their_own(tmp_path: Path) -> None:
+def test_xdist_workers_have_their_own_services(tmp_path: Path) -> None:
     tests = """
     import os, urllib.request
     def test_page(slimtrace_url):
@@ -251,7 +251,7 @@ def test_an_older_trace_is_replaced(tmp_path: Path) -> None:
     assert project.touched() == {"app.py", "page"}
 
 
-def test_an_older_trace_is_added_to(tmp_path: Path) -> None:
+def test_append_adds_to_an_older_trace(tmp_path: Path) -> None:
     project = _project(tmp_path, USES_URL)
     for test in ("page", "again"):
         done = project.run("--slimtrace=app.trace", "--slimtrace-append", "-k", f"test_{test}")
@@ -260,7 +260,7 @@ def test_an_older_trace_is_added_to(tmp_path: Path) -> None:
     assert project.touched() == {"app.py", "page", "again"}
 
 
-def test_collecting_leaves_an_older_trace_alone(tmp_path: Path) -> None:
+def test_collection_keeps_an_older_trace(tmp_path: Path) -> None:
     project = _project(tmp_path, USES_URL)
     project.run("--slimtrace=app.trace")
     project.run("--slimtrace=app.trace", "--collect-only")
@@ -282,7 +282,7 @@ def test_a_session_without_services_writes_nothing(tmp_path: Path) -> None:
         (["--slimtrace-append"], "cannot use --slimtrace-append without --slimtrace=TRACE"),
     ],
 )
-def test_options_that_make_no_sense(tmp_path: Path, options: Sequence[str], said: str) -> None:
+def test_invalid_options(tmp_path: Path, options: Sequence[str], said: str) -> None:
     project = _project(tmp_path, USES_URL)
     done = project.run(*options)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
@@ -300,7 +300,7 @@ def test_two_sessions_do_not_write_one_trace(tmp_path: Path) -> None:
         os.close(lock)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "app.trace: another session of tests is writing it" in done.stderr
-    assert project.run("--slimtrace=app.trace").returncode == 0, "what a killed session left"
+    assert project.run("--slimtrace=app.trace").returncode == 0, "a killed session's files"
     assert project.files() == ["app.trace"]
 
 
@@ -333,7 +333,7 @@ TRACED = pytest.mark.parametrize("options", [[], ["--slimtrace=app.trace"]], ids
         ("APP, ready='soon'", ["cannot use --ready soon: it is no http(s) URL"]),
     ],
 )
-def test_a_service_that_does_not_begin(
+def test_a_service_that_does_not_start(
     tmp_path: Path, options: Sequence[str], call: str, said: Sequence[str]
 ) -> None:
     tests = _starts(
@@ -351,7 +351,7 @@ def test_a_service_that_does_not_begin(
 
 
 @TRACED
-def test_settings_that_are_missing(tmp_path: Path, options: Sequence[str]) -> None:
+def test_missing_settings(tmp_path: Path, options: Sequence[str]) -> None:
     project = _project(tmp_path, USES_URL, settings="[pytest]\n")
     done = project.run(*options)
     assert _outcomes(done) == {"error": 2}, done.stdout
@@ -359,7 +359,9 @@ def test_settings_that_are_missing(tmp_path: Path, options: Sequence[str]) -> No
 
 
 @TRACED
-def test_what_answers_before_the_service_began(tmp_path: Path, options: Sequence[str]) -> None:
+def test_a_server_that_answers_before_the_service_started(
+    tmp_path: Path, options: Sequence[str]
+) -> None:
     tests = _starts(
         "def test_it(slimtrace_service):",
         "    first = slimtrace_service([*APP, '{port}'], ready=HTTP)",
@@ -373,7 +375,7 @@ def test_what_answers_before_the_service_began(tmp_path: Path, options: Sequence
 
 
 @TRACED
-def test_a_service_that_ends_while_it_is_tested(tmp_path: Path, options: Sequence[str]) -> None:
+def test_a_service_that_exits_during_a_test(tmp_path: Path, options: Sequence[str]) -> None:
     tests = _starts(
         "import os, signal",
         "def test_it(slimtrace_service):",
@@ -391,8 +393,8 @@ def test_a_service_that_ends_while_it_is_tested(tmp_path: Path, options: Sequenc
 
 
 @TRACED
-def test_a_service_that_does_not_hear(tmp_path: Path, options: Sequence[str]) -> None:
-    """It is killed, and its trace is whole."""
+def test_a_service_that_ignores_the_stop_signal(tmp_path: Path, options: Sequence[str]) -> None:
+    """The service is killed, and its trace is complete."""
     tests = _starts(
         "def test_it(slimtrace_service):",
         "    slimtrace_service([*APP, '{port}'], ready=HTTP, env={'DEAF': '1'})",
@@ -429,7 +431,7 @@ def test_a_service_outlives_the_thread_that_started_it(
 
 @pytest.fixture
 def waiting(tmp_path: Path) -> Project:
-    """Tests that wait for ever once their service runs."""
+    """Make tests that wait forever after their service has started."""
     tests = _starts(
         "import time",
         "def test_it(slimtrace_url):",
@@ -457,7 +459,7 @@ def test_an_interrupted_session_leaves_no_process(
         deadline = time.monotonic() + SECONDS
         while not (waiting.folder / "waits").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
-        os.killpg(session.pid, number)  # as a terminal does
+        os.killpg(session.pid, number)  # as a terminal does for Ctrl-C
         said = session.communicate(timeout=SECONDS)[0]
     assert len(waiting.processes()) == 2
     assert waiting.living() == []
@@ -466,8 +468,8 @@ def test_an_interrupted_session_leaves_no_process(
         assert ("wrote app.trace (1 run)" in said) == bool(options)
 
 
-def test_it_changes_nothing_where_it_is_not_used(tmp_path: Path) -> None:
-    """No module of slimtrace is loaded but the plugin, in under 3 ms."""
+def test_an_unused_plugin_changes_nothing(tmp_path: Path) -> None:
+    """Only the plugin's module of slimtrace is loaded, in less than 3 ms."""
     tests = """
     import sys
     def test_modules():
@@ -499,13 +501,13 @@ def _seconds(words: Sequence[str], env: Mapping[str, str]) -> float:
     return float(done.stdout)
 
 
-def test_its_help_has_a_group(tmp_path: Path) -> None:
+def test_the_help_has_a_group_of_options(tmp_path: Path) -> None:
     done = _project(tmp_path, "").run("--help")
     assert "slimtrace: services of tests, traced:\n  --slimtrace=TRACE" in done.stdout
     assert "\n  slimtrace_command (args):" in done.stdout
 
 
-def test_pytest_finds_it_by_itself() -> None:
+def test_pytest_finds_the_plugin() -> None:
     if not INSTALLED:
         skip_missing("slimtrace, installed with its plugin (make lint)")
     assert INSTALLED == ["slimtrace.tracer.pytest_plugin.plugin"]

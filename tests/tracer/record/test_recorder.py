@@ -1,4 +1,4 @@
-"""What is recorded of a run, and the lines that it becomes in the trace."""
+"""The recorder: facts about a run, and their lines in the trace."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Recording:
     trace: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """All lines but those that begin the trace, without times and stats."""
+        """Return all lines after the first ones, without times and stats."""
         found = [json.loads(line) for line in self.trace.read_bytes().splitlines()[3:]]
         for line in found:
             line.pop("t", None)
@@ -51,7 +51,7 @@ class Recording:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Iterator[Recording]:
-    """With one process image, 1, described."""
+    """Make a recorder that knows one process image, 1."""
     writer = TraceWriter(str(tmp_path / "x.trace"))
     writer.write_run(RUN)
     recorder = Recorder(writer, 0, 1)
@@ -88,7 +88,7 @@ def test_the_touches_of_one_call_of_several_process_images(recording: Recording)
     ]
 
 
-def test_what_is_written_later_keeps_its_order(recording: Recording) -> None:
+def test_deferred_lines_keep_their_order(recording: Recording) -> None:
     recorder = recording.recorder
     recorder.queue_touches(1, [READ])
     recorder.queue_shared_touches(1, [STAT])
@@ -107,9 +107,7 @@ def test_what_is_written_later_keeps_its_order(recording: Recording) -> None:
     ("ending", "expected"),
     [("", 0), (".d", 0), (".d/blob", 0), (".d2", 1), (".db/x", 1), ("x", 1)],
 )
-def test_the_trace_itself_is_no_need_of_the_app(
-    recording: Recording, ending: str, expected: int
-) -> None:
+def test_the_trace_itself_is_not_recorded(recording: Recording, ending: str, expected: int) -> None:
     path = os.fsencode(recording.trace) + ending.encode()
     touches = [(Use.READ, PathState(path, State.MISSING, None))]
     recording.recorder.record_touches(1, touches)
@@ -166,7 +164,7 @@ def test_gaps_do_not_fill_the_disk(recording: Recording) -> None:
     assert len(recording.lines()) == MAX_GAPS_OF_A_KIND + 1
 
 
-# Files put aside
+# Saved files
 
 
 @pytest.fixture
@@ -189,7 +187,7 @@ def look(recording: Recording, path: bytes) -> PathState:
         (b"/none", True, []),
     ],
 )
-def test_what_is_put_aside(
+def test_files_that_are_saved(
     recording: Recording, folder: bytes, path: bytes, deep: bool, expected: list[str]
 ) -> None:
     for _ in range(2):
@@ -198,14 +196,14 @@ def test_what_is_put_aside(
     assert recording.recorder.complete
 
 
-def test_a_copy_is_what_was_there(recording: Recording, folder: bytes) -> None:
+def test_a_copy_has_the_old_content(recording: Recording, folder: bytes) -> None:
     recording.recorder.save_copy(folder + b"/file")
     (copy,) = os.listdir(f"{recording.trace}.d")
     with open(f"{recording.trace}.d/{copy}") as file:
         assert file.read() == "old"
 
 
-def test_what_the_run_made_is_not_put_aside(recording: Recording, folder: bytes) -> None:
+def test_files_that_the_run_created_are_not_saved(recording: Recording, folder: bytes) -> None:
     history = recording.recorder.history
     history.create(folder + b"/new")
     with open(folder + b"/new", "w"):
@@ -215,8 +213,8 @@ def test_what_the_run_made_is_not_put_aside(recording: Recording, folder: bytes)
     assert recording.saved() == []
 
 
-def test_a_file_of_several_names_is_put_aside_by_each(recording: Recording, folder: bytes) -> None:
-    """One is known before, one becomes known later; the third is never used."""
+def test_a_file_with_several_names_is_saved_under_each(recording: Recording, folder: bytes) -> None:
+    """One name is known before, one becomes known later, and the third is never used."""
     before, changed, later = (folder + name for name in (b"/1", b"/2", b"/3"))
     for name in (before, changed, later, folder + b"/4"):
         os.link(folder + b"/file", name)
@@ -226,18 +224,18 @@ def test_a_file_of_several_names_is_put_aside_by_each(recording: Recording, fold
     assert recording.saved() == ["2", "1", "3"]
 
 
-def test_what_cannot_be_put_aside_is_a_gap(recording: Recording, folder: bytes) -> None:
-    """The folder for copies cannot be made."""
+def test_a_file_that_cannot_be_saved_is_a_gap(recording: Recording, folder: bytes) -> None:
+    """The directory for copies cannot be created."""
     os.symlink("/nowhere", f"{recording.trace}.d")
     recording.recorder.save_copy(folder + b"/file")
     assert recording.recorder.gaps == {"not-put-aside": 1}
     assert not recording.recorder.complete
 
 
-# What the run made
+# Files that the run created
 
 
-def test_a_file_of_the_run_by_another_path(recording: Recording, folder: bytes) -> None:
+def test_a_file_of_the_run_under_another_path(recording: Recording, folder: bytes) -> None:
     history = recording.recorder.history
     os.symlink("sub", folder + b"/way")
     os.symlink("way", folder + b"/detour")

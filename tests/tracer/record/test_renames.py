@@ -1,4 +1,4 @@
-"""Names that a run creates, moves, exchanges and deletes, and where the full image has them."""
+"""Names that a run creates, moves, exchanges and deletes, and their paths in the full image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Step = tuple[object, ...]
 
 
 def after(*steps: Step) -> Renames:
-    """What is known after these calls: ``("move", b"/a", b"/b")`` and the like."""
+    """Return the state after these calls, such as ``("move", b"/a", b"/b")``."""
     renames = Renames()
     for name, *arguments in steps:
         match name, arguments:
@@ -80,7 +80,7 @@ def after(*steps: Step) -> Renames:
         ),
     ],
 )
-def test_where_the_full_image_has_it(
+def test_the_path_in_the_full_image(
     summary: str, steps: list[Step], path: bytes, origin: bytes | None
 ) -> None:
     assert after(*steps).find_origin(path) == origin, summary
@@ -90,12 +90,12 @@ def test_where_the_full_image_has_it(
     ("old", "new", "is_back"),
     [(b"/b", b"/a", True), (b"/b", b"/c", False), (b"/b/d", b"/a/d", True)],
 )
-def test_a_directory_comes_back(old: bytes, new: bytes, is_back: bool) -> None:
+def test_a_directory_is_moved_back(old: bytes, new: bytes, is_back: bool) -> None:
     renames = after(("move", b"/a", b"/b"))
     assert renames.move(old, new, is_original=True) is is_back
 
 
-def test_nothing_is_kept_of_what_came_back() -> None:
+def test_a_directory_that_was_moved_back_is_forgotten() -> None:
     assert after(("move", b"/a", b"/b"), ("move", b"/b", b"/a")).moved == {}
     assert after(*[("exchange", b"/a", b"/b")] * 2).moved == {}
 
@@ -112,11 +112,11 @@ def test_nothing_is_kept_of_what_came_back() -> None:
         ([("create", b"/n"), ("delete", b"/n")], b"/n/m", True),
     ],
 )
-def test_what_the_run_created(steps: list[Step], path: bytes, expected: bool) -> None:
+def test_paths_that_the_run_created(steps: list[Step], path: bytes, expected: bool) -> None:
     assert after(*steps).is_created(path) is expected
 
 
-def test_the_name_that_a_linked_file_had() -> None:
+def test_the_first_name_of_a_hard_link() -> None:
     renames = Renames()
     renames.link((1, 2), b"/a")
     assert renames.find_linked_name((1, 2)) == b"/a"
@@ -128,9 +128,9 @@ def test_the_name_that_a_linked_file_had() -> None:
 
 @dataclass
 class Directory:
-    """A directory of a tree that is really moved about.
+    """A directory of the model tree.
 
-    :ivar origin: where the full image has it; None where the run made it.
+    :ivar origin: its path in the full image; None if the run created it.
     """
 
     origin: bytes | None
@@ -138,7 +138,7 @@ class Directory:
 
 
 def full_image() -> Directory:
-    """Two levels of directories, of the names that all calls use."""
+    """Make a tree with two levels of directories, with the names that all calls use."""
     below = {
         name: Directory(
             b"/" + name,
@@ -150,7 +150,7 @@ def full_image() -> Directory:
 
 
 def every(directory: Directory, path: bytes = b"") -> list[tuple[bytes, Directory]]:
-    """Each directory below one with its path."""
+    """Yield each directory below this one, with its path."""
     found = []
     for name, entry in directory.entries.items():
         found += [(path + b"/" + name, entry), *every(entry, path + b"/" + name)]
@@ -158,7 +158,7 @@ def every(directory: Directory, path: bytes = b"") -> list[tuple[bytes, Director
 
 
 def find(root: Directory, path: bytes) -> tuple[Directory, bytes] | None:
-    """The directory in which a name is or would be, and the name's last part."""
+    """Return the parent directory of a path, and the path's last component."""
     *above, name = path[1:].split(b"/")
     for each in above:
         if each not in root.entries:
@@ -184,7 +184,7 @@ def is_within(one: bytes, other: bytes) -> bool:
 
 
 def make_call(root: Directory, renames: Renames, kind: str, path: bytes, new: bytes) -> None:
-    """Make a call in the model as the kernel would, and tell of it if it succeeds."""
+    """Make a call in the model as the kernel would; if it succeeds, report it to ``renames``."""
     at, to = find(root, path), find(root, new)
     if at is None or to is None:
         return  # ENOENT
@@ -211,7 +211,7 @@ def make_call(root: Directory, renames: Renames, kind: str, path: bytes, new: by
 @settings(max_examples=300, deadline=None)
 @given(calls)
 def test_any_sequence_of_calls(sequence: list[tuple[str, bytes, bytes]]) -> None:
-    """Wherever a directory of the full image is in the end, it is known where it was."""
+    """The original path is known for every directory of the full image, after any calls."""
     root, renames = full_image(), Renames()
     for call in sequence:
         make_call(root, renames, *call)

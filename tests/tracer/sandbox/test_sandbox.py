@@ -1,6 +1,6 @@
-"""The sandbox of ``run --image``: what the app finds in it, and what can forbid it.
+"""The sandbox of ``run --image``: its contents, and the settings that can forbid it.
 
-What a trace of such a run records is tested in tests/tracer/image.
+tests/tracer/image tests the traces of such runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 @pytest.fixture(params=["caller", "ordinary user"])
 def prefix(request: pytest.FixtureRequest) -> Sequence[str]:
-    """The words before slimtrace that make it run as the user under test."""
+    """Return the argv prefix that runs slimtrace as the user under test."""
     if request.param == "caller":
         return ()
     words: Sequence[str] = request.getfixturevalue("unprivileged")
@@ -51,7 +51,7 @@ def prefix(request: pytest.FixtureRequest) -> Sequence[str]:
 
 @pytest.fixture
 def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """An image's tree that belongs to the user under test."""
+    """Make an image's tree that the user under test owns."""
     allow_all_users(tmp_path)
     root = busybox_root(tmp_path / "root")
     for applet in APPLETS:
@@ -64,7 +64,7 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def inside(root: Path, tmp_path: Path, prefix: Sequence[str]) -> Run:
-    """Runs a shell script in the image, and checks that the image is as before."""
+    """Run a shell script in the image, and check that the image does not change."""
 
     def run(
         script: str, *options: str, image: str = f"rootfs:{root}", prefix: Sequence[str] = prefix
@@ -92,7 +92,7 @@ def test_devices(inside: Run) -> None:
 
 
 @pytest.mark.parametrize("user", ["0", "65532:65532"])
-def test_no_privilege_is_gained(inside: Run, user: str) -> None:
+def test_no_privilege_can_be_gained(inside: Run, user: str) -> None:
     done = inside(
         "cat /proc/self/status; mount -t tmpfs none /work 2>/dev/null && echo mounted;"
         " echo 1 2>/dev/null >/proc/sys/kernel/ns_last_pid && echo written",
@@ -106,7 +106,7 @@ def test_no_privilege_is_gained(inside: Run, user: str) -> None:
     assert not {"mounted", "written"} & {*done.stdout.splitlines()}
 
 
-def test_network_names_are_the_machines(inside: Run) -> None:
+def test_network_names_are_those_of_the_machine(inside: Run) -> None:
     done = inside("cat /etc/resolv.conf /etc/hosts", "--hostname", "localhost")
     resolver, hosts = (Path(f"/etc/{name}").read_text() for name in ("resolv.conf", "hosts"))
     assert done.stdout.strip() == f"{resolver}{hosts}".strip()
@@ -119,7 +119,7 @@ def test_the_machines_own_root(inside: Run, tmp_path: Path) -> None:
     assert not os.path.exists(tmp_path / "made")
 
 
-def test_what_the_app_leaves_behind_ends_with_it(inside: Run) -> None:
+def test_background_processes_end_with_the_app(inside: Run) -> None:
     marker = f"31536000.{os.getpid()}"
     sleep = f"sleep {marker} >/dev/null 2>&1 &"
     assert inside(f"{sleep} {sleep} exit 3").returncode == 3
@@ -130,7 +130,7 @@ def test_what_the_app_leaves_behind_ends_with_it(inside: Run) -> None:
 
 
 def _is_running(marker: str) -> bool:
-    """Whether a process has this argument."""
+    """Return whether a process has this argument."""
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         try:
             arguments = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
@@ -148,7 +148,7 @@ def test_roots_that_cannot_be_entered(inside: Run, path: str) -> None:
     assert path in done.stderr
 
 
-# ---- what can forbid it
+# ---- settings that can forbid it
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_roots_that_cannot_be_entered(inside: Run, path: str) -> None:
         ("user/max_user_namespaces", "96365", "CAP_SYS_ADMIN"),
     ],
 )
-def test_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hint: str) -> None:
+def test_the_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hint: str) -> None:
     file = tmp_path / setting
     file.parent.mkdir(parents=True)
     file.write_text(f"{value}\n")
@@ -183,7 +183,7 @@ def test_user_namespaces_switched_off(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("user", ["0:0", "65532:65532"])
 @pytest.mark.parametrize("prefix", ["caller"], indirect=True)
 def test_inside_a_container(inside: Run, user: str) -> None:
-    """Parts of /proc are covered there, and only one user exists."""
+    """There, parts of /proc are masked, and only one user exists."""
     need("unshare", "mount")
     script = 'mount -t tmpfs none /proc/sys/fs; exec "$@"'
     container = ("unshare", "-Urm", "sh", "-c", script, "sh")

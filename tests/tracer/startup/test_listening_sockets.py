@@ -1,4 +1,4 @@
-"""Where an app listens: by netlink, and by the tables where that is not to be had."""
+"""An app's listening sockets: by netlink, or by /proc/net if netlink is not available."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
-def test_who_reaches_an_address(address: str) -> None:
+def test_reachable_addresses(address: str) -> None:
     assert ListeningSocket(address, 80).is_outside is OUTSIDE[address]
 
 
-def test_netlink_tells_what_the_tables_tell() -> None:
+def test_netlink_agrees_with_proc_net() -> None:
     with ExitStack() as stack:
         for address, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
             for _ in range(3):
@@ -47,7 +47,7 @@ def test_netlink_tells_what_the_tables_tell() -> None:
         assert found <= mine_in_tables
 
 
-def test_others_sockets_are_not_the_app_s() -> None:
+def test_sockets_of_other_processes_are_not_the_apps() -> None:
     with socket.create_server(("127.0.0.1", 0)) as before:
         there = find_listening_sockets()
         listening = SocketWatch(lambda: [os.getpid()], there)

@@ -1,4 +1,4 @@
-"""run --syscalls all: every call is seen and counted, as strace -c does."""
+"""``run --syscalls all``: every call is recorded and counted, as by strace -c."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("argv", PROGRAMS.values(), ids=PROGRAMS)
-def test_the_counts_are_those_of_strace(traced: Trace, tmp_path: Path, argv: Sequence[str]) -> None:
+def test_the_counts_agree_with_strace(traced: Trace, tmp_path: Path, argv: Sequence[str]) -> None:
     need("strace")
     work = make_tree(str(tmp_path / "work"), {"file": "content"})
     theirs = _strace(argv, work, str(tmp_path / "counts"))
@@ -35,7 +35,7 @@ def test_the_counts_are_those_of_strace(traced: Trace, tmp_path: Path, argv: Seq
     assert run.status == 0, run.stderr
     said = run.document["syscalls"]
     ours = {name: number for name, number in said["counts"].items() if name not in ENDS}
-    # A wait for a child may be ended by a signal and made again, or not.
+    # A signal may interrupt a wait for a child, which is then repeated.
     for name in ("wait4", "rt_sigreturn"):
         ours.pop(name, None), theirs.pop(name, None)
     assert ours == theirs
@@ -44,12 +44,12 @@ def test_the_counts_are_those_of_strace(traced: Trace, tmp_path: Path, argv: Seq
     assert run.run["engine"] == "ptrace-syscall"
 
 
-def test_two_runs_are_added_up(traced: Trace) -> None:
+def test_the_counts_of_two_runs_are_added(traced: Trace) -> None:
     once = traced(["true"], "--syscalls", "all").document["syscalls"]["counts"]
     twice = traced(["true"], "--syscalls", "all", "--append").document["syscalls"]["counts"]
     assert twice == {name: 2 * number for name, number in once.items()}
     with_another = traced(["true"], "--append").document["syscalls"]
-    assert "counts" not in with_another, "the last run did not count"
+    assert "counts" not in with_another, "the last run was not counted"
     assert "read" in with_another["assumed"]
 
 
@@ -61,14 +61,14 @@ def test_two_runs_are_added_up(traced: Trace) -> None:
         (("--syscalls", "all", "--engine", "notify"), "cannot use --syscalls all with --engine"),
     ],
 )
-def test_choices_that_make_no_sense(tmp_path: Path, options: Sequence[str], said: str) -> None:
+def test_invalid_options(tmp_path: Path, options: Sequence[str], said: str) -> None:
     trace = tmp_path / "x.trace"
     check_failure(run_slimtrace("run", "-o", str(trace), *options, "--", "true"), 2, said)
     assert not trace.exists()
 
 
 def _strace(argv: Sequence[str], cwd: str, output: str) -> dict[str, int]:
-    """Names to numbers of calls, of a program and its children."""
+    """Return ``{name: number of calls}`` of a program and its children, by strace."""
     words = ["strace", "-c", "-f", "-U", "name,calls", "-o", output, *argv]
     subprocess.run(
         words, check=True, cwd=cwd, env=environment(), capture_output=True, timeout=SECONDS

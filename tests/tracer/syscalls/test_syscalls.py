@@ -1,4 +1,4 @@
-"""Every system call of every ABI is classified, and the table reads its arguments as C does."""
+"""Every system call of every ABI has one class, and its path arguments are known."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 ABIS = ("x86_64", "x32", "i386", "arm64", "arm")
 CLASSES = {"path": PATH, "process": PROCESS, "rare": RARE, "hot": HOT}
 
-# Calls that a program can name a file with, from the man pages of section 2: none may be hot.
-NAMES_A_FILE = frozenset(
+# Calls with a path or a file's name (man pages, section 2): none may be in the class HOT.
+HAVE_A_PATH = frozenset(
     """
     access acct bind chdir chmod chown chroot connect creat execve execveat faccessat faccessat2
     fanotify_mark fchdir fchmodat fchmodat2 fchownat fspick futimesat getxattr inotify_add_watch
@@ -29,8 +29,8 @@ NAMES_A_FILE = frozenset(
     unlink unlinkat utime utimensat utimes
     """.split()  # noqa: SIM905 -- 80 quoted names would be read by nobody
 )
-# What the C library makes of the calls that aarch64 does not have.
-STAND_FOR = {
+# aarch64 does not have these calls; the C library uses the others instead.
+REPLACEMENTS = {
     "faccessat": ("access",),
     "fchmodat": ("chmod",),
     "fchownat": ("chown", "lchown"),
@@ -45,13 +45,13 @@ STAND_FOR = {
     "unlinkat": ("rmdir", "unlink"),
     "utimensat": ("futimesat", "utime", "utimes"),
 }
-# Calls without which a trace would be wrong though they name no file.
+# Calls without a path that a correct trace needs.
 CHANGES_WHAT_PATHS_MEAN = ("chroot", "pivot_root", "unshare", "setns", "mount", "fchdir")
 
 
 @pytest.mark.parametrize("abi_name", ABIS)
 def test_every_call_is_in_exactly_one_class(abi_name: str) -> None:
-    """A call that a newer kernel brings fails here until somebody has thought about it."""
+    """A call of a newer kernel fails here until a developer classifies it."""
     homes = {
         name: [label for label, names in CLASSES.items() if name in names]
         for name in abi.read_call_numbers(abi_name)
@@ -60,7 +60,7 @@ def test_every_call_is_in_exactly_one_class(abi_name: str) -> None:
     assert {name: [classify(name)] for name in homes} == homes
 
 
-def test_no_class_names_a_call_that_no_kernel_has() -> None:
+def test_every_classified_call_exists_in_a_kernel() -> None:
     known = {name for each in ABIS for name in abi.read_call_numbers(each)}
     for label, names in CLASSES.items():
         assert names - known == set(), label
@@ -68,7 +68,7 @@ def test_no_class_names_a_call_that_no_kernel_has() -> None:
 
 @pytest.mark.parametrize(
     ("names", "classes"),
-    [(NAMES_A_FILE, (PATH, PROCESS)), (CHANGES_WHAT_PATHS_MEAN, (PATH, PROCESS))],
+    [(HAVE_A_PATH, (PATH, PROCESS)), (CHANGES_WHAT_PATHS_MEAN, (PATH, PROCESS))],
 )
 def test_calls_that_must_be_stopped(
     names: Collection[str], classes: tuple[frozenset[str], ...]
@@ -76,8 +76,8 @@ def test_calls_that_must_be_stopped(
     assert {name for name in names if not any(name in one for one in classes)} == set()
 
 
-def test_python_ptrace_finds_the_same_paths() -> None:
-    """Its prototypes name the arguments; a symlink's content is a string, but no path to touch."""
+def test_python_ptrace_has_the_same_path_arguments() -> None:
+    """Its prototypes name the arguments; a symlink's target is a string but not a touched path."""
     contents = {"symlink": {0}, "symlinkat": {0}, "getcwd": {0}}
     compared = 0
     for name, (_, arguments) in SYSCALL_PROTOTYPES.items():
@@ -94,7 +94,7 @@ def test_python_ptrace_finds_the_same_paths() -> None:
     assert compared > 50
 
 
-def test_no_call_that_waits_or_moves_bytes_is_stopped() -> None:
+def test_no_call_that_waits_or_transfers_data_is_stopped() -> None:
     live_on = ("read", "write", "futex", "mmap", "epoll_wait", "poll", "ppoll", "nanosleep", "brk")
     assert set(live_on) <= HOT
     assert not HOT & set(SIGNATURES)
@@ -130,32 +130,34 @@ def test_an_unknown_call_has_no_class() -> None:
         ("quotactl", [(None, 1, Follow.YES)]),
     ],
 )
-def test_where_the_paths_of_a_call_are(
+def test_the_path_arguments_of_a_call(
     name: str, paths: list[tuple[int | None, int | None, Follow]]
 ) -> None:
     assert [(p.dirfd, p.path, p.follow) for p in SIGNATURES[name].paths] == paths
 
 
 @pytest.mark.parametrize("machine", sorted(abi.MACHINES))
-def test_what_is_stopped_is_what_is_not_hot(machine: str) -> None:
+def test_all_calls_that_are_not_hot_are_stopped(machine: str) -> None:
     stopped = abi.select_calls(machine)
     abis = {"x86_64": ABIS[:3], "aarch64": ABIS[3:]}[machine]
     for each in abis:
         names = {name for name in abi.read_call_numbers(each) if name not in HOT}
         told = {call.name for call in stopped.values()}
         assert names <= told
-    assert {call.name for call in stopped.values()} & HOT == {"sendto", "clone"}, "not always"
+    assert {call.name for call in stopped.values()} & HOT == {"sendto", "clone"}, (
+        "not stopped for every argument"
+    )
     verdicts = abi.group_by_arch(stopped)
     assert {arch << 32 | number for arch, of in verdicts.items() for number in of} == set(stopped)
 
 
 def test_a_call_means_the_same_on_aarch64() -> None:
-    """It has the x86_64 calls by other numbers, but for those that an ``…at`` call stands for."""
+    """It has the x86_64 calls under other numbers, except those that an ``…at`` call replaces."""
     theirs, ours = abi.read_call_numbers("x86_64"), abi.read_call_numbers("arm64")
     assert set(ours) - set(theirs) == set()
     lacking = (set(theirs) - set(ours)) & set(SIGNATURES)
-    assert lacking == {"uselib", *(name for names in STAND_FOR.values() for name in names)}
-    assert set(STAND_FOR) <= set(ours)
+    assert lacking == {"uselib", *(name for names in REPLACEMENTS.values() for name in names)}
+    assert set(REPLACEMENTS) <= set(ours)
     stopped = abi.select_calls("aarch64")
     arch = abi.AUDIT_ARCH_AARCH64 << 32
     read = {name: stopped[arch | ours[name]] for name in (PATH | PROCESS) & set(ours)}
@@ -167,7 +169,7 @@ def test_a_call_means_the_same_on_aarch64() -> None:
 
 
 def test_x32_calls_carry_their_bit() -> None:
-    """So that open of x32 (0x40000002) is not taken for open of x86_64 (2), nor the reverse."""
+    """The calls open of x32 (0x40000002) and open of x86_64 (2) are not confused."""
     assert {number >> 30 for number in abi.read_call_numbers("x32").values()} == {1}
     stopped = abi.select_calls("x86_64")
     arch = abi.AUDIT_ARCH_X86_64 << 32
@@ -175,4 +177,4 @@ def test_x32_calls_carry_their_bit() -> None:
     assert stopped[arch | 0x40000002].name == "open"
     assert stopped[abi.AUDIT_ARCH_I386 << 32 | 5].name == "open"
     assert stopped[abi.AUDIT_ARCH_I386 << 32 | 5].wide == 4
-    assert arch | 5 not in stopped, "number 5 is fstat there"
+    assert arch | 5 not in stopped, "number 5 is fstat in x86_64"

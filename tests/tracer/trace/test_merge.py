@@ -1,4 +1,4 @@
-"""``slimtrace merge``: one trace that says what several said."""
+"""``slimtrace merge``: one trace with the content of several."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STAT = [33188, 0, 0, 3, 4]
 END = {"end": {"seconds": 1.0, "exit_status": 0, "signal": None, "complete": True}}
 
 
-def begun(image: str = "rootfs:/", digest: str | None = None) -> dict[str, Any]:
+def start_lines(image: str = "rootfs:/", digest: str | None = None) -> dict[str, Any]:
     about = {"command": ["a"], "cwd": "/", "user": "0:0", "env": {}, "image": image}
     rest = {"image_digest": digest, "started": "", "machine": "", "engine": ""}
     return {"run": {**about, **rest}}
@@ -37,11 +37,11 @@ def write(path: Path, lines: list[dict[str, Any]], end: bytes = b"") -> str:
     return str(path)
 
 
-def told(trace: Trace) -> tuple[Trace, dict[str, bytes]]:
-    """The trace but for where copies lie, and what they hold."""
+def read_content(trace: Trace) -> tuple[Trace, dict[str, bytes]]:
+    """Return the trace without the paths of saved copies, and the copies' content."""
     saved = {path: replace(item, blob="") for path, item in trace.saved.items()}
-    held = {path: Path(item.blob).read_bytes() for path, item in trace.saved.items()}
-    return replace(trace, saved=saved), held
+    contents = {path: Path(item.blob).read_bytes() for path, item in trace.saved.items()}
+    return replace(trace, saved=saved), contents
 
 
 names = some.sampled_from(["/a", "/b", "/c/d"])
@@ -80,7 +80,7 @@ things = some.one_of(
 def files(draw: some.DrawFn) -> tuple[list[dict[str, Any]], bytes]:
     lines: list[dict[str, Any]] = []
     for number in range(draw(some.integers(0, 2))):
-        lines.append(begun())
+        lines.append(start_lines())
         if number == 0:
             born = {"exe": "/a", "argv": ["a"]}
             lines += [{"process": n, "parent": n - 1 or None, **born} for n in (1, 2, 3)]
@@ -91,7 +91,7 @@ def files(draw: some.DrawFn) -> tuple[list[dict[str, Any]], bytes]:
 
 @settings(max_examples=150, deadline=None, database=None)
 @given(some.lists(files(), min_size=1, max_size=3), some.booleans())
-def test_it_reads_as_its_parts_do(
+def test_a_merged_trace_reads_as_its_parts_do(
     parts: list[tuple[list[dict[str, Any]], bytes]], onto_itself: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -102,10 +102,10 @@ def test_it_reads_as_its_parts_do(
                 if "blob" in line:
                     os.makedirs(f"{paths[-1]}.d", exist_ok=True)
                     Path(f"{paths[-1]}.d", line["blob"]).write_text(f"{number}{line['blob']}")
-        expected = told(read_trace(paths))
+        expected = read_content(read_trace(paths))
         to = paths[0] if onto_itself else f"{folder}/all"
         merge_traces(paths, to, force=onto_itself)
-        assert told(read_trace(to)) == expected
+        assert read_content(read_trace(to)) == expected
         assert not [name for name in os.listdir(folder) if "tmp" in name]
 
 
@@ -118,12 +118,12 @@ def test_real_traces(tmp_path: Path) -> None:
     paths = [str(tmp_path / "0"), str(tmp_path / "1")]
     cut = Path(paths[1]).read_bytes().rpartition(b'{"end"')[0]
     Path(paths[1]).write_bytes(cut + b'{"use":')
-    expected = told(read_trace(paths))
+    expected = read_content(read_trace(paths))
     assert set(expected[1].values()) == {b"first", b"second"}
     done = run_slimtrace("merge", *paths, "-o", "all", cwd=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "slimtrace: wrote all: 2 traces\n")
     merged = read_trace(str(tmp_path / "all"))
-    assert told(merged) == expected
+    assert read_content(merged) == expected
     assert [run.gaps[-1].kind if run.gaps else None for run in merged.runs] == [None, "interrupted"]
     done = run_slimtrace("merge", paths[0], "-o", "all", cwd=str(tmp_path))
     check_failure(done, 125, "cannot write all: it exists", "add --force to replace it")
@@ -143,12 +143,20 @@ ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 @pytest.mark.parametrize(
     ("first", "second", "cause"),
     [
-        ([begun("oci:/a", ONE)], [begun("oci:/b", ONE)], None),
-        ([begun("oci:/a", ONE)], [begun("oci:/a", TWO)], f"oci:/a ({ONE}) and oci:/a ({TWO})"),
-        ([begun("rootfs:/")], [begun("rootfs:/b")], "rootfs:/ and rootfs:/b"),
-        ([begun(), touched("/l.so.1", 1)], [begun(), touched("/l.so.1", 2)], "/l.so.1 is another"),
-        ([begun(), touched("/l.so.1", 1)], [begun(), touched("/l.so.2", 2)], None),
-        ([begun(), touched("/data", 1)], [begun(), touched("/data", 2)], None),
+        ([start_lines("oci:/a", ONE)], [start_lines("oci:/b", ONE)], None),
+        (
+            [start_lines("oci:/a", ONE)],
+            [start_lines("oci:/a", TWO)],
+            f"oci:/a ({ONE}) and oci:/a ({TWO})",
+        ),
+        ([start_lines("rootfs:/")], [start_lines("rootfs:/b")], "rootfs:/ and rootfs:/b"),
+        (
+            [start_lines(), touched("/l.so.1", 1)],
+            [start_lines(), touched("/l.so.1", 2)],
+            "/l.so.1 is another",
+        ),
+        ([start_lines(), touched("/l.so.1", 1)], [start_lines(), touched("/l.so.2", 2)], None),
+        ([start_lines(), touched("/data", 1)], [start_lines(), touched("/data", 2)], None),
     ],
 )
 def test_traces_of_different_images(
@@ -169,10 +177,10 @@ def test_traces_of_different_images(
     assert read_trace(to) == read_trace(paths)
 
 
-def test_a_failure_loses_nothing(tmp_path: Path) -> None:
-    good = write(tmp_path / "a", [begun(), END])
+def test_a_failure_keeps_the_files(tmp_path: Path) -> None:
+    good = write(tmp_path / "a", [start_lines(), END])
     before = Path(good).read_bytes()
-    bad = write(tmp_path / "b", [begun(), {"exit": 9, "status": 0}])
+    bad = write(tmp_path / "b", [start_lines(), {"exit": 9, "status": 0}])
     with pytest.raises(TraceFileError, match="line 3 is damaged"):
         merge_traces([good, bad], good, force=True)
     assert Path(good).read_bytes() == before

@@ -1,4 +1,4 @@
-"""A trace reads or is refused in words, whatever became of its bytes."""
+"""A trace file is read, or refused with a message, even if it is damaged."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert trace.listening == (ListeningPort("tcp", 8080),)
 
 
-def test_older_lines_say_nothing_of_driving(tmp_path: Path) -> None:
+def test_older_lines_have_no_driving(tmp_path: Path) -> None:
     about = """\
 {"slimtrace":1,"version":"0"}
 {"run":{"command":["app"],"cwd":"/","user":"1:2","env":{},"image":"rootfs:/","image_digest":null,\
@@ -108,7 +108,7 @@ def test_older_lines_say_nothing_of_driving(tmp_path: Path) -> None:
         DriveOptions(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
     ],
 )
-def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: DriveOptions) -> None:
+def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptions) -> None:
     driven = DriveResult(1.5, (Response("GET /a", 404), Response(NOT_UTF8, None)), "cannot")
     about = Run(
         *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
@@ -127,14 +127,14 @@ def test_what_a_writer_says_of_driving_is_read(tmp_path: Path, driving: DriveOpt
     assert run == replace(about, driven=driven)
 
 
-def test_a_signal_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_signal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(EXAMPLE.replace(b"SIGHUP", b"SIGNOT"))
     with pytest.raises(TraceFileError, match=r"line 2 is damaged .*'SIGNOT' is not a signal"):
         read_trace(str(tmp_path / "x"))
 
 
 def test_healed_paths_are_added(tmp_path: Path) -> None:
-    """To whole lines: what a killed tracer left unfinished is cut off first."""
+    """They follow complete lines: an incomplete last line of a killed tracer is removed first."""
     path = tmp_path / "x"
     path.write_bytes(EXAMPLE + b'{"use":"re')
     append_healed(str(path), ["/b", NOT_UTF8, "/a"])
@@ -165,14 +165,14 @@ def test_modules_are_added_to_the_run_that_used_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("of", ["1", "-1", "true", '"0"', "null"])
-def test_modules_of_no_run(tmp_path: Path, of: str) -> None:
+def test_modules_of_an_unknown_run(tmp_path: Path, of: str) -> None:
     line = f'{{"jvm":"/jdk","modules":[],"of":{of}}}\n'
     (tmp_path / "x").write_bytes(EXAMPLE + line.encode())
     with pytest.raises(TraceFileError, match="line 22 is damaged"):
         read_trace(str(tmp_path / "x"))
 
 
-def test_what_cannot_be_healed(tmp_path: Path) -> None:
+def test_traces_that_cannot_be_healed(tmp_path: Path) -> None:
     trace, text, empty = (tmp_path / name for name in ("trace", "text", "empty"))
     trace.write_bytes(EXAMPLE)
     text.write_text("no trace")
@@ -198,7 +198,7 @@ def test_what_cannot_be_healed(tmp_path: Path) -> None:
     assert (trace.read_bytes(), text.read_text(), empty.read_text()) == (EXAMPLE, "no trace", "")
 
 
-def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
+def test_traces_are_merged_in_the_given_order(tmp_path: Path) -> None:
     for name in ("x", "y"):
         (tmp_path / name).write_bytes(EXAMPLE)
     trace = read_trace([str(tmp_path / "x"), str(tmp_path / "y")])
@@ -210,7 +210,7 @@ def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
         (4, 3, 1),
     ]
     assert trace.paths["/file"].processes == (1, 3)
-    assert trace.saved["/file"].blob == f"{tmp_path}/x.d/abc", "the first copy is the oldest"
+    assert trace.saved["/file"].blob == f"{tmp_path}/x.d/abc", "the first copy must be the oldest"
 
 
 @settings(max_examples=400, deadline=None, database=None)
@@ -221,7 +221,7 @@ def test_traces_are_united_in_the_order_given(tmp_path: Path) -> None:
         max_size=4,
     )
 )
-def test_damaged_bytes_are_refused_in_words(damage: list[tuple[int, int, bytes]]) -> None:
+def test_damaged_bytes_are_refused_with_a_message(damage: list[tuple[int, int, bytes]]) -> None:
     content = bytearray(EXAMPLE)
     for place, length, others in damage:
         content[place : place + length] = others
@@ -237,7 +237,9 @@ json_values = some.recursive(
 
 @settings(max_examples=400, deadline=None, database=None)
 @given(some.integers(1, EXAMPLE.count(b"\n") - 1), some.data())
-def test_a_line_with_another_value_is_refused_in_words(number: int, data: some.DataObject) -> None:
+def test_a_line_with_another_value_is_refused_with_a_message(
+    number: int, data: some.DataObject
+) -> None:
     lines = EXAMPLE.splitlines(keepends=True)
     line = orjson.loads(lines[number])
     inner = line[next(iter(line))]
