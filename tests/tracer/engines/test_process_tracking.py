@@ -175,6 +175,14 @@ class TestEveryEngine:
         assert tracked.images == [Image(".", None, 0), Image(program, ".", 0)]
         assert tracked.users["after"] == ["."]
 
+    def test_new_arguments_after_an_exec_that_failed(
+        self, engine: str, work: Path, tracee: Tracee
+    ) -> None:
+        """After its next call, nothing makes the exec look as if it had succeeded."""
+        tracked = track(engine, [tracee("new_arguments"), "."], work)
+        assert tracked.images == [Image(".", None, 0)]
+        assert (tracked.users["before"], tracked.users["after"]) == (["."], ["."])
+
     def test_a_child_that_outlives_its_parent(self, engine: str, work: Path) -> None:
         """The child waits on a pipe that the parent's exit closes, then exits."""
         child = "read line; exit 9"
