@@ -15,8 +15,7 @@ import pytest
 from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.choice import ENGINES, LaunchCommand, start_engine
-from slimtrace.tracer.engines.notify.birth_order import BirthOrder
-from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE, MIN_PIDFDS, Pidfds
+from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE, MIN_PIDFDS
 from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
 from slimtrace.tracer.engines.ptrace.stops import (
     PtraceEvent,
@@ -352,64 +351,7 @@ def test_the_statuses_of_a_real_process(work: Path) -> None:
     ]
 
 
-# Kernel interfaces of the engine notify
-
-
-def _ended(status: int) -> int:
-    pid = os.fork()
-    if pid == 0:
-        os._exit(status)
-    os.waitpid(pid, 0)
-    return pid
-
-
-def test_the_order_of_process_starts() -> None:
-    order = BirthOrder()
-    before = order.now()
-    child = _ended(0)
-    after = order.now()
-    assert order.is_surely_after(child, before)
-    assert not order.is_surely_after(child, after)
-    assert not order.is_surely_after(child, child)
-    assert not order.is_surely_after(child, None)
-    order.close()
-    assert order.now() is None
-
-
-def test_the_order_of_process_starts_after_pids_wrap() -> None:
-    order = BirthOrder()
-    with open("/proc/sys/kernel/pid_max") as file:
-        highest = int(file.read())
-    assert order.is_surely_after(300, highest - 1)
-    assert not order.is_surely_after(highest - 1, 300)
-    order.close()
-
-
-def test_the_exit_status_of_a_reaped_process() -> None:
-    if kernel_version() < EXIT_STATUS_SINCE:
-        pytest.skip("missing here: Linux 6.15")
-    read_end, write_end = os.pipe()
-    pids = {}
-    pidfds = Pidfds()
-    for status in (7, 137):
-        pid = os.fork()
-        if pid == 0:
-            os.close(write_end)
-            os.read(read_end, 1)
-            os.kill(os.getpid(), signal.SIGKILL) if status > 128 else os._exit(status)
-        assert pidfds.keep(pid)
-        pids[pid] = status
-    assert dict(pidfds.poll_ended()) == {}
-    os.close(write_end)
-    for pid in pids:
-        os.waitpid(pid, 0)
-    assert dict(pidfds.poll_ended()) == pids
-    assert dict(pidfds.poll_ended()) == {}, "each must be reported once"
-    os.close(read_end)
-    pidfds.close()
-
-
-def test_how_more_processes_ended_than_there_are_pidfds_at_first(work: Path) -> None:
+def test_the_exit_statuses_of_more_processes_than_pidfds_at_first(work: Path) -> None:
     """All run at the same time, and are killed: only their pidfds show how they ended."""
     if kernel_version() < EXIT_STATUS_SINCE:
         pytest.skip("missing here: Linux 6.15")
