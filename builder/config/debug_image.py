@@ -1,4 +1,4 @@
-"""A second image for those who look into it: the slim one with busybox beside the app."""
+"""Makes a second image for debugging: the slim one, with busybox beside the app."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 FOLDER = "/busybox"
 _CAUSES = (Cause(Reason.DEBUG, BuildPart("--debug")),)
-_HINT = "install a static one for the image's architecture: Debian's busybox-static, for one"
+_HINT = "install a static one for the image's architecture, as Debian's busybox-static"
 _LATEST = "latest"
 
 
 def add_busybox(
     selection: Selection, config: ImageConfig, program: str
 ) -> tuple[Selection, ImageConfig]:
-    """The selection with busybox and its applets in ``/busybox``, which is last on the PATH.
+    """Add busybox and its applets in ``/busybox``, which becomes the last directory in PATH.
 
-    The app starts as before; a shell is had by ``podman run --entrypoint sh``.
+    The app starts as before; ``podman run --entrypoint sh`` starts a shell.
 
     :param program: the busybox of this machine.
-    :raises SlimtraceError: the app has something there.
+    :raises SlimtraceError: the app has a file at this path.
     """
     if FOLDER in selection.entries:
         raise SlimtraceError(
@@ -45,22 +45,22 @@ def add_busybox(
     binary = replace(folder, path=f"{FOLDER}/busybox", kind=Kind.FILE, size=status.st_size)
     link = replace(folder, kind=Kind.SYMLINK, mode=0o777, target="busybox")
     entries = {**selection.entries, FOLDER: folder, binary.path: replace(binary, source=program)}
-    for path in (f"{FOLDER}/{name}" for name in _applets(program)):
+    for path in (f"{FOLDER}/{name}" for name in _list_applets(program)):
         entries.setdefault(path, replace(link, path=path))
     env = dict(pair.split("=", 1) for pair in config.env)
     env["PATH"] = f"{env.get('PATH', DEFAULT_PATH)}:{FOLDER}"
-    words = tuple(f"{name}={env[name]}" for name in sorted(env))
+    pairs = tuple(f"{name}={env[name]}" for name in sorted(env))
     return (
         replace(selection, entries=dict(sorted(entries.items()))),
-        replace(config, env=words, comment="slimtrace: for debugging, with busybox"),
+        replace(config, env=pairs, comment="slimtrace: for debugging, with busybox"),
     )
 
 
 def find_busybox(architecture: str) -> str:
-    """The static busybox of this machine.
+    """Find the static busybox of this machine.
 
     :param architecture: the image's, a GOARCH name.
-    :raises SlimtraceError: there is none that runs in the image.
+    :raises SlimtraceError: there is no busybox that runs in the image.
     """
     found = shutil.which("busybox")
     if found is None:
@@ -88,7 +88,7 @@ def find_busybox(architecture: str) -> str:
 
 
 def make_debug_reference(reference: ImageReference) -> ImageReference:
-    """The reference of the second image, beside the one that is written to ``reference``.
+    """Make the reference of the second image from that of the first.
 
     An image with a tag or a name in a registry or a store gets the tag with ``-debug`` (``debug``
     alone for ``latest``); an image in a file or a directory of its own gets a path with ``-debug``.
@@ -96,30 +96,30 @@ def make_debug_reference(reference: ImageReference) -> ImageReference:
     name, syntax = reference.name, reference.transport.syntax
     if name is not None:
         is_tag = syntax is Syntax.PATH_AND_TAG and ":" not in name
-        name = _tag(name) if is_tag else _name(name)
+        name = _add_suffix_to_tag(name) if is_tag else _add_suffix_to_name(name)
     location = reference.location
     if syntax is not Syntax.NAME and not (reference.transport is Transport.OCI and name):
-        location = _file(location)
+        location = _add_suffix_to_path(location)
     return replace(reference, location=location, name=name)
 
 
-def _file(path: str) -> str:
+def _add_suffix_to_path(path: str) -> str:
     stem, ending = os.path.splitext(path.rstrip("/"))
     return f"{stem}-debug{ending}" if ending == ".tar" else f"{path.rstrip('/')}-debug"
 
 
-def _name(name: str) -> str:
+def _add_suffix_to_name(name: str) -> str:
     parts = split_name(name)
-    return f"{parts.repository}:{_tag(parts.tag or _LATEST)}"
+    return f"{parts.repository}:{_add_suffix_to_tag(parts.tag or _LATEST)}"
 
 
-def _tag(tag: str) -> str:
+def _add_suffix_to_tag(tag: str) -> str:
     return "debug" if tag == _LATEST else f"{tag}-debug"
 
 
-def _applets(program: str) -> list[str]:
+def _list_applets(program: str) -> list[str]:
     try:
         done = subprocess.run([program, "--list"], check=True, capture_output=True, text=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise SlimtraceError(f"cannot ask {program} for its applets: {error}", _HINT) from error
+        raise SlimtraceError(f"cannot list the applets of {program}: {error}", _HINT) from error
     return sorted({name for name in done.stdout.split() if "/" not in name})

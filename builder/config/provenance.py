@@ -1,6 +1,6 @@
-"""What a slim image says of how it was made: of which runs, with which options.
+"""The record of how a slim image was built: from which runs, with which options.
 
-It stands in the comment of its history (image-spec config.md), which every form of an image keeps.
+It is in the comment of the image's history (image-spec config.md), which every image format keeps.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.trace.trace import Run
 
-_PLACES = frozenset({"tag", "image", "sbom", "debug"})
-"""Options that say where something lies, not what is in the image."""
+_UNRECORDED_OPTIONS = frozenset({"tag", "image", "sbom", "debug"})
+"""Options that do not decide what is in the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
-    """How an image was made.
+    """How an image was built.
 
-    :ivar runs: tells whether it was of certain runs; the same wherever and whenever they ran.
+    :ivar runs: the hash of the runs, as of :func:`hash_runs`.
     """
 
     runs: str
@@ -35,41 +35,41 @@ class BuildRecord:
 
 
 def hash_runs(runs: Sequence[Run]) -> str:
-    """What is the same of runs of the same commands in the same image."""
-    words = [[*run.command, run.cwd, run.image_digest or ""] for run in runs]
-    text = repr(words).encode("utf-8", "surrogateescape")
+    """Hash commands, directories and images of runs: equal for the same runs at any time."""
+    fields = [[*run.command, run.cwd, run.image_digest or ""] for run in runs]
+    text = repr(fields).encode("utf-8", "surrogateescape")
     return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
 def write_record(runs: Sequence[Run], options: BuildOptions) -> str:
-    """The record as one line of text: what was not said is not in it."""
-    plain = asdict(BuildOptions())
-    said = {
+    """Write the record as one line of text, without options that have their defaults."""
+    defaults = asdict(BuildOptions())
+    changed = {
         name: value
         for name, value in asdict(options).items()
-        if name not in _PLACES and value != plain[name]
+        if name not in _UNRECORDED_OPTIONS and value != defaults[name]
     }
-    document = {"slimtrace": {"runs": hash_runs(runs), "options": said}}
-    return json.dumps(document, sort_keys=True)  # which escapes what is not UTF-8
+    document = {"slimtrace": {"runs": hash_runs(runs), "options": changed}}
+    return json.dumps(document, sort_keys=True)  # it escapes what is not UTF-8
 
 
 def read_record(config: Mapping[str, Any]) -> BuildRecord | None:
-    """The record in an image configuration's whole document; None where there is none.
+    """Read the record from an image configuration; None if it has none.
 
     :raises SlimtraceError: another version of slimtrace wrote it.
     """
     try:
         document = json.loads(config["history"][-1]["comment"])["slimtrace"]
-        runs, said = str(document["runs"]), dict(document["options"])
+        runs, recorded = str(document["runs"]), dict(document["options"])
     except (KeyError, IndexError, TypeError, ValueError):
         return None
-    if not said.keys() <= {field.name for field in fields(BuildOptions)}:
+    if not recorded.keys() <= {field.name for field in fields(BuildOptions)}:
         raise SlimtraceError(
             "cannot read how the image was built: another version of slimtrace built it",
             "build it again",
         )
     values: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in said.items()
+        name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()
     }
     if "keep" in values:
         values["keep"] = Keep(values["keep"])

@@ -1,1 +1,4 @@
-"""What every slim image has, and what none has: pure functions from Selection to Selection."""
+"""Adds what every slim image has, and removes what none may have.
+
+All are pure functions from Selection to Selection.
+"""

@@ -1,7 +1,7 @@
-"""Python without its sources: what was compiled of them takes their place.
+"""Replaces Python sources by their compiled files.
 
-CPython loads ``__pycache__/m.cpython-311.pyc`` only beside ``m.py``, of which it then reads nothing
-but size and time; ``m.pyc`` it loads without (importlib's SourcelessFileLoader, PEP 3147).
+CPython loads ``__pycache__/m.cpython-311.pyc`` only if ``m.py`` exists, of which it then reads only
+size and time. It loads ``m.pyc`` without a source (importlib's SourcelessFileLoader, PEP 3147).
 """
 
 from __future__ import annotations
@@ -25,76 +25,76 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Trace
 
-_WHY = "what was compiled of it stands for it"
-_ASKED_FOR = {Reason.INCLUDED, Reason.HEALED}
+_WHY = "its compiled file replaces it"
+_REQUESTED = {Reason.INCLUDED, Reason.HEALED}
 _HEADER = struct.Struct("<4x3I")  # magic number, flags, the source's time and size
 _UNCHECKED = 1
-_WORD = 0xFFFFFFFF
+_MASK_32_BITS = 0xFFFFFFFF
 _READING = {Use.READ, Use.EXEC}
 
 
 def remove_sources(selection: Selection, context: Context) -> Selection:
     """With ``--no-python-sources``, remove the sources of modules that have one compiled file.
 
-    A source stays if a run read or executed it, if the user included it or if a link leads to it:
-    it is then more than a source.
+    A source stays if a run read or executed it, if the user included it, or if a symlink points to
+    it: the app may then use it as a file.
     """
     if context.options.python_sources:
         return selection
     trace, root, entries = context.trace, context.root, selection.entries
     is_excluded = compile_globs(root, context.options.exclude)
     stay = {
-        *(_own(root, path) for path in _read(trace)),
-        *(_own(root, path) for path, entry in entries.items() if entry.kind is Kind.SYMLINK),
+        *(_resolve(root, path) for path in _list_read_paths(trace)),
+        *(_resolve(root, path) for path, entry in entries.items() if entry.kind is Kind.SYMLINK),
     }
-    gone = []
-    for source, compiled in _compiled(entries).items():
+    dropped = []
+    for source, compiled in _find_compiled(entries).items():
         entry = entries.get(source)
         if is_excluded(compiled) or entry is None or entry.kind is not Kind.FILE or source in stay:
             continue
-        if not _ASKED_FOR & {*entry.reasons} and _is_of(entries[compiled], entry):
-            gone.append(Dropped(source, _WHY))
-    return remove_paths(selection, gone)
+        if not _REQUESTED & {*entry.reasons} and _is_up_to_date(entries[compiled], entry):
+            dropped.append(Dropped(source, _WHY))
+    return remove_paths(selection, dropped)
 
 
 def replace_sources(selection: Selection, _: Context) -> Selection:
-    """Move the compiled files of the sources that were removed to the places of the sources.
+    """Move the compiled files of removed sources to the directories of the sources.
 
-    This comes after every step that reads the full image, which has no such files there.
+    This comes after all steps that read the full image, which has no files at these paths.
     """
     entries = selection.entries
-    left_out = {item.path for item in selection.dropped if item.why == _WHY}
-    moved = {
+    sources = {item.path for item in selection.dropped if item.why == _WHY}
+    moves = {
         f"{source}c": compiled
-        for source, compiled in _compiled(entries).items()
-        if source in left_out
+        for source, compiled in _find_compiled(entries).items()
+        if source in sources
     }
-    there = {place: replace(entries[path], path=place) for place, path in moved.items()}
-    gone = [Dropped(path, f"it is at {place}") for place, path in moved.items()]
-    both = dict(sorted({**entries, **there}.items()))
-    return remove_paths(replace(selection, entries=both), gone)
+    new = {target: replace(entries[path], path=target) for target, path in moves.items()}
+    dropped = [Dropped(path, f"it is at {target}") for target, path in moves.items()]
+    both = dict(sorted({**entries, **new}.items()))
+    return remove_paths(replace(selection, entries=both), dropped)
 
 
-def _compiled(entries: Mapping[str, Entry]) -> dict[str, str]:
-    """Own paths of sources, and of the one kept file that was compiled of each.
+def _find_compiled(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Map own paths of sources to their compiled files.
 
-    None whose place is taken.
+    Only sources with one compiled file count, and only if its new path is free.
     """
-    found: dict[str, list[str]] = {}
+    compiled: dict[str, list[str]] = {}
     for path, entry in entries.items():
         if entry.kind is Kind.FILE and path.endswith(".pyc") and f"/{CACHE}/" in path:
-            found.setdefault(find_source_path(path), []).append(path)
+            compiled.setdefault(find_source_path(path), []).append(path)
     return {
         source: paths[0]
-        for source, paths in found.items()
+        for source, paths in compiled.items()
         if len(paths) == 1 and f"{source}c" not in entries
     }
 
 
-def _is_of(compiled: Entry, source: Entry) -> bool:
-    """Whether CPython would load this in the place of that source (PEP 552).
+def _is_up_to_date(compiled: Entry, source: Entry) -> bool:
+    """Whether CPython would load the compiled file for this source (PEP 552).
 
-    Of what is to be checked by its hash that is not asked: no.
+    False for a file with a hash of the source that CPython checks: the hash is not computed here.
     """
     head = next(iter(read_contents(compiled)), b"")[: _HEADER.size]
     if len(head) < _HEADER.size:
@@ -102,13 +102,13 @@ def _is_of(compiled: Entry, source: Entry) -> bool:
     flags, seconds, size = _HEADER.unpack(head)
     if flags:
         return bool(flags == _UNCHECKED)
-    own = (source.mtime_ns // 1_000_000_000 & _WORD, source.size & _WORD)
+    own = (source.mtime_ns // 1_000_000_000 & _MASK_32_BITS, source.size & _MASK_32_BITS)
     return own == (seconds, size)
 
 
-def _read(trace: Trace) -> list[str]:
+def _list_read_paths(trace: Trace) -> list[str]:
     return [path.path for path in trace.with_state(State.FILE) if path.uses & _READING]
 
 
-def _own(root: Root, path: str) -> str:
+def _resolve(root: Root, path: str) -> str:
     return root.resolve(path).path

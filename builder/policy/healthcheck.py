@@ -1,4 +1,4 @@
-"""Whether the image holds what its healthcheck runs."""
+"""Checks that the image contains the program that its health check runs."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _SHELL = "/bin/sh"
 
 
 def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -> Selection:
-    """The selection with a warning where its healthcheck's program is not in it."""
-    words = parse_healthcheck(config.healthcheck)
-    env = dict(word.split("=", 1) for word in config.env)
-    if not words or _holds(selection, root, words[0], env.get("PATH", DEFAULT_PATH)):
+    """Add a warning if the program of the health check is not in the selection."""
+    argv = parse_healthcheck(config.healthcheck)
+    env = dict(pair.split("=", 1) for pair in config.env)
+    if not argv or _has_program(selection, root, argv[0], env.get("PATH", DEFAULT_PATH)):
         return selection
     warning = (
-        f"the healthcheck runs {words[0]}, which is not in the image: trace it, as in slimtrace "
-        f"run --exec-in {shlex.quote(shlex.join(words))}; or build with --no-healthcheck"
+        f"the healthcheck runs {argv[0]}, which is not in the image: trace it, as in slimtrace "
+        f"run --exec-in {shlex.quote(shlex.join(argv))}; or build with --no-healthcheck"
     )
     return replace(selection, warnings=(*selection.warnings, warning))
 
 
 def parse_healthcheck(healthcheck: object) -> tuple[str, ...]:
-    """What a Healthcheck runs; nothing where it says nothing.
+    """Read the arguments that a Healthcheck runs; empty if it runs nothing.
 
     ``Test`` is ``["CMD", PROGRAM, …]`` or ``["CMD-SHELL", COMMAND]`` (moby image/spec v1.3).
     """
-    words = healthcheck.get("Test") if isinstance(healthcheck, dict) else None
-    if not isinstance(words, list) or len(words) < 2 or not all(isinstance(w, str) for w in words):
+    test = healthcheck.get("Test") if isinstance(healthcheck, dict) else None
+    if not isinstance(test, list) or len(test) < 2 or not all(isinstance(t, str) for t in test):
         return ()
-    return tuple(words[1:]) if words[0] == "CMD" else (_SHELL, "-c", words[1])
+    return tuple(test[1:]) if test[0] == "CMD" else (_SHELL, "-c", test[1])
 
 
-def _holds(selection: Selection, root: Root, program: str, path: str) -> bool:
+def _has_program(selection: Selection, root: Root, program: str, path: str) -> bool:
     folders = [""] if "/" in program else path.split(":")
     names = (f"{folder}/{program}" if folder else program for folder in folders)
     return any(root.resolve(name).path in selection.entries for name in names)

@@ -1,4 +1,4 @@
-"""What the runs did that a user without privilege could not do, in the image that is built."""
+"""Finds what the runs did that a user without privileges cannot do in the image."""
 
 from __future__ import annotations
 
@@ -26,26 +26,30 @@ if TYPE_CHECKING:
     from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Fingerprint, Trace, TracedPath
 
-_MAX_NAMED_THINGS = 3
-_LAST_PRIVILEGED = 1023
+_MAX_NAMED_OBJECTS = 3
+_LAST_PRIVILEGED_PORT = 1023
 """net.ipv4.ip_unprivileged_port_start is 1024 unless an engine lowers it (ip(7))."""
 _READING = {Use.READ, Use.EXEC, Use.LIST, Use.CHDIR}
-_CALLS = re.compile(
+_PRIVILEGED_CALLS = re.compile(
     r"(?:set(?:re|res|fs)?[ug]id|setgroups|l?chown)(?:32)?|fchownat"
     r"|chroot|pivot_root|mount|umount2?|move_mount"
     r"|set(?:host|domain)name|settimeofday|clock_settime(?:64)?|stime|swapo(?:n|ff)|reboot|acct"
     r"|(?:init|finit|delete)_module|kexec(?:_file)?_load|iopl|ioperm|vhangup|quotactl(?:_fd)?"
 )
-"""Calls that need a capability for what they are made for (capabilities(7)).
+"""Calls that need a capability for their main purpose (capabilities(7)).
 
-Not fchown, by which SQLite, as root alone, gives its journals the database's owner.
+Not fchown: SQLite calls it only as root, to give its journals the database's owner.
 """
-_OF_JVMS = re.compile(r"/tmp/hsperfdata_[^/]*")  # noqa: S108 -- the image's
-"""Where each JVM tells of itself, and tidies up after others of its user."""
+_JVM_DATA = re.compile(r"/tmp/hsperfdata_[^/]*")  # noqa: S108 -- the image's
+"""Where each JVM writes performance data, and removes the data of ended JVMs of its user."""
 
 
 class GrantedPrivilege(NamedTuple):
-    """What the build gives the user: to read all files, and the folders the runs wrote to."""
+    """The rights that the build grants the image's user.
+
+    :ivar read: it can read all files (``--grant-read``).
+    :ivar write: it owns the directories in which the runs created files (``--grant-write``).
+    """
 
     read: bool = False
     write: bool = False
@@ -54,73 +58,83 @@ class GrantedPrivilege(NamedTuple):
 def find_privileged_acts(
     trace: Trace, root: Root, user: tuple[int, int], granted: GrantedPrivilege
 ) -> list[str]:
-    """What these runs did and this user could not, in words that follow "the app"; empty for none.
+    """Find what these runs did and this user cannot do.
 
     :param user: uid and gid.
+    :returns: phrases that follow "the app" in a message, as ``writes to /etc/app``.
     """
-    sight = _Sight(trace, root, user)
+    finder = _Finder(trace, root, user)
     needs = [
-        _listed("listens on port", [str(port) for port in sight.ports()]),
-        _listed("writes to", [] if granted.write else sight.written()),
-        _listed("changes", sight.changed()),
-        _listed("reads", [] if granted.read else sight.barred()),
-        _listed("calls", sight.calls()),
+        _format("listens on port", [str(port) for port in finder.find_ports()]),
+        _format("writes to", [] if granted.write else finder.find_creations()),
+        _format("changes", finder.find_changes()),
+        _format("reads", [] if granted.read else finder.find_reads()),
+        _format("calls", finder.find_calls()),
     ]
     return [need for need in needs if need]
 
 
-class _Sight:
+class _Finder:
     def __init__(self, trace: Trace, root: Root, user: tuple[int, int]) -> None:
         self._trace = trace
         self._root = root
         self._user = user
         self._volumes = collect_volumes(trace.runs)
 
-    def ports(self) -> list[int]:
-        found = {heard.port for heard in self._trace.listening}
-        return sorted(port for port in found if 0 < port <= _LAST_PRIVILEGED)
+    def find_ports(self) -> list[int]:
+        """Find the privileged ports on which the runs listened."""
+        ports = {listening.port for listening in self._trace.listening}
+        return sorted(port for port in ports if 0 < port <= _LAST_PRIVILEGED_PORT)
 
-    def calls(self) -> list[str]:
-        found = [name for name in self._trace.observed_syscalls if _CALLS.fullmatch(name)]
+    def find_calls(self) -> list[str]:
+        """Find the system calls that need a capability."""
+        calls = [
+            name for name in self._trace.observed_syscalls if _PRIVILEGED_CALLS.fullmatch(name)
+        ]
         families = self._trace.arguments.get("socket", ())
-        return [*found, *(["socket(AF_PACKET)"] if socket.AF_PACKET in families else [])]
+        return [*calls, *(["socket(AF_PACKET)"] if socket.AF_PACKET in families else [])]
 
-    def written(self) -> list[str]:
-        """What the runs made in folders of the full image."""
-        created = [path for path in self._trace.with_state(State.CREATED) if self._is_files(path)]
+    def find_creations(self) -> list[str]:
+        """Find the paths that the runs created in directories that the user may not write."""
+        created = [path for path in self._trace.with_state(State.CREATED) if self._is_file(path)]
         names = {path.path for path in created}
         tops = [path for path in created if os.path.dirname(path.path) not in names]
-        return [path.path for path in tops if not self._may_make(os.path.dirname(path.path))]
+        return [path.path for path in tops if not self._may_create_in(os.path.dirname(path.path))]
 
-    def changed(self) -> list[str]:
-        """What the runs changed of the full image: files, and their names and attributes."""
-        found = [path.path for path in self._of_the_image() if self._is_barred_change(path)]
-        return [*found, *self._in_volumes({Use.WRITE}, may_write)]
+    def find_changes(self) -> list[str]:
+        """Find the files that the runs changed, or renamed or deleted, and the user may not."""
+        changes = [path.path for path in self._list_image_files() if self._is_denied_change(path)]
+        return [*changes, *self._find_in_volumes({Use.WRITE}, may_write)]
 
-    def barred(self) -> list[str]:
-        """What the runs read, by what bars the user from it."""
+    def find_reads(self) -> list[str]:
+        """Find the paths that deny the user access to files that the runs read."""
         entries: dict[str, Entry] = {}
-        own = []
-        read = (path.path for path in self._of_the_image() if path.uses & _READING)
+        targets = []
+        read = (path.path for path in self._list_image_files() if path.uses & _READING)
         for name in [*read, *(run.cwd for run in self._trace.runs)]:
-            found = self._root.resolve(name)
-            if not found.exists or is_in_volume(self._volumes, found.path):
+            own = self._root.resolve(name)
+            if not own.exists or is_in_volume(self._volumes, own.path):
                 continue
-            for path in (*list_parents(found.path), found.path):
+            for path in (*list_parents(own.path), own.path):
                 if path not in entries and self._root.kind(path) is not None:
                     entries[path] = self._root.entry(path, ())
-            own.append(found.path)
-        closed = (
-            find_barriers(entries, entries[path], *self._user) for path in own if path in entries
+            targets.append(own.path)
+        barriers = (
+            find_barriers(entries, entries[path], *self._user)
+            for path in targets
+            if path in entries
         )
-        first = {barrier for above in closed for barrier in above[:1]}
-        return [*sorted(first), *self._in_volumes(_READING, may_read)]
+        first = {barrier for each in barriers for barrier in each[:1]}
+        return [*sorted(first), *self._find_in_volumes(_READING, may_read)]
 
-    def _of_the_image(self) -> Iterator[TracedPath]:
-        return (path for path in self._trace.with_state(State.FILE) if self._counts(path))
+    def _list_image_files(self) -> Iterator[TracedPath]:
+        return (path for path in self._trace.with_state(State.FILE) if self._is_in_image(path))
 
-    def _in_volumes(self, uses: set[Use], may: Callable[[Entry, int, int], bool]) -> list[str]:
-        """What the runs used in this way of a volume, which shows this user the same file."""
+    def _find_in_volumes(self, uses: set[Use], may: Callable[[Entry, int, int], bool]) -> list[str]:
+        """Find the files in volumes that the runs used in this way and the user may not.
+
+        The user will see the same files in the volumes.
+        """
         return [
             path.path
             for path in self._trace.with_state(State.FILE)
@@ -131,41 +145,42 @@ class _Sight:
             and not may(_entry(path.path, path.fingerprint), *self._user)
         ]
 
-    def _counts(self, path: TracedPath) -> bool:
+    def _is_in_image(self, path: TracedPath) -> bool:
         own = self._root.resolve(path.path).path
-        return self._is_files(path) and not is_in_volume(self._volumes, path.path, own)
+        return self._is_file(path) and not is_in_volume(self._volumes, path.path, own)
 
-    def _is_files(self, path: TracedPath) -> bool:
+    def _is_file(self, path: TracedPath) -> bool:
+        """Whether the path is neither in a file system of the kernel nor Python bytecode."""
         own = self._root.resolve(path.path).path
         return not any(map(is_kernel_path, (path.path, own))) and not is_bytecode(path.path)
 
-    def _is_barred_change(self, path: TracedPath) -> bool:
-        found = self._root.resolve(path.path, follow=Use.DELETE not in path.uses)
-        kind = self._root.kind(found.path)
-        if not found.exists or kind is None:
+    def _is_denied_change(self, path: TracedPath) -> bool:
+        own = self._root.resolve(path.path, follow=Use.DELETE not in path.uses)
+        kind = self._root.kind(own.path)
+        if not own.exists or kind is None:
             return False
-        if _OF_JVMS.fullmatch(os.path.dirname(found.path)):
+        if _JVM_DATA.fullmatch(os.path.dirname(own.path)):
             return False
-        entry = self._root.entry(found.path, ())
+        entry = self._root.entry(own.path, ())
         if Use.ATTR in path.uses and entry.uid != self._user[0]:
             return True
-        if Use.DELETE in path.uses and not self._may_make(os.path.dirname(found.path)):
+        if Use.DELETE in path.uses and not self._may_create_in(os.path.dirname(own.path)):
             return True
         return Use.WRITE in path.uses and kind is Kind.FILE and not may_write(entry, *self._user)
 
-    def _may_make(self, folder: str) -> bool:
-        """Whether the user may make something in a folder as it is in the image.
+    def _may_create_in(self, folder: str) -> bool:
+        """Whether the user may create files in a directory of the image.
 
-        A new volume has the owner and mode of the image's folder, unless the runs saw another one.
+        A new volume gets the owner and mode of the image's directory, unless the runs saw others.
         """
         own = self._root.resolve(folder)
         seen = self._trace.paths.get(folder)
         if is_in_volume(self._volumes, folder, own.path) and seen and seen.fingerprint:
             return may_write(_entry(folder, seen.fingerprint), *self._user)
         if f"{own.path}/".startswith(f"{RUNTIME}/"):
-            return False  # it is empty there, and root's
-        if own.path == "/tmp" or _OF_JVMS.fullmatch(own.path):  # noqa: S108 -- the image's
-            return True  # which is everybody's
+            return False  # in the image, it is empty and belongs to root
+        if own.path == "/tmp" or _JVM_DATA.fullmatch(own.path):  # noqa: S108 -- the image's
+            return True  # everybody may write there
         if not own.exists or self._root.kind(own.path) is not Kind.DIRECTORY:
             return own.path.startswith("/tmp/")  # noqa: S108 -- the image's
         return may_write(self._root.entry(own.path, ()), *self._user)
@@ -176,7 +191,7 @@ def _entry(path: str, seen: Fingerprint) -> Entry:
     return Entry(path, kind, stat.S_IMODE(seen.mode), seen.uid, seen.gid, seen.mtime_ns)
 
 
-def _listed(verb: str, things: Iterable[str]) -> str:
-    found = [*things]
-    more = f" and {len(found) - _MAX_NAMED_THINGS} more" if len(found) > _MAX_NAMED_THINGS else ""
-    return f"{verb} {', '.join(found[:_MAX_NAMED_THINGS])}{more}" if found else ""
+def _format(verb: str, objects: Iterable[str]) -> str:
+    names = [*objects]
+    more = f" and {len(names) - _MAX_NAMED_OBJECTS} more" if len(names) > _MAX_NAMED_OBJECTS else ""
+    return f"{verb} {', '.join(names[:_MAX_NAMED_OBJECTS])}{more}" if names else ""

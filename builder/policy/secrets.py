@@ -1,4 +1,4 @@
-"""Secrets stay out of images: known by their names, or by what they say."""
+"""Removes secrets from images. They are recognized by their names or their contents."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
     *((name, _HISTORY) for name in (".rediscli_history", ".mongo_history", "fish_history")),
     *((name, _HISTORY) for name in (".lesshst", ".viminfo", ".zhistory", ".history")),
 )
-"""Patterns over the last components of a path (all of them where they begin with ``/``);
-a ``/*`` at the end takes everything beneath."""
+"""Patterns for the last components of a path, or for the whole path if they begin with ``/``.
+A ``/*`` at the end matches everything below."""
 
 _BY_NAME_AND_CONTENT: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
     ("/.npmrc", re.compile(rb"_auth(Token)?\s*=|_password\s*="), _REGISTRY),
@@ -51,12 +51,12 @@ _BY_NAME_AND_CONTENT: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
 
 
 def _regex(pattern: str) -> str:
-    """A pattern as a regular expression to search for in a path."""
+    """Convert a pattern to a regular expression to search for in a path."""
     if pattern.endswith("/*"):
-        words, end = pattern.removesuffix("*"), ".+"
+        start, end = pattern.removesuffix("*"), ".+"
     else:
-        words, end = pattern, ""
-    literal = re.escape(words).replace(r"\*", "[^/]*")
+        start, end = pattern, ""
+    literal = re.escape(start).replace(r"\*", "[^/]*")
     return ("^/" if pattern.startswith("/") else "/") + literal.removeprefix("/") + end + r"\Z"
 
 
@@ -72,59 +72,61 @@ _MAX_NAMED_SECRETS = 20
 
 
 def find_secrets(root: Root, selection: Selection) -> dict[str, str]:
-    """Own paths of the kept files that are secrets, and what each is.
+    """Find the kept files that are secrets: their own paths, and a description of each.
 
-    A link whose name is a secret's makes a secret of what it leads to.
+    If the name of a symlink is that of a secret, its target is a secret too.
 
     :raises SlimtraceError: a kept file cannot be read.
     """
-    found: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     for path, entry in selection.entries.items():
         if entry.kind is Kind.DIRECTORY or entry.content is not None:
             continue
-        what = _by_name(path)
+        what = _match_name(path)
         if what is None and entry.kind is Kind.FILE:
-            what = _by_content(root, path)
+            what = _match_content(root, path)
         if what is None:
             continue
-        found[path] = what
+        secrets[path] = what
         if entry.kind is Kind.SYMLINK:
             target = root.resolve(path).path
             if target in selection.entries and root.kind(target) is Kind.FILE:
-                found[target] = what
-    return found
+                secrets[target] = what
+    return secrets
 
 
 def remove_secrets(selection: Selection, context: Context) -> Selection:
     """Remove the secrets that ``--allow-secret`` does not name, with one warning."""
     is_allowed = compile_globs(context.root, context.options.allow_secret)
     secrets = find_secrets(context.root, selection)
-    gone = [
+    dropped = [
         Dropped(path, f"it is {what}") for path, what in secrets.items() if not is_allowed(path)
     ]
-    if not gone:
+    if not dropped:
         return selection
-    names = ", ".join(f"{item.path} ({secrets[item.path]})" for item in gone[:_MAX_NAMED_SECRETS])
-    more = len(gone) - _MAX_NAMED_SECRETS
+    names = ", ".join(
+        f"{item.path} ({secrets[item.path]})" for item in dropped[:_MAX_NAMED_SECRETS]
+    )
+    more = len(dropped) - _MAX_NAMED_SECRETS
     rest = f" and {more} more" if more > 0 else ""
-    warning = f"secrets are left out: {names}{rest}; --allow-secret GLOB lets one in"
-    return remove_paths(selection, gone, (warning,))
+    warning = f"secrets are left out: {names}{rest}; --allow-secret GLOB includes them"
+    return remove_paths(selection, dropped, (warning,))
 
 
-def _by_name(path: str) -> str | None:
+def _match_name(path: str) -> str | None:
     if _ANY_NAME.search(path):
         return next(what for regex, what in _NAMES if regex.search(path))
     return None
 
 
-def _by_content(root: Root, path: str) -> str | None:
+def _match_content(root: Root, path: str) -> str | None:
     head = root.head(path, _HEAD_BYTES).lstrip()
     for name, regex, what in _BY_NAME_AND_CONTENT:
         if path.endswith(name) and regex.search(root.head(path, _MAX_PEM_BYTES)):
             return what
     if head.startswith(_PUTTY_KEY):
         return _KEY
-    # Only a file that is PEM from its first line: programs and documents quote such lines.
+    # The file must be PEM from its first line: programs and documents quote such lines.
     if head.startswith(_PEM_HEADS) and _PEM_KEY.search(root.head(path, _MAX_PEM_BYTES)):
         return _KEY
     return None

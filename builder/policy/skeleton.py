@@ -1,4 +1,4 @@
-"""The directories that any program may expect (hier(7)): they exist, empty."""
+"""Adds the empty directories that every program may expect (hier(7))."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _MODES: Mapping[str, int] = {
 
 _CAUSE = Cause(Reason.SKELETON, BuildPart("skeleton"))
 _LINK = "/var/run"
-"""As most systems have it. C libraries follow it whenever they look for a user by name or number
-(glibc for nscd's socket), which an app may come to as another user alone."""
+"""Most systems have this link. C libraries follow it when they look up a user (glibc, for nscd's
+socket). An app may do so only as another user, which no run shows."""
 
 
 def add_skeleton(selection: Selection, context: Context) -> Selection:
     """Add ``/``, ``/proc``, ``/sys``, ``/dev``, ``/run``, ``/tmp``, and the link /var/run.
 
-    All but ``/`` get fixed metadata: on a live root they are mounts and change every second, and
-    the digest must not.
+    All but ``/`` get fixed metadata: on a live root they are mounts and change every second, but
+    the digest must not change.
     """
     root = context.root
     full = {"/": root.entry("/", ())} if root.kind("/") is Kind.DIRECTORY else {}
@@ -43,11 +43,11 @@ def add_skeleton(selection: Selection, context: Context) -> Selection:
         selection = add_entries(selection, root, [root.entry(_LINK, (_CAUSE,))])
     entries = dict(selection.entries)
     for path, mode in _MODES.items():
-        there = entries.get(path)
-        if there is not None and there.kind is not Kind.DIRECTORY:
+        kept = entries.get(path)
+        if kept is not None and kept.kind is not Kind.DIRECTORY:
             continue  # an image whose /run is a link keeps its link
         plain = Entry(path, Kind.DIRECTORY, mode, 0, 0, 0)
-        base = plain if path in OWN_TOP else there or full.get(path, plain)
-        causes = () if there is None else there.causes
+        base = plain if path in OWN_TOP else kept or full.get(path, plain)
+        causes = () if kept is None else kept.causes
         entries[path] = replace(base, causes=(*causes, _CAUSE))
     return replace(selection, entries=dict(sorted(entries.items())))

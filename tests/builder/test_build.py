@@ -274,7 +274,7 @@ def test_build_json_and_the_image(tmp_path: Path, slimtrace: Command) -> None:
         "full": {"files": 4, "bytes": 9},
         "reasons": {"skeleton": 5, "touched": 3},
         "warnings": [
-            "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB lets one in",
+            "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB includes them",
         ],
     }
     assert image["destination"] == str(target)

@@ -59,7 +59,7 @@ def test_a_real_python_loads_it(tmp_path: Path) -> None:
     assert python(selection) == {"/lib/m.pyc", "/lib/pkg/__init__.pyc"}
     assert selection.entries["/lib/m.pyc"].reasons[0] is Reason.TOUCHED
     why = {item.path: item.why for item in selection.dropped}
-    assert why["/lib/m.py"] == "what was compiled of it stands for it"
+    assert why["/lib/m.py"] == "its compiled file replaces it"
     assert why[compiled("/lib/m.py")] == "it is at /lib/m.pyc"
     slim = tmp_path / "slim"
     RootfsDestination(str(slim)).write(None, selection.entries.values())  # type: ignore[arg-type]

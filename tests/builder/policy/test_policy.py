@@ -78,7 +78,7 @@ def test_secrets_are_known_by_name_and_content(tmp_path: Path) -> None:
     assert {item.path for item in selection.dropped} == set(SECRETS)
     (warning,) = selection.warnings
     assert warning.startswith("secrets are left out: /etc/gshadow- (passwords), /etc/shadow (")
-    assert warning.endswith(f" and {len(SECRETS) - 20} more; --allow-secret GLOB lets one in")
+    assert warning.endswith(f" and {len(SECRETS) - 20} more; --allow-secret GLOB includes them")
     assert "/home/u/.ssh" not in selection.entries  # a parent without files
 
 
@@ -88,7 +88,7 @@ def test_allow_secret_lets_one_in(tmp_path: Path) -> None:
     selection = select(make_trace(top, ["/srv/a.pem", "/etc/shadow"]), Root(str(top)), options)
     assert "/srv/a.pem" in selection.entries
     assert selection.warnings == (
-        "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB lets one in",
+        "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB includes them",
     )
 
 
@@ -183,7 +183,9 @@ def test_the_warning_names_five_and_the_way_out(tmp_path: Path) -> None:
     assert warning.startswith("the image's user 65532:65532 cannot read 7 files: /f0 is 0600 and")
     assert "/f4" in warning
     assert "/f5" not in warning
-    assert warning.endswith("and 2 more; --grant-read opens the copies, --user names another user")
+    assert warning.endswith(
+        "and 2 more; --grant-read makes the copies readable, --user chooses another user"
+    )
 
 
 def test_grant_read_never_opens_a_secret(tmp_path: Path) -> None:
