@@ -22,8 +22,8 @@ class BuildOptions:
         files.
     :ivar allow_changed: accept files that changed since the run.
     :ivar env: ``NAME=VALUE`` strings, which override the environment of full image and run.
-    :ivar entrypoint: None for the program of the traced command.
-    :ivar cmd: None for the arguments of the traced command.
+    :ivar entrypoint: None for the full image's, if the run used it; else none.
+    :ivar cmd: None for the traced command without the entrypoint.
     :ivar workdir: None for the run's.
     :ivar stop_signal: None for the run's or the full image's.
     :ivar expose: ``PORT`` or ``PORT/PROTOCOL``, in addition to those that the app listened on.

@@ -218,6 +218,7 @@ class Selection:
     :ivar entries: the image's entries by path.
     :ivar dropped: paths that were left out on purpose.
     :ivar warnings: warnings for the user, in the order of the steps.
+    :ivar notes: facts that the user should know although nothing is wrong.
     :ivar seeds: the paths from which the closure starts.
     """
 
@@ -225,6 +226,7 @@ class Selection:
     dropped: tuple[Dropped, ...] = ()
     warnings: tuple[str, ...] = ()
     seeds: tuple[Seed, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

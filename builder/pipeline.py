@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.config.debug_image import add_busybox, find_busybox, make_debug_reference
-from slimtrace.builder.config.image_config import make_image_config
-from slimtrace.builder.config.user import choose_user
+from slimtrace.builder.config.image_config import find_default_run, make_image_config
+from slimtrace.builder.config.user import choose_user, explain_user_change
 from slimtrace.builder.context import Context
 from slimtrace.builder.full_image import become_root_for, open_full_image
 from slimtrace.builder.images.documents import make_image
@@ -117,7 +117,11 @@ def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> Bui
     config = make_image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
     selection = embed_sboms(selection, options.embed_sbom, root, config, Checksums())
-    selection = replace(selection, warnings=(*warnings, *selection.warnings))
+    note = explain_user_change(
+        root, find_default_run(trace, options.default_run), user, base.user, options
+    )
+    notes = selection.notes if note is None else (*selection.notes, note)
+    selection = replace(selection, warnings=(*warnings, *selection.warnings), notes=notes)
     return BuildPlan(selection, config, root)
 
 

@@ -51,6 +51,8 @@ class BuildReport:
     def document(self) -> dict[str, Any]:
         """Make the document that ``build --json`` prints."""
         optional: dict[str, Any] = {}
+        if self.selection.notes:
+            optional["notes"] = [replace_surrogates(note) for note in self.selection.notes]
         if self.sboms:
             optional["sboms"] = [_sbom_document(sbom) for sbom in self.sboms]
         if self.debug is not None:

@@ -72,7 +72,7 @@ def _start_runs(sample: Sample, full: str, name: str, options: Sequence[str]) ->
     """Repeat the traced runs in containers; returns the first failure, or None."""
     with run_peer(sample, full), make_empty_volumes(sample) as volumes:
         for run in sample.runs:
-            start = start_app(run, run_in_podman(sample, run, name, *options, volumes=volumes))
+            start = start_app(run, run_in_podman(run, name, *options, volumes=volumes))
             if start.fault is not None:
                 return start.fault
     return None

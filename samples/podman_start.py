@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import IO
 
-    from sample import Sample, TracedRun
+    from sample import TracedRun
 
     from slimtrace.tracer.drive.ready import Ready
 
@@ -72,7 +72,7 @@ class RunningApp:
 
 @contextlib.contextmanager
 def run_in_podman(
-    sample: Sample, run: TracedRun, image: str, *options: str, volumes: Sequence[str] = ()
+    run: TracedRun, image: str, *options: str, volumes: Sequence[str] = ()
 ) -> Iterator[RunningApp]:
     """Run a container, and remove it when the block ends.
 
@@ -85,8 +85,6 @@ def run_in_podman(
     argv = ["podman", *flags.runtime, "run", "--rm", "--name", name, *flags.limits]
     if "--network" not in flags.limits:
         argv += ["--network", "host"]  # this process connects to the app's port
-    if run.command and not sample.entrypoint:
-        argv += ["--entrypoint", ""]  # build makes an entrypoint of argv[0]
     for volume in volumes:
         argv += ["--volume", volume]
 

@@ -39,8 +39,6 @@ def run_probe(sample: Sample, probe: Probe, image: str, volumes: Sequence[str]) 
         argv = ["-q", "run", "--image", image, "-o", f"{folder}/trace", "--ready-timeout", "20"]
         for volume in volumes:
             argv += ["-v", volume]
-        if probe.command and not sample.entrypoint:
-            argv += ["--entrypoint", ""]  # build makes an entrypoint of argv[0]
         done = run_slimtrace(
             *argv, *_make_drive_options(sample, probe, folder), "--", *probe.command
         )

@@ -72,7 +72,7 @@ def _load_starter(sample: Sample, image: str) -> Iterator[Starter]:
         def start() -> Iterator[RunningApp]:
             with (
                 make_empty_volumes(sample) as volumes,
-                run_in_podman(sample, sample.runs[0], name, volumes=volumes) as app,
+                run_in_podman(sample.runs[0], name, volumes=volumes) as app,
             ):
                 yield app
 

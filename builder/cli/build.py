@@ -141,6 +141,7 @@ def _summary_lines(report: BuildReport) -> list[str]:
     layer = report.image.layer
     sizes = f"{decimal(layer.size)} compressed, {decimal(layer.uncompressed)} unpacked"
     return [
+        *report.selection.notes,
         f"kept {kept.files} of {full.files} files, {decimal(kept.size)} of {decimal(full.size)}",
         f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",

@@ -126,8 +126,8 @@ ImageEntrypoint = Annotated[
     typer.Option(
         "--entrypoint",
         metavar="COMMAND",
-        help="Entrypoint of the image, in shell syntax or as a JSON list. (default: the program "
-        "of the traced command)",
+        help="Entrypoint of the image, in shell syntax or as a JSON list. (default: the full "
+        "image's, if the run used it; else none)",
     ),
 ]
 Cmd = Annotated[
@@ -135,7 +135,7 @@ Cmd = Annotated[
     typer.Option(
         metavar="ARGS",
         help="Cmd of the image, in shell syntax or as a JSON list: the arguments after the "
-        "entrypoint. (default: the arguments of the traced command)",
+        "entrypoint. (default: the traced command without the entrypoint)",
     ),
 ]
 DefaultRun = Annotated[

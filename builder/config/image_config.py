@@ -62,7 +62,7 @@ def make_image_config(
     :raises UsageError: an option is not as it must be, as an ``--env`` without ``=``.
     """
     run = find_default_run(trace, options.default_run)
-    entrypoint, cmd = _start(run.command, options)
+    entrypoint, cmd = _split_command(run.command, base.entrypoint, options)
     listening = [f"{heard.port}/{heard.protocol}" for heard in trace.listening]
     return ImageConfig(
         created=_created(selection, options.source_date_epoch),
@@ -82,13 +82,29 @@ def make_image_config(
     )
 
 
-def _start(
-    command: tuple[str, ...], options: BuildOptions
+def _split_command(
+    command: tuple[str, ...], full: tuple[str, ...], options: BuildOptions
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Entrypoint and command; where the user wants no entrypoint, all that ran is the command."""
-    entrypoint = command[:1] if options.entrypoint is None else options.entrypoint
-    rest = command[1:] if entrypoint else command
-    return entrypoint, rest if options.cmd is None else options.cmd
+    """Entrypoint and Cmd.
+
+    An engine replaces Cmd by the arguments after the image's name. The slim image must react to
+    them as the full one does, so its Entrypoint is the full one's, if the run started with that.
+    If it did not, there is no Entrypoint, and Cmd is the whole command.
+
+    :param command: what ran.
+    :param full: the full image's Entrypoint; empty for none.
+    """
+    entrypoint = full if command[: len(full)] == full else ()
+    cmd = command[len(entrypoint) :]
+    if options.entrypoint is not None:
+        replaced, entrypoint = entrypoint, options.entrypoint
+        if not entrypoint:
+            cmd = command
+        elif command[: len(entrypoint)] == entrypoint:
+            cmd = command[len(entrypoint) :]
+        elif not replaced:
+            cmd = command[1:]  # it takes the place of the program
+    return entrypoint, cmd if options.cmd is None else options.cmd
 
 
 def _united(*groups: Iterable[str]) -> tuple[str, ...]:

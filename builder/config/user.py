@@ -58,6 +58,31 @@ def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
     )
 
 
+def explain_user_change(
+    root: Root, run: Run, chosen: ImageUser, full: str | None, options: BuildOptions
+) -> str | None:
+    """Why the image's user is not the full image's, in one line; None if it is the same.
+
+    On this machine's root there is no full image, and so no user of one.
+
+    :param run: the default run.
+    :param full: the full image's user, as its configuration names it; None for root.
+    """
+    if root.root == "/":
+        return None
+    account = look_up_account(full or "0:0", lambda path: root.text(path, MAX_TABLE_BYTES))
+    if chosen.ids == (account.uid, account.gid):
+        return None
+    name = ":".join(map(str, chosen.ids))
+    if options.user is not None:
+        why = "--user says so"
+    elif name == run.user:
+        why = "the app ran as this user"
+    else:
+        why = f"the app needed no privilege; --user {full or '0:0'} keeps the full image's"
+    return f"the image's user is {name}, not {full or 'root'} as in the full image: {why}"
+
+
 def image_user(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
     """The UID and GID of ``--user`` (numbers, or names in the full image), or of the run.
 

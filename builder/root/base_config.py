@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 class BaseConfig:
     """Parts of a configuration; all empty if the full image has none, as a plain tree.
 
+    :ivar entrypoint: what is always run; empty for none.
+    :ivar user: ``USER[:GROUP]``, each a number or a name; None for root.
     :ivar volumes: paths; ``exposed_ports`` as ``8080/tcp``.
     :ivar healthcheck: docker's and podman's addition to OCI's fields; None for none.
     :ivar architecture: a GOARCH name; ``variant`` as ``v8``; None where it is not given.
     """
 
+    entrypoint: tuple[str, ...] = ()
+    user: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     exposed_ports: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -33,7 +37,10 @@ class BaseConfig:
         config = _mapping(document.get("config"))
         variables = [each for each in _list(config.get("Env")) if isinstance(each, str)]
         pairs = (each.partition("=") for each in variables)
+        entrypoint = [each for each in _list(config.get("Entrypoint")) if isinstance(each, str)]
         return cls(
+            entrypoint=tuple(entrypoint),
+            user=_text(config.get("User")),
             env={name: value for name, equals, value in pairs if name and equals},
             exposed_ports=tuple(_mapping(config.get("ExposedPorts"))),
             labels={

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     Command = Callable[..., subprocess.CompletedProcess[str]]
 
 RERUN = make_services().rerun
+NOTE = (
+    "the image's user is 65532:65532, not root as in the full image: the app needed no privilege; "
+    "--user 0:0 keeps the full image's"
+)
 ACCOUNTS = "root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\nbroken\n"
 
 
@@ -55,7 +59,7 @@ def test_the_configuration_is_the_runs(tmp_path: Path) -> None:
     )
     the_trace = replace(the_trace, listening=(ListeningPort("tcp", 80), ListeningPort("udp", 53)))
     made = config(top, the_trace, BuildOptions(env=("B=3", "C=a=b")))
-    assert (made.entrypoint, made.cmd) == (("./app",), ("-x", "y"))
+    assert (made.entrypoint, made.cmd) == ((), ("./app", "-x", "y"))
     assert (made.working_dir, made.user) == ("/srv", "5:6")
     assert made.env == ("A=1", "B=3", "C=a=b")
     assert made.exposed_ports == ("80/tcp", "53/udp")
@@ -102,7 +106,7 @@ def test_the_full_images_configuration_is_carried_over(tmp_path: Path) -> None:
     ran = replace(ran, listening=(ListeningPort("tcp", 8080), ListeningPort("tcp", 80)))
     made = config(top, ran, BuildOptions(), base)
     assert made.env == ("EMPTY=", "LANG=C.UTF-8", "PATH=/opt/bin")
-    assert (made.entrypoint, made.cmd, made.working_dir) == (("./app",), ("-x",), "/srv")
+    assert (made.entrypoint, made.cmd, made.working_dir) == ((), ("./app", "-x"), "/srv")
     assert made.user == "5:6"
     assert set(made.exposed_ports) == {"80/tcp", "53/udp", "8080/tcp"}
     assert made.labels == {"a": "full", "b": "full"}
@@ -276,6 +280,7 @@ def test_build_json_and_the_image(tmp_path: Path, slimtrace: Command) -> None:
         "warnings": [
             "secrets are left out: /etc/shadow (passwords); --allow-secret GLOB includes them",
         ],
+        "notes": [NOTE],
     }
     assert image["destination"] == str(target)
     assert image["size"] == layer["size"]

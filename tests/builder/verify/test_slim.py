@@ -73,7 +73,7 @@ def test_a_service_from_start_to_image(tmp_path: Path, server: tuple[str, ...]) 
     need("podman")
     assert podman("load", "-q", "-i", f"{tmp_path}/app.tar").returncode == 0
     try:
-        run = podman_run("--read-only", "localhost/slim-one-go:1", *server[1:3], "no-port")
+        run = podman_run("--read-only", "localhost/slim-one-go:1", *server[:3], "no-port")
         assert "ValueError" in run.stderr
     finally:
         podman("rmi", "-f", "localhost/slim-one-go:1")
