@@ -15,7 +15,7 @@ from slimtrace.builder.policy.baseline.baseline import add_baseline
 from slimtrace.builder.policy.baseline.baseline_files import add_baseline_files
 from slimtrace.builder.policy.bytecode import remove_sources, replace_sources
 from slimtrace.builder.policy.secrets import remove_secrets
-from slimtrace.builder.policy.skeleton import add_skeleton
+from slimtrace.builder.policy.skeleton import add_runtime_folders, add_skeleton
 from slimtrace.builder.selection.evidence import add_healed, add_touched, settle_dropped
 from slimtrace.builder.selection.globs import add_included, remove_excluded
 
@@ -50,6 +50,7 @@ POLICY: tuple[Step, ...] = (
     add_baseline,
     remove_sources,
     add_package_metadata,
+    add_runtime_folders,
     remove_excluded,
     remove_secrets,
     add_skeleton,

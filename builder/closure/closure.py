@@ -22,7 +22,7 @@ from slimtrace.builder.model import (
     Seed,
     Selection,
 )
-from slimtrace.builder.root.excluded_paths import exclusion_reason, is_kernel_path
+from slimtrace.builder.root.excluded_paths import find_exclusion_reason, is_kernel_path
 from slimtrace.builder.root.root import list_parents
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class _Closure:
         return Selection(entries, dropped, self._make_warnings(entries))
 
     def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:
-        why = exclusion_reason(path)
+        why = find_exclusion_reason(self._root, path)
         if why is None and self._root.kind(path) is None:
             why = "it is a socket or a device"
         if why is not None and not (

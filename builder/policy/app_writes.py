@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Cause, Kind, ProcessImages, Reason, Seed
 from slimtrace.builder.policy.access import may_write
-from slimtrace.builder.root.excluded_paths import exclusion_reason, is_bytecode
+from slimtrace.builder.root.excluded_paths import find_exclusion_reason, is_bytecode
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_written_folders(selection: Selection, context: Context) -> Selection:
         own = root.resolve(folder)
         cause = Cause(Reason.PARENT_OF_CREATED, ProcessImages(path.processes))
         is_folder = own.exists and root.kind(own.path) is Kind.DIRECTORY
-        if is_folder and exclusion_reason(own.path) is None:
+        if is_folder and find_exclusion_reason(root, own.path) is None:
             seeds[own.path] = Seed(folder, cause)
     return replace(selection, seeds=(*selection.seeds, *seeds.values()))
 

@@ -16,6 +16,7 @@ from slimtrace.builder.root.excluded_paths import (
     is_bytecode,
     is_in_volume,
     is_kernel_path,
+    is_runtime_folder,
 )
 from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.trace.trace import State, Use
@@ -177,8 +178,8 @@ class _Finder:
         seen = self._trace.paths.get(folder)
         if is_in_volume(self._volumes, folder, own.path) and seen and seen.fingerprint:
             return may_write(_entry(folder, seen.fingerprint), *self._user)
-        if f"{own.path}/".startswith(f"{RUNTIME}/"):
-            return False  # in the image, it is empty and belongs to root
+        if f"{own.path}/".startswith(f"{RUNTIME}/") and not is_runtime_folder(self._root, own.path):
+            return False  # in the image, /run belongs to root and what the app made there is gone
         if own.path == "/tmp" or _JVM_DATA.fullmatch(own.path):  # noqa: S108 -- the image's
             return True  # everybody may write there
         if not own.exists or self._root.kind(own.path) is not Kind.DIRECTORY:

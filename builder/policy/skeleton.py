@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.edit import add_entries
-from slimtrace.builder.model import BuildPart, Cause, Entry, Kind, Reason, Selection
-from slimtrace.builder.root.excluded_paths import OWN_TOP
+from slimtrace.builder.model import BuildPart, Cause, Entry, KeptPath, Kind, Reason, Selection
+from slimtrace.builder.root.excluded_paths import OWN_TOP, is_runtime_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,3 +51,15 @@ def add_skeleton(selection: Selection, context: Context) -> Selection:
         causes = () if kept is None else kept.causes
         entries[path] = replace(base, causes=(*causes, _CAUSE))
     return replace(selection, entries=dict(sorted(entries.items())))
+
+
+def add_runtime_folders(selection: Selection, context: Context) -> Selection:
+    """Add the directories below ``/run`` to which kept links lead, as ``/var/lock`` does."""
+    root = context.root
+    folders = []
+    for path, entry in selection.entries.items():
+        if entry.kind is Kind.SYMLINK:
+            found = root.resolve(path)
+            if found.path not in selection.entries and is_runtime_folder(root, found.path):
+                folders.append(root.entry(found.path, (Cause(Reason.SYMLINK, KeptPath(path)),)))
+    return add_entries(selection, root, folders)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.model import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from slimtrace.builder.root.root import Root
     from slimtrace.tracer.trace.trace import Run
 
 KERNEL = ("/proc", "/sys", "/dev")
@@ -58,3 +61,22 @@ def exclusion_reason(path: str) -> str | None:
     if path in ENGINE:
         return "a container engine provides it"
     return None
+
+
+def is_runtime_folder(root: Root, path: str) -> bool:
+    """Whether it is a directory that the full image has below ``/run``.
+
+    Services expect such a directory, which a package made and gave to their user, and do not start
+    without it. On this machine's root it is state of what runs there.
+
+    :param path: its own path.
+    """
+    return path.startswith(RUNTIME + "/") and root.root != "/" and root.kind(path) is Kind.DIRECTORY
+
+
+def find_exclusion_reason(root: Root, path: str) -> str | None:
+    """As :func:`exclusion_reason`; but the full image's directories below ``/run`` are kept, empty.
+
+    :param path: its own path.
+    """
+    return None if is_runtime_folder(root, path) else exclusion_reason(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ from slimtrace.builder.model import BuildPart, Cause, Dropped, Kind, ProcessImag
 from slimtrace.builder.root.excluded_paths import (
     collect_volumes,
     exclusion_reason,
+    find_exclusion_reason,
     is_in_volume,
     is_kernel_path,
+    is_runtime_folder,
 )
 from slimtrace.builder.root.staleness import find_difference, follows_symlink
 from slimtrace.builder.selection.globs import compile_globs
@@ -51,6 +54,7 @@ def add_touched(selection: Selection, context: Context) -> Selection:
         if why is not None:
             dropped.append(Dropped(traced.path, why))
             seeds += _links_to(traced, found, volumes)
+            seeds += _runtime_folder(root, traced, found, volumes)
             continue
         if find_difference(root, traced, found) is not None:
             changed.append(traced.path)
@@ -107,6 +111,16 @@ def _links_to(traced: TracedPath, found: ResolvedPath, volumes: Collection[str])
     ]
 
 
+def _runtime_folder(
+    root: Root, traced: TracedPath, found: ResolvedPath, volumes: Collection[str]
+) -> list[Seed]:
+    """The directory below ``/run`` with the file that stays out."""
+    folder = os.path.dirname(found.path)
+    if not is_runtime_folder(root, folder) or is_in_volume(volumes, folder):
+        return []
+    return [Seed(folder, Cause(Reason.TOUCHED, ProcessImages(traced.processes)))]
+
+
 def _seed(root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool) -> Seed:
     may_change = root.kind(found.path) is Kind.DIRECTORY and not root.is_pristine
     return Seed(
@@ -134,7 +148,7 @@ def _why_dropped(
     if is_kernel_path(lookup) and lookup.count("/") > 1:
         return exclusion_reason(lookup)
     if not override:
-        why = exclusion_reason(lookup) or exclusion_reason(found.path)
+        why = find_exclusion_reason(root, lookup) or find_exclusion_reason(root, found.path)
         if why is not None:
             return why
         if found.exists and root.kind(found.path) is None:

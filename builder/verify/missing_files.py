@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.model import Kind
 from slimtrace.builder.root.excluded_paths import (
     OWN_TOP,
     collect_volumes,
-    exclusion_reason,
+    find_exclusion_reason,
     is_in_volume,
 )
 from slimtrace.tracer.trace.trace import State, Use
@@ -53,23 +55,26 @@ def find_missing(
     :param verified: the same runs in the slim image.
     :param ignored: globs of files not to report.
     """
-    found = []
+    found: dict[str, MissingFile] = {}
     names = {image.id: _command_line(image) for image in verified.processes}
     volumes = collect_volumes(trace.runs)
     for missing in verified.paths.values():
         if missing.state is not State.MISSING and not missing.missed:
             continue
-        known = trace.paths.get(missing.path)
-        if known is not None and known.state is not State.FILE:
+        path, own = missing.path, None
+        known = trace.paths.get(path)
+        if known is None or known.state is State.FILE:
+            own = _find_own_path(root, slim, missing, volumes)
+        if own is None and (_is_creation(known) or _is_creation(missing)):
+            path = os.path.dirname(path)
+            own = _find_missing_folder(root, slim, path, volumes)
+        if own is None or path in found:
             continue
-        own = _find_own_path(root, slim, missing, volumes)
-        if own is None:
-            continue
-        if any(glob.matches(own) or glob.matches(missing.path) for glob in ignored):
+        if any(glob.matches(own) or glob.matches(path) for glob in ignored):
             continue
         who = tuple(dict.fromkeys(names.get(ident, "?") for ident in missing.processes))
-        found.append(MissingFile(missing.path, own, who))
-    return tuple(found)
+        found[path] = MissingFile(path, own, who)
+    return tuple(found.values())
 
 
 def explain_omissions(
@@ -97,23 +102,40 @@ def _find_own_path(
 
     For a link that leads out of the image, such as /etc/mtab, it is the path of the link.
     """
-    if _is_outside(missing.path, volumes):
+    if _is_outside(root, missing.path, volumes):
         return None
     there = root.resolve(missing.path)
-    leads_out = _is_outside(there.path, volumes)
+    leads_out = _is_outside(root, there.path, volumes)
     if there.exists and not leads_out:
         if there.path.endswith(".py") and slim.kind(f"{there.path}c") is not None:
             return None  # the image has the compiled module
         return None if root.kind(there.path) is None else there.path
     if not leads_out and Use.READLINK not in missing.uses:
         return None
-    links = (link for link in there.links if not _is_outside(link, volumes))
+    links = (link for link in there.links if not _is_outside(root, link, volumes))
     return next((link for link in links if slim.kind(link) is None), None)
 
 
-def _is_outside(path: str, volumes: Collection[str]) -> bool:
+def _is_outside(root: Root, path: str, volumes: Collection[str]) -> bool:
     """Whether an engine, the kernel or a volume provides the file."""
-    return exclusion_reason(path) is not None or path in OWN_TOP or is_in_volume(volumes, path)
+    excluded = find_exclusion_reason(root, path) is not None
+    return excluded or path in OWN_TOP or is_in_volume(volumes, path)
+
+
+def _is_creation(path: TracedPath | None) -> bool:
+    """Whether something was made there, or should have been."""
+    return path is not None and (path.state is State.CREATED or Use.CREATE in path.uses)
+
+
+def _find_missing_folder(
+    root: Root, slim: Root, folder: str, volumes: Collection[str]
+) -> str | None:
+    """The own path of a directory that the full image has and the slim one lacks, or None."""
+    there = root.resolve(folder)
+    if not there.exists or root.kind(there.path) is not Kind.DIRECTORY:
+        return None
+    is_outside = _is_outside(root, folder, volumes) or _is_outside(root, there.path, volumes)
+    return None if is_outside or slim.kind(there.path) is not None else there.path
 
 
 def _command_line(image: ProcessImage) -> str:

@@ -56,6 +56,7 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
         "/etc/conf": "file 0644 touched",
         "/etc/link-to-hosts": "-> hosts symlink",
         "/lib": "-> usr/lib symlink",
+        "/run/app": "directory 0755 touched",
         "/proc": "directory 0555 touched,skeleton",
         "/srv/data": "directory 0755 touched",
         "/usr/lib/x.so.1": "-> x.so.1.2 symlink",
