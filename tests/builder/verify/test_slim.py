@@ -122,16 +122,7 @@ def test_options_reach_the_command_that_they_are_of(tmp_path: Path) -> None:
     root = busybox_root(tmp_path / "full", {"app/job": script})
     shutil.copy(root / "bin/busybox", root / "bin/test")
     of_run = ("--image", "rootfs:full", "-e", "WHO=me", "--user", "1000:1001", "--workdir", "/work")
-    of_build = (
-        "--label",
-        "a=b",
-        "--include",
-        "/etc/group",
-        "--entrypoint",
-        "/app/job",
-        "--cmd",
-        "",
-    )
+    of_build = ("--label", "a=b", "--include", "/etc/group", "--cmd", "/app/job")
     done = slim(tmp_path, "-q", "slim", "-o", "rootfs:tree", *of_run, *of_build, "--", "/app/job")
     assert (done.returncode, done.stdout) == (0, "me 1000 /work\n"), done.stderr
     assert (tmp_path / "tree/etc/group").exists()
