@@ -1,8 +1,8 @@
-"""A machine of another architecture: Debian's kernel under qemu, slimtrace in its initramfs.
+"""A virtual machine of another architecture: Debian's kernel in qemu, slimtrace in its initramfs.
 
-Needs apt, Debian's keys and qemu (the packages qemu-system-arm, qemu-system-x86), but no root. It
-changes nothing outside its folder: apt works on a state of its own there, and packages are read
-into the initramfs without being unpacked.
+It needs apt, Debian's keys and qemu (packages qemu-system-arm and qemu-system-x86), but not root.
+It changes nothing outside its folder: apt has its own state there, and the initramfs is built from
+packages that are not unpacked.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ _NEWC = "070701"  # cpio(5)
 
 @dataclass(frozen=True)
 class Machine:
-    """What apt, pip and qemu call an architecture.
+    """The names of an architecture in apt, pip and qemu.
 
-    :ivar options: what qemu needs besides the kernel to show its console here.
+    :ivar options: qemu's options for a console on stdout.
     """
 
     apt: str
@@ -71,10 +71,10 @@ X86_64 = Machine(
 
 
 @dataclass
-class World:
-    """A folder to work in, with a kernel and an initramfs in it.
+class VirtualMachine:
+    """A work folder with a kernel and an initramfs.
 
-    :ivar suite: of Debian: bookworm has Linux 6.1 and Python 3.11, trixie 6.12 and 3.13.
+    :ivar suite: Debian suite: bookworm has Linux 6.1 and Python 3.11, trixie 6.12 and 3.13.
     """
 
     folder: str
@@ -88,24 +88,24 @@ class World:
             skip_missing("debian-archive-keyring")
 
     def boot(self, script: str, seconds: float) -> str:
-        """Run a shell script in the machine; what it wrote to the console.
+        """Run a shell script in the machine; return its console output.
 
-        :raises subprocess.TimeoutExpired: it did not end; ``output`` is the console so far.
+        :raises subprocess.TimeoutExpired: it did not end; ``output`` is the console output so far.
         """
         kernel, initramfs = self._make(script)
-        words = [
+        argv = [
             *(self.machine.qemu, *self.machine.options, "-smp", "2", "-m", "1024"),
             *("-accel", "tcg,thread=multi", "-nographic", "-nic", "none", "-no-reboot"),
             *("-kernel", kernel, "-initrd", initramfs),
             *("-append", f"console={self.machine.console} panic=-1 quiet loglevel=4"),
         ]
         done = subprocess.run(
-            words, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds
+            argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds
         )
         return done.stdout.decode(errors="replace").replace("\r", "")
 
     def _make(self, script: str) -> tuple[str, str]:
-        """The paths of a kernel and of an initramfs that runs ``script``."""
+        """Make an initramfs that runs ``script``; return the paths of the kernel and of it."""
         kernel = os.path.join(self.folder, "vmlinuz")
         initramfs = os.path.join(self.folder, "initramfs")
         files = Initramfs()
@@ -122,7 +122,7 @@ class World:
         return kernel, initramfs
 
     def _download(self) -> list[str]:
-        """The packages, what they depend on, and the newest small kernel of the suite."""
+        """Download the packages, their dependencies, and the newest small kernel of the suite."""
         state = os.path.join(self.folder, "apt")
         os.makedirs(os.path.join(state, "lists/partial"), exist_ok=True)
         os.makedirs(os.path.join(state, "archives/partial"), exist_ok=True)
@@ -148,7 +148,7 @@ class World:
         return sorted(glob(os.path.join(archives, "*.deb")))
 
     def _install(self) -> str:
-        """A folder with slimtrace and what it depends on, for the machine's Python."""
+        """Install slimtrace and its dependencies into a folder, for the machine's Python."""
         version = {"bookworm": "3.11", "trixie": "3.13"}[self.suite]
         wheels, target = (os.path.join(self.folder, name) for name in ("wheels", "site"))
         pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check")
@@ -162,27 +162,27 @@ class World:
 
 
 class Initramfs:
-    """Files by name, for one cpio archive in the form that the kernel unpacks."""
+    """The files of one cpio archive in the kernel's initramfs format."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[int, bytes]] = {}
         for name in ("dev", "etc", "proc", "root", "run", "sys", "tmp", "usr"):
             self.add(name, stat.S_IFDIR | 0o755, b"")
-        for name in ("bin", "sbin", "lib"):  # merged into usr, as packages expect
+        for name in ("bin", "sbin", "lib"):  # /usr is merged, as packages expect
             self.add(f"usr/{name}", stat.S_IFDIR | 0o755, b"")
             self.add(name, stat.S_IFLNK | 0o777, f"usr/{name}".encode())
 
     def add(self, name: str, mode: int, content: bytes) -> None:
-        """A file; ``content`` is a symlink's target."""
+        """Add a file; for a symlink, ``content`` is the target."""
         self._files[name] = mode, content
 
     def take(self, prefix: str) -> bytes:
-        """Remove the one file whose name begins so; its content."""
+        """Remove the only file with this name prefix; return its content."""
         (name,) = (name for name in self._files if name.startswith(prefix))
         return self._files.pop(name)[1]
 
     def add_package(self, deb: str) -> None:
-        """What a Debian package unpacks to, without its documentation and kernel modules."""
+        """Add the files of a Debian package, without its documentation and kernel modules."""
         data = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], check=True, capture_output=True)
         with tarfile.open(fileobj=io.BytesIO(data.stdout)) as tar:
             for member in tar:
@@ -216,7 +216,7 @@ class Initramfs:
                 self.add(f"{inside}/{name}", stat.S_IFREG | 0o755, _read(path))
 
     def archive(self) -> bytes:
-        """The archive: a folder comes before what is in it."""
+        """Return the archive; each directory precedes its files."""
         out = io.BytesIO()
         for number, name in enumerate(sorted(self._files), start=1):
             _entry(out, number, name, *self._files[name])
@@ -233,13 +233,13 @@ def _entry(out: io.BytesIO, number: int, name: str, mode: int, content: bytes) -
 
 
 def _parents(path: str) -> Iterable[str]:
-    words = path.split("/")[:-1]
-    return ("/".join(words[: count + 1]) for count in range(len(words)))
+    argv = path.split("/")[:-1]
+    return ("/".join(argv[: count + 1]) for count in range(len(argv)))
 
 
-def _run(*words: str, cwd: str | None = None) -> str:
-    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=cwd)
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+def _run(*argv: str, cwd: str | None = None) -> str:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}"
     return done.stdout
 
 

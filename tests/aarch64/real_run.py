@@ -1,8 +1,8 @@
-"""Real runs on kernels that are not this machine's: aarch64, and before 6.6 (no sync wake-up).
+"""Real runs on other kernels than this machine's: aarch64, and before 6.6 (no sync wake-up).
 
-``make test-aarch64`` runs the first; ``pytest tests/aarch64/real_run.py`` all, or by ``-k``.
-Not part of ``make test``: it downloads a kernel, a Python and qemu, and the emulation keeps two
-cores busy for a minute or more, during which tests beside it that watch the clock would fail.
+``make test-aarch64`` runs the first; ``pytest tests/aarch64/real_run.py`` runs all (select with
+``-k``). They are not part of ``make test``: they download a kernel, a Python and qemu, and the
+emulation keeps two cores busy for a minute or more, so tests with time limits would fail.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from machine import AARCH64, X86_64, Machine, World
+from machine import AARCH64, X86_64, Machine, VirtualMachine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ CASES = {
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_real_run(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    console = _boot(World(str(tmp_path), case.machine, case.suite))
+    console = _boot(VirtualMachine(str(tmp_path), case.machine, case.suite))
     before, _, rest = console.partition("@document\n")
     document, _, after = rest.partition("@end\n")
     assert re.search(case.said, before), console
@@ -73,7 +73,7 @@ def test_a_real_run(name: str, tmp_path: Path) -> None:
     assert "@slim data before\n" in after, after
 
 
-def _boot(world: World) -> str:
+def _boot(world: VirtualMachine) -> str:
     try:
         return world.boot(SCRIPT, SECONDS)
     except subprocess.TimeoutExpired as error:

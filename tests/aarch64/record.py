@@ -1,7 +1,8 @@
-"""Records what a kernel sends a seccomp listener: run in the machine, it made notifications.jsonl.
+"""Record the notifications that a kernel sends to a seccomp listener, for notifications.jsonl.
 
-Each line holds one call of the C library, the 80 bytes of struct seccomp_notif that came of it,
-and the strings behind its arguments. Every call is answered with an error, so nothing happens.
+It runs in the virtual machine. Each output line contains one call of the C library, the resulting
+80 bytes of struct seccomp_notif, and the strings at its arguments. Every call is answered with an
+error, so it has no effect.
 """
 
 from __future__ import annotations
@@ -111,8 +112,10 @@ def main() -> None:
         held: dict[int, str] = {}
         blocks = [word for word in words[1:] if isinstance(word, bytes)]
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            for place, address in enumerate(arguments):  # those after the last are left-overs
-                if blocks and _holds(memory, address, blocks[0]):
+            for place, address in enumerate(
+                arguments
+            ):  # registers after the last argument have old values
+                if blocks and _has_block(memory, address, blocks[0]):
                     block = blocks.pop(0)
                     if block.strip(b"\0") or not block:
                         held[place] = block.hex()
@@ -126,7 +129,7 @@ def main() -> None:
     os.waitpid(pid, 0)
 
 
-def _holds(memory: BinaryIO, address: int, block: bytes) -> bool:
+def _has_block(memory: BinaryIO, address: int, block: bytes) -> bool:
     if address >> 48:
         return False
     memory.seek(address)
@@ -137,7 +140,7 @@ def _holds(memory: BinaryIO, address: int, block: bytes) -> bool:
 
 
 def _child(code: bytes, control: socket.socket) -> None:
-    """Makes the calls; the words were made ready before, so that no other call comes between."""
+    """Make the calls; arguments are prepared before, so that no other call is made between them."""
     program = ctypes.create_string_buffer(code, len(code))
     fprog = struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(program))
     seccomp = {"aarch64": 277, "x86_64": 317}[platform.machine()]

@@ -1,4 +1,4 @@
-"""Calls as an aarch64 kernel notifies of them (recorded by record.py) become the right touches."""
+"""Notifications of an aarch64 kernel (recorded by record.py) give the right touches."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Trace
 
 HERE = os.path.dirname(__file__)
-FD = 200  # record.py's name for the folder
+FD = 200  # record.py's descriptor of the folder
 TREE = {"file": "1", "link": "-> file", "folder/inner": "2", "program": "#!/bin/sh\n"}
 FLAGS = {"O_DIRECTORY": 0o40000, "O_NOFOLLOW": 0o100000, "O_TMPFILE": 0o20040000}
-"""Those of open(2) that are other numbers on aarch64 (asm/fcntl.h)."""
+"""Flags of open(2) that have other values on aarch64 (asm/fcntl.h)."""
 
 CALLS = abi.select_calls("aarch64")
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A line of the recording: which function of the C library was called, and what came of it.
+    """A line of the recording: a function of the C library, and the resulting notification.
 
-    :ivar memory: what lay at each argument that was an address.
+    :ivar memory: the bytes at each argument that is an address.
     """
 
     function: str
@@ -73,7 +73,7 @@ def _recorded() -> list[Notification]:
 RECORDED = _recorded()
 
 EXPECTED: list[tuple[str, str, dict[str, str]]] = [
-    # the C library's function, the call that it makes of it, and what that touches
+    # the C library's function, the system call that it makes, and the touches of that
     ("open", "openat", {"file": "file read"}),
     ("open", "openat", {"file": "file write"}),
     ("open", "openat", {"link": "file stat"}),
@@ -141,7 +141,7 @@ EXPECTED: list[tuple[str, str, dict[str, str]]] = [
     ("swapoff", "swapoff", {"file": "file write"}),
 ]
 
-# Newer than the kernel that recorded, or without a function in its C library.
+# Newer than the recording kernel, or without a function in its C library.
 NOT_RECORDED = {
     *("fanotify_mark", "fchmodat2", "file_getattr", "file_setattr", "fremovexattr", "getxattrat"),
     *("listxattrat", "open_tree", "open_tree_attr", "quotactl", "removexattrat", "setxattrat"),
@@ -150,7 +150,7 @@ NOT_RECORDED = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The tree that the calls name, from the current directory and from the descriptor FD."""
+    """Make the tree of the calls' paths, in the current directory and at the descriptor FD."""
     directory = make_tree(str(tmp_path / "work"), TREE)
     monkeypatch.chdir(directory)
     for name, value in FLAGS.items():
@@ -163,7 +163,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def decode(notification: Notification, path: str) -> Trace:
-    """The trace of one call, made by this process with its own memory."""
+    """Decode one call, as if this process made it, with its own memory; return the trace."""
     writer = TraceWriter(path)
     writer.write_run(Run(("app",), "/", "0:0", {}, "rootfs:/", None, "", "aarch64", "notify"))
     recorder = Recorder(writer, 0, 1)
@@ -203,7 +203,9 @@ def test_touches_of_a_call(
     }
     assert (notification.function, *trace.observed_syscalls, touches) == expected
     (run,) = trace.runs
-    assert {gap.kind for gap in run.gaps} == {"interrupted"}, "the run that never ended; no other"
+    assert {gap.kind for gap in run.gaps} == {"interrupted"}, (
+        "only the gap for the missing end is allowed"
+    )
 
 
 def test_notifications_name_the_abi() -> None:

@@ -1,6 +1,6 @@
-"""Random input: no exception escapes, and nothing is invented.
+"""Random input causes no exception and no invented paths.
 
-A wait status, a notification, a path, a program's head and a cut trace come from outside.
+Untrusted input: wait statuses, notifications, paths, program headers and incomplete traces.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ U64 = some.integers(0, 2**64 - 1)
 tids = some.integers(NOBODY, NOBODY + 3)
 statuses = some.one_of(
     some.integers(-(2**31), 2**31 - 1),
-    # A stop by an event, by the numbers that mean something (ptrace(2)).
+    # An event stop, with the numbers that have a meaning (ptrace(2)).
     some.builds(
         lambda event, number: event << 16 | number << 8 | 0x7F,
         some.sampled_from((0, 1, 2, 3, 4, 5, 6, 7, 128, 255)),
@@ -66,7 +66,7 @@ statuses = some.one_of(
 
 
 class _Recorder(Recorder):
-    """Puts nothing aside: random calls delete and rename what is this machine's."""
+    """Saves no file: random calls delete and rename files of this machine."""
 
     def save_copy(self, path: bytes, *, deep: bool = True) -> None:
         assert path.startswith(b"/")
@@ -75,7 +75,7 @@ class _Recorder(Recorder):
 
 @contextmanager
 def _recorded(folder: str) -> Iterator[tuple[_Recorder, list[Trace]]]:
-    """A recorder, and after the block what its trace reads as."""
+    """Yield a recorder; after the block, the list contains its trace."""
     output = os.path.join(folder, "x.trace")
     writer = TraceWriter(output)
     writer.write_run(RUN)
@@ -94,7 +94,7 @@ def _recorded(folder: str) -> Iterator[tuple[_Recorder, list[Trace]]]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cwd of this process, which takes the app's part, with a few files; beside it, traces."""
+    """Make a cwd with a few files for this process, which acts as the app; traces are outside it."""
     folder = tmp_path_factory.mktemp("random")
     (folder / "work/sub").mkdir(parents=True)
     (folder / "work/file").write_text("")
@@ -123,7 +123,7 @@ def test_any_status_is_one_of_a_closed_set_of_stops(status: int) -> None:
 def test_any_sequence_of_statuses(
     work: Path, every_call: bool, found: list[tuple[int, int]]
 ) -> None:
-    """Nobody has these numbers, as if each thread was killed at the moment it stopped."""
+    """No thread has these numbers, as if each thread was killed when it stopped."""
     with _recorded(str(work)) as (recorder, traces):
         lifecycle = PtraceLoop(every_call=every_call)
         lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.resume)
@@ -146,7 +146,7 @@ PIECES = (
     *(b"file", b"link", b"sub", b"none", b".", b"..", b"/", b"//", b"\n", b" (deleted)", b"\xff"),
     *(b"x" * 255, b"x" * 256, b"/tmp", b"\x01\0file\0", struct.pack("<QQQ", 0, 0, 0x10)),
 )
-"""Some are addresses of sockets and structs of openat2(2)."""
+"""Some are socket addresses and structs of openat2(2)."""
 texts = some.lists(some.sampled_from(PIECES) | some.binary(max_size=12), max_size=6).map(b"".join)
 
 
@@ -154,7 +154,7 @@ class _Memory:
     """The app's memory: pages of this process, with nothing mapped after them."""
 
     def __init__(self) -> None:
-        # Mapped as one, so that the last page is known to have been free, and is again.
+        # One mapping, so that the last page belongs to nothing else and can be made inaccessible.
         self._pages = mmap.mmap(-1, ROOM + mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.start = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
         libc = ctypes.CDLL(None, use_errno=True)
@@ -162,13 +162,13 @@ class _Memory:
         assert libc.mprotect(self.start + ROOM, mmap.PAGESIZE, 0) == 0
 
     def fill(self, content: bytes, at: int) -> None:
-        """Random content, ending nowhere but at its own NULs; the rest is NULs."""
+        """Write random content; the rest of the memory is NULs."""
         self._pages[:ROOM] = bytes(ROOM)
         content = content[: ROOM - at]
         self._pages[at : at + len(content)] = content
 
     def string(self, address: int) -> bytes | None:
-        """What the kernel would take for a path at an address (getname)."""
+        """Return the path that the kernel would read at an address (getname), or None."""
         offset = address - self.start
         if not 0 <= offset < ROOM:
             return None
@@ -183,7 +183,7 @@ def memory() -> _Memory:
 
 
 class _Tree:
-    """One process that never ends."""
+    """A process tree with one process that never ends."""
 
     def __init__(self, tid: int) -> None:
         self.images = {tid: IMAGE}
@@ -207,14 +207,14 @@ class _Tree:
 
 
 class _Restarts:
-    """Seizes nobody: the caller is this process."""
+    """Seizes no process, since the caller is this process."""
 
     def handle_install(self, stop: StoppedCall) -> None:
         assert stop.call.name == "rt_sigaction"
 
 
 class _Requests:
-    """A listener's requests, made up; it is over when they are."""
+    """A listener with generated requests; it ends after the last one."""
 
     def __init__(self, requests: list[bytes]) -> None:
         self.answered = 0
@@ -248,7 +248,7 @@ class _Requests:
 
 
 def _request(call: int, arguments: list[int], noise: bytes, tid: int) -> bytes:
-    """A struct seccomp_notif, with what is not drawn here taken from ``noise``."""
+    """Make a struct seccomp_notif; the other fields are taken from ``noise``."""
     return b"".join(
         (
             noise[:8],
@@ -262,7 +262,7 @@ def _request(call: int, arguments: list[int], noise: bytes, tid: int) -> bytes:
 
 
 def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
-    """Every path that a call with these arguments can mean, whichever of them are paths."""
+    """Return every path that a call with these arguments can mean, if any of them is a path."""
     starts = [b"/", *filter(None, (magic_links.read_link(b"/proc/self/cwd"),))]
     links = (
         magic_links.read_link(b"/proc/self/fd/" + os.fsencode(fd))
@@ -271,10 +271,10 @@ def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
     starts += [link for link in links if link is not None]
     allowed = set(starts)
     for argument in arguments:
-        for address in (argument, argument + 2):  # a socket's path stands after its family
+        for address in (argument, argument + 2):  # a socket's path follows its family
             text = memory.string(address)
             if text:
-                # A socket's ends where its length says.
+                # A socket path's end is given by its length.
                 ends = {len(text), *arguments, *(number - 2 for number in arguments)}
                 cut = {text[:end] for end in ends if 0 < end <= 128} | {text}
                 allowed |= {join(start, part) for start in starts for part in cut}
@@ -288,7 +288,7 @@ def _allowed(memory: _Memory, arguments: list[int]) -> set[bytes]:
 @settings(STEADY, max_examples=400)
 @given(some.data())
 def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) -> None:
-    """Through the loop itself. Whoever calls is answered, and what is recorded stood there."""
+    """Run the loop itself: every call is answered, and all recorded paths were in its memory."""
     tid = threading.get_native_id()
     at = data.draw(some.sampled_from((0, 1, mmap.PAGESIZE - 3, ROOM - 8, ROOM - 4096)))
     memory.fill(data.draw(texts), at)
@@ -323,7 +323,7 @@ def test_any_notification(work: Path, memory: _Memory, data: some.DataObject) ->
 
 
 def test_a_pointer_at_the_end_of_all_memory(work: Path) -> None:
-    """Nothing lies there, nor behind it, where openat2 has the rest of its struct."""
+    """No memory is mapped there or after it, where openat2 has the rest of its struct."""
     call = next(call for call in CALLS.values() if call.name == "openat2")
     highest = 2**64 - 1
     with _recorded(str(work)) as (recorder, traces):
@@ -333,7 +333,7 @@ def test_a_pointer_at_the_end_of_all_memory(work: Path) -> None:
 
 
 def test_a_gap_that_names_what_is_not_utf_8(work: Path) -> None:
-    """A path upwards from a deleted directory; the memory of this process is the app's."""
+    """A path with ``..`` from a deleted directory; this process's memory is the app's memory."""
     name = ctypes.create_string_buffer(b"../\xff")
     (work / "deleted").mkdir()
     directory = os.open(work / "deleted", os.O_RDONLY)
@@ -352,7 +352,7 @@ def test_a_gap_that_names_what_is_not_utf_8(work: Path) -> None:
 
 
 def test_a_link_of_proc_that_leads_nowhere() -> None:
-    """It is there and cannot be read: of a process that has ended, and was not waited for."""
+    """The link exists but cannot be read: its process is a zombie."""
     child = os.fork()
     if child == 0:
         os._exit(0)
@@ -402,7 +402,7 @@ def test_all_calls_with_a_path_are_tried() -> None:
     ids=[f"{call.name} {which}" if which else call.name for call, which in NAMED],
 )
 def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
-    """Recorded as exactly these bytes, from the cwd on and folded, and read back as such."""
+    """It is recorded as these bytes, absolute and normalized, and read back unchanged."""
     cwd = os.fsencode(os.getcwd())
     others = ctypes.create_string_buffer(b"file")
     own = ctypes.create_string_buffer(raw)
@@ -425,14 +425,14 @@ def test_any_path(work: Path, call: abi.Call, which: int, raw: bytes) -> None:
         decoder.decode(StoppedCall(threading.get_native_id(), IMAGE, call, arguments))
         decoder.execs.finish()
     (trace,) = traces
-    seen = {os.fsencode(path) for path in trace.paths}
+    recorded = {os.fsencode(path) for path in trace.paths}
     expected = join(cwd, raw)
     if len(expected) >= 4096:
-        assert expected not in seen
+        assert expected not in recorded
     else:
-        assert expected in seen
+        assert expected in recorded
     also = {join(cwd, b"file")} if len(call.signature.paths) > 1 else set()
-    assert seen <= {expected, HOST_VIEW.resolve_path(expected)} | also
+    assert recorded <= {expected, HOST_VIEW.resolve_path(expected)} | also
     assert {gap.kind for gap in trace.runs[0].gaps} <= {"unknown-directory", "foreign-root"}
 
 
@@ -457,7 +457,7 @@ heads = some.one_of(
 @settings(STEADY, max_examples=400)
 @given(heads)
 def test_any_program(head: bytes) -> None:
-    """What the kernel would open to run it is named in its head, or it is nothing."""
+    """Every interpreter that the kernel would open is named in the program's header."""
     with tempfile.NamedTemporaryFile() as program:
         program.write(head)
         program.flush()
@@ -471,7 +471,7 @@ def test_any_program(head: bytes) -> None:
 
 
 def test_a_trace_cut_anywhere(tmp_path: Path) -> None:
-    """It reads as what stood there, and a run that was cut is not complete; or it is refused."""
+    """The complete lines are read and the run is incomplete, or the file is refused."""
     name = tmp_path / "cut.trace"
     name.write_bytes(EXAMPLE)
     whole = read_trace(str(name))
@@ -480,7 +480,9 @@ def test_a_trace_cut_anywhere(tmp_path: Path) -> None:
         try:
             trace = read_trace(str(name))
         except TraceFileError:
-            assert length < EXAMPLE.index(b"\n"), "only a header cut short is no trace"
+            assert length < EXAMPLE.index(b"\n"), (
+                "only a file with an incomplete header is not a trace"
+            )
             continue
         assert trace.paths.keys() <= whole.paths.keys()
         assert len(trace.processes) <= len(whole.processes)

@@ -1,4 +1,4 @@
-"""Real apps in a full image, their slim images held to it entry by entry, and run by podman."""
+"""Real apps in a full image: their slim images are compared by entry, and run with podman."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from entries import Entry
 
 FIXED = (b"dev", b"proc", b"run", b"sys", b"tmp")
-"""Directories that have one form in every slim image, whatever they hold in the full one."""
+"""Directories that are the same in every slim image."""
 GENERATED = (
     *(b"var/lib/dpkg/status.d", b"var/lib/dpkg/info/"),
     *(b"etc/passwd", b"etc/group", b"home/nonroot"),
 )
-"""What the build makes for scanners (test_slim_scanners.py), and of accounts."""
+"""Files that the build generates for scanners (test_slim_scanners.py) and accounts."""
 
 
 RETRY = ("-fsS", "--retry", "20", "--retry-connrefused", "--retry-delay", "1")
 
 
 class App(NamedTuple):
-    """A command in the image, what it prints, and the most that may be kept of it, in MB."""
+    """A command in the image, its output, and the maximum size of its slim image in MB."""
 
     command: tuple[str, ...]
     says: str
@@ -52,7 +52,7 @@ APPS = {
 
 @pytest.fixture(scope="session")
 def whole(full: str, shared: Path) -> dict[bytes, Entry]:
-    """The full image's entries, as an independent unpacker sees them."""
+    """Read the full image's entries, unpacked by umoci."""
     need_root()
     with open(shared / "whole.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -70,16 +70,16 @@ def test_a_jobs_slim_image(
     assert (done.returncode, done.stdout) == (0, app.says), done.stderr
     kept = built(tmp_path, trace, name, cached, whole)
     assert kept < app.most * 10**6
-    with loaded(tmp_path, name) as image:
+    with load_image(tmp_path, name) as image:
         user = podman("inspect", "--format", "{{.Config.User}}", image).stdout.strip()
         assert user == "65532:65532"
-        for confined in ((), *ways_to_confine(trace, cached)):
+        for confined in ((), *make_confinements(trace, cached)):
             ran = podman_run("--read-only", *confined, image)
             assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
 
 
 def test_the_image_for_debugging(tmp_path: Path, full: str, cached: dict[str, str]) -> None:
-    """A shell and its tools beside the app; none in the image that is shipped."""
+    """It has the app and a shell with tools; the normal slim image has no shell."""
     need("busybox")
     trace = f"{tmp_path}/trace"
     words = ("-q", "run", "--image", full, "-o", trace, "--", "python3", "-c", "print(1)")
@@ -89,9 +89,9 @@ def test_the_image_for_debugging(tmp_path: Path, full: str, cached: dict[str, st
     told = json.loads(done.stdout)
     assert told["debug"]["destination"] == f"{tmp_path}/slim-debug.tar"
     look = ("-c", "id -un; ls /busybox/busybox; python3 -c 'print(2)'")
-    with loaded(tmp_path, "debugged", "v1") as image:
+    with load_image(tmp_path, "debugged", "v1") as image:
         assert podman_run("--entrypoint", "sh", image, *look).returncode == 127
-    with loaded(tmp_path, "debugged", "v1-debug", "slim-debug.tar") as image:
+    with load_image(tmp_path, "debugged", "v1-debug", "slim-debug.tar") as image:
         ran = podman_run("--entrypoint", "sh", image, *look)
         assert ran.stdout.split() == ["nonroot", "/busybox/busybox", "2"], ran.stderr
         assert podman_run(image).stdout == "1\n"
@@ -107,8 +107,8 @@ def test_a_servers_slim_image(
     done = run_slimtrace(*words, "/app/nginx.conf", env=cached)
     assert (tmp_path / "answer").read_text() == "hello from nginx\n", done.stderr
     assert built(tmp_path, trace, "nginx", cached, whole) < 20 * 10**6
-    with loaded(tmp_path, "nginx") as image:
-        for confined in ((), *ways_to_confine(trace, cached)):
+    with load_image(tmp_path, "nginx") as image:
+        for confined in ((), *make_confinements(trace, cached)):
             options = ("-d", "--read-only", "--name", "slimtrace-nginx", *confined)
             started = podman_run(*options, image)
             try:
@@ -121,7 +121,7 @@ def test_a_servers_slim_image(
 def built(
     folder: Path, trace: str, name: str, env: dict[str, str], whole: dict[bytes, Entry]
 ) -> int:
-    """Build an archive and a layout; hold the layout to the full image; the bytes kept."""
+    """Build an archive and a layout; compare the layout with the full image; return its bytes."""
     layout = f"oci:{folder}/slim:latest"
     for words in (("-o", f"{folder}/slim.tar", "-t", f"localhost/slim-{name}"), ("-o", layout)):
         done = run_slimtrace("build", trace, "--json", *words, env=env)
@@ -136,8 +136,8 @@ def built(
     return int(told["kept"]["bytes"])
 
 
-def ways_to_confine(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]]:
-    """Flags of containers that may do what was traced and no more."""
+def make_confinements(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """Yield flags for containers that allow only the traced actions."""
     profile = f"{trace}.json"
     done = run_slimtrace("profile", trace, "--seccomp", profile, env=env)
     assert done.returncode == 0, done.stderr
@@ -146,10 +146,10 @@ def ways_to_confine(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]
 
 
 @contextmanager
-def loaded(
+def load_image(
     folder: Path, name: str, tag: str = "latest", archive: str = "slim.tar"
 ) -> Iterator[str]:
-    """The archive in podman's store, for as long as the block lasts."""
+    """Load the archive into podman's store until the block ends."""
     need_engine()
     image = f"localhost/slim-{name}:{tag}"
     done = podman("load", "-q", "-i", f"{folder}/{archive}")

@@ -1,4 +1,4 @@
-"""What a real scanner finds in the slim image of real apps, held to dpkg's own word."""
+"""The packages that a real scanner finds in slim images of real apps, compared with dpkg's."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from umoci_images import run_command, unpack_image
 PYTHON = "import flask, tiny; flask.Flask('app'); print(tiny.__name__)"
 NODE = "console.log(require('ms')('1s'), require('/app/js/node_modules/tiny-dep'))"
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
-"""What links to /usr are: directories to dpkg, of many packages."""
+"""Symlinks to /usr: for dpkg, they are directories of many packages."""
 
 
 class Built(NamedTuple):
-    """The traces of three apps, and the trees of the full image and the slim one."""
+    """The traces of three apps, and the trees of the full and the slim image."""
 
     trace: str
     env: dict[str, str]
@@ -37,7 +37,7 @@ class Built(NamedTuple):
 def built(
     full: str, shared: Path, cached: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Built:
-    """Flask and a module for node, as Debian has them, beside what pip and npm installed."""
+    """Build an image with Debian's Flask and node module, and with packages of pip and npm."""
     need_root()
     need("npm")
     folder = tmp_path_factory.mktemp("scanners")
@@ -66,7 +66,7 @@ def built(
 
 
 def _with_languages(full: str, folder: Path) -> str:
-    """The full image with a layer of what pip and npm install."""
+    """Add a layer with packages of pip and npm to the full image."""
     layout = shutil.copytree(full.removeprefix("oci:").removesuffix(":latest"), folder / "full")
     app = folder / "layer/app"
     wheel = folder / "tiny-1.0-py3-none-any.whl"
@@ -99,14 +99,14 @@ def _with_languages(full: str, folder: Path) -> str:
 
 
 def owners(built: Built) -> set[str]:
-    """The packages of what is kept, by dpkg: each path as it is, and as before /usr was merged."""
+    """Find the kept files' packages with dpkg: by path, and by the path before the /usr merge."""
     paths = []
     for folder, _, names in os.walk(built.slim):
         paths += [os.path.join(folder, name) for name in names]
         links = [name for name in os.listdir(folder) if Path(folder, name).is_symlink()]
         paths += [os.path.join(folder, name) for name in links if folder != str(built.slim)]
     own = {path.removeprefix(str(built.slim)) for path in paths}
-    assert not [path for path in own if set(path) & set("*?[\\")], "dpkg takes these for patterns"
+    assert not [path for path in own if set(path) & set("*?[\\")], "dpkg reads these as patterns"
     own |= {path.removeprefix("/usr") for path in own if path.startswith("/usr/")}
     admin = f"--admindir={built.full}/var/lib/dpkg"
     asked = ["dpkg-query", admin, "-S", *sorted(own)]
@@ -120,7 +120,7 @@ def owners(built: Built) -> set[str]:
 
 
 def versions(built: Built, names: set[str]) -> set[str]:
-    """The packages as purls, by dpkg; trivy has the epoch elsewhere."""
+    """Return the packages as purls, by dpkg; trivy reports the epoch separately."""
     words = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-W")
     said = run_command(*words, "-f", "${Package} ${Version}\n").splitlines()
     installed = dict(line.split() for line in said)
@@ -137,17 +137,17 @@ def test_a_scanner_finds_exactly_the_packages_of_what_is_kept(built: Built, shar
     assert found.packages == versions(built, expected) | others
 
 
-def test_by_the_sums_a_scanner_knows_what_debian_packages(
+def test_checksums_tell_a_scanner_which_files_debian_packages(
     built: Built, shared: Path, tmp_path: Path
 ) -> None:
-    """Without them it finds Flask twice: else the test above would say nothing of languages."""
+    """Without them, it finds Flask twice; this shows that the scanner reads language packages."""
     run_command("cp", "-r", str(built.slim), str(tmp_path / "slim"))
     for listing in (tmp_path / "slim/var/lib/dpkg/info").glob("*.list"):
         listing.unlink()
     assert scan(shared, tmp_path / "slim").of("pypi") > {"tiny", "flask"}
 
 
-def test_sums_are_the_full_images_of_kept_files_alone(built: Built) -> None:
+def test_checksums_are_those_of_the_full_image_for_kept_files(built: Built) -> None:
     admin = built.slim / "var/lib/dpkg"
     names = {path.name.removesuffix(".md5sums") for path in (admin / "status.d").iterdir()}
     assert names == owners(built)

@@ -83,7 +83,7 @@ class _Running:
 
 
 class _Attached:
-    """slimtrace attached to a process wait_until :meth:`detach`."""
+    """slimtrace attached to a process until :meth:`detach`."""
 
     def __init__(self, pid: int, trace: str, *options: str) -> None:
         self.trace = trace

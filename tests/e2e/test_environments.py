@@ -1,6 +1,6 @@
-"""Tracing where people trace: as root, as a user, in containers, image builds and namespaces.
+"""Tracing in different environments: as root, as a user, in containers, builds and namespaces.
 
-And where that is forbidden, the message names what to change in that very place.
+If tracing is forbidden there, the message names the setting to change in that environment.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 USER = 1000
 FIRST_SUBORDINATE = 100_000
 
-# What slimtrace needs to run elsewhere: the interpreter may lie in a home that is closed to others.
-PARTS = {
+# The directories that slimtrace needs to run; other users may not reach the interpreter's home.
+DIRECTORIES = {
     "python": sys.base_prefix,
     "packages": sysconfig.get_path("purelib"),
     "packages64": sysconfig.get_path("platlib"),
@@ -48,7 +48,7 @@ export LD_LIBRARY_PATH={top}/tool/python/lib
 export PYTHONPATH={top}/tool/source:{top}/tool/packages:{top}/tool/packages64
 exec {top}/tool/python/bin/{python} -m slimtrace "$@"
 """
-# A shell that starts a program, so that the tracer has to follow a fork and an exec.
+# A shell that starts a program, so that the tracer must follow a fork and an exec.
 APP = "sh -c 'cat /etc/hello; true'"
 STEP = (
     f"/tool/slimtrace -q run -o /tmp/$(id -u).trace -- {APP}"
@@ -58,11 +58,11 @@ STEP = (
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A root for a container: slimtrace, a file to read, and the host's programs.
+class ContainerRoot:
+    """A container's root: slimtrace, a file to read, and the host's programs.
 
-    :ivar root: its folder.
-    :ivar out: a folder beside it, which containers have as /out.
+    :ivar root: the root's path.
+    :ivar out: the folder that containers have as /out.
     """
 
     root: str
@@ -70,29 +70,29 @@ class Ground:
 
     @property
     def volumes(self) -> list[str]:
-        """The options of ``run`` and ``build`` that mount what the root lacks."""
-        mounts = {f"/tool/{name}": source for name, source in PARTS.items()}
+        """Return options of ``run`` and ``build`` that mount the other directories."""
+        mounts = {f"/tool/{name}": source for name, source in DIRECTORIES.items()}
         for name in ("usr", "bin", "lib", "lib64"):
             if not os.path.islink(f"/{name}") and os.path.isdir(f"/{name}"):
                 mounts[f"/{name}"] = f"/{name}"
-        read_only = [word for at, source in mounts.items() for word in ("-v", f"{source}:{at}:ro")]
-        # Where SELinux is, it keeps a container from mounts that are not labelled as its own.
+        read_only = [each for at, source in mounts.items() for each in ("-v", f"{source}:{at}:ro")]
+        # SELinux denies a container access to mounts without the container's label.
         return ["--security-opt", "label=disable", *read_only, "-v", f"{self.out}:/out"]
 
     def document(self, user: int) -> dict[str, Any]:
-        """What ``show --json`` said in the container."""
+        """Return the output of ``show --json`` in the container."""
         with open(f"{self.out}/{user}.json") as file:
             shown: dict[str, Any] = json.load(file)
         return shown
 
     def status(self, user: int) -> dict[str, str]:
-        """/proc/self/status in the container."""
+        """Return /proc/self/status in the container."""
         with open(f"{self.out}/{user}.status") as file:
             return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
+def container_root(tmp_path: Path) -> ContainerRoot:
     allow_all_users(tmp_path)
     root, out = tmp_path / "root", tmp_path / "out"
     for folder in (out, root / "tmp"):
@@ -104,15 +104,15 @@ def ground(tmp_path: Path) -> Ground:
     (root / "etc").mkdir()
     (root / "etc" / "hello").write_text("hello\n")
     place_tools(root, "")
-    return Ground(str(root), str(out))
+    return ContainerRoot(str(root), str(out))
 
 
 def place_tools(root: Path, top: str) -> None:
-    """Make /tool with the places for the parts, and a program that starts slimtrace from them.
+    """Make /tool with mount points for the parts, and a program that starts slimtrace from them.
 
-    :param top: where the program will find the root.
+    :param top: the root's path when the program runs.
     """
-    for name in PARTS:
+    for name in DIRECTORIES:
         (root / "tool" / name).mkdir(parents=True)
     program = root / "tool" / "slimtrace"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -120,8 +120,8 @@ def place_tools(root: Path, top: str) -> None:
     program.chmod(0o755)
 
 
-def is_whole(document: dict[str, Any], path: str, user: str, engine: str = "notify") -> None:
-    """The trace is complete and holds the file that the app read."""
+def check_trace(document: dict[str, Any], path: str, user: str, engine: str = "notify") -> None:
+    """Check that the trace is complete and contains the file that the app read."""
     run = document["runs"][-1]
     assert run["gaps"] == []
     assert (run["exit_status"], run["complete"], run["user"]) == (0, True, user)
@@ -131,12 +131,12 @@ def is_whole(document: dict[str, Any], path: str, user: str, engine: str = "noti
     assert programs == ["sh", "cat"]
 
 
-# ---- the host, and namespaces on it
+# ---- the host and its namespaces
 
 
 @dataclass(frozen=True)
 class Host:
-    """A folder with a file, and the words before a command that run it as somebody."""
+    """A folder with a file, and the argv prefix that runs a command as some user."""
 
     folder: str
     prefix: Sequence[str]
@@ -144,20 +144,20 @@ class Host:
 
     def trace(self, *namespaces: str) -> dict[str, Any]:
         """Trace the app there, in these namespaces."""
-        words = [*self.prefix, *namespaces]
-        tried = self._call(*words, "true")
-        if tried.returncode != 0:
-            skip_missing(f"the right to make these namespaces ({tried.stderr.strip()})")
+        prefix = [*self.prefix, *namespaces]
+        done = self._call(*prefix, "true")
+        if done.returncode != 0:
+            skip_missing(f"the right to make these namespaces ({done.stderr.strip()})")
         output = f"{self.folder}/out/app.trace"
         app = ("sh", "-c", f"cat {self.folder}/hello; true")
-        done = self._call(*words, *self.slimtrace, "-q", "run", "-o", output, "--", *app)
+        done = self._call(*prefix, *self.slimtrace, "-q", "run", "-o", output, "--", *app)
         assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
         shown: dict[str, Any] = json.loads(run_slimtrace("show", output, "--json").stdout)
         return shown
 
-    def _call(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def _call(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words,
+            argv,
             check=False,
             capture_output=True,
             text=True,
@@ -169,7 +169,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    """Whoever runs the tests."""
+    """Return the user who runs the tests."""
     (tmp_path / "out").mkdir()
     (tmp_path / "hello").write_text("hello\n")
     return Host(str(tmp_path), (), (sys.executable, "-m", "slimtrace"))
@@ -177,7 +177,7 @@ def host(tmp_path: Path) -> Host:
 
 @pytest.fixture
 def user(host: Host, tmp_path: Path) -> Host:
-    """An ordinary user without any capability, whatever home the interpreter lies in."""
+    """Return an ordinary user without capabilities; the interpreter is mounted for it."""
     if os.geteuid() != 0:
         return host
     need("setpriv", "unshare", "mount")
@@ -185,7 +185,8 @@ def user(host: Host, tmp_path: Path) -> Host:
     (tmp_path / "out").chmod(0o1777)
     place_tools(tmp_path, host.folder)
     mounts = [
-        f"mount --bind '{source}' '{host.folder}/tool/{name}'" for name, source in PARTS.items()
+        f"mount --bind '{source}' '{host.folder}/tool/{name}'"
+        for name, source in DIRECTORIES.items()
     ]
     script = " && ".join([*mounts, 'exec "$@"'])
     lower = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
@@ -202,11 +203,11 @@ def user_name() -> str:
 
 
 def test_on_the_host_as_whoever_runs_the_tests(host: Host) -> None:
-    is_whole(host.trace(), f"{host.folder}/hello", own_name())
+    check_trace(host.trace(), f"{host.folder}/hello", own_name())
 
 
 def test_on_the_host_as_a_user(user: Host) -> None:
-    is_whole(user.trace(), f"{user.folder}/hello", user_name())
+    check_trace(user.trace(), f"{user.folder}/hello", user_name())
 
 
 NAMESPACES = pytest.mark.parametrize(
@@ -217,13 +218,13 @@ NAMESPACES = pytest.mark.parametrize(
 @NAMESPACES
 def test_in_namespaces(host: Host, flags: Sequence[str]) -> None:
     need("unshare")
-    is_whole(host.trace("unshare", *flags), f"{host.folder}/hello", "0:0")
+    check_trace(host.trace("unshare", *flags), f"{host.folder}/hello", "0:0")
 
 
 @NAMESPACES
 def test_in_namespaces_of_a_user(user: Host, flags: Sequence[str]) -> None:
     need("unshare")
-    is_whole(user.trace("unshare", *flags), f"{user.folder}/hello", "0:0")
+    check_trace(user.trace("unshare", *flags), f"{user.folder}/hello", "0:0")
 
 
 # ---- containers and builds
@@ -234,8 +235,18 @@ HARDENED = (
 )
 
 
-def run_in(ground: Ground, *options: str, step: str = STEP) -> subprocess.CompletedProcess[str]:
-    return podman_run(*ground.volumes, *options, "--rootfs", ground.root, "/usr/bin/sh", "-c", step)
+def run_in(
+    container_root: ContainerRoot, *options: str, step: str = STEP
+) -> subprocess.CompletedProcess[str]:
+    return podman_run(
+        *container_root.volumes,
+        *options,
+        "--rootfs",
+        container_root.root,
+        "/usr/bin/sh",
+        "-c",
+        step,
+    )
 
 
 @pytest.mark.parametrize(
@@ -243,73 +254,75 @@ def run_in(ground: Ground, *options: str, step: str = STEP) -> subprocess.Comple
     [((), 0), (("--user", "1000"), USER), ((*HARDENED, "--user", "1000"), USER)],
     ids=["root", "a user", "a user of a hardened one"],
 )
-def test_in_a_container(ground: Ground, options: Sequence[str], uid: int) -> None:
-    done = run_in(ground, *options)
+def test_in_a_container(container_root: ContainerRoot, options: Sequence[str], uid: int) -> None:
+    done = run_in(container_root, *options)
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
-    is_whole(ground.document(uid), "/etc/hello", f"{uid}:0")
-    status = ground.status(uid)
+    check_trace(container_root.document(uid), "/etc/hello", f"{uid}:0")
+    status = container_root.status(uid)
     assert status["Seccomp"] == "2", "the engine's filter"
     assert int(status["CapBnd"], 16) & 1 << 19 == 0, "no CAP_SYS_PTRACE"
 
 
 @pytest.mark.parametrize("uid", [0, USER])
-def test_in_a_container_with_a_user_namespace(ground: Ground, uid: int) -> None:
-    need_root()  # others have containers of this kind only, the ones above
-    for folder, names, files in os.walk(ground.root):
+def test_in_a_container_with_a_user_namespace(container_root: ContainerRoot, uid: int) -> None:
+    need_root()  # other users have only containers of this kind, tested above
+    for folder, names, files in os.walk(container_root.root):
         for name in [".", *names, *files]:
             os.lchown(os.path.join(folder, name), FIRST_SUBORDINATE, FIRST_SUBORDINATE)
     mapped = ("--uidmap", f"0:{FIRST_SUBORDINATE}:65536", "--user", str(uid))
-    done = run_in(ground, *mapped)
+    done = run_in(container_root, *mapped)
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
-    is_whole(ground.document(uid), "/etc/hello", f"{uid}:0")
+    check_trace(container_root.document(uid), "/etc/hello", f"{uid}:0")
 
 
 def build_in(
-    ground: Ground, builder: Builder, steps: str, *options: str
+    container_root: ContainerRoot, builder: Builder, steps: str, *options: str
 ) -> subprocess.CompletedProcess[str]:
-    with open(f"{os.path.dirname(ground.root)}/Dockerfile", "w") as file:
+    with open(f"{os.path.dirname(container_root.root)}/Dockerfile", "w") as file:
         file.write(f"FROM scratch\nCOPY root/ /\n{steps}")
-    return build_image(builder, os.path.dirname(ground.root), *ground.volumes, *options)
+    return build_image(
+        builder, os.path.dirname(container_root.root), *container_root.volumes, *options
+    )
 
 
 @pytest.mark.parametrize("builder", get_args(Builder))
-def test_in_a_step_of_a_build(ground: Ground, builder: Builder) -> None:
-    done = build_in(ground, builder, f"RUN {STEP}\nUSER {USER}\nRUN {STEP}\n")
+def test_in_a_step_of_a_build(container_root: ContainerRoot, builder: Builder) -> None:
+    done = build_in(container_root, builder, f"RUN {STEP}\nUSER {USER}\nRUN {STEP}\n")
     assert done.returncode == 0, done.stdout + done.stderr
     for uid in (0, USER):
-        is_whole(ground.document(uid), "/etc/hello", f"{uid}:0")
-        assert ground.status(uid)["Seccomp"] == "2", "the builder's filter"
+        check_trace(container_root.document(uid), "/etc/hello", f"{uid}:0")
+        assert container_root.status(uid)["Seccomp"] == "2", "the builder's filter"
 
 
-# ---- where it is forbidden
+# ---- where tracing is forbidden
 
 
-def profile(ground: Ground, what: str, number: int) -> str:
-    """The option for a seccomp profile that refuses a call to all without CAP_SYS_PTRACE."""
+def profile(container_root: ContainerRoot, what: str, number: int) -> str:
+    """Make the option for a seccomp profile that refuses a call without CAP_SYS_PTRACE."""
     rule = {
         "names": [what],
         "action": "SCMP_ACT_ERRNO",
         "errnoRet": number,
         "excludes": {"caps": ["CAP_SYS_PTRACE"]},
     }
-    name = f"{ground.out}/profile.json"
+    name = f"{container_root.out}/profile.json"
     with open(name, "w") as file:
         json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}, file)
     return f"seccomp={name}"
 
 
-def refused(engine: str) -> str:
-    """A step that succeeds if tracing does not (engines have an exit status 125 of their own)."""
-    return f"/tool/slimtrace run --engine {engine} -o /tmp/t -- {APP} 2>/out/said; test $? = 125"
+def expect_refusal(engine: str) -> str:
+    """Make a step that succeeds if tracing is refused (podman also uses status 125)."""
+    return f"/tool/slimtrace run --engine {engine} -o /tmp/t -- {APP} 2>/out/errors; test $? = 125"
 
 
-def says(ground: Ground, message: str, hint: str) -> None:
-    """Tracing was refused in two lines; of the hint, the beginning is compared."""
-    with open(f"{ground.out}/said") as file:
-        said = file.read().splitlines()
-    assert said[0] == f"slimtrace: cannot trace: {message}"
-    assert said[1].startswith(f"slimtrace: {hint}")
-    assert len(said) == 2
+def check_refusal(container_root: ContainerRoot, message: str, hint: str) -> None:
+    """Check the two lines of the refusal; the hint is compared by its start."""
+    with open(f"{container_root.out}/errors") as file:
+        lines = file.read().splitlines()
+    assert lines[0] == f"slimtrace: cannot trace: {message}"
+    assert lines[1].startswith(f"slimtrace: {hint}")
+    assert len(lines) == 2
 
 
 EPERM, ENOSYS = 1, 38
@@ -325,65 +338,67 @@ REFUSED: dict[str, tuple[Refused, int, str, str]] = {
 
 
 @pytest.mark.parametrize(("what", "number", "engine", "hint"), REFUSED.values(), ids=REFUSED)
-def test_a_container_that_forbids_it(
-    ground: Ground, what: Refused, number: int, engine: str, hint: str
+def test_a_container_that_forbids_tracing(
+    container_root: ContainerRoot, what: Refused, number: int, engine: str, hint: str
 ) -> None:
-    refusing = ("--security-opt", profile(ground, what, number))
-    done = run_in(ground, *refusing, step=refused(engine))
+    refusing = ("--security-opt", profile(container_root, what, number))
+    done = run_in(container_root, *refusing, step=expect_refusal(engine))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     message = f"{what} is refused: {os.strerror(number)}"
-    says(ground, message, f"allow {what}: {CONTAINER}{hint}")
+    check_refusal(container_root, message, f"allow {what}: {CONTAINER}{hint}")
 
 
 @pytest.mark.parametrize("engine", ["auto", "notify", "ptrace"])
-def test_a_container_that_forbids_to_read_memory(ground: Ground, engine: str) -> None:
-    """It is said before the app starts."""
-    refusing = ("--security-opt", profile(ground, "process_vm_readv", EPERM))
-    assert run_in(ground, *refusing, step=refused(engine)).returncode == 0
+def test_a_container_that_forbids_reading_memory(
+    container_root: ContainerRoot, engine: str
+) -> None:
+    """The error is printed before the app starts."""
+    refusing = ("--security-opt", profile(container_root, "process_vm_readv", EPERM))
+    assert run_in(container_root, *refusing, step=expect_refusal(engine)).returncode == 0
     hint = f"allow process_vm_readv: {CONTAINER}{CAPABILITY}, or {PROFILE}"
-    says(ground, "process_vm_readv is refused: Operation not permitted", hint)
+    check_refusal(container_root, "process_vm_readv is refused: Operation not permitted", hint)
 
 
 @pytest.mark.parametrize(("what", "engine"), [("ptrace", "notify"), ("seccomp", "ptrace-syscall")])
 def test_a_container_that_forbids_what_one_engine_needs(
-    ground: Ground, what: Refused, engine: str
+    container_root: ContainerRoot, what: Refused, engine: str
 ) -> None:
-    """Another works there; it is said why, where it is slower."""
-    refusing = ("--security-opt", profile(ground, what, EPERM))
-    done = run_in(ground, *refusing)
+    """Another engine works there."""
+    refusing = ("--security-opt", profile(container_root, what, EPERM))
+    done = run_in(container_root, *refusing)
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
-    is_whole(ground.document(0), "/etc/hello", "0:0", engine)
+    check_trace(container_root.document(0), "/etc/hello", "0:0", engine)
 
 
-def test_a_container_that_was_started_as_the_hint_says(ground: Ground) -> None:
-    refusing = ("--security-opt", profile(ground, "ptrace", EPERM))
-    done = run_in(ground, *refusing, "--cap-add", "SYS_PTRACE")
+def test_a_container_started_with_the_options_of_the_hint(container_root: ContainerRoot) -> None:
+    refusing = ("--security-opt", profile(container_root, "ptrace", EPERM))
+    done = run_in(container_root, *refusing, "--cap-add", "SYS_PTRACE")
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
-    is_whole(ground.document(0), "/etc/hello", "0:0")
+    check_trace(container_root.document(0), "/etc/hello", "0:0")
 
 
-def test_a_build_that_forbids_it(ground: Ground) -> None:
-    refusing = ("--security-opt", profile(ground, "ptrace", EPERM))
-    done = build_in(ground, "podman", f"RUN {refused('ptrace')}\n", *refusing)
+def test_a_build_that_forbids_tracing(container_root: ContainerRoot) -> None:
+    refusing = ("--security-opt", profile(container_root, "ptrace", EPERM))
+    done = build_in(container_root, "podman", f"RUN {expect_refusal('ptrace')}\n", *refusing)
     assert done.returncode == 0, done.stdout + done.stderr
     hint = f"allow ptrace: {BUILD}{CAPABILITY}, or {PROFILE}"
-    says(ground, "ptrace is refused: Operation not permitted", hint)
+    check_refusal(container_root, "ptrace is refused: Operation not permitted", hint)
 
 
-def test_a_build_that_was_started_as_the_hint_says(ground: Ground) -> None:
-    refusing = ("--security-opt", profile(ground, "ptrace", EPERM))
-    done = build_in(ground, "podman", f"RUN {STEP}\n", *refusing, "--cap-add", "SYS_PTRACE")
+def test_a_build_started_with_the_options_of_the_hint(container_root: ContainerRoot) -> None:
+    refusing = ("--security-opt", profile(container_root, "ptrace", EPERM))
+    done = build_in(container_root, "podman", f"RUN {STEP}\n", *refusing, "--cap-add", "SYS_PTRACE")
     assert done.returncode == 0, done.stdout + done.stderr
-    is_whole(ground.document(0), "/etc/hello", "0:0")
+    check_trace(container_root.document(0), "/etc/hello", "0:0")
 
 
 HINTS: dict[tuple[Refused, HostEnvironment, str | None], tuple[str, ...]] = {
-    # Yama's strictest setting cannot be undone, wherever that is.
+    # Yama's strictest setting cannot be changed until the next boot, in any environment.
     ("ptrace", HostEnvironment.HOST, "3"): ("until the next boot", PTRACE_SCOPE),
     ("ptrace", HostEnvironment.CONTAINER, "3"): ("until the next boot", PTRACE_SCOPE),
     ("process_vm_readv", HostEnvironment.BUILD, "3"): ("until the next boot", PTRACE_SCOPE),
     ("seccomp", HostEnvironment.CONTAINER, "3"): (CONTAINER, PROFILE),
-    # On a host, Yama's file, or why it is not that.
+    # On a host: Yama's file, or the reason why Yama is not the cause.
     ("ptrace", HostEnvironment.HOST, "2"): (f"set {PTRACE_SCOPE} to 1", "trace as root"),
     ("process_vm_readv", HostEnvironment.HOST, "2"): (f"set {PTRACE_SCOPE} to 1", "trace as root"),
     ("process_vm_readv", HostEnvironment.HOST, "1"): (f"set {PTRACE_SCOPE} to 0", "trace as root"),
@@ -391,7 +406,7 @@ HINTS: dict[tuple[Refused, HostEnvironment, str | None], tuple[str, ...]] = {
     ("ptrace", HostEnvironment.HOST, "0"): ("seccomp filter", f"{PTRACE_SCOPE} does not: it is 0"),
     ("ptrace", HostEnvironment.HOST, None): ("a seccomp filter or a security module",),
     ("seccomp", HostEnvironment.HOST, "1"): ("a seccomp filter or a security module",),
-    # In a container, how to start it.
+    # In a container: the options to start it with.
     ("ptrace", HostEnvironment.CONTAINER, None): (CONTAINER, CAPABILITY, PROFILE, "allows ptrace"),
     ("ptrace", HostEnvironment.CONTAINER, "1"): (CONTAINER, CAPABILITY, PROFILE),
     ("ptrace", HostEnvironment.CONTAINER, "2"): (CONTAINER, CAPABILITY, f"{PTRACE_SCOPE} is 2"),
@@ -406,7 +421,7 @@ HINTS: dict[tuple[Refused, HostEnvironment, str | None], tuple[str, ...]] = {
         "allows process_vm_readv",
     ),
     ("seccomp", HostEnvironment.CONTAINER, "1"): (CONTAINER, PROFILE, "allows seccomp"),
-    # In a build, how to start that.
+    # In a build: the options to start it with.
     ("ptrace", HostEnvironment.BUILD, None): (
         BUILD,
         CAPABILITY,
@@ -425,8 +440,8 @@ def test_the_hint(
 ) -> None:
     hint = suggest_permission(*question)
     assert "\n" not in hint
-    assert [words for words in answer if words not in hint] == []
-    # Nothing that does not help: seccomp filters know no capability, hosts no options of engines.
+    assert [text for text in answer if text not in hint] == []
+    # Hints must help: capabilities do not change seccomp filters; engine options are not for hosts.
     what, where, _ = question
     assert what != "seccomp" or ("--cap-add" not in hint and PTRACE_SCOPE not in hint)
     assert where is not HostEnvironment.HOST or "--" not in hint
@@ -450,7 +465,9 @@ PLACES: dict[str, tuple[dict[str, str], HostEnvironment]] = {
 
 
 @pytest.mark.parametrize(("tree", "expected"), PLACES.values(), ids=PLACES)
-def test_the_place(tmp_path: Path, tree: dict[str, str], expected: HostEnvironment) -> None:
+def test_detect_environment(
+    tmp_path: Path, tree: dict[str, str], expected: HostEnvironment
+) -> None:
     make_tree(str(tmp_path), tree)
     assert detect_environment(str(tmp_path)) is expected
 
