@@ -1,7 +1,7 @@
-"""Real programs, seen by strace and by slimtrace: no path is lost, and none added unexplained.
+"""Real programs under strace and slimtrace: no path is lost, and none is added without a reason.
 
-Each program runs three times in the same tree: once to fill its caches, once under strace, once
-under slimtrace.
+Each program runs three times in the same tree: to fill its caches, under strace, and under
+slimtrace.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from programs import Program
     from strace_log import Log
 
-# What two runs of one program cannot have in common: names that are made up anew each time.
+# Names that differ in each run of a program, since they are chosen at random or contain a PID.
 # TMPDIR is a folder ``scratch``.
 INHERENT = (
     (r"^/proc/\d+(?=/|$)", "/proc/PID", "process ids"),
@@ -65,21 +65,24 @@ def _interpreters(programs: set[str]) -> set[str]:
                 else:
                     for segment in ELFFile(file).iter_segments("PT_INTERP"):
                         found.add(os.fsdecode(segment.data().rstrip(b"\0")))
-        except (FileNotFoundError, ELFError):  # gone after the run; neither script nor ELF
+        except (
+            FileNotFoundError,
+            ELFError,
+        ):  # deleted after the run; neither a script nor an ELF file
             continue
     return found | _interpreters(found) if found else found
 
 
-def _run_by_the_kernel(log: Log) -> set[str]:
+def _find_kernel_paths(log: Log) -> set[str]:
     return log.executed | _interpreters(log.executed)
 
 
-# Why slimtrace may say what no call said: the reason, and the paths that it stands for.
+# Reasons for paths in a trace that are in no call, with a function that returns these paths.
 EXPLAINED = (
-    ("the kernel opens the interpreters of programs and scripts", _run_by_the_kernel),
+    ("the kernel opens the interpreters of programs and scripts", _find_kernel_paths),
     (
         "the kernel says by its own path which program it runs",
-        lambda log: {os.path.realpath(path) for path in _run_by_the_kernel(log)},
+        lambda log: {os.path.realpath(path) for path in _find_kernel_paths(log)},
     ),
     (
         "once the run made symlinks, a file is also named by its own path",
@@ -90,7 +93,7 @@ EXPLAINED = (
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder that other users reach: another pytest closes those that pytest makes."""
+    """Make a folder that other users can reach; another pytest may close those of pytest."""
     with tempfile.TemporaryDirectory(prefix="slimtrace-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -103,15 +106,13 @@ def test_strace_and_slimtrace_see_the_same(
 ) -> None:
     monkeypatch.setenv("PATH", _search_path())
     need("strace", program.argv[0], *program.needs)
-    env = _settled(home)
+    env = _make_environment(home)
     work = str(home / "work")
-    _run(
-        program.argv, make_tree(work, program.tree), env
-    )  # caches that the first run fills are full
-    log = _strace(program, _fresh(work, program.tree), env)
+    _run(program.argv, make_tree(work, program.tree), env)  # the first run fills caches
+    log = _strace(program, _make_fresh_tree(work, program.tree), env)
     output = str(home / "app.trace")
     words = command("-q", "run", "-o", output, "--", *program.argv)
-    _run(words, _fresh(work, program.tree), env)
+    _run(words, _make_fresh_tree(work, program.tree), env)
     document = show(output)
     assert document["runs"][0]["gaps"] == []
 
@@ -119,13 +120,15 @@ def test_strace_and_slimtrace_see_the_same(
         decode_text(entry, "path") for key in ("files", "created") for entry in document[key]
     }
     absent = {decode_text(entry, "path") for entry in document["missing"]}
-    succeeded = _general(log.succeeded)
-    assert succeeded - _general(present) == set(), "strace saw them succeed"
-    explained = {path for _reason, paths in EXPLAINED for path in _general(paths(log))}
-    added = _general(present) - succeeded - _general(log.refused)
-    assert added - explained == set(), "strace did not see them, or saw that nothing was there"
-    looked_for = succeeded | _general(log.refused | log.absent)
-    assert _general(absent) - looked_for == set(), "the app did not look for them"
+    succeeded = _generalize(log.succeeded)
+    assert succeeded - _generalize(present) == set(), (
+        "calls with these paths succeeded under strace"
+    )
+    explained = {path for _reason, paths in EXPLAINED for path in _generalize(paths(log))}
+    added = _generalize(present) - succeeded - _generalize(log.refused)
+    assert added - explained == set(), "these paths were not in strace's log, or missing there"
+    looked_for = succeeded | _generalize(log.refused | log.absent)
+    assert _generalize(absent) - looked_for == set(), "the app did not look up these paths"
 
 
 def _strace(program: Program, cwd: str, env: Mapping[str, str]) -> Log:
@@ -135,23 +138,23 @@ def _strace(program: Program, cwd: str, env: Mapping[str, str]) -> Log:
     return read_log(prefix, cwd)
 
 
-def _fresh(work: str, tree: Mapping[str, str]) -> str:
+def _make_fresh_tree(work: str, tree: Mapping[str, str]) -> str:
     shutil.rmtree(work)
     return make_tree(work, tree)
 
 
 def _search_path() -> str:
-    """Where Debian also keeps programs: services, and each version of PostgreSQL."""
+    """Return a PATH with Debian's directories of services and of each PostgreSQL version."""
     return os.pathsep.join(
         (os.environ["PATH"], "/usr/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin")))
     )
 
 
-def _settled(home: Path) -> dict[str, str]:
-    """An environment in which two runs do the same: times and names are fixed.
+def _make_environment(home: Path) -> dict[str, str]:
+    """Return an environment in which two runs make the same calls: times and names are fixed.
 
-    One arena for all threads: what glibc frees in others makes it ask the kernel, now and then,
-    whether memory is overcommitted.
+    All threads have one malloc arena: for the others, glibc sometimes reads the kernel's
+    overcommit setting.
     """
     scratch = home / "scratch"
     scratch.mkdir()
@@ -170,8 +173,8 @@ def _run(words: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _general(paths: set[str]) -> set[str]:
-    """The paths, with what is made up anew at each run replaced."""
+def _generalize(paths: set[str]) -> set[str]:
+    """Replace the parts of paths that differ in each run."""
     for pattern, general, _reason in INHERENT:
         paths = {re.sub(pattern, general, path) for path in paths}
     return paths

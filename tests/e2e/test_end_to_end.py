@@ -1,4 +1,4 @@
-"""The main job with real parts: a traced app, its image, and that image in a real engine."""
+"""The main use: an app is traced, its image built, and the image run in a real engine."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ print(json.dumps({"six": table[0], "data": (here / "data.txt").read_text(), "wro
 
 @pytest.fixture(scope="module")
 def slim() -> Iterator[dict[str, Any]]:
-    """A Python app, traced, and built for another user than the one who ran it.
+    """Trace a Python app, and build it for another user than the one who ran it.
 
-    Its folder is its own: other tests open the way to theirs, which would be another tree.
+    It is in its own folder: other tests change the modes of theirs, which would change the tree.
     """
     with tempfile.TemporaryDirectory() as name:
         yield build(Path(name))
 
 
 def build(folder: Path) -> dict[str, Any]:
-    folder.chmod(0o700)  # what the image's user may not reach without --grant-read
+    folder.chmod(0o700)  # the image's user cannot reach it without --grant-read
     (folder / "app.py").write_text(APP)
     (folder / "data.txt").write_text("hello")
     (folder / "unused.txt").write_text("not touched")
@@ -61,7 +61,7 @@ def build(folder: Path) -> dict[str, Any]:
 
 
 def member(archive: str, name: str) -> Any:
-    """A JSON document in a tar."""
+    """Read a JSON document from a tar."""
     with tarfile.open(archive) as opened:
         file = opened.extractfile(name)
         assert file is not None
@@ -69,7 +69,7 @@ def member(archive: str, name: str) -> Any:
 
 
 def entries(archive: str) -> Iterator[tuple[object, ...]]:
-    """All that the one layer of an archive says of each entry, with the bytes' digest."""
+    """Return all fields of each entry in the only layer of an archive, with the data's digest."""
     (manifest,) = member(archive, "manifest.json")
     with tarfile.open(archive) as opened:
         blob = opened.extractfile(manifest["Layers"][0])
@@ -97,7 +97,7 @@ def test_the_image_runs_hardened(slim: dict[str, Any]) -> None:
         podman("rmi", "-f", name)
 
 
-def test_the_image_is_numbered_and_small(slim: dict[str, Any]) -> None:
+def test_the_image_has_numeric_ids_and_is_small(slim: dict[str, Any]) -> None:
     (manifest,) = member(slim["archive"], "manifest.json")
     config = member(slim["archive"], manifest["Config"])
     assert config["config"]["User"] == "65532:65532"
@@ -117,7 +117,7 @@ def test_skopeo_reads_the_hybrid_archive(slim: dict[str, Any], transport: str) -
     assert json.loads(done.stdout)["layers"][0]
 
 
-def test_umoci_unpacks_what_was_touched_and_no_more(slim: dict[str, Any], tmp_path: Path) -> None:
+def test_umoci_unpacks_only_touched_files(slim: dict[str, Any], tmp_path: Path) -> None:
     need("umoci")
     layout = f"oci:{tmp_path}/layout:app"
     options = ("--user", "65532:65532", "--grant-read")
@@ -134,7 +134,7 @@ def test_umoci_unpacks_what_was_touched_and_no_more(slim: dict[str, Any], tmp_pa
     assert not [name for name in ("bin/sh", "usr/bin/dpkg") if os.path.lexists(f"{root}/{name}")]
 
 
-def test_a_build_is_the_same_in_other_surroundings(slim: dict[str, Any], tmp_path: Path) -> None:
+def test_a_build_is_the_same_in_another_environment(slim: dict[str, Any], tmp_path: Path) -> None:
     surroundings = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "7"}
     words = ["build", slim["trace"], "-o", str(tmp_path / "again.tar"), "--json"]
     options = ["--user", "65532:65532", "--grant-read"]
@@ -155,7 +155,7 @@ def test_a_build_is_the_same_in_other_surroundings(slim: dict[str, Any], tmp_pat
         ),
         None,
     )
-    assert other is None, "the first entry that differs"
+    assert other is None, "the first different entry"
     assert json.loads(done.stdout)["image"]["digest"] == slim["image"]["digest"]
 
 

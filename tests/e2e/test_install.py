@@ -1,4 +1,4 @@
-"""What people install: a wheel and a source distribution, beside projects of any shape.
+"""Installation of the wheel and the source distribution, beside projects of any layout.
 
 Downloads packages from the index that pip is configured for.
 """
@@ -38,11 +38,11 @@ from setuptools import build_meta
 print(getattr(build_meta, sys.argv[1])(sys.argv[2]))
 """
 WITH_WHEELS = {"orjson": "3.10.7", "zstandard": "0.23.0"} if sys.version_info >= (3, 12) else {}
-"""Oldest versions that have wheels for later Pythons than the oldest that slimtrace supports."""
+"""The oldest versions that have wheels for newer Pythons than slimtrace's oldest."""
 
 
 class Distributions(NamedTuple):
-    """Files that were built."""
+    """The built distributions."""
 
     source: Path
     wheel: Path
@@ -51,7 +51,7 @@ class Distributions(NamedTuple):
 
 @pytest.fixture(scope="module")
 def distributions(shared: Path) -> Distributions:
-    """Both, built once for all workers; and the wheel that the source distribution makes."""
+    """Build both once for all workers, and the wheel of the source distribution."""
     folder = shared / "distributions"
     with open(f"{folder}.lock", "w") as lock:
         flock(lock, LOCK_EX)
@@ -122,14 +122,14 @@ def _dependencies() -> list[str]:
 
 
 def _oldest(requirement: str) -> str:
-    """``NAME==VERSION`` of the lower bound."""
+    """Return ``NAME==VERSION`` of the lower bound."""
     found = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
-    assert found, f"{requirement} has a bound that keeps apps from their version"
+    assert found, f"{requirement} has an upper bound, which can conflict with apps"
     return f"{found[1]}=={WITH_WHEELS.get(found[1], found[2])}"
 
 
 def _make_environment(folder: Path, *requirements: str) -> Path:
-    """A virtual environment with these packages; its bin folder."""
+    """Make a virtual environment with these packages; return its bin folder."""
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin/python"
     _run(
@@ -220,7 +220,7 @@ def _make_project(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(distributions: Distributions, shared: Path) -> Mapping[str, Path]:
-    """The bin folders of two environments: the wheel with the oldest and newest dependencies."""
+    """Return the bin folders of environments with the oldest and the newest dependencies."""
     folder = shared / "installed"
     wanted = {"oldest": [*map(_oldest, _dependencies())], "newest": _dependencies()}
     with open(f"{folder}.lock", "w") as lock:
@@ -257,11 +257,13 @@ def test_run_build_and_show(installed: Mapping[str, Path], versions: str, tmp_pa
     assert orjson.loads((tmp_path / "app.cdx.json").read_bytes())["specVersion"] == "1.6"
 
 
-def test_all_versions_write_the_same_bytes(installed: Mapping[str, Path], tmp_path: Path) -> None:
-    """Layers are deflated by zlib-ng: a digest must not depend on its version."""
+def test_all_dependency_versions_write_the_same_bytes(
+    installed: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """zlib-ng compresses layers; a digest must not depend on its version."""
     fixed = _clean_environment(SOURCE_DATE_EPOCH="1")
     data = "".join(f"{number} {number * 7919 % 10007:x}\n" for number in range(200_000))
-    (tmp_path / "data").write_text(data)  # megabytes: several pieces, compressible
+    (tmp_path / "data").write_text(data)  # several compressible pieces of data, some megabytes
     app = ("run", "--", "cksum", str(tmp_path / "data"), "/usr/bin/env", sys.executable)
     _run([str(installed["oldest"] / "slimtrace"), *app], tmp_path, fixed)
     for versions, bin_folder in installed.items():

@@ -94,7 +94,7 @@ def _recorded(folder: str) -> Iterator[tuple[_Recorder, list[Trace]]]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Make a cwd with a few files for this process, which acts as the app; traces are outside it."""
+    """Make a cwd with files for this process, which acts as the app; traces are outside it."""
     folder = tmp_path_factory.mktemp("random")
     (folder / "work/sub").mkdir(parents=True)
     (folder / "work/file").write_text("")
@@ -381,7 +381,7 @@ NAMED = [
     for call, number in {(call.name, number): (call, number) for call, number in NAMED}.values()
     if call.name in abi.read_call_numbers(NATIVE)
 ]
-"""Native calls with the number of one of their paths."""
+"""Native calls, each with the index of one of its paths."""
 raws = texts.map(lambda text: text.replace(b"\0", b"n")).filter(bool)
 
 
@@ -487,7 +487,7 @@ def test_a_trace_cut_anywhere(tmp_path: Path) -> None:
         assert trace.paths.keys() <= whole.paths.keys()
         assert len(trace.processes) <= len(whole.processes)
         if length > EXAMPLE.index(b"\n", EXAMPLE.index(b'{"end"')):
-            continue  # what was healed later is no part of the run
+            continue  # paths that were healed later are not part of the run
         assert not any(run.complete for run in trace.runs)
         assert all(run.gaps[-1].kind == "interrupted" for run in trace.runs)
 

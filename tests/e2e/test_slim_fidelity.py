@@ -1,4 +1,4 @@
-"""Every kind of metadata, from layers into a slim image, held against the full one."""
+"""Every kind of metadata in a slim image, compared with the full image."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
 }
 """
 FIXED = {b"dev", b"proc", b"run", b"sys", b"tmp"}
-"""These have one form in every slim image."""
+"""They are the same in every slim image."""
 CONFIG = {
     "--config.env": "NAME=value",
     "--config.label": "org.example.team=blue",
@@ -50,7 +50,7 @@ CONFIG = {
 
 @pytest.fixture
 def layered(tmp_path: Path) -> str:
-    """A layout of three layers, by umoci, with all that an image may hold."""
+    """Make a layout of three layers with umoci, with every kind of entry and metadata."""
     need("umoci", "setfacl", "setcap")
     need_root()
     place, bundle = f"{tmp_path}/full", tmp_path / "bundle"
@@ -84,7 +84,7 @@ def layered(tmp_path: Path) -> str:
 def test_every_kind_of_metadata_is_kept(
     tmp_path: Path, layered: str, unprivileged: Sequence[str], *, rootless: bool
 ) -> None:
-    """Also by an ordinary user, on whose disk all files are his own."""
+    """Also for an ordinary user, who owns all unpacked files."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         work = Path(name)
         run_command(
@@ -126,7 +126,7 @@ def test_every_kind_of_metadata_is_kept(
 
 
 def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> None:
-    """Else ``build`` warns that it cannot run."""
+    """Without it, ``build`` warns that the check cannot run."""
     check = {"Test": ["CMD", "/probe", "a b"], "Interval": 30_000_000_000}
     image = with_health_check(layered, check)
     env = {**environment(), "XDG_CACHE_HOME": f"{tmp_path}/cache"}
@@ -156,7 +156,7 @@ def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> No
 
 
 def with_health_check(image: str, check: object) -> str:
-    """The image with a health check, which is Docker's and no tool of OCI's sets."""
+    """Add a health check, a field of Docker's config that OCI tools cannot set."""
     folder, _, tag = image.removeprefix("oci:").rpartition(":")
     index = json.loads(Path(folder, "index.json").read_text())
     manifest = json.loads(_blob(folder, index["manifests"][0]["digest"]).read_text())

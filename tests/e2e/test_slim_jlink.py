@@ -1,4 +1,4 @@
-"""``--jlink``: Java runtimes of the modules that were seen, by the full image's own jlink."""
+"""``--jlink``: Java runtimes with only the recorded modules, made by the full image's jlink."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def free_port() -> str:
 def service(
     full: str, cached: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
-    """A folder with the trace of the service that was asked for / and /zip, and its port."""
+    """Trace the service with requests for / and /zip; return the folder and the port."""
     folder, port = tmp_path_factory.mktemp("jlink"), free_port()
     drive = ("--ready", f"http://127.0.0.1:{port}/", "--http-get", "/zip")
     words = ("-q", "run", "--image", full, "-o", f"{folder}/trace", "--user", "65534", *drive)
@@ -53,7 +53,9 @@ def build(
     return run_slimtrace("build", "trace", "--json", "-o", to, *words, cwd=str(folder), env=env)
 
 
-def test_a_runtime_of_what_was_seen(service: tuple[Path, str], cached: dict[str, str]) -> None:
+def test_a_runtime_with_the_recorded_modules(
+    service: tuple[Path, str], cached: dict[str, str]
+) -> None:
     folder, _ = service
     first = build(folder, cached, "--jlink")
     assert first.returncode == 0, first.stderr
@@ -66,7 +68,7 @@ def test_a_runtime_of_what_was_seen(service: tuple[Path, str], cached: dict[str,
 
     again = build(folder, cached, "--jlink", to="oci:again:v1")
     assert json.loads(again.stdout)["image"]["digest"] == told["image"]["digest"]
-    assert "repeating" not in again.stderr, "the trace remembers"
+    assert "repeating" not in again.stderr, "the trace contains the modules"
 
     image = f"oci:{folder}/slim:v1"
     verified = run_slimtrace("verify", image, "--trace", f"{folder}/trace", env=cached)
@@ -79,12 +81,12 @@ def test_a_runtime_of_what_was_seen(service: tuple[Path, str], cached: dict[str,
     for package, has in {"openjdk-17-jre-headless": ("bin/java", "lib/libjava.so")}.items():
         sums = next((tree / "var/lib/dpkg/status.d").glob(f"{package}*.md5sums")).read_text()
         assert all(f" {HOME}/{name}\n" in sums for name in has)
-        assert "lib/modules" not in sums, "the sum would be that of another file"
+        assert "lib/modules" not in sums, "the checksum would be of another file"
 
 
 @contextmanager
 def running(folder: Path, image: str, *words: str) -> Iterator[None]:
-    """The image in a container of podman."""
+    """Run the image in a podman container."""
     need_engine()
     name = "slimtrace-jlink"
     assert podman("load", "-q", "-i", f"{folder}/{image}.tar").returncode == 0
@@ -101,10 +103,10 @@ def running(folder: Path, image: str, *words: str) -> Iterator[None]:
     ("modules", "answer"),
     [((), "java.lang.ClassNotFoundException: java.rmi.Naming"), (("java.rmi",), "module java.rmi")],
 )
-def test_a_module_that_no_run_met(
+def test_a_module_that_no_run_used(
     service: tuple[Path, str], cached: dict[str, str], modules: tuple[str, ...], answer: str
 ) -> None:
-    """It is missing in words of Java's, and the user can name it."""
+    """Java's error names the missing module, and the user can add it."""
     folder, port = service
     image = "-".join(("slim-jlink", *modules))
     options = [word for name in modules for word in ("--jlink-modules", name)] or ["--jlink"]
@@ -128,7 +130,7 @@ public class Job {
 
 
 def job(folder: Path, *java: str) -> None:
-    """A job of Java that was traced on this machine's root."""
+    """Trace a Java job on this machine's root."""
     java_home()
     compile_java(folder, {"Job.java": JOB})
     env = environment(JAVA_TOOL_OPTIONS="-Djob.option=set")
@@ -138,7 +140,7 @@ def job(folder: Path, *java: str) -> None:
 
 
 def test_on_this_machines_root(tmp_path: Path) -> None:
-    """The run is repeated where and as it was: in its folder, with the variables that there are."""
+    """The run is repeated in the same folder, with the current environment."""
     job(tmp_path)
     env = environment(JAVA_TOOL_OPTIONS="-Djob.option=set")
     done = build(tmp_path, env, "--jlink", to="rootfs:slim")
@@ -153,7 +155,7 @@ def test_on_this_machines_root(tmp_path: Path) -> None:
     assert linked == {"java.base", "java.sql", "jdk.crypto.ec"} | required
 
 
-def test_a_jvm_that_logs_nothing(tmp_path: Path) -> None:
+def test_a_jvm_without_a_log(tmp_path: Path) -> None:
     job(tmp_path, "-Xlog:disable")
     env = environment(JAVA_TOOL_OPTIONS="-Djob.option=set")
     done = build(tmp_path, env, "--jlink", to="rootfs:slim")

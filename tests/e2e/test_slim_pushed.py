@@ -1,4 +1,4 @@
-"""From one real registry into another image in it: what is pushed is what was built."""
+"""A full image from a real registry, and the slim image pushed to it: the same as built locally."""
 
 from __future__ import annotations
 

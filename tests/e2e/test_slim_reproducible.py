@@ -1,4 +1,4 @@
-"""The same image and command give the same digest, whoever builds it, where and how."""
+"""The same image and command give the same digest, for any user and in any environment."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ print("done")
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter."""
+    """Make a folder that every user can reach."""
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as name:
         run_command("chmod", "755", name)
         yield Path(name)
         subprocess.run(["chmod", "-R", "u+rwX", name], check=False, capture_output=True)
 
 
-def test_surroundings_do_not_matter(
+def test_the_environment_does_not_matter(
     full: str, open_folder: Path, unprivileged: Sequence[str]
 ) -> None:
-    """As root and as an ordinary user, in another place, time zone, locale and umask."""
+    """As root and as an ordinary user, in another directory, time zone, locale and umask."""
     need_root()
     image = full.removeprefix("oci:").removesuffix(":latest")
     shutil.copytree(image, open_folder / "full")

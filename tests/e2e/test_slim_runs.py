@@ -1,4 +1,4 @@
-"""A service and its jobs in one image: every run's command works there, one is the default."""
+"""A service and its jobs in one image: every run's command works, and one is the default."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ print(base.execute("select count(*) from users").fetchone())
 
 @pytest.fixture
 def traced(tmp_path: Path) -> Path:
-    """A folder with ``app.trace`` of a service, a migration and a job in an empty place."""
+    """Make a folder with the trace of a service, a migration and a job in an empty directory."""
     make_tree(str(tmp_path), TREE)
     port = _free_port()
     url = f"http://127.0.0.1:{port}/"
@@ -145,7 +145,7 @@ def _config(layout: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", ["0", "4", "-1"])
-def test_a_run_that_there_is_not(traced: Path, number: str) -> None:
+def test_an_unknown_run(traced: Path, number: str) -> None:
     done = run_slimtrace(
         *("build", f"{traced}/app.trace", "-o", f"{traced}/x.tar", "--default-run", number)
     )

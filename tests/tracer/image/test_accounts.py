@@ -1,4 +1,4 @@
-"""passwd and group tables with malformed lines, decided as container engines decide."""
+"""Malformed lines in passwd and group tables; the results are those of container engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Driving an app in an image: what shows that it is ready lies in its root."""
+"""Drivers of an app in an image: sockets and files of --ready are in the image's root."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=ENGINES)
 def run(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command in an image with a service, and sees that nothing of it is left."""
+    """Run a command in an image with a service, and check that no process of it is left."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     tracee: Tracee = request.getfixturevalue("tracee")
@@ -54,7 +54,7 @@ def run(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     ids=["absolute", "relative to the workdir", "by an absolute link"],
 )
 def test_a_socket_of_the_image(run: Run, tmp_path: Path, ready: str, socket: str) -> None:
-    """A network is not needed for it, and absolute links are the image's."""
+    """It needs no network, and absolute symlinks are resolved in the image."""
     options = ("--network", "none", "--workdir", "/work", "--http-get", "/page")
     driver = ("--exec", 'test -S "$SLIMTRACE_SOCKET" && echo "${SLIMTRACE_PORT:-no port}"')
     words = ("--ready", ready, *options, *(driver if "link" not in ready else ()))
@@ -74,7 +74,7 @@ def test_a_file_of_the_image(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("in_volume", [False, True])
-def test_what_is_in_the_image_already(run: Run, tmp_path: Path, in_volume: bool) -> None:
+def test_a_path_that_is_already_in_the_image(run: Run, tmp_path: Path, in_volume: bool) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/up").touch()
     volume = ("-v", f"{tmp_path}/data:/srv") if in_volume else ()
@@ -83,8 +83,8 @@ def test_what_is_in_the_image_already(run: Run, tmp_path: Path, in_volume: bool)
     assert "cannot wait for the app: /srv/up exists already, before it was started" in done.stderr
 
 
-def test_a_line_and_what_runs_beside(run: Run, tmp_path: Path) -> None:
-    """What runs beside the app prints to our stderr, not among the app's lines."""
+def test_a_line_and_commands_in_the_image(run: Run, tmp_path: Path) -> None:
+    """Commands of --exec-in print to slimtrace's stderr, not among the app's lines."""
     script = "echo one; echo two >&2; trap 'echo bye; exit 4' TERM; while :; do sleep 0.05; done"
     beside = ("--exec-in", "sh -c 'echo out; echo err >&2'")
     done = run(["sh", "-c", script], "--ready", "log:two", *beside)
@@ -101,7 +101,7 @@ def test_the_last_lines_of_an_app_in_an_image(run: Run) -> None:
     ]
 
 
-def test_a_user_of_the_image_may_open_its_streams(run: Run) -> None:
+def test_a_user_of_the_image_can_open_the_streams(run: Run) -> None:
     need_root()
     script = "echo one >/dev/stdout; echo two >/dev/stderr; [ -t 1 ] || echo no terminal"
     done = run(["sh", "-c", script], "--user", "web", "--ready", "log:two")
@@ -111,7 +111,7 @@ def test_a_user_of_the_image_may_open_its_streams(run: Run) -> None:
 @pytest.mark.parametrize(
     "options", [("--ready", "tcp:80"), ("--http-get", "/"), ("--ready", "1", "--http-get", "/")]
 )
-def test_what_no_network_reaches(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_drivers_that_need_a_network(tmp_path: Path, options: tuple[str, ...]) -> None:
     words = ("--image", f"rootfs:{tmp_path}", "--network", "none", *options)
     done = run_slimtrace("run", "-o", f"{tmp_path}/t", *words, "--", "id")
     assert done.returncode == 2

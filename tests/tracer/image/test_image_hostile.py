@@ -1,4 +1,4 @@
-"""Images that would have slimtrace write elsewhere, wait for ever, or leave something behind."""
+"""Hostile images, which try to make slimtrace write outside them, hang, or leave files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_a_mount_point_behind_a_loop_is_not_made_outside(
     run: Run, tmp_path: Path, volume: bool
 ) -> None:
-    """What os.path.realpath leaves unresolved leads upwards, to the root that lies over /."""
+    """The part that os.path.realpath leaves unresolved leads upwards, to the host's root."""
     outside = tmp_path / "outside"
     outside.mkdir()
     name = "etc/data" if volume else "etc/resolv.conf"
@@ -56,8 +56,8 @@ def test_a_mount_point_behind_a_loop_is_not_made_outside(
 
 
 @pytest.mark.parametrize("point", ["proc", "sys", "dev"])
-def test_the_kernels_directories_are_no_symlinks(run: Run, tmp_path: Path, point: str) -> None:
-    """Else parts of /proc that are the machine's would be made read-only elsewhere."""
+def test_the_kernels_directories_are_not_symlinks(run: Run, tmp_path: Path, point: str) -> None:
+    """Otherwise, other directories than the machine's /proc would become read-only."""
     (tmp_path / "outside").mkdir()
     target = f"etc/..{tmp_path}/outside"
     done = run(["id"], tree={point: f"-> {target}"})
@@ -65,7 +65,7 @@ def test_the_kernels_directories_are_no_symlinks(run: Run, tmp_path: Path, point
     assert f"cannot mount on /{point}: it is a symlink to {target}" in done.stderr
 
 
-def test_mount_points_behind_symlinks_are_the_images(run: Run, tmp_path: Path) -> None:
+def test_mount_points_behind_symlinks_are_in_the_image(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/file").write_text("data\n")
     tree = {"etc/hosts": "-> ../run/hosts", "run": "-> ./work/../work/run", "mnt": "-> /work/m"}
@@ -76,7 +76,7 @@ def test_mount_points_behind_symlinks_are_the_images(run: Run, tmp_path: Path) -
 
 
 def test_volumes_in_volumes(run: Run, tmp_path: Path) -> None:
-    """In whatever order they are given."""
+    """In any order of the options."""
     for name in ("inner", "outer/y"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "inner/file").write_text("")
@@ -95,14 +95,14 @@ def test_a_scratch_folder_behind_a_symlink(
 
 
 def test_trees_deeper_than_any_path_are_removed(run: Run, tmp_path: Path) -> None:
-    """2,000 levels: more than Python calls itself, and than descriptors are open."""
+    """2,000 levels: more than Python's recursion limit and the limit of open descriptors."""
     half = "/".join("d" * 1000)
     lines = f"mkdir -p /work/{half} /work/e/{half} && mv /work/d /work/e/{half}/"
     done = run(["sh", "-c", lines])
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_name_that_no_host_can_have(run: Run) -> None:
+def test_an_invalid_host_name(run: Run) -> None:
     done = run(["id"], "--hostname", "h" * 65)
     assert done.returncode == 125
     assert f"cannot call the host {'h' * 65}: Invalid argument" in done.stderr
