@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult:
-    """Trace a process, its threads and descendants until they end or slimtrace is told to stop.
+    """Trace a process, its threads and its descendants until they end or slimtrace is stopped.
 
-    :param stop_after: seconds, or None.
-    :raises SlimtraceError: it could not be seized, or the trace not written; each subclass with
-        its exit status.
+    :param stop_after: stop after so many seconds; None for no limit.
+    :raises SlimtraceError: the process could not be seized, or the trace could not be written;
+        each subclass has its exit status.
     """
     check_platform()
     number, first_process = output.find_next_ids()
     writer = output.open()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, stops would not be told (wait(2))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, wait(2) reports no stops
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, DETACH_SIGNALS | {signal.SIGCHLD})
     try:
         attachment = _seize(pid)

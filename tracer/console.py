@@ -1,4 +1,4 @@
-"""Messages of slimtrace itself. They go to stderr: stdout is for the app's output or for data."""
+"""Prints slimtrace's own messages to stderr: stdout is for the app's output or for data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ verbosity = _Verbosity()
 
 
 def _print(text: str) -> None:
-    if sys.stderr is not None:  # None if the caller closed it: print would use stdout
+    if sys.stderr is not None:  # it is None if it was closed; print would then use stdout
         print(f"slimtrace: {text}", file=sys.stderr, flush=True)
 
 

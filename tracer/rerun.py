@@ -1,4 +1,4 @@
-"""Repeats a run that was traced in a full image: in its slim image, driven in the same way."""
+"""Repeats a traced run, for example in the slim image, and drives it in the same way."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import Run
 
 _SERVICE_SECONDS = 5.0
+"""How long a service runs that the user had ended by hand."""
 _MIN_JOB_SECONDS, _JOB_FACTOR = 60.0, 10.0
-"""Seconds: for a service that the user ended by hand; for a job, with times what it took."""
+"""The time limit of a job: so many seconds, plus its first duration times the factor."""
 
 
 def rerun(
@@ -40,13 +41,15 @@ def rerun(
     user: str | None = None,
     below: str | None = None,
 ) -> None:
-    """Run it and write its trace; the app's output goes to stderr, its input is empty.
+    """Repeat ``run`` in ``image`` and write its trace.
 
-    :param is_default: whether the image's own Entrypoint, Cmd and WorkingDir are those of the run;
-        an image without a configuration has none.
-    :param user: who it runs as where ``changes`` names nobody; None for the image's user.
-    :param below: a directory whose names show where the image has none.
-    :raises SlimtraceError: it cannot be started; each subclass with its exit status.
+    The app's stdout goes to stderr; its stdin is empty.
+
+    :param is_default: whether to use the image's Entrypoint, Cmd and WorkingDir, which are those
+        of the run; an image without a configuration has none.
+    :param user: the user to run as if ``changes`` names none; None for the image's user.
+    :param below: a directory whose entries are visible where the image has none.
+    :raises SlimtraceError: it cannot be started; each subclass has its exit status.
     """
     own = is_default and bool(image.config)
     inside = make_image_run(
@@ -71,9 +74,9 @@ def rerun(
 
 
 def rerun_here(run: Run, output: str, changes: RerunOptions) -> None:
-    """Run it as :func:`rerun` does, but on this machine's root, as who and where it ran before.
+    """Repeat ``run`` on this machine's root, in the same directory; else like :func:`rerun`.
 
-    :raises SlimtraceError: it cannot be started, or its directory is gone.
+    :raises SlimtraceError: it cannot be started, or its directory does not exist any more.
     """
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
@@ -96,9 +99,9 @@ def _in_directory(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def _with_variables(words: Sequence[str]) -> Iterator[None]:
+def _with_variables(assignments: Sequence[str]) -> Iterator[None]:
     before = dict(os.environ)
-    os.environ.update(word.partition("=")[::2] for word in words if "=" in word)
+    os.environ.update(each.partition("=")[::2] for each in assignments if "=" in each)
     try:
         yield
     finally:
@@ -107,9 +110,9 @@ def _with_variables(words: Sequence[str]) -> Iterator[None]:
 
 
 def _make_driving(run: Run) -> DriveOptions:
-    """How to drive and end the run: no user is there to end it, as when it was traced.
+    """Return how to drive and end the run: this time no user ends it.
 
-    A run that ended by itself gets several times as long as it took then.
+    A run that ended by itself gets several times its first duration.
     """
     driving = run.driving or DriveOptions()
     if driving.http_get or driving.commands or driving.inside or driving.stop_after is not None:
@@ -122,37 +125,40 @@ def _make_driving(run: Run) -> DriveOptions:
 
 
 def _merge_volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
-    """:raises SlimtraceError: the host path of a volume does not exist on this machine."""
-    instead = {volume.target: volume for volume in map(parse_volume, given)}
-    shown = {}
-    for words in traced:
-        source, _, rest = words.partition(":")
+    """Return the traced run's volumes, except where ``given`` has another for the same target.
+
+    :raises SlimtraceError: the host path of a volume does not exist on this machine.
+    """
+    replacements = {volume.target: volume for volume in map(parse_volume, given)}
+    kept = {}
+    for option in traced:
+        source, _, rest = option.partition(":")
         target = rest.partition(":")[0]
-        if target not in instead and not os.path.exists(source):
+        if target not in replacements and not os.path.exists(source):
             raise SlimtraceError(
                 f"cannot mount {target}: {source} does not exist on this machine",
                 f"mount something else there: --volume HOST:{target}",
             )
-        if target not in instead:
-            shown[target] = parse_volume(words)
-    return (*{**shown, **instead}.values(),)
+        if target not in replacements:
+            kept[target] = parse_volume(option)
+    return (*{**kept, **replacements}.values(),)
 
 
 @contextmanager
 def _redirect_streams() -> Iterator[None]:
-    """Give the app an empty stdin, and send its stdout to stderr: ours is for data."""
+    """Give the app an empty stdin, and send its stdout to stderr: our stdout is for data."""
     _open_closed_streams()
     if sys.stdout is not None:
         sys.stdout.flush()
-    kept = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    saved = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
     os.dup2(2, 1)
     try:
         yield
     finally:
-        for number, fd in enumerate(kept):
+        for number, fd in enumerate(saved):
             os.dup2(fd, number)
             os.close(fd)
 

@@ -38,22 +38,22 @@ if TYPE_CHECKING:
 def trace(
     engine: Engine, recorder: Recorder, plan: DrivePlan | None, mask: Iterable[int]
 ) -> Driver | None:
-    """Start the app, forward signals and drive it until it ends; return its driver.
+    """Start the app, forward signals to it, and drive it until it ends; return its driver.
 
-    :param mask: the signals that are blocked in drivers.
+    :param mask: the signals to block in drivers.
     :raises CannotExecuteError: the app could not be executed.
-    :raises SlimtraceError: its calls could not be observed any more; the app was killed.
+    :raises SlimtraceError: tracing failed during the run; the app was killed.
     """
     ForwardedSignals(engine.app).start()
     driver = plan.make_driver(engine, recorder, mask) if plan is not None else None
     if driver is not None:
         driver.start()
-    gc.freeze()  # the loops make no cycles; a collection would only delay the app
+    gc.freeze()  # the loops create no reference cycles; a collection would only delay the app
     gc.disable()
     try:
         engine.run(recorder)
     except OSError as error:
-        raise SlimtraceError(f"cannot go on tracing: {error}") from error
+        raise SlimtraceError(f"cannot continue tracing: {error}") from error
     finally:
         gc.enable()
         if driver is not None:
@@ -65,8 +65,8 @@ def trace(
 class RunOptions:
     """The options of ``run``.
 
-    :ivar driving: None if nothing drives the app.
-    :ivar inside: the image to run it in; None for this machine's root.
+    :ivar driving: how to drive the app; None to not drive it.
+    :ivar inside: the image to run in; None for this machine's root.
     """
 
     output: TraceOutput
@@ -90,8 +90,8 @@ def check_directory() -> None:
 def run(command: Sequence[str], options: RunOptions) -> RunResult:
     """Trace ``command`` to its end.
 
-    :raises SlimtraceError: it could not be started or traced, or the trace not written; each
-        subclass with its exit status.
+    :raises SlimtraceError: it could not be started or traced, or the trace could not be written;
+        each subclass has its exit status.
     """
     check_platform()
     sandbox = None
@@ -108,8 +108,8 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     plan = None
     try:
         plan = _plan(options.driving, sandbox)
-        what = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
-        chosen = start_engine(options.engine, what, all_calls=options.all_calls)
+        launch = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
+        chosen = start_engine(options.engine, launch, all_calls=options.all_calls)
         engine = chosen.engine
         if chosen.reason is not None:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.reason}")
@@ -117,7 +117,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         about = _describe_run(command, options, engine, sandbox)
         writer.write_run(about)
         driver = trace(engine, recorder, plan, mask)
-        writer.begin()  # what ended before its exec was a run too
+        writer.begin()  # an app that ended before its exec is a run, too
         if driver is not None:
             writer.write_drive_result(driver.result)
         about = _add_end(about, engine, recorder, driver)
@@ -179,16 +179,16 @@ def _describe_run(
 
 
 def _list_volume_paths(volumes: Iterable[Volume], view: RootView) -> tuple[str, ...]:
-    """Where volumes are: as they were given, and by their own paths."""
-    places = (
+    """List the targets of volumes: as given, and with symlinks resolved."""
+    targets = (
         (volume.target, os.fsdecode(view.resolve_path(os.fsencode(volume.target))))
         for volume in volumes
     )
-    return tuple(dict.fromkeys(place for both in places for place in both))
+    return tuple(dict.fromkeys(path for both in targets for path in both))
 
 
 def _add_end(about: Run, engine: Engine, recorder: Recorder, driver: Driver | None) -> Run:
-    """The run with how it ended."""
+    """Return the run with its duration and exit status."""
     last = engine.app.exit_status
     return replace(
         about,

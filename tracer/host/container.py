@@ -1,4 +1,4 @@
-"""Where slimtrace runs, and what to change there where it may not trace."""
+"""Detects where slimtrace runs, and suggests how to allow tracing there."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _YAMA_RESTRICTS: dict[str, tuple[str, ...]] = {
     "process_vm_readv": ("1", "2"),
     "seccomp": (),
 }
-"""The settings with which Yama may refuse a call (Yama.rst); 1 lets a parent seize its child."""
+"""The values of ptrace_scope with which Yama may refuse a call (Yama.rst).
+
+With 1 a parent may still seize its child.
+"""
 
 
 class HostEnvironment(StrEnum):
-    """What surrounds slimtrace, and so who can allow it to trace."""
+    """Where slimtrace runs, which decides how tracing can be allowed."""
 
     HOST = "host"
     CONTAINER = "container"
@@ -31,14 +34,14 @@ class HostEnvironment(StrEnum):
 
 
 def detect_environment(root: str = "/") -> HostEnvironment:
-    """The place, by what container engines and builders leave in the file system.
+    """Detect the environment by the files and variables of container engines and builders.
 
-    :param root: where to look, for tests.
+    :param root: the root directory, for tests.
     """
-    # podman leaves the file empty, buildah (which is podman build too) names itself.
+    # podman creates the file empty; buildah (also used by podman build) writes its name into it.
     if b'engine="buildah' in _content(root, "run/.containerenv"):
         return HostEnvironment.BUILD
-    # BuildKit leaves neither a file nor a variable, only the name that it gives the host.
+    # BuildKit sets neither a file nor a variable, only the host name.
     if _content(root, "proc/sys/kernel/hostname").strip() == b"buildkitsandbox":
         return HostEnvironment.BUILD
     if any(os.path.lexists(os.path.join(root, mark)) for mark in _MARKS):
@@ -51,45 +54,45 @@ def detect_environment(root: str = "/") -> HostEnvironment:
 
 
 def read_ptrace_scope(root: str = "/") -> str | None:
-    """Yama's setting, or None where the kernel has no Yama."""
+    """Read Yama's ptrace_scope; None if the kernel has no Yama."""
     return _content(root, PTRACE_SCOPE.lstrip("/")).decode("ascii", "replace").strip() or None
 
 
-def suggest_permission(what: Refused, where: HostEnvironment, scope: str | None) -> str:
-    """The next step for the user where a call that tracing needs is refused.
+def suggest_permission(call: Refused, where: HostEnvironment, scope: str | None) -> str:
+    """Return the user's next step after the kernel refused a call that tracing needs.
 
-    :param what: the call.
-    :param scope: Yama's setting, which containers share with their host.
+    :param call: the call that was refused.
+    :param scope: Yama's ptrace_scope, which containers share with their host.
     """
-    if what != "seccomp" and scope == "3":
-        return f"{what} is switched off until the next boot: {PTRACE_SCOPE} is 3"
-    by_yama = scope in _YAMA_RESTRICTS[what]
+    if call != "seccomp" and scope == "3":
+        return f"{call} is switched off until the next boot: {PTRACE_SCOPE} is 3"
+    by_yama = scope in _YAMA_RESTRICTS[call]
     if where is HostEnvironment.HOST and by_yama:
         lower = "0" if scope == "1" else "1"
-        return f"allow {what}: set {PTRACE_SCOPE} to {lower} (it is {scope}), or trace as root"
+        return f"allow {call}: set {PTRACE_SCOPE} to {lower} (it is {scope}), or trace as root"
     if where is HostEnvironment.HOST:
-        other = f" ({PTRACE_SCOPE} does not: it is {scope})" if scope and what != "seccomp" else ""
+        other = f" ({PTRACE_SCOPE} does not: it is {scope})" if scope and call != "seccomp" else ""
         return (
-            f"allow {what}: a seccomp filter or a security module refuses it{other}; "
+            f"allow {call}: a seccomp filter or a security module refuses it{other}; "
             "start slimtrace outside the sandbox or service that set it up"
         )
-    profile = f"--security-opt seccomp=PROFILE with a profile that allows {what}"
-    if what == "seccomp":
+    profile = f"--security-opt seccomp=PROFILE with a profile that allows {call}"
+    if call == "seccomp":
         flags = profile
     elif by_yama:
         flags = f"--cap-add SYS_PTRACE and trace as root there ({PTRACE_SCOPE} is {scope})"
     else:
         flags = f"--cap-add SYS_PTRACE, or {profile}"
     if where is HostEnvironment.CONTAINER:
-        return f"allow {what}: start the container with {flags}"
+        return f"allow {call}: start the container with {flags}"
     return (
-        f"allow {what}: build by podman or buildah with {flags}; "
+        f"allow {call}: build by podman or buildah with {flags}; "
         "with docker buildx, RUN --security=insecure"
     )
 
 
 def _content(root: str, name: str) -> bytes:
-    """A file's bytes; none where it may not be read or is not there."""
+    """Return a file's bytes; empty if it cannot be read."""
     try:
         with open(os.path.join(root, name), "rb") as file:
             return file.read()

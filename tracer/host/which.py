@@ -1,4 +1,4 @@
-"""Finds the file of a command, as shells and container engines do."""
+"""Finds the program of a command, as shells and container engines do."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError
 
 
 def find_program(name: str, path: str | None = None) -> str:
-    """The file that the shell would run for ``name`` (execvp(3)).
+    """Find the file that the shell would run for ``name`` (execvp(3)).
 
-    :param path: the PATH to search; None for the caller's.
-    :raises CommandNotFoundError: there is none.
-    :raises CannotExecuteError: it is a directory or may not be executed.
+    :param path: the PATH to search; None for the caller's PATH.
+    :raises CommandNotFoundError: there is no such file.
+    :raises CannotExecuteError: it is a directory or is not executable.
     """
-    found = shutil.which(name, path=path)
-    if found is not None:
-        return found
+    program = shutil.which(name, path=path)
+    if program is not None:
+        return program
     folders = os.get_exec_path() if path is None else path.split(os.pathsep)
     candidates = [name] if "/" in name else [os.path.join(f or ".", name) for f in folders]
     existing = next((path for path in candidates if name and os.path.exists(path)), None)
@@ -30,7 +30,7 @@ def find_program(name: str, path: str | None = None) -> str:
 
 
 def cannot_execute(program: str, number: int) -> CannotExecuteError:
-    """Why a program that is there was not executed: ``number`` is execve(2)'s errno."""
-    missing = number == errno.ENOENT  # the file is there: its interpreter is not
-    cause = "the interpreter that it names is missing" if missing else os.strerror(number)
+    """Return the error for an existing program that execve(2) refused with errno ``number``."""
+    missing = number == errno.ENOENT  # the program exists, so its interpreter does not
+    cause = "its interpreter is missing" if missing else os.strerror(number)
     return CannotExecuteError(f"cannot run {program}: {cause}")

@@ -1,10 +1,11 @@
-"""Process 1 of a traced sandbox: sets the scene, installs the filter, starts commands, reaps.
+"""Process 1 of a traced sandbox: sets it up, installs the filter, starts commands, reaps children.
 
-It is the parent of all that is traced, so one listener hears of all calls; and nothing inside can
-end it (pid_namespaces(7)). Once the app's first process ends, it ends, and all else with it.
+It is the parent of all traced processes, so one seccomp listener receives all their calls. No
+process inside can kill it (pid_namespaces(7)). It ends after the app's first process; the kernel
+then kills all other processes.
 
-What it says to the tracer it says by write(2) and sendmsg(2), and the end of a command on another
-socket: a filter that is on it stops send(2).
+It talks to the tracer with write(2) and sendmsg(2), because its own filter stops send(2). The end
+of the app is reported on a second socket.
 """
 
 from __future__ import annotations
@@ -57,15 +58,16 @@ _MAX_COMMAND_BYTES = 1 << 20
 
 
 class SandboxInit:
-    """Process 1 of the sandbox. Its methods do not return to the caller's code.
+    """Process 1 of the sandbox. :meth:`run` does not return.
 
+    :param config: how to set up the sandbox.
     :param folder: the scratch folder.
-    :param control: from the tracer, SOCK_SEQPACKET: what to do, and how that went.
-    :param watch: to the tracer: ``exit STATUS`` of the app (wait(2)).
-    :param mask: the signals that are blocked in commands.
-    :param streams: the app's descriptors, and the descriptors to put there.
-    :param becomes_app: whether it executes the app itself, which is then process 1, as in a
-        container.
+    :param control: a SOCK_SEQPACKET socket: requests from the tracer, and their results.
+    :param watch: a socket to the tracer for ``exit STATUS`` of the app (wait(2)).
+    :param mask: the signals to block in commands.
+    :param streams: descriptor of the app → our descriptor that replaces it.
+    :param becomes_app: whether this process executes the app itself, which is then process 1, as
+        in a container.
     """
 
     def __init__(
@@ -92,9 +94,9 @@ class SandboxInit:
         self._app_pid = self._command_pid = 0
 
     def run(self, install: Callable[[], int] | None) -> Never:
-        """Set the sandbox up and serve until the app ends.
+        """Set up the sandbox, start the app, and serve requests until the app ends.
 
-        :param install: installs the filter; returns its listener, or 0.
+        :param install: installs the filter and returns its listener, or 0; None for no filter.
         """
         try:
             self._set_up()
@@ -113,7 +115,7 @@ class SandboxInit:
     # Before the filter
 
     def _set_up(self) -> None:
-        """Make the namespaces and be the app's user, then say what the tracer must know."""
+        """Create the namespaces, switch to the app's user, and send the root to the tracer."""
         self._put_streams()
         self._close_descriptors()
         process.rename_process(_TITLE)
@@ -135,7 +137,7 @@ class SandboxInit:
             own_xattrs=own_xattrs,
             below=config.below,
         )
-        sys.path.clear()  # what lies there now is the image's
+        sys.path.clear()  # these paths are the image's now
         sys.meta_path.clear()
         self._enter_workdir()
         if nested:
@@ -152,17 +154,20 @@ class SandboxInit:
         self._hand_over_root(laid)
 
     def _put_streams(self) -> None:
-        """The app's are its user's, so that it may open /dev/stdout; ours stays for commands."""
+        """Put the app's streams in place, and keep our stderr for commands.
+
+        The app's user gets the streams, so that the app may open /dev/stdout.
+        """
         if 2 in self._streams:
             self._stderr = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
         account = self._config.account
         for number, stream in self._streams.items():
-            with suppress(OSError):  # where that user is not known to us
+            with suppress(OSError):  # fails for a UID that is not mapped here
                 os.fchown(stream, account.uid, account.gid)
             os.dup2(stream, number)
 
     def _close_descriptors(self) -> None:
-        """A descriptor of a directory outside would be a way out; the lock stays with us."""
+        """Close other descriptors: one of a directory outside would be a way out of the sandbox."""
         kept = {
             0,
             1,
@@ -182,7 +187,7 @@ class SandboxInit:
             socket.sethostname(name)
         except OSError as error:  # EINVAL: longer than 64 bytes (sethostname(2))
             raise SlimtraceError(
-                f"cannot call the host {name}: {error.strerror}", "it may have 64 bytes"
+                f"cannot set the host name {name}: {error.strerror}", "use at most 64 bytes"
             ) from error
 
     def _enter_workdir(self) -> None:
@@ -198,7 +203,7 @@ class SandboxInit:
             ) from error
 
     def _hand_over_root(self, laid: OverlayMount) -> None:
-        """Do beforehand what the filter would stop, and hand over the root."""
+        """Do what the filter would stop later, and send the root directory to the tracer."""
         self._dev_null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; execs inherit it
             signal.signal(ignored, signal.SIG_DFL)
@@ -212,11 +217,12 @@ class SandboxInit:
         with suppress(OSError, ValueError):
             number = int(os.readlink("/proc/self"))
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        words = {"number": number, "instead": laid.instead, "why": laid.why}
-        socket.send_fds(self._control, [json.dumps(words).encode()], [root])
+        message = {"number": number, "instead": laid.instead, "why": laid.why}
+        socket.send_fds(self._control, [json.dumps(message).encode()], [root])
         os.close(root)
 
     def _start_app(self, install: Callable[[], int] | None) -> None:
+        """Wait for the tracer's request, install the filter, and start the app."""
         if not os.read(self._control.fileno(), 16):
             return
         program = self._find_program(self._argv)
@@ -235,7 +241,7 @@ class SandboxInit:
             self._serve()
 
     def _become_app(self, program: str) -> Never:
-        """All that is open of ours is closed by the exec."""
+        """Execute the app in this process; the exec closes our descriptors."""
         os.write(self._control.fileno(), b"here")
         if os.read(self._control.fileno(), 16):
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
@@ -245,26 +251,26 @@ class SandboxInit:
                 self._send(encode_failure(cannot_execute(program, error.errno or 0)))
         os._exit(127)
 
-    # With the filter: no call here may carry a path before the tracer answers
+    # With the filter: no call here may have a path argument before the tracer answers calls
 
     def _start(self, argv: Sequence[str], program: str, *, is_app: bool) -> int:
-        """Fork a command, which is let go by the tracer, and say whether it was executed."""
-        end, told = os.pipe()
+        """Fork a command, which waits for the tracer, and send whether it was executed."""
+        failure_reader, failure_writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._execute(argv, program, told, is_app=is_app)
-        os.close(told)
-        failure = os.read(end, 16)
-        os.close(end)
+            self._execute(argv, program, failure_writer, is_app=is_app)
+        os.close(failure_writer)
+        failure = os.read(failure_reader, 16)
+        os.close(failure_reader)
         if failure:
             self._send(encode_failure(cannot_execute(program, int(failure))))
         else:
             self._send(b"executed")
         return pid
 
-    def _execute(self, argv: Sequence[str], program: str, told: int, *, is_app: bool) -> Never:
+    def _execute(self, argv: Sequence[str], program: str, failures: int, *, is_app: bool) -> Never:
         try:
-            os.write(self._control.fileno(), b"here")  # the kernel adds who says it (unix(7))
+            os.write(self._control.fileno(), b"here")  # the kernel adds the sender's PID (unix(7))
             if os.read(self._control.fileno(), 16):
                 if not is_app:
                     os.dup2(self._dev_null, 0)
@@ -273,23 +279,23 @@ class SandboxInit:
                 signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
                 os.execve(program, [*argv], self._config.env)  # noqa: S606 -- the app itself
         except OSError as error:
-            os.write(told, b"%d" % (error.errno or 0))
+            os.write(failures, b"%d" % (error.errno or 0))
         finally:
             os._exit(127)
 
     def _serve(self) -> Never:
-        """Reap, and start what the tracer asks for, until the app ends."""
-        waiting = select.poll()
-        waiting.register(self._wakeup, select.POLLIN)
-        waiting.register(self._control, select.POLLIN)
+        """Reap children and start the commands that the tracer requests, until the app ends."""
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
         while True:
             self._reap()
-            for fd, _ in waiting.poll():
+            for fd, _ in poll.poll():
                 if fd == self._wakeup:
                     with suppress(BlockingIOError):
                         os.read(fd, 4096)
                 elif not self._run_command():
-                    waiting.unregister(self._control)
+                    poll.unregister(self._control)
 
     def _run_command(self) -> bool:
         data = os.read(self._control.fileno(), _MAX_COMMAND_BYTES)

@@ -105,4 +105,4 @@ def test_trees_deeper_than_any_path_are_removed(run: Run, tmp_path: Path) -> Non
 def test_an_invalid_host_name(run: Run) -> None:
     done = run(["id"], "--hostname", "h" * 65)
     assert done.returncode == 125
-    assert f"cannot call the host {'h' * 65}: Invalid argument" in done.stderr
+    assert f"cannot set the host name {'h' * 65}: Invalid argument" in done.stderr

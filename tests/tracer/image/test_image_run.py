@@ -308,7 +308,7 @@ def test_no_descriptor_of_the_machine_is_inherited(inside: Callable[..., Ran]) -
         (script("sleep 9 & kill -KILL -1; wait $!; exit 5"), 5, None, ""),
         (["nothing"], 127, None, "cannot run nothing: it is not on the PATH"),
         (["/srv/text"], 126, None, "cannot run /srv/text: permission denied"),
-        (["/srv/script"], 126, None, "the interpreter that it names is missing"),
+        (["/srv/script"], 126, None, "its interpreter is missing"),
     ],
     ids=["exit", "signal", "killed", "kills all", "not found", "not executable", "no interpreter"],
 )
