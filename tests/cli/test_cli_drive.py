@@ -338,7 +338,7 @@ def test_a_page_that_fails(traced: Trace, port: int) -> None:
 def test_a_page_of_an_app_without_a_server(traced: Trace) -> None:
     script = "echo up; exec sleep 1000"
     run = traced(["sh", "-c", script], "--ready", "log:up", "--http-get", "/")
-    said = "GET / got no answer: it was not seen to listen on a port"
+    said = "GET / got no answer: it does not listen on a known port"
     assert (run.status, run.stderr) == (1, f"slimtrace: cannot drive the app: {said}\n")
     assert run.run["driven"]["answers"] == [{"driver": "GET /", "status": None}]
 

@@ -1,4 +1,4 @@
 """Drives a service while it is traced: waits until it is ready, runs commands, stops it.
 
-What drives it from outside is no tracee, so its shell is not in the image.
+Commands that run on the host are not traced, so their shell is not in the image.
 """

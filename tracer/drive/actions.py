@@ -1,4 +1,4 @@
-"""What can be done to an app that is ready: a request, or a command outside or beside it."""
+"""Actions that drive an app: a request, a command on the host, or a command in its image."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from slimtrace.tracer.result import ExitStatus
 
 _POLL_SECONDS = 0.02
-_PATIENCE = 5.0
-"""Seconds for a service to answer that nothing has shown to be ready."""
+_RETRY_SECONDS = 5.0
+"""How long to retry a request if no ``--ready`` has shown that the app is ready."""
 _MAX_ANSWER_SECONDS = 60.0
 _BAD_REQUEST = 400
 _SERVER_ERROR = 500
@@ -33,9 +33,9 @@ _VARIABLES = ("SLIMTRACE_URL", "SLIMTRACE_HOST", "SLIMTRACE_PORT", "SLIMTRACE_SO
 
 
 class ActionOutcome(NamedTuple):
-    """What a driver came to.
+    """The result of an action.
 
-    :ivar status: of HTTP, or an exit status (128+N for signal N).
+    :ivar status: an HTTP status, or an exit status (128+N for signal N).
     :ivar failure: how it failed, or None.
     """
 
@@ -45,10 +45,10 @@ class ActionOutcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """All that drives one app.
+    """The actions on one app.
 
-    :ivar port: asks for the first port on which the app was seen to listen, where it can be
-        reached.
+    :ivar find_port: returns the first port on which the app listened; None if there is none, or
+        it cannot be reached.
     """
 
     app: App
@@ -58,7 +58,7 @@ class Actions:
     host_commands: HostCommands
 
     def request(self, path: str, limits: CommandLimits) -> ActionOutcome:
-        """GET a path of the app.
+        """Send GET for a path to the app.
 
         :raises DriverError: there was no answer.
         """
@@ -70,16 +70,16 @@ class Actions:
         return ActionOutcome(status)
 
     def run_outside(self, command: str, limits: CommandLimits) -> ActionOutcome:
-        """Run one by the shell.
+        """Run a command on the host, with the shell.
 
-        :raises DriverError: as of Outside.
+        :raises DriverError: see :meth:`HostCommands.run`.
         """
         return _make_outcome(self.host_commands.run(command, self._make_environment(), limits))
 
     def run_inside(self, argv: Sequence[str], limits: CommandLimits) -> ActionOutcome:
-        """Run one beside the app in its image; its output goes to stderr too.
+        """Run a command in the app's image; its output goes to stderr.
 
-        :raises DriverError: it cannot be run, or had to be ended; all ends with the app there.
+        :raises DriverError: it cannot be run, took too long, or the app ended first.
         """
         command, inside = shlex.join(argv), self.app.spawner
         if inside is None:
@@ -102,16 +102,16 @@ class Actions:
 
     def _request_status(self, path: str, limits: CommandLimits) -> int:
         cause: Exception
-        showed = not (self.ready is None or isinstance(self.ready, Delay))
-        patience = time.monotonic() + (0.0 if showed else _PATIENCE)
+        is_known_ready = not (self.ready is None or isinstance(self.ready, Delay))
+        deadline = time.monotonic() + (0.0 if is_known_ready else _RETRY_SECONDS)
         while True:
             try:
                 return self._send_request(path, limits.seconds_left(_MAX_ANSWER_SECONDS))
             except (ConnectionRefusedError, LookupError) as error:
                 cause = error
             except (OSError, ValueError) as error:
-                cause, patience = error, 0.0
-            if time.monotonic() > patience or self.app.ended.wait(_POLL_SECONDS):
+                cause, deadline = error, 0.0
+            if time.monotonic() > deadline or self.app.ended.wait(_POLL_SECONDS):
                 what = (getattr(cause, "strerror", None) or str(cause.args[0])).lower()
                 raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
 
@@ -121,11 +121,11 @@ class Actions:
                 return get(Address("localhost", 80, path=place), path, seconds).code
         address = self._find_address()
         if address is None:
-            raise LookupError("it was not seen to listen on a port")
+            raise LookupError("it does not listen on a known port")
         return get(address, path, seconds).code
 
     def _find_address(self) -> Address | None:
-        """Where the app showed that it is ready, else where it was first seen to listen."""
+        """Return the address of ``--ready``, else the first port on which the app listened."""
         match self.ready:
             case Url():
                 return parse_address(self.ready.url)
@@ -135,7 +135,7 @@ class Actions:
         return None if port is None else Address("127.0.0.1", port)
 
     def _make_environment(self) -> dict[str, str]:
-        """Ours, and where the app is; what is not known is not there."""
+        """Return our environment with the app's address; unknown values are not set."""
         env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
         if isinstance(self.ready, UnixSocket):
             root = f"/proc/{self.app.pid}/root" if self.view.is_sandbox else ""

@@ -1,8 +1,8 @@
-"""The app's stdout and stderr on their way to slimtrace's own, which they reach unchanged.
+"""Relays the app's stdout and stderr, unchanged, to slimtrace's own.
 
-A pipe stands in the place of each stream, and a pseudo-terminal in that of a terminal, so that
-the app buffers and colours as it would. Two streams that are one have one in their place too:
-what came first is passed on first.
+Each stream is replaced with a pipe, and a terminal with a pseudo-terminal, so that the app buffers
+and colours its output as usual. If stdout and stderr are the same file, one pipe replaces both, so
+that the order of the output stays.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _MAX_LINE_BYTES = 1 << 14
 
 
 class LastLines:
-    """Of several streams together, each fed by a thread of its own.
+    """The last lines of several streams together; each stream has its own thread.
 
-    :ivar matched: set when a line, whole or not yet, matched the pattern.
+    :ivar matched: set when a line, complete or not, matched the pattern.
     """
 
     def __init__(self, pattern: re.Pattern[str] | None = None) -> None:
@@ -48,7 +48,7 @@ class LastLines:
         self._begun: dict[int, bytes] = {}
 
     def feed(self, stream: int, data: bytes) -> None:
-        """More of a stream."""
+        """Add data of a stream."""
         with self._lock:
             *whole, begun = (self._begun.get(stream, b"") + data).split(b"\n")
             self._begun[stream] = begun[-_MAX_LINE_BYTES:]
@@ -59,11 +59,11 @@ class LastLines:
                 self.matched.set()
 
     def last(self, hidden: set[int]) -> tuple[str, ...]:
-        """The last lines, oldest first, without those of the streams that are ``hidden``."""
+        """Return the last lines, oldest first, except those of the ``hidden`` streams."""
         with self._lock:
             lines = [*self._last, *self._begun.items()]
-        said = [_decode(line) for stream, line in lines if stream not in hidden]
-        return tuple(line for line in said if line.strip())[-_MAX_LINES:]
+        shown = [_decode(line) for stream, line in lines if stream not in hidden]
+        return tuple(line for line in shown if line.strip())[-_MAX_LINES:]
 
 
 def _decode(line: bytes) -> str:
@@ -71,36 +71,36 @@ def _decode(line: bytes) -> str:
 
 
 _JOIN_SECONDS = 2.0
-"""Seconds for what was written to come by once nobody can write any more."""
+"""How long to wait for the rest of the output after all writers have ended."""
 
 
 class CapturedOutput:
-    """The app's streams: nothing to read, and a pipe for both of the others.
+    """Captures the app's output: stdin is empty, stdout and stderr share a pipe.
 
-    :ivar places: the app's descriptors to what is to be put there.
-    :ivar lines: what came by.
+    :ivar descriptors: descriptor of the app → our descriptor that replaces it.
+    :ivar lines: the last lines of the output.
     """
 
     def __init__(self, pattern: re.Pattern[str] | None) -> None:
         self.lines = LastLines(pattern)
         self._source, self._end = os.pipe()
-        # Not /dev/null: the app's streams are given to its user.
+        # Not /dev/null: the app's user becomes the owner of its streams.
         self._empty_input = os.memfd_create("stdin")
         self.descriptors: Mapping[int, int] = {0: self._empty_input, 1: self._end, 2: self._end}
         self._thread = threading.Thread(target=self._read, name="printed", daemon=True)
 
     def start(self) -> None:
-        """The app has its ends."""
+        """Start reading; call this after the app has its descriptors."""
         self._close_ends()
         self._thread.start()
 
     def finish(self) -> tuple[str, ...]:
-        """All its processes have ended: the last lines."""
+        """Return the last lines; call this after all processes of the app have ended."""
         self._thread.join(_JOIN_SECONDS)
         return self.lines.last(set())
 
     def close(self) -> None:
-        """Where it never was started."""
+        """Close the descriptors if reading never started."""
         if self._close_ends():
             os.close(self._source)
 
@@ -122,17 +122,17 @@ class CapturedOutput:
 
 _STANDARD = (1, 2)
 _CHUNK_BYTES = 1 << 16
-_MOMENT = 0.05
-_SIZE = struct.calcsize("4H")  # struct winsize (ioctl_tty(2))
+_POLL_SECONDS = 0.05
+_WINSIZE_BYTES = struct.calcsize("4H")  # struct winsize (ioctl_tty(2))
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One of the app's streams, or both where they are one.
+    """One stream of the app, or both if they are the same file.
 
-    :ivar number: the descriptor of ours to which it leads.
-    :ivar source: where what the app writes is read, which never blocks.
-    :ivar end: the app's end.
+    :ivar number: our descriptor that its output goes to.
+    :ivar source: the non-blocking end from which we read.
+    :ivar end: the end that the app writes to.
     """
 
     number: int
@@ -143,16 +143,16 @@ class _Stream:
 
 
 class OutputRelay:
-    """Those of the app that are taken.
+    """Relays the output of the app.
 
-    :ivar places: the app's descriptors to what is to be put there.
-    :ivar lines: what came by.
+    :ivar descriptors: descriptor of the app → our descriptor that replaces it.
+    :ivar lines: the last lines of the output.
     """
 
     def __init__(self, pattern: re.Pattern[str] | None) -> None:
-        """Take the streams that are no terminals; with a pattern to be looked for, these too.
+        """Replace the streams that are not terminals; with a pattern, terminals too.
 
-        :raises SlimtraceError: there is none that the pattern could be looked for in.
+        :raises SlimtraceError: there is a pattern, but no stream to search.
         """
         self.lines = LastLines(pattern)
         self.descriptors: Mapping[int, int] = {}
@@ -175,9 +175,9 @@ class OutputRelay:
             try:
                 status, flags = os.fstat(number), fcntl.fcntl(number, fcntl.F_GETFL)
                 is_ours = bool(fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
-            except OSError:  # closed: so it is for the app
+            except OSError:  # it is closed, and stays closed for the app
                 continue
-            if is_ours:  # it was closed, and something that we opened came to lie there
+            if is_ours:  # it was closed, and a file that we opened got its number
                 continue
             is_terminal = os.isatty(number)
             if flags & os.O_ACCMODE == os.O_RDONLY or (is_terminal and not terminals):
@@ -192,9 +192,9 @@ class OutputRelay:
         return places
 
     def start(self, app: App) -> None:
-        """Pass on what the app writes from now on; it has its ends already."""
+        """Start the relay; call this after the app has its descriptors."""
         for stream in self._streams:
-            if not stream.is_terminal:  # else reading it would fail once the app closed its own
+            if not stream.is_terminal:  # reading a terminal fails after all other ends are closed
                 os.close(stream.end)
                 stream.end = -1
             stream.thread = threading.Thread(
@@ -205,27 +205,30 @@ class OutputRelay:
             app.add_periodic_task(lambda: self._follow_size(app))
 
     def settle(self, seconds: float) -> None:
-        """All processes of the app have ended: wait until what they wrote is passed on."""
+        """Wait, after the app's end, up to ``seconds`` until its output is written."""
         self._signal_end()
         for thread in self._threads():
             thread.join(seconds)
 
     def finish(self) -> None:
-        """As settle, as long as who reads takes, or until an interrupt; those must be blocked."""
+        """Like :meth:`settle`, without a time limit, until a signal that ends slimtrace arrives.
+
+        The caller must block these signals.
+        """
         self._signal_end()
         for thread in self._threads():
             while thread.is_alive() and signal.sigtimedwait(TERMINATION_SIGNALS, 0) is None:
-                thread.join(_MOMENT)
+                thread.join(_POLL_SECONDS)
         self.close()
 
     def last_lines(self) -> tuple[str, ...]:
-        """The app's last lines, but what stands on the terminal already on which we say them."""
+        """Return the app's last lines, except those that our terminal shows already."""
         if not os.isatty(2):
             return self.lines.last(set())
         return self.lines.last({s.number for s in self._streams if os.isatty(s.number)})
 
     def close(self) -> None:
-        """Of what nobody uses any more."""
+        """Close the descriptors that are not in use any more."""
         for stream in self._streams:
             if stream.end >= 0:
                 os.close(stream.end)
@@ -241,15 +244,18 @@ class OutputRelay:
         return (stream.thread for stream in self._streams if stream.thread is not None)
 
     def _signal_end(self) -> None:
-        """Who else has a stream open may keep it: its end is not waited for."""
+        """Make the relay threads end, even if another process still has a stream open."""
         self._is_over = True
         os.eventfd_write(self._wake, 1)
 
     def _relay(self, stream: _Stream) -> None:
-        """Until nobody writes or reads; closing the source tells the app of the latter."""
-        waiting = select.poll()
-        waiting.register(stream.source, select.POLLIN)
-        waiting.register(self._wake, select.POLLIN)
+        """Relay a stream until there are no writers, or our reader is gone.
+
+        In the second case the app gets EPIPE, because this closes the source.
+        """
+        poll = select.poll()
+        poll.register(stream.source, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
         try:
             while True:
                 is_over = self._is_over
@@ -258,7 +264,7 @@ class OutputRelay:
                 except BlockingIOError:
                     if is_over:
                         return
-                    waiting.poll()
+                    poll.poll()
                     continue
                 if not data:
                     return
@@ -272,7 +278,7 @@ class OutputRelay:
             os.close(stream.source)
 
     def _follow_size(self, app: App) -> None:
-        """A terminal's size is that of ours, of which the app is told as of its own."""
+        """Give the pseudo-terminal the size of our terminal, and send SIGWINCH if it changed."""
         for stream in self._streams:
             if stream.is_terminal and stream.end >= 0:
                 with suppress(OSError):
@@ -287,14 +293,14 @@ def _write(number: int, data: bytes) -> None:
     while left:
         try:
             left = left[os.write(number, left) :]
-        except BlockingIOError:  # whoever shares it made it so
-            waiting = select.poll()
-            waiting.register(number, select.POLLOUT)
-            waiting.poll()
+        except BlockingIOError:  # another process made the shared file non-blocking
+            poll = select.poll()
+            poll.register(number, select.POLLOUT)
+            poll.poll()
 
 
 def _open_terminal(number: int) -> tuple[int, int]:
-    """A pseudo-terminal set as ours, but that ours alone makes changes to what is written."""
+    """Open a pseudo-terminal like our terminal, but without output processing and echo."""
     master, slave = os.openpty()
     attributes = termios.tcgetattr(number)
     attributes[1] &= ~termios.OPOST  # termios(3), c_oflag
@@ -305,4 +311,4 @@ def _open_terminal(number: int) -> tuple[int, int]:
 
 
 def _get_size(terminal: int) -> bytes:
-    return fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(_SIZE))
+    return fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(_WINSIZE_BYTES))

@@ -1,4 +1,4 @@
-"""The thread that does to an app what is to be done, and stops it."""
+"""The thread that drives an app, and stops it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.trace import DriveOptions
 
 _POLL_SECONDS = 0.1
-_AGAIN = 1.0
-"""Seconds between kills: what is killed while it forks may leave a child."""
+_KILL_INTERVAL_SECONDS = 1.0
+"""A process that is killed while it forks may leave a child, so all are killed again."""
 
 
 @dataclass(slots=True)
 class Driver:
     """Drives one app.
 
-    :ivar streams: the app's; None where they are not taken, and nothing is waited for.
-    :ivar driven: how it went.
-    :ivar failure: why the answer of the run is no, or None.
+    :ivar streams: the relay of the app's output; None if there is no ``--ready``.
+    :ivar result: how it went.
+    :ivar failure: why driving the app failed, or None.
     """
 
     driving: DriveOptions
@@ -48,14 +48,14 @@ class Driver:
     _thread: threading.Thread | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """To be called before the app is let go."""
+        """Start the thread; call this before the app starts."""
         if self.streams is not None:
             self.streams.start(self.app)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._thread.start()
 
     def join(self) -> None:
-        """After the app's end: wait until all is done and its output passed on."""
+        """Wait, after the app's end, until the thread has ended and all output is written."""
         if self._thread is not None:
             self._thread.join()
         if self.streams is not None:
@@ -67,7 +67,7 @@ class Driver:
             self._drive()
         except DriverError as error:
             self.failure = error
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the app is to be stopped
+        except Exception as error:  # noqa: BLE001 -- after any error the app must be stopped
             self.failure = DriverError(f"cannot drive the app: {error}")
         if self.failure is not None:
             self.result = replace(self.result, failure=self.failure.message)
@@ -77,7 +77,7 @@ class Driver:
 
     @property
     def _ends_app(self) -> bool:
-        """Whether the app is stopped once all is done."""
+        """Whether the app is stopped after all actions."""
         return self._has_actions or self.driving.stop_after is not None
 
     @property
@@ -109,7 +109,7 @@ class Driver:
             sleep_until(self._deadline, self.app)
 
     def _list_drivers(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:
-        """Each driver's name, how it is called in a message, and what runs it."""
+        """Yield each action's name, its name in messages, and the function that runs it."""
         for path in self.driving.http_get:
             yield f"GET {path}", f"GET {path}", partial(self.actions.request, path)
         for command in self.driving.commands:
@@ -123,19 +123,19 @@ class Driver:
         self.result = replace(self.result, answers=answers)
 
     def _stop(self) -> None:
-        """The stop signal, again to what outlives the first process, then SIGKILL."""
+        """Send the stop signal, again to processes that outlive the first one, then SIGKILL."""
         app, grace = self.app, self.driving.stop_grace
         number = signal.Signals[self.driving.stop_signal]
         deadline = time.monotonic() + grace
         app.send(number)
-        told_rest = was_killed = False
+        has_signalled_rest = was_killed = False
         while not app.ended.wait(_POLL_SECONDS):
-            if app.exit_status is not None and not told_rest:
-                told_rest = True
+            if app.exit_status is not None and not has_signalled_rest:
+                has_signalled_rest = True
                 app.send_all(number)
             if time.monotonic() > deadline:
                 if not was_killed:
                     say(f"the app did not end in {grace:g} s after {number.name}: killed")
                 was_killed = True
                 app.kill()
-                deadline = time.monotonic() + _AGAIN
+                deadline = time.monotonic() + _KILL_INTERVAL_SECONDS

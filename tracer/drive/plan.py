@@ -1,4 +1,4 @@
-"""Makes ready, before an app starts, what will drive it: bad words are told now."""
+"""Prepares driving before the app starts, so that wrong options are reported at once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """What is to happen to an app.
+    """How an app will be driven.
 
-    :ivar streams: the app's output, taken; None where nothing is waited for.
-    :ivar is_reachable: whether its ports can be reached from here.
+    :ivar streams: the relay of the app's output; None if there is no ``--ready``.
+    :ivar is_reachable: whether its ports can be reached from this machine.
     """
 
     driving: DriveOptions
@@ -37,13 +37,13 @@ class DrivePlan:
 
     @property
     def descriptors(self) -> Mapping[int, int]:
-        """The app's descriptors to what is to be put there."""
+        """Descriptor of the app → our descriptor that replaces it."""
         return self.streams.descriptors if self.streams is not None else {}
 
     def make_driver(self, engine: Engine, recorder: Recorder, mask: Iterable[int]) -> Driver:
-        """What carries it out.
+        """Return the driver for this plan.
 
-        :param mask: the signals that commands are to have blocked.
+        :param mask: the signals to block in commands.
         """
         from slimtrace.tracer.drive.actions import Actions  # noqa: PLC0415
         from slimtrace.tracer.drive.driver import Driver  # noqa: PLC0415 -- they take a while to import
@@ -57,17 +57,18 @@ class DrivePlan:
         return Driver(self.driving, app, drivers, self.streams)
 
     def close(self) -> None:
-        """Let go of the streams where they were not passed on to the end."""
+        """Close the streams if the relay did not finish."""
         if self.streams is not None:
             self.streams.close()
 
 
 def make_plan(driving: DriveOptions, sandbox: SandboxConfig | None) -> DrivePlan:
-    """What the words of ``driving`` mean.
+    """Check the options in ``driving`` and make a plan from them.
 
-    :param sandbox: the image that the app will run in, if any.
-    :raises UsageError: they make no sense.
-    :raises SlimtraceError: something shows already that the app is ready, or its output is closed.
+    :param sandbox: where the app will run; None for this machine's root.
+    :raises UsageError: an option is wrong.
+    :raises SlimtraceError: the condition of ``--ready`` is true before the start, or the app's
+        output is closed.
     """
     if driving.stop_signal not in signal.Signals.__members__:
         raise UsageError(f"cannot stop by {driving.stop_signal}: there is no such signal")

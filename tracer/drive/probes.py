@@ -1,4 +1,4 @@
-"""Looks whether what is to show that an app is ready shows it."""
+"""Checks whether an app is ready, by the condition of ``--ready``."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from slimtrace.tracer.result import ExitStatus
 
 _POLL_SECONDS = 0.02
-_MOMENT = 1.0
-"""Seconds for what the app wrote at its end to come by."""
+_OUTPUT_SECONDS = 1.0
+"""How long to wait for the output that the app wrote at its end."""
 
 
 def wait_until_ready(
     ready: Ready, limit: float, app: App, view: RootView, streams: OutputRelay
 ) -> float:
-    """Wait; the seconds that it took.
+    """Wait until the app is ready; return the seconds that it took.
 
-    :param limit: in seconds; a delay has none.
+    :param limit: in seconds; a delay has no limit.
     :raises DriverError: it took longer, or the app ended.
     """
     began = time.monotonic()
@@ -55,14 +55,14 @@ def wait_until_ready(
             )
         app.ended.wait(_POLL_SECONDS)
     if app.ended.is_set():
-        streams.settle(_MOMENT)
+        streams.settle(_OUTPUT_SECONDS)
         if not streams.lines.matched.is_set():
             _fail_early(app.exit_status, streams)
     return time.monotonic() - began
 
 
 def sleep_until(deadline: float, app: App) -> None:
-    """Until then, by time.monotonic(), or the app's end."""
+    """Sleep until ``deadline`` (time.monotonic()) or the app's end."""
     while (left := deadline - time.monotonic()) > 0:
         if app.ended.wait(min(left, 1.0)):
             return
@@ -85,7 +85,7 @@ def _fail_early(last: ExitStatus | None, streams: OutputRelay) -> NoReturn:
 
 
 def describe_exit(last: ExitStatus) -> str:
-    """How a process ended, for people."""
+    """Describe in a message how a process ended."""
     if last.signal is None:
         return f"exit status {last.status}"
     return signal.strsignal(last.signal) or f"signal {last.signal}"
@@ -98,14 +98,14 @@ if TYPE_CHECKING:
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
     OpenPath = Callable[[bytes], int]
-    """Opens an O_PATH descriptor of what lies at the app's path; raises OSError."""
+    """Opens an O_PATH descriptor of a path in the app's root; raises OSError."""
 
 _ATTEMPT_SECONDS = 2.0
 Polled = TcpPort | Url | UnixSocket | ReadyFile
 
 
 def explain_not_ready(ready: Polled, open_path: OpenPath) -> str | None:
-    """Why it does not show that the app is ready; None where it does."""
+    """Return why the app is not ready; None if it is ready."""
     try:
         match ready:
             case TcpPort():
@@ -127,10 +127,10 @@ def explain_not_ready(ready: Polled, open_path: OpenPath) -> str | None:
 
 
 def explain_wrong_status(ready: Url, address: Address) -> str | None:
-    """Why the answer does not show that the app is ready; None if it does.
+    """Return why the answer does not show that the app is ready; None if it does.
 
-    :param address: where to send the request: not always that of the URL.
-    :raises OSError: no answer came.
+    :param address: where to send the request; it may differ from the URL's address.
+    :raises OSError: there was no answer.
     :raises ValueError: the answer is not HTTP/1.
     """
     from slimtrace.tracer.drive.http import get, get_request_target  # noqa: PLC0415 -- slow to import
@@ -140,13 +140,13 @@ def explain_wrong_status(ready: Url, address: Address) -> str | None:
 
 
 def explain_error(error: OSError | ValueError) -> str:
-    """The cause of a failed connection or answer, for people."""
+    """Return the cause of a failed connection or answer, for a message."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 @contextmanager
 def open_socket_path(path: str, open_path: OpenPath) -> Iterator[str]:
-    """A path by which the tracer reaches a socket in the app's root, however long the app's is."""
+    """Open a socket file in the app's root; yield a short path to connect to it (unix(7))."""
     fd = open_path(os.fsencode(path))
     try:
         yield f"/proc/self/fd/{fd}"
@@ -160,15 +160,15 @@ def _connect(path: str) -> None:
         try:
             probe.connect(path)
         except OSError as error:
-            if error.errno != errno.EPROTOTYPE:  # it is there, for datagrams (unix(7))
+            if error.errno != errno.EPROTOTYPE:  # it exists, but is for datagrams (unix(7))
                 raise
 
 
 def check_not_ready(ready: Ready, sandbox: SandboxConfig | None) -> None:
-    """See that nothing shows that the app is ready before it was started.
+    """Check, before the app starts, that the condition of ``--ready`` is false.
 
-    :param sandbox: the image that it will run in.
-    :raises SlimtraceError: something does.
+    :param sandbox: where the app will run; None for this machine's root.
+    :raises SlimtraceError: it is true already.
     """
     if isinstance(ready, Delay | LogLine):
         return
@@ -190,7 +190,7 @@ def check_not_ready(ready: Ready, sandbox: SandboxConfig | None) -> None:
 
 
 def _make_image_opener(sandbox: SandboxConfig) -> OpenPath:
-    """Opens what lies at a path of an image that is yet to be entered, or in a volume."""
+    """Return a function that opens a path in an image or its volumes before they are mounted."""
 
     def open_path(path: bytes) -> int:
         for volume in sandbox.volumes:

@@ -1,4 +1,4 @@
-"""What shows that an app is ready, in the words of ``--ready`` and ``--ready-status``."""
+"""Conditions that show that an app is ready: the options ``--ready`` and ``--ready-status``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PORTS = range(1, 1 << 16)
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Ready after so many seconds."""
+    """Ready after some seconds."""
 
     seconds: float
 
@@ -33,7 +33,7 @@ class TcpPort:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Ready when a GET is answered with a status in one of the ranges, ends included."""
+    """Ready when GET returns a status in one of the ranges (inclusive)."""
 
     url: str
     statuses: tuple[tuple[int, int], ...] = _BELOW_500
@@ -57,7 +57,7 @@ class UnixSocket:
 
 @dataclass(frozen=True, slots=True)
 class ReadyFile:
-    """Ready when something lies at the app's path."""
+    """Ready when something exists at the app's path."""
 
     path: str
 
@@ -76,10 +76,10 @@ Ready = Delay | TcpPort | Url | UnixSocket | ReadyFile | LogLine
 
 
 def parse_ready(text: str, statuses: str | None, cwd: str) -> Ready:
-    """What ``--ready`` and ``--ready-status`` say.
+    """Parse ``--ready`` and ``--ready-status``.
 
-    :param cwd: the app's, where relative paths begin.
-    :raises UsageError: that makes no sense.
+    :param cwd: the app's working directory, for relative paths.
+    :raises UsageError: a value is wrong.
     """
     ready = _parse(text, cwd)
     if statuses is None:
@@ -118,7 +118,7 @@ def _is_whole(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none
+    except ValueError:  # the port is not a number, or too large
         return False
 
 
@@ -139,9 +139,9 @@ def _parse_pattern(text: str, pattern: str) -> re.Pattern[str]:
 
 
 def parse_statuses(text: str) -> tuple[tuple[int, int], ...]:
-    """``200``, ``2xx``, ``200-399``, or several with commas between, as ranges.
+    """Parse ``200``, ``2xx``, ``200-399``, or several of them separated by commas, to ranges.
 
-    :raises UsageError: it is something else.
+    :raises UsageError: the text is something else.
     """
     return tuple(_parse_status(text, each.strip().lower()) for each in text.split(","))
 

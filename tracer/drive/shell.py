@@ -1,4 +1,4 @@
-"""Commands that drive an app from outside, each by the shell in a process group of its own."""
+"""Runs commands on the host that drive an app: each with the shell, in its own process group."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 10.0
-"""Seconds for a command whose app has ended."""
-_GRACE_INTERRUPTED = 1.0
+"""How long a command may run after the app has ended."""
+_INTERRUPT_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLimits:
-    """When a command is ended.
+    """The time limits of a command.
 
-    :ivar timeout: the seconds that it may run.
-    :ivar deadline: when the app is to be stopped at the latest, by time.monotonic().
+    :ivar timeout: how many seconds it may run.
+    :ivar deadline: the latest time to stop the app (time.monotonic()).
     """
 
     timeout: float
     deadline: float = float("inf")
 
     def seconds_left(self, most: float) -> float:
-        """The seconds left for something that begins now; some at least."""
+        """Return the seconds left for an action that begins now; more than 0."""
         return max(_POLL_SECONDS, min(most, self.timeout, self.deadline - time.monotonic()))
 
     @property
@@ -49,9 +49,9 @@ class CommandLimits:
 
 @dataclass(slots=True)
 class HostCommands:
-    """All commands of one run. What they leave in the background lives until it is ended.
+    """All commands of one run. Their background processes run until :meth:`end`.
 
-    :ivar mask: the signals that they are to have blocked.
+    :ivar mask: the signals to block in commands.
     """
 
     app: App
@@ -59,10 +59,10 @@ class HostCommands:
     _groups: list[int] = field(default_factory=list)
 
     def run(self, command: str, env: Mapping[str, str], limits: CommandLimits) -> ExitStatus:
-        """Run one to its end; its output goes to stderr, stdout being the app's.
+        """Run a command to its end. Its output goes to stderr, because stdout is for the app.
 
-        :raises DriverError: it had to be ended: it took too long, outlived the app, or we were
-            interrupted.
+        :raises DriverError: it was killed: it took too long, outlived the app, or the user
+            interrupted slimtrace.
         """
         pid = os.posix_spawn(
             "/bin/sh",
@@ -78,7 +78,7 @@ class HostCommands:
         )
         self._groups.append(pid)
         began, ended = time.monotonic(), float("inf")
-        while (found := _read_exit_status(pid)) is None:
+        while (status := _read_exit_status(pid)) is None:
             now = time.monotonic()
             why = None
             if self.app.interrupted is not None:
@@ -96,18 +96,18 @@ class HostCommands:
             if self.app.ended.wait(_POLL_SECONDS):
                 ended = min(ended, now)
                 time.sleep(_POLL_SECONDS)
-        return found
+        return status
 
     def _interrupt(self, pid: int) -> None:
-        """As who typed Ctrl-C expects: a group in the background does not hear of it."""
+        """Send SIGTERM after Ctrl-C, which does not reach a background process group."""
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE_INTERRUPTED
+        deadline = time.monotonic() + _INTERRUPT_GRACE_SECONDS
         while _read_exit_status(pid) is None and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def end(self) -> None:
-        """End what is left of all commands."""
+        """Kill what is left of all commands."""
         while self._groups:
             pid = self._groups.pop()
             _kill_group(pid)
@@ -115,13 +115,13 @@ class HostCommands:
 
 
 def _read_exit_status(pid: int) -> ExitStatus | None:
-    """How a child ended, which is left as it is: its group keeps its number so (waitid(2))."""
-    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if found is None:
+    """Return how a child ended, without reaping it, so that its group keeps its ID (waitid(2))."""
+    result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if result is None:
         return None
-    if found.si_code == os.CLD_EXITED:
-        return ExitStatus(found.si_status, None)
-    return ExitStatus(128 + found.si_status, found.si_status)
+    if result.si_code == os.CLD_EXITED:
+        return ExitStatus(result.si_status, None)
+    return ExitStatus(128 + result.si_status, result.si_status)
 
 
 def _kill_group(group: int) -> None:

@@ -1,4 +1,4 @@
-"""Where processes listen for TCP connections, by the kernel's word (proc(5), /proc/PID/net/tcp)."""
+"""Finds the TCP sockets on which processes listen (sock_diag(7), proc(5) /proc/PID/net/tcp)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _TABLES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}
 
 
 def find_listening_sockets() -> dict[int, ListeningSocket]:
-    """All listening sockets of this network, by inode."""
+    """Return inode → listening socket, for all of this network namespace."""
     try:
         return {
             bound.inode: ListeningSocket(bound.address, bound.port)
             for bound in list_listening_sockets()
         }
-    except OSError:  # a kernel without inet_diag, or a sandbox that has none
+    except OSError:  # the kernel has no inet_diag, or a sandbox forbids it
         return dict(_read_tables())
 
 
@@ -39,10 +39,10 @@ def _read_tables() -> Iterator[tuple[int, ListeningSocket]]:
 
 
 class SocketWatch:
-    """Finds the sockets of one app among those of its network.
+    """Finds the listening sockets of one app.
 
-    :param processes: asks for the app's processes.
-    :param before: the sockets that were there before the app was.
+    :param processes: returns the app's processes.
+    :param before: inodes of the sockets that existed before the app.
     """
 
     def __init__(self, processes: Callable[[], Iterable[int]], before: Iterable[int]) -> None:
@@ -51,17 +51,17 @@ class SocketWatch:
         self._own: set[int] = set()
 
     def find_own_sockets(self) -> tuple[ListeningSocket, ...]:
-        """Where the app listens now, first what listened first."""
-        there = find_listening_sockets()
-        if there.keys() - self._own - self._others:
-            held = {inode for pid in self._processes() for inode in _read_socket_inodes(pid)}
-            self._own |= (held & there.keys()) - self._others
-        found = dict.fromkeys(there[inode] for inode in sorted(self._own & there.keys()))
-        return tuple(found)
+        """Return the sockets on which the app listens now, oldest first."""
+        current = find_listening_sockets()
+        if current.keys() - self._own - self._others:
+            opened = {inode for pid in self._processes() for inode in _read_socket_inodes(pid)}
+            self._own |= (opened & current.keys()) - self._others
+        own = dict.fromkeys(current[inode] for inode in sorted(self._own & current.keys()))
+        return tuple(own)
 
 
 def _read_socket_inodes(pid: int) -> Iterable[int]:
-    """The inodes of a process's sockets."""
+    """Yield the inodes of a process's sockets."""
     with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in entries:
             with suppress(OSError):
@@ -71,7 +71,7 @@ def _read_socket_inodes(pid: int) -> Iterable[int]:
 
 
 def _parse_listener(text: str, family: int) -> ListeningSocket:
-    """``0100007F:1F90``: an address in words of 32 bits as they lie in memory, and a port."""
+    """Parse ``0100007F:1F90``: an address as 32-bit numbers in host byte order, and a port."""
     address, _, port = text.partition(":")
     words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
     packed = struct.pack(f"={len(words)}I", *words)

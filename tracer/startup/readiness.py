@@ -1,4 +1,4 @@
-"""Whether an app is ready, where it may listen on another port than expected."""
+"""Checks whether an app is ready, even if it listens on another port than expected."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 10.0
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound here
-_MOMENT = 1.0
-"""Seconds for a service that listens somewhere already to listen on PORT too."""
-_POLL = 0.02
+_PORT_SECONDS = 1.0
+"""How long a service that listens on a port already may take to listen on PORT, too."""
+_POLL_SECONDS = 0.02
 
 
 class Readiness:
-    """What is to show that one app is ready.
+    """Checks whether one app is ready.
 
-    :param ready: None for the first TCP port that it listens on. Of a URL or port the app is
-        asked where it listens: that port, or another where PORT is set.
+    :param ready: the condition; None for the first TCP port that the app listens on. A URL or port
+        is tried on the port that the app listens on, which may be another one if PORT is set.
     """
 
     def __init__(
@@ -50,30 +50,32 @@ class Readiness:
         self._last = ""
 
     def find_listening_sockets(self) -> tuple[ListeningSocket, ...]:
-        """Where it listens now."""
+        """Return the sockets on which the app listens now."""
         return self._listening.find_own_sockets()
 
     def wait_for_port(self) -> tuple[ListeningSocket, ...]:
-        """Where it listens once it is ready, PORT among that if it ever will be."""
-        deadline = time.monotonic() + _MOMENT
+        """Wait a short time for the app to listen on PORT; return all its listening sockets."""
+        deadline = time.monotonic() + _PORT_SECONDS
         while True:
-            found = self.find_listening_sockets()
-            is_there = self._port is None or any(each.port == self._port for each in found)
-            if is_there or not found or time.monotonic() > deadline:
-                return found
-            time.sleep(_POLL)
+            sockets = self.find_listening_sockets()
+            has_port = self._port is None or any(each.port == self._port for each in sockets)
+            if has_port or not sockets or time.monotonic() > deadline:
+                return sockets
+            time.sleep(_POLL_SECONDS)
 
     def choose_socket(self, listening: tuple[ListeningSocket, ...]) -> ListeningSocket | None:
-        """The socket to ask: that of PORT, else the expected one, else any."""
-        wanted = [self._port, _get_port(self._ready)]
-        for port in wanted:
+        """Return the socket for requests: with PORT, else the expected port, else any port."""
+        for port in (self._port, _get_port(self._ready)):
             for listener in listening:
                 if listener.port == port:
                     return listener
         return next(iter(listening), None)
 
     def is_ready(self, listening: tuple[ListeningSocket, ...]) -> bool:
-        """Whether it is, where it listens there."""
+        """Whether the app is ready.
+
+        :param listening: the sockets on which it listens.
+        """
         match self._ready:
             case None | TcpPort():
                 return bool(listening)
@@ -88,7 +90,7 @@ class Readiness:
                 return explain_not_ready(ready, self._view.open_path) is None
 
     def explain_not_ready(self, listening: tuple[ListeningSocket, ...]) -> str:
-        """What did not show in time, in words."""
+        """Return the reason why the app was not ready in time."""
         within = f"in {self._timeout:g} s"
         match self._ready:
             case LogLine():
@@ -98,7 +100,7 @@ class Readiness:
             case None | TcpPort() | Url() | Delay():
                 return f"it listened on no TCP port {within}"
             case ready:
-                return f"{ready} was not there {within}"
+                return f"{ready} did not appear {within}"
 
     def _is_answered(self, where: ListeningSocket, ready: Url) -> bool:
         address = Address(_get_host(where), where.port, urlsplit(ready.url).scheme)
@@ -121,7 +123,7 @@ def send_request(listener: ListeningSocket, path: str) -> HttpAnswer:
 
 
 def _get_host(listener: ListeningSocket) -> str:
-    """The address by which the socket can be reached from here."""
+    """Return the address for connections to the socket from this machine."""
     return _LOOPBACK.get(listener.address, listener.address)
 
 

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 class EndSignals:
-    """Remembers the first signal that arrives during :meth:`wait`, which one thread calls.
+    """Remembers the first signal that arrives during :meth:`wait`, which only one thread calls.
 
-    A signal from the terminal reaches the app too, and may end it before this thread looks.
+    A signal from the terminal also reaches the app, and may end it before this thread sees it.
     """
 
     def __init__(self) -> None:
@@ -82,22 +82,22 @@ def handles_signal(pid: int, number: signal.Signals) -> bool:
             fields = dict(line.split(":", 1) for line in file if ":" in line)
         if any(int(fields[name], 16) >> (number - 1) & 1 for name in _MASKS):
             return True
-        # While it waits for signals, those are not shown as blocked.
+        # While a process waits for signals, the kernel does not show them as blocked.
         with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
             return file.read().split()[0] == str(_RT_SIGTIMEDWAIT.get(os.uname().machine))
     except (OSError, LookupError, ValueError):
         return False
 
 
-_POLL = 0.01
-_AGAIN = 0.2
-"""Seconds between kills: a process that is killed while it forks may leave a child."""
+_POLL_SECONDS = 0.01
+_KILL_INTERVAL_SECONDS = 0.2
+"""A process that is killed while it forks may leave a child, so all are killed again."""
 
 
 def start_image(opened: OpenedImage, trial: Trial) -> TrialResult:
     """Start the image, measure the start, and end all processes that it started.
 
-    The app's output is kept in the result alone; its input is empty.
+    The app's output goes only to the result; its input is empty.
 
     :raises UsageError: a value of the trial cannot be parsed.
     :raises StoppedError: a signal that ends slimtrace arrived.
@@ -110,7 +110,7 @@ def start_image(opened: OpenedImage, trial: Trial) -> TrialResult:
         sandbox = make_sandbox_config(inside)
     except UsageError:
         raise
-    except SlimtraceError as error:  # the image does not know its own user
+    except SlimtraceError as error:  # for example, the image's user is not in its passwd
         return TrialResult(command, inside.user, failure=error.message)
     if ready is not None and not isinstance(ready, TcpPort | Url):
         check_not_ready(ready, sandbox)
@@ -177,9 +177,9 @@ def _run_trial(
 class _TrialRun:
     """A started app.
 
-    :ivar first: process 1 of its sandbox, which ends with it.
-    :ivar began: when it was started, by time.monotonic().
-    :ivar ending: notes what ends slimtrace.
+    :ivar init_pid: process 1 of its sandbox, which ends when the app ends.
+    :ivar began: when it was started (time.monotonic()).
+    :ivar end_signals: remembers a signal that ends slimtrace.
     """
 
     app: App
@@ -191,7 +191,7 @@ class _TrialRun:
     def finish(
         self, about: TrialResult, readiness: Readiness, number: signal.Signals
     ) -> TrialResult:
-        """To its end."""
+        """Wait until the app is ready, send the request, stop the app, and kill what is left."""
         try:
             about = self._wait_until_ready(about, readiness)
             if about.ready is not None and self._is_alive():
@@ -214,7 +214,7 @@ class _TrialRun:
             if time.monotonic() > deadline:
                 why = readiness.explain_not_ready(listening)
                 return replace(about, failure=why, listening=listening)
-            self.end_signals.wait(_POLL)
+            self.end_signals.wait(_POLL_SECONDS)
         return about
 
     def _send_request(self, about: TrialResult, readiness: Readiness) -> TrialResult:
@@ -228,12 +228,12 @@ class _TrialRun:
         began = time.monotonic()
         self.app.send(number)
         while self._is_alive() and time.monotonic() < began + grace:
-            self.end_signals.wait(_POLL)
+            self.end_signals.wait(_POLL_SECONDS)
         seconds, was_killed = round(time.monotonic() - began, 3), self._is_alive()
         return StopResult(number.name, seconds, is_handled, was_killed)
 
     def _add_exit(self, about: TrialResult) -> TrialResult:
-        """It may have ended by itself; who was only to start is killed now."""
+        """Add the exit status if the app ended by itself."""
         last = self.app.exit_status
         if last is None:
             return about
@@ -243,7 +243,7 @@ class _TrialRun:
         return replace(about, exit_status=last.status, failure=None if is_fine else failure)
 
     def _is_alive(self) -> bool:
-        """Whether its first process is, and nobody ends slimtrace."""
+        """Whether the first process is alive, and no signal ends slimtrace."""
         if self.end_signals.number is not None or self.app.exit_status is not None:
             return False
         return os.path.exists(f"/proc/{self.init_pid}")
@@ -251,6 +251,6 @@ class _TrialRun:
     def _kill(self) -> None:
         while self.app.exit_status is None and os.path.exists(f"/proc/{self.init_pid}"):
             self.app.kill()
-            deadline = time.monotonic() + _AGAIN
+            deadline = time.monotonic() + _KILL_INTERVAL_SECONDS
             while self.app.exit_status is None and time.monotonic() < deadline:
-                self.end_signals.wait(_POLL)
+                self.end_signals.wait(_POLL_SECONDS)

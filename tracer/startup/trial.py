@@ -1,4 +1,4 @@
-"""What is to be tried with an image, and how that went: data alone, for the builder too."""
+"""How to start an image for a trial, and the result: types only, also used by the builder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from dataclasses import dataclass
 class Trial:
     """One start of an image.
 
-    :ivar words: in the place of the image's Cmd.
-    :ivar env: ``NAME=VALUE`` or ``NAME``, as of ``run --env``; ``volumes`` likewise.
-    :ivar user: None for the image's.
-    :ivar read_only: whether the root cannot be written; ``cap_drop`` names capabilities.
-    :ivar port: what is in PORT; None where the platform sets none.
-    :ivar ready: as of ``run --ready``; None for the first TCP port that it listens on.
+    :ivar arguments: they replace the image's Cmd.
+    :ivar env: ``NAME=VALUE`` or ``NAME``, like ``run --env``.
+    :ivar volumes: like ``run --volume``.
+    :ivar user: None for the image's user.
+    :ivar read_only: whether the root is read-only.
+    :ivar cap_drop: capabilities to drop.
+    :ivar port: the value of PORT; None if the platform does not set it.
+    :ivar ready: like ``run --ready``; None for the first TCP port that the app listens on.
     :ivar ready_timeout: seconds.
-    :ivar path: what a request asks for; None where nothing is asked.
-    :ivar grace: seconds from the stop signal to SIGKILL; None where it is killed at once.
+    :ivar request_path: the path of a GET request; None for no request.
+    :ivar grace: seconds from the stop signal to SIGKILL; None to kill the app at once.
     """
 
     arguments: tuple[str, ...] = ()
@@ -43,7 +45,7 @@ class ListeningSocket:
 
     @property
     def is_outside(self) -> bool:
-        """Whether others than the container itself can reach it."""
+        """Whether it can be reached from outside the container."""
         address = ipaddress.ip_address(self.address)
         inner = getattr(address, "ipv4_mapped", None) or address
         return not inner.is_loopback
@@ -58,10 +60,10 @@ class ListeningSocket:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back for a GET.
+    """The answer to a GET request.
 
-    :ivar status: of HTTP; None where what came is none of HTTP/1.
-    :ivar version: as ``HTTP/1.1``.
+    :ivar status: the HTTP status; None if there was no HTTP/1 answer.
+    :ivar version: for example ``HTTP/1.1``.
     :ivar failure: why there is no status.
     """
 
@@ -72,13 +74,13 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StopResult:
-    """How it ended after its stop signal.
+    """How the app ended after the stop signal.
 
-    :ivar signal: its name.
-    :ivar seconds: from the signal to the end of its first process.
-    :ivar is_handled: whether its first process handled the signal, or blocked it to wait for it:
-        else the kernel drops it, for that is process 1 (pid_namespaces(7)).
-    :ivar was_killed: whether it took SIGKILL.
+    :ivar signal: the signal's name.
+    :ivar seconds: from the signal to the end of the first process.
+    :ivar is_handled: whether the first process handled the signal, or blocked it to wait for it.
+        Otherwise the kernel ignores the signal, because this is process 1 (pid_namespaces(7)).
+    :ivar was_killed: whether SIGKILL was needed.
     """
 
     signal: str
@@ -89,15 +91,16 @@ class StopResult:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """How one start went.
+    """The result of one start.
 
-    :ivar command: what was started, and as which user.
-    :ivar failure: why it could not be started, or never was ready; None where all was well, or
-        where it ended by itself with exit status 0.
-    :ivar ready: seconds from its exec until it was ready; None where it never was.
-    :ivar listening: where it listened then.
-    :ivar exit_status: how it ended by itself, 128+N for signal N; None where it did not.
-    :ivar lines: the last that it printed.
+    :ivar command: the command that was started.
+    :ivar user: the user that it ran as.
+    :ivar failure: why it could not be started, or was not ready; None if all was well, or the app
+        ended by itself with exit status 0.
+    :ivar ready: seconds from its exec until it was ready; None if it was never ready.
+    :ivar listening: the sockets on which it listened when it was ready.
+    :ivar exit_status: how it ended by itself, 128+N for signal N; None if it did not.
+    :ivar lines: the last lines of its output.
     """
 
     command: tuple[str, ...]
@@ -112,5 +115,5 @@ class TrialResult:
 
     @property
     def is_job(self) -> bool:
-        """Whether it did its work and ended, as no service does."""
+        """Whether it is a job: it did its work and ended, unlike a service."""
         return self.ready is None and self.failure is None and self.exit_status == 0
