@@ -48,16 +48,16 @@ def cache(
         return
     images = cache_inventory.list_images()
     if json:
-        _print({"folder": cache_folder(), "images": [_document(image) for image in images]})
+        _print({"folder": cache_folder(), "images": [_make_document(image) for image in images]})
         return
     if not images:
         say(f"no images in {cache_folder()}")
         return
-    for line in _table(images):
+    for line in _render_table(images):
         print(line)
 
 
-def _table(images: Sequence[CacheEntry]) -> list[str]:
+def _render_table(images: Sequence[CacheEntry]) -> list[str]:
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
     from rich.text import Text  # noqa: PLC0415
 
@@ -79,7 +79,7 @@ def _print_pruned(pruned: PruneResult, json: bool) -> None:
         say(f"kept {folder}: it is in use")
 
 
-def _document(image: CacheEntry) -> dict[str, object]:
+def _make_document(image: CacheEntry) -> dict[str, object]:
     used = datetime.fromtimestamp(image.used, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "digest": image.digest,

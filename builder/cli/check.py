@@ -119,17 +119,17 @@ def check(
     _check_output(sarif, json=json)
     numbers = {"--startup": startup, "--grace": grace, "--max-size": max_size}
     _check_finite({"--ready-timeout": ready_timeout, **numbers})
-    asked = CheckRequest(
+    request = CheckRequest(
         tuple(args or ()),
         tuple(map(_parse_probe, probe or ())),
         grace,
         startup,
         None if max_size is None else round(max_size * 1e6),
     )
-    how = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
+    start_options = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
     services: Services = context.obj
     become_root()
-    checked = check_image(image, platforms, asked, how, services.start, run=not no_run)
+    checked = check_image(image, platforms, request, start_options, services.start, run=not no_run)
     _print_report(checked, sarif, json=json)
     raise typer.Exit(0 if checked.passed else 1)
 

@@ -43,7 +43,7 @@ def parse_sboms(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]
 
 
 def parse_argv(option: str, text: str | None) -> tuple[str, ...] | None:
-    """A command as podman accepts it: a JSON list of strings, or shell syntax.
+    """Parse a command as podman does: a JSON list of strings, or shell syntax.
 
     :raises UsageError: it is neither.
     """
@@ -59,13 +59,13 @@ def parse_argv(option: str, text: str | None) -> tuple[str, ...] | None:
 
 
 def split_names(values: Sequence[str]) -> tuple[str, ...]:
-    """Sorted names of an option that may be repeated and takes several, separated by commas."""
+    """Split the values of an option at commas, and sort the names."""
     names = (name.strip() for value in values for name in value.split(","))
     return tuple(sorted({name for name in names if name}))
 
 
 def read_source_date_epoch() -> int | None:
-    """SOURCE_DATE_EPOCH (reproducible-builds.org) in seconds, None if it is not set.
+    """Read SOURCE_DATE_EPOCH (reproducible-builds.org) in seconds; None if it is not set.
 
     :raises UsageError: it is not a number.
     """

@@ -79,32 +79,34 @@ def profile(
     """Write seccomp and AppArmor profiles for the app."""
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415 -- --help pays nothing
 
-    _check(seccomp, apparmor, json=json)
+    _check_output(seccomp, apparmor, json=json)
     trace = read_trace(traces)
     if not trace.runs:
         raise SlimtraceError("cannot make a profile: the trace has no run", "trace the app again")
     documents: dict[str, Any] = {}
     if seccomp is not None:
-        documents["seccomp"] = _seccomp(
+        documents["seccomp"] = _write_seccomp(
             trace, seccomp, allow or (), no_new_privileges=no_new_privileges
         )
     if apparmor is not None:
-        documents["apparmor"] = _apparmor(trace, apparmor, name, image, allow_changed=allow_changed)
+        documents["apparmor"] = _write_apparmor(
+            trace, apparmor, name, image, allow_changed=allow_changed
+        )
     if not all(run.complete for run in trace.runs):
-        warn("the trace may be incomplete: what it lacks is refused")
+        warn("the trace may be incomplete: the profile refuses what it lacks")
     if json:
         print(orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode())
 
 
-def _check(seccomp: str | None, apparmor: str | None, *, json: bool) -> None:
+def _check_output(seccomp: str | None, apparmor: str | None, *, json: bool) -> None:
     """:raises UsageError: no profile is requested, or two documents would go to stdout."""
     if seccomp is None and apparmor is None:
-        raise UsageError("cannot write a profile: none was asked for", "add --seccomp FILE")
+        raise UsageError("cannot write a profile: no FILE is given", "add --seccomp FILE")
     if [seccomp, apparmor, "-" if json else None].count("-") > 1:
         raise UsageError("cannot write two documents to stdout", "name a FILE for one of them")
 
 
-def _seccomp(
+def _write_seccomp(
     trace: Trace, path: str, allow: Sequence[str], *, no_new_privileges: bool
 ) -> dict[str, Any]:
     from slimtrace.builder.profile.seccomp.architectures import find_architectures  # noqa: PLC0415 -- --help pays nothing
@@ -124,29 +126,32 @@ def _seccomp(
     rules = make_rules(trace, machines.calls, allow, no_new_privileges=no_new_privileges)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     _write(path, orjson.dumps(to_profile(machines, rules), option=options))
-    allowed = _allowed(rules)
-    telling = sorted(SENSITIVE_CALLS & allowed)
+    allowed = _list_allowed(rules)
+    sensitive = sorted(SENSITIVE_CALLS & allowed)
     families = [name_family(family) for family in sorted(find_families(trace))]
-    of = f"{len(allowed)} of {len(machines.calls)} system calls"
-    say(f"wrote {_display_name(path)}: {of}; sockets: {', '.join(families) or 'none'}")
+    calls = f"{len(allowed)} of {len(machines.calls)} system calls"
+    say(f"wrote {_display_name(path)}: {calls}; sockets: {', '.join(families) or 'none'}")
     if "socketcall" in allowed:
-        warn("it allows 32-bit programs sockets of every family: socketcall names them in memory")
-    if telling:
-        warn(f"it allows {', '.join(telling)}, for the app was seen to")
+        warn(
+            "it allows 32-bit programs sockets of every family: a profile cannot see the family "
+            "in socketcall's arguments"
+        )
+    if sensitive:
+        warn(f"it allows {', '.join(sensitive)}, because a run made these calls")
     return {
         "file": path,
         "architectures": list(machines.architectures),
         "allowed": sorted(allowed),
         "families": families,
-        "telling": telling,
+        "telling": sensitive,
     }
 
 
-def _allowed(rules: Sequence[SeccompRule]) -> set[str]:
+def _list_allowed(rules: Sequence[SeccompRule]) -> set[str]:
     return {name for rule in rules if rule.errno is None for name in rule.names}
 
 
-def _apparmor(
+def _write_apparmor(
     trace: Trace, path: str, name: str, image: str | None, *, allow_changed: bool
 ) -> dict[str, Any]:
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415

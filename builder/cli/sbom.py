@@ -40,7 +40,7 @@ def sbom(
             metavar="TRACE|IMAGE", help="A trace, or an image in any format that build writes."
         ),
     ],
-    chosen: Annotated[
+    sbom_format: Annotated[
         SbomFormat, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, both as JSON.")
     ] = SbomFormat.SPDX,
     output: Annotated[
@@ -68,8 +68,8 @@ def sbom(
     if output != "-":
         check_file(output)
     where = ImageLocation(image, read_source_date_epoch(), allow_changed)
-    facts = _facts(subject, traces or [], where)
-    data = render(facts, chosen)
+    facts = _collect_facts(subject, traces or [], where)
+    data = render(facts, sbom_format)
     if output == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -80,7 +80,7 @@ def sbom(
     say(f"wrote {output}: {len(facts.components)} packages, {files} files")
 
 
-def _facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
+def _collect_facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
     from slimtrace.builder.describe import describe_image, describe_trace  # noqa: PLC0415
     from slimtrace.builder.full_image import become_root_for  # noqa: PLC0415
     from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The options that several of the builder's commands share: each is declared once."""
+"""The options that several of the builder's commands share. Each is declared once."""
 
 from __future__ import annotations
 

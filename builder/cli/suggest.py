@@ -27,9 +27,9 @@ Examples:
 
   slimtrace suggest slimtrace.trace --json
 
-The likeliest come first. Each line is an option of build, ready to paste. Something refers to each
-of these files, but no run needed them: use that feature of the app in a traced run, or include the
-files that you know of.
+The most likely come first. Each line is an option of build, ready to paste. Something refers to
+each of these files, but no run needed them: use that feature of the app in a traced run, or include
+the files that you know of.
 """
 
 
@@ -45,23 +45,25 @@ def suggest(
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415
     from slimtrace.builder.full_image import become_root_for, open_full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
-    from slimtrace.builder.suggest.rank import suggest as suggestions  # noqa: PLC0415
+    from slimtrace.builder.suggest.rank import suggest as rank_suggestions  # noqa: PLC0415
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
     trace = read_trace(traces)
     become_root_for(trace, image)
     root = open_full_image(trace, image).root
     options = BuildOptions(keep=keep, allow_changed=allow_changed)
-    found = suggestions(trace, root, select(trace, root, options))
+    suggestions = rank_suggestions(trace, root, select(trace, root, options))
     if json:
-        print(orjson.dumps([_document(each) for each in found[:limit]], option=_INDENT).decode())
+        print(
+            orjson.dumps([_document(each) for each in suggestions[:limit]], option=_INDENT).decode()
+        )
         return
-    for line in _lines(found[:limit]):
+    for line in _lines(suggestions[:limit]):
         print(line)
-    if not found:
+    if not suggestions:
         say("nothing refers to a file that is not kept")
-    elif len(found) > limit:
-        say(f"{len(found) - limit} more; --limit {len(found)} shows all")
+    elif len(suggestions) > limit:
+        say(f"{len(suggestions) - limit} more; --limit {len(suggestions)} shows all")
 
 
 _INDENT = orjson.OPT_INDENT_2
@@ -74,15 +76,15 @@ def _document(each: Suggestion) -> dict[str, object]:
     return {"path": path, "why": why, "files": each.files, "bytes": each.size}
 
 
-def _lines(found: tuple[Suggestion, ...]) -> Iterator[str]:
-    """A table: the words, then what they bring and why, as a comment of the shell."""
+def _lines(suggestions: tuple[Suggestion, ...]) -> Iterator[str]:
+    """Format a table: each option, then as a shell comment what it adds and why."""
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 
-    words = [f"--include {shlex.quote(escape(each.path))}" for each in found]
-    width = min(max(map(len, words), default=0), 60)
-    for word, each in zip(words, found, strict=True):
+    options = [f"--include {shlex.quote(escape(each.path))}" for each in suggestions]
+    width = min(max(map(len, options), default=0), 60)
+    for option, each in zip(options, suggestions, strict=True):
         files = f"{each.files} files, " if each.files != 1 else ""
-        yield f"{word:{width}}  # {files}{decimal(each.size)}: {escape(each.why)}"
+        yield f"{option:{width}}  # {files}{decimal(each.size)}: {escape(each.why)}"
 
 
 suggest.__doc__ = f"{suggest.__doc__}\n{_SUGGEST_HELP}"

@@ -114,14 +114,14 @@ def print_verdict(verdict: Verdict) -> None:
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     for outcome in verdict.outcomes:
-        words = " ".join(outcome.before.command)
-        yield from (f"{words}: {difference}" for difference in outcome.differences)
+        command = " ".join(outcome.before.command)
+        yield from (f"{command}: {difference}" for difference in outcome.differences)
         before, now = outcome.before, outcome.now
         is_unexplained = bool(outcome.differences) and not verdict.missing
         if is_unexplained and now is not None and now.user != before.user:
             yield (
-                f"{words}: it ran as {now.user}, and as {before.user} when traced: where it needs "
-                f"that, build with --user {before.user}"
+                f"{command}: it ran as {now.user}, but as {before.user} when traced: if it needs "
+                f"that user, build with --user {before.user}"
             )
     for item in verdict.missing[:_MAX_LISTED_PATHS]:
         yield f"missing: {item.path} ({'; '.join(item.processes[:2])})"

@@ -1,4 +1,4 @@
-"""The files that the runs touched: what of them the image keeps, and what it leaves out."""
+"""Selects the files that the runs touched, and records which of them the image leaves out."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _LOADING = {Use.EXEC, Use.READ}
 
 
 def add_touched(selection: Selection, context: Context) -> Selection:
-    """Add the files that the runs found, after a check that they did not change since.
+    """Add the files that the runs used, after a check that they have not changed since.
 
-    A file outside of what an image contains is dropped, unless ``--include`` names it.
+    A file that images do not contain is dropped, unless ``--include`` names it.
 
     :raises SlimtraceError: files changed since the run, and ``--allow-changed`` is not set.
     """
@@ -48,24 +48,26 @@ def add_touched(selection: Selection, context: Context) -> Selection:
     changed: list[str] = []
     volumes = collect_volumes(trace.runs)
     for traced in trace.with_state(State.FILE):
-        found = root.resolve(traced.path, follow=follows_symlink(traced))
-        override = is_included(found.path)
-        why = _why_dropped(root, traced, found, volumes, override=override)
+        own = root.resolve(traced.path, follow=follows_symlink(traced))
+        override = is_included(own.path)
+        why = _find_drop_reason(root, traced, own, volumes, override=override)
         if why is not None:
             dropped.append(Dropped(traced.path, why))
-            seeds += _links_to(traced, found, volumes)
-            seeds += _runtime_folder(root, traced, found, volumes)
+            seeds += _make_link_seeds(traced, own, volumes)
+            seeds += _make_runtime_seeds(root, traced, own, volumes)
             continue
-        if find_difference(root, traced, found) is not None:
+        if find_difference(root, traced, own) is not None:
             changed.append(traced.path)
-            if not found.exists:
+            if not own.exists:
                 dropped.append(Dropped(traced.path, "it was gone when the image was built"))
                 continue
-        seeds.append(_seed(root, traced, found, override=override))
+        seeds.append(_make_seed(root, traced, own, override=override))
     if changed and not context.options.allow_changed:
         raise _changed_error(changed)
-    dropped += [Dropped(path.path, "the app made it") for path in trace.with_state(State.CREATED)]
-    seeds += _working_directories(trace)
+    dropped += [
+        Dropped(path.path, "the app created it") for path in trace.with_state(State.CREATED)
+    ]
+    seeds += _make_cwd_seeds(trace)
     return replace(
         selection,
         seeds=(*selection.seeds, *seeds),
@@ -82,7 +84,7 @@ def add_healed(selection: Selection, context: Context) -> Selection:
 
 
 def settle_dropped(selection: Selection, _: Context) -> Selection:
-    """Sort the dropped paths, and forget those that are kept for another reason."""
+    """Sort the dropped paths, and remove those that are kept for another reason."""
     dropped: dict[str, Dropped] = {}
     for item in selection.dropped:
         dropped.setdefault(item.path, item)
@@ -90,8 +92,8 @@ def settle_dropped(selection: Selection, _: Context) -> Selection:
     return replace(selection, dropped=tuple(dropped[path] for path in paths))
 
 
-def _working_directories(trace: Trace) -> list[Seed]:
-    """Where the runs started, because of the first process of each."""
+def _make_cwd_seeds(trace: Trace) -> list[Seed]:
+    """Make seeds for the working directories of the runs, caused by each run's first process."""
     folders: dict[str, list[int]] = {run.cwd: [] for run in trace.runs}
     for image in trace.processes:
         if image.parent is None:
@@ -101,28 +103,28 @@ def _working_directories(trace: Trace) -> list[Seed]:
     ]
 
 
-def _links_to(traced: TracedPath, found: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
-    """The image's own links on the way to a file outside of it: the app follows them."""
+def _make_link_seeds(traced: TracedPath, own: ResolvedPath, volumes: Collection[str]) -> list[Seed]:
+    """Make seeds for the image's symlinks to a file that is not in it: the app follows them."""
     cause = Cause(Reason.SYMLINK, ProcessImages(traced.processes))
     return [
         Seed(link, cause, follow=False)
-        for link in found.links
+        for link in own.links
         if exclusion_reason(link) is None and not is_in_volume(volumes, link)
     ]
 
 
-def _runtime_folder(
-    root: Root, traced: TracedPath, found: ResolvedPath, volumes: Collection[str]
+def _make_runtime_seeds(
+    root: Root, traced: TracedPath, own: ResolvedPath, volumes: Collection[str]
 ) -> list[Seed]:
-    """The directory below ``/run`` with the file that stays out."""
-    folder = os.path.dirname(found.path)
+    """Make a seed for the directory below ``/run`` that contains a dropped file."""
+    folder = os.path.dirname(own.path)
     if not is_runtime_folder(root, folder) or is_in_volume(volumes, folder):
         return []
     return [Seed(folder, Cause(Reason.TOUCHED, ProcessImages(traced.processes)))]
 
 
-def _seed(root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool) -> Seed:
-    may_change = root.kind(found.path) is Kind.DIRECTORY and not root.is_pristine
+def _make_seed(root: Root, traced: TracedPath, own: ResolvedPath, *, override: bool) -> Seed:
+    may_change = root.kind(own.path) is Kind.DIRECTORY and not root.is_pristine
     return Seed(
         traced.path,
         Cause(Reason.TOUCHED, ProcessImages(traced.processes)),
@@ -135,28 +137,28 @@ def _seed(root: Root, traced: TracedPath, found: ResolvedPath, *, override: bool
     )
 
 
-def _why_dropped(
+def _find_drop_reason(
     root: Root,
     traced: TracedPath,
-    found: ResolvedPath,
+    own: ResolvedPath,
     volumes: Collection[str],
     *,
     override: bool,
 ) -> str | None:
-    """Why an image does not contain the path, by its own name or by the file that it leads to."""
+    """Find why an image does not contain a path, by its name or its target; None if it may."""
     lookup = traced.path.rstrip("/") or "/"
     if is_kernel_path(lookup) and lookup.count("/") > 1:
         return exclusion_reason(lookup)
     if not override:
-        why = find_exclusion_reason(root, lookup) or find_exclusion_reason(root, found.path)
+        why = find_exclusion_reason(root, lookup) or find_exclusion_reason(root, own.path)
         if why is not None:
             return why
-        if found.exists and root.kind(found.path) is None:
+        if own.exists and root.kind(own.path) is None:
             return "it is a socket or a device"
-    if is_in_volume(volumes, traced.path, found.path):
-        return "it lies in a volume"
-    if root.is_pristine and not found.exists:
-        return "the full image does not hold it"
+    if is_in_volume(volumes, traced.path, own.path):
+        return "it is in a volume"
+    if root.is_pristine and not own.exists:
+        return "it is not in the full image"
     return None
 
 
@@ -170,15 +172,15 @@ def _changed_error(changed: list[str]) -> SlimtraceError:
 def _changed_warnings(changed: list[str]) -> tuple[str, ...]:
     if not changed:
         return ()
-    return (f"{_format_files(changed)} changed since the run: the image has what is there now",)
+    return (f"{_format_files(changed)} changed since the run: the image has their present state",)
 
 
 def _gap_warnings(trace: Trace) -> tuple[str, ...]:
     gaps = dict.fromkeys(f"{gap.kind}: {gap.detail}" for run in trace.runs for gap in run.gaps)
-    return tuple(f"the trace may lack something ({gap})" for gap in gaps)
+    return tuple(f"the trace may be incomplete ({gap})" for gap in gaps)
 
 
 def _format_files(paths: list[str]) -> str:
-    """``3 files (/a, /b, /c)``; it names a few and then only counts."""
+    """Format paths as ``3 files (/a, /b, /c)``, with the names of the first few."""
     names = ", ".join(paths[:_MAX_NAMED_FILES]) + (", …" if len(paths) > _MAX_NAMED_FILES else "")
     return f"{len(paths)} file{'s' if len(paths) != 1 else ''} ({names})"

@@ -1,7 +1,8 @@
-"""Patterns of ``--include``, ``--exclude`` and ``--allow-secret`` over a root's paths.
+"""The patterns of ``--include``, ``--exclude`` and ``--allow-secret``.
 
-``*``, ``?`` and ``[…]`` match within one path component, dot files too; ``**`` as a whole
-component matches any number of them. A pattern that names a directory takes all beneath it.
+``*``, ``?`` and ``[…]`` match within one path component, also dot files; ``**`` as a whole
+component matches any number of components. A pattern that matches a directory matches all files
+below it.
 """
 
 from __future__ import annotations
@@ -26,40 +27,40 @@ _WILD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern bound to a root: symlinks in its literal beginning are resolved.
+    """A pattern for one root: symlinks in the part before the first wildcard are resolved.
 
-    :ivar text: as the user wrote it.
-    :ivar regex: matches the own paths that it takes.
+    :ivar text: as written by the user.
+    :ivar regex: matches the own paths that the pattern matches.
     """
 
     text: str
     regex: re.Pattern[str]
 
     def matches(self, path: str) -> bool:
-        """Whether the pattern takes the file at this own path."""
+        """Whether the pattern matches this own path."""
         return self.regex.fullmatch(path) is not None
 
 
 def compile_glob(root: Root, pattern: str) -> Glob:
-    """The pattern for this root. One that is not absolute matches nothing."""
+    """Compile a pattern for this root. A pattern that is not absolute matches nothing."""
     literal, wild = _split(pattern)
     if not pattern.startswith("/"):
         return Glob(pattern, re.compile(r"(?!)"))
     prefix = root.resolve("/" + "/".join(literal)).path.rstrip("/")
     regex = re.escape(prefix) + "".join(
-        "(?:/[^/]+)*" if part == "**" else "/" + _component(part) for part in wild
+        "(?:/[^/]+)*" if part == "**" else "/" + _compile_component(part) for part in wild
     )
     return Glob(pattern, re.compile(rf"{regex}(?:/.*)?", re.DOTALL))
 
 
 def compile_globs(root: Root, patterns: tuple[str, ...]) -> Callable[[str], bool]:
-    """A function that says whether one of the patterns takes the file at an own path."""
+    """Return a function that checks whether one of the patterns matches an own path."""
     globs = [compile_glob(root, pattern) for pattern in patterns]
     return lambda path: any(glob.matches(path) for glob in globs)
 
 
 def add_included(selection: Selection, context: Context) -> Selection:
-    """Add everything in the full image that ``--include`` names; warn of one that names nothing."""
+    """Add all paths that match ``--include``; warn of a pattern that matches nothing."""
     root = context.root
     seeds: dict[str, Seed] = {}
     warnings = []
@@ -80,14 +81,14 @@ def add_included(selection: Selection, context: Context) -> Selection:
 
 
 def remove_excluded(selection: Selection, context: Context) -> Selection:
-    """Remove what ``--exclude`` names; a directory stays while something in it is kept."""
+    """Remove all paths that match ``--exclude``; a directory with a kept file stays."""
     why: dict[str, str] = {}
     warnings = []
     for glob in [compile_glob(context.root, pattern) for pattern in context.options.exclude]:
         paths = [path for path in selection.entries if path != "/" and glob.matches(path)]
         why.update((path, f"--exclude '{glob.text}'") for path in paths)
         if not paths:
-            cause = "nothing that it names would be in the image"
+            cause = "no such path would be in the image"
             if not glob.text.startswith("/"):
                 cause = _NOT_ABSOLUTE
             warnings.append(f"--exclude '{glob.text}' matches nothing: {cause}")
@@ -99,7 +100,7 @@ _NOT_ABSOLUTE = "patterns are absolute paths in the image"
 
 
 def _split(pattern: str) -> tuple[list[str], list[str]]:
-    """The components before the first wildcard, and the rest."""
+    """Split a pattern into the components before the first wildcard, and the rest."""
     parts = [part for part in pattern.split("/") if part and part != "."]
     for index, part in enumerate(parts):
         if _WILD.search(part):
@@ -107,27 +108,27 @@ def _split(pattern: str) -> tuple[list[str], list[str]]:
     return parts, []
 
 
-def _component(part: str) -> str:
-    """One component as a regular expression (glob(7), with ``!`` and ``^`` for complement)."""
-    found = ""
+def _compile_component(part: str) -> str:
+    """Convert a component to a regular expression (glob(7); ``!`` and ``^`` are complements)."""
+    regex = ""
     index = 0
     while index < len(part):
         char = part[index]
         index += 1
         close = part.find("]", index + 1 + (part[index : index + 1] in {"!", "^"}))
         if char == "*":
-            found += "[^/]*"
+            regex += "[^/]*"
         elif char == "?":
-            found += "[^/]"
+            regex += "[^/]"
         elif char == "[" and close > 0:
             body = part[index:close]
             negated = body[0] in "!^"
             body = re.sub(r"([\\\[\]&~|^])", r"\\\1", body[1:] if negated else body)
-            found += f"(?!/)[{'^' if negated else ''}{body}]"
+            regex += f"(?!/)[{'^' if negated else ''}{body}]"
             index = close + 1
         else:
-            found += re.escape(char)
-    return found
+            regex += re.escape(char)
+    return regex
 
 
 def _walk_pattern(root: Root, pattern: str) -> Iterator[str]:
@@ -135,27 +136,23 @@ def _walk_pattern(root: Root, pattern: str) -> Iterator[str]:
     for path in _match(root, "/" + "/".join(literal), wild):
         if not is_kernel_path(root.resolve(path).path):
             yield path
-            yield from _beneath(root, path)
+            yield from _walk_below(root, path)
 
 
 def _match(root: Root, path: str, wild: list[str]) -> Iterator[str]:
-    """Lookups beneath ``path`` that the components match. ``**`` does not follow symlinks."""
-    found = root.resolve(path)
+    """List the paths below ``path`` that match. ``**`` does not follow symlinks."""
+    own = root.resolve(path)
     if not wild:
-        if found.exists or root.resolve(path, follow=False).exists:
+        if own.exists or root.resolve(path, follow=False).exists:
             yield path
         return
-    if (
-        not found.exists
-        or root.kind(found.path) is not Kind.DIRECTORY
-        or is_kernel_path(found.path)
-    ):
+    if not own.exists or root.kind(own.path) is not Kind.DIRECTORY or is_kernel_path(own.path):
         return
     first, rest = wild[0], wild[1:]
     if first == "**" and rest:
         yield from _match(root, path, rest)
-    names = root.listdir(found.path)
-    regex = re.compile(_component(first), re.DOTALL)
+    names = root.listdir(own.path)
+    regex = re.compile(_compile_component(first), re.DOTALL)
     for name in names:
         child = f"{path.rstrip('/')}/{name}"
         if first != "**":
@@ -163,12 +160,12 @@ def _match(root: Root, path: str, wild: list[str]) -> Iterator[str]:
                 yield from _match(root, child, rest)
         elif not rest:
             yield child
-        elif root.kind(f"{found.path.rstrip('/')}/{name}") is Kind.DIRECTORY:
+        elif root.kind(f"{own.path.rstrip('/')}/{name}") is Kind.DIRECTORY:
             yield from _match(root, child, wild)
 
 
-def _beneath(root: Root, path: str) -> Iterator[str]:
-    """All lookups under a directory, which may be named by a symlink; none for another file."""
+def _walk_below(root: Root, path: str) -> Iterator[str]:
+    """List all paths below a directory or a symlink to one; none for another file."""
     folders = [path]
     while folders:
         folder = folders.pop()
@@ -191,7 +188,7 @@ def _explain_no_match(root: Root, pattern: str) -> str:
         return f"what is in {', '.join(KERNEL)} comes from the kernel"
     if not root.resolve(prefix).exists:
         return f"there is no {prefix} in the full image"
-    deeper = [word for part in wild for word in (("**", part) if "*" in part else (part,))]
+    deeper = [each for part in wild for each in (("**", part) if "*" in part else (part,))]
     if "**" not in wild and next(_match(root, prefix, deeper), None) is not None:
         return "'*' does not cross '/', use '**'"
     return f"nothing in {prefix} has such a name"

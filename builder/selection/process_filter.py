@@ -1,4 +1,4 @@
-"""Whose touches count: those of all processes, or of some that the user names by globs."""
+"""Filters a trace by processes (``--drop-process``, ``--only-process``)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MAX_NAMED_PROCESSES = 3
 
 @dataclass(frozen=True, slots=True)
 class FilteredTrace:
-    """What is left of a trace.
+    """The remaining part of a trace.
 
-    :ivar trace: with the runs, processes and paths that count; its runs are numbered anew.
+    :ivar trace: the runs, processes and paths that count; its runs have new numbers.
     :ivar dropped: the paths that only dropped processes touched.
     """
 
@@ -34,87 +34,89 @@ class FilteredTrace:
 def filter_processes(
     trace: Trace, drop: Sequence[str] = (), only: Sequence[str] = (), default: int = 1
 ) -> FilteredTrace:
-    """Leave out what only these processes touched, or all others, with their descendants.
+    """Remove the paths that only dropped processes touched.
 
-    A program that only dropped processes ran is left out too, though the process that started
-    them looked it up, as shells do.
+    A program that only dropped processes ran is removed too. The process that started them, a
+    shell for example, touched it only to look it up.
 
-    :param drop: globs; ``*`` crosses ``/`` and blanks. It wins over ``only``.
-    :param default: the number of the run that the image starts, which stays.
+    :param drop: globs of processes to drop, with their descendants; ``*`` also matches ``/`` and
+        spaces. It overrides ``only``.
+    :param only: globs of processes to keep, with their descendants; empty for all.
+    :param default: the number of the run that the image starts. This run is kept.
     """
     if not drop and not only:
         return FilteredTrace(trace)
-    out = _subtrees(trace.processes, drop)
+    ids = _find_subtrees(trace.processes, drop)
     if only:
-        out |= {image.id for image in trace.processes} - _subtrees(trace.processes, only)
+        ids |= {image.id for image in trace.processes} - _find_subtrees(trace.processes, only)
     processes = {image.id: image for image in trace.processes}
-    left = _Left(processes, frozenset(out), trace, bool(only))
+    path_filter = _PathFilter(processes, frozenset(ids), trace, bool(only))
     kept, dropped = {}, []
     for path in trace.paths.values():
-        users = left.users(path)
+        users = path_filter.find_users(path)
         if users:
             kept[path.path] = replace(path, processes=users)
         elif path.state is not State.MISSING:
-            dropped.append(Dropped(path.path, left.why(path)))
-    warnings = (*_unmatched(trace, drop, only), *_commands_own(trace, out, default - 1))
-    there = replace(trace, paths=kept)
-    return FilteredTrace(_without_runs(there, out, default - 1), tuple(dropped), warnings)
+            dropped.append(Dropped(path.path, path_filter.explain(path)))
+    warnings = (*_warn_of_globs(trace, drop, only), *_warn_of_command(trace, ids, default - 1))
+    remaining = replace(trace, paths=kept)
+    return FilteredTrace(_remove_runs(remaining, ids, default - 1), tuple(dropped), warnings)
 
 
 def matches_process(image: ProcessImage, glob: str) -> bool:
-    """Whether the glob fits the program, its name, the command line, or its first word's name."""
+    """Whether the glob matches the program, its name, the command line, or argv[0]'s name."""
     first = os.path.basename(image.argv[0]) if image.argv else ""
-    words = (image.exe, os.path.basename(image.exe), " ".join(image.argv), first)
-    return any(fnmatchcase(word, glob) for word in words)
+    texts = (image.exe, os.path.basename(image.exe), " ".join(image.argv), first)
+    return any(fnmatchcase(text, glob) for text in texts)
 
 
-def _subtrees(processes: Iterable[ProcessImage], globs: Sequence[str]) -> set[int]:
-    """The ids of the process images that match, and of all that came of them."""
+def _find_subtrees(processes: Iterable[ProcessImage], globs: Sequence[str]) -> set[int]:
+    """Find the ids of the process images that match, and of all their descendants."""
     children: dict[int | None, list[int]] = {}
     queue = []
     for image in processes:
         children.setdefault(image.parent, []).append(image.id)
         if any(matches_process(image, glob) for glob in globs):
             queue.append(image.id)
-    found: set[int] = set()
+    ids: set[int] = set()
     while queue:
         ident = queue.pop()
-        if ident not in found:
-            found.add(ident)
+        if ident not in ids:
+            ids.add(ident)
             queue += children.get(ident, ())
-    return found
+    return ids
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
-    """Who of the processes counts.
+class _PathFilter:
+    """Decides which paths are kept.
 
-    :ivar out: ids of the dropped ones.
-    :ivar only: whether a touch by an unknown process is dropped.
+    :ivar dropped: ids of the dropped processes.
+    :ivar only: whether unknown processes are dropped too.
     """
 
     processes: Mapping[int, ProcessImage]
-    out: frozenset[int]
+    dropped: frozenset[int]
     trace: Trace
     only: bool
 
-    def users(self, path: TracedPath) -> tuple[int, ...]:
-        """The processes for whose sake the path stays, none where it goes."""
-        stay = tuple(
+    def find_users(self, path: TracedPath) -> tuple[int, ...]:
+        """Find the processes because of which the path is kept; empty if it is dropped."""
+        users = tuple(
             ident
             for ident in path.processes
-            if ident not in self.out and (ident in self.processes or not self.only)
+            if ident not in self.dropped and (ident in self.processes or not self.only)
         )
-        if stay and Use.EXEC in path.uses and self._is_looked_up(path, stay):
+        if users and Use.EXEC in path.uses and self._is_only_looked_up(path, users):
             return ()
-        return stay
+        return users
 
-    def _is_looked_up(self, path: TracedPath, stay: tuple[int, ...]) -> bool:
+    def _is_only_looked_up(self, path: TracedPath, users: tuple[int, ...]) -> bool:
         """Whether these processes only started dropped ones from the program."""
-        gone = [self.processes[ident] for ident in path.processes if ident in self.out]
-        parents = {image.parent for image in gone}
-        return parents.issuperset(stay) and not any(
-            self._may_have_run(self.processes[ident], path) for ident in stay
+        dropped = [self.processes[ident] for ident in path.processes if ident in self.dropped]
+        parents = {image.parent for image in dropped}
+        return parents.issuperset(users) and not any(
+            self._may_have_run(self.processes[ident], path) for ident in users
         )
 
     def _may_have_run(self, image: ProcessImage, path: TracedPath) -> bool:
@@ -124,46 +126,52 @@ class _Left:
             return True
         return os.path.basename(path.path) in map(os.path.basename, image.argv)
 
-    def why(self, path: TracedPath) -> str:
-        gone = [self.processes[ident] for ident in path.processes if ident in self.processes]
-        gone = [image for image in gone if image.id in self.out]
-        names = [os.path.basename(image.argv[0] if image.argv else image.exe) for image in gone]
-        named = list(dict.fromkeys(names))
-        more = ", …" if len(named) > _MAX_NAMED_PROCESSES else ""
+    def explain(self, path: TracedPath) -> str:
+        """Explain why the path is dropped."""
+        users = [self.processes[ident] for ident in path.processes if ident in self.processes]
+        dropped = [image for image in users if image.id in self.dropped]
+        argv0 = [image.argv[0] if image.argv else image.exe for image in dropped]
+        names = list(dict.fromkeys(map(os.path.basename, argv0)))
+        more = ", …" if len(names) > _MAX_NAMED_PROCESSES else ""
         return (
-            f"only dropped processes touched it ({', '.join(named[:_MAX_NAMED_PROCESSES])}{more})"
+            f"only dropped processes touched it ({', '.join(names[:_MAX_NAMED_PROCESSES])}{more})"
         )
 
 
-def _unmatched(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
-    said = [("--drop-process", glob) for glob in drop] + [("--only-process", glob) for glob in only]
+def _warn_of_globs(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
+    """Warn of globs that match no process."""
+    options = [("--drop-process", glob) for glob in drop]
+    options += [("--only-process", glob) for glob in only]
     return tuple(
         f"{option} {glob} matches no process: slimtrace show TRACE lists them"
-        for option, glob in dict.fromkeys(said)
+        for option, glob in dict.fromkeys(options)
         if not any(matches_process(image, glob) for image in trace.processes)
     )
 
 
-def _commands_own(trace: Trace, out: set[int], run: int) -> tuple[str, ...]:
-    own = (image for image in trace.processes if image.run == run and image.parent is None)
-    first = next(own, None)
-    if first is None or first.id not in out:
+def _warn_of_command(trace: Trace, dropped: set[int], run: int) -> tuple[str, ...]:
+    """Warn if the first process of the run that the image starts is dropped."""
+    roots = (image for image in trace.processes if image.run == run and image.parent is None)
+    first = next(roots, None)
+    if first is None or first.id not in dropped:
         return ()
-    words = " ".join(trace.runs[run].command)
-    return (f"the image starts {words}, whose process is dropped: it may not work",)
+    command = " ".join(trace.runs[run].command)
+    return (f"the image starts {command}, but its process is dropped: it may not work",)
 
 
-def _without_runs(trace: Trace, out: set[int], default: int) -> Trace:
-    """The trace without the runs of which no process is left."""
+def _remove_runs(trace: Trace, dropped: set[int], default: int) -> Trace:
+    """Remove the dropped processes, and the runs that have no other process."""
     used = {image.run for image in trace.processes}
-    left = {image.run for image in trace.processes if image.id not in out}
+    kept = {image.run for image in trace.processes if image.id not in dropped}
     runs: dict[int, Run] = {
         number: run
         for number, run in enumerate(trace.runs)
-        if number in left or number not in used or number == default
+        if number in kept or number not in used or number == default
     }
-    numbers = {number: place for place, number in enumerate(runs)}
+    numbers = {number: index for index, number in enumerate(runs)}
     processes = tuple(
-        replace(image, run=numbers[image.run]) for image in trace.processes if image.id not in out
+        replace(image, run=numbers[image.run])
+        for image in trace.processes
+        if image.id not in dropped
     )
     return replace(trace, runs=tuple(runs.values()), processes=processes)

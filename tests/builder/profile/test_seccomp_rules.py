@@ -190,7 +190,7 @@ X86 = HEADER + RUN % "x86_64"
 @pytest.mark.parametrize(
     ("trace", "words", "status", "lines"),
     [
-        (X86, (), 2, ("cannot write a profile: none was asked for", "add --seccomp FILE")),
+        (X86, (), 2, ("cannot write a profile: no FILE is given", "add --seccomp FILE")),
         (
             X86,
             ("--seccomp", "-", "--json"),
@@ -257,8 +257,8 @@ def test_what_is_said(tmp_path: Path) -> None:
         *("wrote x.json", "warning", "warning")
     ]
     assert said[0].endswith("; sockets: AF_INET, AF_INET6")
-    assert said[1].endswith("it allows mount, for the app was seen to")
-    assert said[2].endswith("the trace may be incomplete: what it lacks is refused")
+    assert said[1].endswith("it allows mount, because a run made these calls")
+    assert said[2].endswith("the trace may be incomplete: the profile refuses what it lacks")
     document = json.loads(done.stdout)["seccomp"]
     assert (document["file"], document["telling"]) == ("x.json", ["mount"])
     assert document["families"] == ["AF_INET", "AF_INET6"]

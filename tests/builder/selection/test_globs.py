@@ -106,7 +106,7 @@ def test_exclude_wins_says_so_and_leaves_a_tree(tmp_path: Path) -> None:
     assert dropped["/app/sub/c.py"] == "--exclude '/app/sub'"
     assert selection.warnings == (
         "--exclude 'app' matches nothing: patterns are absolute paths in the image",
-        "--exclude '/usr/none' matches nothing: nothing that it names would be in the image",
+        "--exclude '/usr/none' matches nothing: no such path would be in the image",
     )
 
 

@@ -97,7 +97,9 @@ def test_a_run_of_dropped_processes_alone_goes() -> None:
     assert (len(left.trace.runs), left.warnings) == (1, ())
     left = filter_processes(_trace(), ["pytest"], default=2)
     assert len(left.trace.runs) == 2
-    assert left.warnings == ("the image starts sh run, whose process is dropped: it may not work",)
+    assert left.warnings == (
+        "the image starts sh run, but its process is dropped: it may not work",
+    )
 
 
 def test_a_glob_without_a_process_is_warned_of() -> None:

@@ -66,7 +66,7 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
     assert why(selection) == {
         "/etc/hosts": "a container engine provides it",
         "/proc/self/maps": "the kernel provides it",
-        "/tmp/new": "the app made it",
+        "/tmp/new": "the app created it",
         "/var/run/app/state": "it is state of the running system",
     }
 
@@ -167,7 +167,7 @@ def test_allow_changed_takes_what_is_there(tmp_path: Path) -> None:
     assert why(selection) == {"/gone": "it was gone when the image was built"}
     assert {"/content", "/link", "/mode", "/type", "/same"} <= set(selection.entries)
     (warning,) = selection.warnings
-    assert warning.endswith("changed since the run: the image has what is there now")
+    assert warning.endswith("changed since the run: the image has their present state")
 
 
 def test_no_more_than_five_changed_files_are_named(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_gaps_are_warned_of(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/f": "f"})
     the_trace = make_trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
     assert chosen(top, the_trace).warnings == (
-        "the trace may lack something (killed: the tracer was killed)",
+        "the trace may be incomplete (killed: the tracer was killed)",
     )
 
 
@@ -291,5 +291,5 @@ def test_what_lies_in_a_volume_is_not_the_images(tmp_path: Path) -> None:
     assert "/srv/data/f" not in selection.entries
     assert "/srv/database" in selection.entries
     dropped = {item.path: item.why for item in selection.dropped}
-    assert dropped == {"/srv/data/f": "it lies in a volume"}
+    assert dropped == {"/srv/data/f": "it is in a volume"}
     assert selection.entries["/link"].target == "srv/data/f"

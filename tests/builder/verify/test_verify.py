@@ -256,7 +256,7 @@ def test_a_need_of_root_that_no_trace_tells(place: Place) -> None:
     place.build("app.tar")
     done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
     assert done.returncode == 1
-    assert "it ran as 65532:65532, and as 0:0 when traced" in done.stderr
+    assert "it ran as 65532:65532, but as 0:0 when traced" in done.stderr
     assert "build with --user 0:0" in done.stderr
 
 
