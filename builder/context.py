@@ -24,6 +24,7 @@ class Context:
     :ivar root: the full image.
     :ivar user: uid and gid of the image's user.
     :ivar rerun: runs jlink in the full image; only ``--jlink`` needs it.
+    :ivar volumes: paths of the volumes that the image declares.
     """
 
     trace: Trace
@@ -31,6 +32,7 @@ class Context:
     options: BuildOptions
     user: tuple[int, int]
     rerun: Rerun | None = None
+    volumes: tuple[str, ...] = ()
 
 
 Step = Callable[[Selection, Context], Selection]

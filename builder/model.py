@@ -73,6 +73,7 @@ class Reason(StrEnum):
     SBOM = "sbom"
     SYMLINK = "symlink"
     PARENT_OF_CREATED = "parent-of-created"
+    VOLUME = "volume"
     DIRECTORY = "directory"
     SKELETON = "skeleton"
     DEBUG = "debug"

@@ -113,7 +113,7 @@ def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> Bui
     """
     root, base, warnings = open_full_image(trace, options.image)
     user = choose_user(trace, root, options)
-    selection = select(trace, root, options, user, rerun)
+    selection = select(trace, root, options, user, rerun, (*base.volumes, *options.volumes))
     config = make_image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
     selection = embed_sboms(selection, options.embed_sbom, root, config, Checksums())
@@ -131,11 +131,13 @@ def select(
     options: BuildOptions,
     user: ImageUser | None = None,
     rerun: Rerun | None = None,
+    volumes: tuple[str, ...] = (),
 ) -> Selection:
     """What of the full image goes into the slim one.
 
     :param user: the image's; None for the one that :func:`choose_user` chooses.
     :param rerun: runs jlink in the full image; ``options.jlink`` needs it.
+    :param volumes: paths of the volumes that the image declares.
     :raises SlimtraceError: files changed since the run, or one cannot be read.
     """
     user = user or choose_user(trace, root, options)
@@ -143,7 +145,7 @@ def select(
         trace, options.drop_process, options.only_process, options.default_run
     )
     start = Selection({}, counted.dropped, counted.warnings)
-    selection = run_steps(start, Context(counted.trace, root, options, user.ids, rerun))
+    selection = run_steps(start, Context(counted.trace, root, options, user.ids, rerun, volumes))
     warnings = () if user.warning is None else (user.warning,)
     return replace(selection, warnings=(*selection.warnings, *warnings))
 

@@ -14,6 +14,7 @@ from slimtrace.builder.policy.app_writes import add_written_folders, grant_write
 from slimtrace.builder.policy.baseline.baseline import add_baseline
 from slimtrace.builder.policy.baseline.baseline_files import add_baseline_files
 from slimtrace.builder.policy.bytecode import remove_sources, replace_sources
+from slimtrace.builder.policy.declared_volumes import add_declared_volumes
 from slimtrace.builder.policy.secrets import remove_secrets
 from slimtrace.builder.policy.skeleton import add_runtime_folders, add_skeleton
 from slimtrace.builder.selection.evidence import add_healed, add_touched, settle_dropped
@@ -33,6 +34,7 @@ def add_needs(selection: Selection, context: Context) -> Selection:
 SELECTION: tuple[Step, ...] = (
     add_touched,
     add_written_folders,
+    add_declared_volumes,
     add_included,
     add_healed,
     add_baseline_files,
