@@ -45,6 +45,7 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
         about = _describe_run(pid, attachment)
         writer.write_run(about)
         attachment.run(recorder, stop_after)
+        recorder.record_datagram_ports()
         about = replace(
             about, seconds=round(recorder.elapsed_seconds(), 3), complete=recorder.complete
         )

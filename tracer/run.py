@@ -120,6 +120,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         writer.begin()  # an app that ended before its exec is a run, too
         if driver is not None:
             writer.write_drive_result(driver.result)
+        recorder.record_datagram_ports()
         about = _add_end(about, engine, recorder, driver)
         writer.write_end(about)
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -30,15 +31,21 @@ class SocketDecoder:
         self._recorder = recorder
         self._resolver = resolver
         self._files = files
+        self._unnumbered: set[int] = set()
+        """Inodes of sockets that were bound to port 0: the kernel chooses the port."""
 
     def decode_address(self, stop: StoppedCall) -> CallVerdict:
         """Decode bind and connect."""
         use = stop.call.signature.paths[0].use
-        return self._address(stop, use, stop.fd(0), (stop.args[1], stop.args[2]))
+        return self._address(
+            stop, use, stop.fd(0), (stop.args[1], stop.args[2]), connects=use is Use.CONNECT
+        )
 
     def decode_send(self, stop: StoppedCall) -> CallVerdict:
         """Decode sendto: a datagram has the address of its receiver (send(2))."""
-        return self._address(stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]))
+        return self._address(
+            stop, Use.CONNECT, stop.fd(0), (stop.args[4], stop.args[5]), connects=False
+        )
 
     def decode_socket(self, stop: StoppedCall) -> CallVerdict:
         self._recorder.record_argument("socket", stop.args[0] & 0xFFFFFFFF)
@@ -64,9 +71,20 @@ class SocketDecoder:
             return UNCACHED
         uses = {_BIND: Use.CREATE, _CONNECT: Use.CONNECT, _SENDTO: Use.CONNECT}
         use = uses.get(stop.args[0])
-        return UNCACHED if use is None else self._address(stop, use, fd, (address, length))
+        if use is None:
+            return UNCACHED
+        connects = stop.args[0] == _CONNECT
+        return self._address(stop, use, fd, (address, length), connects=connects)
 
-    def _address(self, stop: StoppedCall, use: Use, fd: int, block: tuple[int, int]) -> CallVerdict:
+    def _address(
+        self,
+        stop: StoppedCall,
+        use: Use,
+        fd: int,
+        block: tuple[int, int],
+        *,
+        connects: bool,
+    ) -> CallVerdict:
         address, length = block
         try:
             data = self._resolver.memory.block(stop.tid, address, min(length, _MAX_ADDRESS_BYTES))
@@ -81,21 +99,39 @@ class SocketDecoder:
                 self._files.record_argument(stop, PathArgument(use, None), place)
         elif family in _INTERNET and use is Use.CREATE and len(data) >= 4:
             (port,) = struct.unpack_from("!H", data, 2)
-            self._serve_datagrams(stop.tid, fd, port)
+            self._bind(stop.tid, fd, port)
+        elif family in _INTERNET and connects:
+            self._connect(stop.tid, fd)
         return UNCACHED
 
-    def _serve_datagrams(self, tid: int, fd: int, port: int) -> None:
-        """Record a datagram socket, which serves once it is bound; clients use port 0."""
-        if port == 0:
+    def _bind(self, tid: int, fd: int, port: int) -> None:
+        """Note the port; a datagram socket serves from its bind on, unless it is connected."""
+        with borrow_socket(procfs.read_tgid(tid), fd) as own:
+            if own is None:
+                return
+            inode = os.fstat(own.fileno()).st_ino
+            if port == 0:
+                self._unnumbered.add(inode)
+            else:
+                self._unnumbered.discard(inode)
+            if own.type == socket.SOCK_DGRAM:
+                self._recorder.note_datagram_port(inode, port or None)
+
+    def _connect(self, tid: int, fd: int) -> None:
+        """Note that a datagram socket is a client's, whatever its port: it has one peer."""
+        if not self._recorder.has_datagram_ports:
             return
         with borrow_socket(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.type == socket.SOCK_DGRAM:
-                self._recorder.record_listening_port(ListeningPort("udp", port))
+                self._recorder.note_datagram_port(os.fstat(own.fileno()).st_ino, None)
 
     def _listen(self, tid: int, fd: int) -> CallVerdict:
         with borrow_socket(procfs.read_tgid(tid), fd) as own:
             if own is not None and own.family in _INTERNET:
                 port = own.getsockname()[1]
-                if port:
-                    self._recorder.record_listening_port(ListeningPort("tcp", port))
+                heard = ListeningPort("tcp", port)
+                if os.fstat(own.fileno()).st_ino in self._unnumbered:
+                    self._recorder.note_kernel_port(heard)
+                elif port:
+                    self._recorder.record_listening_port(heard)
         return UNCACHED

@@ -57,6 +57,9 @@ class Recorder:
         self._repeats = Repeats()
         self._shared: dict[int, tuple[Sequence[tuple[Use, PathState]], list[bytes]]] = {}
         self._ports: list[ListeningPort] = []
+        self._kernel_ports: list[ListeningPort] = []
+        self._datagram_ports: dict[int, int] = {}
+        """Inode of a bound datagram socket → its port."""
 
     def flush(self) -> None:
         """Write what is in the queue."""
@@ -222,9 +225,38 @@ class Recorder:
             self._ports.append(port)
             self._writer.write_listening_port(port)
 
+    def note_kernel_port(self, port: ListeningPort) -> None:
+        """Note a port that the kernel chose: it is not written, as each run has another one."""
+        self._kernel_ports.append(port)
+
+    def note_datagram_port(self, socket: int, port: int | None) -> None:
+        """Note where a datagram socket was bound; whether it serves is known at the end.
+
+        :param socket: its inode.
+        :param port: None if it is a client's: it was connected, or the kernel chose its port.
+        """
+        if port is None:
+            self._datagram_ports.pop(socket, None)
+        else:
+            self._datagram_ports[socket] = port
+
+    @property
+    def has_datagram_ports(self) -> bool:
+        """Whether a datagram socket is bound that may serve."""
+        return bool(self._datagram_ports)
+
+    def record_datagram_ports(self) -> None:
+        """Record at the end of the run the ports of datagram sockets that served."""
+        for port in dict.fromkeys(self._datagram_ports.values()):
+            self.record_listening_port(ListeningPort("udp", port))
+
     def find_first_port(self) -> int | None:
-        """Return the first TCP port on which the app listened; None if there is none yet."""
-        return next((port.port for port in [*self._ports] if port.protocol == "tcp"), None)
+        """Return the first TCP port on which the app listened; None if there is none yet.
+
+        A port that the app chose comes before one that the kernel chose.
+        """
+        ports = [*self._ports, *self._kernel_ports]
+        return next((port.port for port in ports if port.protocol == "tcp"), None)
 
     def record_gap(self, kind: str, detail: str) -> None:
         """Record that the tracer may have missed something."""
