@@ -59,7 +59,10 @@ def build(traces: list[str], destination: str, options: BuildOptions, rerun: Rer
 
 
 class BuildResult(NamedTuple):
-    """What was built, and of which full image; ``debug`` is the second image."""
+    """The built image and its full image.
+
+    :ivar debug: the second image, with busybox.
+    """
 
     image: Image
     destination: str
@@ -70,7 +73,7 @@ class BuildResult(NamedTuple):
 
 
 def make_report(made: BuildResult) -> BuildReport:
-    """What was built beside what there was, which is counted now."""
+    """Make the report, and count the files of the full image for it."""
     kept = count_kept_files(made.selection)
     return BuildReport(
         *(made.image, made.destination, made.selection, kept, made.root.totals()),
@@ -79,7 +82,7 @@ def make_report(made: BuildResult) -> BuildReport:
 
 
 class BuildPlan(NamedTuple):
-    """What to build, and from which full image."""
+    """The content and configuration of the image to build, and its full image."""
 
     selection: Selection
     config: ImageConfig
@@ -96,9 +99,9 @@ class BuildPlan(NamedTuple):
         return make_image(write_layer(self.selection.entries.values(), folder, read), self.config)
 
     def with_busybox(self) -> BuildPlan:
-        """The same for debugging.
+        """Make the plan of the image for debugging.
 
-        :raises SlimtraceError: there is no busybox for it.
+        :raises SlimtraceError: this machine has no busybox for it.
         """
         program = find_busybox(self.config.architecture)
         selection, config = add_busybox(self.selection, self.config, program)
@@ -106,7 +109,7 @@ class BuildPlan(NamedTuple):
 
 
 def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> BuildPlan:
-    """What ``build`` makes of a trace; nothing is written.
+    """Plan the image that ``build`` makes from a trace; nothing is written.
 
     :param rerun: as :func:`select` takes it.
     :raises SlimtraceError: the full image cannot be read, or files changed since the run.
@@ -133,7 +136,7 @@ def select(
     rerun: Rerun | None = None,
     volumes: tuple[str, ...] = (),
 ) -> Selection:
-    """What of the full image goes into the slim one.
+    """Select the files of the full image that go into the slim one.
 
     :param user: the image's; None for the one that :func:`choose_user` chooses.
     :param rerun: runs jlink in the full image; ``options.jlink`` needs it.

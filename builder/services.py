@@ -38,8 +38,8 @@ class Rerun(Protocol):
         :param changes: how the run differs from the traced one.
         :param is_default: whether the image's own configuration starts this run.
         :param user: the user where ``changes`` has none; None for the image's user.
-        :param below: a directory whose names appear where the image has none; None for the image
-            as it is.
+        :param below: a directory whose files appear where the image has none; None for the image
+            alone.
         :raises CommandNotFoundError: the image has no such program.
         :raises CannotExecuteError: the program cannot be executed.
         """

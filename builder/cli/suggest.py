@@ -55,10 +55,12 @@ def suggest(
     suggestions = rank_suggestions(trace, root, select(trace, root, options))
     if json:
         print(
-            orjson.dumps([_document(each) for each in suggestions[:limit]], option=_INDENT).decode()
+            orjson.dumps(
+                [_make_document(each) for each in suggestions[:limit]], option=_INDENT
+            ).decode()
         )
         return
-    for line in _lines(suggestions[:limit]):
+    for line in _format_lines(suggestions[:limit]):
         print(line)
     if not suggestions:
         say("nothing refers to a file that is not kept")
@@ -69,14 +71,14 @@ def suggest(
 _INDENT = orjson.OPT_INDENT_2
 
 
-def _document(each: Suggestion) -> dict[str, object]:
+def _make_document(each: Suggestion) -> dict[str, object]:
     from slimtrace.tracer.text import replace_surrogates  # noqa: PLC0415 -- --help pays nothing
 
     path, why = replace_surrogates(each.path), replace_surrogates(each.why)
     return {"path": path, "why": why, "files": each.files, "bytes": each.size}
 
 
-def _lines(suggestions: tuple[Suggestion, ...]) -> Iterator[str]:
+def _format_lines(suggestions: tuple[Suggestion, ...]) -> Iterator[str]:
     """Format a table: each option, then as a shell comment what it adds and why."""
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 

@@ -101,7 +101,7 @@ def verify(
 
 def print_verdict(verdict: Verdict) -> None:
     """Print the verdict, for people."""
-    for line in _lines(verdict):
+    for line in _format_lines(verdict):
         (say if verdict.passed else warn)(line)
     rounds = f" in {verdict.rounds} rounds" if verdict.rounds > 1 else ""
     if verdict.healed:
@@ -112,7 +112,7 @@ def print_verdict(verdict: Verdict) -> None:
         warn(f"not verified: {verdict.image}{rounds}")
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
+def _format_lines(verdict: Verdict) -> Iterator[str]:
     for outcome in verdict.outcomes:
         command = " ".join(outcome.before.command)
         yield from (f"{command}: {difference}" for difference in outcome.differences)

@@ -1,4 +1,4 @@
-"""The fixpoint: from the seeds to all entries that they need or imply."""
+"""Computes the closure: from the seeds to all entries that they need or imply, transitively."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def expand(
         closure.add(seed)
     closure.load()
     closure.imply()
-    return closure.selection()
+    return closure.make_selection()
 
 
 def add_closure(
@@ -167,7 +167,7 @@ class _Closure:
                             self._add_need(need, because)
             self.load()
 
-    def selection(self) -> Selection:
+    def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
         return Selection(entries, dropped, self._make_warnings(entries))

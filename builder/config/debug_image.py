@@ -62,10 +62,10 @@ def find_busybox(architecture: str) -> str:
     :param architecture: the image's, a GOARCH name.
     :raises SlimtraceError: there is no busybox that runs in the image.
     """
-    found = shutil.which("busybox")
-    if found is None:
+    busybox = shutil.which("busybox")
+    if busybox is None:
         raise SlimtraceError("cannot build the image for debugging: there is no busybox", _HINT)
-    program = os.path.realpath(found)
+    program = os.path.realpath(busybox)
     try:
         with open(program, "rb") as file:
             elf = parse_elf(file, read_elf_info)

@@ -50,7 +50,7 @@ _BY_NAME_AND_CONTENT: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
 )
 
 
-def _regex(pattern: str) -> str:
+def _make_regex(pattern: str) -> str:
     """Convert a pattern to a regular expression to search for in a path."""
     if pattern.endswith("/*"):
         start, end = pattern.removesuffix("*"), ".+"
@@ -60,8 +60,8 @@ def _regex(pattern: str) -> str:
     return ("^/" if pattern.startswith("/") else "/") + literal.removeprefix("/") + end + r"\Z"
 
 
-_NAMES = [(re.compile(_regex(pattern), re.DOTALL), what) for pattern, what in _BY_NAME]
-_ANY_NAME = re.compile("|".join(_regex(pattern) for pattern, _ in _BY_NAME), re.DOTALL)
+_NAMES = [(re.compile(_make_regex(pattern), re.DOTALL), what) for pattern, what in _BY_NAME]
+_ANY_NAME = re.compile("|".join(_make_regex(pattern) for pattern, _ in _BY_NAME), re.DOTALL)
 
 _PEM_KEY = re.compile(rb"^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----\s*$", re.MULTILINE)
 _PUTTY_KEY = b"PuTTY-User-Key-File-"

@@ -29,7 +29,7 @@ def find_baseline_variant(root: Root, path: str) -> tuple[Need, ...]:
             plain = plain.rpartition("/")[0]
     if plain == folder:
         return ()
-    found = root.resolve(f"{plain}/{name}")
-    if not found.exists or root.kind(found.path) is not Kind.FILE:
+    own = root.resolve(f"{plain}/{name}")
+    if not own.exists or root.kind(own.path) is not Kind.FILE:
         return ()
     return (Need(f"{plain}/{name}", Reason.BASELINE_LIBRARY, load=True),)

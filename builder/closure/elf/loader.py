@@ -110,15 +110,15 @@ class Loader:
             for name in item.elf.needed:
                 if name in files or (musl and _MUSL_OWN.match(name)):
                     continue  # a name is loaded once, for the first object that needs it
-                found = self._find(name, item, musl, needs)
-                if found is None:
+                library = self._find(name, item, musl, needs)
+                if library is None:
                     files[name] = None
                     missing.append(MissingLibrary(name, item.path))
                     continue
-                files[name] = found.path
-                if found.elf.soname is not None:
-                    files.setdefault(found.elf.soname, found.path)
-                queue.append(found)
+                files[name] = library.path
+                if library.elf.soname is not None:
+                    files.setdefault(library.elf.soname, library.path)
+                queue.append(library)
         resolved = tuple(dict.fromkeys(file for file in files.values() if file))
         return Dependencies(needs, resolved, tuple(missing))
 
@@ -129,8 +129,8 @@ class Loader:
             return None
         item = _Object(path, os.path.dirname(path), elf, None)
         needs: dict[Need, str] = {}
-        found = self._find(name, item, _find_musl_arch(elf), needs)
-        return None if found is None else next(iter(needs)).path
+        library = self._find(name, item, _find_musl_arch(elf), needs)
+        return None if library is None else next(iter(needs)).path
 
     def _find(
         self, name: str, item: _Object, musl: str | None, needs: dict[Need, str]

@@ -59,7 +59,7 @@ _UNICODE = ("/Unicode/UCD.pm", "/utf8_heavy.pl")
 def find_required_files(context: RuleContext, path: str) -> Iterator[Need]:
     """Find the modules and files that Perl code loads by constant names, in any branch.
 
-    It cannot know computed names. A word in a string or in a trailing comment may add a module that
+    It cannot know computed names. Text in a string or in a trailing comment may add a module that
     is not needed.
     """
     if not is_source(context, path, _SOURCES, "perl"):

@@ -167,11 +167,12 @@ def _is_loadable(context: RuleContext, path: str) -> bool:
         return True
     text = context.root.head(path, _MAX_SOURCE_BYTES).decode("utf-8", "replace")
 
-    def lacks(names: Iterable[Import]) -> bool:
+    def is_incomplete(names: Iterable[Import]) -> bool:
         tops = {each.module.partition(".")[0] for each in names if not each.level}
         return not all(modules.has_module(path, top) for top in tops)
 
-    return not (lacks(scan_source(text).loads) and lacks(parse_unconditional(text)))
+    is_broken = is_incomplete(scan_source(text).loads) and is_incomplete(parse_unconditional(text))
+    return not is_broken
 
 
 def _skip_tools(modules: ModuleIndex, path: str, files: Iterable[str]) -> Iterator[str]:

@@ -93,18 +93,20 @@ class ModuleIndex:
             self._find_module(root, name) for root in roots
         )
 
-    def find(self, importer: str, what: Import) -> tuple[str, ...]:
+    def find(self, importer: str, target: Import) -> tuple[str, ...]:
         """Find the files that an import loads, the packages above first; empty if there are none.
 
         Empty too for an import that replaces a missing one, if that one is not missing.
 
         :param importer: own path of the file that imports.
         """
-        if what.instead_of and all(self._can_import(importer, each) for each in what.instead_of):
+        if target.instead_of and all(
+            self._can_import(importer, each) for each in target.instead_of
+        ):
             return ()
-        key = (importer.rpartition("/")[0] if what.level else _parse_version(importer), what)
+        key = (importer.rpartition("/")[0] if target.level else _parse_version(importer), target)
         if key not in self._files:
-            files = dict.fromkeys(self._find(importer, what))
+            files = dict.fromkeys(self._find(importer, target))
             self._files[key] = tuple(file for file in files if not is_frozen(file))
         return self._files[key]
 
@@ -126,25 +128,25 @@ class ModuleIndex:
             if name.endswith((".py", ".so")) or self.is_package(f"{folder}/{name}"):
                 yield name.partition(".")[0]
 
-    def _can_import(self, importer: str, what: Import) -> bool:
+    def _can_import(self, importer: str, target: Import) -> bool:
         """Whether the import certainly works, with all names that it imports.
 
         It does for modules of the standard library. It is not known which names another source
         defines, and another extension may need its replacement too.
         """
-        files = self.find(importer, what)
-        is_whole = bool(files) and (not what.names or files[-1].endswith(".so"))
+        files = self.find(importer, target)
+        is_whole = bool(files) and (not target.names or files[-1].endswith(".so"))
         return is_whole and self.is_standard(files[-1])
 
-    def _find(self, importer: str, what: Import) -> Iterator[str]:
-        parts = what.module.split(".") if what.module else []
-        if what.level:
-            folder = "/".join(importer.split("/")[: -what.level])
-            yield from self._walk(folder, parts, what.names)[0]
+    def _find(self, importer: str, target: Import) -> Iterator[str]:
+        parts = target.module.split(".") if target.module else []
+        if target.level:
+            folder = "/".join(importer.split("/")[: -target.level])
+            yield from self._walk(folder, parts, target.names)[0]
             return
         version = _parse_version(importer)
         roots = [root for root in self.roots if _matches(version, _parse_version(root))]
-        walks = [self._walk(root, parts, what.names) for root in roots]
+        walks = [self._walk(root, parts, target.names) for root in roots]
         walks = [walk for walk in walks if walk[0]]
         best = max((depth for _, depth in walks), default=0)
         walks = [walk for walk in walks if walk[1] == best]
