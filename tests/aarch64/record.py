@@ -105,22 +105,22 @@ def main() -> None:
     if pid == 0:
         _child(code, other)
     _, (listener,), _, _ = socket.recv_fds(own, 1, 1)
-    for words in CALLS:
+    for call in CALLS:
         request = ctypes.create_string_buffer(80)
         assert libc.ioctl(listener, RECV, request) == 0, ctypes.get_errno()
         arguments = struct.unpack_from("=6Q", request, 32)
         held: dict[int, str] = {}
-        blocks = [word for word in words[1:] if isinstance(word, bytes)]
+        blocks = [word for word in call[1:] if isinstance(word, bytes)]
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            for place, address in enumerate(
+            for number, address in enumerate(
                 arguments
             ):  # registers after the last argument have old values
                 if blocks and _has_block(memory, address, blocks[0]):
                     block = blocks.pop(0)
                     if block.strip(b"\0") or not block:
-                        held[place] = block.hex()
-        assert not blocks, words
-        line = {"call": words[0], "notification": request.raw.hex(), "memory": held}
+                        held[number] = block.hex()
+        assert not blocks, call
+        line = {"call": call[0], "notification": request.raw.hex(), "memory": held}
         json.dump(line, sys.stdout)
         print(flush=True)
         response = struct.pack("=QqiI", *struct.unpack_from("=Q", request), 0, -1, 0)
@@ -144,12 +144,12 @@ def _child(code: bytes, control: socket.socket) -> None:
     program = ctypes.create_string_buffer(code, len(code))
     fprog = struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(program))
     seccomp = {"aarch64": 277, "x86_64": 317}[platform.machine()]
-    functions = [(getattr(libc, name), words) for name, *words in CALLS]
+    functions = [(getattr(libc, name), arguments) for name, *arguments in CALLS]
     fd = libc.syscall(seccomp, 1, 1 << 3, fprog)
     socket.send_fds(control, [b"x"], [fd])
     os.close(fd)
-    for function, words in functions:
-        function(*words)
+    for function, arguments in functions:
+        function(*arguments)
     os._exit(0)
 
 

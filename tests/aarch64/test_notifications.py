@@ -64,7 +64,7 @@ def _recorded() -> list[Notification]:
         Notification(
             line["call"],
             bytes.fromhex(line["notification"]),
-            {int(place): bytes.fromhex(block) for place, block in line["memory"].items()},
+            {int(number): bytes.fromhex(block) for number, block in line["memory"].items()},
         )
         for line in lines
     ]

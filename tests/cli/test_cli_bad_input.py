@@ -138,9 +138,9 @@ def test_a_full_disk_when_a_file_is_saved_is_a_gap(
 def test_a_limit_on_file_size_does_not_disturb_the_app(tmp_path: Path) -> None:
     trace = f"{tmp_path}/x.trace"
     script = "for i in {1..300}; do [ -e nope$i ]; done; echo done"
-    words = shlex.join(command("run", "-o", trace, "--", "bash", "-c", script))
+    command_line = shlex.join(command("run", "-o", trace, "--", "bash", "-c", script))
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 4; {words}"],
+        ["bash", "-c", f"ulimit -f 4; {command_line}"],
         check=False,
         capture_output=True,
         text=True,
@@ -156,9 +156,11 @@ def test_a_deleted_directory(tmp_path: Path) -> None:
     """The app runs there, or one line says why it cannot; it is not an internal error."""
     (tmp_path / "gone").mkdir()
     slimtrace = shutil.which("slimtrace", path=os.path.dirname(sys.executable))
-    words = shlex.join([str(slimtrace), "run", "-o", f"{tmp_path}/x.trace", "--", "echo", "ran"])
+    command_line = shlex.join(
+        [str(slimtrace), "run", "-o", f"{tmp_path}/x.trace", "--", "echo", "ran"]
+    )
     done = subprocess.run(
-        ["sh", "-c", f"rmdir ../gone; exec {words}"],
+        ["sh", "-c", f"rmdir ../gone; exec {command_line}"],
         check=False,
         capture_output=True,
         text=True,
@@ -199,8 +201,8 @@ def test_calls_that_a_runtime_may_forbid(
     """One line says what is forbidden, one what to allow."""
     trace = tmp_path / "x.trace"
     engine = {"ptrace": "ptrace", "seccomp": "notify"}[call]
-    words = ("run", "-o", str(trace), "--engine", engine, "--", "sh", "-c", "echo ran")
-    check_failure(slimtrace(*words, prefix=(tracee("deny"), call)), 125, *said)
+    arguments = ("run", "-o", str(trace), "--engine", engine, "--", "sh", "-c", "echo ran")
+    check_failure(slimtrace(*arguments, prefix=(tracee("deny"), call)), 125, *said)
     assert not trace.exists()
 
 

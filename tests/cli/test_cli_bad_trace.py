@@ -92,8 +92,8 @@ def test_a_damaged_trace_is_refused(
 ) -> None:
     trace = tmp_path / "x.trace"
     trace.write_bytes(content)
-    for words in (("show", str(trace)), ("show", str(trace), "--json")):
-        done = slimtrace(*words)
+    for arguments in (("show", str(trace)), ("show", str(trace), "--json")):
+        done = slimtrace(*arguments)
         assert done.returncode == 125, summary
         assert done.stdout == ""
         assert done.stderr.startswith(f"slimtrace: cannot read {trace}: ")
@@ -121,16 +121,16 @@ def test_an_incomplete_last_line_is_ignored(tmp_path: Path, cut: int) -> None:
 def test_a_reader_that_closes_the_pipe_early(traced: Trace) -> None:
     """``show | head`` prints no traceback and no message."""
     run = traced(["ls", "-R", "/usr/share/doc"])
-    shown = subprocess.Popen(
+    process = subprocess.Popen(
         command("show", "--json", run.trace),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
     )
-    assert shown.stdout is not None
-    shown.stdout.read(1)
-    shown.stdout.close()
-    assert shown.stderr is not None
-    assert shown.stderr.read() == b""
-    shown.stderr.close()
-    shown.wait()
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait()

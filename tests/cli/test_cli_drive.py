@@ -53,8 +53,8 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _service(port: int, *words: str) -> list[str]:
-    return [os.path.realpath(sys.executable), "-c", SERVICE, str(port), *words]
+def _service(port: int, *arguments: str) -> list[str]:
+    return [os.path.realpath(sys.executable), "-c", SERVICE, str(port), *arguments]
 
 
 def _get(port: int, path: str) -> str:
@@ -280,19 +280,19 @@ def test_https_certificates_are_not_verified(traced: Trace, port: int, tmp_path:
         "server.socket = context.wrap_socket(server.socket, server_side=True)\n"
     )
     script = SERVICE.replace("def end(", wrapped + "def end(")
-    words = [os.path.realpath(sys.executable), "-c", script, str(port)]
+    argv = [os.path.realpath(sys.executable), "-c", script, str(port)]
     ready = f"https://localhost:{port}/"
-    run = traced(words, "--ready", ready, "--exec", 'echo "$SLIMTRACE_URL"', "--http-get", "/")
+    run = traced(argv, "--ready", ready, "--exec", 'echo "$SLIMTRACE_URL"', "--http-get", "/")
     assert (run.status, run.stderr) == (0, f"https://localhost:{port}\n")
 
 
 def test_a_unix_socket_and_a_file(traced: Trace, tracee: Tracee) -> None:
     """Pages are requested through the socket; relative paths start at the app's directory."""
     for ready in ("unix:s", "file:up"):
-        words = [tracee("listens"), "s", "up"]
+        argv = [tracee("listens"), "s", "up"]
         told = ("--exec", 'echo "$SLIMTRACE_SOCKET"', "--force")
         asked = ("--http-get", "/") if ready == "unix:s" else ()
-        run = traced(words, "--ready", ready, *asked, *told)
+        run = traced(argv, "--ready", ready, *asked, *told)
         assert run.status == 128 + signal.SIGTERM, run.stderr
         assert run.stderr == (f"{run.directory}/s\n" if asked else "\n")
         assert run.run["driven"]["ready"] > 0.05
@@ -338,8 +338,8 @@ def test_a_page_that_fails(traced: Trace, port: int) -> None:
 def test_a_page_of_an_app_without_a_server(traced: Trace) -> None:
     script = "echo up; exec sleep 1000"
     run = traced(["sh", "-c", script], "--ready", "log:up", "--http-get", "/")
-    said = "GET / got no answer: it does not listen on a known port"
-    assert (run.status, run.stderr) == (1, f"slimtrace: cannot drive the app: {said}\n")
+    message = "GET / got no answer: it does not listen on a known port"
+    assert (run.status, run.stderr) == (1, f"slimtrace: cannot drive the app: {message}\n")
     assert run.run["driven"]["answers"] == [{"driver": "GET /", "status": None}]
 
 
@@ -350,9 +350,17 @@ def test_a_server_that_answers_before_the_app_started(
     """Otherwise drivers would use another server on the port, and the trace would miss files."""
     with socketserver.TCPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        said = ready.format(port=other.server_address[1])
-        words = ("--ready", said, "-o", f"{tmp_path}/x.trace", "--", "touch", f"{tmp_path}/ran")
-        done = slimtrace("run", *words)
+        condition = ready.format(port=other.server_address[1])
+        arguments = (
+            "--ready",
+            condition,
+            "-o",
+            f"{tmp_path}/x.trace",
+            "--",
+            "touch",
+            f"{tmp_path}/ran",
+        )
+        done = slimtrace("run", *arguments)
         other.shutdown()
     assert done.returncode == 125
     assert "answers already, before it was started" in done.stderr
@@ -366,15 +374,15 @@ def test_a_path_that_exists_before_the_app_started(
     """A socket without a listener is left over from an earlier run; the app deletes it."""
     (tmp_path / "run").mkdir()
     path = f"{tmp_path}/run/there"
-    words = ("--ready", f"{kind}:{path}", "-o", f"{tmp_path}/x.trace", "--", "touch", "ran")
+    arguments = ("--ready", f"{kind}:{path}", "-o", f"{tmp_path}/x.trace", "--", "touch", "ran")
     with closing(socket.socket(socket.AF_UNIX)) as other:
         other.bind(path)
         other.listen()
-        done = slimtrace("run", *words, cwd=str(tmp_path))
+        done = slimtrace("run", *arguments, cwd=str(tmp_path))
     assert done.returncode == 125
     assert f"{path} {what} already, before it was started" in done.stderr
     assert os.listdir(tmp_path) == ["run"]
     if kind == "unix":
-        done = slimtrace("run", *words, cwd=str(tmp_path))
+        done = slimtrace("run", *arguments, cwd=str(tmp_path))
         assert done.returncode == 1
         assert "it ended before it was ready: exit status 0" in done.stderr

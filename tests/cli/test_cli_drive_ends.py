@@ -42,10 +42,10 @@ def _find_processes(marker: str) -> list[psutil.Process]:
 def test_a_driver_that_never_ends(traced: Trace, marker: str) -> None:
     driver = f"sleep {marker} & sleep {marker}; true"
     run = traced(SLEEP, "--exec", driver, "--exec-timeout", "0.5", "--exec", "echo not run")
-    said = f"cannot drive the app: {driver!r} still ran after 0.5 s (--exec-timeout)"
-    assert (run.status, run.stderr) == (1, f"slimtrace: {said}\n")
+    message = f"cannot drive the app: {driver!r} still ran after 0.5 s (--exec-timeout)"
+    assert (run.status, run.stderr) == (1, f"slimtrace: {message}\n")
     answers = [{"driver": driver, "status": None}]
-    assert run.run["driven"] == {"ready": None, "answers": answers, "failure": said}
+    assert run.run["driven"] == {"ready": None, "answers": answers, "failure": message}
     assert run.run["signal"] == signal.SIGTERM
 
 
@@ -58,9 +58,20 @@ def test_background_processes_of_a_driver_end_with_the_run(traced: Trace, marker
 
 def test_an_app_that_ignores_the_stop_signal(tmp_path: Path, marker: str) -> None:
     script = f"trap '' TERM; echo up; sleep {marker}; sleep {marker}"
-    words = ("--ready", "log:up", "--exec", "true", "--stop-grace", "0.4", "--", "sh", "-c", script)
+    arguments = (
+        "--ready",
+        "log:up",
+        "--exec",
+        "true",
+        "--stop-grace",
+        "0.4",
+        "--",
+        "sh",
+        "-c",
+        script,
+    )
     done = subprocess.run(
-        command("run", "-o", f"{tmp_path}/x", *words),
+        command("run", "-o", f"{tmp_path}/x", *arguments),
         check=False,
         capture_output=True,
         text=True,
@@ -78,9 +89,9 @@ def test_an_interrupt_stops_drivers_too(
     tmp_path: Path, marker: str, number: signal.Signals
 ) -> None:
     driver = f"touch {tmp_path}/began; sleep {marker}"
-    words = ("--exec", driver, "--exec", "echo not run", "--", "sleep", marker)
+    arguments = ("--exec", driver, "--exec", "echo not run", "--", "sleep", marker)
     with subprocess.Popen(
-        command("-q", "run", "-o", f"{tmp_path}/x", *words),
+        command("-q", "run", "-o", f"{tmp_path}/x", *arguments),
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
@@ -91,10 +102,10 @@ def test_an_interrupt_stops_drivers_too(
             time.sleep(0.02)
         began = time.monotonic()
         process.send_signal(number)
-        _, said = process.communicate(timeout=SECONDS)
+        _, output = process.communicate(timeout=SECONDS)
     assert time.monotonic() - began < 5
     assert process.returncode == 1
-    assert said == f"slimtrace: cannot drive the app: {driver!r} was interrupted\n"
+    assert output == f"slimtrace: cannot drive the app: {driver!r} was interrupted\n"
     run = show(f"{tmp_path}/x")["runs"][0]
     assert (run["signal"], run["complete"]) == (number, True)
 
@@ -103,9 +114,9 @@ def test_an_interrupt_stops_drivers_too(
 def test_an_interrupt_before_the_app_is_ready(
     tmp_path: Path, marker: str, number: signal.Signals
 ) -> None:
-    words = ("--ready", "log:never", "--", "sh", "-c", f"echo up; exec sleep {marker}")
+    arguments = ("--ready", "log:never", "--", "sh", "-c", f"echo up; exec sleep {marker}")
     with subprocess.Popen(
-        command("-q", "run", "-o", f"{tmp_path}/x", *words),
+        command("-q", "run", "-o", f"{tmp_path}/x", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -115,11 +126,11 @@ def test_an_interrupt_before_the_app_is_ready(
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(number)
-        _, said = process.communicate(timeout=SECONDS)
+        _, output = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
     ended = signal.strsignal(number)
     first = f"slimtrace: cannot drive the app: it ended before it was ready: {ended}\n"
-    assert said == f"{first}    up\n"
+    assert output == f"{first}    up\n"
 
 
 def test_a_first_process_that_exits_while_its_child_serves(traced: Trace, marker: str) -> None:
@@ -134,9 +145,9 @@ def test_a_page_that_is_never_answered(traced: Trace, marker: str) -> None:
         "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print('up', flush=True); "
         f"marker = '{marker}'; kept = s.accept(); time.sleep(1000)"
     )
-    words = [os.path.realpath(sys.executable), "-c", script]
+    arguments = [os.path.realpath(sys.executable), "-c", script]
     options = ("--ready", "log:up", "--http-get", "/", "--exec-timeout", "0.5")
-    run = traced(words, *options)
+    run = traced(arguments, *options)
     assert run.status == 1
     assert run.stderr == "slimtrace: cannot drive the app: GET / got no answer: timed out\n"
 
@@ -144,9 +155,18 @@ def test_a_page_that_is_never_answered(traced: Trace, marker: str) -> None:
 def test_as_an_ordinary_user(tmp_path: Path, unprivileged: tuple[str, ...], marker: str) -> None:
     allow_all_users(tmp_path)
     script = f"echo up; exec sleep {marker}"
-    words = ("--ready", "log:up", "--exec", "echo $SLIMTRACE_PORT driven", "--", "sh", "-c", script)
+    arguments = (
+        "--ready",
+        "log:up",
+        "--exec",
+        "echo $SLIMTRACE_PORT driven",
+        "--",
+        "sh",
+        "-c",
+        script,
+    )
     done = subprocess.run(
-        [*unprivileged, *command("-q", "run", "-o", f"{tmp_path}/x", *words)],
+        [*unprivileged, *command("-q", "run", "-o", f"{tmp_path}/x", *arguments)],
         check=False,
         capture_output=True,
         text=True,

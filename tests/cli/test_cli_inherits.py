@@ -42,10 +42,10 @@ def test_standard_streams_are_untouched(tmp_path: Path) -> None:
 def test_closed_streams_stay_closed(tmp_path: Path, closed: str) -> None:
     """No file of slimtrace gets descriptor 0, 1 or 2, which the app would use as its own."""
     script = "for i in 0 1 2; do if [ -e /proc/self/fd/$i ]; then echo $i >>open; fi; done"
-    words = command("run", "-o", "x.trace", "--", "bash", "-c", f"echo out 2>/dev/null; {script}")
+    argv = command("run", "-o", "x.trace", "--", "bash", "-c", f"echo out 2>/dev/null; {script}")
     closing = " ".join(f"{number}>&-" for number in closed)
     done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {closing}', "sh", *words],
+        ["sh", "-c", f'exec "$@" {closing}', "sh", *argv],
         check=False,
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
@@ -56,8 +56,8 @@ def test_closed_streams_stay_closed(tmp_path: Path, closed: str) -> None:
     )
     assert done.returncode == 0
     assert done.stdout == ("" if "1" in closed else "out\n")
-    said = r"" if "2" in closed else r"slimtrace: wrote x.trace: \d+ files, complete, in .* s\n"
-    assert re.fullmatch(said, done.stderr)
+    pattern = r"" if "2" in closed else r"slimtrace: wrote x.trace: \d+ files, complete, in .* s\n"
+    assert re.fullmatch(pattern, done.stderr)
     still_open = (tmp_path / "open").read_text().split() if closed != "012" else []
     assert still_open == [number for number in "012" if number not in closed]
     assert show(str(tmp_path / "x.trace"))["runs"][0]["complete"] is True
@@ -118,9 +118,11 @@ def test_a_reader_that_closes_the_pipe_ends_the_app_as_untraced(tmp_path: Path) 
 
 
 def test_a_low_limit_of_descriptors(tmp_path: Path) -> None:
-    words = shlex.join(command("-q", "run", "-o", f"{tmp_path}/x", "--", "bash", "-c", "ulimit -n"))
+    command_line = shlex.join(
+        command("-q", "run", "-o", f"{tmp_path}/x", "--", "bash", "-c", "ulimit -n")
+    )
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -n 16; {words}"],
+        ["bash", "-c", f"ulimit -n 16; {command_line}"],
         check=False,
         capture_output=True,
         text=True,

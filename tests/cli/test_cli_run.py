@@ -68,24 +68,24 @@ def test_the_fields_of_a_run(traced: Trace) -> None:
 
 def test_show_json_is_the_document(slimtrace: Slimtrace, traced: Trace) -> None:
     run = traced(["cat", "a", "nope"], tree={"a": "1"})
-    shown = slimtrace("show", run.trace, "--json")
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert json.loads(shown.stdout) == run.document
+    done = slimtrace("show", run.trace, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == run.document
 
 
 def test_show_prints_the_commands(slimtrace: Slimtrace, traced: Trace) -> None:
     run = traced(["sh", "-c", "cat a nope; exit 4"], tree={"a": ""})
-    shown = slimtrace("show", run.trace)
-    assert (shown.returncode, shown.stderr) == (0, "")
+    done = slimtrace("show", run.trace)
+    assert (done.returncode, done.stderr) == (0, "")
     for word in ("run 1: sh -c cat a nope; exit 4", "exit status 4", "cat a nope", "missing"):
-        assert word in shown.stdout
+        assert word in done.stdout
 
 
 def test_the_default_trace_and_the_messages_of_run(slimtrace: Slimtrace, tmp_path: Path) -> None:
     done = slimtrace("run", "--", "echo", "out", cwd=str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "out\n")
-    said = r"slimtrace: wrote slimtrace.trace: [1-9]\d* files, complete, in \d+\.\d s\n"
-    assert re.fullmatch(said, done.stderr)
+    message = r"slimtrace: wrote slimtrace.trace: [1-9]\d* files, complete, in \d+\.\d s\n"
+    assert re.fullmatch(message, done.stderr)
     assert show(str(tmp_path / "slimtrace.trace"))["runs"][0]["command"] == ["echo", "out"]
 
 
@@ -154,12 +154,12 @@ def test_no_colour_without_a_terminal(
     slimtrace: Slimtrace, tmp_path: Path, setting: dict[str, str]
 ) -> None:
     trace = str(tmp_path / "x.trace")
-    for words in (
+    for arguments in (
         ("run", "-o", trace, "--", "true"),
         ("show", trace),
         ("show", "nothing"),
         ("--help",),
         ("run", "--nonsense"),
     ):
-        done = slimtrace(*words, env=environment(**setting))
+        done = slimtrace(*arguments, env=environment(**setting))
         assert "\x1b" not in done.stdout + done.stderr

@@ -79,18 +79,18 @@ def test_a_signal_to_the_group_reaches_an_app_that_left_it(tmp_path: Path, scrip
 
 def test_the_app_sees_the_terminal_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     trace = str(tmp_path / "app.trace")
-    words = command("run", "-o", trace, "--", "sh", "-c", AT_A_TERMINAL)
-    pid, terminal = start_at_terminal(words)
+    argv = command("run", "-o", trace, "--", "sh", "-c", AT_A_TERMINAL)
+    pid, terminal = start_at_terminal(argv)
     try:
-        said = read_until(terminal, b"ready")
-        assert said.split() == [b"tty0", b"tty1", b"tty2", b"ready"]
+        output = read_until(terminal, b"ready")
+        assert output.split() == [b"tty0", b"tty1", b"tty2", b"ready"]
         os.write(terminal, b"\x03")
-        said = read_to_end(terminal)
+        output = read_to_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
     finally:
         os.close(terminal)
-    assert b"Traceback" not in said
+    assert b"Traceback" not in output
     about = show(trace)["runs"][0]
     assert (about["signal"], about["complete"]) == (signal.SIGINT, True)
 
@@ -99,20 +99,20 @@ def test_an_app_at_a_terminal_may_continue_after_ctrl_c(tmp_path: Path) -> None:
     """An interactive program may handle Ctrl-C; each one typed is delivered once."""
     trace = str(tmp_path / "app.trace")
     script = "trap 'echo caught' INT; echo ready; read a; read b; echo got $b; exit 6"
-    words = command("-q", "run", "-o", trace, "--", "bash", "-c", script)
-    pid, terminal = start_at_terminal(words)
+    argv = command("-q", "run", "-o", trace, "--", "bash", "-c", script)
+    pid, terminal = start_at_terminal(argv)
     try:
         read_until(terminal, b"ready")
         os.write(terminal, b"\x03")
         read_until(terminal, b"caught")
         os.write(terminal, b"one\ntwo\n")
-        said = read_to_end(terminal)
+        output = read_to_end(terminal)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 6
     finally:
         os.close(terminal)
-    assert said.count(b"caught") == 0
-    assert b"got two" in said
+    assert output.count(b"caught") == 0
+    assert b"got two" in output
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,23 @@ def engine(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def _run(tmp_path: Path, engine: str, *words: str) -> list[str]:
-    return command("-q", "run", "--engine", engine, "-o", f"{tmp_path}/x.trace", *words)
+def _run(tmp_path: Path, engine: str, *arguments: str) -> list[str]:
+    return command("-q", "run", "--engine", engine, "-o", f"{tmp_path}/x.trace", *arguments)
 
 
 def test_every_byte_is_passed_on(tmp_path: Path, engine: str) -> None:
-    words = ("--ready", "log:^all printed$", "--exec", "true", "--", sys.executable, "-c", PRINTS)
+    arguments = (
+        "--ready",
+        "log:^all printed$",
+        "--exec",
+        "true",
+        "--",
+        sys.executable,
+        "-c",
+        PRINTS,
+    )
     done = subprocess.run(
-        _run(tmp_path, engine, *words), check=False, capture_output=True, timeout=SECONDS
+        _run(tmp_path, engine, *arguments), check=False, capture_output=True, timeout=SECONDS
     )
     assert done.returncode == 7
     assert done.stdout == EVERY_BYTE + b"last"
@@ -73,44 +82,44 @@ def test_the_order_of_both_streams_is_kept(tmp_path: Path, ready: list[str]) -> 
         timeout=SECONDS,
     )
     failed = "slimtrace: cannot drive the app: it ended before it was ready: exit status 0"
-    said = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert [line for line in said if line != failed] == [str(number) for number in range(1, 1000)]
+    output = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert [line for line in output if line != failed] == [str(number) for number in range(1, 1000)]
 
 
 @pytest.mark.parametrize("ready", [[], ["--ready", "0.1"]])
 def test_the_app_has_its_streams_directly(tmp_path: Path, ready: list[str]) -> None:
     """Without --ready; also with it, if the streams are terminals and no line is awaited."""
-    words = _run(tmp_path, "auto", *ready, "--", "sh", "-c", "sleep 0.3; readlink /proc/self/fd/2")
+    argv = _run(tmp_path, "auto", *ready, "--", "sh", "-c", "sleep 0.3; readlink /proc/self/fd/2")
     if ready:
-        pid, terminal = start_at_terminal(words)
-        said = read_to_end(terminal)
+        pid, terminal = start_at_terminal(argv)
+        output = read_to_end(terminal)
         os.waitpid(pid, 0)
-        assert said.startswith(b"/dev/pts/")
+        assert output.startswith(b"/dev/pts/")
         os.close(terminal)
         return
     with open(tmp_path / "err", "wb") as err:
-        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=err)
+        done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, stderr=err)
     assert done.stdout == os.fsencode(f"{tmp_path}/err\n")
 
 
 def test_a_terminal_stays_a_terminal(tmp_path: Path, engine: str) -> None:
     """The terminal's output processing happens once, and both streams are one terminal."""
     script = "for i in 0 1 2; do [ -t $i ] && echo tty$i; done; echo e >&2; stty size <&1; echo up"
-    words = _run(tmp_path, engine, "--ready", "log:^up$", "--", "sh", "-c", f"sleep 0.2; {script}")
-    pid, terminal = start_at_terminal(words)
+    argv = _run(tmp_path, engine, "--ready", "log:^up$", "--", "sh", "-c", f"sleep 0.2; {script}")
+    pid, terminal = start_at_terminal(argv)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
-    said = read_to_end(terminal)
+    output = read_to_end(terminal)
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
-    assert said == b"tty0\r\ntty1\r\ntty2\r\ne\r\n33 77\r\nup\r\n"
+    assert output == b"tty0\r\ntty1\r\ntty2\r\ne\r\n33 77\r\nup\r\n"
     assert os.waitstatus_to_exitcode(status) == 0
     assert show(f"{tmp_path}/x.trace")["runs"][0]["driven"]["failure"] is None
 
 
 def test_the_size_of_the_terminal_is_followed(tmp_path: Path) -> None:
     script = "trap 'stty size <&1' WINCH; echo up; while :; do sleep 0.05; done"
-    words = _run(tmp_path, "auto", "--ready", "log:up", "--stop-after", "60", "--")
-    pid, terminal = start_at_terminal([*words, "bash", "-c", script])
+    argv = _run(tmp_path, "auto", "--ready", "log:up", "--stop-after", "60", "--")
+    pid, terminal = start_at_terminal([*argv, "bash", "-c", script])
     read_until(terminal, b"up")
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 44, 55, 0, 0))
     read_until(terminal, b"44 55")
@@ -121,12 +130,12 @@ def test_the_size_of_the_terminal_is_followed(tmp_path: Path) -> None:
 
 
 def test_last_lines_are_not_printed_twice_at_a_terminal(tmp_path: Path) -> None:
-    words = _run(tmp_path, "auto", "--ready", "log:never", "--", "sh", "-c", "echo once; exit 3")
-    pid, terminal = start_at_terminal(words)
-    said = read_to_end(terminal)
+    argv = _run(tmp_path, "auto", "--ready", "log:never", "--", "sh", "-c", "echo once; exit 3")
+    pid, terminal = start_at_terminal(argv)
+    output = read_to_end(terminal)
     os.waitpid(pid, 0)
     os.close(terminal)
-    assert said.split(b"\r\n") == [
+    assert output.split(b"\r\n") == [
         b"once",
         b"slimtrace: cannot drive the app: it ended before it was ready: exit status 3",
         b"",
@@ -163,8 +172,8 @@ def test_a_last_line_without_a_newline_is_matched(traced: Trace, engine: str) ->
 
 
 def test_closed_streams_are_an_error(tmp_path: Path) -> None:
-    words = shlex.join(_run(tmp_path, "auto", "--ready", "log:x", "--", "true"))
-    done = subprocess.run(["sh", "-c", f"{words} >&- 2>&-"], check=False, timeout=SECONDS)
+    command_line = shlex.join(_run(tmp_path, "auto", "--ready", "log:x", "--", "true"))
+    done = subprocess.run(["sh", "-c", f"{command_line} >&- 2>&-"], check=False, timeout=SECONDS)
     assert done.returncode == 125
     assert not os.path.exists(tmp_path / "x.trace")
 
@@ -177,8 +186,8 @@ def test_a_reader_that_closes_the_pipe_ends_the_app_as_untraced(
 
 
 def test_a_slow_reader_loses_nothing(tmp_path: Path) -> None:
-    words = _run(tmp_path, "auto", "--ready", "log:1", "--", "seq", "200000")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    argv = _run(tmp_path, "auto", "--ready", "log:1", "--", "seq", "200000")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         time.sleep(1)
         assert process.stdout is not None
         assert process.stdout.read().splitlines() == [str(number) for number in range(1, 200001)]
@@ -187,8 +196,8 @@ def test_a_slow_reader_loses_nothing(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_output_without_a_reader(tmp_path: Path) -> None:
     """The app has exited, but its output is not completely passed on."""
-    words = _run(tmp_path, "auto", "--ready", "log:1", "--", "seq", "25000")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, process_group=0) as process:
+    argv = _run(tmp_path, "auto", "--ready", "log:1", "--", "seq", "25000")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, process_group=0) as process:
         deadline = time.monotonic() + SECONDS / 4
         while process.poll() is None and time.monotonic() < deadline:
             process.terminate()
@@ -208,15 +217,15 @@ def test_a_process_that_keeps_a_stream_open_is_not_waited_for(
         f"until [ -e {tmp_path}/held ]; do sleep 0.02; done"
     )
     script = f"echo $$ >{tmp_path}/pid; echo up; exec sleep 1000"
-    words = _run(tmp_path, "auto", "--ready", "log:up", "--exec", keeps, "--", "sh", "-c", script)
+    argv = _run(tmp_path, "auto", "--ready", "log:up", "--exec", keeps, "--", "sh", "-c", script)
     try:
         if at_terminal:
-            pid, terminal = start_at_terminal(words)
+            pid, terminal = start_at_terminal(argv)
             assert read_to_end(terminal) == b"up\r\n"
             os.waitpid(pid, 0)
             os.close(terminal)
         else:
-            done = subprocess.run(words, check=False, capture_output=True, timeout=SECONDS)
+            done = subprocess.run(argv, check=False, capture_output=True, timeout=SECONDS)
             assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, b"up\n")
         assert _find_processes(marker)
     finally:
@@ -230,10 +239,10 @@ def _find_processes(marker: str) -> list[psutil.Process]:
 
 def test_missing_pages_are_reported(tmp_path: Path) -> None:
     serve = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
-    words = ("--ready", "log:Serving HTTP", "--http-get", "/none", "--", *serve)
-    done = run_slimtrace("run", "-o", f"{tmp_path}/x", *words, cwd=str(tmp_path))
+    arguments = ("--ready", "log:Serving HTTP", "--http-get", "/none", "--", *serve)
+    done = run_slimtrace("run", "-o", f"{tmp_path}/x", *arguments, cwd=str(tmp_path))
     assert done.returncode == 128 + signal.SIGTERM
     assert "slimtrace: GET /none: 404\n" in done.stderr
-    shown = run_slimtrace("show", f"{tmp_path}/x").stdout
-    assert "  ready after " in shown
-    assert "  GET /none: 404\n" in shown
+    output = run_slimtrace("show", f"{tmp_path}/x").stdout
+    assert "  ready after " in output
+    assert "  GET /none: 404\n" in output

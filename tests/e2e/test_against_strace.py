@@ -111,8 +111,8 @@ def test_strace_and_slimtrace_see_the_same(
     _run(program.argv, make_tree(work, program.tree), env)  # the first run fills caches
     log = _strace(program, _make_fresh_tree(work, program.tree), env)
     output = str(home / "app.trace")
-    words = command("-q", "run", "-o", output, "--", *program.argv)
-    _run(words, _make_fresh_tree(work, program.tree), env)
+    argv = command("-q", "run", "-o", output, "--", *program.argv)
+    _run(argv, _make_fresh_tree(work, program.tree), env)
     document = show(output)
     assert document["runs"][0]["gaps"] == []
 

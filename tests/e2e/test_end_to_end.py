@@ -52,8 +52,8 @@ def build(folder: Path) -> dict[str, Any]:
     (folder / "unused.txt").write_text("not touched")
     trace, archive = str(folder / "app.trace"), str(folder / "app.tar")
     command = [os.path.realpath(sys.executable), "app.py"]
-    ran = run_slimtrace("-q", "run", "-o", trace, "--", *command, cwd=str(folder))
-    assert (ran.returncode, ran.stderr) == (0, "")
+    done = run_slimtrace("-q", "run", "-o", trace, "--", *command, cwd=str(folder))
+    assert (done.returncode, done.stderr) == (0, "")
     options = ("--user", "65532:65532", "--grant-read", "-t", "slimtrace-test:1")
     built = run_slimtrace("build", trace, "-o", archive, "--json", *options, cwd=str(folder))
     assert built.returncode == 0, built.stderr
@@ -111,8 +111,8 @@ def test_the_image_has_numeric_ids_and_is_small(slim: dict[str, Any]) -> None:
 @pytest.mark.parametrize("transport", ["docker-archive", "oci-archive"])
 def test_skopeo_reads_the_hybrid_archive(slim: dict[str, Any], transport: str) -> None:
     need("skopeo")
-    words = ["skopeo", "inspect", "--raw", f"{transport}:{slim['archive']}"]
-    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    argv = ["skopeo", "inspect", "--raw", f"{transport}:{slim['archive']}"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["layers"][0]
 
@@ -136,10 +136,17 @@ def test_umoci_unpacks_only_touched_files(slim: dict[str, Any], tmp_path: Path) 
 
 def test_a_build_is_the_same_in_another_environment(slim: dict[str, Any], tmp_path: Path) -> None:
     surroundings = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "7"}
-    words = ["build", slim["trace"], "-o", str(tmp_path / "again.tar"), "--json"]
+    arguments = ["build", slim["trace"], "-o", str(tmp_path / "again.tar"), "--json"]
     options = ["--user", "65532:65532", "--grant-read"]
     done = subprocess.run(
-        ["sh", "-c", 'umask 077; exec "$0" -m slimtrace "$@"', sys.executable, *words, *options],
+        [
+            "sh",
+            "-c",
+            'umask 077; exec "$0" -m slimtrace "$@"',
+            sys.executable,
+            *arguments,
+            *options,
+        ],
         check=False,
         capture_output=True,
         text=True,
@@ -150,7 +157,7 @@ def test_a_build_is_the_same_in_another_environment(slim: dict[str, Any], tmp_pa
     other = next(
         (
             pair
-            for pair in zip(entries(slim["archive"]), entries(words[3]), strict=False)
+            for pair in zip(entries(slim["archive"]), entries(arguments[3]), strict=False)
             if pair[0] != pair[1]
         ),
         None,
@@ -161,11 +168,11 @@ def test_a_build_is_the_same_in_another_environment(slim: dict[str, Any], tmp_pa
 
 def test_the_demo_verifies_its_slim_image() -> None:
     need("git")
-    words = [sys.executable, "samples/demo.py"]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=HERE)
-    shown = done.stdout + done.stderr
-    assert done.returncode == 0, shown
-    assert re.search(r"verified .* as 65532:65532 with a read-only root: 0 files missing", shown), (
-        shown
-    )
-    assert re.search(r"digest .*sha256:[0-9a-f]{64}", shown), shown
+    argv = [sys.executable, "samples/demo.py"]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, cwd=HERE)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert re.search(
+        r"verified .* as 65532:65532 with a read-only root: 0 files missing", output
+    ), output
+    assert re.search(r"digest .*sha256:[0-9a-f]{64}", output), output

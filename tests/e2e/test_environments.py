@@ -152,8 +152,8 @@ class Host:
         app = ("sh", "-c", f"cat {self.folder}/hello; true")
         done = self._call(*prefix, *self.slimtrace, "-q", "run", "-o", output, "--", *app)
         assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
-        shown: dict[str, Any] = json.loads(run_slimtrace("show", output, "--json").stdout)
-        return shown
+        document: dict[str, Any] = json.loads(run_slimtrace("show", output, "--json").stdout)
+        return document
 
     def _call(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -290,8 +290,8 @@ def test_beside_a_project_with_folders_of_our_names(
     run = (str(installed[versions] / "slimtrace"), "run", "-o", "app.trace", "--", python, "app.py")
     assert _run(run, project, own).stdout == "red\n"
     for command in ([run[0]], [python, "-m", "slimtrace"]):
-        shown = _run([*command, "show", "app.trace", "--json"], project, own)
-        files = {file["path"] for file in orjson.loads(shown.stdout)["files"]}
+        document = _run([*command, "show", "app.trace", "--json"], project, own)
+        files = {file["path"] for file in orjson.loads(document.stdout)["files"]}
         assert {str(project / name) for name in ("tracer/__init__.py", "builder/__init__.py")} <= {
             file for file in files if "__pycache__" not in file
         } | {re.sub(r"__pycache__/(\w+)\.\S+", r"\1.py", file) for file in files}

@@ -65,8 +65,8 @@ def test_a_jobs_slim_image(
     tmp_path: Path, full: str, cached: dict[str, str], whole: dict[bytes, Entry], name: str
 ) -> None:
     app, trace = APPS[name], f"{tmp_path}/trace"
-    words = ("-q", "run", "--image", full, "-o", trace, "--", *app.command)
-    done = run_slimtrace(*words, env=cached)
+    arguments = ("-q", "run", "--image", full, "-o", trace, "--", *app.command)
+    done = run_slimtrace(*arguments, env=cached)
     assert (done.returncode, done.stdout) == (0, app.says), done.stderr
     kept = built(tmp_path, trace, name, cached, whole)
     assert kept < app.most * 10**6
@@ -74,26 +74,26 @@ def test_a_jobs_slim_image(
         user = podman("inspect", "--format", "{{.Config.User}}", image).stdout.strip()
         assert user == "65532:65532"
         for confined in ((), *make_confinements(trace, cached)):
-            ran = podman_run("--read-only", *confined, image)
-            assert (ran.returncode, ran.stdout) == (0, app.says), ran.stderr
+            result = podman_run("--read-only", *confined, image)
+            assert (result.returncode, result.stdout) == (0, app.says), result.stderr
 
 
 def test_the_image_for_debugging(tmp_path: Path, full: str, cached: dict[str, str]) -> None:
     """It has the app and a shell with tools; the normal slim image has no shell."""
     need("busybox")
     trace = f"{tmp_path}/trace"
-    words = ("-q", "run", "--image", full, "-o", trace, "--", "python3", "-c", "print(1)")
-    assert run_slimtrace(*words, env=cached).returncode == 0
+    arguments = ("-q", "run", "--image", full, "-o", trace, "--", "python3", "-c", "print(1)")
+    assert run_slimtrace(*arguments, env=cached).returncode == 0
     archive = ("-o", f"{tmp_path}/slim.tar", "-t", "localhost/slim-debugged:v1")
     done = run_slimtrace("build", trace, *archive, "--debug", "--json", env=cached)
-    told = json.loads(done.stdout)
-    assert told["debug"]["destination"] == f"{tmp_path}/slim-debug.tar"
+    document = json.loads(done.stdout)
+    assert document["debug"]["destination"] == f"{tmp_path}/slim-debug.tar"
     look = ("-c", "id -un; ls /busybox/busybox; python3 -c 'print(2)'")
     with load_image(tmp_path, "debugged", "v1") as image:
         assert podman_run("--entrypoint", "sh", image, *look).returncode == 127
     with load_image(tmp_path, "debugged", "v1-debug", "slim-debug.tar") as image:
-        ran = podman_run("--entrypoint", "sh", image, *look)
-        assert ran.stdout.split() == ["nonroot", "/busybox/busybox", "2"], ran.stderr
+        result = podman_run("--entrypoint", "sh", image, *look)
+        assert result.stdout.split() == ["nonroot", "/busybox/busybox", "2"], result.stderr
         assert podman_run(image).stdout == "1\n"
 
 
@@ -103,8 +103,8 @@ def test_a_servers_slim_image(
     url = f"http://127.0.0.1:{(shared / 'port').read_text()}/"
     drive = ("--ready", url, "--exec", f"curl -fsS {url}index.html >{tmp_path}/answer")
     trace = f"{tmp_path}/trace"
-    words = ("-q", "run", "--image", full, "-o", trace, *drive, "--", "nginx", "-c")
-    done = run_slimtrace(*words, "/app/nginx.conf", env=cached)
+    arguments = ("-q", "run", "--image", full, "-o", trace, *drive, "--", "nginx", "-c")
+    done = run_slimtrace(*arguments, "/app/nginx.conf", env=cached)
     assert (tmp_path / "answer").read_text() == "hello from nginx\n", done.stderr
     assert built(tmp_path, trace, "nginx", cached, whole) < 20 * 10**6
     with load_image(tmp_path, "nginx") as image:
@@ -123,17 +123,17 @@ def built(
 ) -> int:
     """Build an archive and a layout; compare the layout with the full image; return its bytes."""
     layout = f"oci:{folder}/slim:latest"
-    for words in (("-o", f"{folder}/slim.tar", "-t", f"localhost/slim-{name}"), ("-o", layout)):
-        done = run_slimtrace("build", trace, "--json", *words, env=env)
+    for arguments in (("-o", f"{folder}/slim.tar", "-t", f"localhost/slim-{name}"), ("-o", layout)):
+        done = run_slimtrace("build", trace, "--json", *arguments, env=env)
         assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    document = json.loads(done.stdout)
     slim = read_entries(unpack_image(layout, folder / "slim-tree"))
     kept = {path: entry for path, entry in slim.items() if path not in FIXED}
     kept = {path: entry for path, entry in kept.items() if not path.startswith(GENERATED)}
     assert find_difference(kept, whole) is None
     raw = run_command("skopeo", "inspect", "--raw", layout)
-    assert told["image"]["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
-    return int(told["kept"]["bytes"])
+    assert document["image"]["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+    return int(document["kept"]["bytes"])
 
 
 def make_confinements(trace: str, env: dict[str, str]) -> Iterator[tuple[str, ...]]:

@@ -53,10 +53,10 @@ def layered(tmp_path: Path) -> str:
     """Make a layout of three layers with umoci, with every kind of entry and metadata."""
     need("umoci", "setfacl", "setcap")
     need_root()
-    place, bundle = f"{tmp_path}/full", tmp_path / "bundle"
-    run_command("umoci", "init", "--layout", place)
-    run_command("umoci", "new", "--image", f"{place}:latest")
-    run_command("umoci", "unpack", "--image", f"{place}:latest", str(bundle))
+    path, bundle = f"{tmp_path}/full", tmp_path / "bundle"
+    run_command("umoci", "init", "--layout", path)
+    run_command("umoci", "new", "--image", f"{path}:latest")
+    run_command("umoci", "unpack", "--image", f"{path}:latest", str(bundle))
     root = bundle / "rootfs"
     make_varied_tree(root)
     compile_static(str(root), PROGRAM)
@@ -67,7 +67,7 @@ def layered(tmp_path: Path) -> str:
     os.mkfifo(root / "pipe")
     os.link(root / "pipe", root / "pipe-again")
     os.mknod(root / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    again = ("umoci", "repack", "--refresh-bundle", "--image", f"{place}:latest", str(bundle))
+    again = ("umoci", "repack", "--refresh-bundle", "--image", f"{path}:latest", str(bundle))
     run_command(*again)
     os.link(root / "usr/bin/tool", root / "usr/tool-of-another-layer")
     os.chown(root / "program", 12345, 54321)
@@ -76,8 +76,8 @@ def layered(tmp_path: Path) -> str:
     (root / "empty").write_text("now a file")
     run_command(*again)
     for option, value in CONFIG.items():
-        run_command("umoci", "config", "--image", f"{place}:latest", option, value)
-    return f"oci:{place}:latest"
+        run_command("umoci", "config", "--image", f"{path}:latest", option, value)
+    return f"oci:{path}:latest"
 
 
 @pytest.mark.parametrize("rootless", [False, True])
@@ -94,23 +94,23 @@ def test_every_kind_of_metadata_is_kept(
         env = {**environment(), "XDG_CACHE_HOME": f"{work}/cache", "HOME": name}
         slim_image = f"oci:{work}/slim:latest"
         bare = ("--no-baseline", "--json")
-        said = []
-        for words in (
+        output = []
+        for arguments in (
             ("-q", "run", "--image", f"oci:{work}/full:latest", "-o", f"{work}/trace"),
             ("build", f"{work}/trace", "--include", "/**", "-o", slim_image, *bare),
         ):
             done = subprocess.run(
-                [*(unprivileged if rootless else ()), *command(*words)],
+                [*(unprivileged if rootless else ()), *command(*arguments)],
                 check=False,
                 capture_output=True,
                 text=True,
                 env=env,
             )
             assert done.returncode == 0, done.stderr
-            said.append(done.stdout)
-        assert said[0] == "it ran\n"
+            output.append(done.stdout)
+        assert output[0] == "it ran\n"
         slim = read_entries(unpack_image(slim_image, tmp_path / "slim-tree"))
-        told = json.loads(run_command("skopeo", "inspect", "--config", "--raw", slim_image))[
+        document = json.loads(run_command("skopeo", "inspect", "--config", "--raw", slim_image))[
             "config"
         ]
     full = read_entries(unpack_image(layered, tmp_path / "full-tree"))
@@ -118,11 +118,11 @@ def test_every_kind_of_metadata_is_kept(
     assert find_difference(kept, full) is None
     lost = {path for path in full if path not in slim}
     assert {path for path in lost if not path.startswith((b"dev/", b"run/"))} == {b"null"}
-    assert told["Env"] == ["NAME=value"]
-    assert told["Labels"] == {"org.example.team": "blue"}
-    assert (told["ExposedPorts"], told["Volumes"]) == ({"8080/tcp": {}}, {"/srv/data": {}})
-    assert (told["StopSignal"], told["WorkingDir"]) == ("SIGQUIT", "/usr")
-    assert (told["User"], told["Entrypoint"]) == ("33:44", ["/program"])
+    assert document["Env"] == ["NAME=value"]
+    assert document["Labels"] == {"org.example.team": "blue"}
+    assert (document["ExposedPorts"], document["Volumes"]) == ({"8080/tcp": {}}, {"/srv/data": {}})
+    assert (document["StopSignal"], document["WorkingDir"]) == ("SIGQUIT", "/usr")
+    assert (document["User"], document["Entrypoint"]) == ("33:44", ["/program"])
 
 
 def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> None:
@@ -132,27 +132,27 @@ def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> No
     env = {**environment(), "XDG_CACHE_HOME": f"{tmp_path}/cache"}
     trace = ("-q", "run", "--image", image, "-o", f"{tmp_path}/trace")
     build = ("build", f"{tmp_path}/trace", "--json", "-o")
-    ran = run_slimtrace(*trace, env=env)
-    assert ran.returncode == 0, ran.stderr
+    result = run_slimtrace(*trace, env=env)
+    assert result.returncode == 0, result.stderr
     warnings = json.loads(run_slimtrace(*build, f"oci:{tmp_path}/one", env=env).stdout)["warnings"]
     (warning,) = [warning for warning in warnings if "healthcheck" in warning]
     hint = warning.partition("--exec-in ")[2].partition(";")[0]
-    (words,) = shlex.split(hint)
-    serving = ("--append", "--exec-in", words, "--", "/program", "serve")
-    ran = run_slimtrace(*trace, *serving, env=env)
-    assert ran.returncode == 128 + signal.SIGQUIT, ran.stderr
+    (check_command,) = shlex.split(hint)
+    serving = ("--append", "--exec-in", check_command, "--", "/program", "serve")
+    result = run_slimtrace(*trace, *serving, env=env)
+    assert result.returncode == 128 + signal.SIGQUIT, result.stderr
     done = run_slimtrace(*build, f"oci:{tmp_path}/two:latest", env=env)
     assert not [w for w in json.loads(done.stdout)["warnings"] if "healthcheck" in w], done.stderr
-    told = json.loads(
+    document = json.loads(
         run_command("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/two:latest")
     )
-    assert told["config"]["Healthcheck"] == check
+    assert document["config"]["Healthcheck"] == check
     without = (*build, f"oci:{tmp_path}/three:latest", "--no-healthcheck")
     assert run_slimtrace(*without, env=env).returncode == 0
-    told = json.loads(
+    document = json.loads(
         run_command("skopeo", "inspect", "--config", "--raw", f"oci:{tmp_path}/three:latest")
     )
-    assert "Healthcheck" not in told["config"]
+    assert "Healthcheck" not in document["config"]
 
 
 def with_health_check(image: str, check: object) -> str:

@@ -40,17 +40,17 @@ def service(
     """Trace the service with requests for / and /zip; return the folder and the port."""
     folder, port = tmp_path_factory.mktemp("jlink"), free_port()
     drive = ("--ready", f"http://127.0.0.1:{port}/", "--http-get", "/zip")
-    words = ("-q", "run", "--image", full, "-o", f"{folder}/trace", "--user", "65534", *drive)
+    arguments = ("-q", "run", "--image", full, "-o", f"{folder}/trace", "--user", "65534", *drive)
     app = ("java", "-jar", "/app/asked.jar", port)
-    done = run_slimtrace(*words, "--", *app, env=cached)
+    done = run_slimtrace(*arguments, "--", *app, env=cached)
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
     return folder, port
 
 
 def build(
-    folder: Path, env: dict[str, str], *words: str, to: str = "oci:slim:v1"
+    folder: Path, env: dict[str, str], *arguments: str, to: str = "oci:slim:v1"
 ) -> subprocess.CompletedProcess[str]:
-    return run_slimtrace("build", "trace", "--json", "-o", to, *words, cwd=str(folder), env=env)
+    return run_slimtrace("build", "trace", "--json", "-o", to, *arguments, cwd=str(folder), env=env)
 
 
 def test_a_runtime_with_the_recorded_modules(
@@ -62,12 +62,12 @@ def test_a_runtime_with_the_recorded_modules(
     assert "repeating java to see which Java modules it uses" in first.stderr
     used = "java.base, java.logging, jdk.crypto.ec, jdk.httpserver, jdk.net, jdk.zipfs"
     assert f"linking a Java runtime of {used}\n" in first.stderr
-    told = json.loads(first.stdout)
-    assert told["kept"]["bytes"] < MOST
-    assert told["reasons"]["jlink"] == 1
+    document = json.loads(first.stdout)
+    assert document["kept"]["bytes"] < MOST
+    assert document["reasons"]["jlink"] == 1
 
     again = build(folder, cached, "--jlink", to="oci:again:v1")
-    assert json.loads(again.stdout)["image"]["digest"] == told["image"]["digest"]
+    assert json.loads(again.stdout)["image"]["digest"] == document["image"]["digest"]
     assert "repeating" not in again.stderr, "the trace contains the modules"
 
     image = f"oci:{folder}/slim:v1"
@@ -85,13 +85,13 @@ def test_a_runtime_with_the_recorded_modules(
 
 
 @contextmanager
-def running(folder: Path, image: str, *words: str) -> Iterator[None]:
+def running(folder: Path, image: str, *arguments: str) -> Iterator[None]:
     """Run the image in a podman container."""
     need_engine()
     name = "slimtrace-jlink"
     assert podman("load", "-q", "-i", f"{folder}/{image}.tar").returncode == 0
     try:
-        started = podman_run("-d", "--read-only", "--name", name, f"localhost/{image}", *words)
+        started = podman_run("-d", "--read-only", "--name", name, f"localhost/{image}", *arguments)
         assert started.returncode == 0, started.stderr
         yield
     finally:
@@ -134,8 +134,10 @@ def job(folder: Path, *java: str) -> None:
     java_home()
     compile_java(folder, {"Job.java": JOB})
     env = environment(JAVA_TOOL_OPTIONS="-Djob.option=set")
-    words = (*java, "-cp", str(folder), "Job", "java.sql.Driver")
-    done = run_slimtrace("-q", "run", "-o", "trace", "--", "java", *words, cwd=str(folder), env=env)
+    arguments = (*java, "-cp", str(folder), "Job", "java.sql.Driver")
+    done = run_slimtrace(
+        "-q", "run", "-o", "trace", "--", "java", *arguments, cwd=str(folder), env=env
+    )
     assert (done.returncode, done.stdout) == (0, "java.sql\n"), done.stderr
 
 

@@ -29,13 +29,15 @@ def test_from_a_registry_and_back(tmp_path: Path, registry: str) -> None:
     run_command("skopeo", "copy", "-q", full, f"docker://{registry}/full:1")
     env = {**environment(), "XDG_CACHE_HOME": f"{tmp_path}/cache"}
     trace, slim = f"{tmp_path}/trace", f"docker://{registry}/team/slim:1"
-    ran = run_slimtrace("-q", "run", "--image", f"docker://{registry}/full:1", "-o", trace, env=env)
-    assert (ran.returncode, ran.stdout) == (0, "from a registry\n"), ran.stderr
+    done = run_slimtrace(
+        "-q", "run", "--image", f"docker://{registry}/full:1", "-o", trace, env=env
+    )
+    assert (done.returncode, done.stdout) == (0, "from a registry\n"), done.stderr
     built = run_slimtrace("build", trace, "-o", slim, "--json", env=env)
     assert built.returncode == 0, built.stderr
-    told = json.loads(built.stdout)["image"]
+    document = json.loads(built.stdout)["image"]
     raw = run_command("skopeo", "inspect", "--raw", slim)
-    assert told["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+    assert document["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
     run_command("skopeo", "copy", "-q", slim, f"oci:{tmp_path}/pulled:1")
     pulled = run_command("skopeo", "inspect", "--raw", f"oci:{tmp_path}/pulled:1")
     assert pulled == raw

@@ -60,35 +60,35 @@ def test_the_environment_does_not_matter(
     )
     made = []
     for number, (umask, zone, locale, seed, prefix) in enumerate(settings):
-        place = open_folder / f"place-{number}" / ("deep" * number)
-        place.mkdir(parents=True)
-        run_command("chmod", "777", str(place), str(place.parent))
-        shutil.copytree(open_folder / "full", place / f"full{number}")
+        path = open_folder / f"place-{number}" / ("deep" * number)
+        path.mkdir(parents=True)
+        run_command("chmod", "777", str(path), str(path.parent))
+        shutil.copytree(open_folder / "full", path / f"full{number}")
         env = {
             **environment(),
             "TZ": zone,
             "LC_ALL": locale,
             "PYTHONHASHSEED": seed,
-            "HOME": str(place),
-            "XDG_CACHE_HOME": f"{place}/cache",
+            "HOME": str(path),
+            "XDG_CACHE_HOME": f"{path}/cache",
             "LANG": locale,
             "USER": f"user{number}",
         }
-        for words in (
+        for arguments in (
             ("-q", "run", "--image", f"oci:full{number}:latest", "--", "python3", "-c", APP),
             ("-q", "build", "slimtrace.trace", "-o", "oci:slim:latest"),
         ):
             done = subprocess.run(
-                [*prefix, *command(*words)],
+                [*prefix, *command(*arguments)],
                 check=False,
                 capture_output=True,
                 text=True,
-                cwd=place,
+                cwd=path,
                 env=env,
                 umask=umask,
             )
             assert done.returncode == 0, done.stderr
-        made.append(f"oci:{place}/slim:latest")
+        made.append(f"oci:{path}/slim:latest")
     trees = [
         read_entries(unpack_image(image, open_folder / f"tree-{number}"))
         for number, image in enumerate(made)

@@ -57,8 +57,10 @@ def traced(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _trace(folder: Path, where: str, *words: str) -> None:
-    done = run_slimtrace("-q", "run", "-o", f"{folder}/app.trace", *words, cwd=f"{folder}/{where}")
+def _trace(folder: Path, where: str, *arguments: str) -> None:
+    done = run_slimtrace(
+        "-q", "run", "-o", f"{folder}/app.trace", *arguments, cwd=f"{folder}/{where}"
+    )
     assert "slimtrace: " not in done.stderr, done.stderr
 
 
@@ -68,18 +70,18 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _build(folder: Path, to: str, *words: str) -> None:
-    done = run_slimtrace("-q", "build", f"{folder}/app.trace", "-o", to, *words)
+def _build(folder: Path, to: str, *arguments: str) -> None:
+    done = run_slimtrace("-q", "build", f"{folder}/app.trace", "-o", to, *arguments)
     assert done.returncode == 0, done.stderr
 
 
-def _start(tree: Path, cwd: Path, *words: str) -> subprocess.Popen[str]:
+def _start(tree: Path, cwd: Path, *argv: str) -> subprocess.Popen[str]:
     def enter() -> None:
         os.chroot(tree)
         os.chdir(cwd)
 
     return subprocess.Popen(
-        words,
+        argv,
         preexec_fn=enter,  # noqa: PLW1509 -- nothing else runs here
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -131,8 +133,8 @@ def test_the_default_run(
     assert config["Cmd"] == [word.replace("PORT", port) for word in words]
     assert config["WorkingDir"] == f"{traced}/{cwd}"
     assert config.get("StopSignal") == signal
-    shown = run_slimtrace("show", f"{traced}/app.trace").stdout
-    assert f"run {number}: {PYTHON} {words[0]}" in shown
+    output = run_slimtrace("show", f"{traced}/app.trace").stdout
+    assert f"run {number}: {PYTHON} {words[0]}" in output
 
 
 def _config(layout: Path) -> dict[str, Any]:

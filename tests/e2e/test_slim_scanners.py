@@ -55,8 +55,19 @@ def built(
     }
     trace = f"{folder}/trace"
     for command, options in runs.items():
-        words = ("-q", "run", "--image", image, "-o", trace, "--append", *options, "--", *command)
-        done = run_slimtrace(*words, env=cached)
+        arguments = (
+            "-q",
+            "run",
+            "--image",
+            image,
+            "-o",
+            trace,
+            "--append",
+            *options,
+            "--",
+            *command,
+        )
+        done = run_slimtrace(*arguments, env=cached)
         assert done.returncode in {0, 143}, done.stderr
     slim = f"oci:{folder}/slim:latest"
     done = run_slimtrace("build", trace, "-o", slim, "--json", env=cached)
@@ -121,9 +132,9 @@ def owners(built: Built) -> set[str]:
 
 def versions(built: Built, names: set[str]) -> set[str]:
     """Return the packages as purls, by dpkg; trivy reports the epoch separately."""
-    words = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-W")
-    said = run_command(*words, "-f", "${Package} ${Version}\n").splitlines()
-    installed = dict(line.split() for line in said)
+    argv = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-W")
+    output = run_command(*argv, "-f", "${Package} ${Version}\n").splitlines()
+    installed = dict(line.split() for line in output)
     return {f"pkg:deb/debian/{name}@{installed[name].rpartition(':')[2]}" for name in names}
 
 
@@ -165,8 +176,8 @@ def test_checksums_are_those_of_the_full_image_for_kept_files(built: Built) -> N
 
 def test_every_package_of_the_slim_image_has_its_copyright(built: Built) -> None:
     for name in owners(built):
-        place = f"usr/share/doc/{name}/copyright"
-        assert (built.full / place).exists() == (built.slim / place).exists(), name
+        path = f"usr/share/doc/{name}/copyright"
+        assert (built.full / path).exists() == (built.slim / path).exists(), name
 
 
 def test_the_package_metadata_is_reproducible_and_can_be_left_out(
@@ -174,8 +185,8 @@ def test_the_package_metadata_is_reproducible_and_can_be_left_out(
 ) -> None:
     told = []
     for name, options in {"a": (), "b": (), "without": ("--no-package-metadata",)}.items():
-        words = ("build", built.trace, "-o", f"oci:{tmp_path}/{name}", "--json", *options)
-        done = run_slimtrace(*words, env=built.env)
+        arguments = ("build", built.trace, "-o", f"oci:{tmp_path}/{name}", "--json", *options)
+        done = run_slimtrace(*arguments, env=built.env)
         assert done.returncode == 0, done.stderr
         told.append(json.loads(done.stdout))
     assert told[0]["image"]["digest"] == told[1]["image"]["digest"]

@@ -237,7 +237,9 @@ def _sparse() -> list[bytes]:
         file.write(b"middle")
         file.truncate(300_000)
     forms = ("gnu", "pax --sparse-version=0.0", "pax --sparse-version=0.1", "pax")
-    words = [["tar", "-b1", "-cSf", "-", *f"--format={form}".split(), "sparse"] for form in forms]
-    made = [subprocess.run(each, check=True, capture_output=True).stdout for each in words]
+    commands = [
+        ["tar", "-b1", "-cSf", "-", *f"--format={form}".split(), "sparse"] for form in forms
+    ]
+    made = [subprocess.run(each, check=True, capture_output=True).stdout for each in commands]
     os.unlink("sparse")
     return made

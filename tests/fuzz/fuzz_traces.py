@@ -75,8 +75,8 @@ class Target:
         :raises AssertionError: a property that must always hold does not.
         """
         texts = data[1:].split(SEPARATOR)[:2]
-        for place, text in zip(self._traces, texts, strict=False):
-            with open(place, "wb") as file:
+        for path, text in zip(self._traces, texts, strict=False):
+            with open(path, "wb") as file:
                 file.write(text)
         try:
             with self._watch.on():

@@ -49,7 +49,7 @@ class Watch:
 
     def __init__(self, *places: str) -> None:
         self._places = tuple(map(os.path.realpath, places))
-        self._above = {above for place in self._places for above in list_parents(place)}
+        self._above = {above for path in self._places for above in list_parents(path)}
         self._forbidden: list[str] | None = None
         self._busy = False
         for name in ("open", "stat", "lstat", "readlink", "mknod"):

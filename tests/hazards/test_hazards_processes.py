@@ -370,8 +370,8 @@ def test_a_child_whose_parent_execs_first(traced: Trace) -> None:
     """An entrypoint starts a subshell in the background, then the app with exec."""
     run = traced([sys.executable, "-c", CHILD_WAITS], tree={"by-child": "", "by-parent": "\n"})
     assert run.status == 0, run.stderr
-    assert [words[0] for words in run.users("by-parent")] == ["sh"]
-    assert [words[-1] for words in run.users("by-child")] == [CHILD_WAITS]
+    assert [arguments[0] for arguments in run.users("by-parent")] == ["sh"]
+    assert [arguments[-1] for arguments in run.users("by-child")] == [CHILD_WAITS]
 
 
 def test_an_orphan_that_the_app_adopts(traced: Trace) -> None:

@@ -73,8 +73,8 @@ def test_two_slimtraces_at_once(tmp_path: Path, tracee: Tracee) -> None:
     running = {}
     for side in ("left", "right"):
         work = make_tree(str(tmp_path / side), dict.fromkeys(names, ""))
-        words = command("-q", "run", "-o", f"{work}.trace", "--", program, work, "500", "20")
-        running[work] = subprocess.Popen(words, env=environment())
+        argv = command("-q", "run", "-o", f"{work}.trace", "--", program, work, "500", "20")
+        running[work] = subprocess.Popen(argv, env=environment())
     for work, process in running.items():
         assert process.wait(SECONDS) == 0
         touched = {entry["path"] for entry in show(f"{work}.trace")["files"]}

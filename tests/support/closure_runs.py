@@ -48,8 +48,8 @@ def build_images(
     """Trace a command on this machine's root; build its images ``touched`` and ``closure``."""
     trace = str(folder / "app.trace")
     arguments = ("-q", "run", "-o", trace, "--", *command)
-    ran = run_slimtrace(*arguments, cwd=str(folder), env={**environment(), **env})
-    assert ran.returncode == 0, ran.stderr
+    done = run_slimtrace(*arguments, cwd=str(folder), env={**environment(), **env})
+    assert done.returncode == 0, done.stderr
     return {keep: BuiltImage(folder, trace, keep, env) for keep in ("touched", "closure")}
 
 

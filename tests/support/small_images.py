@@ -38,18 +38,18 @@ def small_image(
     return make_layout([folder / "tree.tar"], str(folder / "full"), *options)
 
 
-def slimtrace_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def slimtrace_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run slimtrace in a folder, with a cache of its own there."""
     env = environment(XDG_CACHE_HOME=str(folder / "cache"))
-    return run_slimtrace(*words, cwd=str(folder), env=env)
+    return run_slimtrace(*arguments, cwd=str(folder), env=env)
 
 
-def make_slim(folder: Path, image: str, *words: str, build: tuple[str, ...] = ()) -> str:
+def make_slim(folder: Path, image: str, *arguments: str, build: tuple[str, ...] = ()) -> str:
     """Trace an image and build ``oci:slim:v1``; what ``build`` printed for people.
 
     :param words: options of ``run``, and its arguments after ``--``.
     """
-    traced = slimtrace_in(folder, "-q", "run", "--image", image, "-o", "app.trace", *words)
+    traced = slimtrace_in(folder, "-q", "run", "--image", image, "-o", "app.trace", *arguments)
     assert traced.returncode == 0, traced.stderr
     built = slimtrace_in(folder, "build", "app.trace", "-o", "oci:slim:v1", *build)
     assert built.returncode == 0, built.stderr

@@ -183,8 +183,8 @@ def test_attach_during_a_blocking_call(tmp_path: Path, tracee: Tracee, how: str)
         app.say("")
         assert app.read_line() == "done"
         assert app.process.wait(SECONDS) == 0
-        _, said = last.tracer.communicate(timeout=SECONDS)
-        assert last.tracer.returncode == 0, said
+        _, output = last.tracer.communicate(timeout=SECONDS)
+        assert last.tracer.returncode == 0, output
         assert read_touches(last.trace)[f"{work}/after"] == "file read"
         (image,) = show(last.trace)["processes"]
         assert image["exit_status"] == 0

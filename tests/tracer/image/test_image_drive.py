@@ -36,8 +36,8 @@ def run(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         root = busybox_root(tmp_path / "root", tree)
         copy_program(tracee("listens"), root, "bin/listens")
         before = describe_tree(root)
-        words = ("-q", "run", "-o", str(tmp_path / "t"), "--engine", request.param)
-        done = run_slimtrace(*words, "--image", f"rootfs:{root}", *options, "--", *argv)
+        arguments = ("-q", "run", "-o", str(tmp_path / "t"), "--engine", request.param)
+        done = run_slimtrace(*arguments, "--image", f"rootfs:{root}", *options, "--", *argv)
         if "user namespaces" in done.stderr:
             skip_missing(done.stderr)
         assert "Traceback" not in done.stderr
@@ -57,8 +57,8 @@ def test_a_socket_of_the_image(run: Run, tmp_path: Path, ready: str, socket: str
     """It needs no network, and absolute symlinks are resolved in the image."""
     options = ("--network", "none", "--workdir", "/work", "--http-get", "/page")
     driver = ("--exec", 'test -S "$SLIMTRACE_SOCKET" && echo "${SLIMTRACE_PORT:-no port}"')
-    words = ("--ready", ready, *options, *(driver if "link" not in ready else ()))
-    done = run(["listens", socket], *words, tree={"link": "-> /work"})
+    arguments = ("--ready", ready, *options, *(driver if "link" not in ready else ()))
+    done = run(["listens", socket], *arguments, tree={"link": "-> /work"})
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert done.stderr == ("no port\n" if "link" not in ready else "")
     about = show(str(tmp_path / "t"))["runs"][0]
@@ -112,7 +112,7 @@ def test_a_user_of_the_image_can_open_the_streams(run: Run) -> None:
     "options", [("--ready", "tcp:80"), ("--http-get", "/"), ("--ready", "1", "--http-get", "/")]
 )
 def test_drivers_that_need_a_network(tmp_path: Path, options: tuple[str, ...]) -> None:
-    words = ("--image", f"rootfs:{tmp_path}", "--network", "none", *options)
-    done = run_slimtrace("run", "-o", f"{tmp_path}/t", *words, "--", "id")
+    arguments = ("--image", f"rootfs:{tmp_path}", "--network", "none", *options)
+    done = run_slimtrace("run", "-o", f"{tmp_path}/t", *arguments, "--", "id")
     assert done.returncode == 2
     assert "with --network none: nothing outside reaches the app" in done.stderr

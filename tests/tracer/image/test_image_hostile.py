@@ -29,8 +29,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         root = tmp_path / "root"
         if not root.exists():
             busybox_root(root, tree)
-        words = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}")
-        done = run_slimtrace(*words, *options, "--", *argv)
+        arguments = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}")
+        done = run_slimtrace(*arguments, *options, "--", *argv)
         if "user namespaces" in done.stderr:
             skip_missing(done.stderr)
         assert os.listdir(tmp_path / "scratch") == []
@@ -80,8 +80,8 @@ def test_volumes_in_volumes(run: Run, tmp_path: Path) -> None:
     for name in ("inner", "outer/y"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "inner/file").write_text("")
-    words = ("-v", f"{tmp_path}/inner:/x/y", "-v", f"{tmp_path}/outer://x")
-    assert run(["ls", "/x/y"], *words).stdout == "file\n"
+    arguments = ("-v", f"{tmp_path}/inner:/x/y", "-v", f"{tmp_path}/outer://x")
+    assert run(["ls", "/x/y"], *arguments).stdout == "file\n"
     assert set(show(str(tmp_path / "t"))["runs"][0]["volumes"]) == {"/x", "/x/y"}
 
 

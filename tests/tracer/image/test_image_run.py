@@ -79,17 +79,17 @@ def inside(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> Call
         more(root)
         before = describe_tree(root)
         output = str(tmp_path / "app.trace")
-        words = ("-q", "run", "-o", output, "--engine", engine, "--image", f"rootfs:{root}")
-        done = run_slimtrace(*words, *options, "--", *argv)
+        arguments = ("-q", "run", "-o", output, "--engine", engine, "--image", f"rootfs:{root}")
+        done = run_slimtrace(*arguments, *options, "--", *argv)
         assert "Traceback" not in done.stderr, done.stderr
         assert describe_tree(root) == before
         assert os.listdir(scratch) == []
         assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
         document = show(output) if os.path.exists(output) else {}
-        ran = Ran(done.returncode, done.stdout, done.stderr, document)
-        if "user namespaces" in ran.err:
-            skip_missing(ran.err)
-        return ran
+        result = Ran(done.returncode, done.stdout, done.stderr, document)
+        if "user namespaces" in result.err:
+            skip_missing(result.err)
+        return result
 
     return run
 
@@ -112,10 +112,10 @@ def test_paths_are_resolved_in_the_image(inside: Callable[..., Ran], tmp_path: P
         "srv/folder": "-> /srv",
     }
     lines = ["cat /srv/link /srv/chain /srv/folder/only-here", "cat /srv/out || true"]
-    ran = inside(script(*lines), tree=tree)
-    assert (ran.status, ran.out) == (0, "here\n" * 3)
-    assert ran.run["complete"]
-    assert ran.touches() == {
+    done = inside(script(*lines), tree=tree)
+    assert (done.status, done.out) == (0, "here\n" * 3)
+    assert done.run["complete"]
+    assert done.touches() == {
         "/srv/link": "file read",
         "/srv/chain": "file read",
         "/srv/folder/only-here": "file read",
@@ -133,21 +133,21 @@ def test_files_that_the_app_makes_and_changes(inside: Callable[..., Ran]) -> Non
         "mkdir /work/d; echo y >/work/d/e",
         "ln -s /work /srv/to-work; cat /srv/to-work/d/e",
     ]
-    ran = inside(script(*lines), tree=tree)
-    assert (ran.status, ran.out) == (0, "x\n2\nnew\ny\n")
-    touches = ran.touches()
+    done = inside(script(*lines), tree=tree)
+    assert (done.status, done.out) == (0, "x\n2\nnew\ny\n")
+    touches = done.touches()
     assert touches["/etc/conf"] == "file read write"
     assert "delete" in touches["/etc/gone"]
     assert touches["/etc/gone"].startswith("file ")
     assert touches["/etc/moved"].startswith("file ")
     assert "created" in touches["/etc/renamed"]
-    created = {path for path, said in touches.items() if said.startswith("created ")}
+    created = {path for path, uses in touches.items() if uses.startswith("created ")}
     assert {"/work/made", "/work/d", "/work/d/e", "/srv/to-work", "/srv/to-work/d/e"} <= created
 
 
 def test_the_user_cannot_write_without_permission(inside: Callable[..., Ran]) -> None:
-    ran = inside(script("echo x >/etc/made", "echo x >/work/made"), "--user", "web")
-    touches = ran.touches()
+    done = inside(script("echo x >/etc/made", "echo x >/work/made"), "--user", "web")
+    touches = done.touches()
     assert touches["/etc/made"].startswith("missing ")
     assert touches["/work/made"].startswith("created ")
 
@@ -160,15 +160,15 @@ def test_interpreters_and_descriptors(inside: Callable[..., Ran]) -> None:
         "srv/log": "-> /dev/stdout",
     }
     lines = "/srv/first a", "exec 3</srv/data; cat /proc/self/fd/3", "echo logged >/srv/log"
-    ran = inside(script(*lines), tree=tree)
-    assert (ran.status, ran.out) == (0, "second x /srv/first a\ndata\nlogged\n")
-    assert ran.touches() == {
+    done = inside(script(*lines), tree=tree)
+    assert (done.status, done.out) == (0, "second x /srv/first a\ndata\nlogged\n")
+    assert done.touches() == {
         "/srv/first": "file exec",
         "/srv/second": "file exec read",
         "/srv/data": "file read",
         "/srv/log": "file write",
     }
-    exes = {decode_text(image, "exe") for image in ran.document["processes"]}
+    exes = {decode_text(image, "exe") for image in done.document["processes"]}
     assert exes == {"/bin/busybox"}
 
 
@@ -181,11 +181,11 @@ def test_processes_and_their_exit(inside: Callable[..., Ran]) -> None:
         "sh -c '(sleep 0.3 & ) ; :'; sleep 0.6",
         "ls /proc | while read n; do case $n in [0-9]*) cat /proc/$n/stat;; esac; done 2>&1",
     ]
-    ran = inside(script(*lines), tree=tree)
-    assert ran.out.startswith("7\n")
-    assert ") Z " not in ran.out
-    assert ran.touches()["/srv/late"] == "file read"
-    statuses = {image.get("exit_status") for image in ran.document["processes"]}
+    done = inside(script(*lines), tree=tree)
+    assert done.out.startswith("7\n")
+    assert ") Z " not in done.out
+    assert done.touches()["/srv/late"] == "file read"
+    statuses = {image.get("exit_status") for image in done.document["processes"]}
     assert 7 in statuses
 
 
@@ -198,9 +198,9 @@ def test_tracees(inside: Callable[..., Ran], tracee: Tracee, name: str) -> None:
         (root / "srv").mkdir()
 
     tree = {"work/root/in-root": "1\n", "work/a": "2\n", "work/b": "3\n"}
-    ran = inside(["/bin/tracee", "."], "--workdir", "/work", tree=tree, more=add)
-    assert ran.run["gaps"] == [], ran.run["gaps"]
-    assert ran.run["complete"]
+    done = inside(["/bin/tracee", "."], "--workdir", "/work", tree=tree, more=add)
+    assert done.run["gaps"] == [], done.run["gaps"]
+    assert done.run["complete"]
 
 
 def test_a_chroot_in_the_image(inside: Callable[..., Ran]) -> None:
@@ -214,10 +214,10 @@ def test_a_chroot_in_the_image(inside: Callable[..., Ran]) -> None:
         (root / "jail/etc/real").write_text("jailed\n")
         (root / "jail/etc/conf").symlink_to("/etc/real")
 
-    ran = inside(script("chroot /jail /bin/cat /etc/conf"), more=add)
-    assert (ran.status, ran.out) == (0, "jailed\n")
-    assert ran.touches()["/jail/etc/real"] == "file read"
-    assert not {"/etc/conf", "/etc/real"} & ran.touches().keys()
+    done = inside(script("chroot /jail /bin/cat /etc/conf"), more=add)
+    assert (done.status, done.out) == (0, "jailed\n")
+    assert done.touches()["/jail/etc/real"] == "file read"
+    assert not {"/etc/conf", "/etc/real"} & done.touches().keys()
 
 
 def test_mounts_of_the_app_in_the_image(inside: Callable[..., Ran]) -> None:
@@ -229,11 +229,11 @@ def test_mounts_of_the_app_in_the_image(inside: Callable[..., Ran]) -> None:
 
     lines = "cat /srv/f; mount -t tmpfs none /srv; echo in >/srv/g; cat /srv/g /etc/hello"
     argv = ["unshare", "-r", "-m", "sh", "-c", lines]
-    ran = inside(argv, tree={"srv/f": "f\n", "etc/hello": "hi\n"}, more=add)
-    assert (ran.status, ran.out) == (0, "f\nin\nhi\n")
-    assert [gap["kind"] for gap in ran.run["gaps"]] == ["foreign-root"]
-    assert ran.touches()["/etc/hello"] == "file read"
-    assert ran.touches()["/srv/f"] == "file read"
+    done = inside(argv, tree={"srv/f": "f\n", "etc/hello": "hi\n"}, more=add)
+    assert (done.status, done.out) == (0, "f\nin\nhi\n")
+    assert [gap["kind"] for gap in done.run["gaps"]] == ["foreign-root"]
+    assert done.touches()["/etc/hello"] == "file read"
+    assert done.touches()["/srv/f"] == "file read"
 
 
 # ---- the app's environment
@@ -241,9 +241,9 @@ def test_mounts_of_the_app_in_the_image(inside: Callable[..., Ran]) -> None:
 
 def test_users_are_read_from_the_image(inside: Callable[..., Ran]) -> None:
     need_root()
-    ran = inside(script("id -u; id -g; id -G; echo $HOME"), "--user", "web")
-    assert ran.out.split() == ["1000", "1001", "1001", "50", "/srv"]
-    assert ran.run["user"] == "1000:1001"
+    done = inside(script("id -u; id -g; id -G; echo $HOME"), "--user", "web")
+    assert done.out.split() == ["1000", "1001", "1001", "50", "/srv"]
+    assert done.run["user"] == "1000:1001"
 
 
 def test_files_and_variables_that_engines_provide(
@@ -269,16 +269,16 @@ def test_files_and_variables_that_engines_provide(
         "echo x >/dev/shm/x && ls /dev/shm; [ -w /tmp ] && echo tmp",
         "echo x 2>/dev/null >/sys/x || echo read-only",
     ]
-    ran = inside(script(*lines), *options, *volumes)
-    assert ran.out.splitlines() == [
+    done = inside(script(*lines), *options, *volumes)
+    assert done.out.splitlines() == [
         "b c /made/here box /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         *("box", "shared", "shared", "2", "refused", "lo", "x", "tmp", "read-only"),
     ]
     assert (tmp_path / "shared/new").read_text() == "z\n"
-    assert ran.run["volumes"] == ["/mnt/dir", "/mnt/one"]
-    assert ran.touches()["/mnt/dir/file"] == "file read"
-    assert ran.touches()["/mnt/dir/new"].startswith("created ")
-    assert (ran.run["cwd"], ran.run["image"]) == ("/made/here", f"rootfs:{tmp_path}/root")
+    assert done.run["volumes"] == ["/mnt/dir", "/mnt/one"]
+    assert done.touches()["/mnt/dir/file"] == "file read"
+    assert done.touches()["/mnt/dir/new"].startswith("created ")
+    assert (done.run["cwd"], done.run["image"]) == ("/made/here", f"rootfs:{tmp_path}/root")
 
 
 @pytest.mark.parametrize("name", ["etc/other", "tmp/of-the-app"])
@@ -286,14 +286,14 @@ def test_tmp_is_in_memory_unless_the_image_has_something_there(
     inside: Callable[..., Ran], name: str
 ) -> None:
     lines = "ls /tmp; grep -c ' /tmp tmpfs ' /proc/mounts; echo x >/tmp/x"
-    ran = inside(script(lines), tree={name: ""})
-    assert ran.out.split() == (["1"] if name == "etc/other" else ["of-the-app", "0"])
-    assert ran.touches()["/tmp/x"].startswith("created ")
+    done = inside(script(lines), tree={name: ""})
+    assert done.out.split() == (["1"] if name == "etc/other" else ["of-the-app", "0"])
+    assert done.touches()["/tmp/x"].startswith("created ")
 
 
 def test_no_descriptor_of_the_machine_is_inherited(inside: Callable[..., Ran]) -> None:
-    ran = inside(script("ls -l /proc/self/fd"))
-    assert {line.split()[8] for line in ran.out.splitlines() if "->" in line} <= {*"0123"}
+    done = inside(script("ls -l /proc/self/fd"))
+    assert {line.split()[8] for line in done.out.splitlines() if "->" in line} <= {*"0123"}
 
 
 # ---- the end of a run
@@ -315,13 +315,13 @@ def test_no_descriptor_of_the_machine_is_inherited(inside: Callable[..., Ran]) -
 def test_exit_status(
     inside: Callable[..., Ran], argv: Sequence[str], status: int, number: int | None, said: str
 ) -> None:
-    ran = inside(argv, tree={"srv/text": "no program\n", "srv/script": "#!/nothing\n"})
-    assert ran.status == status, ran.err
-    assert said in ran.err
+    done = inside(argv, tree={"srv/text": "no program\n", "srv/script": "#!/nothing\n"})
+    assert done.status == status, done.err
+    assert said in done.err
     if not said:
-        assert (ran.run["exit_status"], ran.run["signal"]) == (status, number)
+        assert (done.run["exit_status"], done.run["signal"]) == (status, number)
     else:
-        assert ran.document == {}
+        assert done.document == {}
 
 
 def test_commands_inside(inside: Callable[..., Ran]) -> None:
@@ -331,13 +331,13 @@ def test_commands_inside(inside: Callable[..., Ran]) -> None:
         *("--exec-in", "ls /work", "--env", "A=inside"),
     )
     lines = "trap 'echo bye; exit 4' TERM", "echo x >/work/of-app", "while :; do sleep 0.05; done"
-    ran = inside(script(*lines), "--ready", "0.5", *options, tree={"srv/asked": "asked\n"})
-    assert (ran.status, ran.out) == (4, "bye\n")
-    assert ran.err.split() == ["outside", "inside", "asked", "of-app"]
-    assert ran.touches()["/srv/asked"] == "file read"
-    starts = [image["argv"][0] for image in ran.document["processes"] if image["parent"] is None]
+    done = inside(script(*lines), "--ready", "0.5", *options, tree={"srv/asked": "asked\n"})
+    assert (done.status, done.out) == (4, "bye\n")
+    assert done.err.split() == ["outside", "inside", "asked", "of-app"]
+    assert done.touches()["/srv/asked"] == "file read"
+    starts = [image["argv"][0] for image in done.document["processes"] if image["parent"] is None]
     assert starts == ["sh", "sh", "ls"]
-    assert ran.run["complete"]
+    assert done.run["complete"]
 
 
 @pytest.mark.parametrize(
@@ -348,9 +348,9 @@ def test_commands_inside(inside: Callable[..., Ran]) -> None:
     ],
 )
 def test_a_command_inside_that_fails(inside: Callable[..., Ran], command: str, said: str) -> None:
-    ran = inside(["sleep", "100"], "--exec-in", command)
-    assert ran.status == 1
-    assert said in ran.err
+    done = inside(["sleep", "100"], "--exec-in", command)
+    assert done.status == 1
+    assert said in done.err
 
 
 def processes(marker: str) -> list[str]:
@@ -358,11 +358,11 @@ def processes(marker: str) -> list[str]:
     found = []
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            words = Path(f"/proc/{entry}/cmdline").read_bytes()
+            arguments = Path(f"/proc/{entry}/cmdline").read_bytes()
         except OSError:
             continue
-        if marker.encode() in words:
-            found.append(words.decode(errors="replace"))
+        if marker.encode() in arguments:
+            found.append(arguments.decode(errors="replace"))
     return found
 
 
@@ -370,10 +370,10 @@ def test_a_killed_tracer_leaves_nothing(tmp_path: Path, engine: str) -> None:
     root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
     scratch.mkdir()
     before, marker = describe_tree(root), f"31536002.{os.getpid()}"
-    words = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
+    argv = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
     app = script("echo x >/work/x", f"sleep {marker} & sleep {marker} & echo ready; wait")
     tracer = subprocess.Popen(
-        [*words, "--engine", engine, "--image", f"rootfs:{root}", "--", *app],
+        [*argv, "--engine", engine, "--image", f"rootfs:{root}", "--", *app],
         stdout=subprocess.PIPE,
         env={**environment(), "TMPDIR": str(scratch)},
         text=True,
@@ -394,9 +394,9 @@ def test_a_killed_tracer_leaves_nothing(tmp_path: Path, engine: str) -> None:
 def test_a_killed_guard_leaves_nothing(tmp_path: Path, engine: str) -> None:
     root, scratch = busybox_root(tmp_path / "root"), tmp_path / "scratch"
     scratch.mkdir()
-    words = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
+    argv = [sys.executable, "-m", "slimtrace", "-q", "run", "-o", str(tmp_path / "t")]
     tracer = subprocess.Popen(
-        [*words, "--engine", engine, "--image", f"rootfs:{root}", "--", "sh", "-c", BUSY],
+        [*argv, "--engine", engine, "--image", f"rootfs:{root}", "--", "sh", "-c", BUSY],
         stdout=subprocess.PIPE,
         env={**environment(), "TMPDIR": str(scratch)},
         text=True,
@@ -421,8 +421,17 @@ def test_folders_of_a_killed_guard_are_removed(inside: Callable[..., Ran], tmp_p
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         root = busybox_root(tmp_path / "root")
-        words = ("-q", "run", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}", "--", "id")
-        assert run_slimtrace(*words).returncode == 0
+        arguments = (
+            "-q",
+            "run",
+            "-o",
+            str(tmp_path / "t"),
+            "--image",
+            f"rootfs:{root}",
+            "--",
+            "id",
+        )
+        assert run_slimtrace(*arguments).returncode == 0
         assert os.listdir(tmp_path / "scratch") == [used.name]
     finally:
         os.close(lock)
@@ -450,10 +459,10 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
         f"mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged"
         f' && export PATH={path} TMPDIR={tmp_path}/merged && exec "$@"'
     )
-    words = ("unshare", "-m", "sh", "-c", setup, "sh")
+    arguments = ("unshare", "-m", "sh", "-c", setup, "sh")
     done = subprocess.run(
         [
-            *(*words, sys.executable, "-m", "slimtrace", "run", "-o", str(tmp_path / "t")),
+            *(*arguments, sys.executable, "-m", "slimtrace", "run", "-o", str(tmp_path / "t")),
             *("--image", f"rootfs:{root}", "--"),
             *script("cat /srv/a; rm /srv/a; echo x >/work/x; ls /work; cat /srv/zero || echo none"),
         ],
@@ -469,5 +478,5 @@ def test_without_an_overlay(tmp_path: Path, fuse: bool) -> None:
     assert f"writing to {how}: no overlay can be had here" in done.stderr
     assert describe_tree(root) == before
     assert os.listdir(tmp_path / "upper") == []
-    shown = json.loads(run_slimtrace("show", str(tmp_path / "t"), "--json").stdout)
-    assert "/srv/a" in {entry["path"] for entry in shown["files"]}
+    document = json.loads(run_slimtrace("show", str(tmp_path / "t"), "--json").stdout)
+    assert "/srv/a" in {entry["path"] for entry in document["files"]}

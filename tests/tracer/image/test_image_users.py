@@ -44,9 +44,9 @@ class Place(NamedTuple):
     def run(self, user: str, script: str, *options: str) -> Ran:
         before = describe_tree(self.root)
         output = str(self.folder / "out/app.trace")
-        words = ("-q", "run", "--force", "-o", output, "--image", f"rootfs:{self.root}")
+        arguments = ("-q", "run", "--force", "-o", output, "--image", f"rootfs:{self.root}")
         argv = ("--user", user, *options, "--", "sh", "-c", script)
-        done = run_slimtrace(*words, *argv, cwd=str(self.folder), prefix=self.prefix)
+        done = run_slimtrace(*arguments, *argv, cwd=str(self.folder), prefix=self.prefix)
         if "cannot become root" in done.stderr or "user namespaces" in done.stderr:
             skip_missing(done.stderr)
         assert (done.returncode, done.stderr) == (0, "")
@@ -103,34 +103,34 @@ WRITES = "cat /srv/file; echo x >/work/made; rm /srv/file 2>/dev/null; echo y 2>
 def test_with_only_the_callers_id(with_one_id: Place, engine: str, user: str) -> None:
     """Any user of the app is the caller outside."""
     script = f"id -u; id -g; {WRITES}; ls /srv"
-    ran = with_one_id.run(user, script, "--engine", engine)
+    done = with_one_id.run(user, script, "--engine", engine)
     uid, _, gid = user.partition(":")
-    assert ran.out.split() == [uid, gid, "file", "new", "of-web"]
-    assert (ran.run["user"], ran.run["complete"], ran.run["engine"]) == (user, True, engine)
-    assert ran.states["/srv/file"] == "files"
-    assert (ran.states["/work/made"], ran.states["/srv/new"]) == ("created", "created")
+    assert done.out.split() == [uid, gid, "file", "new", "of-web"]
+    assert (done.run["user"], done.run["complete"], done.run["engine"]) == (user, True, engine)
+    assert done.states["/srv/file"] == "files"
+    assert (done.states["/work/made"], done.states["/srv/new"]) == ("created", "created")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_root_with_subordinate_ids(with_subordinate_ids: Place, engine: str) -> None:
     script = f"id -u; {WRITES}; cat /srv/of-web; ls -ln /srv/of-web; ls /srv"
-    ran = with_subordinate_ids.run("0", script, "--engine", engine)
-    lines = ran.out.splitlines()
+    done = with_subordinate_ids.run("0", script, "--engine", engine)
+    lines = done.out.splitlines()
     assert lines[:3] == ["0", "file", "web's"]
     assert lines[3].split()[2:4] == ["1000", "1001"]
     assert lines[4:] == ["new", "of-web"]
-    assert (ran.run["user"], ran.run["complete"]) == ("0:0", True)
+    assert (done.run["user"], done.run["complete"]) == ("0:0", True)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_user_with_subordinate_ids(with_subordinate_ids: Place, engine: str) -> None:
     """Owners decide, as in a container: the user can write only to /work."""
     script = f"id -u; id -G; {WRITES}; cat /srv/of-web; ls /srv"
-    ran = with_subordinate_ids.run("web", script, "--engine", engine)
-    assert ran.out.split() == ["1000", "1001", "50", "file", "web's", "file", "of-web"]
-    assert (ran.run["user"], ran.run["complete"]) == ("1000:1001", True)
-    assert ran.states["/work/made"] == "created"
-    assert ran.states["/srv/new"] == "missing"
+    done = with_subordinate_ids.run("web", script, "--engine", engine)
+    assert done.out.split() == ["1000", "1001", "50", "file", "web's", "file", "of-web"]
+    assert (done.run["user"], done.run["complete"]) == ("1000:1001", True)
+    assert done.states["/work/made"] == "created"
+    assert done.states["/srv/new"] == "missing"
 
 
 def test_no_network(with_one_id: Place) -> None:
@@ -162,5 +162,5 @@ def with_closed_python(folder: Path) -> Place:
 def test_an_interpreter_that_cannot_be_read_in_the_namespace(
     with_closed_python: Place, engine: str
 ) -> None:
-    ran = with_closed_python.run("0", "cat /srv/file", "--engine", engine)
-    assert (ran.out, ran.run["complete"]) == ("file\n", True)
+    done = with_closed_python.run("0", "cat /srv/file", "--engine", engine)
+    assert (done.out, done.run["complete"]) == ("file\n", True)

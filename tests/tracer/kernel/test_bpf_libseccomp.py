@@ -55,10 +55,10 @@ def test_the_kernel_accepts_the_program(policy: Verdicts) -> None:
     length, rest = divmod(len(program), 8)
     assert rest == 0
     assert length <= MAX_INSTRUCTIONS
-    for place, (operation, yes, no, operand) in enumerate(struct.iter_unpack("=HBBI", program)):
+    for position, (operation, yes, no, operand) in enumerate(struct.iter_unpack("=HBBI", program)):
         if operation & 7 == 5:
             furthest = operand if operation == 5 else max(yes, no)
-            assert place + 1 + furthest < length, "every jump must end inside the program"
+            assert position + 1 + furthest < length, "every jump must end inside the program"
     assert program[-8:-6] == struct.pack("=H", 6), "the last instruction must return"
 
 

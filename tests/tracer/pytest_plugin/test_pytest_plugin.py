@@ -181,8 +181,8 @@ def test_the_trace_builds_what_passes_the_tests(tmp_path: Path) -> None:
     project = _project(tmp_path / "project", USES_URL)
     assert project.run("--slimtrace", "app.trace").returncode == 0
     tree = tmp_path / "tree"
-    words = ("build", str(project.folder / "app.trace"), "-o", f"rootfs:{tree}")
-    done = run_slimtrace(*words)
+    arguments = ("build", str(project.folder / "app.trace"), "-o", f"rootfs:{tree}")
+    done = run_slimtrace(*arguments)
     assert done.returncode == 0, done.stderr
     inside = tree / str(project.folder).lstrip("/")
     assert sorted(os.listdir(inside)) == ["again", "app.py", "page"]
@@ -214,8 +214,8 @@ def test_all_services_of_a_session_are_in_its_trace(tmp_path: Path) -> None:
     project = _project(tmp_path, tests, **{"sub/deep": "deep"})
     done = project.run("--slimtrace=app.trace")
     assert _outcomes(done) == {"passed": 2}, done.stdout
-    (said,) = _summary(done)
-    assert "(3 runs)" in said
+    (output,) = _summary(done)
+    assert "(3 runs)" in output
     assert project.touched() >= {"app.py", "page", "sub/deep"}
     assert "other" not in project.touched()
     runs = read_trace(str(tmp_path / "app.trace")).runs
@@ -235,8 +235,8 @@ def test_xdist_workers_have_their_own_services(tmp_path: Path) -> None:
     project = _project(tmp_path, two["test_it.py"], **{"test_more.py": two["test_more.py"]})
     done = project.run("--slimtrace=app.trace", "-n", "2", "--dist", "loadfile")
     assert _outcomes(done) == {"passed": 2}, done.stdout
-    (said,) = _summary(done)
-    assert "(2 runs)" in said
+    (output,) = _summary(done)
+    assert "(2 runs)" in output
     assert project.touched() == {"app.py", "page", "again"}
     assert project.files() == ["app.trace", "test_more.py"]
     assert len(project.processes()) == 4
@@ -255,8 +255,8 @@ def test_append_adds_to_an_older_trace(tmp_path: Path) -> None:
     project = _project(tmp_path, USES_URL)
     for test in ("page", "again"):
         done = project.run("--slimtrace=app.trace", "--slimtrace-append", "-k", f"test_{test}")
-    (said,) = _summary(done)
-    assert "(2 runs)" in said
+    (output,) = _summary(done)
+    assert "(2 runs)" in output
     assert project.touched() == {"app.py", "page", "again"}
 
 
@@ -447,9 +447,9 @@ def waiting(tmp_path: Path) -> Project:
 def test_an_interrupted_session_leaves_no_process(
     waiting: Project, options: Sequence[str], workers: Sequence[str], number: signal.Signals
 ) -> None:
-    words = waiting.words(*options, *workers)
+    argv = waiting.words(*options, *workers)
     with subprocess.Popen(
-        words,
+        argv,
         cwd=waiting.folder,
         env=waiting.environment(),
         stdout=subprocess.PIPE,
@@ -460,12 +460,12 @@ def test_an_interrupted_session_leaves_no_process(
         while not (waiting.folder / "waits").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         os.killpg(session.pid, number)  # as a terminal does for Ctrl-C
-        said = session.communicate(timeout=SECONDS)[0]
+        output = session.communicate(timeout=SECONDS)[0]
     assert len(waiting.processes()) == 2
     assert waiting.living() == []
     if number == signal.SIGINT:
         assert session.returncode == pytest.ExitCode.INTERRUPTED
-        assert ("wrote app.trace (1 run)" in said) == bool(options)
+        assert ("wrote app.trace (1 run)" in output) == bool(options)
 
 
 def test_an_unused_plugin_changes_nothing(tmp_path: Path) -> None:
@@ -490,9 +490,9 @@ def test_an_unused_plugin_changes_nothing(tmp_path: Path) -> None:
         "import pytest, time; began = time.perf_counter();"
         "import slimtrace.tracer.pytest_plugin.plugin; print(time.perf_counter() - began)"
     )
-    words = [sys.executable, "-c", script]
+    argv = [sys.executable, "-c", script]
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
-    costs = [_seconds(words, project.environment(**compiled)) for _ in range(5)]
+    costs = [_seconds(argv, project.environment(**compiled)) for _ in range(5)]
     assert min(costs) < 0.003
 
 

@@ -43,10 +43,10 @@ def prefix(request: pytest.FixtureRequest) -> Sequence[str]:
     """Return the argv prefix that runs slimtrace as the user under test."""
     if request.param == "caller":
         return ()
-    words: Sequence[str] = request.getfixturevalue("unprivileged")
-    if not words:
+    argv: Sequence[str] = request.getfixturevalue("unprivileged")
+    if not argv:
         pytest.skip("the caller is an ordinary user")
-    return words
+    return argv
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def inside(root: Path, tmp_path: Path, prefix: Sequence[str]) -> Run:
         script: str, *options: str, image: str = f"rootfs:{root}", prefix: Sequence[str] = prefix
     ) -> subprocess.CompletedProcess[str]:
         before = describe_tree(root)
-        words = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", image)
+        arguments = ("-q", "run", "--force", "-o", str(tmp_path / "t"), "--image", image)
         argv = ("--", "/bin/sh", "-c", script)
-        done = run_slimtrace(*words, *options, *argv, cwd=str(tmp_path), prefix=prefix)
+        done = run_slimtrace(*arguments, *options, *argv, cwd=str(tmp_path), prefix=prefix)
         if prefix and "cannot become root" in done.stderr:
             skip_missing(f"user namespaces for users: {done.stderr}")
         assert describe_tree(root) == before
@@ -169,8 +169,10 @@ def test_the_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hi
 
 
 def test_user_namespaces_switched_off(root: Path, tmp_path: Path) -> None:
-    words = ("-q", "run", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}", "--", "id")
-    done = run_slimtrace(*words, prefix=(sys.executable, "-c", NO_USER_NAMESPACES, "/usr/bin/env"))
+    arguments = ("-q", "run", "-o", str(tmp_path / "t"), "--image", f"rootfs:{root}", "--", "id")
+    done = run_slimtrace(
+        *arguments, prefix=(sys.executable, "-c", NO_USER_NAMESPACES, "/usr/bin/env")
+    )
     check_failure(
         done,
         125,

@@ -33,14 +33,14 @@ def test_the_counts_agree_with_strace(traced: Trace, tmp_path: Path, argv: Seque
     theirs = _strace(argv, work, str(tmp_path / "counts"))
     run = traced(argv, "--syscalls", "all")
     assert run.status == 0, run.stderr
-    said = run.document["syscalls"]
-    ours = {name: number for name, number in said["counts"].items() if name not in ENDS}
+    document = run.document["syscalls"]
+    ours = {name: number for name, number in document["counts"].items() if name not in ENDS}
     # A signal may interrupt a wait for a child, which is then repeated.
     for name in ("wait4", "rt_sigreturn"):
         ours.pop(name, None), theirs.pop(name, None)
     assert ours == theirs
-    assert said["observed"] == sorted(said["counts"])
-    assert said["assumed"] == []
+    assert document["observed"] == sorted(document["counts"])
+    assert document["assumed"] == []
     assert run.run["engine"] == "ptrace-syscall"
 
 
@@ -69,9 +69,9 @@ def test_invalid_options(tmp_path: Path, options: Sequence[str], said: str) -> N
 
 def _strace(argv: Sequence[str], cwd: str, output: str) -> dict[str, int]:
     """Return ``{name: number of calls}`` of a program and its children, by strace."""
-    words = ["strace", "-c", "-f", "-U", "name,calls", "-o", output, *argv]
+    command_line = ["strace", "-c", "-f", "-U", "name,calls", "-o", output, *argv]
     subprocess.run(
-        words, check=True, cwd=cwd, env=environment(), capture_output=True, timeout=SECONDS
+        command_line, check=True, cwd=cwd, env=environment(), capture_output=True, timeout=SECONDS
     )
     with open(output) as file:
         rows = [line.split() for line in file]

@@ -82,8 +82,8 @@ def test_python_ptrace_has_the_same_path_arguments() -> None:
     compared = 0
     for name, (_, arguments) in SYSCALL_PROTOTYPES.items():
         places = {
-            place
-            for place, (kind, argument) in enumerate(arguments)
+            index
+            for index, (kind, argument) in enumerate(arguments)
             if "char" in kind and argument in FILENAME_ARGUMENTS
         } - contents.get(name, set())
         signature = SIGNATURES.get(name)

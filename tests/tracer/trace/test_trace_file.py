@@ -223,8 +223,8 @@ def test_traces_are_merged_in_the_given_order(tmp_path: Path) -> None:
 )
 def test_damaged_bytes_are_refused_with_a_message(damage: list[tuple[int, int, bytes]]) -> None:
     content = bytearray(EXAMPLE)
-    for place, length, others in damage:
-        content[place : place + length] = others
+    for position, length, others in damage:
+        content[position : position + length] = others
     _reads_or_is_refused(bytes(content))
 
 
