@@ -175,7 +175,7 @@ def slim(
         )
     except typer.Exit:
         last = read_trace(trace).runs[-1]
-        if last.driven is not None and last.driven.failure is not None:
+        if last.drive_result is not None and last.drive_result.failure is not None:
             raise
         _check_end(last, trace)
     changes = RerunOptions(
@@ -216,7 +216,7 @@ def _check_end(last: Run, trace: str) -> None:
     :raises SlimtraceError: the app failed by itself.
     """
     stopped = {0, 128 + signal.SIGINT, 128 + signal.SIGTERM}
-    is_stopped = last.driving is not None and bool(last.driven)
+    is_stopped = last.drive_options is not None and bool(last.drive_result)
     if last.exit_status not in stopped and not is_stopped:
         raise SlimtraceError(
             f"cannot slim {last.command[0]}: it failed: exit status {last.exit_status}",

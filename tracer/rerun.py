@@ -68,7 +68,9 @@ def rerun(
     command = choose_command(image.config, (), None) if own else run.command
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
-    options = RunOptions(TraceOutput(output), driving=driving, stop_signal=number, inside=inside)
+    options = RunOptions(
+        TraceOutput(output), drive_options=driving, stop_signal=number, inside=inside
+    )
     with _redirect_streams():
         trace_run(command, options)
 
@@ -81,7 +83,9 @@ def rerun_here(run: Run, output: str, changes: RerunOptions) -> None:
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
     with _redirect_streams(), _in_directory(run.cwd), _with_variables(changes.env):
-        trace_run(run.command, RunOptions(TraceOutput(output), driving=driving, stop_signal=number))
+        trace_run(
+            run.command, RunOptions(TraceOutput(output), drive_options=driving, stop_signal=number)
+        )
 
 
 @contextmanager
@@ -114,7 +118,7 @@ def _make_driving(run: Run) -> DriveOptions:
 
     A run that ended by itself gets several times its first duration.
     """
-    driving = run.driving or DriveOptions()
+    driving = run.drive_options or DriveOptions()
     if driving.http_get or driving.commands or driving.inside or driving.stop_after is not None:
         return driving
     seconds = run.seconds or 0.0

@@ -26,7 +26,7 @@ class RunResult:
     :ivar stops: calls that were stopped.
     :ivar files: paths of the full image that were touched.
     :ivar gaps: kinds of gap to how many.
-    :ivar driven: how driving it went; None where nothing drove it.
+    :ivar drive_result: how driving it went; None where nothing drove it.
     """
 
     run: Run
@@ -35,4 +35,4 @@ class RunResult:
     files: int
     failure: DriverError | None = None
     gaps: dict[str, int] = field(default_factory=dict)
-    driven: DriveResult | None = None
+    drive_result: DriveResult | None = None

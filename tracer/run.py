@@ -70,7 +70,7 @@ class RunOptions:
     """
 
     output: TraceOutput
-    driving: DriveOptions | None = None
+    drive_options: DriveOptions | None = None
     stop_signal: signal.Signals | None = None
     engine: str = AUTO
     all_calls: bool = False
@@ -107,7 +107,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     mask = signals.block_signals()
     plan = None
     try:
-        plan = _plan(options.driving, sandbox)
+        plan = _plan(options.drive_options, sandbox)
         launch = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
         chosen = start_engine(options.engine, launch, all_calls=options.all_calls)
         engine = chosen.engine
@@ -134,7 +134,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     failure = driver.failure if driver else None
     status = failure.exit_status if failure else (about.exit_status or 0)
     return RunResult(
-        about, status, engine.stops, recorder.files, failure, recorder.gaps, about.driven
+        about, status, engine.stops, recorder.files, failure, recorder.gaps, about.drive_result
     )
 
 
@@ -160,7 +160,7 @@ def _describe_run(
         machine=platform.machine(),
         engine=engine.name,
         stop_signal=options.stop_signal.name if options.stop_signal else None,
-        driving=options.driving,
+        drive_options=options.drive_options,
     )
     inside = options.inside
     if inside is None or sandbox is None:
@@ -198,5 +198,5 @@ def _add_end(about: Run, engine: Engine, recorder: Recorder, driver: Driver | No
         signal=last.signal if last else None,
         interrupted=engine.app.interrupted,
         complete=recorder.complete,
-        driven=driver.result if driver else None,
+        drive_result=driver.result if driver else None,
     )

@@ -37,8 +37,8 @@ def record_failed_start(before: Run, why: str) -> RunOutcome:
 
 
 def _find_differences(before: Run, now: Run) -> Iterator[str]:
-    if before.driven is not None and now.driven is not None:
-        yield from _compare_responses(before.driven, now.driven)
+    if before.drive_result is not None and now.drive_result is not None:
+        yield from _compare_responses(before.drive_result, now.drive_result)
     if before.exit_status is not None and before.exit_status != now.exit_status:
         yield f"exit status {now.exit_status}, but {before.exit_status} when traced"
 

@@ -68,8 +68,8 @@ def _outcome_document(outcome: RunOutcome) -> dict[str, Any]:
         "command": [replace_surrogates(argument) for argument in before.command],
         "exit_status": {"traced": before.exit_status, "now": now and now.exit_status},
         "ready": {
-            "traced": before.driven and before.driven.ready,
-            "now": now and now.driven and now.driven.ready,
+            "traced": before.drive_result and before.drive_result.ready,
+            "now": now and now.drive_result and now.drive_result.ready,
         },
         "differences": [replace_surrogates(text) for text in outcome.differences],
     }

@@ -110,7 +110,7 @@ def run(
             )
         run_options = RunOptions(
             TraceOutput(output, append, force),
-            driving=driving,
+            drive_options=driving,
             stop_signal=chosen_signal,
             engine=_parse_engine(engine, syscalls),
             all_calls=syscalls == "all",

@@ -38,7 +38,7 @@ class Driver:
     :ivar failure: why driving the app failed, or None.
     """
 
-    driving: DriveOptions
+    options: DriveOptions
     app: App
     actions: Actions
     streams: OutputRelay | None
@@ -78,43 +78,43 @@ class Driver:
     @property
     def _ends_app(self) -> bool:
         """Whether the app is stopped after all actions."""
-        return self._has_actions or self.driving.stop_after is not None
+        return self._has_actions or self.options.stop_after is not None
 
     @property
     def _has_actions(self) -> bool:
-        return bool(self.driving.http_get or self.driving.commands or self.driving.inside)
+        return bool(self.options.http_get or self.options.commands or self.options.inside)
 
     def _wait_until_ready(self) -> None:
         ready = self.actions.ready
         if ready is not None and self.streams is not None:
-            limit, view = self.driving.ready_timeout, self.actions.view
+            limit, view = self.options.ready_timeout, self.actions.view
             seconds = wait_until_ready(ready, limit, self.app, view, self.streams)
             self.result = replace(self.result, ready=round(seconds, 3))
             (detail if self._ends_app else say)(f"ready after {seconds:.1f} s")
-        if self.driving.stop_after is not None:
-            self._deadline = time.monotonic() + self.driving.stop_after
+        if self.options.stop_after is not None:
+            self._deadline = time.monotonic() + self.options.stop_after
 
     def _drive(self) -> None:
         """:raises DriverError: a driver failed, or had to be ended."""
         for name, shown, run in self._list_drivers():
             try:
-                outcome = run(CommandLimits(self.driving.exec_timeout, self._deadline))
+                outcome = run(CommandLimits(self.options.exec_timeout, self._deadline))
             except DriverError:
                 self._add_answer(name, None)
                 raise
             self._add_answer(name, outcome.status)
             if outcome.failure is not None:
                 raise DriverError(f"cannot drive the app: {shown} {outcome.failure}")
-        if self.driving.stop_after is not None and not self._has_actions:
+        if self.options.stop_after is not None and not self._has_actions:
             sleep_until(self._deadline, self.app)
 
     def _list_drivers(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:
         """Yield each action's name, its name in messages, and the function that runs it."""
-        for path in self.driving.http_get:
+        for path in self.options.http_get:
             yield f"GET {path}", f"GET {path}", partial(self.actions.request, path)
-        for command in self.driving.commands:
+        for command in self.options.commands:
             yield command, repr(command), partial(self.actions.run_outside, command)
-        for argv in self.driving.inside:
+        for argv in self.options.inside:
             command = shlex.join(argv)
             yield command, repr(command), partial(self.actions.run_inside, argv)
 
@@ -124,8 +124,8 @@ class Driver:
 
     def _stop(self) -> None:
         """Send the stop signal, again to processes that outlive the first one, then SIGKILL."""
-        app, grace = self.app, self.driving.stop_grace
-        number = signal.Signals[self.driving.stop_signal]
+        app, grace = self.app, self.options.stop_grace
+        number = signal.Signals[self.options.stop_signal]
         deadline = time.monotonic() + grace
         app.send(number)
         has_signalled_rest = was_killed = False

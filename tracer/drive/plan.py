@@ -30,7 +30,7 @@ class DrivePlan:
     :ivar is_reachable: whether its ports can be reached from this machine.
     """
 
-    driving: DriveOptions
+    options: DriveOptions
     ready: Ready | None
     streams: OutputRelay | None
     is_reachable: bool
@@ -54,7 +54,7 @@ class DrivePlan:
 
         app = engine.app
         drivers = Actions(app, engine.view, self.ready, port, HostCommands(app, [*mask]))
-        return Driver(self.driving, app, drivers, self.streams)
+        return Driver(self.options, app, drivers, self.streams)
 
     def close(self) -> None:
         """Close the streams if the relay did not finish."""

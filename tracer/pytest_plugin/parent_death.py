@@ -1,8 +1,8 @@
-"""Ties a program to whoever starts it: ``python -m MODULE PID -- COMMAND…``.
+"""Runs a test's service until its parent ends: ``python -m MODULE PID -- COMMAND…``.
 
-For the services of tests. COMMAND has a guard, which ends all of its processes when the process
-PID, our parent, is gone. A first SIGTERM or SIGINT is passed on; a second one ends them all.
-With ``exec`` before the PID, COMMAND is a slimtrace, which does all that itself.
+A guard kills all processes of COMMAND when the parent process PID has ended. A first SIGTERM or
+SIGINT is forwarded; a second one kills them all. With ``exec`` before the PID, COMMAND is
+slimtrace, which does all this itself.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FAILURE = 125
 _WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
-def _main(words: list[str]) -> int:
-    """:returns: the exit status: the command's, or 125 to 127 as of ``slimtrace run``."""
-    separator = words.index("--")
-    *how, parent = words[:separator]
-    command = words[separator + 1 :]
-    _tie(int(parent))
-    if how:
+def _main(argv: list[str]) -> int:
+    """:returns: the exit status of the command, or 125 to 127 like ``slimtrace run``."""
+    separator = argv.index("--")
+    *mode, parent = argv[:separator]
+    command = argv[separator + 1 :]
+    _die_with_parent(int(parent))
+    if mode:
         os.execv(command[0], command)  # noqa: S606 -- as is meant
     try:
         program = find_program(command[0])
@@ -41,16 +41,20 @@ def _main(words: list[str]) -> int:
     return _serve(program, command)
 
 
-def _tie(parent: int) -> None:
-    """Die with the parent; 0 for none: that of a thread would count for the process's."""
+def _die_with_parent(parent: int) -> None:
+    """Get SIGKILL when the parent ends; do nothing for PID 0.
+
+    A test that starts a service in a thread gives 0: the end of that thread would count as the end
+    of the parent (prctl(2)).
+    """
     if parent:
         set_parent_death_signal(signal.SIGKILL)
-        if os.getppid() != parent:  # it was gone before the kernel was told
+        if os.getppid() != parent:  # it ended before the call
             sys.exit(_FAILURE)
 
 
 def _serve(program: str, command: list[str]) -> int:
-    """Run a command to the end of its last process; the exit status of its first."""
+    """Run a command until its last process ends; return the exit status of its first."""
 
     def execute(_: socket.socket) -> Never:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -65,14 +69,14 @@ def _serve(program: str, command: list[str]) -> int:
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     guard = Guard.start(execute)
-    told = False
+    has_forwarded = False
     while (number := signal.sigwait(_WATCHED)) != signal.SIGCHLD:
         ended = guard.read_exit_status() is not None
-        # As below slimtrace: the first process, or all that is left when that is gone.
-        targets = [*guard.list_processes()] if told or ended else [guard.child]
+        # Like slimtrace: signal the first process, or all others when that has ended.
+        targets = [*guard.list_processes()] if has_forwarded or ended else [guard.child]
         for pid in targets:
-            _kill(pid, signal.SIGKILL if told else number)
-        told = True
+            _kill(pid, signal.SIGKILL if has_forwarded else number)
+        has_forwarded = True
     guard.join()
     exited = guard.read_exit_status()
     return _FAILURE if exited is None else exited.status

@@ -1,7 +1,7 @@
-"""A plugin of pytest: services that tests start, traced by ``pytest --slimtrace=app.trace``.
+"""A pytest plugin that traces the services that tests start: ``pytest --slimtrace=app.trace``.
 
-Every pytest of an environment that has slimtrace in it loads this module, so it imports next to
-nothing, and does nothing until a test asks for one of its fixtures or --slimtrace is said.
+Every pytest in an environment with slimtrace loads this module. So it imports almost nothing, and
+does nothing until a test uses one of its fixtures or --slimtrace is given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READY_TIMEOUT = 60.0
 
 
 class StartService(Protocol):
-    """What the fixture ``slimtrace_service`` is."""
+    """The type of the fixture ``slimtrace_service``."""
 
     def __call__(
         self,
@@ -37,18 +37,18 @@ class StartService(Protocol):
         options: Sequence[str] = (),
         ready_timeout: float = _READY_TIMEOUT,
     ) -> Service:
-        """Start a service and wait until it is ready; it is stopped when the tests are over.
+        """Start a service and wait until it is ready; it is stopped after the tests.
 
-        ``{port}`` in ``command``, ``ready``, ``options`` and the values of ``env`` becomes a port
-        that is free, the same in all.
+        ``{port}`` in ``command``, ``ready``, ``options`` and the values of ``env`` is replaced
+        with one free port.
 
-        :param command: the app and its words; a string is split as the shell would.
-        :param ready: an http(s) URL that is answered below 500, or ``tcp:PORT``.
-        :param image: the image to run it in, as of ``slimtrace run --image``. It is run by
-            slimtrace without ``--slimtrace`` too.
-        :param env: variables beside those of pytest, or of the image.
-        :param cwd: where to run it; pytest's rootdir else.
-        :param options: further words of ``slimtrace run``, where it runs under that.
+        :param command: the app and its arguments; a string is split like in a shell.
+        :param ready: an http(s) URL that answers with a status below 500, or ``tcp:PORT``.
+        :param image: the image to run it in, like ``slimtrace run --image``. Such a service runs
+            under slimtrace even without ``--slimtrace``.
+        :param env: variables to add to those of pytest, or of the image.
+        :param cwd: the directory to run in; by default pytest's rootdir.
+        :param options: further arguments of ``slimtrace run``; unused if slimtrace is not used.
         :param ready_timeout: how many seconds it may take to be ready.
         """
 
@@ -58,24 +58,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--slimtrace",
         metavar="TRACE",
-        help="Trace the services that tests start, to TRACE; an older one is replaced.",
+        help="Trace the services that tests start, and write TRACE; replace an older one.",
     )
     group.addoption(
         "--slimtrace-append",
         action="store_true",
         help="Add this session's runs to TRACE if it exists.",
     )
-    parser.addini("slimtrace_command", "What slimtrace_url starts.", "args", [])
-    parser.addini("slimtrace_ready", "Its http(s) URL, or tcp:PORT; {port} is a free one.")
-    parser.addini("slimtrace_ready_timeout", "The seconds that it may take to be ready (60).")
-    parser.addini("slimtrace_image", "The image that it runs in (none).")
-    parser.addini("slimtrace_options", "Further words of slimtrace run.", "args", [])
+    parser.addini("slimtrace_command", "The command that slimtrace_url starts.", "args", [])
+    parser.addini("slimtrace_ready", "Its http(s) URL, or tcp:PORT; {port} is a free port.")
+    parser.addini("slimtrace_ready_timeout", "Seconds until it must be ready (60).")
+    parser.addini("slimtrace_image", "The image to run it in (none).")
+    parser.addini("slimtrace_options", "Further arguments of slimtrace run.", "args", [])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     trace = config.option.slimtrace
-    if trace is not None:  # for the workers of pytest-xdist too, wherever they run
+    if trace is not None:  # absolute, because pytest-xdist's workers may run elsewhere
         config.option.slimtrace = os.path.join(config.invocation_params.dir, trace)
     elif config.option.slimtrace_append:
         raise pytest.UsageError("cannot use --slimtrace-append without --slimtrace=TRACE")
@@ -98,7 +98,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """After the fixtures' end and that of all workers, and before the summary is printed."""
+    """Merge the traces after all fixtures and workers have ended, before the summary."""
     config = session.config
     try:
         return (yield)
@@ -141,7 +141,7 @@ def pytest_terminal_summary(
 
 
 def _writes_trace(config: pytest.Config) -> bool:
-    """Whether this process is to leave the trace: workers of pytest-xdist leave parts of it."""
+    """Whether this process writes the trace: workers of pytest-xdist write parts of it."""
     is_worker = hasattr(config, "workerinput")
     return config.option.slimtrace is not None and not (is_worker or config.option.collectonly)
 
@@ -150,7 +150,7 @@ def _writes_trace(config: pytest.Config) -> bool:
 def slimtrace_service(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartService]:
-    """Starts services, traced with --slimtrace, and stops them when the tests are over.
+    """Starts services, traced with --slimtrace, and stops them after the tests.
 
     ``slimtrace_service("python app.py", ready="http://127.0.0.1:8080/").url``
     """
@@ -172,14 +172,14 @@ def slimtrace_service(
     ) -> Service:
         folder = os.path.join(pytestconfig.rootpath, cwd or "")
         try:
-            what = make_service_spec(
+            spec = make_service_spec(
                 *(command, ready, folder),
                 timeout=ready_timeout,
                 image=image,
                 env=env,
                 options=options,
             )
-            return _start(what, pytestconfig, tmp_path_factory, running)
+            return _start(spec, pytestconfig, tmp_path_factory, running)
         except SlimtraceError as error:
             failure = _format_error(error)
         pytest.fail(failure, pytrace=False)
@@ -191,7 +191,7 @@ def slimtrace_service(
 
 
 def _start(
-    what: ServiceSpec,
+    spec: ServiceSpec,
     config: pytest.Config,
     folders: pytest.TempPathFactory,
     running: list[RunningService],
@@ -204,26 +204,26 @@ def _start(
     if config.option.slimtrace is not None:
         worker = getattr(config, "workerinput", {}).get("workerid", "main")
         trace = get_part_path(config.option.slimtrace, f"{worker}-{os.path.basename(folder)}")
-    elif what.image is not None:  # nothing else here runs apps in images
+    elif spec.image is not None:  # only slimtrace can run an app in an image here
         trace = os.path.join(folder, "unused.trace")
-    return start_service(what, trace, os.path.join(folder, "log"), running)
+    return start_service(spec, trace, os.path.join(folder, "log"), running)
 
 
 @pytest.fixture(scope="session")
 def slimtrace_url(pytestconfig: pytest.Config, slimtrace_service: StartService) -> str:
     """The URL of the service that the settings slimtrace_command, _ready, _image, … describe."""
-    said = pytestconfig.getini
-    if not said("slimtrace_ready") or not (said("slimtrace_command") or said("slimtrace_image")):
+    get = pytestconfig.getini
+    if not get("slimtrace_ready") or not (get("slimtrace_command") or get("slimtrace_image")):
         pytest.fail(
             "cannot start a service for slimtrace_url: set slimtrace_command and slimtrace_ready",
             pytrace=False,
         )
     service = slimtrace_service(
-        said("slimtrace_command"),
-        ready=said("slimtrace_ready"),
-        image=said("slimtrace_image") or None,
-        options=said("slimtrace_options"),
-        ready_timeout=_parse_seconds(said("slimtrace_ready_timeout")),
+        get("slimtrace_command"),
+        ready=get("slimtrace_ready"),
+        image=get("slimtrace_image") or None,
+        options=get("slimtrace_options"),
+        ready_timeout=_parse_seconds(get("slimtrace_ready_timeout")),
     )
     return service.url
 
@@ -232,7 +232,7 @@ def _parse_seconds(text: str) -> float:
     try:
         return float(text or _READY_TIMEOUT)
     except ValueError:
-        failure = f"cannot use slimtrace_ready_timeout {text}: it is no number of seconds"
+        failure = f"cannot use slimtrace_ready_timeout {text}: it is not a number of seconds"
     pytest.fail(failure, pytrace=False)
 
 

@@ -1,4 +1,4 @@
-"""A service for tests: started, under slimtrace or not, waited for until it is ready, stopped."""
+"""Starts a service for tests, with or without slimtrace, waits until it is ready, and stops it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.02
 _LAST_LINES = 20
 _GRACE_SECONDS = 5.0
-"""Seconds for a service to end after SIGTERM: less than pytest-xdist leaves to its workers."""
-_GRACE_KILLED = 2.0
+"""Time for a service to end after SIGTERM: less than pytest-xdist gives its workers."""
+_KILL_GRACE_SECONDS = 2.0
 _STOPPED = {0, 128 + signal.SIGTERM, 128 + signal.SIGINT}
-"""How a service ends that was told to; by a test, if not by us."""
+"""Exit statuses of a service that was stopped, by us or by a test."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -36,11 +36,11 @@ _PORTS = {"http": 80, "https": 443}
 class Service:
     """A service that runs and is ready.
 
-    :ivar url: where it is, without a path: ``http://127.0.0.1:8080``; ``tcp://HOST:PORT`` if all
-        that is known of it is a port.
-    :ivar process: slimtrace, or what stands in its place where nothing is traced: not the app's
-        own process. It passes SIGTERM on, and ends with the app, with its exit status.
-    :ivar log: the file that its output goes to.
+    :ivar url: its URL without a path: ``http://127.0.0.1:8080``; ``tcp://HOST:PORT`` if only a
+        port is known.
+    :ivar process: not the app's own process, but slimtrace, or a guard if nothing is traced. It
+        forwards SIGTERM, and ends when the app ends, with the same exit status.
+    :ivar log: the file with its output.
     """
 
     url: str
@@ -51,26 +51,26 @@ class Service:
 
 
 def start_service(
-    wanted: ServiceSpec, trace: str | None, log: str, running: list[RunningService]
+    spec: ServiceSpec, trace: str | None, log: str, running: list[RunningService]
 ) -> Service:
     """Start a service and wait until it is ready.
 
-    :param trace: where its trace goes; None for no trace.
-    :param log: the file that its output goes to.
-    :param running: what is to be stopped at the end; gets the service before it is waited for.
-    :raises SlimtraceError: it ended early, never was ready, or what shows that it is answers
-        already.
+    :param trace: the trace to write; None for no trace.
+    :param log: the file for its output.
+    :param running: the services to stop at the end; this service is added before the wait.
+    :raises SlimtraceError: it ended early, was not ready in time, or something else answers at
+        its address.
     """
-    wanted = choose_port(wanted)
-    ready = parse_ready(wanted.ready, None, wanted.cwd)
+    spec = choose_port(spec)
+    ready = parse_ready(spec.ready, None, spec.cwd)
     if not isinstance(ready, TcpPort | Url):
         raise UsageError(
-            f"cannot wait for a service by {wanted.ready}: it has no address",
-            "say http://127.0.0.1:{port}/ or tcp:{port}",
+            f"cannot wait for a service by {spec.ready}: it has no address",
+            "use http://127.0.0.1:{port}/ or tcp:{port}",
         )
     check_not_ready(ready, None)
-    process = _launch(wanted, trace, log)
-    started = RunningService(wanted, Service(*_get_address(ready), process, log), trace)
+    process = _launch(spec, trace, log)
+    started = RunningService(spec, Service(*_get_address(ready), process, log), trace)
     running.append(started)
     failure = _wait(started, ready)
     if failure is not None:
@@ -80,27 +80,27 @@ def start_service(
     return started.service
 
 
-def _launch(wanted: ServiceSpec, trace: str | None, log: str) -> subprocess.Popen[bytes]:
+def _launch(spec: ServiceSpec, trace: str | None, log: str) -> subprocess.Popen[bytes]:
     with open(log, "wb") as output:
         try:
             return subprocess.Popen(
-                make_argv(wanted, trace),
-                cwd=wanted.cwd,
-                env=make_environment(wanted),
+                make_argv(spec, trace),
+                cwd=spec.cwd,
+                env=make_environment(spec),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for pytest, which stops its services
             )
         except OSError as error:
-            where = error.filename or wanted.cwd
-            raise DriverError(f"cannot start {wanted.name}: {where}: {error.strerror}") from error
+            where = error.filename or spec.cwd
+            raise DriverError(f"cannot start {spec.name}: {where}: {error.strerror}") from error
 
 
 def _wait(started: RunningService, ready: TcpPort | Url) -> DriverError | None:
-    """Wait until a service is ready; why it is not."""
-    wanted, process = started.spec, started.service.process
-    deadline = time.monotonic() + wanted.timeout
+    """Wait until a service is ready; return the error if it is not."""
+    spec, process = started.spec, started.service.process
+    deadline = time.monotonic() + spec.timeout
     while True:
         is_ready = explain_not_ready(ready, HOST_VIEW.open_path) is None
         if process.poll() is not None:
@@ -109,13 +109,13 @@ def _wait(started: RunningService, ready: TcpPort | Url) -> DriverError | None:
         if is_ready:
             return None
         if time.monotonic() > deadline:
-            how = f"{wanted.ready} did not answer in {wanted.timeout:g} s"
+            how = f"{spec.ready} did not answer in {spec.timeout:g} s"
             return _make_error(started, "start", how)
         time.sleep(_POLL_SECONDS)
 
 
 def _read_exit_status(started: RunningService) -> int:
-    """The app's exit status, in whose place slimtrace says 1 where it saw no readiness before."""
+    """Return the app's exit status; slimtrace itself ends with 1 if the app was not ready."""
     status = started.service.process.returncode
     if status == DriverError.exit_status and started.trace is not None:
         with suppress(SlimtraceError):
@@ -125,7 +125,10 @@ def _read_exit_status(started: RunningService) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that was started, ready or not; ``trace`` is where it is traced to."""
+    """A service that was started, ready or not.
+
+    :ivar trace: the trace file; None for no trace.
+    """
 
     spec: ServiceSpec
     service: Service
@@ -133,19 +136,19 @@ class RunningService:
 
 
 def stop_services(running: Sequence[RunningService]) -> list[DriverError]:
-    """End services, all at once: SIGTERM, then what ends every process below, then SIGKILL.
+    """End all services together: SIGTERM, again to all their processes, then SIGKILL.
 
-    :returns: what is to be said of those that had failed before, or in stopping.
+    :returns: an error for each service that failed before or while it was stopped.
     """
     processes = [each.service.process for each in running]
     before = [process.poll() for process in processes]
     try:
         _end(processes, signal.SIGTERM, _GRACE_SECONDS)
-        _end(processes, signal.SIGTERM, _GRACE_KILLED)
+        _end(processes, signal.SIGTERM, _KILL_GRACE_SECONDS)
     finally:
         _kill(processes)
-    found = [_find_failure(each, status) for each, status in zip(running, before, strict=True)]
-    return [complaint for complaint in found if complaint is not None]
+    failures = [_find_failure(each, status) for each, status in zip(running, before, strict=True)]
+    return [failure for failure in failures if failure is not None]
 
 
 def _find_failure(stopped: RunningService, before: int | None) -> DriverError | None:
@@ -161,9 +164,9 @@ def _find_failure(stopped: RunningService, before: int | None) -> DriverError | 
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], number: int, grace: float) -> None:
-    """Send a signal to all that live and wait for them."""
+    """Send a signal to all live processes and wait for them."""
     for process in processes:
-        process.send_signal(number)  # which does nothing to one that has ended
+        process.send_signal(number)  # does nothing after the process has ended
     deadline = time.monotonic() + grace
     for process in processes:
         with suppress(subprocess.TimeoutExpired):
@@ -171,7 +174,7 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], number: int, grace: float
 
 
 def _kill(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End those that live, and wait for their guards to end what is below them."""
+    """Kill the live processes, and wait until their guards have ended the descendants."""
     living = [process for process in processes if process.poll() is None]
     if not living:
         return
@@ -183,13 +186,13 @@ def _kill(processes: Iterable[subprocess.Popen[bytes]]) -> None:
             below += psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
-    for left in psutil.wait_procs(below, _GRACE_KILLED)[1]:
+    for left in psutil.wait_procs(below, _KILL_GRACE_SECONDS)[1]:
         with suppress(psutil.NoSuchProcess):
             left.kill()
 
 
 def _get_address(ready: TcpPort | Url) -> tuple[str, str, int]:
-    """The URL, host and port of a service."""
+    """Return the URL, host and port of a service."""
     if isinstance(ready, TcpPort):
         return f"tcp://{ready.host}:{ready.port}", ready.host, ready.port
     parts = urlsplit(ready.url)
@@ -205,9 +208,9 @@ def _format_status(code: int) -> str:
 
 
 def _make_error(started: RunningService, verb: str, how: str) -> DriverError:
-    """With the last lines that the service printed."""
+    """Return an error with the last lines of the service's output."""
     with open(started.service.log, errors="backslashreplace") as file:
         lines = file.read().splitlines()[-_LAST_LINES:]
-    said = "\n".join(["the last that it printed:", *(f"  {line}" for line in lines)])
+    output = "\n".join(["its last lines were:", *(f"  {line}" for line in lines)])
     message = f"cannot {verb} {started.spec.name}: {how}"
-    return DriverError(message, said if lines else "it printed nothing")
+    return DriverError(message, output if lines else "it printed nothing")

@@ -1,4 +1,4 @@
-"""What a test says of a service, and the command line that starts it."""
+"""A test's description of a service, and the command line that starts it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from slimtrace.tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_LATER = 5.0
-"""Seconds for which slimtrace waits longer than we, whose message is to be read."""
+_EXTRA_SECONDS = 5.0
+"""slimtrace waits so much longer than we do, so that the user sees our message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """What is to be started. ``{port}`` in words, ``ready`` and values becomes a free port.
+    """How to start a service. ``{port}`` in arguments, ``ready`` and values is a free port.
 
     :ivar ready: an http(s) URL, ``tcp:PORT`` or ``tcp:HOST:PORT``.
     :ivar timeout: how many seconds it may take to be ready.
     :ivar image: the image to run it in; None for this machine's root.
-    :ivar env: variables beside those of this process, or of the image.
-    :ivar options: further words of ``slimtrace run``.
+    :ivar env: variables to add to those of this process, or of the image.
+    :ivar options: further arguments of ``slimtrace run``.
     """
 
     command: tuple[str, ...]
@@ -41,7 +41,7 @@ class ServiceSpec:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return shlex.join(self.command) or str(self.image)
 
 
@@ -55,21 +55,21 @@ def make_service_spec(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
 ) -> ServiceSpec:
-    """What is to be started, as tests say it: a string is split as the shell would.
+    """Make a specification from a test's arguments: a string is split like in a shell.
 
     :raises UsageError: there is neither a command nor an image.
     """
-    words = shlex.split(command) if isinstance(command, str) else command
-    if not words and image is None:
+    argv = shlex.split(command) if isinstance(command, str) else command
+    if not argv and image is None:
         raise UsageError("cannot start a service: there is no command")
     variables = tuple((env or {}).items())
-    return ServiceSpec(tuple(words), ready, cwd, timeout, image, variables, tuple(options))
+    return ServiceSpec(tuple(argv), ready, cwd, timeout, image, variables, tuple(options))
 
 
-def make_argv(wanted: ServiceSpec, trace: str | None) -> list[str]:
-    """The command line: python -P, for the app's folder may have modules of our names."""
+def make_argv(spec: ServiceSpec, trace: str | None) -> list[str]:
+    """Return the command line: python -P, because the app's folder may have modules like ours."""
     python = [sys.executable, "-P", "-m"]
-    # The kernel would take the end of any other thread for that of the process.
+    # In any other thread the kernel would take the end of the thread for the end of the parent.
     is_main = threading.current_thread() is threading.main_thread()
     parent = str(os.getpid()) if is_main else "0"
     if trace is None:
@@ -78,14 +78,16 @@ def make_argv(wanted: ServiceSpec, trace: str | None) -> list[str]:
             "slimtrace.tracer.pytest_plugin.parent_death",
             parent,
             "--",
-            *wanted.command,
+            *spec.command,
         ]
-    words = ["-q", "run", "--append", "-o", trace, "--ready", wanted.ready]
-    words += ["--ready-timeout", f"{wanted.timeout + _LATER:g}"]
-    if wanted.image is not None:
-        words += ["--image", wanted.image]
-        words += [word for name, value in wanted.env for word in ("-e", f"{name}={value}")]
-    words += [*wanted.options, "--", *wanted.command]
+    arguments = ["-q", "run", "--append", "-o", trace, "--ready", spec.ready]
+    arguments += ["--ready-timeout", f"{spec.timeout + _EXTRA_SECONDS:g}"]
+    if spec.image is not None:
+        arguments += ["--image", spec.image]
+        arguments += [
+            argument for name, value in spec.env for argument in ("-e", f"{name}={value}")
+        ]
+    arguments += [*spec.options, "--", *spec.command]
     return [
         *python,
         "slimtrace.tracer.pytest_plugin.parent_death",
@@ -94,18 +96,18 @@ def make_argv(wanted: ServiceSpec, trace: str | None) -> list[str]:
         "--",
         *python,
         "slimtrace",
-        *words,
+        *arguments,
     ]
 
 
-def make_environment(wanted: ServiceSpec) -> dict[str, str]:
-    """Our own, without what pytest says in it."""
+def make_environment(spec: ServiceSpec) -> dict[str, str]:
+    """Return our environment without pytest's variables."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return own | (dict(wanted.env) if wanted.image is None else {})
+    return own | (dict(spec.env) if spec.image is None else {})
 
 
-def choose_port(wanted: ServiceSpec) -> ServiceSpec:
-    """A free port in the place of every ``{port}``."""
+def choose_port(spec: ServiceSpec) -> ServiceSpec:
+    """Replace every ``{port}`` with one free port."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -114,9 +116,9 @@ def choose_port(wanted: ServiceSpec) -> ServiceSpec:
         return text.replace("{port}", port)
 
     return replace(
-        wanted,
-        command=tuple(map(put, wanted.command)),
-        ready=put(wanted.ready),
-        env=tuple((name, put(value)) for name, value in wanted.env),
-        options=tuple(map(put, wanted.options)),
+        spec,
+        command=tuple(map(put, spec.command)),
+        ready=put(spec.ready),
+        env=tuple((name, put(value)) for name, value in spec.env),
+        options=tuple(map(put, spec.options)),
     )

@@ -1,4 +1,4 @@
-"""The traces of one session of tests: a folder of parts while it lasts, one trace at its end."""
+"""The trace of a test session: a folder with parts during the session, one trace at the end."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _RUN = b'{"run":'
 
 
 def get_parts_folder(trace: str) -> str:
-    """Where the parts of a trace are until they are united."""
+    """Return the folder for the parts of a trace until they are merged."""
     return trace + ".parts"
 
 
 def get_part_path(trace: str, name: str) -> str:
-    """Where a run of this name goes, which is to be unique among those of all workers."""
+    """Return the trace of one run; ``name`` must be unique among all workers."""
     return os.path.join(get_parts_folder(trace), f"{name}.trace")
 
 
 def begin_session(trace: str, *, append: bool) -> int:
-    """Make the folder of parts and remove an older trace.
+    """Create the folder for the parts and remove an older trace.
 
-    :param append: keep that trace, to unite it with the new parts.
-    :returns: a descriptor that keeps others from this trace until it is closed.
-    :raises TraceFileError: the file is no trace, another session writes it, or nothing can be
-        written there.
+    :param append: keep that trace, to merge it with the new parts.
+    :returns: a descriptor that locks the trace until it is closed.
+    :raises TraceFileError: the file is not a trace, another session writes it, or it cannot be
+        written.
     """
     _check_is_trace(trace)
     folder = get_parts_folder(trace)
@@ -56,10 +56,10 @@ def begin_session(trace: str, *, append: bool) -> int:
 
 
 def finish_session(trace: str) -> int:
-    """Unite the parts, and the older trace if it was kept, in the place of that.
+    """Merge the parts, and the older trace if it was kept, to one trace.
 
-    :returns: the number of runs in it; 0 where there is no trace.
-    :raises SlimtraceError: they cannot be united.
+    :returns: the number of runs in it; 0 if there is no trace.
+    :raises SlimtraceError: they cannot be merged.
     """
     folder = get_parts_folder(trace)
     try:
@@ -73,16 +73,16 @@ def finish_session(trace: str) -> int:
 
 
 def _list_parts(folder: str) -> list[str]:
-    """In the order in which each worker began them: an image runs what the first run ran."""
+    """List the parts in the order of each worker: the first run decides the image's command."""
     names = [name for name in os.listdir(folder) if name.endswith(".trace")]
     names.sort(key=lambda name: (len(name), name))  # for numbers at their ends
     return [os.path.join(folder, name) for name in names]
 
 
 def _check_is_trace(path: str) -> None:
-    """``--slimtrace tests/test_app.py`` is easily said, and is not to cost that file.
+    """Protect other files: ``--slimtrace tests/test_app.py`` is an easy mistake.
 
-    :raises TraceFileError: the file is not empty and no trace.
+    :raises TraceFileError: the file is not empty and not a trace.
     """
     try:
         with open(path, "rb") as file:
@@ -93,7 +93,7 @@ def _check_is_trace(path: str) -> None:
         raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
     if first not in {b"", _HEADER}:
         raise TraceFileError(
-            f"cannot write {path}: it exists and is no trace", "say --slimtrace=FILE.trace"
+            f"cannot write {path}: it exists and is not a trace", "use --slimtrace=FILE.trace"
         )
 
 

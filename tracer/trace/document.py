@@ -58,8 +58,8 @@ def _run(run: Run) -> dict[str, Any]:
         **({} if run.interrupted is None else {"interrupted": run.interrupted}),
         "engine": run.engine,
         "complete": run.complete,
-        **({"driving": put_drive_options(run.driving)} if run.driving else {}),
-        **({"driven": put_drive_result(run.driven)} if run.driven else {}),
+        **({"driving": put_drive_options(run.drive_options)} if run.drive_options else {}),
+        **({"driven": put_drive_result(run.drive_result)} if run.drive_result else {}),
         "gaps": [{"kind": gap.kind, "detail": gap.detail} for gap in run.gaps],
         **({"jvms": [_jvm(*jvm) for jvm in sorted(run.modules.items())]} if run.modules else {}),
     }

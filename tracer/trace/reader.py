@@ -189,7 +189,7 @@ class _TraceBuilder:
             self.counts[-1] = Counter({name: checks.integer(n) for name, n in counts.items()})
         elif "driven" in line:
             driven = get_drive_result(checks.json_object(line["driven"]))
-            self.runs[-1] = replace(self.runs[-1], driven=driven)
+            self.runs[-1] = replace(self.runs[-1], drive_result=driven)
         elif "end" in line:
             self.runs[-1] = replace(self.runs[-1], **_parse_end(line["end"]))
             self.ended = True
@@ -212,7 +212,7 @@ class _TraceBuilder:
                 checks.text(line["engine"]),
                 None if signal is None else checks.text(signal),
                 **get_image_options(line),
-                driving=get_drive_options(checks.json_object(line["driving"]))
+                drive_options=get_drive_options(checks.json_object(line["driving"]))
                 if "driving" in line
                 else None,
             )

@@ -69,7 +69,7 @@ def _format_run(number: int, run: Run) -> Iterator[str]:
     else:
         how = f"exit status {run.exit_status} after {run.seconds:.1f} s"
     yield f"  in {escape(run.cwd)} as {run.user}, {run.started}: {how}"
-    yield from _format_drive_result(run.driven)
+    yield from _format_drive_result(run.drive_result)
     for gap in run.gaps:
         yield f"  gap: {gap.kind}: {escape(gap.detail)}"
     if not run.complete:

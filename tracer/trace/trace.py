@@ -139,9 +139,9 @@ class DriveOptions:
 class Response:
     """How one driver ended.
 
-    :ivar driver: its words, as ``GET /path`` or the command.
-    :ivar status: an HTTP status, or an exit status (128+N for signal N); None where there was
-        none: no answer, or it had to be ended.
+    :ivar driver: ``GET /path`` or the command.
+    :ivar status: an HTTP status, or an exit status (128+N for signal N); None if there was no
+        answer, or the command was killed.
     """
 
     driver: str
@@ -152,8 +152,8 @@ class Response:
 class DriveResult:
     """How driving an app went.
 
-    :ivar ready: seconds from its start until it was ready; None where it never was.
-    :ivar failure: why the answer of the run was no, in words; None where it was yes.
+    :ivar ready: seconds from the start until the app was ready; None if it was never ready.
+    :ivar failure: the message of the failure; None if all went well.
     """
 
     ready: float | None = None
@@ -165,21 +165,22 @@ class DriveResult:
 class Run:
     """One command, traced once.
 
-    :ivar env: the variables on the allow-list, as the command saw them; never the whole
-        environment.
+    :ivar env: the command's variables that are on the allow-list; never the whole environment.
     :ivar user: ``uid:gid``, numeric.
     :ivar started: ISO 8601 in UTC.
-    :ivar seconds: wall time; None when the run never ended in the trace.
-    :ivar exit_status: 128+N for signal N; None when unknown.
-    :ivar stop_signal: by name, as ``SIGQUIT``; None where the user named none.
-    :ivar volumes: where in the image things of the machine were mounted for the run.
-    :ivar mounts: the same as ``HOST:PATH[:ro]``, HOST absolute on the machine that traced.
-    :ivar network: whose network an app in an image had; ``hostname`` None where none was said.
-    :ivar driving: None where nothing drove the app; ``driven`` how that went.
-    :ivar interrupted: the signal, by name, by which the user had slimtrace end the app.
-    :ivar machine: uname(2)'s machine, as ``x86_64``.
-    :ivar modules: by JAVA_HOME, the modules of which JVMs loaded classes when the run was repeated
-        to see that; empty where it was not.
+    :ivar seconds: wall time; None if the trace has no end of the run.
+    :ivar exit_status: 128+N for signal N; None if unknown.
+    :ivar stop_signal: a name such as ``SIGQUIT``; None if the user gave none.
+    :ivar volumes: the paths in the image at which the machine's files were mounted.
+    :ivar mounts: the same as ``HOST:PATH[:ro]``; HOST is absolute on the tracing machine.
+    :ivar network: the network mode of an app in an image.
+    :ivar hostname: the host name of an app in an image; None if the user gave none.
+    :ivar drive_options: how the app was driven; None if it was not.
+    :ivar drive_result: how driving went; None if the app was not driven.
+    :ivar interrupted: the name of the signal with which the user ended the run.
+    :ivar machine: the machine of uname(2), such as ``x86_64``.
+    :ivar modules: JAVA_HOME → the modules from which JVMs loaded classes, if the run was repeated
+        to find them; else empty.
     """
 
     command: tuple[str, ...]
@@ -196,8 +197,8 @@ class Run:
     mounts: tuple[str, ...] = ()
     network: str = "host"
     hostname: str | None = None
-    driving: DriveOptions | None = None
-    driven: DriveResult | None = None
+    drive_options: DriveOptions | None = None
+    drive_result: DriveResult | None = None
     seconds: float | None = None
     exit_status: int | None = None
     signal: int | None = None
@@ -209,11 +210,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class TracedPath:
-    """All touches of one path, folded.
+    """All touches of one path, combined.
 
     :ivar processes: ids of the process images that touched it, ascending.
-    :ivar first_seen: seconds since the beginning of the run that touched it first.
-    :ivar missed: whether a lookup found nothing there, whatever was made there later.
+    :ivar first_seen: seconds from the start of the run that touched it first.
+    :ivar missed: whether a lookup found nothing, even if the path was created later.
     """
 
     path: str
@@ -237,15 +238,15 @@ class ListeningPort:
 class Trace:
     """The record of one or more runs.
 
-    :ivar paths: every path touched, by name; ``files``, ``missing`` and ``created`` pick by state.
-    :ivar saved: files put aside, by their own (resolved) path.
-    :ivar has_unseen_syscalls: whether a run left calls unstopped that may have been made: the
-        commonest ones, unless ``--syscalls all`` was given.
-    :ivar syscall_counts: how often each call was made; empty unless every run stopped them all.
+    :ivar paths: all touched paths, by name; see :meth:`with_state`.
+    :ivar saved: copies of files that the app changed, by resolved path.
+    :ivar has_unseen_syscalls: whether a run did not stop all calls: without ``--syscalls all`` the
+        most common ones are not stopped.
+    :ivar syscall_counts: how often each call was made; empty unless every run stopped all calls.
     :ivar healed: paths that a verification missed and added, sorted.
-    :ivar arguments: of some calls, the values seen of the argument that tells most, ascending: the
-        address families of ``socket``, the namespace flags of ``clone`` where there were any.
-    :ivar is_narrow: whether a run made calls by the 32-bit ABI of a 64-bit machine.
+    :ivar arguments: the values of one important argument of some calls, ascending: the address
+        families of ``socket``, and the namespace flags of ``clone``, if any.
+    :ivar is_narrow: whether a run used the 32-bit ABI of a 64-bit machine.
     """
 
     runs: tuple[Run, ...] = ()

@@ -105,7 +105,11 @@ class TraceWriter:
                     "engine": run.engine,
                     "stop_signal": run.stop_signal,
                     **put_image_options(run),
-                    **({"driving": put_drive_options(run.driving)} if run.driving else {}),
+                    **(
+                        {"driving": put_drive_options(run.drive_options)}
+                        if run.drive_options
+                        else {}
+                    ),
                 }
             }
         )

@@ -277,7 +277,7 @@ def test_a_session_without_services_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--slimtrace", "test_it.py"], "cannot write {}/test_it.py: it exists and is no trace"),
+        (["--slimtrace", "test_it.py"], "cannot write {}/test_it.py: it exists and is not a trace"),
         (["--slimtrace=no/app.trace"], "cannot write {}/no/app.trace: No such file or directory"),
         (["--slimtrace-append"], "cannot use --slimtrace-append without --slimtrace=TRACE"),
     ],

@@ -50,7 +50,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert (run.command, run.cwd, run.user, run.env) == (("app",), "/work", "1:2", {"PATH": "/bin"})
     assert (run.seconds, run.exit_status, run.signal, run.complete) == (0.8, 9, None, True)
     assert (run.mounts, run.network, run.hostname) == (("/srv:/data:ro",), "none", "h")
-    assert run.driving == DriveOptions(
+    assert run.drive_options == DriveOptions(
         ready="log:up",
         ready_status="2xx",
         ready_timeout=5,
@@ -62,7 +62,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
         stop_signal="SIGHUP",
         stop_grace=3,
     )
-    assert run.driven == DriveResult(
+    assert run.drive_result == DriveResult(
         0.25, (Response("GET /", 200), Response("true", None)), "cannot"
     )
     assert trace.healed == ("/late", NOT_UTF8)
@@ -97,7 +97,7 @@ def test_older_lines_have_no_driving(tmp_path: Path) -> None:
     trace = read_trace(str(tmp_path / "x"))
     (run,) = trace.runs
     assert (run.mounts, run.network, run.hostname) == ((), "host", None)
-    assert (run.driving, run.driven, trace.healed) == (None, None, ())
+    assert (run.drive_options, run.drive_result, trace.healed) == (None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptio
         mounts=("/a:/b",),
         network="none",
         hostname="h",
-        driving=driving,
+        drive_options=driving,
     )
     writer = TraceWriter(str(tmp_path / "x"))
     writer.write_run(about)
@@ -124,7 +124,7 @@ def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptio
     writer.write_end(about)
     writer.close()
     (run,) = read_trace(str(tmp_path / "x")).runs
-    assert run == replace(about, driven=driven)
+    assert run == replace(about, drive_result=driven)
 
 
 def test_an_unknown_signal_is_refused(tmp_path: Path) -> None:
