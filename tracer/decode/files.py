@@ -43,7 +43,7 @@ class FileDecoder:
 
     def decode_plain(self, stop: StoppedCall) -> CallVerdict:
         """Record each path with the use that the call's signature says."""
-        again = True
+        again, is_missing = True, True
         if stop.call.name in _SYMLINKS:
             self._touches.note_path_change()
         elif stop.call.name in _LINKS:
@@ -57,12 +57,13 @@ class FileDecoder:
                 stop.tid, path, follow=follows_symlink(argument, stop.flags)
             )
             again = self.record_argument(stop, argument, place) and again
+            is_missing = is_missing and place.state is State.MISSING
         if stop.call.name in _SYMLINKS:  # this call may fail, and the next one succeed
             return UNCACHED
         if again:
             return CallVerdict(self._touches.touches)
         only = stop.call.signature.paths[0]
-        if stop.path is None or only.use is Use.CREATE:
+        if not is_missing or stop.path is None or only.use is Use.CREATE:
             return UNCACHED
         return self._missing(stop.path, follow=follows_symlink(only, stop.flags))
 
@@ -95,6 +96,9 @@ class FileDecoder:
             return False
         if use is Use.CREATE:  # the call fails with EEXIST: it only looked
             use = Use.STAT
+        elif self._is_refused(stop, use, place):
+            self._touches.record_touches(stop, Use.STAT, place)
+            return False
         elif use in (Use.DELETE, Use.WRITE) or (use is Use.ATTR and not is_directory(place.status)):
             follow = follows_symlink(argument, stop.flags)
             self._touches.save_copy(stop.tid, place, follow=follow, deep=False)
@@ -102,6 +106,12 @@ class FileDecoder:
         if use is Use.DELETE:
             self._touches.record_delete(place)
         return True
+
+    def _is_refused(self, stop: StoppedCall, use: Use, place: PathState) -> bool:
+        """Whether the caller may not change what the call would change."""
+        if use is Use.WRITE and not is_directory(place.status):
+            return not self._touches.can_write(stop.tid, place)
+        return use is Use.DELETE and not self._touches.can_delete(stop.tid, place)
 
     def decode_open(self, stop: StoppedCall) -> CallVerdict:
         """Decode open, openat and creat: the flags say how the file is used (open(2))."""
@@ -148,11 +158,15 @@ class FileDecoder:
                 self._touches.record_touches(stop, use, place)
             return UNCACHED if flags & O_CREAT else self._missing(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
+        refused = False
         if Use.WRITE in uses and not is_directory(place.status):
             self._touches.save_copy(stop.tid, place, follow=True)
+            refused = not self._touches.can_write(stop.tid, place)
+            if refused:  # another process may succeed
+                uses = tuple(use for use in uses if use is not Use.WRITE) or (Use.STAT,)
         for use in uses:
             self._touches.record_touches(stop, use, place)
-        return CallVerdict(self._touches.touches)
+        return UNCACHED if refused else CallVerdict(self._touches.touches)
 
     def decode_rename(self, stop: StoppedCall) -> CallVerdict:
         """Record both names, and save copies of what is at them (rename(2))."""

@@ -84,6 +84,19 @@ class TouchRecorder:
         self.record_touch(stop.process, Use.CREATE, place)
         return place
 
+    def can_write(self, tid: int, place: PathState) -> bool:
+        """Whether the call may write to a file: else the kernel refuses (EACCES, EROFS)."""
+        return self._is_unknown(place) or self._view.can_write(tid, place.path)
+
+    def can_delete(self, tid: int, place: PathState) -> bool:
+        """Whether the call may delete a name."""
+        return self._is_unknown(place) or self._view.can_write(tid, parent(place.path))
+
+    @staticmethod
+    def _is_unknown(place: PathState) -> bool:
+        """Whether rights there are not those of the mode, or the app itself serves the file."""
+        return place.status is None or place.path.startswith(KERNELS)
+
     def save_copy(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
         """Save a copy of what is at ``place``, which the call changes, moves or deletes.
 

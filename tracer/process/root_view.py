@@ -5,6 +5,7 @@ Paths are the app's: absolute in its first root, with ``/proc/self`` replaced by
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import Protocol
@@ -54,6 +55,9 @@ class RootView(Protocol):
     def can_create_in(self, tid: int, directory: bytes) -> bool:
         """Whether a thread may create a file in a directory."""
 
+    def can_write(self, tid: int, path: bytes) -> bool:
+        """Whether a thread may write to a file; True if that is not known."""
+
     def replace_self(self, tid: int, path: bytes) -> bytes:
         """``path`` with the tracee's number in place of /proc/self, for the other methods."""
 
@@ -74,6 +78,32 @@ def resolve_parent(view: RootView, path: bytes) -> bytes:
 
 def is_directory(status: os.stat_result | None) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _may_write(tid: int, fd: int) -> bool:
+    """Whether a thread may write, by mode, owner, capabilities and mount (inode(7)).
+
+    :raises OSError: the file system does not answer.
+    """
+    status = os.fstat(fd)
+    if os.fstatvfs(fd).f_flag & _ST_RDONLY:
+        return False
+    credentials = procfs.read_credentials(tid)
+    needed = 0o002
+    if credentials.uid == status.st_uid:
+        needed = 0o200
+    elif status.st_gid in credentials.groups:
+        needed = 0o020
+    return bool(credentials.capabilities & _CAP_DAC_OVERRIDE or status.st_mode & needed)
+
+
+def _has_acl(fd: int) -> bool:
+    """Whether an access control list may give more rights than the mode (acl(5))."""
+    try:
+        os.getxattr(f"/proc/self/fd/{fd}", "system.posix_acl_access")
+    except OSError as error:
+        return error.errno not in (errno.ENODATA, errno.ENOTSUP)
+    return True
 
 
 class HostView:
@@ -102,6 +132,18 @@ class HostView:
 
     def can_create_in(self, tid: int, directory: bytes) -> bool:  # noqa: ARG002 -- it is our user
         return os.access(directory, os.W_OK)
+
+    def can_write(self, tid: int, path: bytes) -> bool:
+        try:
+            fd = self.open_path(path)
+        except OSError:
+            return True
+        try:
+            return _may_write(tid, fd) or _has_acl(fd)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
 
     def has_other_root(self, tid: int) -> bool:
         return procfs.has_other_root(tid, "self")
@@ -239,20 +281,23 @@ class SandboxView:
         except OSError:
             return False
         try:
-            status, mount = os.fstat(fd), os.fstatvfs(fd)
+            return _may_write(tid, fd)
         except OSError:
             return False
         finally:
             os.close(fd)
-        if mount.f_flag & _ST_RDONLY:
-            return False
-        credentials = procfs.read_credentials(tid)
-        needed = 0o002
-        if credentials.uid == status.st_uid:
-            needed = 0o200
-        elif status.st_gid in credentials.groups:
-            needed = 0o020
-        return bool(credentials.capabilities & _CAP_DAC_OVERRIDE or status.st_mode & needed)
+
+    def can_write(self, tid: int, path: bytes) -> bool:
+        try:
+            fd = open_in_root(self._root, path, follow=True)
+        except OSError:  # it leads to a magic link, as /dev/stdout does
+            return True
+        try:
+            return _may_write(tid, fd) or _has_acl(fd)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
 
     def replace_self(self, tid: int, path: bytes) -> bytes:
         if not path.startswith((b"/proc/", b"/dev/")):

@@ -15,6 +15,7 @@ from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.trace.gaps import LOSES_FILES, find_next_step
 from slimtrace.tracer.trace.trace import Fingerprint, Gap, SavedFile, State, Trace, TracedPath, Use
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def test_allow_changed_takes_what_is_there(tmp_path: Path) -> None:
     assert why(selection) == {"/gone": "it was gone when the image was built"}
     assert {"/content", "/link", "/mode", "/type", "/same"} <= set(selection.entries)
     (warning,) = selection.warnings
-    assert warning.endswith("changed since the run: the image has their present state")
+    assert "changed since the run: the image has their present state; trace" in warning
 
 
 def test_no_more_than_five_changed_files_are_named(tmp_path: Path) -> None:
@@ -226,8 +227,17 @@ def test_gaps_are_warned_of(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/f": "f"})
     the_trace = make_trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
     assert chosen(top, the_trace).warnings == (
-        "the trace may be incomplete (killed: the tracer was killed)",
+        "the trace may be incomplete (killed: the tracer was killed): trace the app again",
     )
+
+
+@pytest.mark.parametrize(("kind", "loses"), LOSES_FILES.items())
+def test_only_gaps_that_lose_files_are_warned_of(tmp_path: Path, kind: str, loses: bool) -> None:
+    """Each warning says what to do."""
+    top = make_root(tmp_path / "root", {"/f": "f"})
+    warnings = chosen(top, make_trace(top, ["/f"], gaps=(Gap(kind, "detail"),))).warnings
+    assert len(warnings) == loses
+    assert all(f"({kind}: detail): {find_next_step(kind)}" in text for text in warnings)
 
 
 def test_the_full_image_is_the_runs(tmp_path: Path) -> None:
