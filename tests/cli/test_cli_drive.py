@@ -290,11 +290,11 @@ def test_a_unix_socket_and_a_file(traced: Trace, tracee: Tracee) -> None:
     """Pages are requested through the socket; relative paths start at the app's directory."""
     for ready in ("unix:s", "file:up"):
         argv = [tracee("listens"), "s", "up"]
-        told = ("--exec", 'echo "$SLIMTRACE_SOCKET"', "--force")
-        asked = ("--http-get", "/") if ready == "unix:s" else ()
-        run = traced(argv, "--ready", ready, *asked, *told)
+        drivers = ("--exec", 'echo "$SLIMTRACE_SOCKET"', "--force")
+        pages = ("--http-get", "/") if ready == "unix:s" else ()
+        run = traced(argv, "--ready", ready, *pages, *drivers)
         assert run.status == 128 + signal.SIGTERM, run.stderr
-        assert run.stderr == (f"{run.directory}/s\n" if asked else "\n")
+        assert run.stderr == (f"{run.directory}/s\n" if pages else "\n")
         assert run.run["driven"]["ready"] > 0.05
         for name in ("s", "up"):
             if os.path.exists(f"{run.directory}/{name}"):

@@ -80,8 +80,8 @@ def test_the_app_inherits_nothing_of_slimtrace(traced: Trace) -> None:
         cwd=run.directory,
         env=environment(),
     )
-    told, expected = run.stdout.splitlines(), native.stdout.splitlines()
-    differing = [(a, b) for a, b in zip(told, expected, strict=True) if a != b]
+    actual, expected = run.stdout.splitlines(), native.stdout.splitlines()
+    differing = [(a, b) for a, b in zip(actual, expected, strict=True) if a != b]
     assert differing in ([], [("1", "0")]), "at most one additional filter"
 
 

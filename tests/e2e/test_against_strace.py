@@ -166,9 +166,9 @@ def _make_environment(home: Path) -> dict[str, str]:
     return environment(**who, **mail, **date, **quiet, HOME=str(home), TMPDIR=str(scratch))
 
 
-def _run(words: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
+def _run(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
     done = subprocess.run(
-        words, check=False, cwd=cwd, env=env, capture_output=True, text=True, timeout=SECONDS
+        argv, check=False, cwd=cwd, env=env, capture_output=True, text=True, timeout=SECONDS
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

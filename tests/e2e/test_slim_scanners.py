@@ -183,14 +183,14 @@ def test_every_package_of_the_slim_image_has_its_copyright(built: Built) -> None
 def test_the_package_metadata_is_reproducible_and_can_be_left_out(
     built: Built, tmp_path: Path
 ) -> None:
-    told = []
+    reports = []
     for name, options in {"a": (), "b": (), "without": ("--no-package-metadata",)}.items():
         arguments = ("build", built.trace, "-o", f"oci:{tmp_path}/{name}", "--json", *options)
         done = run_slimtrace(*arguments, env=built.env)
         assert done.returncode == 0, done.stderr
-        told.append(json.loads(done.stdout))
-    assert told[0]["image"]["digest"] == told[1]["image"]["digest"]
-    assert told[0]["reasons"]["package-metadata"] > 100
-    assert "package-metadata" not in told[2]["reasons"]
-    spared = told[0]["image"]["size"] - told[2]["image"]["size"]
+        reports.append(json.loads(done.stdout))
+    assert reports[0]["image"]["digest"] == reports[1]["image"]["digest"]
+    assert reports[0]["reasons"]["package-metadata"] > 100
+    assert "package-metadata" not in reports[2]["reasons"]
+    spared = reports[0]["image"]["size"] - reports[2]["image"]["size"]
     assert 0 < spared < 400_000

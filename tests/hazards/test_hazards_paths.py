@@ -76,7 +76,7 @@ LONGEST_NAME = "x" * 255
         },
     ),
     Hazard(
-        "openat2 with a root of its own",
+        "openat2 with RESOLVE_IN_ROOT",
         "openat2_in_root",
         tree={
             "jail/etc/conf": "",

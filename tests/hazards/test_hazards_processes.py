@@ -203,7 +203,7 @@ def test_the_process_tree_of_a_shell(traced: Trace) -> None:
     )
     assert run.status == 9
     images = {image["id"]: image for image in run.document["processes"]}
-    told = [
+    actual = [
         (
             os.path.basename(image["exe"]),
             image["argv"][1:],
@@ -212,7 +212,7 @@ def test_the_process_tree_of_a_shell(traced: Trace) -> None:
         )
         for image in images.values()
     ]
-    assert sorted(told, key=str) == sorted(
+    assert sorted(actual, key=str) == sorted(
         [
             ("bash", run.run["command"][1:], None, 9),
             ("cat", ["one"], "bash", 0),

@@ -41,7 +41,7 @@ PARTS = [
         expected={"file": "file read"},
     ),
     Hazard(
-        "job control: stopped, seen stopped, continued, seen continued, killed while stopped",
+        "job control: stops, waits for stops and continues, a kill while stopped",
         "group_stop",
         tree={"after the stop": ""},
         expected={"after the stop": "file read"},

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Runtime = Literal["runc", "crun"]
 
-# On a host with hybrid cgroups, crun refuses to start. It runs in a mount namespace of its own,
+# On a host with hybrid cgroups, crun refuses to start. It runs in its own mount namespace,
 # with only cgroup2 mounted.
 MOUNT_CGROUP2 = """
 umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup || exit 99

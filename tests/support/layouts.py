@@ -139,7 +139,7 @@ def describe_tree(root: str) -> dict[str, str]:
 
 def describe_expected_index(root: str) -> dict[str, tuple[object, ...]]:
     """Describe the index that a tree should have, without inode numbers."""
-    told: dict[str, tuple[object, ...]] = {}
+    described: dict[str, tuple[object, ...]] = {}
     for path in ["", *_below(root)]:
         name = os.path.join(root, path)
         status = os.lstat(name)
@@ -151,12 +151,12 @@ def describe_expected_index(root: str) -> dict[str, tuple[object, ...]]:
             (each, os.getxattr(name, each, follow_symlinks=False))
             for each in sorted(os.listxattr(name, follow_symlinks=False))
         ]
-        told[path] = (
+        described[path] = (
             *(status.st_mode, status.st_uid, status.st_gid, status.st_size if is_file else 0),
             *(status.st_mtime_ns, target, tuple(pairs)),
             1 if stat.S_ISDIR(status.st_mode) else status.st_nlink,
         )
-    return told
+    return described
 
 
 def describe_index(index: LayerIndex) -> dict[str, tuple[object, ...]]:

@@ -39,15 +39,15 @@ def small_image(
 
 
 def slimtrace_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run slimtrace in a folder, with a cache of its own there."""
+    """Run slimtrace in a folder, with its image cache there."""
     env = environment(XDG_CACHE_HOME=str(folder / "cache"))
     return run_slimtrace(*arguments, cwd=str(folder), env=env)
 
 
 def make_slim(folder: Path, image: str, *arguments: str, build: tuple[str, ...] = ()) -> str:
-    """Trace an image and build ``oci:slim:v1``; what ``build`` printed for people.
+    """Trace an image and build ``oci:slim:v1``; return the messages of ``build``.
 
-    :param words: options of ``run``, and its arguments after ``--``.
+    :param arguments: options of ``run``, and the command after ``--``.
     """
     traced = slimtrace_in(folder, "-q", "run", "--image", image, "-o", "app.trace", *arguments)
     assert traced.returncode == 0, traced.stderr
@@ -57,6 +57,6 @@ def make_slim(folder: Path, image: str, *arguments: str, build: tuple[str, ...] 
 
 
 def read_config(image: str) -> dict[str, Any]:
-    """The ``config`` object of an image."""
+    """Read the ``config`` object of an image."""
     document: dict[str, Any] = json.loads(run_command("skopeo", "inspect", "--config", image))
     return document["config"]  # type: ignore[no-any-return]

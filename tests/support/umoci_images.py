@@ -45,7 +45,7 @@ public class Hello {
     }
 }
 """
-ASKED = """
+SERVICE = """
 import com.sun.net.httpserver.HttpServer;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -117,7 +117,7 @@ def _apps(shared: Path) -> Path:
     (top / "app" / "www" / "index.html").write_text("hello from nginx\n")
     (top / "Hello.java").write_text(HELLO)
     run_command("javac", "-d", str(top / "app"), str(top / "Hello.java"))
-    (top / "Asked.java").write_text(ASKED)
+    (top / "Asked.java").write_text(SERVICE)
     run_command("javac", "-d", str(top / "asked"), str(top / "Asked.java"))
     jar = ("jar", "--create", "--file", str(top / "app" / "asked.jar"), "--main-class", "Asked")
     run_command(*jar, "-C", str(top / "asked"), ".")

@@ -119,8 +119,8 @@ def test_shapes_of_policies(summary: str, numbers: list[int]) -> None:
         *(False, False, True, False, True)
     ]
     pointers = (0, 1, 1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1)
-    told = {p for p in pointers if run(program, 2, 6, 9, 9, p) == ACT_NOTIFY}
-    assert told == set(pointers) - {0}
+    notified = {p for p in pointers if run(program, 2, 6, 9, 9, p) == ACT_NOTIFY}
+    assert notified == set(pointers) - {0}
 
 
 @pytest.mark.parametrize("machine", list(ABIS))

@@ -74,7 +74,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def words(self, *options: str) -> list[str]:
+    def argv(self, *options: str) -> list[str]:
         return [sys.executable, "-m", "pytest", *LOAD, "-v", *options]
 
     def environment(self, **changes: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ class Project:
 
     def run(self, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.words(*options),
+            self.argv(*options),
             check=False,
             cwd=self.folder,
             env=self.environment(**changes),
@@ -447,7 +447,7 @@ def waiting(tmp_path: Path) -> Project:
 def test_an_interrupted_session_leaves_no_process(
     waiting: Project, options: Sequence[str], workers: Sequence[str], number: signal.Signals
 ) -> None:
-    argv = waiting.words(*options, *workers)
+    argv = waiting.argv(*options, *workers)
     with subprocess.Popen(
         argv,
         cwd=waiting.folder,
@@ -496,8 +496,8 @@ def test_an_unused_plugin_changes_nothing(tmp_path: Path) -> None:
     assert min(costs) < 0.003
 
 
-def _seconds(words: Sequence[str], env: Mapping[str, str]) -> float:
-    done = subprocess.run(words, check=True, env=env, capture_output=True, timeout=SECONDS)
+def _seconds(argv: Sequence[str], env: Mapping[str, str]) -> float:
+    done = subprocess.run(argv, check=True, env=env, capture_output=True, timeout=SECONDS)
     return float(done.stdout)
 
 

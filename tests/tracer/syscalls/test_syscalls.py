@@ -142,8 +142,8 @@ def test_all_calls_that_are_not_hot_are_stopped(machine: str) -> None:
     abis = {"x86_64": ABIS[:3], "aarch64": ABIS[3:]}[machine]
     for each in abis:
         names = {name for name in abi.read_call_numbers(each) if name not in HOT}
-        told = {call.name for call in stopped.values()}
-        assert names <= told
+        stopped_names = {call.name for call in stopped.values()}
+        assert names <= stopped_names
     assert {call.name for call in stopped.values()} & HOT == {"sendto", "clone"}, (
         "not stopped for every argument"
     )
