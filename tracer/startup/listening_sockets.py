@@ -73,6 +73,6 @@ def _read_socket_inodes(pid: int) -> Iterable[int]:
 def _parse_listener(text: str, family: int) -> ListeningSocket:
     """Parse ``0100007F:1F90``: an address as 32-bit numbers in host byte order, and a port."""
     address, _, port = text.partition(":")
-    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
-    packed = struct.pack(f"={len(words)}I", *words)
+    numbers = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+    packed = struct.pack(f"={len(numbers)}I", *numbers)
     return ListeningSocket(socket.inet_ntop(family, packed), int(port, 16))
