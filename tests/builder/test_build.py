@@ -187,7 +187,7 @@ def test_a_table_of_users_without_an_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "warned"),
+    ("test", "warned"),
     [
         (["CMD", "/bin/probe"], None),
         (["CMD", "probe"], None),
@@ -198,18 +198,18 @@ def test_a_table_of_users_without_an_end(tmp_path: Path) -> None:
     ],
 )
 def test_a_healthcheck_that_cannot_run_is_warned_of(
-    tmp_path: Path, words: object, warned: str | None
+    tmp_path: Path, test: object, warned: str | None
 ) -> None:
     tree = {"/bin": "-> usr/bin", "/usr/bin/probe": "p", "/usr/bin/curl": "c", "/usr/bin/sh": "s"}
     top = make_root(tmp_path / "root", tree)
     ran = make_trace(top, ["/bin/probe"], env={"PATH": "/sbin:/bin"})
-    base = BaseConfig(healthcheck={"Test": words})
+    base = BaseConfig(healthcheck={"Test": test})
     root = Root(str(top))
     selection = select(ran, root, BuildOptions())
     made = warn_of_healthcheck(selection, root, config(top, ran, BuildOptions(), base))
-    said = [warning for warning in made.warnings if "healthcheck" in warning]
-    assert len(said) == (warned is not None)
-    for warning in said:
+    about = [warning for warning in made.warnings if "healthcheck" in warning]
+    assert len(about) == (warned is not None)
+    for warning in about:
         assert warned is not None
         assert warned in warning
         assert "--exec-in" in warning
@@ -304,8 +304,8 @@ def test_the_command_line(tmp_path: Path, slimtrace: Command) -> None:
     top = make_root(tmp_path / "root", {"/app": "12345", "/secret": "s"}, **{"/app": 0o600})
     write_trace(tmp_path / "t", top, "/app")
     tree = tmp_path / "slim"
-    words = ("--include", "/se*", "--exclude", "/secret", "--user", "65532:65532", "--grant-read")
-    done = slimtrace("build", str(tmp_path / "t"), "-o", f"rootfs:{tree}", *words, "--no-baseline")
+    argv = ("--include", "/se*", "--exclude", "/secret", "--user", "65532:65532", "--grant-read")
+    done = slimtrace("build", str(tmp_path / "t"), "-o", f"rootfs:{tree}", *argv, "--no-baseline")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "kept 1 of 2 files, 5 bytes of 6 bytes" in done.stderr
@@ -317,13 +317,13 @@ def test_errors_have_one_line_and_a_status(tmp_path: Path, slimtrace: Command) -
     top = make_root(tmp_path / "root", {"/app": "12345"})
     write_trace(tmp_path / "t", top, "/app")
     (top / "app").write_text("changed")
-    for words, status, message in (
+    for argv, status, message in (
         ((str(tmp_path / "t"), "-o", str(tmp_path / "x.tar")), 125, "changed since the run"),
         ((str(tmp_path / "none"), "-o", str(tmp_path / "x.tar")), 125, "cannot read"),
         ((str(tmp_path / "t"), "-o", "nonsense"), 2, "cannot write to 'nonsense'"),
         ((str(tmp_path / "t"),), 2, "--output"),
     ):
-        done = slimtrace("build", *words)
+        done = slimtrace("build", *argv)
         assert done.returncode == status, done.stderr
         assert message in done.stderr
         assert "Traceback" not in done.stderr

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def slimtrace(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def slimtrace(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     env = environment(XDG_CACHE_HOME=str(folder / "cache"), TMPDIR=str(folder))
-    return run_slimtrace(*words, cwd=str(folder), env=env)
+    return run_slimtrace(*argv, cwd=str(folder), env=env)
 
 
 def trace(folder: Path, image: str, to: str) -> None:
@@ -58,9 +58,9 @@ def test_an_image_that_is_gone(tmp_path: Path, kind: str) -> None:
 def test_another_image_is_refused(tmp_path: Path) -> None:
     one, two = layout(tmp_path, "one", "one\n"), layout(tmp_path, "two", "two\n")
     trace(tmp_path, one, "t")
-    words = ("build", "t", "-o", "rootfs:slim", "--image")
+    argv = ("build", "t", "-o", "rootfs:slim", "--image")
     for other, is_now in ((two, "it is sha256:"), (f"rootfs:{tmp_path}/one.root", "a plain tree")):
-        done = slimtrace(tmp_path, "-q", *words, other)
+        done = slimtrace(tmp_path, "-q", *argv, other)
         check_failure(done, 125, is_now, "name the image that the app ran in")
     assert not (tmp_path / "slim").exists()
 
@@ -75,8 +75,8 @@ def test_merged_runs_of_different_images(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = slimtrace(tmp_path, "build", "t", "-o", "rootfs:slim")
     check_failure(done, 125, "its runs used different images", "--image")
-    words = ("build", "t", "-o", "rootfs:slim", "--json", "--allow-changed", "--image", one)
-    done = slimtrace(tmp_path, *words)
+    argv = ("build", "t", "-o", "rootfs:slim", "--json", "--allow-changed", "--image", one)
+    done = slimtrace(tmp_path, *argv)
     assert done.returncode == 0, done.stderr
     assert "is not the image of all runs" in json.loads(done.stdout)["warnings"][0]
     assert (tmp_path / "slim/f").read_text() == "one\n"

@@ -44,7 +44,7 @@ def world(tmp_path: Path) -> Context:
     return Context(ran, Root(str(top)), OPTIONS, (65532, 65532))
 
 
-def after(steps: tuple[Step, ...], selection: Selection, context: Context) -> Selection:
+def run_all(steps: tuple[Step, ...], selection: Selection, context: Context) -> Selection:
     for step in steps:
         selection = step(selection, context)
     return selection
@@ -64,17 +64,17 @@ def test_a_step_changes_nothing_and_gives_the_same_each_time(tmp_path: Path) -> 
 
 def test_the_steps_find_then_close_then_judge(tmp_path: Path) -> None:
     context = world(tmp_path)
-    found = after(SELECTION, Selection({}), context)
+    found = run_all(SELECTION, Selection({}), context)
     assert not found.entries
     seeds = {seed.path for seed in found.seeds}
     assert {"/bin/app", "/app/extra", "/data"} <= seeds
     assert "/etc/passwd" not in seeds
-    closed = after(CLOSURE, found, context)
+    closed = run_all(CLOSURE, found, context)
     assert {"/bin", "/usr/bin/app", "/usr/bin/sh", "/app/extra", "/app/id_rsa", "/data"} <= {
         *closed.entries
     }
     assert not {"/proc", "/etc/passwd"} & {*closed.entries}
-    judged = after(POLICY, closed, context)
+    judged = run_all(POLICY, closed, context)
     assert {"/proc", "/etc/passwd"} <= {*judged.entries}
     assert not {"/app/extra", "/app/id_rsa"} & {*judged.entries}
     assert (judged.entries["/data"].uid, judged.entries["/app/main.py"].mode) == (65532, 0o604)

@@ -1,6 +1,6 @@
-"""Samples' slim images at the default level, beside what distroless gives the same apps.
+"""The samples' slim images at the default level, compared with distroless images.
 
-Distroless has the interpreter or the libraries, and no app: the slim image has both.
+Distroless has the interpreter or the libraries, but no app; the slim image has both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MB = 1_000_000
 PARTS_OF_NODE = ("libnode", "libicu", "libcrypto", "libssl", "libuv", "libnghttp2", "libcares")
-"""With brotli and zlib, what nodejs.org's one binary holds and Debian's node loads."""
+"""With brotli and zlib: parts of the binary of nodejs.org that Debian's node loads."""
 
 
 class Slim(NamedTuple):
@@ -31,13 +31,13 @@ class Slim(NamedTuple):
 
     @property
     def packages(self) -> set[str]:
-        """Debian's, of which it has files."""
-        told = [os.path.split(path) for path in self.files]
-        names = (name for folder, name in told if folder == "/var/lib/dpkg/status.d")
+        """The Debian packages of which it has files."""
+        parts = [os.path.split(path) for path in self.files]
+        names = (name for folder, name in parts if folder == "/var/lib/dpkg/status.d")
         return {name for name in names if not name.endswith(".md5sums")}
 
     def libraries(self, *names: str) -> int:
-        """Bytes of the shared libraries whose names begin so."""
+        """Bytes of the shared libraries whose names begin with one of these."""
         return sum(
             size
             for path, size in self.files.items()
@@ -56,7 +56,7 @@ def slim(request: pytest.FixtureRequest, shared: Path, monkeypatch: pytest.Monke
     return Slim(image["uncompressed"], image["size"], files)
 
 
-# sample, distroless' image, whether with the packages of the sample's files, MB at most
+# sample, distroless image, whether packages of the sample's files are added, MB at most
 SMALLER = [
     ("gunicorn-workers", "python3", False, 30),
     ("flask-lazy", "python3", False, 33),
@@ -88,19 +88,19 @@ def test_node_is_little_more_than_its_binary(slim: Slim) -> None:
 
 @pytest.mark.parametrize("slim", ["redis-persistence"], indirect=True)
 def test_redis_is_little_more_than_what_it_needs_to_be_loaded(slim: Slim) -> None:
-    """Debian links it to libsystemd and OpenSSL, and their libraries: it does not start without."""
+    """Debian links it to libsystemd, OpenSSL and their libraries: it cannot start without them."""
     binary = slim.files["/usr/bin/redis-check-rdb"]
     assert binary + slim.libraries("lib", "ld-") > 17 * MB
     assert slim.unpacked - binary - slim.libraries("lib", "ld-") < MB / 2
 
 
-# image, MB unpacked as images of distroless were measured to have
+# image, measured MB of the distroless image, unpacked
 KNOWN = [("static", 3.0), ("base", 22.0), ("cc", 24.8), ("python3", 54.8)]
 
 
 @pytest.mark.parametrize(("name", "size"), KNOWN)
 def test_the_sets_are_those_of_distroless(shared: Path, name: str, size: float) -> None:
-    """Within what newer packages and another order of files make."""
+    """With a tolerance for newer packages and another order of files."""
     assert size * MB - MB < measure_distroless(shared, name).unpacked < size * MB + 2 * MB
     assert set(SETS["static"]) < set(SETS[name]) or name == "static"
 

@@ -1,4 +1,4 @@
-"""Two services of a compose file: traced while they run together, slimmed, together again."""
+"""Two services of a compose file: traced together, slimmed, and run together again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_compose_file_is_of_the_two_samples() -> None:
         assert (web.folder / services[service]["build"]).resolve() == sample.folder
     assert services["web"]["ports"] == [f"{web.exposed}:{web.exposed}"]
     assert services["web"]["depends_on"] == ["store"]
-    # Where the samples have ports of one machine, the compose file has the services' names.
+    # The samples use ports of one machine; the compose file uses the services' names.
     variables = dict(pair.split("=", 1) for pair in web.env)
     here = f"127.0.0.1:{store.port}"
     assert services["web"]["environment"] == {
@@ -51,7 +51,10 @@ def test_services_are_traced_together_and_their_slim_images_serve_together(
     traces = [str(tmp_path / f"{sample.name}.trace") for sample in services]
     with run_sample(store, full[0], traces[0]), run_sample(web, full[1], traces[1]):
         assert guests(web, "anna") == "anna\n"
-    slim = [built(tmp_path, sample, trace) for sample, trace in zip(services, traces, strict=True)]
+    slim = [
+        build_slim_image(tmp_path, sample, trace)
+        for sample, trace in zip(services, traces, strict=True)
+    ]
     with run_sample(store, slim[0]), run_sample(web, slim[1]):
         assert guests(web, "berta") == "berta\n"
         assert guests(web, "carla") == "berta\ncarla\n"
@@ -59,15 +62,15 @@ def test_services_are_traced_together_and_their_slim_images_serve_together(
 
 def guests(web: Sample, name: str) -> str:
     """Sign the guest book of the web service, and read it."""
-    words = ("curl", "-fsS", "-L", "-m", "30", "-d", f"name={name}")
+    argv = ("curl", "-fsS", "-L", "-m", "30", "-d", f"name={name}")
     url = f"http://127.0.0.1:{web.port}/"
-    done = subprocess.run([*words, url], check=False, capture_output=True, text=True)
+    done = subprocess.run([*argv, url], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def built(folder: Path, sample: Sample, trace: str) -> str:
-    """Its slim image, ``oci:DIR:TAG``."""
+def build_slim_image(folder: Path, sample: Sample, trace: str) -> str:
+    """Build a slim image; returns ``oci:DIR:TAG``."""
     image = f"oci:{folder}/{sample.name}:slim"
     done = run_slimtrace("build", trace, "-o", image)
     assert done.returncode == 0, done.stderr

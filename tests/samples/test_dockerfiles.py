@@ -1,4 +1,4 @@
-"""The samples' Dockerfiles: read as buildah reads them, and with the packages of their bases."""
+"""The samples' Dockerfiles: parsed as by buildah, and with the packages of their bases."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ BASES = sorted({sample.image for sample in SAMPLES.values()})
 @pytest.mark.parametrize("base", BASES)
 def test_a_base_has_the_packages_and_users_of_its_dockerfiles_and_no_other(base: str) -> None:
     stages = [sample.stages[-1] for sample in SAMPLES.values() if sample.image == base]
-    wanted = frozenset[str]().union(*(stage.packages for stage in stages))
-    assert frozenset(load_base(base).packages) == wanted
+    expected = frozenset[str]().union(*(stage.packages for stage in stages))
+    assert frozenset(load_base(base).packages) == expected
     assert set(load_base(base).setup) == {user for stage in stages for user in stage.users}
 
 
@@ -106,7 +106,7 @@ def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
 
 
 def test_buildah_makes_the_same_of_a_dockerfile(tmp_path: Path, shared: Path) -> None:
-    """Its base stands for debian:bookworm-slim, so that no registry is asked; apt-get is real."""
+    """Its base replaces debian:bookworm-slim, so that no registry is used; apt-get is real."""
     need_root()
     need("mmdebstrap", "umoci", "buildah", "skopeo", "apt-get")
     sample = load_sample("nginx-errors", port=8080)
@@ -129,13 +129,13 @@ def test_buildah_makes_the_same_of_a_dockerfile(tmp_path: Path, shared: Path) ->
 
 
 def files(top: Path) -> dict[str, str]:
-    """What every file below a folder holds."""
+    """The contents of all files in a folder."""
     found = (path for path in top.rglob("*") if path.is_file())
     return {str(path.relative_to(top)): path.read_text() for path in found}
 
 
-def run(*words: str) -> str:
-    """What a command that must succeed printed."""
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+def run(*argv: str) -> str:
+    """Run a command that must succeed; returns its output."""
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout

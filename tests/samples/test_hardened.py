@@ -1,4 +1,4 @@
-"""Every sample in podman as security people want it, and what is said where that fails."""
+"""Every sample hardened in podman, and the messages about failures."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ PROGRAM = r"""
 #include <string.h>
 #include <unistd.h>
 
-int main(int count, char **words)
+int main(int argc, char **argv)
 {
-    const char *does = words[1];
+    const char *action = argv[1];
 
-    if (!strcmp(does, "write") && open("/state", O_CREAT | O_WRONLY, 0666) < 0)
+    if (!strcmp(action, "write") && open("/state", O_CREAT | O_WRONLY, 0666) < 0)
         err(1, "cannot write /state");
-    if (!strcmp(does, "unshare") && unshare(CLONE_NEWUTS) < 0)
+    if (!strcmp(action, "unshare") && unshare(CLONE_NEWUTS) < 0)
         err(1, "cannot unshare");
     usleep(200000);
     return 0;
 }
 """
-"""Does what its word says, then takes its time."""
+"""Does what its argument says, then sleeps."""
 
 
 @pytest.mark.parametrize("name", list_samples())
@@ -69,8 +69,8 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, Bui
     tar = tmp_path / "root.tar"
     call("tar", "-C", str(root), "-cf", str(tar), "program")
     layout = str(tmp_path / "full")
-    words = ("--config.entrypoint", "/program", "--config.cmd", "write", "--config.user", "0:0")
-    make_layout([tar], layout, "latest", *words)
+    options = ("--config.entrypoint", "/program", "--config.cmd", "write", "--config.user", "0:0")
+    make_layout([tar], layout, "latest", *options)
     sample = Sample(
         name="writer",
         about="",

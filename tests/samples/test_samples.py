@@ -1,4 +1,4 @@
-"""Every sample: traced in its full image, built at each level, verified, asked for late things."""
+"""Every sample: traced in its full image, built at each level, verified and probed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_a_sample_is_as_its_table_says(
     shared: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Below its level a probe must fail: what works anyway says nothing of the rules."""
+    """Below its level a probe must fail: else it proves nothing about the rules."""
     with slim_sample(name, shared, monkeypatch) as (sample, built):
         found = examine(sample, built)
     assert list(list_surprises(sample, found)) == []

@@ -1,4 +1,4 @@
-"""How small samples are to be, in the words of their tables."""
+"""The targets for the sizes of the samples, as sample.toml writes them."""
 
 from __future__ import annotations
 

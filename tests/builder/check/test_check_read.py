@@ -193,7 +193,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_what_breaks_a_rule(tmp_path: Path, program: bytes, name: str) -> None:
     """The worst status on any platform. A rule with an empty status may have any."""
-    words, made, expected = CASES[name]
+    detail_part, made, expected = CASES[name]
     found = check(tmp_path, image(tmp_path, program, **made), *OPTIONS)
     worst: dict[str, str] = {}
     for each in found.document["rules"]:
@@ -202,7 +202,7 @@ def test_what_breaks_a_rule(tmp_path: Path, program: bytes, name: str) -> None:
     assert worst.keys() == expected.keys()
     assert all(status in {"", worst[rule]} for rule, status in expected.items())
     details = [each["detail"] for each in found.document["rules"] if each["rule"] in expected]
-    assert not words or any(words in detail for detail in details), details
+    assert not detail_part or any(detail_part in detail for detail in details), details
     assert found.status == (1 if "fail" in worst.values() else 0)
 
 

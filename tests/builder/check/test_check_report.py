@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 LOOP = "trap '' TERM; echo here; while :; do sleep 0.1; done"
 
 
-def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
     given = environment(XDG_CACHE_HOME=str(folder / "cache"), TMPDIR=str(folder), **env)
-    return run_slimtrace("-q", "check", *words, cwd=str(folder), env=given)
+    return run_slimtrace("-q", "check", *argv, cwd=str(folder), env=given)
 
 
 @pytest.fixture
@@ -59,17 +59,17 @@ def test_a_table(image: str, tmp_path: Path) -> None:
 
 
 def test_what_was_measured_is_marked(image: str, tmp_path: Path) -> None:
-    words = ("--ready", "log:here", "--grace", "0.5", "--platform", "knative", "--platform", "edge")
-    done = run(tmp_path, image, *words, "--", "sh", "-c", LOOP)
+    argv = ("--ready", "log:here", "--grace", "0.5", "--platform", "knative", "--platform", "edge")
+    done = run(tmp_path, image, *argv, "--", "sh", "-c", LOOP)
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines() if line[:4].strip()]
-    told = {line[1]: (line[0], line[2]) for line in lines if len(line) > 2}
-    status, said = told["stops-in-grace"]
+    rule_lines = {line[1]: (line[0], line[2]) for line in lines if len(line) > 2}
+    status, detail = rule_lines["stops-in-grace"]
     assert status == "fail"
-    assert said.startswith("SIGTERM did not end it in 0.5 s: its process 1 does not handle it")
-    assert said.endswith("(measured)")
-    assert told["ready-in-time"][1].endswith("of 600 (measured, knative)")
-    assert told["no-setuid"] == ("fail", "setuid or setgid: 1")
-    assert told["size"][1].endswith("the budget is 50.0 MB (edge)")
+    assert detail.startswith("SIGTERM did not end it in 0.5 s: its process 1 does not handle it")
+    assert detail.endswith("(measured)")
+    assert rule_lines["ready-in-time"][1].endswith("of 600 (measured, knative)")
+    assert rule_lines["no-setuid"] == ("fail", "setuid or setgid: 1")
+    assert rule_lines["size"][1].endswith("the budget is 50.0 MB (edge)")
 
 
 def test_colours_are_for_terminals(image: str, tmp_path: Path) -> None:
@@ -96,23 +96,23 @@ def test_a_table_on_a_narrow_terminal(tmp_path: Path) -> None:
 
 def on_terminal(folder: Path, image: str, **env: str) -> str:
     ours, theirs = pty.openpty()
-    words = command("-q", "check", image, "--no-run")
+    argv = command("-q", "check", image, "--no-run")
     given = environment(XDG_CACHE_HOME=str(folder / "cache"), **env)
-    with subprocess.Popen(words, stdout=theirs, cwd=folder, env=given):
+    with subprocess.Popen(argv, stdout=theirs, cwd=folder, env=given):
         os.close(theirs)
-        said = b""
+        output = b""
         try:
             while data := os.read(ours, 4096):
-                said += data
+                output += data
         except OSError:  # EIO: no process has it open (pty(7))
             pass
     os.close(ours)
-    return said.decode()
+    return output.decode()
 
 
 def test_sarif(image: str, tmp_path: Path, shared: Path) -> None:
-    words = ("--ready", "log:here", "--grace", "0.5", "--sarif", "check.sarif")
-    done = run(tmp_path, image, *words, "--json", "--", "sh", "-c", LOOP)
+    argv = ("--ready", "log:here", "--grace", "0.5", "--sarif", "check.sarif")
+    done = run(tmp_path, image, *argv, "--json", "--", "sh", "-c", LOOP)
     assert done.returncode == 1
     written: dict[str, Any] = json.loads((tmp_path / "check.sarif").read_text())
     jsonschema.Draft7Validator(read_sarif_schema(shared)).validate(written)
@@ -189,8 +189,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_words(image: str, tmp_path: Path, name: str) -> None:
-    words, status, lines = REFUSED[name]
-    check_failure(run(tmp_path, image, *words), status, *lines)
+    argv, status, lines = REFUSED[name]
+    check_failure(run(tmp_path, image, *argv), status, *lines)
 
 
 def test_images_that_are_none(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def images(tmp_path: Path, shared: Path) -> Callable[..., Result]:
     """Check the server with these arguments."""
 
     def checked(
-        words: str,
+        arguments: str,
         *options: str,
         user: str = "65532:65532",
         platforms: tuple[str, ...] = ("knative", "docker"),
@@ -111,7 +111,7 @@ def images(tmp_path: Path, shared: Path) -> Callable[..., Result]:
         image = serving(shared, user)
         named = (word for platform in platforms for word in ("--platform", platform))
         patience = ("--ready-timeout", "20")
-        given = (*named, *patience, *options, "--", *words.split())
+        given = (*named, *patience, *options, "--", *arguments.split())
         return check(tmp_path, image, *given, cache=shared / "cache")
 
     return checked
@@ -140,7 +140,7 @@ def serving(shared: Path, user: str) -> str:
     return f"oci:{folder}"
 
 
-def broken(found: Result) -> dict[str, str]:
+def list_broken(found: Result) -> dict[str, str]:
     """The worst status of each measured rule on any platform."""
     worst: dict[str, str] = {}
     for each in found.document["rules"]:
@@ -151,7 +151,7 @@ def broken(found: Result) -> dict[str, str]:
 
 def test_a_good_service_breaks_none(images: Callable[..., Result]) -> None:
     found = images("term=handled", platforms=PLATFORMS)
-    assert broken(found) == {}
+    assert list_broken(found) == {}
     measured = {each["rule"] for each in found.document["rules"] if each["measured"]}
     assert measured == {
         *("starts", "ready-in-time", "starts-read-only", "starts-unprivileged"),
@@ -236,10 +236,10 @@ CASES: dict[str, tuple[str, dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_a_service_breaks(images: Callable[..., Result], name: str) -> None:
-    words, expected, rule, says = CASES[name]
+    arguments, expected, rule, says = CASES[name]
     port = str(free_port())
-    found = images(words.replace("FREE", port), "--grace", "1")
-    assert broken(found) == expected
+    found = images(arguments.replace("FREE", port), "--grace", "1")
+    assert list_broken(found) == expected
     assert found.status == (1 if FAILS in expected.values() else 0) or found.broken()
     if rule:
         details = [each["detail"] for each in found.document["rules"] if each["rule"] == rule]
@@ -250,14 +250,14 @@ def test_a_file_of_its_own_user(images: Callable[..., Result]) -> None:
     """Only as root: then files have the owners that the layers give."""
     need_root()
     found = images("reads=/app/own", platforms=("kubernetes",))
-    assert broken(found) == {"starts-as-any-user": WARNS}
+    assert list_broken(found) == {"starts-as-any-user": WARNS}
     (line,) = [line for line in found.of("starts-as-any-user")["lines"] if "/app/own" in line]
     assert "Permission denied" in line
 
 
 def test_what_root_alone_may(images: Callable[..., Result]) -> None:
     found = images("demands=0", user="0:0")
-    assert broken(found) == {"starts-unprivileged": FAILS}
+    assert list_broken(found) == {"starts-unprivileged": FAILS}
     unprivileged = found.document["starts"]["unprivileged"]
     assert (unprivileged["user"], unprivileged["exit_status"]) == ("65532:65532", 1)
     assert unprivileged["lines"] == ["only root may do this"]
@@ -265,27 +265,27 @@ def test_what_root_alone_may(images: Callable[..., Result]) -> None:
 
 def test_patience(images: Callable[..., Result]) -> None:
     found = images("term=handled", "--startup", "0.001")
-    assert broken(found) == {"ready-in-time": FAILS}
+    assert list_broken(found) == {"ready-in-time": FAILS}
 
 
 def test_ports_of_the_sidecar(images: Callable[..., Result]) -> None:
     found = images("term=handled", "-e", "PORT=15021", platforms=("istio", "app-engine"))
-    assert broken(found) == {"sidecar-ports": FAILS}
+    assert list_broken(found) == {"sidecar-ports": FAILS}
     assert found.of("port-honoured")["detail"] == "with PORT=15021 it listens there"
 
 
 def test_a_url_shows_that_it_is_ready(images: Callable[..., Result]) -> None:
     """The request goes to the port in PORT, even if the app uses another port."""
     found = images("term=handled", "--ready", "http://localhost:8080/health")
-    assert broken(found) == {}
+    assert list_broken(found) == {}
     found = images("term=handled", "--ready", "http://localhost:8080/none", "--ready-timeout", "1")
-    assert broken(found) == {}  # a 404 counts as an answer
+    assert list_broken(found) == {}  # a 404 counts as an answer
     assert found.document["starts"]["usual"]["answer"]["status"] == 404
 
 
 def test_a_job_is_no_service(images: Callable[..., Result]) -> None:
     found = images("exits=0 prints=done")
-    assert broken(found) == {}
+    assert list_broken(found) == {}
     assert found.of("starts")["detail"].startswith("a job: it ended with exit status 0")
     skipped = {each["rule"] for each in found.document["rules"] if each["status"] == "skip"}
     assert {"port-honoured", "listens-outside", "answers-http", "stops-in-grace"} <= skipped
@@ -294,7 +294,7 @@ def test_a_job_is_no_service(images: Callable[..., Result]) -> None:
 
 def test_what_does_not_start_says_why(images: Callable[..., Result]) -> None:
     found = images("exits=3 prints=connecting")
-    assert (found.status, broken(found)) == (1, {"starts": FAILS})
+    assert (found.status, list_broken(found)) == (1, {"starts": FAILS})
     starts = found.of("starts")
     assert starts["detail"] == "it ended before it was ready: exit status 3"
     assert sorted(starts["lines"]) == ["connecting", "that was all"]
@@ -307,14 +307,14 @@ def test_what_is_never_ready(images: Callable[..., Result]) -> None:
     found = images("sleeps=1", "--ready-timeout", "1")
     assert found.of("starts")["detail"] == "it listened on no TCP port in 1 s"
     found = images("sleeps=1 prints=here", "--ready", "log:here")
-    assert broken(found) == {"port-honoured": FAILS, "answers-http": FAILS}
+    assert list_broken(found) == {"port-honoured": FAILS, "answers-http": FAILS}
     assert found.of("listens-outside")["detail"] == "it listens on no TCP port"
 
 
 def test_other_words_stand_in_the_place_of_cmd(images: Callable[..., Result]) -> None:
     """Without the option, the image's stop signal is used, as in the other tests."""
     found = images("bind=127.0.0.1")
-    assert broken(found) == {"listens-outside": FAILS}
+    assert list_broken(found) == {"listens-outside": FAILS}
     assert found.document["starts"]["usual"]["command"][-1] == "bind=127.0.0.1"
     found = images("")
     assert found.document["starts"]["usual"]["command"][-1] == "exits=3"
@@ -368,8 +368,8 @@ def test_nothing_is_left_of_what_was_interrupted(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"), TMPDIR=str(scratch))
-    words = command("check", f"rootfs:{tree}", "--", "sh", "-c", SLEEPS)
-    with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True) as process:
+    arguments = command("check", f"rootfs:{tree}", "--", "sh", "-c", SLEEPS)
+    with subprocess.Popen(arguments, env=env, stderr=subprocess.PIPE, text=True) as process:
         own = psutil.Process(process.pid)
         deadline = time.monotonic() + 60
         while not any("sleep" in child.name() for child in below(own)):
@@ -377,9 +377,9 @@ def test_nothing_is_left_of_what_was_interrupted(
             time.sleep(0.05)
         started = below(own)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert said.splitlines()[-1].endswith(f"{number.name} ended it")
+    assert errors.splitlines()[-1].endswith(f"{number.name} ended it")
     assert psutil.wait_procs(started, 10)[1] == []
     assert os.listdir(scratch) == []
 
@@ -405,8 +405,8 @@ def test_as_an_ordinary_user(folder_of_nobody: Path, unprivileged: tuple[str, ..
     folder = folder_of_nobody
     script = "trap 'exit 0' TERM; echo here; while :; do sleep 0.1; done"
     options = ("--platform", "kubernetes", "--ready", "log:here")
-    words = (f"rootfs:{folder}/root", *options, "--", "sh", "-c", script)
-    found = check(folder / "work", *words, prefix=unprivileged, cache=folder / "cache")
+    arguments = (f"rootfs:{folder}/root", *options, "--", "sh", "-c", script)
+    found = check(folder / "work", *arguments, prefix=unprivileged, cache=folder / "cache")
     starts = found.document["starts"]
     assert [(way, each["user"]) for way, each in starts.items()] == [
         ("usual", "0:0"),

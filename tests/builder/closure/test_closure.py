@@ -34,8 +34,8 @@ def library(
     top: Path, path: str, *needed: Path, soname: str | None = None, flags: str = ""
 ) -> Path:
     place = top / path.lstrip("/")
-    words = [f"-Wl,-soname,{soname or place.name}", *flags.split(), *map(str, needed)]
-    compile_library(place, *words)
+    options = [f"-Wl,-soname,{soname or place.name}", *flags.split(), *map(str, needed)]
+    compile_library(place, *options)
     return place
 
 

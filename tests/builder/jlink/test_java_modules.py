@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 def test_modules_and_packages() -> None:
     """The modules and packages from ``jimage list``."""
     home = java_home()
-    told = subprocess.run(
+    listing = subprocess.run(
         [f"{home}/bin/jimage", "list", f"{home}/lib/modules"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
     packages, module = {}, ""
-    for line in told.splitlines():
+    for line in listing.splitlines():
         if line.startswith("Module: "):
             module = line.removeprefix("Module: ")
         elif (name := line.strip()).endswith(".class") and "/" in name:
@@ -43,7 +43,7 @@ def test_modules_and_packages() -> None:
     jimage = read_jimage(Root("/"), f"{home}/lib/modules")
     assert jimage.packages == packages
     assert len(packages) > 500
-    assert jimage.modules == set(re.findall(r"^Module: (\S+)$", told, re.MULTILINE))
+    assert jimage.modules == set(re.findall(r"^Module: (\S+)$", listing, re.MULTILINE))
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 28, b"\xda\xda\xfe\xca" + b"\xff" * 99])
@@ -91,7 +91,7 @@ def test_what_classes_name(tmp_path: Path) -> None:
     root = Root(str(tmp_path / "root"))
     packages = read_jimage(Root("/"), f"{java_home()}/lib/modules").packages
 
-    def told(of: str, *paths: str) -> list[str]:
+    def listing(of: str, *paths: str) -> list[str]:
         entries = [root.entry(path, ()) for path in paths]
         found = (
             find_required_modules(root, entries)
@@ -100,12 +100,14 @@ def test_what_classes_name(tmp_path: Path) -> None:
         )
         return sorted(found)
 
-    assert told("named", "/Sql.class") == ["java.base", "java.sql"]
-    assert told("named", "/boot.jar") == ["java.base", "java.desktop"]
-    assert "java.rmi" not in told("named", "/readme", "/late", "/cut.jar", "/bad/module-info.class")
-    assert "java.rmi" not in told("named", "/late/Text.class"), "a string names no module"
-    assert told("required", "/modular.jar") == ["java.base", "java.sql", "java.xml"]
-    assert told("required", "/cut.jar", "/bad/module-info.class", "/Sql.class") == []
+    assert listing("named", "/Sql.class") == ["java.base", "java.sql"]
+    assert listing("named", "/boot.jar") == ["java.base", "java.desktop"]
+    assert "java.rmi" not in listing(
+        "named", "/readme", "/late", "/cut.jar", "/bad/module-info.class"
+    )
+    assert "java.rmi" not in listing("named", "/late/Text.class"), "a string names no module"
+    assert listing("required", "/modular.jar") == ["java.base", "java.sql", "java.xml"]
+    assert listing("required", "/cut.jar", "/bad/module-info.class", "/Sql.class") == []
     assert os.path.exists(root.root)
 
 
@@ -140,8 +142,8 @@ def test_what_a_jvm_logs(tmp_path: Path) -> None:
     for sharing in ("auto", "off"):
         logs = tmp_path / sharing
         logs.mkdir()
-        words = (make_log_option(str(logs)), f"-Xshare:{sharing}", "-cp", str(tmp_path), "Zip")
-        subprocess.run([f"{home}/bin/java", *words], check=True)
+        argv = (make_log_option(str(logs)), f"-Xshare:{sharing}", "-cp", str(tmp_path), "Zip")
+        subprocess.run([f"{home}/bin/java", *argv], check=True)
         (log,) = logs.iterdir()
         loaded = read_log(log.read_text().splitlines())
         assert loaded.home == home
@@ -151,7 +153,7 @@ def test_what_a_jvm_logs(tmp_path: Path) -> None:
 
 ZIP = """
 class Zip {
-    public static void main(String[] words) {
+    public static void main(String[] args) {
         if (java.nio.file.spi.FileSystemProvider.installedProviders().size() < 2) System.exit(1);
         System.out.print(String.format(java.util.Locale.US, "%tB", new java.util.Date()));
     }

@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 Tree = dict[str, str | bytes | None]
 
 
-def named(package: Package) -> str:
+def describe_package(package: Package) -> str:
     return f"{package.kind} {package.name} {package.version} {package.architecture}".rstrip()
 
 
 def owners(top: Path | str, path: str) -> list[str]:
     """The packages of an own path, as ``deb libc6 2.36-9 amd64``."""
-    return [named(package) for package in PackageIndex(Root(str(top))).owners(path)]
+    return [describe_package(package) for package in PackageIndex(Root(str(top))).owners(path)]
 
 
-def brought(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
+def list_added(top: Path, *paths: str, keep: Keep = Keep.PACKAGE) -> set[str]:
     """The own paths that are kept only because their package was touched."""
-    wanted = [Seed(path, TOUCHED) for path in paths]
+    seeds = [Seed(path, TOUCHED) for path in paths]
     rules = [rule for rule in choose_rules(keep) if rule.reason is Reason.PACKAGE]
-    selection = expand(Root(str(top)), wanted, RunEnvironment((), (), "/"), rules)
+    selection = expand(Root(str(top)), seeds, RunEnvironment((), (), "/"), rules)
     return {
         path for path, line in describe_selection(selection).items() if line.endswith(" package")
     }
@@ -70,11 +70,15 @@ def test_dpkg_lists_the_files_of_every_package_of_this_machine() -> None:
     }
     assert took < 3  # 0.16 s for 849 packages on an idle machine
     for deb in debs[:: max(1, len(debs) // 40)]:
-        told = run_command("dpkg-query", "-L", f"{deb.name}:{deb.architecture}").splitlines()
+        listed_files = run_command(
+            "dpkg-query", "-L", f"{deb.name}:{deb.architecture}"
+        ).splitlines()
         plain = [
-            line for line in told if not re.match(r"(package|locally) divert|diverted by", line)
+            line
+            for line in listed_files
+            if not re.match(r"(package|locally) divert|diverted by", line)
         ]
-        if len(plain) == len(told):
+        if len(plain) == len(listed_files):
             assert {file for file in plain if file != "/."} == set(deb.files)
 
 
@@ -94,13 +98,13 @@ def test_dpkg_knows_the_owner_of_files_behind_the_merged_usr() -> None:
             subprocess.run(["dpkg-query", "-S", name], check=False, capture_output=True, text=True)
             for name in dict.fromkeys((path, own))
         ]
-        told = {
+        listed_files = {
             line.partition(":")[0]
             for answer in answers
             for line in answer.stdout.splitlines()
             if not line.startswith("diversion")
         }
-        assert {package.name for package in index.owners(own)} <= told
+        assert {package.name for package in index.owners(own)} <= listed_files
         assert len(index.owners(own)) == 1
     assert index.owners("/usr/bin/no-such-program") == ()
 
@@ -165,9 +169,9 @@ def test_the_source_package_of_a_binary(tmp_path: Path) -> None:
 def test_a_touched_file_brings_its_package_at_that_level_alone(tmp_path: Path) -> None:
     make_root(tmp_path, DPKG)
     expected = {"/usr/share/a/one", "/usr/share/a/moved.real", "/usr/share/a"}
-    assert brought(tmp_path, "/lib/liba.so.1") == expected - {"/usr/share/a"}
-    assert brought(tmp_path, "/lib/liba.so.1", keep=Keep.CLOSURE) == set()
-    assert brought(tmp_path, "/usr/share/a/not-listed", "/usr/share") == set()
+    assert list_added(tmp_path, "/lib/liba.so.1") == expected - {"/usr/share/a"}
+    assert list_added(tmp_path, "/lib/liba.so.1", keep=Keep.CLOSURE) == set()
+    assert list_added(tmp_path, "/usr/share/a/not-listed", "/usr/share") == set()
 
 
 def test_the_package_rule_can_be_switched_off() -> None:
@@ -238,11 +242,11 @@ def rpm_root(tmp_path: Path) -> Path:
     )
     root = tmp_path / "root"
     root.mkdir()
-    words = ["rpm", "--root", str(root), "--dbpath", "/var/lib/rpm", "-i", "--nodeps"]
+    argv = ["rpm", "--root", str(root), "--dbpath", "/var/lib/rpm", "-i", "--nodeps"]
     built = str(top / "RPMS/noarch/tiny-1.2-3.noarch.rpm")
     if os.geteuid() != 0:
-        words += ["--justdb", "--nosignature"]
-    done = subprocess.run([*words, built], check=False, capture_output=True, text=True)
+        argv += ["--justdb", "--nosignature"]
+    done = subprocess.run([*argv, built], check=False, capture_output=True, text=True)
     if done.returncode != 0 and os.geteuid() != 0:
         skip_missing("root, for rpm to change its root")
     assert done.returncode == 0, done.stderr
@@ -253,11 +257,13 @@ def test_owners_by_rpm(rpm_root: Path) -> None:
     assert owners(rpm_root, "/usr/bin/tiny") == ["rpm tiny 7:1.2-3 noarch"]
     assert owners(rpm_root, "/usr/share/tiny/a") == ["rpm tiny 7:1.2-3 noarch"]
     assert owners(rpm_root, "/usr/share") == []
-    told = run_command("rpm", "--root", str(rpm_root), "--dbpath", "/var/lib/rpm", "-ql", "tiny")
+    listed_files = run_command(
+        "rpm", "--root", str(rpm_root), "--dbpath", "/var/lib/rpm", "-ql", "tiny"
+    )
     (package,) = PackageIndex(Root(str(rpm_root))).system
-    assert list(package.files) == told.splitlines()
+    assert list(package.files) == listed_files.splitlines()
     assert package.source == "tiny-1.2-3.src.rpm"
-    assert brought(rpm_root, "/usr/bin/tiny") >= {"/usr/share/tiny/a"}
+    assert list_added(rpm_root, "/usr/bin/tiny") >= {"/usr/share/tiny/a"}
 
 
 def test_a_damaged_rpm_database_is_told_of(rpm_root: Path) -> None:
@@ -273,7 +279,7 @@ def test_a_damaged_rpm_database_is_told_of(rpm_root: Path) -> None:
 def test_an_old_rpm_database_is_told_of(tmp_path: Path, name: str, kind: str) -> None:
     make_root(tmp_path, {f"/var/lib/rpm/{name}": "", "/usr/bin/x": ""})
     with pytest.raises(SlimtraceError, match=f"cannot read /var/lib/rpm/{name}: it is an? {kind}"):
-        brought(tmp_path, "/usr/bin/x")
+        list_added(tmp_path, "/usr/bin/x")
 
 
 LANGUAGES: Tree = {
@@ -355,7 +361,7 @@ def test_distributions_of_languages(
 ) -> None:
     make_root(tmp_path, LANGUAGES)
     assert owners(tmp_path, path) == owner
-    assert brought(tmp_path, path) == files
+    assert list_added(tmp_path, path) == files
 
 
 def test_a_distribution_that_pip_installed() -> None:
@@ -367,7 +373,7 @@ def test_a_distribution_that_pip_installed() -> None:
     assert owners("/", module) == [f"pypi orjson {orjson.__version__}"]
 
 
-def damaged(root: Path, script: str) -> None:
+def make_database(root: Path, script: str) -> None:
     """Make an rpm database with an SQL script."""
     (root / "var/lib/rpm").mkdir(parents=True)
     with sqlite3.connect(root / "var/lib/rpm/rpmdb.sqlite") as database:
@@ -396,11 +402,11 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(
-    ("script", "said"), [row[1:] for row in DAMAGES], ids=[row[0] for row in DAMAGES]
+    ("script", "message"), [row[1:] for row in DAMAGES], ids=[row[0] for row in DAMAGES]
 )
-def test_what_is_no_rpm_database_is_told_of(tmp_path: Path, script: str, said: str) -> None:
-    damaged(tmp_path, script)
-    with pytest.raises(SlimtraceError, match=f"cannot read /var/lib/rpm/rpmdb.sqlite: .*{said}"):
+def test_what_is_no_rpm_database_is_told_of(tmp_path: Path, script: str, message: str) -> None:
+    make_database(tmp_path, script)
+    with pytest.raises(SlimtraceError, match=f"cannot read /var/lib/rpm/rpmdb.sqlite: .*{message}"):
         owners(tmp_path, "/x")
 
 
@@ -447,10 +453,10 @@ def test_a_gem_that_was_installed(tmp_path: Path) -> None:
     make_root(source, {"/lib/tiny.rb": "1", "/data/x.txt": "2", "/tiny-gem.gemspec": GEMSPEC})
     run_command("gem", "build", "-q", "tiny-gem.gemspec", cwd=source)
     home = tmp_path / "root/g"
-    words = ["--local", "--no-document", "--install-dir", str(home), "tiny-gem-1.2.gem"]
-    run_command("gem", "install", "-q", *words, cwd=source)
+    argv = ["--local", "--no-document", "--install-dir", str(home), "tiny-gem-1.2.gem"]
+    run_command("gem", "install", "-q", *argv, cwd=source)
     assert owners(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == ["gem tiny-gem 1.2"]
-    assert brought(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == {
+    assert list_added(tmp_path / "root", "/g/gems/tiny-gem-1.2/lib/tiny.rb") == {
         "/g/gems/tiny-gem-1.2/data/x.txt",
         "/g/specifications/tiny-gem-1.2.gemspec",
     }

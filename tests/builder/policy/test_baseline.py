@@ -49,7 +49,7 @@ DEBIAN: World = {
 }
 
 
-def selected(top: Path, *touched: str, of: Trace | None = None, **options: object) -> Selection:
+def select_paths(top: Path, *touched: str, of: Trace | None = None, **options: object) -> Selection:
     ran = of or make_trace(top, touched)
     return select(ran, Root(str(top)), BuildOptions(**options))  # type: ignore[arg-type]
 
@@ -83,15 +83,15 @@ ALL = {
 
 def test_the_parts_and_their_switches(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", DEBIAN)
-    there = selected(top, "/app")
+    there = select_paths(top, "/app")
     assert parts(there) == ALL
     assert {"/etc/os-release", "/etc/localtime"} < there.entries.keys()
     home = there.entries["/home/nonroot"]
     assert (home.mode, home.uid, home.gid) == (0o700, 65532, 65532)
     for name in ALL:
-        left = selected(top, "/app", without_rules=(name,))
+        left = select_paths(top, "/app", without_rules=(name,))
         assert parts(left) == {key: paths for key, paths in ALL.items() if key != name}
-    bare = selected(top, "/app", baseline=False)
+    bare = select_paths(top, "/app", baseline=False)
     assert not parts(bare)
     assert "/etc" not in bare.entries
 
@@ -99,7 +99,7 @@ def test_the_parts_and_their_switches(tmp_path: Path) -> None:
 def test_a_part_that_there_is_not(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", DEBIAN)
     with pytest.raises(UsageError, match="there is no such rule"):
-        selected(top, "/app", without_rules=("account",))
+        select_paths(top, "/app", without_rules=("account",))
 
 
 NONROOT = "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
@@ -108,7 +108,7 @@ NONROOT = "nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
 def test_accounts_of_an_app_that_reads_none(tmp_path: Path) -> None:
     """Root, nobody, nonroot and owners; without shells that are missing in the image."""
     top = make_root(tmp_path / "root", DEBIAN)
-    there = selected(top, "/app", user="33")
+    there = select_paths(top, "/app", user="33")
     assert text(there, "/etc/passwd") == (
         "root:x:0:0:root:/root:/sbin/nologin\n"
         "www:x:33:33::/srv:/sbin/nologin\n" + NONROOT + "nobody:x:65534:65534:nobody:/nonexistent:"
@@ -117,13 +117,13 @@ def test_accounts_of_an_app_that_reads_none(tmp_path: Path) -> None:
     assert text(there, "/etc/group") == (
         "root:x:0:\nwww:x:33:\nnonroot:x:65532:\nnogroup:x:65534:\n"
     )
-    assert "www" not in text(selected(top, "/app"), "/etc/passwd")
+    assert "www" not in text(select_paths(top, "/app"), "/etc/passwd")
 
 
 def test_accounts_of_an_app_that_reads_them(tmp_path: Path) -> None:
     """A trace does not show which users it looked up, so all are kept, and nonroot."""
     top = make_root(tmp_path / "root", DEBIAN)
-    there = selected(top, "/app", "/etc/passwd")
+    there = select_paths(top, "/app", "/etc/passwd")
     users, groups = str(DEBIAN["/etc/passwd"]), str(DEBIAN["/etc/group"])
     assert text(there, "/etc/passwd") == users + NONROOT
     assert there.entries["/etc/passwd"].reasons == (
@@ -131,12 +131,12 @@ def test_accounts_of_an_app_that_reads_them(tmp_path: Path) -> None:
     )
     assert text(there, "/etc/group") == f"{groups}nonroot:x:65532:\n"
     known = {**DEBIAN, "/etc/passwd": users + NONROOT}
-    there = selected(make_root(tmp_path / "known", known), "/etc/passwd")
+    there = select_paths(make_root(tmp_path / "known", known), "/etc/passwd")
     assert there.entries["/etc/passwd"].reasons == (Reason.TOUCHED, Reason.NSS_MODULE)
 
 
 def test_accounts_where_the_full_image_has_none(tmp_path: Path) -> None:
-    there = selected(make_root(tmp_path / "root", {"/app": ""}), "/app")
+    there = select_paths(make_root(tmp_path / "root", {"/app": ""}), "/app")
     assert text(there, "/etc/passwd").split() == [
         "root:x:0:0:root:/root:/sbin/nologin",
         NONROOT.strip(),
@@ -147,7 +147,7 @@ def test_accounts_where_the_full_image_has_none(tmp_path: Path) -> None:
 
 def test_a_line_that_makes_no_sense_is_no_account(tmp_path: Path) -> None:
     table = b"root\n:x:0:0:::\nroot:x:zero:0::/:\nroot:x:0::::/:\n\xff:x:65534:1::/:/bin/sh\n"
-    there = selected(make_root(tmp_path / "root", {"/app": "", "/etc/passwd": table}), "/app")
+    there = select_paths(make_root(tmp_path / "root", {"/app": "", "/etc/passwd": table}), "/app")
     written = b"".join(read_contents(there.entries["/etc/passwd"]))
     assert written.startswith(b"root:x:0:0:root:/root:/sbin/nologin\n")
     assert b"\xff:x:65534:1::/:/sbin/nologin\n" in written
@@ -156,15 +156,15 @@ def test_a_line_that_makes_no_sense_is_no_account(tmp_path: Path) -> None:
 def test_nsswitch_is_written_for_glibc_alone(tmp_path: Path) -> None:
     world = {path: what for path, what in DEBIAN.items() if path != "/etc/nsswitch.conf"}
     top = make_root(tmp_path / "root", world)
-    there = selected(top, "/app", "/lib/libc.so.6")
+    there = select_paths(top, "/app", "/lib/libc.so.6")
     assert text(there, "/etc/nsswitch.conf") == "hosts: files dns\n"
-    assert "/etc/nsswitch.conf" not in selected(top, "/app").entries
+    assert "/etc/nsswitch.conf" not in select_paths(top, "/app").entries
 
 
 @pytest.mark.parametrize("path", ["/etc/resolv.conf", "/usr/lib/libnss_dns.so.2"])
 def test_names_of_ports_for_those_who_resolve(tmp_path: Path, path: str) -> None:
     top = make_root(tmp_path / "root", {**DEBIAN, path: ""})
-    assert parts(selected(top, "/app", path))["network-names"] == {
+    assert parts(select_paths(top, "/app", path))["network-names"] == {
         "/etc/services",
         "/etc/protocols",
     }
@@ -174,9 +174,9 @@ def test_time_zones(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", DEBIAN)
     tokyo = "/usr/share/zoneinfo/Asia/Tokyo"
     for zone in ("Asia/Tokyo", ":Asia/Tokyo", tokyo):
-        assert tokyo in selected(top, of=make_trace(top, ["/app"], env={"TZ": zone})).entries
-    assert tokyo not in selected(top, of=make_trace(top, ["/app"], env={"TZ": "JST-9"})).entries
-    every = parts(selected(top, "/app", all_zones=True))["time-zone"]
+        assert tokyo in select_paths(top, of=make_trace(top, ["/app"], env={"TZ": zone})).entries
+    assert tokyo not in select_paths(top, of=make_trace(top, ["/app"], env={"TZ": "JST-9"})).entries
+    every = parts(select_paths(top, "/app", all_zones=True))["time-zone"]
     assert every == {"/etc/timezone", *(path for path in DEBIAN if "zoneinfo" in path)}
 
 
@@ -222,7 +222,7 @@ FREE: list[tuple[str, dict[str, object], World, dict[str, int]]] = [
 ]
 
 
-def traced(top: Path, what: Mapping[str, object], **changes: object) -> Trace:
+def make_root_trace(top: Path, what: Mapping[str, object], **changes: object) -> Trace:
     """A trace of a run as root with these touches."""
     uses = {"read": Use.READ, "write": Use.WRITE, "attr": Use.ATTR, "delete": Use.DELETE}
     touched = {str(what[name]): (use,) for name, use in uses.items() if name in what}
@@ -231,18 +231,20 @@ def traced(top: Path, what: Mapping[str, object], **changes: object) -> Trace:
     return replace(make_trace(top, touched, created=created, **changes), **plain)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("what", "world", "modes", "words"), [case[1:] for case in NEEDS],
+@pytest.mark.parametrize(("what", "world", "modes", "message"), [case[1:] for case in NEEDS],
                          ids=[case[0] for case in NEEDS])  # fmt: skip
 def test_the_user_stays_root_where_the_app_needs_it(
-    tmp_path: Path, what: dict[str, object], world: World, modes: dict[str, int], words: str
+    tmp_path: Path, what: dict[str, object], world: World, modes: dict[str, int], message: str
 ) -> None:
     top = make_root(tmp_path / "root", {"/app/x": "", **world}, **modes)
-    user = choose_user(traced(top, what), Root(str(top)), BuildOptions())
+    user = choose_user(make_root_trace(top, what), Root(str(top)), BuildOptions())
     assert user.ids == (0, 0)
     assert user.warning is not None
-    assert f"stays root: the app {words};" in user.warning
-    assert user.warning in selected(top, of=traced(top, what)).warnings
-    named = choose_user(traced(top, what), Root(str(top)), BuildOptions(user="65532:65532"))
+    assert f"stays root: the app {message};" in user.warning
+    assert user.warning in select_paths(top, of=make_root_trace(top, what)).warnings
+    named = choose_user(
+        make_root_trace(top, what), Root(str(top)), BuildOptions(user="65532:65532")
+    )
     assert named == ((65532, 65532), None)
 
 
@@ -252,17 +254,20 @@ def test_the_user_is_nobody_in_particular_where_it_does_not(
     tmp_path: Path, what: dict[str, object], world: World, modes: dict[str, int]
 ) -> None:
     top = make_root(tmp_path / "root", {"/app/x": "", **world}, **modes)
-    assert choose_user(traced(top, what), Root(str(top)), BuildOptions()) == ((65532, 65532), None)
+    assert choose_user(make_root_trace(top, what), Root(str(top)), BuildOptions()) == (
+        (65532, 65532),
+        None,
+    )
 
 
 def test_what_is_granted_or_open_in_a_volume_needs_no_root(tmp_path: Path) -> None:
     tree: World = {"/app/x": "", "/etc/key": "", "/srv": None}
     top = make_root(tmp_path / "root", tree, **{"/etc/key": 0o600})
-    ran = traced(top, {"read": "/etc/key", "created": "/srv/new"})
+    ran = make_root_trace(top, {"read": "/etc/key", "created": "/srv/new"})
     chosen = choose_user(ran, Root(str(top)), BuildOptions(grant_read=True, grant_write=True))
     assert chosen == ((65532, 65532), None)
     (top / "etc/key").chmod(0o644)
-    ran = traced(top, {"read": "/etc/key"}, volumes=("/etc",))
+    ran = make_root_trace(top, {"read": "/etc/key"}, volumes=("/etc",))
     assert choose_user(ran, Root(str(top)), BuildOptions()) == ((65532, 65532), None)
 
 
@@ -272,11 +277,11 @@ def test_what_a_run_makes_in_a_volume(tmp_path: Path) -> None:
         tmp_path / "root", {"/app/x": "", "/srv": None, "/open": None}, **{"/open": 0o777}
     )
     for folder, has_need in (("/srv", True), ("/open", False), ("/none", True)):
-        ran = traced(top, {"created": f"{folder}/new"}, volumes=(folder,))
+        ran = make_root_trace(top, {"created": f"{folder}/new"}, volumes=(folder,))
         user = choose_user(ran, Root(str(top)), BuildOptions())
         assert (f"{folder}/new" in (user.warning or "")) is has_need
     (top / "srv").chmod(0o777)
-    ran = traced(top, {"read": "/srv", "created": "/srv/new"}, volumes=("/srv",))
+    ran = make_root_trace(top, {"read": "/srv", "created": "/srv/new"}, volumes=("/srv",))
     (top / "srv").chmod(0o755)
     assert choose_user(ran, Root(str(top)), BuildOptions()) == ((65532, 65532), None)
 
@@ -285,12 +290,12 @@ def test_a_file_of_roots_in_a_volume_needs_root(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/app/x": "", "/data/db": ""})
     for use, mode, named in (("write", 0o644, True), ("read", 0o600, True), ("read", 0o644, False)):
         (top / "data/db").chmod(mode)
-        ran = traced(top, {use: "/data/db"}, volumes=("/data",))
+        ran = make_root_trace(top, {use: "/data/db"}, volumes=("/data",))
         user = choose_user(ran, Root(str(top)), BuildOptions())
         assert ("/data/db" in (user.warning or "")) is named
 
 
 def test_whom_the_full_image_names_stays(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/app/x": ""})
-    ran = traced(top, {}, user="33:44")
+    ran = make_root_trace(top, {}, user="33:44")
     assert choose_user(ran, Root(str(top)), BuildOptions()) == ((33, 44), None)

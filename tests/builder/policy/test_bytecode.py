@@ -37,13 +37,13 @@ def world(top: Path, *more: str) -> Path:
     return top
 
 
-def compiled(path: str) -> str:
+def compiled_path(path: str) -> str:
     folder, _, name = path.rpartition("/")
     return f"{folder}/__pycache__/{name.removesuffix('.py')}.{TAG}.pyc"
 
 
-def built(top: Path, uses: dict[str, tuple[Use, ...]], **options: object) -> Selection:
-    there = [compiled(path) for path in uses if os.path.exists(f"{top}{compiled(path)}")]
+def select_compiled(top: Path, uses: dict[str, tuple[Use, ...]], **options: object) -> Selection:
+    there = [compiled_path(path) for path in uses if os.path.exists(f"{top}{compiled_path(path)}")]
     ran = make_trace(top, {**uses, **dict.fromkeys(there, READ)})
     chosen = BuildOptions(baseline=False, python_sources=False, **options)  # type: ignore[arg-type]
     return select(ran, Root(str(top)), chosen)
@@ -55,17 +55,17 @@ def python(selection: Selection) -> set[str]:
 
 def test_a_real_python_loads_it(tmp_path: Path) -> None:
     top = world(tmp_path / "root")
-    selection = built(top, {"/lib/m.py": STAT, "/lib/pkg/__init__.py": STAT})
+    selection = select_compiled(top, {"/lib/m.py": STAT, "/lib/pkg/__init__.py": STAT})
     assert python(selection) == {"/lib/m.pyc", "/lib/pkg/__init__.pyc"}
     assert selection.entries["/lib/m.pyc"].reasons[0] is Reason.TOUCHED
     why = {item.path: item.why for item in selection.dropped}
     assert why["/lib/m.py"] == "its compiled file replaces it"
-    assert why[compiled("/lib/m.py")] == "it is at /lib/m.pyc"
+    assert why[compiled_path("/lib/m.py")] == "it is at /lib/m.pyc"
     slim = tmp_path / "slim"
     RootfsDestination(str(slim)).write(None, selection.entries.values())  # type: ignore[arg-type]
-    words = (sys.executable, "-S", "-c", "import m; print(m.VALUE)")
+    argv = (sys.executable, "-S", "-c", "import m; print(m.VALUE)")
     env = {"PYTHONPATH": str(slim / "lib")}
-    assert subprocess.run(words, check=True, capture_output=True, env=env).stdout == b"7\n"
+    assert subprocess.run(argv, check=True, capture_output=True, env=env).stdout == b"7\n"
 
 
 def test_a_source_that_changed_since_stays(tmp_path: Path) -> None:
@@ -73,16 +73,21 @@ def test_a_source_that_changed_since_stays(tmp_path: Path) -> None:
     top = world(tmp_path / "root", "/lib/x.py", "/lib/y.py")
     (top / "lib/x.py").write_text("VALUE = 2  # of another size\n")
     os.utime(top / "lib/y.py", (1, 1))
-    assert python(built(top, {"/lib/x.py": STAT, "/lib/y.py": STAT})) == {
-        *("/lib/x.py", compiled("/lib/x.py")),
-        *("/lib/y.py", compiled("/lib/y.py")),
+    assert python(select_compiled(top, {"/lib/x.py": STAT, "/lib/y.py": STAT})) == {
+        *("/lib/x.py", compiled_path("/lib/x.py")),
+        *("/lib/y.py", compiled_path("/lib/y.py")),
     }
 
 
 # summary, uses of /lib/x.py, options, files that are kept
 KEPT = [
-    ("what was read", READ, {}, {"/lib/x.py", compiled("/lib/x.py")}),
-    ("what is asked for", STAT, {"include": ("/lib/x.py",)}, {"/lib/x.py", compiled("/lib/x.py")}),
+    ("what was read", READ, {}, {"/lib/x.py", compiled_path("/lib/x.py")}),
+    (
+        "what is asked for",
+        STAT,
+        {"include": ("/lib/x.py",)},
+        {"/lib/x.py", compiled_path("/lib/x.py")},
+    ),
     (
         "a source whose compiled file is excluded",
         STAT,
@@ -98,13 +103,13 @@ def test_what_stays(
     tmp_path: Path, uses: tuple[Use, ...], options: dict[str, object], kept: set[str]
 ) -> None:
     top = world(tmp_path / "root", "/lib/x.py")
-    assert python(built(top, {"/lib/x.py": uses}, **options)) == kept
+    assert python(select_compiled(top, {"/lib/x.py": uses}, **options)) == kept
 
 
 def test_a_source_that_a_link_leads_to_stays(tmp_path: Path) -> None:
     top = world(tmp_path / "root", "/lib/x.py")
     os.symlink("/lib/x.py", top / "lib/y.py")
-    assert "/lib/x.py" in python(built(top, {"/lib/x.py": STAT, "/lib/y.py": STAT}))
+    assert "/lib/x.py" in python(select_compiled(top, {"/lib/x.py": STAT, "/lib/y.py": STAT}))
 
 
 def test_a_source_of_several_interpreters_stays(tmp_path: Path) -> None:
@@ -112,26 +117,30 @@ def test_a_source_of_several_interpreters_stays(tmp_path: Path) -> None:
     other = top / "lib/__pycache__/x.cpython-39.pyc"
     other.write_bytes(b"")
     os.utime(other, (0, 0))
-    kept = python(built(top, {"/lib/x.py": STAT, "/lib/__pycache__/x.cpython-39.pyc": READ}))
-    assert {"/lib/x.py", compiled("/lib/x.py")} < kept
+    kept = python(
+        select_compiled(top, {"/lib/x.py": STAT, "/lib/__pycache__/x.cpython-39.pyc": READ})
+    )
+    assert {"/lib/x.py", compiled_path("/lib/x.py")} < kept
 
 
 def test_an_optimized_twin_is_the_modules_too(tmp_path: Path) -> None:
     """A compiled file can replace its source only if there is no second one."""
     top = world(tmp_path / "root", "/lib/x.py")
-    plain = compiled("/lib/x.py")
+    plain = compiled_path("/lib/x.py")
     optimized = plain.replace(".pyc", ".opt-1.pyc")
     py_compile.compile(f"{top}/lib/x.py", f"{top}{optimized}", "/lib/x.py", doraise=True)
     both = {"/lib/x.py", plain, optimized}
-    assert python(built(top, {"/lib/x.py": STAT, optimized: READ})) == both
+    assert python(select_compiled(top, {"/lib/x.py": STAT, optimized: READ})) == both
     (top / plain[1:]).unlink()
-    assert python(built(top, {"/lib/x.py": STAT, optimized: READ})) == {"/lib/x.pyc"}
+    assert python(select_compiled(top, {"/lib/x.py": STAT, optimized: READ})) == {"/lib/x.pyc"}
 
 
 def test_what_was_compiled_of_no_source_stays_where_nothing_loads_it(tmp_path: Path) -> None:
     top = world(tmp_path / "root", "/lib/x.py")
     (top / "lib/x.py").unlink()
-    assert python(built(top, {compiled("/lib/x.py"): READ})) == {compiled("/lib/x.py")}
+    assert python(select_compiled(top, {compiled_path("/lib/x.py"): READ})) == {
+        compiled_path("/lib/x.py")
+    }
 
 
 def test_a_source_without_a_compiled_file_stays(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ NAMES = [
 def test_a_path_means_itself(tmp_path: Path, name: str) -> None:
     profile = tmp_path / "x"
     profile.write_text(f"profile x {{\n  {quote_path(name)} r,\n}}\n", encoding="ascii")
-    assert parsed(profile) == {os.fsencode(name)}
+    assert dump_patterns(profile) == {os.fsencode(name)}
 
 
 def test_the_profile_of_a_small_image(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_what_the_kernel_shows(path: str, uses: set[Use], expected: dict[str, st
     of = Trace(paths={path: TracedPath(path, state, frozenset(uses), (1,), 0.0, None)})
     usual = find_kernel_patterns(Trace())
     assert {
-        key: said for key, said in find_kernel_patterns(of).items() if key not in usual
+        key: dumped for key, dumped in find_kernel_patterns(of).items() if key not in usual
     } == expected
     assert usual.items() <= find_kernel_patterns(of).items()
 
@@ -162,9 +162,9 @@ def test_what_it_may_do(
 ) -> None:
     root = make_root(tmp_path / "root", {"/app": b""})
     of = Trace((make_run(root),), observed_syscalls=observed, arguments={"socket": families})
-    lines = [line.strip(" ,") for line in render_profile(of, *selected(of), "x")]
-    words = ("network", "unix", "mount", "umount", "pivot_root")
-    assert {line for line in lines if line.split(" ")[0] in words} == expected
+    lines = [line.strip(" ,") for line in render_profile(of, *select_entries(of), "x")]
+    keyargv = ("network", "unix", "mount", "umount", "pivot_root")
+    assert {line for line in lines if line.split(" ")[0] in keyargv} == expected
 
 
 def test_a_real_app(tmp_path: Path) -> None:
@@ -175,39 +175,39 @@ def test_a_real_app(tmp_path: Path) -> None:
     )
     trace, profile = str(tmp_path / "app.trace"), tmp_path / "app.aa"
     script = 'exec >out; ./program; cat "$1"; mkdir made; ls /proc/$$/fd >made/list'
-    words = ("-q", "run", "-o", trace, "--", "sh", "-c", script, "sh", odd)
-    assert run_slimtrace(*words, cwd=work).returncode == 0
+    argv = ("-q", "run", "-o", trace, "--", "sh", "-c", script, "sh", odd)
+    assert run_slimtrace(*argv, cwd=work).returncode == 0
     done = run_slimtrace("profile", trace, "--apparmor", str(profile), "--name", "an-app.1")
     assert done.returncode == 0, done.stderr
-    said = parsed(profile)
-    assert os.fsencode(os.path.join(work, odd)) in said
-    assert os.fsencode(os.path.join(work, "program")) in said
+    dumped = dump_patterns(profile)
+    assert os.fsencode(os.path.join(work, odd)) in dumped
+    assert os.fsencode(os.path.join(work, "program")) in dumped
     assert b"profile an-app.1 " in profile.read_bytes()
     stdout = run_slimtrace("profile", trace, "--apparmor", "-", "--name", "an-app.1").stdout
     assert stdout == profile.read_text()
 
 
-def selected(of: Trace) -> tuple[Root, Selection]:
+def select_entries(of: Trace) -> tuple[Root, Selection]:
     root = open_full_image(of).root
     return root, select(of, root, BuildOptions())
 
 
 def file_rules(of: Trace) -> dict[str, str]:
     """The rules for the image's files, from the profile's lines: path to permissions."""
-    lines = [line.strip() for line in render_profile(of, *selected(of), "x")]
+    lines = [line.strip() for line in render_profile(of, *select_entries(of), "x")]
     quoted = [line for line in lines if line.startswith('"')]
     rules = dict(line.removesuffix(",").rsplit(" ", 1) for line in quoted)
-    return {path: said for path, said in rules.items() if path not in find_kernel_patterns(of)}
+    return {path: dumped for path, dumped in rules.items() if path not in find_kernel_patterns(of)}
 
 
-def parsed(profile: Path) -> set[bytes]:
+def dump_patterns(profile: Path) -> set[bytes]:
     """The patterns of a profile as the parser reads them, or plain paths.
 
     The parser dumps regular expressions, in which a backslash escapes a character.
     """
     need("apparmor_parser")
-    words = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", "--dump=rule-exprs"]
-    done = subprocess.run([*words, str(profile)], check=False, capture_output=True)
+    argv = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", "--dump=rule-exprs"]
+    done = subprocess.run([*argv, str(profile)], check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert b"warning" not in done.stderr.lower()
     patterns = RULE.findall(done.stderr + done.stdout)

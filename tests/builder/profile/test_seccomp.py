@@ -59,10 +59,10 @@ class App:
     def profile(self, does: Sequence[str], tracing: Sequence[str] = (), *options: str) -> Path:
         """The profile of a run with these actions."""
         trace, profile = self.folder / "app.trace", self.folder / "app.json"
-        words = ("-q", "run", "--force", "-o", str(trace), *tracing)
-        done = run_slimtrace(*words, "--", str(self.root / "app"), *does)
+        argv = ("-q", "run", "--force", "-o", str(trace), *tracing)
+        done = run_slimtrace(*argv, "--", str(self.root / "app"), *does)
         assert done.returncode == 0, done.stderr
-        assert said(done.stdout).keys() == set(does)
+        assert parse_output(done.stdout).keys() == set(does)
         done = run_slimtrace("profile", str(trace), "--seccomp", str(profile), *options)
         assert done.returncode == 0, done.stderr
         self.told = done.stderr
@@ -73,7 +73,7 @@ class App:
         options = ("--security-opt", f"seccomp={seccomp}", "--cap-add", "NET_RAW", *flags)
         done = podman_run(*options, "--rootfs", str(self.root), "/app", *does)
         assert done.returncode == 0, done.stderr
-        return said(done.stdout)
+        return parse_output(done.stdout)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def app(tmp_path: Path, tracee: Tracee) -> App:
     return App(tmp_path, tracee("one_more", "-static"))
 
 
-def said(output: str) -> dict[str, str]:
+def parse_output(output: str) -> dict[str, str]:
     return dict(line.split() for line in output.splitlines())
 
 
@@ -111,11 +111,11 @@ def test_runtimes_start_it(
         uid=uid,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert said(done.stdout) == {**USUAL, "unshare": "EPERM"}
+    assert parse_output(done.stdout) == {**USUAL, "unshare": "EPERM"}
     free = run_bundle(
         runtime, app.folder, ALLOW, "/app", "unshare", no_new_privileges=no_new_privileges
     )
-    assert said(free.stdout) == {"unshare": "ok"}
+    assert parse_output(free.stdout) == {"unshare": "ok"}
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
@@ -168,8 +168,8 @@ def test_a_32_bit_program_where_none_was_seen(tmp_path: Path, tracee: Tracee) ->
     app = App(tmp_path, tracee("one_more", "-static"))
     profile = app.profile(["nothing"])
     shutil.copy2(tracee("one_more", "-static", "-m32"), app.root / "app")
-    words = ("--security-opt", f"seccomp={profile}", "--rootfs", str(app.root), "/app", "nothing")
-    assert podman_run(*words).returncode == 128 + 31  # SIGSYS
+    argv = ("--security-opt", f"seccomp={profile}", "--rootfs", str(app.root), "/app", "nothing")
+    assert podman_run(*argv).returncode == 128 + 31  # SIGSYS
 
 
 def allowed(profile: dict[str, Any]) -> set[str]:

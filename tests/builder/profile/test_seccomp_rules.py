@@ -165,9 +165,9 @@ def test_a_call_stands_in_one_rule() -> None:
 )
 def test_architectures(machines: tuple[str, ...], is_narrow: bool, expected: list[str]) -> None:
     of = trace(machines=machines, is_narrow=is_narrow)
-    said = profile(of)
-    assert said["architectures"] == expected
-    assert (said["defaultAction"], said["defaultErrnoRet"]) == ("SCMP_ACT_ERRNO", 1)
+    messages = profile(of)
+    assert messages["architectures"] == expected
+    assert (messages["defaultAction"], messages["defaultErrnoRet"]) == ("SCMP_ACT_ERRNO", 1)
 
 
 def test_what_is_allowed_unseen_is_harmless() -> None:
@@ -188,7 +188,7 @@ X86 = HEADER + RUN % "x86_64"
 
 
 @pytest.mark.parametrize(
-    ("trace", "words", "status", "lines"),
+    ("trace", "argv", "status", "lines"),
     [
         (X86, (), 2, ("cannot write a profile: no FILE is given", "add --seccomp FILE")),
         (
@@ -238,10 +238,10 @@ X86 = HEADER + RUN % "x86_64"
     ],
 )
 def test_bad_input(
-    tmp_path: Path, trace: str, words: tuple[str, ...], status: int, lines: tuple[str, ...]
+    tmp_path: Path, trace: str, argv: tuple[str, ...], status: int, lines: tuple[str, ...]
 ) -> None:
     (tmp_path / "app.trace").write_text(trace)
-    done = run_slimtrace("profile", "app.trace", *words, cwd=str(tmp_path))
+    done = run_slimtrace("profile", "app.trace", *argv, cwd=str(tmp_path))
     check_failure(done, status, *lines)
     assert not (tmp_path / "x").exists()
 
@@ -252,13 +252,13 @@ def test_what_is_said(tmp_path: Path) -> None:
     (tmp_path / "app.trace").write_text(X86 + lines)
     done = run_slimtrace("profile", "app.trace", "--seccomp", "x.json", "--json", cwd=str(tmp_path))
     assert done.returncode == 0
-    said = done.stderr.splitlines()
-    assert [line.partition(":")[2].split(":")[0].strip() for line in said] == [
+    messages = done.stderr.splitlines()
+    assert [line.partition(":")[2].split(":")[0].strip() for line in messages] == [
         *("wrote x.json", "warning", "warning")
     ]
-    assert said[0].endswith("; sockets: AF_INET, AF_INET6")
-    assert said[1].endswith("it allows mount, because a run made these calls")
-    assert said[2].endswith("the trace may be incomplete: the profile refuses what it lacks")
+    assert messages[0].endswith("; sockets: AF_INET, AF_INET6")
+    assert messages[1].endswith("it allows mount, because a run made these calls")
+    assert messages[2].endswith("the trace may be incomplete: the profile refuses what it lacks")
     document = json.loads(done.stdout)["seccomp"]
     assert (document["file"], document["telling"]) == ("x.json", ["mount"])
     assert document["families"] == ["AF_INET", "AF_INET6"]

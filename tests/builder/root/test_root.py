@@ -221,8 +221,8 @@ def test_totals_count_a_bind_mount_once(tmp_path: Path) -> None:
     (top / "data/whole").mkdir()
     mounts = " && ".join(f"mount --bind {names}" for names in binds)
     script = f"cd {top} && {mounts} && exec {sys.executable} -c '{TOTALS}' {top}"
-    words = ["unshare", "-m", "sh", "-c", script]
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    argv = ["unshare", "-m", "sh", "-c", script]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["2", "8"]
 
 

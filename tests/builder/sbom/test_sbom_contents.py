@@ -82,10 +82,10 @@ def facts(top: Path, *touched: str, is_full: bool = True) -> BillOfMaterials:
     return collect_facts(IMAGE, selection.entries, Checksums(), root, is_full=is_full)
 
 
-def read(top: Path, told: BillOfMaterials, chosen: SbomFormat) -> dict[str, Any]:
+def read(top: Path, bill: BillOfMaterials, chosen: SbomFormat) -> dict[str, Any]:
     path = f"{top}/x{chosen.suffix}"
     with open(path, "wb") as file:
-        file.write(render(told, chosen))
+        file.write(render(bill, chosen))
     return (read_spdx if chosen is SbomFormat.SPDX else read_cyclonedx)(path)
 
 
@@ -123,12 +123,16 @@ IN_WORDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("chosen", SbomFormat)
 def test_packages_their_files_and_what_was_left_out(tmp_path: Path, chosen: SbomFormat) -> None:
-    told = facts(make_root(tmp_path / "full", WORLD), *TOUCHED)
-    document = read(tmp_path, told, chosen)
-    words = describe_spdx(document) if chosen is SbomFormat.SPDX else describe_cyclonedx(document)
-    plain = {name: {**said, "purl": _plain(said["purl"])} for name, said in words.items()}
+    bill = facts(make_root(tmp_path / "full", WORLD), *TOUCHED)
+    document = read(tmp_path, bill, chosen)
+    packages = (
+        describe_spdx(document) if chosen is SbomFormat.SPDX else describe_cyclonedx(document)
+    )
+    plain = {
+        name: {**details, "purl": _plain(details["purl"])} for name, details in packages.items()
+    }
     assert plain == {
-        name: {**said, "purl": _plain(said["purl"])} for name, said in IN_WORDS.items()
+        name: {**details, "purl": _plain(details["purl"])} for name, details in IN_WORDS.items()
     }
 
 
@@ -138,13 +142,13 @@ def _plain(purl: str) -> str:
 
 
 def test_without_the_full_image_nothing_is_said_of_what_was_left_out(tmp_path: Path) -> None:
-    told = facts(make_root(tmp_path / "full", WORLD), *TOUCHED, is_full=False)
-    for words in (
-        describe_spdx(read(tmp_path, told, SbomFormat.SPDX)),
-        describe_cyclonedx(read(tmp_path, told, SbomFormat.CYCLONEDX)),
+    bill = facts(make_root(tmp_path / "full", WORLD), *TOUCHED, is_full=False)
+    for packages in (
+        describe_spdx(read(tmp_path, bill, SbomFormat.SPDX)),
+        describe_cyclonedx(read(tmp_path, bill, SbomFormat.CYCLONEDX)),
     ):
-        assert {said["left out"] for said in words.values()} == {None}
-        assert words["a"]["files"] == IN_WORDS["a"]["files"]
+        assert {details["left out"] for details in packages.values()} == {None}
+        assert packages["a"]["files"] == IN_WORDS["a"]["files"]
 
 
 def test_the_image_of_spdx(tmp_path: Path) -> None:
@@ -181,7 +185,7 @@ def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_p
         SbomFormat.SPDX: "documentNamespace",
         SbomFormat.CYCLONEDX: "serialNumber",
     }.items():
-        one, again = (render(facts(top, *words), chosen) for words in (TOUCHED, TOUCHED[::-1]))
+        one, again = (render(facts(top, *paths), chosen) for paths in (TOUCHED, TOUCHED[::-1]))
         assert one == again
         read_again = read(tmp_path, facts(top, *TOUCHED), chosen)
         other = read(tmp_path, facts(top, *TOUCHED, is_full=False), chosen)
@@ -191,17 +195,17 @@ def test_the_same_facts_give_the_same_document_and_others_another_identity(tmp_p
 def test_what_json_cannot_hold(tmp_path: Path) -> None:
     """A name that is not UTF-8, and an image without digest and distribution."""
     top = make_root(tmp_path / "full", {"/srv/\udcff": "x"})
-    told = facts(top, "/srv/\udcff")
+    bill = facts(top, "/srv/\udcff")
     nameless = make_subject(
         find_subject_name(parse_reference(f"rootfs:{top}")), None, {}, TIME * 10**9
     )
     root = Root(str(top))
     selection = select(make_trace(top, ("/srv/\udcff",)), root, BuildOptions(baseline=False))
-    told = collect_facts(nameless, selection.entries, Checksums(), root, is_full=True)
-    assert told.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
-    document = read(tmp_path, told, SbomFormat.SPDX)
+    bill = collect_facts(nameless, selection.entries, Checksums(), root, is_full=True)
+    assert bill.subject == Subject("image", None, None, "2023-11-14T22:13:20Z")
+    document = read(tmp_path, bill, SbomFormat.SPDX)
     assert [file["fileName"] for file in document["files"]] == ["./srv/\\xff"]
-    assert "purl" not in read(tmp_path, told, SbomFormat.CYCLONEDX)["metadata"]["component"]
+    assert "purl" not in read(tmp_path, bill, SbomFormat.CYCLONEDX)["metadata"]["component"]
 
 
 def test_a_file_is_read_once_and_its_links_with_it(tmp_path: Path) -> None:
@@ -275,7 +279,7 @@ BUILD = ("build", "x.trace", "-o", "x.tar")
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "message"),
+    ("argv", "status", "message"),
     [
         (("--sbom", "spd", "x"), 2, "cannot write an SBOM as spd: choose spdx or cyclonedx"),
         (("--sbom", "spdx"), 2, "Option '--sbom' requires 2 arguments"),
@@ -289,9 +293,9 @@ BUILD = ("build", "x.trace", "-o", "x.tar")
     ],
 )
 def test_words_that_make_no_sense(
-    tmp_path: Path, words: tuple[str, ...], status: int, message: str
+    tmp_path: Path, argv: tuple[str, ...], status: int, message: str
 ) -> None:
-    done = run_slimtrace(*BUILD, *words, cwd=str(tmp_path))
+    done = run_slimtrace(*BUILD, *argv, cwd=str(tmp_path))
     assert done.returncode == status
     assert message in done.stderr
 
@@ -311,11 +315,11 @@ def test_of_what_is_neither_trace_nor_image(tmp_path: Path) -> None:
 def test_slim_writes_it_once_of_what_it_gives(tmp_path: Path) -> None:
     compile_static(str(make_root(tmp_path / "full", {})), "int main(void) { return 0; }")
     image = ("--image", f"rootfs:{tmp_path}/full")
-    words = ("slim", *image, "-o", f"{tmp_path}/x.tar", "--trace", f"{tmp_path}/x.trace", "--json")
+    argv = ("slim", *image, "-o", f"{tmp_path}/x.tar", "--trace", f"{tmp_path}/x.trace", "--json")
     sbom = ("--sbom", "spdx", f"{tmp_path}/x.spdx.json")
-    done = run_slimtrace(*words, *sbom, "--", "/program", cwd=str(tmp_path))
+    done = run_slimtrace(*argv, *sbom, "--", "/program", cwd=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     document = read_spdx(tmp_path / "x.spdx.json")
-    assert document["packages"][0]["versionInfo"] == told["image"]["digest"]
-    assert [each["file"] for each in told["sboms"]] == [f"{tmp_path}/x.spdx.json"]
+    assert document["packages"][0]["versionInfo"] == report["image"]["digest"]
+    assert [each["file"] for each in report["sboms"]] == [f"{tmp_path}/x.spdx.json"]

@@ -58,9 +58,9 @@ def files(top: Path) -> dict[str, str]:
 
 def owners(built: Built, paths: set[str]) -> dict[str, set[str]]:
     """The packages of each owned path, by dpkg, which also lists /usr/lib as /lib."""
-    asked = paths | {path.removeprefix("/usr") for path in paths if path.startswith("/usr/")}
-    words = ["dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-S", *sorted(asked)]
-    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    queried = paths | {path.removeprefix("/usr") for path in paths if path.startswith("/usr/")}
+    argv = ["dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-S", *sorted(queried)]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
     found: dict[str, set[str]] = {}
     for line in done.stdout.splitlines():
         names, _, path = line.partition(": ")
@@ -69,11 +69,11 @@ def owners(built: Built, paths: set[str]) -> dict[str, set[str]]:
     return found
 
 
-def installed(built: Built, name: str) -> set[str]:
+def list_installed_files(built: Built, name: str) -> set[str]:
     """The resolved paths of a package's files in the full image, without directories."""
     found = set()
-    words = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-L", name)
-    for line in run_command(*words).splitlines():
+    argv = ("dpkg-query", f"--admindir={built.full}/var/lib/dpkg", "-L", name)
+    for line in run_command(*argv).splitlines():
         top = line.split("/")[1]
         path = f"/usr{line}" if (built.full / top).is_symlink() else line
         place = Path(f"{built.full}{path}")
@@ -106,8 +106,12 @@ def test_what_was_left_out_is_what_dpkg_knows_and_the_image_lacks(built: Built) 
     del spdx["image"]
     lacking = 0
     for name, said in spdx.items():
-        here = {path for path in installed(built, name) if os.path.lexists(f"{built.slim}{path}")}
-        assert set(said["left out"]) == installed(built, name) - here, name
+        here = {
+            path
+            for path in list_installed_files(built, name)
+            if os.path.lexists(f"{built.slim}{path}")
+        }
+        assert set(said["left out"]) == list_installed_files(built, name) - here, name
         lacking += len(said["left out"])
     assert lacking > 1000
     assert "/usr/bin/flask" in spdx["python3-flask"]["left out"]
@@ -130,10 +134,10 @@ def test_documents_tell_of_the_image_that_was_built(built: Built) -> None:
 
 def test_building_again_gives_the_same_and_no_other_image(built: Built, tmp_path: Path) -> None:
     slim = f"oci:{tmp_path}/other:app:1"
-    words = ("build", built.trace, "-o", slim, "--json")
-    done = run_slimtrace(*words, "--sbom", "spdx", f"{tmp_path}/again", env=built.env)
+    argv = ("build", built.trace, "-o", slim, "--json")
+    done = run_slimtrace(*argv, "--sbom", "spdx", f"{tmp_path}/again", env=built.env)
     assert done.returncode == 0, done.stderr
-    plain = run_slimtrace(*words, env=built.env)
+    plain = run_slimtrace(*argv, env=built.env)
     assert json.loads(done.stdout)["image"] == json.loads(plain.stdout)["image"]
     assert (tmp_path / "again").read_bytes() == (built.folder / "spdx").read_bytes()
     assert "sboms" not in json.loads(plain.stdout)
@@ -141,12 +145,12 @@ def test_building_again_gives_the_same_and_no_other_image(built: Built, tmp_path
 
 def test_of_an_image_and_of_a_trace(built: Built, tmp_path: Path) -> None:
     slim = f"oci:{built.folder}/slim:app:1"
-    for name, words in {
+    for name, argv in {
         "with": (slim, "--trace", built.trace),
         "alone": (slim,),
         "trace": (built.trace,),
     }.items():
-        done = run_slimtrace("sbom", *words, "-o", f"{tmp_path}/{name}", env=built.env)
+        done = run_slimtrace("sbom", *argv, "-o", f"{tmp_path}/{name}", env=built.env)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "with").read_bytes() == (built.folder / "spdx").read_bytes()
     expected = describe_spdx(read_spdx(built.folder / "spdx"))
@@ -166,10 +170,10 @@ def test_on_stdout(built: Built) -> None:
 
 def test_an_embedded_one_tells_of_all_but_itself(built: Built, tmp_path: Path) -> None:
     slim = f"oci:{tmp_path}/slim:app:1"
-    words = ("build", built.trace, "--json", "--embed-sbom", "cyclonedx", "--embed-sbom", "spdx")
+    argv = ("build", built.trace, "--json", "--embed-sbom", "cyclonedx", "--embed-sbom", "spdx")
     told = []
     for name in (slim, f"docker-archive:{tmp_path}/other.tar"):
-        done = run_slimtrace(*words, "-o", name, env=built.env)
+        done = run_slimtrace(*argv, "-o", name, env=built.env)
         assert done.returncode == 0, done.stderr
         told.append(json.loads(done.stdout))
     assert told[0]["image"]["digest"] == told[1]["image"]["digest"]

@@ -35,7 +35,7 @@ USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 """``secret`` is the password."""
 
 
-def pushed(folder: Path, name: str) -> Image:
+def push_image(folder: Path, name: str) -> Image:
     (folder / "file").write_text(name)
     image = make_tree_image([make_file_entry(folder / "file")], folder / "work")
     parse_destination(name).write(image, ())
@@ -46,7 +46,7 @@ def raw(name: str) -> Any:
     return json.loads(run_command("skopeo", "inspect", "--raw", name))
 
 
-def listed(repository: str, image: Image) -> list[tuple[str, str]]:
+def list_referrers(repository: str, image: Image) -> list[tuple[str, str]]:
     """Digests and types in the index that replaces the registry's own list."""
     index = raw(f"{repository}:{image.digest.replace(':', '-')}")
     assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
@@ -55,9 +55,9 @@ def listed(repository: str, image: Image) -> list[tuple[str, str]]:
 
 def test_an_artifact_refers_to_the_image(tmp_path: Path, registry: str) -> None:
     name = f"docker://{registry}/team/app"
-    image = pushed(tmp_path, f"{name}:1")
+    image = push_image(tmp_path, f"{name}:1")
     spdx, cyclonedx = attach(image, parse_reference(f"{name}:1"), [SPDX, CYCLONEDX])
-    assert listed(name, image) == [
+    assert list_referrers(name, image) == [
         (spdx.attached, "application/spdx+json"),
         (cyclonedx.attached, "application/vnd.cyclonedx+json"),
     ]
@@ -79,10 +79,10 @@ def test_an_artifact_refers_to_the_image(tmp_path: Path, registry: str) -> None:
 
 def test_the_list_grows_and_names_each_once(tmp_path: Path, registry: str) -> None:
     name = f"docker://{registry}/app"
-    image = pushed(tmp_path, f"{name}:1")
+    image = push_image(tmp_path, f"{name}:1")
     for sboms in ([SPDX], [SPDX, CYCLONEDX], [CYCLONEDX]):
         attach(image, parse_reference(f"{name}:1"), sboms)
-    assert [kind for _, kind in listed(name, image)] == [
+    assert [kind for _, kind in list_referrers(name, image)] == [
         "application/spdx+json",
         "application/vnd.cyclonedx+json",
     ]
@@ -96,9 +96,9 @@ def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
         name = f"docker://{host}/team/app:1"
         run_command("skopeo", "login", "-u", "me", "-p", "secret", host)
-        image = pushed(tmp_path, name)
+        image = push_image(tmp_path, name)
         attach(image, parse_reference(name), [SPDX])
-        assert len(listed(f"docker://{host}/team/app", image)) == 1
+        assert len(list_referrers(f"docker://{host}/team/app", image)) == 1
         run_command("skopeo", "logout", host)
         with pytest.raises(SlimtraceError) as caught:
             attach(image, parse_reference(name), [CYCLONEDX])
@@ -163,7 +163,7 @@ def listing(registry: str, tmp_path: Path) -> Iterator[str]:
 
 def test_a_registry_that_lists_referrers_gets_no_index(tmp_path: Path, listing: str) -> None:
     name = f"docker://{listing}/app"
-    image = pushed(tmp_path, f"{name}:1")
+    image = push_image(tmp_path, f"{name}:1")
     (sbom,) = attach(image, parse_reference(f"{name}:1"), [SPDX])
     assert raw(f"{name}@{sbom.attached}")["subject"]["digest"] == image.digest
     assert json.loads(run_command("skopeo", "list-tags", name))["Tags"] == ["1"]

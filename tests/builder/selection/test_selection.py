@@ -40,11 +40,11 @@ TREE = {
 }
 
 
-def chosen(top: Path, the_trace: Trace, options: BuildOptions = PLAIN) -> Selection:
+def choose(top: Path, the_trace: Trace, options: BuildOptions = PLAIN) -> Selection:
     return select(the_trace, Root(str(top), the_trace.saved), options)
 
 
-def why(selection: Selection) -> dict[str, str]:
+def list_causes(selection: Selection) -> dict[str, str]:
     return {item.path: item.why for item in selection.dropped}
 
 
@@ -52,7 +52,7 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", TREE)
     touched = ["/lib/x.so.1", "/etc/conf", "/srv/data", "/proc/self/maps", "/var/run/app/state"]
     touched += ["/etc/hosts", "/etc/link-to-hosts", "/proc"]
-    selection = chosen(top, make_trace(top, touched, created=["/tmp/new"]))
+    selection = choose(top, make_trace(top, touched, created=["/tmp/new"]))
     assert describe_selection(selection) == {
         "/etc/conf": "file 0644 touched",
         "/etc/link-to-hosts": "-> hosts symlink",
@@ -64,7 +64,7 @@ def test_what_the_image_holds(tmp_path: Path) -> None:
         "/usr/lib/x.so.1.2": "file 0644 touched",
         "/var/run": "-> /run symlink",
     }
-    assert why(selection) == {
+    assert list_causes(selection) == {
         "/etc/hosts": "a container engine provides it",
         "/proc/self/maps": "the kernel provides it",
         "/tmp/new": "the app created it",
@@ -76,8 +76,8 @@ def test_what_running_jvms_keep_of_themselves_stays_out(tmp_path: Path) -> None:
     """Each JVM reads the files of other JVMs, which remove them at their end."""
     own, gone = "/tmp/hsperfdata_app/7", "/tmp/hsperfdata_app/8"
     top = make_root(tmp_path / "root", {own: "x", "/tmp/hsperfdata": "a file of the app's"})
-    selection = chosen(top, make_trace(top, [own, gone, "/tmp/hsperfdata"]))
-    assert why(selection) == dict.fromkeys((own, gone), "it is state of the running system")
+    selection = choose(top, make_trace(top, [own, gone, "/tmp/hsperfdata"]))
+    assert list_causes(selection) == dict.fromkeys((own, gone), "it is state of the running system")
     assert "/tmp/hsperfdata" in selection.entries
 
 
@@ -85,19 +85,19 @@ def test_a_socket_stays_out(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/srv": None})
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(top / "srv/s"))
-        selection = chosen(top, make_trace(top, {"/srv/s": {Use.CONNECT}}))
-    assert why(selection) == {"/srv/s": "it is a socket or a device"}
+        selection = choose(top, make_trace(top, {"/srv/s": {Use.CONNECT}}))
+    assert list_causes(selection) == {"/srv/s": "it is a socket or a device"}
 
 
 def test_a_link_that_was_only_read_does_not_bring_its_target(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/l": "-> f", "/f": "f", "/d": "-> nowhere"})
-    selection = chosen(top, make_trace(top, {"/l": {Use.READLINK}, "/d": {Use.READLINK}}))
+    selection = choose(top, make_trace(top, {"/l": {Use.READLINK}, "/d": {Use.READLINK}}))
     assert describe_selection(selection) == {"/d": "-> nowhere touched", "/l": "-> f touched"}
 
 
 def test_the_skeleton_is_there(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/tmp/x": "x"})
-    selection = chosen(top, make_trace(top, [], cwd="/none"))
+    selection = choose(top, make_trace(top, [], cwd="/none"))
     assert {path: (f"{e.mode:04o}", e.mtime_ns) for path, e in selection.entries.items()} == {
         "/": ("0755", TIME * 10**9),
         "/dev": ("0755", 0),
@@ -122,7 +122,7 @@ def test_var_run_is_a_link_where_it_is_one(
     tmp_path: Path, summary: str, tree: dict[str, str], expected: str | None
 ) -> None:
     top = make_root(tmp_path / "root", {"/a": "a", **tree})
-    link = chosen(top, make_trace(top, ["/a"])).entries.get("/var/run")
+    link = choose(top, make_trace(top, ["/a"])).entries.get("/var/run")
     assert (link and link.target) == expected, summary
 
 
@@ -154,7 +154,7 @@ def changed_world(tmp_path: Path) -> tuple[Path, Trace]:
 def test_files_that_changed_since_the_run_are_an_error(tmp_path: Path) -> None:
     top, the_trace = changed_world(tmp_path)
     with pytest.raises(SlimtraceError) as error:
-        chosen(top, the_trace)
+        choose(top, the_trace)
     assert error.value.message == (
         "cannot build from the trace: "
         "5 files (/content, /gone, /link, /mode, /type) changed since the run"
@@ -164,8 +164,8 @@ def test_files_that_changed_since_the_run_are_an_error(tmp_path: Path) -> None:
 
 def test_allow_changed_takes_what_is_there(tmp_path: Path) -> None:
     top, the_trace = changed_world(tmp_path)
-    selection = chosen(top, the_trace, BuildOptions(allow_changed=True, user="0:0"))
-    assert why(selection) == {"/gone": "it was gone when the image was built"}
+    selection = choose(top, the_trace, BuildOptions(allow_changed=True, user="0:0"))
+    assert list_causes(selection) == {"/gone": "it was gone when the image was built"}
     assert {"/content", "/link", "/mode", "/type", "/same"} <= set(selection.entries)
     (warning,) = selection.warnings
     assert "changed since the run: the image has their present state; trace" in warning
@@ -178,17 +178,17 @@ def test_no_more_than_five_changed_files_are_named(tmp_path: Path) -> None:
     for name in names:
         (top / name[1:]).write_text("changed")
     with pytest.raises(SlimtraceError, match=r"7 files \(/0, /1, /2, /3, /4, …\) changed"):
-        chosen(top, the_trace)
+        choose(top, the_trace)
 
 
 def test_without_a_fingerprint_only_existence_counts(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/f": "f"})
     there = TracedPath("/f", State.FILE, frozenset({Use.READ}), (1,), 0.0, None)
     the_trace = replace(make_trace(top, []), paths={"/f": there})
-    assert "/f" in chosen(top, the_trace).entries
+    assert "/f" in choose(top, the_trace).entries
     (top / "f").unlink()
     with pytest.raises(SlimtraceError, match=r"1 file \(/f\) changed since the run"):
-        chosen(top, the_trace)
+        choose(top, the_trace)
 
 
 def test_a_file_put_aside_is_taken_as_it_was(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_file_put_aside_is_taken_as_it_was(tmp_path: Path) -> None:
     (top / "data/deep/y").unlink()
     (top / "data/deep").rmdir()
     (top / "data").rmdir()
-    selection = chosen(top, the_trace)
+    selection = choose(top, the_trace)
     for path, saved in blobs.items():
         entry = selection.entries[path]
         assert (entry.source, entry.mtime_ns) == (saved.blob, TIME * 10**9)
@@ -216,9 +216,9 @@ def test_the_same_trace_gives_the_same_selection(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", TREE)
     first = make_trace(top, ["/lib/x.so.1", "/etc/conf", "/srv/data", "/srv"])
     second = replace(first, paths=dict(reversed(list(first.paths.items()))))
-    before = chosen(top, first)
+    before = choose(top, first)
     (top / "srv/data/new").write_text("touched directories are as the run saw them")
-    after = chosen(top, second)
+    after = choose(top, second)
     assert before == after
     assert list(before.entries.items()) == list(after.entries.items())
 
@@ -226,7 +226,7 @@ def test_the_same_trace_gives_the_same_selection(tmp_path: Path) -> None:
 def test_gaps_are_warned_of(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/f": "f"})
     the_trace = make_trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
-    assert chosen(top, the_trace).warnings == (
+    assert choose(top, the_trace).warnings == (
         "the trace may be incomplete (killed: the tracer was killed): trace the app again",
     )
 
@@ -258,7 +258,7 @@ def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
         tmp_path / "root", {"/srv/app/x": "x", "/var/cache/app": None, "/l": "-> var/cache"}
     )
     made = ["/var/cache/app/new", "/l/sub", "/l/sub/deeper/file", "/proc/1/x", "/run/app/pid"]
-    selection = chosen(top, make_trace(top, ["/srv/app/x"], created=made))
+    selection = choose(top, make_trace(top, ["/srv/app/x"], created=made))
     assert describe_selection(selection) == {
         "/srv/app/x": "file 0644 touched",
         "/var/cache": "directory 0755 parent-of-created,directory",
@@ -270,7 +270,7 @@ def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/", "//", "///"])
 def test_a_trace_that_says_the_root_was_made_is_no_endless_walk(tmp_path: Path, path: str) -> None:
     top = make_root(tmp_path / "root", {"/f": "f"})
-    assert "/f" in chosen(top, make_trace(top, ["/f"], created=[path])).entries
+    assert "/f" in choose(top, make_trace(top, ["/f"], created=[path])).entries
 
 
 def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> None:
@@ -280,10 +280,10 @@ def test_a_user_who_may_not_write_where_the_app_did_is_told(tmp_path: Path) -> N
     (top / "var/all").chmod(0o777)
     uses = {"/srv/db": (Use.READ, Use.WRITE), "/a": (Use.READ,)}
     the_trace = make_trace(top, uses, created=["/var/data/new", "/var/all/new"])
-    (warning,) = chosen(top, the_trace, BuildOptions(user="4242:4242")).warnings
+    (warning,) = choose(top, the_trace, BuildOptions(user="4242:4242")).warnings
     assert "the app wrote to /srv/db, /var/data, where the image's user 4242:4242" in warning
-    assert chosen(top, the_trace, BuildOptions(user="0:0")).warnings == ()
-    granted = chosen(top, the_trace, BuildOptions(user="4242:4242", grant_write=True))
+    assert choose(top, the_trace, BuildOptions(user="0:0")).warnings == ()
+    granted = choose(top, the_trace, BuildOptions(user="4242:4242", grant_write=True))
     given = granted.entries["/var/data"]
     assert (given.uid, given.gid, given.mode) == (4242, 4242, 0o755)
     assert granted.entries["/var/all"].uid != 4242
@@ -297,7 +297,7 @@ def test_what_lies_in_a_volume_is_not_the_images(tmp_path: Path) -> None:
         tmp_path / "root", {"/srv/data/f": "f", "/srv/database": "d", "/link": "-> srv/data/f"}
     )
     ran = make_trace(top, ["/srv/data/f", "/srv/database", "/link"], volumes=("/srv/data",))
-    selection = chosen(top, ran)
+    selection = choose(top, ran)
     assert "/srv/data/f" not in selection.entries
     assert "/srv/database" in selection.entries
     dropped = {item.path: item.why for item in selection.dropped}

@@ -110,8 +110,8 @@ def test_a_directory_is_named_as_a_whole(tmp_path: Path) -> None:
 
 def test_what_is_kept_or_left_out_is_not_suggested(tmp_path: Path) -> None:
     tree = {"/app/main.sh": "cat /srv/a/x /srv/a/y", "/srv/a/x": "1", "/srv/a/y": "1"}
-    words = {"include": ("/srv/a/x",)}
-    found = table(suggestions(tmp_path, tree, ["/app/main.sh"], **words))
+    build_options = {"include": ("/srv/a/x",)}
+    found = table(suggestions(tmp_path, tree, ["/app/main.sh"], **build_options))
     assert found == ["/srv/a/y 1x1 named in /app/main.sh"]
     touched = ["/app/main.sh", "/srv/a/x"]
     found = table(suggestions(tmp_path, tree, touched, exclude=("/srv/a/x",)))
@@ -133,8 +133,8 @@ def test_what_a_real_app_hides_is_in_the_first_lines(tmp_path: Path) -> None:
     app = {"/main.py": APP, "/plugin_a.py": "WORD = 'a'", "/data/greeting.txt": "hello"}
     folder = str(make_root(tmp_path / "app", app))
     ran = str(tmp_path / "app.trace")
-    words = [os.path.realpath(sys.executable), "main.py"]
-    assert run_slimtrace("-q", "run", "-o", ran, "--", *words, cwd=folder).returncode == 0
+    argv = [os.path.realpath(sys.executable), "main.py"]
+    assert run_slimtrace("-q", "run", "-o", ran, "--", *argv, cwd=folder).returncode == 0
     done = run_slimtrace("suggest", ran, "--json")
     assert done.returncode == 0, done.stderr
     found = [each["path"] for each in json.loads(done.stdout)]

@@ -62,11 +62,11 @@ MODES = {
 }
 
 
-def slimtrace(folder: Path, *words: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
+def slimtrace(folder: Path, *argv: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
     (folder / "tmp").mkdir(exist_ok=True)
     env = environment(XDG_CACHE_HOME=str(folder / "cache"), TMPDIR=str(folder / "tmp"))
     done = subprocess.run(
-        [*prefix, *command("-q", *words)],
+        [*prefix, *command("-q", *argv)],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -77,7 +77,7 @@ def slimtrace(folder: Path, *words: str, prefix: Sequence[str] = ()) -> tuple[in
     return done.returncode, done.stdout, done.stderr
 
 
-def built(folder: Path, mode: str) -> None:
+def make_image(folder: Path, mode: str) -> None:
     """An image of the app, traced in this mode; its mode can be changed."""
     need("python3")
     app = folder / "app"
@@ -85,28 +85,28 @@ def built(folder: Path, mode: str) -> None:
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).write_text(text)
     python = os.path.realpath(shutil.which("python3", path="/usr/bin") or sys.executable)
-    for words in (
+    for argv in (
         ("run", "--", python, "-IB", "app/app.py"),
         ("build", "slimtrace.trace", "-o", "app.tar", "--keep", "closure"),
     ):
-        status, _, said = slimtrace(folder, *words)
-        assert status == 0, said
+        status, _, errors = slimtrace(folder, *argv)
+        assert status == 0, errors
 
 
-def verified(folder: Path, *words: str, prefix: Sequence[str] = ()) -> tuple[int, Any]:
+def verify(folder: Path, *argv: str, prefix: Sequence[str] = ()) -> tuple[int, Any]:
     shown = ("-v", f"{folder}/app/given:{folder}/app/given")
-    line = ("verify", "app.tar", "--trace", "slimtrace.trace", "--json", *shown, *words)
-    status, out, said = slimtrace(folder, *line, prefix=prefix)
-    assert out, said
+    line = ("verify", "app.tar", "--trace", "slimtrace.trace", "--json", *shown, *argv)
+    status, out, errors = slimtrace(folder, *line, prefix=prefix)
+    assert out, errors
     return status, json.loads(out)
 
 
 def test_what_only_another_way_through_the_app_asks_for(tmp_path: Path) -> None:
-    built(tmp_path, "")
-    assert verified(tmp_path)[0] == 0
+    make_image(tmp_path, "")
+    assert verify(tmp_path)[0] == 0
     for mode, name in MODES.items():
         (tmp_path / "app/given/mode").write_text(mode)
-        status, verdict = verified(tmp_path)
+        status, verdict = verify(tmp_path)
         paths = [item["path"] for item in verdict["missing"]]
         assert (status, f"{tmp_path}/app/{name}" in paths) == (
             int(name is not None),
@@ -116,8 +116,8 @@ def test_what_only_another_way_through_the_app_asks_for(tmp_path: Path) -> None:
 
 def test_who_lists_a_directory_sees_what_is_there(tmp_path: Path) -> None:
     """The app does not see the links that replace missing modules."""
-    built(tmp_path, "listing")
-    status, verdict = verified(tmp_path)
+    make_image(tmp_path, "listing")
+    status, verdict = verify(tmp_path)
     assert (status, verdict["missing"]) == (1, [])
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 1}
 
@@ -126,14 +126,14 @@ def test_a_module_that_is_missing_in_a_copy(tmp_path: Path) -> None:
     """Without an overlay file system."""
     need_root()
     need("unshare", "mount")
-    built(tmp_path, "")
+    make_image(tmp_path, "")
     (tmp_path / "app/given/mode").write_text("namespace")
     for name in ("bin", "tmp", "upper", "work"):
         (tmp_path / name).mkdir(exist_ok=True)
     (tmp_path / "bin/cp").symlink_to("/bin/cp")
     layers = "-t overlay -o lowerdir=tmp,upperdir=upper,workdir=work none tmp"
     setup = f'mount {layers} && export PATH={tmp_path}/bin && exec "$@"'
-    status, verdict = verified(tmp_path, prefix=("unshare", "-m", "sh", "-c", setup, "sh"))
+    status, verdict = verify(tmp_path, prefix=("unshare", "-m", "sh", "-c", setup, "sh"))
     assert f"{tmp_path}/app/space" in [item["path"] for item in verdict["missing"]]
     assert status == 1
 
@@ -160,12 +160,12 @@ def test_links_that_lead_out_of_the_image(tmp_path: Path, script: str, path: str
     (tmp_path / "given/what").write_text("readlink /app/job\n")
     seen = ("--image", f"rootfs:{root}", "-v", f"{tmp_path}/given:/given")
     heal = ("verify", "app.tar", "--trace", "slimtrace.trace", "--heal", "--json")
-    for words in (
+    for argv in (
         ("run", *seen, "--", "/app/job"),
         ("build", "slimtrace.trace", "-o", "app.tar", "--include", "/bin/cat"),
     ):
-        done = slimtrace(tmp_path, *words)
+        done = slimtrace(tmp_path, *argv)
         assert done[0] == 0, done[2]
     (tmp_path / "given/what").write_text(f"{script}\n")
-    status, out, said = slimtrace(tmp_path, *heal)
-    assert (status, json.loads(out)["healed"]) == (0, [path] if path else []), said
+    status, out, errors = slimtrace(tmp_path, *heal)
+    assert (status, json.loads(out)["healed"]) == (0, [path] if path else []), errors

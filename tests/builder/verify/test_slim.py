@@ -44,9 +44,9 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-def slim(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def slim(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     env = environment(XDG_CACHE_HOME=str(folder / "cache"))
-    return run_slimtrace(*words, cwd=str(folder), env=env)
+    return run_slimtrace(*argv, cwd=str(folder), env=env)
 
 
 @pytest.fixture
@@ -87,24 +87,24 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
     (tmp_path / "given").mkdir()
     (tmp_path / "given/n").write_text("1\n")
     where = ("--image", "rootfs:full", "-v", f"{tmp_path}/given:/given")
-    words = ("slim", "-o", "oci:app:v1", *where, "--json", "--", "/app/job")
-    done = slim(tmp_path, *words)
-    told = json.loads(done.stdout)
+    argv = ("slim", "-o", "oci:app:v1", *where, "--json", "--", "/app/job")
+    done = slim(tmp_path, *argv)
+    report = json.loads(done.stdout)
     assert done.returncode == 1, done.stderr  # it never ends
-    assert told["verify"]["rounds"] == 10
-    assert told["verify"]["healed"] == [f"/app/{'x' * n}1" for n in range(1, 10)]
-    assert told["reasons"]["healed"] == 9
-    assert told["image"]["destination"] == "oci:app:v1"
+    assert report["verify"]["rounds"] == 10
+    assert report["verify"]["healed"] == [f"/app/{'x' * n}1" for n in range(1, 10)]
+    assert report["reasons"]["healed"] == 9
+    assert report["image"]["destination"] == "oci:app:v1"
     (tmp_path / "given/n").write_text("1\n")
-    done = slim(tmp_path, *words[:-3], "--force", "--no-heal", "--json", "--", "/app/job")
+    done = slim(tmp_path, *argv[:-3], "--force", "--no-heal", "--json", "--", "/app/job")
     assert (done.returncode, json.loads(done.stdout)["verify"]["healed"]) == (1, [])
 
 
 def test_a_service_that_is_ended_by_hand(tmp_path: Path, server: tuple[str, ...]) -> None:
     """The verification does not need a second Ctrl-C."""
-    words = ("-q", "slim", "-o", "app.tar", "--ready", f"tcp:{server[-1]}", "--", *server)
+    argv = ("-q", "slim", "-o", "app.tar", "--ready", f"tcp:{server[-1]}", "--", *server)
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
-    process = subprocess.Popen(command(*words), cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command(*argv), cwd=tmp_path, env=env, stderr=subprocess.PIPE)
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -112,8 +112,8 @@ def test_a_service_that_is_ended_by_hand(tmp_path: Path, server: tuple[str, ...]
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, said
+    _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, errors
     assert (tmp_path / "app.tar").exists()
 
 

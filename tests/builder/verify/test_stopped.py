@@ -40,12 +40,12 @@ def test_it_ends_with_the_signal(
     (tmp_path / "given/n").write_text("0\n")
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"), TMPDIR=str(tmp_path / "tmp"))
     where = ("--image", f"rootfs:{tmp_path}/full", "-v", f"{tmp_path}/given:/given")
-    for words in (
+    for argv in (
         ("run", "-o", "a.trace", *where, "--", "/app/job"),
         ("run", "-o", "a.trace", "--append", *where, "--", "/app/job"),
         ("build", "a.trace", "-o", "app.tar"),
     ):
-        done = run_slimtrace("-q", *words, cwd=str(tmp_path), env=env)
+        done = run_slimtrace("-q", *argv, cwd=str(tmp_path), env=env)
         assert done.returncode == 0, done.stderr
     built = (tmp_path / "app.tar").read_bytes()
     (tmp_path / "given/n").write_text("60\n")
@@ -57,8 +57,8 @@ def test_it_ends_with_the_signal(
     while not when(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=SECONDS)
-    assert (process.returncode, said) == (
+    _, errors = process.communicate(timeout=SECONDS)
+    assert (process.returncode, errors) == (
         128 + number,
         f"slimtrace: cannot verify app.tar: {number.name} ended it\n",
     )

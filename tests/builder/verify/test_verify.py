@@ -40,25 +40,25 @@ class Place:
     folder: Path
     prefix: tuple[str, ...] = ()
 
-    def slimtrace(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def slimtrace(self, *argv: str) -> subprocess.CompletedProcess[str]:
         env = environment(XDG_CACHE_HOME=str(self.folder / "cache"), TMPDIR=str(self.folder))
-        return run_slimtrace(*words, cwd=str(self.folder), env=env, prefix=self.prefix)
+        return run_slimtrace(*argv, cwd=str(self.folder), env=env, prefix=self.prefix)
 
     def give(self, name: str) -> None:
         (self.folder / "given" / "which").write_text(f"{name}\n")
 
-    def trace(self, *words: str) -> None:
+    def trace(self, *argv: str) -> None:
         image = ("--image", f"rootfs:{self.folder}/full", "-v", f"{self.folder}/given:/given:ro")
-        done = self.slimtrace("-q", "run", *image, *words, "--", "/app/job")
+        done = self.slimtrace("-q", "run", *image, *argv, "--", "/app/job")
         assert done.returncode == 0, done.stderr
 
-    def build(self, to: str, *words: str) -> None:
-        done = self.slimtrace("-q", "build", "slimtrace.trace", "-o", to, *words)
+    def build(self, to: str, *argv: str) -> None:
+        done = self.slimtrace("-q", "build", "slimtrace.trace", "-o", to, *argv)
         assert done.returncode == 0, done.stderr
 
-    def verify(self, image: str, *words: str) -> tuple[int, dict[str, Any]]:
+    def verify(self, image: str, *argv: str) -> tuple[int, dict[str, Any]]:
         """The exit status and the document of ``--json``."""
-        done = self.slimtrace("verify", image, "--trace", "slimtrace.trace", "--json", *words)
+        done = self.slimtrace("verify", image, "--trace", "slimtrace.trace", "--json", *argv)
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
 
@@ -73,10 +73,10 @@ def place(tmp_path: Path) -> Place:
     return here
 
 
-def missing(verdict: dict[str, Any]) -> dict[str, str]:
+def list_missing(verdict: dict[str, Any]) -> dict[str, str]:
     """Each missing path to the programs that looked it up."""
     return {
-        item["path"]: " ".join(words.split()[0] for words in item["processes"])
+        item["path"]: " ".join(process.split()[0] for process in item["processes"])
         for item in verdict["missing"]
     }
 
@@ -91,7 +91,7 @@ def test_an_image_in_any_form_that_build_writes(place: Place, form: str) -> None
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 0}
     place.give("second")
     status, verdict = place.verify(image)
-    assert (status, missing(verdict)) == (1, {"/app/second": "cat"})
+    assert (status, list_missing(verdict)) == (1, {"/app/second": "cat"})
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 1}
 
 
@@ -106,8 +106,8 @@ def test_what_people_are_told(place: Place) -> None:
     )
     place.give("second")
     done = place.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
-    said = [line for line in done.stderr.splitlines() if line.startswith("slimtrace: ")]
-    assert (done.returncode, said) == (
+    messages = [line for line in done.stderr.splitlines() if line.startswith("slimtrace: ")]
+    assert (done.returncode, messages) == (
         1,
         [
             "slimtrace: warning: /app/job: exit status 1, but 0 when traced",
@@ -123,13 +123,13 @@ def test_healing_adds_builds_and_remembers(place: Place, form: str) -> None:
     place.trace()
     named = () if image.endswith(":v1") else ("-t", "name:v7")
     place.build(image, *named, "--label", "kept=yes")
-    before = names_of(image)
+    before = read_names(image)
     place.give("second")
     status, verdict = place.verify(image, "--heal")
     assert (status, verdict["missing"], verdict["healed"]) == (0, [], ["/app/second"])
     assert verdict["rounds"] == 2
     assert place.verify(image)[0] == 0
-    assert names_of(image) == before
+    assert read_names(image) == before
     assert show(f"{place.folder}/slimtrace.trace")["healed"] == ["/app/second"]
     done = place.slimtrace("build", "slimtrace.trace", "-o", "rootfs:again", "--json")
     assert json.loads(done.stdout)["reasons"]["healed"] == 1
@@ -150,7 +150,7 @@ def test_healing_that_does_not_help_changes_nothing(place: Place) -> None:
     place.give("second")
     done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace", "--heal", "--json")
     verdict = json.loads(done.stdout)
-    assert (done.returncode, missing(verdict)) == (1, {"/app/second": "/bin/sh"})
+    assert (done.returncode, list_missing(verdict)) == (1, {"/app/second": "/bin/sh"})
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 0}
     assert (verdict["healed"], verdict["rounds"]) == ([], 2)
     assert "adding 1 missing did not help: left out of the image and the trace" in done.stderr
@@ -167,19 +167,19 @@ def test_healing_keeps_what_helped_before_it_failed(place: Place) -> None:
     place.build("app.tar")
     place.give("second")
     status, verdict = place.verify("app.tar", "--heal")
-    assert (status, missing(verdict)) == (1, {"/app/third": "/bin/sh"})
+    assert (status, list_missing(verdict)) == (1, {"/app/third": "/bin/sh"})
     assert (verdict["healed"], verdict["rounds"]) == (["/app/second"], 3)
     assert verdict["runs"][0]["differences"] == []
     assert show(f"{place.folder}/slimtrace.trace")["healed"] == ["/app/second"]
     assert place.verify("app.tar")[1]["missing"] == verdict["missing"]
 
 
-def names_of(image: str) -> str:
+def read_names(image: str) -> str:
     """Whether the image has its name, and its label."""
     transport, colon, rest = image.partition(":")
-    words = image if colon and not rest.startswith("/") else f"docker-archive:{image}"
+    reference = image if colon and not rest.startswith("/") else f"docker-archive:{image}"
     if transport in {"oci", "oci-archive", "docker-archive"}:
-        words = image
+        reference = image
     if transport in {"docker-archive", "oci-archive"} or not colon:
         path = rest or image
         table = "index.json" if transport == "oci-archive" else "manifest.json"
@@ -187,7 +187,7 @@ def names_of(image: str) -> str:
     else:
         with open(os.path.join(rest.partition(":")[0], "index.json")) as file:
             text = file.read()
-    label = json.loads(run_command("skopeo", "inspect", "--config", words))["config"]["Labels"][
+    label = json.loads(run_command("skopeo", "inspect", "--config", reference))["config"]["Labels"][
         "kept"
     ]
     return f"{'name:v7' in text or ':v1' in image} {label}"
@@ -197,8 +197,8 @@ def test_what_was_excluded_is_left_out_on_purpose(place: Place) -> None:
     place.trace()
     place.build("app.tar", "--exclude", "/app/second")
     place.give("second")
-    for words in ((), ("--heal",)):
-        status, verdict = place.verify("app.tar", *words)
+    for argv in ((), ("--heal",)):
+        status, verdict = place.verify("app.tar", *argv)
         assert (status, verdict["missing"], verdict["healed"]) == (1, [], [])
         assert [item["path"] for item in verdict["left_out"]] == ["/app/second"]
         assert verdict["runs"][0]["differences"] == ["exit status 1, but 0 when traced"]
@@ -288,12 +288,12 @@ def test_runs_of_different_users(place: Place) -> None:
     (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = $(cat /given/which)\n")
     shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
     shutil.rmtree(place.folder / "given")
-    for number, (user, words) in enumerate((("0", ()), ("1000", ("--append",)))):
+    for number, (user, argv) in enumerate((("0", ()), ("1000", ("--append",)))):
         (place.folder / f"is-{number}").mkdir()
         (place.folder / f"is-{number}/which").write_text(user)
         shown = ("-v", f"{place.folder}/is-{number}:/given", "--user", f"{user}:{user}")
         image = ("--image", f"rootfs:{place.folder}/full")
-        done = place.slimtrace("-q", "run", *image, *shown, *words, "--", "/app/job")
+        done = place.slimtrace("-q", "run", *image, *shown, *argv, "--", "/app/job")
         assert done.returncode == 0, done.stderr
     place.build("app.tar")
     status, verdict = place.verify("app.tar")
@@ -330,12 +330,12 @@ def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path)
     (tmp_path / "package/__init__.py").write_text("from package import inner")
     (tmp_path / "package/inner.py").write_text("")
     python = os.path.realpath(shutil.which("python3", path="/usr/bin") or need_python())
-    words = ("-o", "slimtrace.trace", "--", python, "-IB", "app.py", str(tmp_path / "name"))
+    argv = ("-o", "slimtrace.trace", "--", python, "-IB", "app.py", str(tmp_path / "name"))
     script = LAZY.replace(
         "import os, sys", f"import os, sys; sys.path.insert(0, {str(tmp_path)!r})"
     )
     (tmp_path / "app.py").write_text(script)
-    done = here.slimtrace("-q", "run", *words)
+    done = here.slimtrace("-q", "run", *argv)
     assert done.returncode == 0, done.stderr
     here.build("app.tar", "--keep", "touched", "--include", str(tmp_path / "name"))
     for name, file in (("other", "other.py"), ("package", "package/__init__.py")):
@@ -343,7 +343,7 @@ def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path)
         here.build("app.tar", "--keep", "touched", "--allow-changed")
         status, verdict = here.verify("app.tar")
         assert status == 1
-        assert f"{tmp_path}/{file}" in missing(verdict)
+        assert f"{tmp_path}/{file}" in list_missing(verdict)
     status, verdict = here.verify("app.tar", "--heal")
     assert (status, verdict["missing"]) == (0, []), verdict
     assert f"{tmp_path}/package/inner.py" in verdict["healed"]

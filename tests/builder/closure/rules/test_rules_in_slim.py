@@ -66,25 +66,25 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Built
     folder = tmp_path_factory.mktemp("late")
     compile_library(folder / "lib/libplugged.so.1")
     program = str(folder / "late")
-    words = ["-pthread", "-Wl,-rpath,$ORIGIN/lib", "-x", "c", "-", "-o", program]
-    subprocess.run(["gcc", *words], input=LATE.encode(), check=True)
+    flags = ["-pthread", "-Wl,-rpath,$ORIGIN/lib", "-x", "c", "-", "-o", program]
+    subprocess.run(["gcc", *flags], input=LATE.encode(), check=True)
     return program, build_images(folder, [program])
 
 
 @pytest.mark.parametrize(
-    ("word", "said", "without"),
+    ("action", "output", "without"),
     [
         ("cancel", "cancelled", "libgcc_s.so.1 must be installed"),
         ("plugin", "plugged", "libplugged.so.1: cannot open shared object file"),
     ],
 )
 def test_a_library_that_is_opened_late(
-    late: tuple[str, dict[str, BuiltImage]], word: str, said: str, without: str
+    late: tuple[str, dict[str, BuiltImage]], action: str, output: str, without: str
 ) -> None:
     program, images = late
     assert images["touched"].read_last_line(program) == "ready"
-    assert images["closure"].read_last_line(program, word) == said
-    assert without in images["touched"].read_last_line(program, word)
+    assert images["closure"].read_last_line(program, action) == output
+    assert without in images["touched"].read_last_line(program, action)
     assert images["closure"].report["reasons"]["dlopened-library"] >= 2
 
 

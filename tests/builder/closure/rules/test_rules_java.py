@@ -131,8 +131,8 @@ def test_the_jre_of_jdk_8(tmp_path: Path) -> None:
 
 APP = """
 public class App {
-    public static void main(String[] words) throws Exception {
-        switch (words[0]) {
+    public static void main(String[] args) throws Exception {
+        switch (args[0]) {
             case "zone" -> System.out.println(java.time.ZoneId.of("Europe/Berlin"));
             case "tls" -> {
                 var store = javax.net.ssl.TrustManagerFactory.getInstance("PKIX");
@@ -147,7 +147,7 @@ public class App {
                 java.lang.management.ManagementFactory.getRuntimeMXBean().getUptime();
             case "late" -> Class.forName("Late").getMethod("say").invoke(null);
         }
-        System.out.println(words[0] + " done");
+        System.out.println(args[0] + " done");
     }
 }
 """
@@ -160,12 +160,12 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     app_jar(tmp_path)
     app = ("java", "-jar", "app.jar")
     images = build_images(tmp_path, (*app, "none"))
-    said = {
+    outputs = {
         keep: {word: image.read_last_line(*app, word) for word in BRANCHES}
         for keep, image in images.items()
     }
-    assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
-    works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
+    assert outputs["closure"] == {word: f"{word} done" for word in BRANCHES}
+    works = [word for word in BRANCHES if outputs["touched"][word] == f"{word} done"]
     assert works == ["none"]
 
 
@@ -206,10 +206,10 @@ def app_jar(folder: Path) -> None:
     for name, source in {"App": APP, "Late": LATE}.items():
         (folder / f"{name}.java").write_text(source)
     (folder / "manifest").write_text("Main-Class: App\nClass-Path: late.jar\n")
-    for words in (
+    for argv in (
         ("javac", "App.java", "Late.java"),
         ("sh", "-c", "jar cfm app.jar manifest App*.class"),
         ("jar", "cf", "late.jar", "Late.class"),
         ("sh", "-c", "rm *.class"),
     ):
-        subprocess.run(words, check=True, cwd=folder)
+        subprocess.run(argv, check=True, cwd=folder)

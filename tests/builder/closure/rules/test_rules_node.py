@@ -160,11 +160,11 @@ RESOLVED = {
 @pytest.mark.parametrize("name", RESOLVED)
 def test_require_leads_where_node_goes(tmp_path: Path, name: str) -> None:
     make_root(tmp_path, {**WORLD, "/app/start.js": f"require('{name}')"})
-    found = brought(tmp_path, REQUIRE, {"NODE_PATH": "/paths/of"})
+    found = list_implied(tmp_path, REQUIRE, {"NODE_PATH": "/paths/of"})
     assert found == RESOLVED[name].split()
 
 
-def brought(top: Path, rules: Sequence[ClosureRule], env: Mapping[str, str]) -> list[str]:
+def list_implied(top: Path, rules: Sequence[ClosureRule], env: Mapping[str, str]) -> list[str]:
     """The files that /app/start.js implies, without links; those below /app as relative paths."""
     found = list_added_paths(top, ["/app/start.js"], rules, env)
     return sorted(path.removeprefix("/app/") for path in found if found[path] != "symlink")
@@ -290,11 +290,11 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     need("node")
     make_root(tmp_path, {f"/{name}": content for name, content in APP.items()})
     images = build_images(tmp_path, ("node", "app.js", "none"))
-    said = {
+    outputs = {
         keep: {word: image.read_last_line("node", "app.js", word) for word in BRANCHES}
         for keep, image in images.items()
     }
-    assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
-    works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
+    assert outputs["closure"] == {word: f"{word} done" for word in BRANCHES}
+    works = [word for word in BRANCHES if outputs["touched"][word] == f"{word} done"]
     assert works == ["none"]
     assert images["closure"].report["reasons"]["node-require"] == 5

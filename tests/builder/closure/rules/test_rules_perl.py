@@ -160,10 +160,10 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     need("perl")
     make_root(tmp_path, {"/app": APP, "/late.pl": "1;"}, **{"/app": 0o755})
     images = build_images(tmp_path, ("./app", "none"))
-    said = {
+    outputs = {
         keep: {word: image.read_last_line("./app", word) for word in BRANCHES}
         for keep, image in images.items()
     }
-    assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
-    works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
+    assert outputs["closure"] == {word: f"{word} done" for word in BRANCHES}
+    works = [word for word in BRANCHES if outputs["touched"][word] == f"{word} done"]
     assert works == ["none", "errno"]  # perl loads Errno as soon as it compiles $!{…}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def implied(
+def find_implied(
     top: Path,
     touched: Iterable[str],
     reason: Reason | None = None,
@@ -93,7 +93,7 @@ def test_twins(tmp_path: Path, files: str, touched: str, brought: str) -> None:
     tree = {f"/app/{name}": "" for name in files.split()}
     ran = "/lib/__pycache__/site.cpython-311.pyc"
     top = make_root(tmp_path / "root", {**tree, ran: ""})
-    found = implied(top, [f"/app/{touched}", ran], Reason.PYTHON_TWIN)
+    found = find_implied(top, [f"/app/{touched}", ran], Reason.PYTHON_TWIN)
     assert found == {f"/app/{name}" for name in brought.split()}
 
 
@@ -234,7 +234,7 @@ IMPORTS: list[tuple[str, str, str]] = [
     ("code", "brought"), [case[1:] for case in IMPORTS], ids=[case[0] for case in IMPORTS]
 )
 def test_imports(tmp_path: Path, code: str, brought: str) -> None:
-    found = implied(*planted(tmp_path, code), Reason.PYTHON_IMPORT, listed=LISTED)
+    found = find_implied(*plant_app(tmp_path, code), Reason.PYTHON_IMPORT, listed=LISTED)
     assert found == {os.path.join(SITE, name) for name in brought.split()}
 
 
@@ -242,7 +242,7 @@ LISTED = ("/app", LIB, f"{LIB}/lib-dynload", SITE)
 RAN = f"{LIB}/__pycache__/site.cpython-311.pyc"
 
 
-def planted(tmp_path: Path, code: str, place: str = "/app/main.py") -> tuple[Path, list[str]]:
+def plant_app(tmp_path: Path, code: str, place: str = "/app/main.py") -> tuple[Path, list[str]]:
     tree = {**WORLD, RAN: "", f"{SITE}/ran.py": "", place: f"{code}\n"}
     return make_root(tmp_path / "root", tree), [place, RAN, f"{SITE}/ran.py"]
 
@@ -271,8 +271,8 @@ INSTALLED = [
     ("code", "brought"), [case[1:] for case in INSTALLED], ids=[case[0] for case in INSTALLED]
 )
 def test_imports_of_a_library(tmp_path: Path, code: str, brought: str) -> None:
-    top, touched = planted(tmp_path, code, f"{SITE}/pkg/mod.py")
-    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    top, touched = plant_app(tmp_path, code, f"{SITE}/pkg/mod.py")
+    found = find_implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
     assert found == {os.path.join(SITE, name) for name in f"{IN_PKG} {brought}".split()}
 
 
@@ -298,12 +298,12 @@ IMPLIED = [
 )
 def test_imports_of_an_implied_module(tmp_path: Path, code: str, brought: str | None) -> None:
     """A module whose first imports are missing cannot be loaded: it is left out."""
-    top, touched = planted(tmp_path, "def f():\n    import pkg.late")
+    top, touched = plant_app(tmp_path, "def f():\n    import pkg.late")
     make_root(top, {f"{SITE}/pkg/late.py": f"{code}\n"})
-    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
-    words = (brought or "").replace("_c", EXTENSION).split()
+    found = find_implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    names = (brought or "").replace("_c", EXTENSION).split()
     late = [] if brought is None else ["pkg/late.py"]
-    assert found == {os.path.join(SITE, name) for name in [*IN_PKG.split(), *late, *words]}
+    assert found == {os.path.join(SITE, name) for name in [*IN_PKG.split(), *late, *names]}
 
 
 EXTENSION = f"{LIB}/lib-dynload/_c.cpython-311-x86_64.so"
@@ -315,12 +315,14 @@ def test_what_the_standard_library_does_when_it_is_loaded_it_did_in_the_run(
     """Its source was looked up and its compiled file read; or only the source, if that is all."""
     code = "if x:\n    import lazy\ndef f():\n    import never\n"
     source, cache = f"{LIB}/ran.py", f"{LIB}/__pycache__/ran.cpython-311.pyc"
-    top, _ = planted(tmp_path, code, source)
+    top, _ = plant_app(tmp_path, code, source)
     make_root(top, {cache: "", f"{LIB}/never.py": ""})
 
     def found(read: list[str], looked_at: list[str]) -> set[str]:
-        words = [RAN, *read]
-        return implied(top, words, Reason.PYTHON_IMPORT, listed=LISTED[:2], looked_at=looked_at)
+        paths = [RAN, *read]
+        return find_implied(
+            top, paths, Reason.PYTHON_IMPORT, listed=LISTED[:2], looked_at=looked_at
+        )
 
     assert found([cache], [source]) == {f"{LIB}/never.py"}
     assert found([], [source]) == {f"{LIB}/lazy.py", f"{LIB}/never.py"}
@@ -356,23 +358,23 @@ COMMANDS = [
 def test_a_module_of_the_standard_library_as_a_command(
     tmp_path: Path, code: str, counts: bool
 ) -> None:
-    top, touched = planted(tmp_path, code, f"{LIB}/command.py")
-    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    top, touched = plant_app(tmp_path, code, f"{LIB}/command.py")
+    found = find_implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
     assert found == ({f"{LIB}/lazy.py"} if counts else set())
 
 
 def test_an_extension_of_the_standard_library_imports_by_constants(tmp_path: Path) -> None:
     """Only modules of its library. Constants of other modules are names of methods."""
     need("gcc")
-    top, touched = planted(tmp_path, "def f():\n    import _c, abi")
+    top, touched = plant_app(tmp_path, "def f():\n    import _c, abi")
     shutil.rmtree(top / f"{LIB}/lib-dynload".lstrip("/"))
     for path, names in ((EXTENSION, ("lazy", "own")), (f"{SITE}/abi.abi3.so", ("never",))):
         place = top / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
-        words = ["gcc", "-shared", "-fPIC", "-nostdlib", "-x", "c", "-", "-o", str(place)]
+        argv = ["gcc", "-shared", "-fPIC", "-nostdlib", "-x", "c", "-", "-o", str(place)]
         code = "".join(f'const char c_{name}[] = "{name}";' for name in names)
-        subprocess.run(words, input=code.encode(), check=True)
-    found = implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+        subprocess.run(argv, input=code.encode(), check=True)
+    found = find_implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
     assert found == {EXTENSION, f"{SITE}/abi.abi3.so", f"{LIB}/lazy.py"}
 
 
@@ -390,29 +392,29 @@ STRINGS: list[tuple[str, str, str]] = [
     ("code", "brought"), [case[1:] for case in STRINGS], ids=[case[0] for case in STRINGS]
 )
 def test_strings(tmp_path: Path, code: str, brought: str) -> None:
-    top, touched = planted(tmp_path, code)
+    top, touched = plant_app(tmp_path, code)
     touched.append(f"{SITE}/pkg/__init__.py")
-    found = implied(top, touched, Reason.PYTHON_STRING_IMPORT, listed=LISTED)
+    found = find_implied(top, touched, Reason.PYTHON_STRING_IMPORT, listed=LISTED)
     names = set(brought.split()) - set(IN_PKG.split())
     assert found == {os.path.join(SITE, name) for name in names}
 
 
 def test_pythonpath(tmp_path: Path) -> None:
-    top, touched = planted(tmp_path, "def f():\n    import far")
+    top, touched = plant_app(tmp_path, "def f():\n    import far")
     make_root(top, {"/opt/lib/far.py": ""})
-    assert implied(top, touched, listed=LISTED) == set()
+    assert find_implied(top, touched, listed=LISTED) == set()
     env = {"PYTHONPATH": ":/nowhere:opt/lib"}
-    assert implied(top, touched, listed=LISTED, env=env) == {"/opt/lib/far.py"}
-    assert implied(top, touched, listed=("/opt/lib",)) == {"/opt/lib/far.py"}
+    assert find_implied(top, touched, listed=LISTED, env=env) == {"/opt/lib/far.py"}
+    assert find_implied(top, touched, listed=("/opt/lib",)) == {"/opt/lib/far.py"}
 
 
 def test_each_rule_can_be_switched_off(tmp_path: Path) -> None:
-    top, touched = planted(tmp_path, "import own\nA = 'pkg.sub'")
+    top, touched = plant_app(tmp_path, "import own\nA = 'pkg.sub'")
     found = {"/app/own.py", f"{SITE}/deep/under.py", f"{SITE}/pkg/sub/__init__.py"}
 
     def implied_without(*rules: str) -> set[str]:
         package = [f"{SITE}/pkg/__init__.py"]
-        return implied(top, touched, listed=LISTED, looked_at=package, without=rules)
+        return find_implied(top, touched, listed=LISTED, looked_at=package, without=rules)
 
     assert implied_without() == found
     off = implied_without("python-import")
@@ -423,12 +425,12 @@ def test_each_rule_can_be_switched_off(tmp_path: Path) -> None:
 
 def test_an_implied_extension_brings_its_libraries(tmp_path: Path) -> None:
     """As in wheels: in a folder next to the package, found by RUNPATH."""
-    top, touched = planted(tmp_path, "def f():\n    import pkg.fast")
+    top, touched = plant_app(tmp_path, "def f():\n    import pkg.fast")
     folder = top / SITE.lstrip("/")
     compile_library(folder / "wheel.libs" / "libx-1.so", "-Wl,-soname,libx-1.so")
-    words = [str(folder / "wheel.libs" / "libx-1.so"), "-Wl,-rpath,$ORIGIN/../wheel.libs"]
-    compile_library(folder / "pkg" / "fast.cpython-311-x86_64-linux-gnu.so", *words)
-    found = implied(top, touched, Reason.NEEDED_LIBRARY, listed=LISTED)
+    flags = [str(folder / "wheel.libs" / "libx-1.so"), "-Wl,-rpath,$ORIGIN/../wheel.libs"]
+    compile_library(folder / "pkg" / "fast.cpython-311-x86_64-linux-gnu.so", *flags)
+    found = find_implied(top, touched, Reason.NEEDED_LIBRARY, listed=LISTED)
     assert found == {f"{SITE}/wheel.libs/libx-1.so"}
 
 
@@ -468,14 +470,14 @@ def test_a_real_python_goes_the_other_way_in_the_slim_image(tmp_path: Path) -> N
     make_root(folder, {"/planted-1.dist-info/METADATA": "Name: planted\nVersion: 1.0\n"})
     python = os.path.realpath(sys.executable)
     trace = str(tmp_path / "app.trace")
-    words = ["-q", "run", "-o", trace, "--", python, "-I", "-c", START.format(folder)]
-    assert run_slimtrace(*words).returncode == 0
+    argv = ["-q", "run", "-o", trace, "--", python, "-I", "-c", START.format(folder)]
+    assert run_slimtrace(*argv).returncode == 0
     for level, status in (("closure", 0), ("touched", 1)):
         slim = tmp_path / level
         built = run_slimtrace("build", trace, "-o", f"rootfs:{slim}", "--keep", level)
         assert built.returncode == 0, built.stderr
-        words = ["chroot", str(slim), python, "-I", "-c", START.format(folder), "rarely"]
-        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        argv = ["chroot", str(slim), python, "-I", "-c", START.format(folder), "rarely"]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
         assert done.returncode == status, done.stderr
         if status == 0:
             assert done.stdout == "(Decimal('2'), '1.0') RotatingFileHandler\n"

@@ -139,10 +139,10 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     ruby_of = ("ruby", "app.rb")
     env = {**ENV, "GEM_HOME": f"{tmp_path}/gems"}
     images = build_images(tmp_path, (*ruby_of, "none"), env)
-    said = {
+    outputs = {
         keep: {word: image.read_last_line(*ruby_of, word) for word in BRANCHES}
         for keep, image in images.items()
     }
-    assert said["closure"] == {word: f"{word} done" for word in BRANCHES}
-    works = [word for word in BRANCHES if said["touched"][word] == f"{word} done"]
+    assert outputs["closure"] == {word: f"{word} done" for word in BRANCHES}
+    works = [word for word in BRANCHES if outputs["touched"][word] == f"{word} done"]
     assert works == ["none", "default"]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LIB = "/usr/lib/x86_64-linux-gnu"
 
 
-def implied(
+def find_implied(
     top: Path | str,
     *paths: str,
     env: Mapping[str, str] | None = None,
@@ -109,8 +109,8 @@ def test_constants_that_name_a_library(
     program(tmp_path, f"{LIB}/libapp.so", "before", constant, "after")
     compile_library(tmp_path / lies.lstrip("/"))
     expected = {lies: "dlopened-library"} if is_implied else {}
-    assert implied(tmp_path, f"{LIB}/libapp.so") == expected
-    assert implied(tmp_path, f"{LIB}/libapp.so", without=["dlopened-library"]) == {}
+    assert find_implied(tmp_path, f"{LIB}/libapp.so") == expected
+    assert find_implied(tmp_path, f"{LIB}/libapp.so", without=["dlopened-library"]) == {}
 
 
 def test_a_library_brings_what_it_needs_and_not_what_it_names(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_library_brings_what_it_needs_and_not_what_it_names(tmp_path: Path) ->
     e = tmp_path / f"{LIB}/libe.so.1".lstrip("/")
     program(tmp_path, "/app.so", "liba.so.1", flags=("-Wl,--no-as-needed", str(e)))
     assert a.exists()
-    assert implied(tmp_path, "/app.so") == {
+    assert find_implied(tmp_path, "/app.so") == {
         f"{LIB}/liba.so.1": "dlopened-library",
         f"{LIB}/libd.so.1": "dlopened-library",
     }
@@ -141,7 +141,7 @@ def test_without_section_headers_the_whole_file_is_looked_at(tmp_path: Path) -> 
     head[0x28:0x30] = bytes(8)  # e_shoff
     head[0x3C:0x40] = bytes(4)  # e_shnum, e_shstrndx
     place.write_bytes(head)
-    assert implied(tmp_path, "/app.so") == {f"{LIB}/libx.so.1": "dlopened-library"}
+    assert find_implied(tmp_path, "/app.so") == {f"{LIB}/libx.so.1": "dlopened-library"}
 
 
 def glibc() -> str:
@@ -157,7 +157,7 @@ def test_glibc_opens_libgcc_to_cancel_a_thread() -> None:
     expected = f"{os.path.dirname(libc)}/libgcc_s.so.1"
     if not os.path.exists(expected):
         skip_missing("libgcc_s.so.1")
-    assert implied("/", libc)[expected] == "dlopened-library"
+    assert find_implied("/", libc)[expected] == "dlopened-library"
 
 
 @pytest.mark.parametrize(
@@ -173,14 +173,16 @@ def test_a_library_does_not_bring_what_it_opens_on_a_flag_alone(
     program(tmp_path, "/app.so", name)
     for each in (name, "libgcc_s.so.1"):
         compile_library(tmp_path / f"{LIB}/{each}".lstrip("/"))
-    assert implied(tmp_path, f"{LIB}/{library}") == {f"{LIB}/libgcc_s.so.1": "dlopened-library"}
-    assert implied(tmp_path, "/app.so") == {f"{LIB}/{name}": "dlopened-library"}
+    assert find_implied(tmp_path, f"{LIB}/{library}") == {
+        f"{LIB}/libgcc_s.so.1": "dlopened-library"
+    }
+    assert find_implied(tmp_path, "/app.so") == {f"{LIB}/{name}": "dlopened-library"}
 
 
 def test_a_large_program_takes_less_than_a_second() -> None:
     need("node")
     started = time.process_time()
-    implied("/", "/usr/bin/node")
+    find_implied("/", "/usr/bin/node")
     assert time.process_time() - started < 3  # 0.3 s on an idle machine
 
 
@@ -218,21 +220,21 @@ def test_modules_of_services_that_nsswitch_names(tmp_path: Path) -> None:
     for service in ("systemd", "dns", "ldap"):
         compile_library(tmp_path / f"{LIB}/libnss_{service}.so.2".lstrip("/"))
     libc = f"{LIB}/libc.so.6"
-    assert implied(tmp_path, libc, "/etc/nsswitch.conf") == {
+    assert find_implied(tmp_path, libc, "/etc/nsswitch.conf") == {
         f"{LIB}/libnss_systemd.so.2": "nss-module",
         f"{LIB}/libnss_dns.so.2": "nss-module",
         "/etc/host.conf": "nss-module",
     }
-    assert implied(tmp_path, libc) == {}  # a run that did not read it uses no service
-    assert implied(tmp_path, "/etc/nsswitch.conf") == {}  # without a libc there is no service
-    assert implied(tmp_path, libc, "/etc/nsswitch.conf", without=["nss-module"]) == {}
+    assert find_implied(tmp_path, libc) == {}  # a run that did not read it uses no service
+    assert find_implied(tmp_path, "/etc/nsswitch.conf") == {}  # without a libc there is no service
+    assert find_implied(tmp_path, libc, "/etc/nsswitch.conf", without=["nss-module"]) == {}
 
 
 def test_users_and_groups_go_together(tmp_path: Path) -> None:
     make_root(tmp_path, {"/etc/passwd": "root:x:0:0::/:/bin/sh\n", "/etc/group": "root:x:0:\n"})
-    assert implied(tmp_path, "/etc/passwd") == {"/etc/group": "nss-module"}
-    assert implied(tmp_path, "/etc/group") == {"/etc/passwd": "nss-module"}
-    assert implied(tmp_path, "/etc/passwd", without=["nss-module"]) == {}
+    assert find_implied(tmp_path, "/etc/passwd") == {"/etc/group": "nss-module"}
+    assert find_implied(tmp_path, "/etc/group") == {"/etc/passwd": "nss-module"}
+    assert find_implied(tmp_path, "/etc/passwd", without=["nss-module"]) == {}
 
 
 LOCALES: dict[str, str | bytes | None] = {
@@ -268,11 +270,11 @@ NAMED: list[tuple[str, dict[str, str], list[str]]] = [
 @pytest.mark.parametrize(("env", "files"), [row[1:] for row in NAMED], ids=[r[0] for r in NAMED])
 def test_locales_that_variables_name(tmp_path: Path, env: dict[str, str], files: list[str]) -> None:
     system(tmp_path, LOCALES)
-    found = implied(tmp_path, f"{LIB}/libc.so.6", env=env, without=["gconv"])
+    found = find_implied(tmp_path, f"{LIB}/libc.so.6", env=env, without=["gconv"])
     assert set(found.values()) <= {"locale"}
     aliases = {"/usr/share/locale/locale.alias"} if locale.list_locale_names(env) else set()
     assert set(found) - aliases == {os.path.join("/usr/lib/locale", file) for file in files}
-    assert implied(tmp_path, f"{LIB}/libc.so.6", env=env, without=["gconv", "locale"]) == {}
+    assert find_implied(tmp_path, f"{LIB}/libc.so.6", env=env, without=["gconv", "locale"]) == {}
 
 
 def test_an_archive_of_locales_is_kept_where_it_holds_one(tmp_path: Path) -> None:
@@ -281,16 +283,16 @@ def test_an_archive_of_locales_is_kept_where_it_holds_one(tmp_path: Path) -> Non
     there = tmp_path / "usr/lib/locale"
     if not os.path.exists("/usr/share/i18n/locales/de_CH"):
         skip_missing("locale sources")
-    words = ["localedef", "--prefix", str(tmp_path), "-i", "de_CH", "-f", "UTF-8", "de_CH.UTF-8"]
-    subprocess.run(words, check=True)
+    argv = ["localedef", "--prefix", str(tmp_path), "-i", "de_CH", "-f", "UTF-8", "de_CH.UTF-8"]
+    subprocess.run(argv, check=True)
     assert (there / "locale-archive").exists()
     libc = f"{LIB}/libc.so.6"
     aliases = "/usr/share/locale/locale.alias"
-    assert set(implied(tmp_path, libc, env={"LANG": "de_CH.UTF-8"})) == {
+    assert set(find_implied(tmp_path, libc, env={"LANG": "de_CH.UTF-8"})) == {
         "/usr/lib/locale/locale-archive",
         aliases,
     }
-    assert set(implied(tmp_path, libc, env={"LANG": "C.UTF-8"})) == {
+    assert set(find_implied(tmp_path, libc, env={"LANG": "C.UTF-8"})) == {
         "/usr/lib/locale/C.utf8/LC_CTYPE",
         aliases,
     }
@@ -335,9 +337,9 @@ CHARSETS: list[tuple[str, list[str], str, set[str]]] = [
 def test_converters(tmp_path: Path, touched: list[str], lang: str, files: set[str]) -> None:
     system(tmp_path, GCONV)
     paths = [f"{LIB}/libc.so.6", *(f"{LIB}/gconv/{name}" for name in touched)]
-    found = implied(tmp_path, *paths, env={"LANG": lang})
+    found = find_implied(tmp_path, *paths, env={"LANG": lang})
     assert found == {f"{LIB}/gconv/{file}": "gconv" for file in files}
-    assert implied(tmp_path, *paths, env={"LANG": lang}, without=["gconv"]) == {}
+    assert find_implied(tmp_path, *paths, env={"LANG": lang}, without=["gconv"]) == {}
 
 
 def test_terminals_of_a_program_that_draws(tmp_path: Path) -> None:
@@ -351,13 +353,13 @@ def test_terminals_of_a_program_that_draws(tmp_path: Path) -> None:
         },
     )
     compile_library(tmp_path / f"{LIB}/libtinfo.so.6.4".lstrip("/"))
-    assert implied(tmp_path, f"{LIB}/libtinfo.so.6.4", env={"TERM": "wyse50"}) == {
+    assert find_implied(tmp_path, f"{LIB}/libtinfo.so.6.4", env={"TERM": "wyse50"}) == {
         "/lib/terminfo/x/xterm": "terminfo",
         "/etc/terminfo/d/dumb": "terminfo",
         "/usr/share/terminfo/76/vt100": "terminfo",
     }
-    assert implied(tmp_path, f"{LIB}/libtinfo.so.6.4", without=["terminfo"]) == {}
-    assert implied(tmp_path, f"{LIB}/libc.so.6") == {}
+    assert find_implied(tmp_path, f"{LIB}/libtinfo.so.6.4", without=["terminfo"]) == {}
+    assert find_implied(tmp_path, f"{LIB}/libc.so.6") == {}
 
 
 CERTIFICATES: dict[str, str | bytes | None] = {
@@ -384,7 +386,7 @@ def test_certificates_where_a_tls_library_is_kept(tmp_path: Path, name: str) -> 
     make_root(tmp_path, CERTIFICATES)
     for library in (name, "ossl-modules/legacy.so", "ossl-modules/fips.so"):
         compile_library(tmp_path / f"{LIB}/{library}".lstrip("/"))
-    assert implied(tmp_path, f"{LIB}/{name}") == dict.fromkeys(
+    assert find_implied(tmp_path, f"{LIB}/{name}") == dict.fromkeys(
         [
             "/etc/ssl/certs/ca-certificates.crt",
             "/etc/ssl/openssl.cnf",
@@ -393,7 +395,7 @@ def test_certificates_where_a_tls_library_is_kept(tmp_path: Path, name: str) -> 
         ],
         "certificate",
     )
-    assert implied(tmp_path, f"{LIB}/{name}", without=["certificate"]) == {}
+    assert find_implied(tmp_path, f"{LIB}/{name}", without=["certificate"]) == {}
 
 
 @pytest.mark.parametrize("name", ["libsslx.so.3", "libnss_dns.so.2", "libnss3.so.txt"])
@@ -401,7 +403,7 @@ def test_what_is_named_alike_is_no_tls_library(tmp_path: Path, name: str) -> Non
     need("gcc")
     make_root(tmp_path, CERTIFICATES)
     compile_library(tmp_path / f"{LIB}/{name}".lstrip("/"))
-    assert implied(tmp_path, f"{LIB}/{name}") == {}
+    assert find_implied(tmp_path, f"{LIB}/{name}") == {}
 
 
 # summary, tree, listed directories, files that were read, implied files
@@ -455,14 +457,14 @@ def test_listed_directories(
     expected: list[str],
 ) -> None:
     make_root(tmp_path, tree)
-    assert implied(tmp_path, *reads, lists=lists) == dict.fromkeys(expected, "listed")
-    assert implied(tmp_path, *reads, lists=lists, without=["listed"]) == {}
-    assert implied(tmp_path, *lists) == {}  # touched, but not listed
+    assert find_implied(tmp_path, *reads, lists=lists) == dict.fromkeys(expected, "listed")
+    assert find_implied(tmp_path, *reads, lists=lists, without=["listed"]) == {}
+    assert find_implied(tmp_path, *lists) == {}  # touched, but not listed
 
 
 def test_programs_in_a_listed_directory_stay_out(tmp_path: Path) -> None:
     make_root(tmp_path, {"/srv/t/run": "#!/x", "/srv/t/text": ""}, **{"/srv/t/run": 0o755})
-    assert implied(tmp_path, lists=["/srv/t"]) == {"/srv/t/text": "listed"}
+    assert find_implied(tmp_path, lists=["/srv/t"]) == {"/srv/t/text": "listed"}
 
 
 def test_a_directory_of_data_is_not_taken_for_discovery(
@@ -476,7 +478,7 @@ def test_a_directory_of_data_is_not_taken_for_discovery(
     ):
         with monkeypatch.context() as patch:
             patch.setattr(directory_listing, name, most)
-            assert len(implied(tmp_path, lists=["/srv"])) == expected
+            assert len(find_implied(tmp_path, lists=["/srv"])) == expected
 
 
 def test_every_rule_has_a_name_of_its_own() -> None:

@@ -13,7 +13,7 @@ from slimtrace.builder.images.read.platform_choice import Platform, choose_best
 from slimtrace.tracer.errors import SlimtraceError
 
 HEX = "0" * 64
-words = st.one_of(
+strings = st.one_of(
     st.text(max_size=20),
     st.sampled_from(
         [
@@ -28,7 +28,7 @@ KEYS = (
     *("os", "architecture", "variant", "annotations", "artifactType", "rootfs", "diff_ids"),
 )
 values: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-3, 1 << 63), st.floats(), words),
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 1 << 63), st.floats(), strings),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=8)
     ),
@@ -37,7 +37,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=10), st.none() | words)
+@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=10), st.none() | strings)
 def test_any_document(document: dict[str, Any], media_type: str | None) -> None:
     parsed = document_parser.parse_document(orjson.dumps(document), "x")
     for read in (

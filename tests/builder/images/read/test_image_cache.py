@@ -52,7 +52,7 @@ def opener(
     )
 
 
-def large(tmp_path: Path, files: int = 3000) -> str:
+def make_large_image(tmp_path: Path, files: int = 3000) -> str:
     layer = tar(folder("d"), *(entry(f"d/{n}", data=b"x" * 2000) for n in range(files)))
     return make_layout(tmp_path / "image", layer)
 
@@ -65,7 +65,7 @@ def folders_in(base: str) -> list[str]:
 
 
 def test_two_at_once_make_one(tmp_path: Path, cache_folder: str) -> None:
-    name = large(tmp_path)
+    name = make_large_image(tmp_path)
     processes = [opener(name) for _ in range(3)]
     done = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], done
@@ -86,7 +86,7 @@ def test_two_at_once_make_one_of_a_tarball(tmp_path: Path, cache_folder: str) ->
 @pytest.mark.parametrize("kind", ["layout", "tarball"])
 def test_a_run_that_was_killed(tmp_path: Path, cache_folder: str, kind: str) -> None:
     """A partial image is not used, and is removed when the next one is made."""
-    name = large(tmp_path, 20_000)
+    name = make_large_image(tmp_path, 20_000)
     if kind == "tarball":
         path = tmp_path / "root.tar"
         path.write_bytes(tar(*(entry(str(n)) for n in range(20_000))))
@@ -118,7 +118,7 @@ def _has_files(place: str) -> bool:
 
 
 def test_a_ctrl_c_leaves_nothing(tmp_path: Path, cache_folder: str) -> None:
-    process = opener(large(tmp_path, 20_000))
+    process = opener(make_large_image(tmp_path, 20_000))
     while not any(map(_has_files, _temporary(f"{cache_folder}/images/sha256"))):
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
@@ -145,8 +145,8 @@ def test_prune_spares_what_is_in_use(tmp_path: Path, cache_folder: str) -> None:
     assert [len(pruned["removed"]), pruned["in_use"]] == [1, [os.path.dirname(root)]]
     assert os.path.isdir(root)
     process.communicate()
-    said = run_slimtrace("cache", "--prune").stderr
-    assert said == "slimtrace: removed 1 images\n"
+    output = run_slimtrace("cache", "--prune").stderr
+    assert output == "slimtrace: removed 1 images\n"
     assert folders_in(cache_folder) == []
     assert run_slimtrace("cache").stdout == ""
 
@@ -181,9 +181,9 @@ def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None
     root = done.communicate()[0].strip()
     place = os.path.dirname(root)
     with open(f"{place}/image.json") as file:
-        told = json.load(file)
+        document = json.load(file)
     with open(f"{place}/image.json", "w") as file:
-        json.dump({**told, "boot": "another"}, file)
+        json.dump({**document, "boot": "another"}, file)
     match damage:
         case "a short file":
             os.truncate(f"{root}/a", 0)
@@ -204,12 +204,12 @@ def test_what_an_earlier_boot_made_is_kept(tmp_path: Path) -> None:
     place = os.path.dirname(root)
     made = os.stat(root).st_ino
     with open(f"{place}/image.json") as file:
-        told = json.load(file)
+        document = json.load(file)
     with open(f"{place}/image.json", "w") as file:
-        json.dump({**told, "boot": "another"}, file)
+        json.dump({**document, "boot": "another"}, file)
     assert os.stat(open_image(name).root).st_ino == made
     with open(f"{place}/image.json") as file:
-        assert json.load(file) == told
+        assert json.load(file) == document
 
 
 def test_a_relative_cache_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,19 +244,19 @@ def test_as_a_user(unprivileged: tuple[str, ...], monkeypatch: pytest.MonkeyPatc
         root = out.strip()
         assert os.path.dirname(root).endswith(".own")
         index = load_index(f"{os.path.dirname(root)}/index")
-        told = {path: node[:3] for path, node in describe_index(index).items() if path}
-        assert told == {
+        document = {path: node[:3] for path, node in describe_index(index).items() if path}
+        assert document == {
             "shut": (0o40111, 5, 6),
             "shut/secret": (0o100000, 0, 0),
             "su": (0o104755, 7, 0),
             "null": (0o20644, 0, 0),
         }
-        found = {path: words.split()[0] for path, words in describe_tree(root).items() if path}
+        found = {path: line.split()[0] for path, line in describe_tree(root).items() if path}
         assert found == {"shut": "40711", "shut/secret": "100400", "su": "100755"}
         module = "slimtrace.builder.images.read.cache_inventory"
         code = f"from {module} import prune; print(len(prune().removed))"
-        words = [*unprivileged, sys.executable, "-c", code]
-        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        argv = [*unprivileged, sys.executable, "-c", code]
+        done = subprocess.run(argv, check=True, capture_output=True, text=True)
         assert done.stdout == "1\n"
 
 

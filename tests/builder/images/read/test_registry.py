@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def push(source: str, destination: str, *options: str) -> None:
-    words = ["skopeo", "copy", "-q", *options, source, destination]
-    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    argv = ["skopeo", "copy", "-q", *options, source, destination]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def refused(name: str, cause: str) -> SlimtraceError:
+def check_rejected(name: str, cause: str) -> SlimtraceError:
     """The image is rejected, and leaves nothing in the cache."""
     with pytest.raises(SlimtraceError, match=cause) as raised:
         open_image(name)
@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[list[bytes], str]] = {
 
 @pytest.mark.parametrize(("entries", "cause"), REFUSED.values(), ids=REFUSED)
 def test_a_layer_that_is_refused(tmp_path: Path, entries: list[bytes], cause: str) -> None:
-    refused(make_layout(tmp_path / "image", tar(*entries)), cause)
+    check_rejected(make_layout(tmp_path / "image", tar(*entries)), cause)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ def test_a_deep_tree(tmp_path: Path) -> None:
 def test_more_entries_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENTRIES_VARIABLE, "1000")
     name = make_layout(tmp_path / "image", tar(*(entry(str(number)) for number in range(1001))))
-    error = refused(name, "more than 1000 files")
+    error = check_rejected(name, "more than 1000 files")
     assert ENTRIES_VARIABLE in str(error.hint)
     made = make_layout(
         tmp_path / "made",
         tar(*(entry("/".join(f"{n}" * 90)) for n in range(9)), entry("/".join("x" * 300))),
     )
-    refused(made, "more than 1000 files")
+    check_rejected(made, "more than 1000 files")
     monkeypatch.setenv(ENTRIES_VARIABLE, "1001")
     assert len(paths(open_image(name).index)) == 1001
     monkeypatch.setenv(ENTRIES_VARIABLE, "many")
@@ -175,7 +175,7 @@ def test_a_manifest_passed_off_as_a_configuration(tmp_path: Path) -> None:
     listing = json.dumps([{"Config": "c.json", "RepoTags": ["a:b"], "Layers": []}]).encode()
     archive = tmp_path / "bad.tar"
     archive.write_bytes(tar(entry("manifest.json", data=listing), entry("c.json", data=manifest)))
-    refused(f"docker-archive:{archive}", "it has no rootfs")
+    check_rejected(f"docker-archive:{archive}", "it has no rootfs")
     assert paths(open_image(f"oci:{tmp_path}/good").index) == ["a"]
 
 
@@ -209,7 +209,7 @@ def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> N
                 file.write(bytes(1 << 20) if head else entry("x" * 90) * 2048)
     name = bomb(plain.getvalue(), tmp_path, f"sha256:{'0' * 64}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    error = refused(name, f"more than {100 << 20} bytes")
+    error = check_rejected(name, f"more than {100 << 20} bytes")
     assert SIZE_VARIABLE in str(error.hint)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
@@ -217,7 +217,7 @@ def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> N
 def test_a_sparse_bomb(tmp_path: Path) -> None:
     records = {"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": "0,1"}
     layer = tar(entry("a", data=b"x", pax_headers=records))
-    refused(make_layout(tmp_path / "image", layer), "has more than")
+    check_rejected(make_layout(tmp_path / "image", layer), "has more than")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = make_layout(tmp_path / "image", tar(entry("a", data=os.urandom(2 << 20))))
     with small_disk(tmp_path / "disk") as disk:
         monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
-        error = refused(name, "No space left on device")
+        error = check_rejected(name, "No space left on device")
         assert "XDG_CACHE_HOME" in str(error.hint)
 
 
@@ -266,7 +266,7 @@ def test_lies_in_a_manifest(
     else:
         manifest[part][field] = value
     layout.list(layout.document(manifest, f"{OCI}.manifest.v1+json"))
-    refused(f"oci:{tmp_path}/image", cause)
+    check_rejected(f"oci:{tmp_path}/image", cause)
 
 
 @pytest.mark.parametrize("what", ["a layer", "the manifest", "the config"])
@@ -285,11 +285,13 @@ def test_a_blob_that_was_changed(tmp_path: Path, what: str) -> None:
     data = bytearray(path.read_bytes())
     data[8] ^= 1  # of gzip: the extra flags, which no checksum covers
     path.write_bytes(data)
-    refused(f"oci:{tmp_path}/image", "digest is")
+    check_rejected(f"oci:{tmp_path}/image", "digest is")
 
 
 def test_a_diff_id_that_is_wrong(tmp_path: Path) -> None:
-    refused(bomb(gzip.compress(LAYER), tmp_path, f"sha256:{'0' * 64}"), "its diff_id is sha256:")
+    check_rejected(
+        bomb(gzip.compress(LAYER), tmp_path, f"sha256:{'0' * 64}"), "its diff_id is sha256:"
+    )
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_a_diff_id_that_is_wrong(tmp_path: Path) -> None:
 def test_a_layer_that_is_cut_off(tmp_path: Path, packed: bytes, cut: int) -> None:
     path = tmp_path / "cut.tar"
     path.write_bytes(packed[:-cut])
-    refused(f"tar:{path}", "truncated")
+    check_rejected(f"tar:{path}", "truncated")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ def test_a_layer_that_is_cut_off(tmp_path: Path, packed: bytes, cut: int) -> Non
 def test_a_manifest_that_is_none(tmp_path: Path, document: object, cause: str) -> None:
     layout = Layout(tmp_path / "image")
     layout.list(layout.document(document, f"{OCI}.manifest.v1+json"))
-    refused(f"oci:{tmp_path}/image", cause)
+    check_rejected(f"oci:{tmp_path}/image", cause)
 
 
 def test_indexes_in_indexes(tmp_path: Path) -> None:
@@ -329,7 +331,7 @@ def test_indexes_in_indexes(tmp_path: Path) -> None:
     for _ in range(9):
         inner = layout.document({"schemaVersion": 2, "manifests": [inner]}, kind)
     layout.list(inner)
-    refused(f"oci:{tmp_path}/image", "nested more than")
+    check_rejected(f"oci:{tmp_path}/image", "nested more than")
 
 
 def test_a_fifo_for_a_blob(tmp_path: Path) -> None:
@@ -337,7 +339,7 @@ def test_a_fifo_for_a_blob(tmp_path: Path) -> None:
     for path in list((tmp_path / "image/blobs/sha256").iterdir()):
         path.unlink()
         os.mkfifo(path)
-    refused(name, "not a regular file")
+    check_rejected(name, "not a regular file")
 
 
 def test_links_of_an_archive_stay_in_it(tmp_path: Path) -> None:
@@ -345,14 +347,14 @@ def test_links_of_an_archive_stay_in_it(tmp_path: Path) -> None:
     secret.write_text("[]")
     for target in (str(secret), "../" * 20 + str(secret)[1:], "manifest.json"):
         (tmp_path / "a.tar").write_bytes(tar(symlink("manifest.json", target)))
-        refused(f"docker-archive:{tmp_path}/a.tar", "it has no manifest.json")
+        check_rejected(f"docker-archive:{tmp_path}/a.tar", "it has no manifest.json")
 
 
 def test_two_images_without_a_word(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "image")
     layout.list(layout.image([LAYER]), "one")
     layout.list(layout.image([tar(entry("b"))]), "two")
-    error = refused(f"oci:{tmp_path}/image", "cannot choose an image")
+    error = check_rejected(f"oci:{tmp_path}/image", "cannot choose an image")
     assert error.hint == "name one of: one, two"
     assert paths(open_image(f"oci:{tmp_path}/image:two").index) == ["b"]
     with pytest.raises(SlimtraceError, match="cannot find an image") as raised:

@@ -38,7 +38,7 @@ def read(data: bytes, size: int = 1 << 20) -> list[tuple[TarMember, bytes]]:
     return [(member, b"".join(reader.pieces())) for member in reader]
 
 
-def whole(member: TarMember, stored: bytes) -> bytes:
+def fill_holes(member: TarMember, stored: bytes) -> bytes:
     """A file's contents, with its holes filled."""
     if member.sparse is None:
         return stored
@@ -191,27 +191,27 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("words", FORMATS.values(), ids=FORMATS)
-def test_what_tars_write(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize("command", FORMATS.values(), ids=FORMATS)
+def test_what_tars_write(tmp_path: Path, command: list[str]) -> None:
     """Names, owners, times, links and sparse files, as lstat(2) returns them."""
-    need(words[0])
+    need(command[0])
     root = tmp_path / "root"
     make_varied_tree(root)
     with open(root / "usr/holes", "wb") as file:
         for number in range(200):
             file.seek(number * 20_000)
             file.write(b"%d" % number)
-    if words[0] == "bsdtar":  # it has no times before 1970
+    if command[0] == "bsdtar":  # it has no times before 1970
         os.utime(root / "usr/sparse", (1, 1))
     path = tmp_path / "made.tar"
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    made = [*words, "-cf", str(path), "-C", str(root), "."]
+    made = [*command, "-cf", str(path), "-C", str(root), "."]
     subprocess.run(made, check=True, env=environment, capture_output=True)
     with open(path, "rb") as archive:
         reader = TarReader(FileStream(archive.fileno()), "x")
         found = [(member, b"".join(reader.pieces())) for member in reader]
     assert len(found) == 1 + sum(len([*d, *f]) for _, d, f in os.walk(root))
-    exact = "pax" in str(words)
+    exact = "pax" in str(command)
     for member, stored in found:
         status = os.lstat(os.path.join(root, member.name))
         size = status.st_size if member.type == b"0" else 0
@@ -224,10 +224,10 @@ def test_what_tars_write(tmp_path: Path, words: list[str]) -> None:
             assert member.target == os.readlink(os.path.join(root, member.name))
         if member.type == b"0":
             with open(os.path.join(root, member.name), "rb") as file:
-                assert whole(member, stored) == file.read()
+                assert fill_holes(member, stored) == file.read()
     sparse = {member.name for member, _ in found if member.sparse is not None}
     assert (sparse == {"./usr/holes", "./usr/sparse"}) == (
-        "--sparse" in words or (exact and words[0] == "bsdtar")
+        "--sparse" in command or (exact and command[0] == "bsdtar")
     )
 
 

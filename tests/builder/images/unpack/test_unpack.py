@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def run(*words: str, cwd: Path | None = None) -> None:
-    subprocess.run(words, check=True, capture_output=True, cwd=cwd)
+def run(*argv: str, cwd: Path | None = None) -> None:
+    subprocess.run(argv, check=True, capture_output=True, cwd=cwd)
 
 
 def contents(image: FullImage, path: str) -> str:
@@ -89,10 +89,10 @@ def test_as_umoci_unpacks_it(tmp_path: Path, layered: str) -> None:
     assert describe_tree(image.root) == theirs
     assert image.index is not None
     assert describe_index(image.index) == describe_expected_index(f"{tmp_path}/theirs/rootfs")
-    files = [words for words in theirs.values() if re.match(r"10\d{4} ", words)]
+    files = [line for line in theirs.values() if re.match(r"10\d{4} ", line)]
     assert image.index.totals().files == len(files)
-    assert any(ACL_NAME in words for words in theirs.values())
-    assert any("security.capability" in words for words in theirs.values())
+    assert any(ACL_NAME in line for line in theirs.values())
+    assert any("security.capability" in line for line in theirs.values())
     again = open_image(f"oci:{layered}")
     assert again == FullImage(image.source, image.digest, image.root, again.index, image.config)
     assert again.index is not None
@@ -285,11 +285,11 @@ def test_the_platform(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "image")
     inner = [
         {
-            **layout.image([tar(entry(words.replace("/", "-")))], words.split("/")[0]),
-            "platform": {"os": "linux", "architecture": words.split("/")[0]}
-            | ({"variant": words.split("/")[1]} if "/" in words else {}),
+            **layout.image([tar(entry(text.replace("/", "-")))], text.split("/")[0]),
+            "platform": {"os": "linux", "architecture": text.split("/")[0]}
+            | ({"variant": text.split("/")[1]} if "/" in text else {}),
         }
-        for words in ("arm/v6", "arm/v7", "arm64/v8", "amd64", "s390x")
+        for text in ("arm/v6", "arm/v7", "arm64/v8", "amd64", "s390x")
     ]
     listing = {"schemaVersion": 2, "manifests": inner}
     layout.list(layout.document(listing, "application/vnd.oci.image.index.v1+json"), "t")
@@ -314,9 +314,9 @@ def test_an_image_of_another_platform_is_found_again_by_its_digest(
 ) -> None:
     """A trace has the digest of the image that ran, not the value of --platform."""
     layout = Layout(tmp_path / "image")
-    for words in ("amd64", "arm64", "s390x"):
-        platform = {"os": "linux", "architecture": words}
-        layout.list({**layout.image([tar(entry(words))], words), "platform": platform})
+    for machine in ("amd64", "arm64", "s390x"):
+        platform = {"os": "linux", "architecture": machine}
+        layout.list({**layout.image([tar(entry(machine))], machine), "platform": platform})
     name = f"oci:{tmp_path}/image"
     ran = open_image(name, "linux/s390x")
     monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/another")

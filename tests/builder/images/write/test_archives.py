@@ -45,9 +45,9 @@ def write(text: str, image: Image, tag: str | None = None) -> None:
     destination.write(image, ())
 
 
-def skopeo(*words: str) -> str:
+def skopeo(*argv: str) -> str:
     need("skopeo")
-    return subprocess.run(["skopeo", *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["skopeo", *argv], check=True, capture_output=True, text=True).stdout
 
 
 def digest(name: str) -> str:
@@ -89,8 +89,8 @@ def test_skopeo_reads_docker_archives(
     tmp_path: Path, image: Image, written: str, tag: str | None, read: str
 ) -> None:
     write(written.format(tmp_path), image, tag)
-    told = json.loads(skopeo("inspect", "--config", read.format(tmp_path)))
-    assert told == json.loads(image.config)
+    inspected_config = json.loads(skopeo("inspect", "--config", read.format(tmp_path)))
+    assert inspected_config == json.loads(image.config)
     skopeo("copy", read.format(tmp_path), f"dir:{tmp_path}/copy")
     config = json.loads(skopeo("inspect", "--raw", f"dir:{tmp_path}/copy"))["config"]
     assert config["digest"] == image.config_digest
@@ -98,8 +98,8 @@ def test_skopeo_reads_docker_archives(
 
 def test_the_configuration_says_what_runs(tmp_path: Path, image: Image) -> None:
     write(f"{tmp_path}/out.tar", image)
-    told = json.loads(skopeo("inspect", "--config", f"oci-archive:{tmp_path}/out.tar"))
-    assert told["config"] == {
+    inspected_config = json.loads(skopeo("inspect", "--config", f"oci-archive:{tmp_path}/out.tar"))
+    assert inspected_config["config"] == {
         "Cmd": ["one", "two"],
         "Entrypoint": ["/program"],
         "Env": ["LANG=C.UTF-8", "PATH=/usr/bin"],
@@ -108,8 +108,8 @@ def test_the_configuration_says_what_runs(tmp_path: Path, image: Image) -> None:
         "User": "65532:65532",
         "WorkingDir": "/",
     }
-    assert told["rootfs"] == {"type": "layers", "diff_ids": [image.layer.diff_id]}
-    assert len(told["history"]) == 1
+    assert inspected_config["rootfs"] == {"type": "layers", "diff_ids": [image.layer.diff_id]}
+    assert len(inspected_config["history"]) == 1
     assert json.loads(image.manifest)["annotations"] == {
         "org.opencontainers.image.created": "2024-05-06T07:08:09Z",
         "org.opencontainers.image.title": "specimens",

@@ -77,9 +77,9 @@ def test_a_folder_that_is_not_writable_is_refused_early() -> None:
     with shared_folder() as folder:
         (folder / "closed").mkdir(mode=0o555)
         forms = ("{}/closed/image.tar", "oci:{}/closed/dir", "oci:{}/closed", "rootfs:{}/closed")
-        words = [form.format(folder) for form in forms]
+        references = [form.format(folder) for form in forms]
         done = subprocess.run(
-            [sys.executable, "-c", NOT_WRITABLE, REPOSITORY, *words],
+            [sys.executable, "-c", NOT_WRITABLE, REPOSITORY, *references],
             check=True,
             capture_output=True,
             text=True,

@@ -51,10 +51,10 @@ def test_umoci_unpacks_every_kind_of_entry_as_it_was(tmp_path: Path) -> None:
     make_varied_tree(tmp_path / "root")
     image = make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work")
     OciLayout(str(tmp_path / "layout"), "v1").write(image, ())
-    words = ["umoci", "raw", "unpack", "--image", f"{tmp_path}/layout:v1", f"{tmp_path}/out"]
+    argv = ["umoci", "raw", "unpack", "--image", f"{tmp_path}/layout:v1", f"{tmp_path}/out"]
     if os.geteuid() != 0:
-        words.insert(3, "--rootless")
-    subprocess.run(words, check=True, capture_output=True)
+        argv.insert(3, "--rootless")
+    subprocess.run(argv, check=True, capture_output=True)
     want = describe_tree(tmp_path / "root", nanoseconds=False)
     assert len(want) > 20
     assert describe_tree(tmp_path / "out", nanoseconds=False) == want
@@ -66,9 +66,9 @@ def test_gnu_tar_unpacks_every_kind_of_entry_as_it_was(tmp_path: Path) -> None:
     image = make_tree_image(list_entries(tmp_path / "root"), tmp_path / "work")
     Archive(ArchiveFormat.ROOT, str(tmp_path / "root.tar")).write(image, ())
     (tmp_path / "out").mkdir()
-    words = ["tar", "--xattrs", "--xattrs-include=*", "-xpf", f"{tmp_path}/root.tar"]
+    argv = ["tar", "--xattrs", "--xattrs-include=*", "-xpf", f"{tmp_path}/root.tar"]
     done = subprocess.run(
-        [*words, "-C", f"{tmp_path}/out"], check=True, capture_output=True, text=True
+        [*argv, "-C", f"{tmp_path}/out"], check=True, capture_output=True, text=True
     )
     assert "keyword" not in done.stderr  # GNU tar warns about PAX records that it does not know
     assert describe_tree(tmp_path / "out", nanoseconds=False) == describe_tree(
@@ -109,9 +109,9 @@ def test_place_time_zone_umask_and_locale_do_not_matter(tmp_path: Path) -> None:
     digests = set()
     settings = [("UTC", 0o022, "C.UTF-8"), ("Asia/Tokyo", 0o077, "C"), ("EST5EDT", 0, "en_US")]
     for number, (zone, umask, locale) in enumerate(settings):
-        words = [f"{tmp_path}/root", f"{tmp_path}/work-{number}"]
+        argv = [f"{tmp_path}/root", f"{tmp_path}/work-{number}"]
         done = subprocess.run(
-            [sys.executable, "-c", BUILD, *words, REPOSITORY, SUPPORT],
+            [sys.executable, "-c", BUILD, *argv, REPOSITORY, SUPPORT],
             env={**os.environ, "TZ": zone, "LC_ALL": locale, "PYTHONHASHSEED": str(number)},
             check=True,
             capture_output=True,
@@ -155,17 +155,17 @@ def test_the_size_of_reads_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("known_size", "message"),
     [
         (999, "cannot copy /file: it changed while it was read"),
         (1001, "cannot copy /file: it changed while it was read"),
     ],
 )
-def test_a_file_that_changed_is_refused(tmp_path: Path, told: int, message: str) -> None:
+def test_a_file_that_changed_is_refused(tmp_path: Path, known_size: int, message: str) -> None:
     (tmp_path / "file").write_bytes(bytes(1000))
     (tmp_path / "work").mkdir()
     with pytest.raises(SlimtraceError) as caught:
-        write_layer([make_file_entry(tmp_path / "file", size=told)], str(tmp_path / "work"))
+        write_layer([make_file_entry(tmp_path / "file", size=known_size)], str(tmp_path / "work"))
     assert caught.value.message == message
     assert os.listdir(tmp_path / "work") == []
 

@@ -68,9 +68,9 @@ def test_what_a_user_cannot_keep_is_one_warning() -> None:
         os.chmod(root / "su", stat.S_ISUID | 0o644)
         work.mkdir()
         os.chown(work, 65534, 65534)
-        words = [str(root), str(work), REPOSITORY, SUPPORT]
+        argv = [str(root), str(work), REPOSITORY, SUPPORT]
         done = subprocess.run(
-            [sys.executable, "-c", AS_SOMEBODY, *words], check=False, capture_output=True, text=True
+            [sys.executable, "-c", AS_SOMEBODY, *argv], check=False, capture_output=True, text=True
         )
         assert done.stdout == (
             "the owners of 3 files were not kept, nor their setuid bits: that needs root\n"
