@@ -120,10 +120,10 @@ def _make_tag(sample: Sample) -> str:
 
 
 def _make_config_options(sample: Sample) -> Iterator[str]:
-    for word in sample.entrypoint:
-        yield from ("--config.entrypoint", word)
-    for word in sample.command:
-        yield from ("--config.cmd", word)
+    for argument in sample.entrypoint:
+        yield from ("--config.entrypoint", argument)
+    for argument in sample.command:
+        yield from ("--config.cmd", argument)
     for pair in sample.env:
         yield from ("--config.env", pair)
     if sample.user is not None:

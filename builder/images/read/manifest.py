@@ -89,8 +89,8 @@ def read_docker_image(
     images = _parse_saved_images(document_parser.parse_document(data, about).get("images"), about)
     names = {tag for image in images for tag in image.tags}
     if name is not None:
-        wanted = canonical_name(image_name(name))
-        images = [image for image in images if wanted in map(canonical_name, image.tags)]
+        requested = canonical_name(image_name(name))
+        images = [image for image in images if requested in map(canonical_name, image.tags)]
     if not images:
         raise SlimtraceError(f"cannot find an image in {label}", _list_names(names))
     if len(images) > 1:
@@ -130,12 +130,12 @@ def read_described_image(
     label: str,
     platform: str | None,
     place: Callable[[str], str],
-    wanted: str | None = None,
+    requested: str | None = None,
 ) -> SourceImage:
     """Read the image of a descriptor, through nested indexes.
 
     :param place: returns the name of the blob with a digest.
-    :param wanted: a digest, as for :func:`choose_platform`.
+    :param requested: a digest, as for :func:`choose_platform`.
     :raises SlimtraceError: it is damaged, or for another platform.
     """
     for _ in range(_MAX_NESTED_INDEXES):
@@ -149,7 +149,7 @@ def read_described_image(
         inner = [
             each for each in document_parser.parse_index(document, about) if _may_be_image(each)
         ]
-        descriptor = choose_platform(inner, label, platform, wanted)
+        descriptor = choose_platform(inner, label, platform, requested)
     raise SlimtraceError(
         f"cannot read {label}: its indexes are nested more than {_MAX_NESTED_INDEXES}"
     )
@@ -167,13 +167,13 @@ def choose_platform(
     for each in listed:
         if each.digest == digest:
             return each
-    wanted = parse_platform(platform)
+    requested = parse_platform(platform)
     if len(listed) == 1 and listed[0].platform is None:
         return listed[0]
-    at = choose_best(wanted, [each.platform for each in listed])
+    at = choose_best(requested, [each.platform for each in listed])
     if at is None:
-        there = sorted({str(each.platform or "unknown") for each in listed})
-        _fail_without_platform(label, wanted, there)
+        available = sorted({str(each.platform or "unknown") for each in listed})
+        _fail_without_platform(label, requested, available)
     return listed[at]
 
 
@@ -184,14 +184,16 @@ def check_platform(config: Mapping[str, Any], label: str, platform: str | None) 
     """
     if platform is None:
         return
-    there = Platform(
+    image_platform = Platform(
         str(config.get("os")), str(config.get("architecture")), str(config.get("variant") or "")
     )
-    wanted = parse_platform(platform)
+    requested = parse_platform(platform)
     # Many configurations lack the variant that their index gives.
-    said = there if there.variant else there._replace(variant=wanted.variant)
-    if choose_best(wanted, [said]) is None:
-        _fail_without_platform(label, wanted, [str(there)])
+    known = image_platform
+    if not known.variant:
+        known = known._replace(variant=requested.variant)
+    if choose_best(requested, [known]) is None:
+        _fail_without_platform(label, requested, [str(image_platform)])
 
 
 def _read_image(
@@ -228,10 +230,10 @@ def _may_be_image(descriptor: Descriptor) -> bool:
     return descriptor.artifact_type is None and _REFERENCE_TYPE not in descriptor.annotations
 
 
-def _fail_without_platform(label: str, wanted: Platform, there: list[str]) -> NoReturn:
+def _fail_without_platform(label: str, requested: Platform, available: list[str]) -> NoReturn:
     raise SlimtraceError(
-        f"cannot find an image for {wanted} in {label}",
-        f"it has: {', '.join(there) or 'none'} (choose with --platform)",
+        f"cannot find an image for {requested} in {label}",
+        f"it has: {', '.join(available) or 'none'} (choose with --platform)",
     )
 
 

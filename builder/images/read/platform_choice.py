@@ -58,27 +58,27 @@ def parse_platform(text: str | None) -> Platform:
     return Platform(*parts)
 
 
-def choose_best(wanted: Platform, there: Sequence[Platform | None]) -> int | None:
+def choose_best(requested: Platform, available: Sequence[Platform | None]) -> int | None:
     """The position of the best match in ``there``, the first of equals; None if none matches.
 
-    A variant in ``wanted`` must match exactly, or be the default of an image without a variant.
+    A variant in ``requested`` must match exactly, or be the default of an image without a variant.
     Without one the default variant is preferred: another one may not run here.
     """
     found = [
-        (_distance(wanted, each), at)
-        for at, each in enumerate(there)
-        if each is not None and each[:2] == wanted[:2]
+        (_distance(requested, each), at)
+        for at, each in enumerate(available)
+        if each is not None and each[:2] == requested[:2]
     ]
     fitting = [(distance, at) for distance, at in found if distance is not None]
     return min(fitting)[1] if fitting else None
 
 
-def _distance(wanted: Platform, there: Platform) -> int | None:
-    usual = _DEFAULT_VARIANTS.get(wanted.architecture, "")
-    if there.variant == wanted.variant:
+def _distance(requested: Platform, available: Platform) -> int | None:
+    usual = _DEFAULT_VARIANTS.get(requested.architecture, "")
+    if available.variant == requested.variant:
         return 0
-    if (there.variant or usual) == (wanted.variant or usual):
+    if (available.variant or usual) == (requested.variant or usual):
         return 1
-    if wanted.variant:
+    if requested.variant:
         return None
     return 2

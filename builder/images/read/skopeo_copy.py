@@ -119,6 +119,6 @@ def _pin(reference: ImageReference, digest: str) -> str:
 
 
 def _platform_options(platform: str | None) -> list[str]:
-    wanted = parse_platform(platform)
-    options = ["--override-os", wanted.os, "--override-arch", wanted.architecture]
-    return [*options, "--override-variant", wanted.variant] if wanted.variant else options
+    requested = parse_platform(platform)
+    options = ["--override-os", requested.os, "--override-arch", requested.architecture]
+    return [*options, "--override-variant", requested.variant] if requested.variant else options

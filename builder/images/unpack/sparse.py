@@ -100,19 +100,19 @@ def read_leading_map(stream: ByteStream, size: int, stored: int) -> tuple[Sparse
     numbers: list[int] = []
     taken = 0
     rest = b""
-    wanted = 1
-    while len(numbers) < wanted:
+    count = 1
+    while len(numbers) < count:
         block = stream.take(BLOCK) if taken + BLOCK <= stored else b""
         if len(block) < BLOCK:
             raise MalformedHeader("its map of holes is truncated")
         taken += BLOCK
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
-            if len(numbers) == wanted:
+            if len(numbers) == count:
                 break
             numbers.append(parse_decimal(line, "map of holes"))
             if len(numbers) == 1:
-                wanted = 1 + 2 * numbers[0]
+                count = 1 + 2 * numbers[0]
                 _check_count(numbers[0])
         if len(rest) > BLOCK:
             raise MalformedHeader("its map of holes is damaged")

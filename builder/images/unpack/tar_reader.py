@@ -133,11 +133,11 @@ class TarReader:
             raise MalformedHeader("the archive is truncated")
         self._content = self._padding = 0
         self._name = ""
-        said = _Extensions()
+        extensions = _Extensions()
         while True:
             block = self._stream.take(BLOCK)
             if len(block) < BLOCK:
-                if block or said != _Extensions():
+                if block or extensions != _Extensions():
                     raise MalformedHeader("the archive is truncated")
                 return None
             if block == _ZEROS:
@@ -148,17 +148,17 @@ class TarReader:
             _check_checksum(block)
             flag = block[156:157]
             if flag not in _EXTENSIONS:
-                return self._member(block, said)
-            self._extend(said, flag, block)
+                return self._member(block, extensions)
+            self._extend(extensions, flag, block)
 
-    def _extend(self, said: _Extensions, flag: bytes, block: bytes) -> None:
+    def _extend(self, extensions: _Extensions, flag: bytes, block: bytes) -> None:
         match flag:
             case b"L":
-                said.name = _cut_at_nul(self._body(block, PATH_MAX))
+                extensions.name = _cut_at_nul(self._body(block, PATH_MAX))
             case b"K":
-                said.target = _cut_at_nul(self._body(block, PATH_MAX))
+                extensions.target = _cut_at_nul(self._body(block, PATH_MAX))
             case b"x":
-                said.records = parse_records(self._body(block, _MAX_HEADER_BYTES))
+                extensions.records = parse_records(self._body(block, _MAX_HEADER_BYTES))
             case b"g":
                 self._global += parse_records(self._body(block, _MAX_HEADER_BYTES))
                 if sum(len(key) + len(value) for key, value in self._global) > _MAX_HEADER_BYTES:
@@ -175,8 +175,8 @@ class TarReader:
             raise MalformedHeader("the archive is truncated")
         return body[:size]
 
-    def _member(self, block: bytes, said: _Extensions) -> TarMember:
-        records = [*self._global, *said.records] if self._global or said.records else []
+    def _member(self, block: bytes, extensions: _Extensions) -> TarMember:
+        records = [*self._global, *extensions.records] if self._global or extensions.records else []
         fields = _LAYOUT.unpack(block)
         name, mode, uid, gid, size, mtime, _, flag, target, magic, _, major, minor, prefix, _ = (
             fields
@@ -184,8 +184,8 @@ class TarReader:
         name = _cut_at_nul(name)
         if magic[:6] == b"ustar\0" and prefix[0]:
             name = _cut_at_nul(prefix) + b"/" + name
-        name = said.name or name
-        target = said.target or _cut_at_nul(target)
+        name = extensions.name or name
+        target = extensions.target or _cut_at_nul(target)
         known = {key: value for key, value in records if value} if records else {}
         name = known.get(b"GNU.sparse.name") or known.get(b"path", name)
         self._name = os.fsdecode(name)
@@ -240,13 +240,13 @@ class TarReader:
 
 
 def _check_checksum(block: bytes) -> None:
-    said = parse_number(block[148:156], "checksum")
+    expected = parse_number(block[148:156], "checksum")
     field = sum(block[148:156])
-    if said == sum(block) - field + 8 * 0x20:
+    if expected == sum(block) - field + 8 * 0x20:
         return
     # Some old tar programs summed signed bytes.
     signed = sum(struct.unpack("148b8x356b", block)) + 8 * 0x20
-    if said != signed:
+    if expected != signed:
         raise MalformedHeader("a header's checksum is wrong")
 
 

@@ -150,13 +150,13 @@ class Repository:
         if scheme.lower() != "bearer":
             self._authorization = basic
             return
-        said = dict(_PARAMETER.findall(rest))
-        realm = said.pop("realm", "")
+        parameters = dict(_PARAMETER.findall(rest))
+        realm = parameters.pop("realm", "")
         if not realm.startswith("https://") and not (
             self._insecure and realm.startswith("http://")
         ):
             raise SlimtraceError(f"{self._failure}: {self._host} asks for a login without TLS")
-        query = urlencode({**said, "scope": f"repository:{self._name}:pull,push"})
+        query = urlencode({**parameters, "scope": f"repository:{self._name}:pull,push"})
         request = Request(f"{realm}?{query}")  # noqa: S310 -- it is http or https
         if basic is not None:
             request.add_unredirected_header("Authorization", basic)
