@@ -40,9 +40,9 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("place", "tag", "beside", "as_tag"), PLACES)
-def test_where_it_goes(place: str, tag: str | None, beside: str, as_tag: str | None) -> None:
-    assert make_debug_reference(parse_reference(place).with_tag(tag)) == (
+@pytest.mark.parametrize(("destination", "tag", "beside", "as_tag"), PLACES)
+def test_where_it_goes(destination: str, tag: str | None, beside: str, as_tag: str | None) -> None:
+    assert make_debug_reference(parse_reference(destination).with_tag(tag)) == (
         parse_reference(beside).with_tag(as_tag)
     )
 

@@ -413,27 +413,27 @@ def test_what_is_no_rpm_database_is_told_of(tmp_path: Path, script: str, message
 def test_what_rpm_wrote_last_lies_in_the_log_beside_the_database(tmp_path: Path) -> None:
     header = struct.pack(">IIIIII", 1, 5, 1000, 6, 0, 1) + b"late\0"
     (tmp_path / "var/lib/rpm").mkdir(parents=True)
-    place = tmp_path / "var/lib/rpm/rpmdb.sqlite"
-    database = sqlite3.connect(place, isolation_level=None)
+    database_path = tmp_path / "var/lib/rpm/rpmdb.sqlite"
+    database = sqlite3.connect(database_path, isolation_level=None)
     for step in ("PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0"):
         database.execute(step)
     database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)")
     database.execute("INSERT INTO Packages VALUES (1, ?)", (header,))
-    before = place.read_bytes()
+    before = database_path.read_bytes()
     found = PackageIndex(Root(str(tmp_path))).system
     assert [package.name for package in found] == ["late"]
-    assert place.read_bytes() == before  # the full image is never changed
+    assert database_path.read_bytes() == before  # the full image is never changed
     database.close()
 
 
-@pytest.mark.parametrize("place", ["/var/lib/dpkg/status", "/lib/apk/db/installed"])
-def test_a_database_that_may_not_be_read_is_told_of(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("database_path", ["/var/lib/dpkg/status", "/lib/apk/db/installed"])
+def test_a_database_that_may_not_be_read_is_told_of(tmp_path: Path, database_path: str) -> None:
     allow_all_users(tmp_path)
     need_root()
-    make_root(tmp_path, {place: "Package: x\n"}, **{place: 0o600})
+    make_root(tmp_path, {database_path: "Package: x\n"}, **{database_path: 0o600})
     os.seteuid(65534)
     try:
-        with pytest.raises(SlimtraceError, match=f"cannot read {place}: Permission denied"):
+        with pytest.raises(SlimtraceError, match=f"cannot read {database_path}: Permission denied"):
             owners(tmp_path, "/x")
     finally:
         os.seteuid(0)

@@ -31,7 +31,7 @@ FORMS = (
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """A full image whose app reads the file named in ``given/which``.
 
     :ivar prefix: a command that runs slimtrace as another user.
@@ -64,11 +64,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def workspace(tmp_path: Path) -> Workspace:
     folder = tmp_path
     (folder / "given").mkdir()
     busybox_root(folder / "full", {**APP, "given/which": ""})
-    here = Place(folder)
+    here = Workspace(folder)
     here.give("first")
     return here
 
@@ -82,30 +82,30 @@ def list_missing(verdict: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_image_in_any_form_that_build_writes(place: Place, form: str) -> None:
-    image = form.format(place.folder)
-    place.trace()
-    place.build(image)
-    status, verdict = place.verify(image)
+def test_an_image_in_any_form_that_build_writes(workspace: Workspace, form: str) -> None:
+    image = form.format(workspace.folder)
+    workspace.trace()
+    workspace.build(image)
+    status, verdict = workspace.verify(image)
     assert (status, verdict["verified"], verdict["missing"]) == (0, True, [])
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 0}
-    place.give("second")
-    status, verdict = place.verify(image)
+    workspace.give("second")
+    status, verdict = workspace.verify(image)
     assert (status, list_missing(verdict)) == (1, {"/app/second": "cat"})
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 1}
 
 
-def test_what_people_are_told(place: Place) -> None:
-    place.trace()
-    place.build("app.tar")
-    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
+def test_what_people_are_told(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar")
+    done = workspace.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
     assert done.returncode == 0
     assert done.stdout == ""
     assert done.stderr.endswith(
         "slimtrace: verified app.tar: nothing is missing, all went as traced\n"
     )
-    place.give("second")
-    done = place.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
+    workspace.give("second")
+    done = workspace.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
     messages = [line for line in done.stderr.splitlines() if line.startswith("slimtrace: ")]
     assert (done.returncode, messages) == (
         1,
@@ -118,37 +118,39 @@ def test_what_people_are_told(place: Place) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS[:5])
-def test_healing_adds_builds_and_remembers(place: Place, form: str) -> None:
-    image = form.format(place.folder)
-    place.trace()
+def test_healing_adds_builds_and_remembers(workspace: Workspace, form: str) -> None:
+    image = form.format(workspace.folder)
+    workspace.trace()
     named = () if image.endswith(":v1") else ("-t", "name:v7")
-    place.build(image, *named, "--label", "kept=yes")
+    workspace.build(image, *named, "--label", "kept=yes")
     before = read_names(image)
-    place.give("second")
-    status, verdict = place.verify(image, "--heal")
+    workspace.give("second")
+    status, verdict = workspace.verify(image, "--heal")
     assert (status, verdict["missing"], verdict["healed"]) == (0, [], ["/app/second"])
     assert verdict["rounds"] == 2
-    assert place.verify(image)[0] == 0
+    assert workspace.verify(image)[0] == 0
     assert read_names(image) == before
-    assert show(f"{place.folder}/slimtrace.trace")["healed"] == ["/app/second"]
-    done = place.slimtrace("build", "slimtrace.trace", "-o", "rootfs:again", "--json")
+    assert show(f"{workspace.folder}/slimtrace.trace")["healed"] == ["/app/second"]
+    done = workspace.slimtrace("build", "slimtrace.trace", "-o", "rootfs:again", "--json")
     assert json.loads(done.stdout)["reasons"]["healed"] == 1
-    assert (place.folder / "again/app/second").read_text() == "second\n"
-    assert place.slimtrace("cache").stdout.count("sha256:") == len({image}) + 1
+    assert (workspace.folder / "again/app/second").read_text() == "second\n"
+    assert workspace.slimtrace("cache").stdout.count("sha256:") == len({image}) + 1
 
 
-def test_healing_that_does_not_help_changes_nothing(place: Place) -> None:
+def test_healing_that_does_not_help_changes_nothing(workspace: Workspace) -> None:
     """The app fails as soon as the missing file exists."""
-    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    shutil.copy(workspace.folder / "full/bin/busybox", workspace.folder / "full/bin/test")
     script = "#!/bin/sh\nread -r name </given/which\n"
     script += "test $name = first || test ! -e /app/second && cat /app/first\n"
-    (place.folder / "full/app/job").write_text(script)
-    place.trace()
-    place.build("app.tar")
-    files = [place.folder / name for name in ("slimtrace.trace", "app.tar")]
+    (workspace.folder / "full/app/job").write_text(script)
+    workspace.trace()
+    workspace.build("app.tar")
+    files = [workspace.folder / name for name in ("slimtrace.trace", "app.tar")]
     before = [path.read_bytes() for path in files]
-    place.give("second")
-    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace", "--heal", "--json")
+    workspace.give("second")
+    done = workspace.slimtrace(
+        "verify", "app.tar", "--trace", "slimtrace.trace", "--heal", "--json"
+    )
     verdict = json.loads(done.stdout)
     assert (done.returncode, list_missing(verdict)) == (1, {"/app/second": "/bin/sh"})
     assert verdict["runs"][0]["exit_status"] == {"traced": 0, "now": 0}
@@ -157,21 +159,21 @@ def test_healing_that_does_not_help_changes_nothing(place: Place) -> None:
     assert [path.read_bytes() for path in files] == before
 
 
-def test_healing_keeps_what_helped_before_it_failed(place: Place) -> None:
+def test_healing_keeps_what_helped_before_it_failed(workspace: Workspace) -> None:
     """The app gets further with the first file, and fails with the next."""
     script = "#!/bin/sh\nread -r name </given/which\ncat /app/$name || exit 0\n"
     script += "test $name = first || ! test -e /app/third\n"
-    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
-    (place.folder / "full/app/job").write_text(script)
-    place.trace()
-    place.build("app.tar")
-    place.give("second")
-    status, verdict = place.verify("app.tar", "--heal")
+    shutil.copy(workspace.folder / "full/bin/busybox", workspace.folder / "full/bin/test")
+    (workspace.folder / "full/app/job").write_text(script)
+    workspace.trace()
+    workspace.build("app.tar")
+    workspace.give("second")
+    status, verdict = workspace.verify("app.tar", "--heal")
     assert (status, list_missing(verdict)) == (1, {"/app/third": "/bin/sh"})
     assert (verdict["healed"], verdict["rounds"]) == (["/app/second"], 3)
     assert verdict["runs"][0]["differences"] == []
-    assert show(f"{place.folder}/slimtrace.trace")["healed"] == ["/app/second"]
-    assert place.verify("app.tar")[1]["missing"] == verdict["missing"]
+    assert show(f"{workspace.folder}/slimtrace.trace")["healed"] == ["/app/second"]
+    assert workspace.verify("app.tar")[1]["missing"] == verdict["missing"]
 
 
 def read_names(image: str) -> str:
@@ -193,34 +195,34 @@ def read_names(image: str) -> str:
     return f"{'name:v7' in text or ':v1' in image} {label}"
 
 
-def test_what_was_excluded_is_left_out_on_purpose(place: Place) -> None:
-    place.trace()
-    place.build("app.tar", "--exclude", "/app/second")
-    place.give("second")
+def test_what_was_excluded_is_left_out_on_purpose(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar", "--exclude", "/app/second")
+    workspace.give("second")
     for argv in ((), ("--heal",)):
-        status, verdict = place.verify("app.tar", *argv)
+        status, verdict = workspace.verify("app.tar", *argv)
         assert (status, verdict["missing"], verdict["healed"]) == (1, [], [])
         assert [item["path"] for item in verdict["left_out"]] == ["/app/second"]
         assert verdict["runs"][0]["differences"] == ["exit status 1, but 0 when traced"]
 
 
-def test_what_may_be_missing(place: Place) -> None:
-    place.trace()
-    place.build("app.tar")
-    place.give("third")
-    status, verdict = place.verify("app.tar", "--ignore", "/app/third")
+def test_what_may_be_missing(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar")
+    workspace.give("third")
+    status, verdict = workspace.verify("app.tar", "--ignore", "/app/third")
     assert (status, verdict["missing"]) == (1, [])
 
 
-def test_what_the_full_image_lacked_too_is_not_missing(place: Place) -> None:
+def test_what_the_full_image_lacked_too_is_not_missing(workspace: Workspace) -> None:
     """Files that the app creates are not missing, even if the full image has them now."""
     script = "#!/bin/sh\ncat /app/none /work/made; echo x >/work/made\ncat /app/first\n"
-    (place.folder / "full/app/job").write_text(script)
-    place.trace()
-    place.build("app.tar")
-    (place.folder / "full/app/none").write_text("now it is there")
-    (place.folder / "full/work/made").write_text("this too")
-    assert place.verify("app.tar")[1]["missing"] == []
+    (workspace.folder / "full/app/job").write_text(script)
+    workspace.trace()
+    workspace.build("app.tar")
+    (workspace.folder / "full/app/none").write_text("now it is there")
+    (workspace.folder / "full/work/made").write_text("this too")
+    assert workspace.verify("app.tar")[1]["missing"] == []
 
 
 HARDENED = (
@@ -234,37 +236,37 @@ HARDENED = (
 
 @pytest.mark.parametrize(("option", "script", "expected"), HARDENED)
 def test_hardened_runs_are_verified_too(
-    place: Place, option: str, script: str, expected: int
+    workspace: Workspace, option: str, script: str, expected: int
 ) -> None:
     need_root()
-    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
+    shutil.copy(workspace.folder / "full/bin/busybox", workspace.folder / "full/bin/test")
     for name in ("var/lib", "run"):
-        (place.folder / "full" / name).mkdir(parents=True)
-    (place.folder / "full/app/job").write_text(f"#!/bin/sh\n{script}\n")
-    place.trace()
-    place.build("app.tar", "--include", "/var/lib", "--user", "0:0")
-    assert place.verify("app.tar")[0] == 0
-    assert place.verify("app.tar", option)[0] == expected
+        (workspace.folder / "full" / name).mkdir(parents=True)
+    (workspace.folder / "full/app/job").write_text(f"#!/bin/sh\n{script}\n")
+    workspace.trace()
+    workspace.build("app.tar", "--include", "/var/lib", "--user", "0:0")
+    assert workspace.verify("app.tar")[0] == 0
+    assert workspace.verify("app.tar", option)[0] == expected
 
 
-def test_a_need_of_root_that_no_trace_tells(place: Place) -> None:
+def test_a_need_of_root_that_no_trace_tells(workspace: Workspace) -> None:
     """The image then runs as another user, and the verdict says so."""
     need_root()
-    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
-    (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = 0\n")
-    place.trace()
-    place.build("app.tar")
-    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
+    shutil.copy(workspace.folder / "full/bin/busybox", workspace.folder / "full/bin/test")
+    (workspace.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = 0\n")
+    workspace.trace()
+    workspace.build("app.tar")
+    done = workspace.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
     assert done.returncode == 1
     assert "it ran as 65532:65532, but as 0:0 when traced" in done.stderr
     assert "build with --user 0:0" in done.stderr
 
 
 def test_an_ordinary_user_verifies_and_heals(
-    tmp_path: Path, place: Place, unprivileged: tuple[str, ...]
+    tmp_path: Path, workspace: Workspace, unprivileged: tuple[str, ...]
 ) -> None:
     allow_all_users(tmp_path)
-    user = Place(tmp_path, unprivileged)
+    user = Workspace(tmp_path, unprivileged)
     user.trace()
     user.build("app.tar")
     user.give("second")
@@ -273,41 +275,43 @@ def test_an_ordinary_user_verifies_and_heals(
     assert (status, verdict["healed"]) == (0, ["/app/second"])
 
 
-def test_a_second_run_is_verified_with_the_first(place: Place) -> None:
-    place.trace()
-    place.give("second")
-    place.trace("--append")
-    place.build("app.tar")
-    status, verdict = place.verify("app.tar")
+def test_a_second_run_is_verified_with_the_first(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.give("second")
+    workspace.trace("--append")
+    workspace.build("app.tar")
+    status, verdict = workspace.verify("app.tar")
     assert (status, len(verdict["runs"])) == (0, 2)
 
 
-def test_runs_of_different_users(place: Place) -> None:
+def test_runs_of_different_users(workspace: Workspace) -> None:
     """The image has the user of its default run; --user is for all runs."""
     need_root()
-    (place.folder / "full/app/job").write_text("#!/bin/sh\ntest $(id -u) = $(cat /given/which)\n")
-    shutil.copy(place.folder / "full/bin/busybox", place.folder / "full/bin/test")
-    shutil.rmtree(place.folder / "given")
+    (workspace.folder / "full/app/job").write_text(
+        "#!/bin/sh\ntest $(id -u) = $(cat /given/which)\n"
+    )
+    shutil.copy(workspace.folder / "full/bin/busybox", workspace.folder / "full/bin/test")
+    shutil.rmtree(workspace.folder / "given")
     for number, (user, argv) in enumerate((("0", ()), ("1000", ("--append",)))):
-        (place.folder / f"is-{number}").mkdir()
-        (place.folder / f"is-{number}/which").write_text(user)
-        shown = ("-v", f"{place.folder}/is-{number}:/given", "--user", f"{user}:{user}")
-        image = ("--image", f"rootfs:{place.folder}/full")
-        done = place.slimtrace("-q", "run", *image, *shown, *argv, "--", "/app/job")
+        (workspace.folder / f"is-{number}").mkdir()
+        (workspace.folder / f"is-{number}/which").write_text(user)
+        shown = ("-v", f"{workspace.folder}/is-{number}:/given", "--user", f"{user}:{user}")
+        image = ("--image", f"rootfs:{workspace.folder}/full")
+        done = workspace.slimtrace("-q", "run", *image, *shown, *argv, "--", "/app/job")
         assert done.returncode == 0, done.stderr
-    place.build("app.tar")
-    status, verdict = place.verify("app.tar")
+    workspace.build("app.tar")
+    status, verdict = workspace.verify("app.tar")
     assert status == 0, verdict
-    status, verdict = place.verify("app.tar", "--user", "1000")
+    status, verdict = workspace.verify("app.tar", "--user", "1000")
     assert [run["exit_status"]["now"] for run in verdict["runs"]] == [1, 0]
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
-def test_streams_that_are_closed(place: Place, closed: str) -> None:
-    place.trace()
-    place.build("app.tar")
+def test_streams_that_are_closed(workspace: Workspace, closed: str) -> None:
+    workspace.trace()
+    workspace.build("app.tar")
     shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
-    here = Place(place.folder, shell)
+    here = Workspace(workspace.folder, shell)
     done = here.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
     assert done.returncode == 0, done.stderr
 
@@ -321,7 +325,7 @@ print(__import__(name).__name__)
 
 def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path) -> None:
     """The import system looks up only names that the directory listing contains."""
-    here = Place(tmp_path)
+    here = Workspace(tmp_path)
     (tmp_path / "app.py").write_text(LAZY)
     (tmp_path / "name").write_text("this_one")
     for name in ("this_one", "other"):
@@ -354,72 +358,74 @@ def need_python() -> str:
     return "python3"
 
 
-def test_what_was_not_built_from_the_trace_is_refused(place: Place) -> None:
-    place.trace()
-    place.build("app.tar")
-    (place.folder / "full/app/other").write_text("#!/bin/sh\n:\n")
-    (place.folder / "full/app/other").chmod(0o755)
-    image = f"rootfs:{place.folder}/full"
-    done = place.slimtrace("-q", "run", "--image", image, "-o", "b.trace", "--", "/app/other")
+def test_what_was_not_built_from_the_trace_is_refused(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar")
+    (workspace.folder / "full/app/other").write_text("#!/bin/sh\n:\n")
+    (workspace.folder / "full/app/other").chmod(0o755)
+    image = f"rootfs:{workspace.folder}/full"
+    done = workspace.slimtrace("-q", "run", "--image", image, "-o", "b.trace", "--", "/app/other")
     assert done.returncode == 0, done.stderr
     check_failure(
-        place.slimtrace("-q", "verify", "app.tar", "--trace", "b.trace"),
+        workspace.slimtrace("-q", "verify", "app.tar", "--trace", "b.trace"),
         125,
-        f"cannot verify {place.folder}/app.tar: it was not built from these runs",
+        f"cannot verify {workspace.folder}/app.tar: it was not built from these runs",
         "name the traces that it was built from with --trace, or build it again",
     )
-    run_command("tar", "-C", f"{place.folder}/full", "-cf", f"{place.folder}/full-layer.tar", ".")
-    foreign = make_layout([place.folder / "full-layer.tar"], f"{place.folder}/foreign")
+    run_command(
+        "tar", "-C", f"{workspace.folder}/full", "-cf", f"{workspace.folder}/full-layer.tar", "."
+    )
+    foreign = make_layout([workspace.folder / "full-layer.tar"], f"{workspace.folder}/foreign")
     check_failure(
-        place.slimtrace("-q", "verify", foreign, "--trace", "slimtrace.trace"),
+        workspace.slimtrace("-q", "verify", foreign, "--trace", "slimtrace.trace"),
         125,
         f"cannot verify {foreign}: it has no record that slimtrace built it",
         "build it with slimtrace build",
     )
-    os.makedirs(f"{place.folder}/empty")
+    os.makedirs(f"{workspace.folder}/empty")
     check_failure(
-        place.slimtrace("-q", "verify", "rootfs:empty", "--trace", "slimtrace.trace"),
+        workspace.slimtrace("-q", "verify", "rootfs:empty", "--trace", "slimtrace.trace"),
         125,
         "it was not built from these runs: it has no /bin/",
         "name the traces",
     )
-    place.build("rootfs:tree")
+    workspace.build("rootfs:tree")
     check_failure(
-        place.slimtrace("-q", "verify", "rootfs:tree", "--trace", "slimtrace.trace", "--heal"),
+        workspace.slimtrace("-q", "verify", "rootfs:tree", "--trace", "slimtrace.trace", "--heal"),
         2,
         "cannot heal rootfs:tree: it has no record of how it was built",
         "slimtrace slim",
     )
 
 
-def test_a_full_image_that_is_gone(place: Place) -> None:
-    place.trace()
-    place.build("app.tar")
-    os.rename(place.folder / "full", place.folder / "moved")
-    done = place.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
+def test_a_full_image_that_is_gone(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar")
+    os.rename(workspace.folder / "full", workspace.folder / "moved")
+    done = workspace.slimtrace("verify", "app.tar", "--trace", "slimtrace.trace")
     assert done.returncode == 125
-    assert f"cannot read the full image {place.folder}/full" in done.stderr
-    assert place.verify("app.tar", "--image", f"rootfs:{place.folder}/moved")[0] == 0
+    assert f"cannot read the full image {workspace.folder}/full" in done.stderr
+    assert workspace.verify("app.tar", "--image", f"rootfs:{workspace.folder}/moved")[0] == 0
 
 
-def test_a_volume_that_is_not_here_can_be_given_anew(place: Place) -> None:
-    place.trace()
-    place.build("app.tar")
-    os.rename(place.folder / "given", place.folder / "elsewhere")
-    done = place.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
+def test_a_volume_that_is_not_here_can_be_given_anew(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar")
+    os.rename(workspace.folder / "given", workspace.folder / "elsewhere")
+    done = workspace.slimtrace("-q", "verify", "app.tar", "--trace", "slimtrace.trace")
     check_failure(
         done,
         125,
-        f"cannot mount /given: {place.folder}/given does not exist on this machine",
+        f"cannot mount /given: {workspace.folder}/given does not exist on this machine",
         "mount something else there: --volume HOST:/given",
     )
-    assert place.verify("app.tar", "-v", "elsewhere:/given")[0] == 0
+    assert workspace.verify("app.tar", "-v", "elsewhere:/given")[0] == 0
 
 
-def test_an_app_whose_program_is_not_in_the_image(place: Place) -> None:
-    place.trace()
-    place.build("app.tar", "--exclude", "/app/job")
-    status, verdict = place.verify("app.tar")
+def test_an_app_whose_program_is_not_in_the_image(workspace: Workspace) -> None:
+    workspace.trace()
+    workspace.build("app.tar", "--exclude", "/app/job")
+    status, verdict = workspace.verify("app.tar")
     assert status == 1
     assert "/app/job" in verdict["runs"][0]["differences"][0]
     assert verdict["runs"][0]["exit_status"]["now"] is None

@@ -69,13 +69,13 @@ SYSTEM: tuple[ClosureRule, ...] = tuple(
 
 def program(top: Path, path: str, *constants: str, flags: tuple[str, ...] = ()) -> None:
     """A library that has these constants in its read-only data."""
-    place = top / path.lstrip("/")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    library_path = top / path.lstrip("/")
+    library_path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'const char c{i}[] = "{text}";' for i, text in enumerate(constants)]
     subprocess.run(
         [
             *["gcc", "-shared", "-fPIC", "-nostdlib", "-x", "c", "-", "-x", "none", "-o"],
-            str(place),
+            str(library_path),
             *flags,
         ],
         input="\n".join(lines).encode(),
@@ -136,19 +136,19 @@ def test_without_section_headers_the_whole_file_is_looked_at(tmp_path: Path) -> 
     need("gcc")
     program(tmp_path, "/app.so", "libx.so.1")
     compile_library(tmp_path / f"{LIB}/libx.so.1".lstrip("/"))
-    place = tmp_path / "app.so"
-    head = bytearray(place.read_bytes())
+    library_path = tmp_path / "app.so"
+    head = bytearray(library_path.read_bytes())
     head[0x28:0x30] = bytes(8)  # e_shoff
     head[0x3C:0x40] = bytes(4)  # e_shnum, e_shstrndx
-    place.write_bytes(head)
+    library_path.write_bytes(head)
     assert find_implied(tmp_path, "/app.so") == {f"{LIB}/libx.so.1": "dlopened-library"}
 
 
 def glibc() -> str:
     """The own path of the C library of this machine."""
-    for place in ("/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"):
-        if os.path.exists(f"{place}/libc.so.6"):
-            return os.path.realpath(f"{place}/libc.so.6")
+    for folder in ("/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"):
+        if os.path.exists(f"{folder}/libc.so.6"):
+            return os.path.realpath(f"{folder}/libc.so.6")
     return skip_missing("glibc")
 
 

@@ -113,8 +113,8 @@ def _temporary(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".tmp")]
 
 
-def _has_files(place: str) -> bool:
-    return any(files for _, _, files in os.walk(place))
+def _has_files(folder_path: str) -> bool:
+    return any(files for _, _, files in os.walk(folder_path))
 
 
 def test_a_ctrl_c_leaves_nothing(tmp_path: Path, cache_folder: str) -> None:
@@ -165,8 +165,8 @@ def test_the_names_by_which_it_was_asked_for(tmp_path: Path) -> None:
 def test_what_is_damaged_says_so(tmp_path: Path) -> None:
     name = make_layout(tmp_path / "image", tar(entry("a")))
     image = open_image(name)
-    place = os.path.dirname(image.root)
-    with open(f"{place}/index", "r+b") as file:
+    folder_path = os.path.dirname(image.root)
+    with open(f"{folder_path}/index", "r+b") as file:
         file.truncate(20)
     with pytest.raises(SlimtraceError, match="index: it is damaged") as raised:
         open_image(name)
@@ -179,10 +179,10 @@ def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None
     name = make_layout(tmp_path / "image", tar(entry("a", data=b"hello"), entry("b")))
     done = opener(name)
     root = done.communicate()[0].strip()
-    place = os.path.dirname(root)
-    with open(f"{place}/image.json") as file:
+    folder_path = os.path.dirname(root)
+    with open(f"{folder_path}/image.json") as file:
         document = json.load(file)
-    with open(f"{place}/image.json", "w") as file:
+    with open(f"{folder_path}/image.json", "w") as file:
         json.dump({**document, "boot": "another"}, file)
     match damage:
         case "a short file":
@@ -190,9 +190,9 @@ def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None
         case "a missing file":
             os.unlink(f"{root}/b")
         case "no index":
-            os.truncate(f"{place}/index", 0)
+            os.truncate(f"{folder_path}/index", 0)
         case _:
-            os.truncate(f"{place}/image.json", 0)
+            os.truncate(f"{folder_path}/image.json", 0)
     with open(f"{open_image(name).root}/a") as file:
         assert file.read() == "hello"
     assert os.path.exists(f"{root}/b")
@@ -201,14 +201,14 @@ def test_what_a_crash_of_the_system_damages(tmp_path: Path, damage: str) -> None
 def test_what_an_earlier_boot_made_is_kept(tmp_path: Path) -> None:
     name = make_layout(tmp_path / "image", tar(entry("a", data=b"hello")))
     root = opener(name).communicate()[0].strip()
-    place = os.path.dirname(root)
+    folder_path = os.path.dirname(root)
     made = os.stat(root).st_ino
-    with open(f"{place}/image.json") as file:
+    with open(f"{folder_path}/image.json") as file:
         document = json.load(file)
-    with open(f"{place}/image.json", "w") as file:
+    with open(f"{folder_path}/image.json", "w") as file:
         json.dump({**document, "boot": "another"}, file)
     assert os.stat(open_image(name).root).st_ino == made
-    with open(f"{place}/image.json") as file:
+    with open(f"{folder_path}/image.json") as file:
         assert json.load(file) == document
 
 

@@ -205,8 +205,8 @@ def test_what_tars_write(tmp_path: Path, command: list[str]) -> None:
         os.utime(root / "usr/sparse", (1, 1))
     path = tmp_path / "made.tar"
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    made = [*command, "-cf", str(path), "-C", str(root), "."]
-    subprocess.run(made, check=True, env=environment, capture_output=True)
+    argv = [*command, "-cf", str(path), "-C", str(root), "."]
+    subprocess.run(argv, check=True, env=environment, capture_output=True)
     with open(path, "rb") as archive:
         reader = TarReader(FileStream(archive.fileno()), "x")
         found = [(member, b"".join(reader.pieces())) for member in reader]

@@ -78,8 +78,8 @@ def layered(tmp_path: Path) -> str:
     return f"{place}:t"
 
 
-def repack(place: str, bundle: Path) -> None:
-    run("umoci", "repack", "--refresh-bundle", "--image", f"{place}:t", str(bundle))
+def repack(layout: str, bundle: Path) -> None:
+    run("umoci", "repack", "--refresh-bundle", "--image", f"{layout}:t", str(bundle))
 
 
 def test_as_umoci_unpacks_it(tmp_path: Path, layered: str) -> None:
