@@ -235,7 +235,7 @@ def test_gaps_are_warned_of(tmp_path: Path) -> None:
 def test_only_gaps_that_lose_files_are_warned_of(tmp_path: Path, kind: str, loses: bool) -> None:
     """Each warning says what to do."""
     top = make_root(tmp_path / "root", {"/f": "f"})
-    warnings = chosen(top, make_trace(top, ["/f"], gaps=(Gap(kind, "detail"),))).warnings
+    warnings = choose(top, make_trace(top, ["/f"], gaps=(Gap(kind, "detail"),))).warnings
     assert len(warnings) == loses
     assert all(f"({kind}: detail): {find_next_step(kind)}" in text for text in warnings)
 
