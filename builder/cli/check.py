@@ -78,7 +78,6 @@ def check(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            min=0,
             help="Time in which the app must be ready. (default: the platform's)",
         ),
     ] = None,
@@ -86,7 +85,6 @@ def check(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            min=0,
             help="Time in which the stop signal must end the app. (default: the platform's)",
         ),
     ] = None,
@@ -98,7 +96,7 @@ def check(
     ] = None,
     max_size: Annotated[
         float | None,
-        typer.Option(metavar="MB", min=0, help="Maximum compressed size for edge. (default: 50)"),
+        typer.Option(metavar="MB", help="Maximum compressed size for edge. (default: 50)"),
     ] = None,
     json: shared.Json = False,
     sarif: Annotated[
@@ -118,7 +116,7 @@ def check(
     platforms = parse_platforms(platform or [])
     _check_output(sarif, json=json)
     numbers = {"--startup": startup, "--grace": grace, "--max-size": max_size}
-    _check_finite({"--ready-timeout": ready_timeout, **numbers})
+    _check_numbers({"--ready-timeout": ready_timeout, **numbers})
     request = CheckRequest(
         tuple(args or ()),
         tuple(map(_parse_probe, probe or ())),
@@ -144,11 +142,16 @@ def _check_output(sarif: str | None, *, json: bool) -> None:
         check_file(str(sarif))
 
 
-def _check_finite(numbers: Mapping[str, float | None]) -> None:
-    """:raises UsageError: one is infinite or not a number; ``float`` accepts both."""
+def _check_numbers(numbers: Mapping[str, float | None]) -> None:
+    """Typer's ``min`` lets NaN pass or not, and words it, as its version does.
+
+    :raises UsageError: one is negative, infinite or not a number; ``float`` accepts all three.
+    """
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise UsageError(f"cannot use {option} {number:g}: it is not a finite number")
+        if number is not None and number < 0:
+            raise UsageError(f"cannot use {option} {number:g}: it is negative")
 
 
 def _parse_probe(command: str) -> tuple[str, ...]:

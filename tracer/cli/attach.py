@@ -30,7 +30,11 @@ def attach(
     force: options.Force = False,
     stop_after: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", min=0, help="Detach after SECONDS at the latest."),
+        typer.Option(
+            metavar="SECONDS",
+            parser=options.parse_seconds,
+            help="Detach after SECONDS at the latest.",
+        ),
     ] = None,
 ) -> None:
     """Trace a running process until Ctrl-C, then detach."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -10,6 +11,24 @@ DEFAULT_TRACE = "slimtrace.trace"
 DEFAULT_READY_TIMEOUT_SECONDS = 60.0
 DEFAULT_EXEC_TIMEOUT_SECONDS = 3600.0
 DEFAULT_STOP_GRACE_SECONDS = 10.0
+
+
+def parse_seconds(text: str | float) -> float:
+    """Seconds from an option's value, or from its default.
+
+    Typer's own check of a number has another wording in each version, and the newest does not
+    repeat the value.
+
+    :raises typer.BadParameter: it is not a number, or negative.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise typer.BadParameter(f"{text!r} is not a number of seconds")
+    return seconds
+
 
 TraceOutputFile = Annotated[
     str, typer.Option("-o", "--output", metavar="TRACE", help="Write the trace to this file.")
@@ -43,7 +62,10 @@ ReadyStatus = Annotated[
     ),
 ]
 ReadyTimeout = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="Time to wait until the app is ready.")
+    float,
+    typer.Option(
+        metavar="SECONDS", parser=parse_seconds, help="Time to wait until the app is ready."
+    ),
 ]
 HttpGet = Annotated[
     list[str] | None,
@@ -66,12 +88,16 @@ Exec = Annotated[
 ]
 ExecTimeout = Annotated[
     float,
-    typer.Option(metavar="SECONDS", min=0, help="Time limit for each --exec and --exec-in."),
+    typer.Option(
+        metavar="SECONDS", parser=parse_seconds, help="Time limit for each --exec and --exec-in."
+    ),
 ]
 StopAfter = Annotated[
     float | None,
     typer.Option(
-        metavar="SECONDS", min=0, help="Stop the app at the latest SECONDS after it is ready."
+        metavar="SECONDS",
+        parser=parse_seconds,
+        help="Stop the app at the latest SECONDS after it is ready.",
     ),
 ]
 Engine = Annotated[
@@ -100,7 +126,9 @@ StopSignal = Annotated[
 ]
 StopGrace = Annotated[
     float,
-    typer.Option(metavar="SECONDS", min=0, help="Time from the stop signal to SIGKILL."),
+    typer.Option(
+        metavar="SECONDS", parser=parse_seconds, help="Time from the stop signal to SIGKILL."
+    ),
 ]
 RunImage = Annotated[
     str | None,

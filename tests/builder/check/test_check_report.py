@@ -162,6 +162,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
         ("cannot write two documents to stdout", "name a FILE"),
     ),
     "a size that is no number": (("--max-size", "nan"), 2, ("--max-size nan: it is not a finite",)),
+    "a size below nothing": (("--max-size", "-1"), 2, ("--max-size -1: it is negative",)),
     "a wait without end": (
         ("--ready-timeout", "inf"),
         2,
