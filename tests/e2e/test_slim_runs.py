@@ -129,8 +129,8 @@ def test_the_default_run(
     _build(traced, f"oci:{traced}/slim:latest", "--default-run", str(number))
     config = _config(traced / "slim")
     port = (traced / "port").read_text()
-    assert config["Entrypoint"] == [PYTHON]
-    assert config["Cmd"] == [word.replace("PORT", port) for word in words]
+    assert "Entrypoint" not in config
+    assert config["Cmd"] == [PYTHON, *(word.replace("PORT", port) for word in words)]
     assert config["WorkingDir"] == f"{traced}/{cwd}"
     assert config.get("StopSignal") == signal
     output = run_slimtrace("show", f"{traced}/app.trace").stdout
