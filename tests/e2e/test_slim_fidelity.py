@@ -122,7 +122,8 @@ def test_every_kind_of_metadata_is_kept(
     assert document["Labels"] == {"org.example.team": "blue"}
     assert (document["ExposedPorts"], document["Volumes"]) == ({"8080/tcp": {}}, {"/srv/data": {}})
     assert (document["StopSignal"], document["WorkingDir"]) == ("SIGQUIT", "/usr")
-    assert (document["User"], document["Entrypoint"]) == ("33:44", ["/program"])
+    assert (document["User"], document["Cmd"]) == ("33:44", ["/program"])
+    assert "Entrypoint" not in document
 
 
 def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> None:
