@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from slimtrace.builder.sbom.collect import collect_facts
 from slimtrace.builder.sbom.sbom_files import collect_built_image
 from slimtrace.builder.sbom.subject import find_subject_name, make_subject
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 
 if TYPE_CHECKING:
     from slimtrace.builder.sbom.bom import BillOfMaterials
@@ -50,7 +50,7 @@ def describe_trace(trace: Trace, where: ImageLocation) -> BillOfMaterials:
     )
     planned = plan(trace, options)
     sums = Checksums()
-    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+    with make_temporary_folder() as folder:
         image = planned.write_image(folder, sums.read)
     return collect_built_image(image, None, None, planned.selection.entries, planned.root, sums)
 

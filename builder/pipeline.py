@@ -6,7 +6,6 @@ final selection; :func:`write_layer`, :func:`make_image` and a destination do th
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,10 +33,12 @@ from slimtrace.builder.sbom.sbom_files import (
 )
 from slimtrace.builder.selection.process_filter import filter_processes
 from slimtrace.builder.steps import run_steps
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from contextlib import AbstractContextManager
 
     from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.config.user import ImageUser
@@ -203,8 +204,8 @@ def _prepare(reference: ImageReference) -> Destination:
     return to
 
 
-def _work_folder(to: Destination) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix=".slimtrace-", dir=to.work_folder())
+def _work_folder(to: Destination) -> AbstractContextManager[str]:
+    return make_temporary_folder(to.work_folder(), ".slimtrace-")
 
 
 def _write(planned: BuildPlan, to: Destination) -> WrittenImage:

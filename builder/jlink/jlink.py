@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +11,7 @@ from slimtrace.builder.images.read.full_image_source import FullImage
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Run
 
@@ -51,7 +51,7 @@ def link_runtime(root: str, home: str, modules: tuple[str, ...], rerun: Rerun) -
     """
     say(f"linking a Java runtime of {', '.join(modules)}")
     is_live = root == "/"
-    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+    with make_temporary_folder() as folder:
         place = folder if is_live else _OUTPUT_FOLDER
         shown = () if is_live else (f"{folder}:{_OUTPUT_FOLDER}",)
         jmods = f"{home}/jmods"

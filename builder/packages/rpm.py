@@ -10,13 +10,13 @@ import os
 import shutil
 import sqlite3
 import struct
-import tempfile
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.package import Package
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def open_copy(root: Root, path: str) -> Iterator[sqlite3.Connection]:
 
     :raises SlimtraceError: an error within the context shows that it is damaged.
     """
-    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+    with make_temporary_folder() as folder:
         for suffix in ("", "-wal"):
             if root.kind(path + suffix) is Kind.FILE:
                 with root.open(path + suffix) as file, open(f"{folder}/db{suffix}", "wb") as copy:

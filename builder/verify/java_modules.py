@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.full_image import become_root_for, open_full_image
@@ -20,6 +19,7 @@ from slimtrace.builder.verify.compare import compare
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 from slimtrace.tracer.trace.append import append_modules
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -87,7 +87,7 @@ def _repeat_run(
 ) -> list[LoadedClass]:
     """Repeat a run, and read from its JVMs' logs which classes they load."""
     is_live = image.root == "/"
-    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+    with make_temporary_folder() as folder:
         logs = os.path.join(folder, "logs")
         os.mkdir(logs)
         os.chmod(folder, 0o755)  # noqa: S103 -- the app and its JVMs may run as any user

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ from slimtrace.tracer.errors import (
     UsageError,
 )
 from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 from slimtrace.tracer.trace.append import append_healed
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Trace, Use
@@ -161,7 +161,7 @@ class _Verification:
         :param healed: paths to add to those of the traces.
         """
         options = replace(self.build_options, tag=None, sbom=(), debug=False)
-        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        with make_temporary_folder() as folder:
             image = f"oci:{folder}/slim:latest"
             built = make([*self.traces], image, options, self.rerun, healed)
             opened = open_image(image)
@@ -182,7 +182,7 @@ class _Verification:
         :param selection: what the image was built from; None if it was not built by this command.
         """
         slim = Root(opened.root)
-        with tempfile.TemporaryDirectory(prefix="slimtrace-") as below:
+        with make_temporary_folder() as below:
             shown = link_absent_names(below, self.full, slim)
             verdict, verified = self._repeat_runs(opened, slim, trace, selection, below)
         if verdict.passed and any(
@@ -207,7 +207,7 @@ class _Verification:
         """
         outcomes, written = [], []
         default = find_default_run(trace, self.build_options.default_run)
-        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        with make_temporary_folder() as folder:
             for number, run in enumerate(trace.runs, start=1):
                 path = os.path.join(folder, f"{number}.trace")
                 rerun = partial(

@@ -25,6 +25,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.startup.trial",
     "slimtrace.tracer.stdout",
     "slimtrace.tracer.syscalls.classes",
+    "slimtrace.tracer.temporary_folder",
     "slimtrace.tracer.text",
     "slimtrace.tracer.trace",
     "slimtrace.tracer.version",

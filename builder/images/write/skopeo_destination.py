@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo
 from slimtrace.builder.images.write.oci import OciLayout
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +49,7 @@ class SkopeoDestination:
         :raises SlimtraceError: skopeo is missing or fails; its last line says why.
         """
         self.prepare()
-        with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+        with make_temporary_folder() as folder:
             layout = OciLayout(f"{folder}/image", "image")
             layout.write(image, entries)
             run_skopeo(["copy", "--quiet", str(layout), str(self)], f"cannot write {self}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.rpm import find_rpm_database, open_copy, parse_package
 from slimtrace.builder.packages.write.generated_file import GeneratedFile, read_mtime
+from slimtrace.tracer.temporary_folder import make_temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def _make_database(database: sqlite3.Connection, numbers: set[int]) -> bytes:
     The bytes are the same each time, with any version of SQLite. There is no write-ahead log: none
     can be created in a read-only root.
     """
-    with tempfile.TemporaryDirectory(prefix="slimtrace-") as folder:
+    with make_temporary_folder() as folder:
         path = os.path.join(folder, "rpmdb.sqlite")
         with closing(sqlite3.connect(path, isolation_level=None)) as copy:
             size = database.execute("PRAGMA page_size").fetchone()[0]
