@@ -227,6 +227,9 @@ def test_a_process_that_keeps_a_stream_open_is_not_waited_for(
         else:
             done = subprocess.run(argv, check=False, capture_output=True, timeout=SECONDS)
             assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, b"up\n")
+        deadline = time.monotonic() + SECONDS  # it executes sleep after it made the file
+        while not _find_processes(marker) and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert _find_processes(marker)
     finally:
         for process in _find_processes(marker):

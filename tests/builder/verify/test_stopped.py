@@ -57,7 +57,12 @@ def test_it_ends_with_the_signal(
     while not when(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=SECONDS)
+    try:
+        _, errors = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:  # and leave nothing for the tests after this one
+        process.kill()
+        process.communicate()
+        raise
     assert (process.returncode, errors) == (
         128 + number,
         f"slimtrace: cannot verify app.tar: {number.name} ended it\n",
