@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Never
 
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 _HANDLED = END_SIGNALS - {signal.SIGINT, signal.SIGQUIT}
 """Not SIGINT, for which Python raises KeyboardInterrupt. Not SIGQUIT, which ends a program at once,
 with a core dump."""
+
+_REPEAT_SECONDS = 10.0
+"""Python drops an exception that is raised in a callback of a weak reference, which each import
+has. A signal whose exception did not arrive after this time is sent again."""
 
 
 class StoppedBySignal(BaseException):
@@ -31,8 +37,13 @@ def raise_on_signals(image: str, verb: str = "verify") -> Iterator[None]:
     :param verb: what the command does with the image, for the message.
     :raises StoppedError: a signal arrived within the context.
     """
+    timers: list[threading.Timer] = []
 
     def stop(number: int, _: object) -> Never:
+        timer = threading.Timer(_REPEAT_SECONDS, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timers.append(timer)
+        timer.start()
         raise StoppedBySignal(number)
 
     before = {number: signal.getsignal(number) for number in _HANDLED}
@@ -46,5 +57,7 @@ def raise_on_signals(image: str, verb: str = "verify") -> Iterator[None]:
     except StoppedBySignal as stopped:
         raise make_stopped_error(f"{verb} {image}", stopped.number) from None
     finally:
+        for timer in timers:
+            timer.cancel()
         for number in handled:
             signal.signal(number, before[number])
