@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING
 
 from slimtrace.tracer.end_signals import END_SIGNALS, make_stopped_error
 
@@ -38,9 +39,18 @@ def raise_on_signals(image: str, verb: str = "verify") -> Iterator[None]:
     :raises StoppedError: a signal arrived within the context.
     """
     timers: list[threading.Timer] = []
+    repeated: set[int] = set()
 
-    def stop(number: int, _: object) -> Never:
-        timer = threading.Timer(_REPEAT_SECONDS, os.kill, (os.getpid(), number))
+    def repeat(number: int) -> None:
+        repeated.add(number)
+        os.kill(os.getpid(), number)
+
+    def stop(number: int, _: object) -> None:
+        if number in repeated:
+            repeated.discard(number)
+            if isinstance(sys.exception(), StoppedBySignal):
+                return  # it did arrive, and the clean-up takes its time
+        timer = threading.Timer(_REPEAT_SECONDS, repeat, (number,))
         timer.daemon = True
         timers.append(timer)
         timer.start()
