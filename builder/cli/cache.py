@@ -25,7 +25,9 @@ Examples:
 
   slimtrace cache --prune
 
-Full images are unpacked into $XDG_CACHE_HOME/slimtrace, by default ~/.cache/slimtrace.
+Images are unpacked into $XDG_CACHE_HOME/slimtrace, by default ~/.cache/slimtrace. When the cache
+has more than a tenth of its disk, or more than it leaves free, the least recently used images are
+removed. SLIMTRACE_MAX_CACHE_SIZE sets another limit, in bytes.
 """
 
 
@@ -35,9 +37,10 @@ def cache(
     ] = False,
     json: shared.Json = False,
 ) -> None:
-    """List or remove the cached full images."""
+    """List or remove the cached images."""
     from slimtrace.builder.images.read import cache_inventory  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.images.read.cache_layout import cache_folder  # noqa: PLC0415
+    from slimtrace.builder.images.read.cache_limit import find_limit  # noqa: PLC0415
 
     if prune:
         from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
@@ -47,34 +50,47 @@ def cache(
         _print_pruned(cache_inventory.prune(), json)
         return
     images = cache_inventory.list_images()
+    size = sum(image.size for image in images)
+    limit = find_limit(size)
     if json:
-        _print({"folder": cache_folder(), "images": [_make_document(image) for image in images]})
+        entries = [_make_document(image) for image in images]
+        _print({"folder": cache_folder(), "size": size, "limit": limit, "images": entries})
         return
     if not images:
         say(f"no images in {cache_folder()}")
         return
     for line in _render_table(images):
         print(line)
+    say(f"{_count(images)}, {_format(size)}: the cache may grow to {_format(limit)}")
 
 
 def _render_table(images: Sequence[CacheEntry]) -> list[str]:
-    from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 -- --help pays nothing
 
     from slimtrace.tracer.stdout import make_table, render  # noqa: PLC0415
 
     rows = []
     for image in images:
         used = datetime.fromtimestamp(image.used).astimezone().strftime("%Y-%m-%d %H:%M")
-        rows.append((image.digest, decimal(image.size), used, Text(" ".join(image.sources))))
+        rows.append((image.digest, _format(image.size), used, Text(" ".join(image.sources))))
     return render(make_table(rows, right=(1,)))
+
+
+def _count(images: Sequence[object]) -> str:
+    return f"{len(images)} {'image' if len(images) == 1 else 'images'}"
+
+
+def _format(size: int) -> str:
+    from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
+
+    return str(decimal(size))
 
 
 def _print_pruned(pruned: PruneResult, json: bool) -> None:
     if json:
-        _print({"removed": list(pruned.removed), "in_use": list(pruned.in_use)})
+        _print(pruned._asdict())
         return
-    say(f"removed {len(pruned.removed)} images")
+    say(f"removed {_count(pruned.removed)}: freed {_format(pruned.freed)}")
     for folder in pruned.in_use:
         say(f"kept {folder}: it is in use")
 

@@ -14,6 +14,7 @@ from slimtrace.builder.config.provenance import hash_runs, read_record
 from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.images.read.cache_inventory import remove_image
 from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.images.read.image_cache import was_unpacked_here
 from slimtrace.builder.images.read.image_tag import find_tag
 from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
@@ -86,12 +87,22 @@ def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Re
     if options.heal:
         _check_healing(image, opened)
     verification = _Verification(full, traces, build_options, options, rerun)
-    verdict = verification.heal(verification.examine(opened, trace))
+    try:
+        verdict = verification.heal(verification.examine(opened, trace))
+    finally:
+        if opened.root != full.root:
+            _remove_own_copy(opened)
     if verdict.healed:
         append_healed(traces[0], verdict.healed)
         tagged = replace(build_options, tag=find_tag(parse_reference(image)))
         make([*traces], image, tagged, rerun)
     return replace(verdict, image=image)
+
+
+def _remove_own_copy(opened: FullImage) -> None:
+    """Remove a slim image that only this verification needed unpacked."""
+    if opened.digest is not None and was_unpacked_here(opened.digest):
+        remove_image(opened.digest)
 
 
 def build_and_verify(
@@ -168,8 +179,7 @@ class _Verification:
             try:
                 return self.examine(opened, read_trace(self.traces), built.selection)
             finally:
-                if opened.digest is not None:
-                    remove_image(opened.digest)
+                _remove_own_copy(opened)
 
     def examine(
         self, opened: FullImage, trace: Trace, selection: Selection | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -36,10 +38,16 @@ class CacheEntry(NamedTuple):
 
 
 class PruneResult(NamedTuple):
-    """Folders of the images that were removed, and of those that are in use."""
+    """What a removal of unused images did.
+
+    :ivar removed: folders of the images that were removed.
+    :ivar in_use: folders of those that are in use.
+    :ivar freed: bytes of all removed files.
+    """
 
     removed: list[str]
     in_use: list[str]
+    freed: int
 
 
 def list_images() -> list[CacheEntry]:
@@ -65,14 +73,18 @@ def prune() -> PruneResult:
 
     :raises SlimtraceError: one cannot be removed.
     """
-    result = PruneResult([], [])
+    removed, in_use, freed = list[str](), list[str](), 0
+    sizes = {image.folder: image.size for image in list_images()}
     for lock in find_paths("*/*.lock", "images/*/*.lock"):
         path = lock.removesuffix(".lock")
         is_image = os.path.isdir(path)
-        is_removed = _remove(lock, path)
+        size = sizes[path] if path in sizes else _measure(path)
+        size += _measure(f"{path}.tmp")
+        is_removed = remove_unused(path)
         if is_image:
-            (result.removed if is_removed else result.in_use).append(path)
-    return result
+            (removed if is_removed else in_use).append(path)
+        freed += size if is_removed else 0
+    return PruneResult(removed, in_use, freed)
 
 
 def remove_image(digest: str) -> None:
@@ -81,12 +93,20 @@ def remove_image(digest: str) -> None:
     :raises SlimtraceError: it cannot be removed.
     """
     if release_image(digest):
-        path = image_folder(digest)
-        _remove(f"{path}.lock", path)
+        remove_unused(image_folder(digest))
 
 
-def _remove(lock: str, path: str) -> bool:
-    """Remove an image or a file of the cache; False if a process uses it."""
+def is_removable(image: CacheEntry) -> bool:
+    """Whether this process may remove it: subordinate users' files need their namespace."""
+    return image.owners != Owners.MAPPED or os.geteuid() == 0
+
+
+def remove_unused(path: str) -> bool:
+    """Remove an image or a file of the cache; False if a process uses it.
+
+    :raises SlimtraceError: it cannot be removed.
+    """
+    lock = f"{path}.lock"
     with _remove_errors(path):
         fd = try_lock(lock)
         if fd is None:
@@ -103,6 +123,19 @@ def _remove(lock: str, path: str) -> bool:
         finally:
             os.close(fd)
     return True
+
+
+def _measure(path: str) -> int:
+    """Bytes of the regular files at a path; what cannot be read counts as nothing."""
+    if not os.path.isdir(path):
+        return 0
+    size = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                status = os.lstat(os.path.join(folder, name))
+                size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return size
 
 
 def _remove_errors(path: str) -> AbstractContextManager[None]:

@@ -14,6 +14,7 @@ from slimtrace.builder.images.read.blobs import (
     open_plain_archive,
     open_regular,
 )
+from slimtrace.builder.images.read.cache_limit import enforce_limit
 from slimtrace.builder.images.read.manifest import read_docker_image, read_layout_image
 from slimtrace.builder.images.read.skopeo_copy import fetch_image
 from slimtrace.builder.images.reference import Syntax, Transport, parse_reference
@@ -86,6 +87,8 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
                 kept = image_cache.get_image(
                     found.digest, text, lambda place: _unpack(text, found, blobs, place)
                 )
+    if image_cache.was_unpacked_here(kept.digest):
+        enforce_limit()
     return FullImage(text, kept.digest, kept.root, kept.index(), kept.config)
 
 

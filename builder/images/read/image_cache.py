@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _locks: dict[str, int] = {}
 """Descriptors of the locks of the images in use, by lock file; open until the process ends."""
 
+_unpacked: set[str] = set()
+"""Digests of the images that this process unpacked."""
+
 _PAUSE_SECONDS = 0.05  # between two looks at an image that another process makes
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DAMAGED_HINT = "remove it with: slimtrace cache --prune"
@@ -121,7 +124,7 @@ def get_image(digest: str, source: str, unpack: Callable[[str], UnpackedTree]) -
                 if not _is_whole(path):
                     remove_tree(path)
                     with temporary_folder(f"{path}.tmp") as folder:
-                        _fill(folder, source, unpack)
+                        _unpacked.add(_fill(folder, source, unpack))
                         os.rename(folder, path)
 
 
@@ -150,7 +153,7 @@ def get_file_image(path: str, source: str, unpack: Callable[[str], UnpackedTree]
                             raise SlimtraceError(
                                 f"cannot read {path}: it changed while it was read", "try again"
                             )
-                    _adopt(folder, image_folder(digest))
+                    _adopt(folder, digest)
                 replace_file(note, digest.encode())
 
 
@@ -164,9 +167,15 @@ def scratch_folder() -> Generator[str]:
         yield folder
 
 
+def was_unpacked_here(digest: str | None) -> bool:
+    """Whether this process unpacked the image: it was not in the cache before."""
+    return digest in _unpacked
+
+
 def release_image(digest: str) -> bool:
     """Release this process's lock on an image; False if it has none."""
     fd = _locks.pop(f"{image_folder(digest)}.lock", None)
+    _unpacked.discard(digest)
     if fd is not None:
         os.close(fd)
     return fd is not None
@@ -213,7 +222,8 @@ def _is_whole(folder: str) -> bool:
     return True
 
 
-def _adopt(folder: str, path: str) -> None:
+def _adopt(folder: str, digest: str) -> None:
+    path = image_folder(digest)
     make_folders(os.path.dirname(path))
     while not _is_whole(path):
         fd = try_lock(f"{path}.lock")
@@ -224,6 +234,7 @@ def _adopt(folder: str, path: str) -> None:
             if not _is_whole(path):
                 remove_tree(path)
                 os.rename(folder, path)
+                _unpacked.add(digest)
 
 
 def _read_image(folder: str, source: str) -> CachedImage:

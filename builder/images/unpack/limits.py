@@ -28,7 +28,7 @@ class UnpackLimits:
         """:raises SlimtraceError: the limit is exceeded."""
         self.size -= size
         if self.size < 0:
-            limit = _read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES)
+            limit = read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES)
             raise SlimtraceError(
                 f"cannot unpack the image: it has more than {limit} bytes",
                 f"if you trust it, set {SIZE_VARIABLE} to more",
@@ -38,7 +38,7 @@ class UnpackLimits:
         """:raises SlimtraceError: the limit is exceeded."""
         self.entries -= 1
         if self.entries < 0:
-            limit = _read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES)
+            limit = read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES)
             raise SlimtraceError(
                 f"cannot unpack the image: it has more than {limit} files",
                 f"if you trust it, set {ENTRIES_VARIABLE} to more",
@@ -51,12 +51,16 @@ def read_limits() -> UnpackLimits:
     :raises UsageError: a variable is not a number.
     """
     return UnpackLimits(
-        _read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES),
-        _read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES),
+        read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES),
+        read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES),
     )
 
 
-def _read_setting(name: str, default: int) -> int:
+def read_setting(name: str, default: int) -> int:
+    """Read a number from the environment.
+
+    :raises UsageError: it is not one.
+    """
     value = os.environ.get(name, "")
     if not value:
         return default

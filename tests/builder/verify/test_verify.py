@@ -134,7 +134,7 @@ def test_healing_adds_builds_and_remembers(workspace: Workspace, form: str) -> N
     done = workspace.slimtrace("build", "slimtrace.trace", "-o", "rootfs:again", "--json")
     assert json.loads(done.stdout)["reasons"]["healed"] == 1
     assert (workspace.folder / "again/app/second").read_text() == "second\n"
-    assert workspace.slimtrace("cache").stdout.count("sha256:") == len({image}) + 1
+    assert workspace.slimtrace("cache").stdout == "", "verify removes what it unpacked"
 
 
 def test_healing_that_does_not_help_changes_nothing(workspace: Workspace) -> None:

@@ -18,10 +18,10 @@ from requirements import need, need_root
 from traces import run_slimtrace
 from tree_images import shared_folder
 
-from slimtrace.builder.images.read import cache_inventory, cache_layout
+from slimtrace.builder.images.read import cache_inventory, cache_layout, cache_limit
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.root.layer_index import LayerIndex, LayerNode, load_index
-from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,9 +146,68 @@ def test_prune_spares_what_is_in_use(tmp_path: Path, cache_folder: str) -> None:
     assert os.path.isdir(root)
     process.communicate()
     output = run_slimtrace("cache", "--prune").stderr
-    assert output == "slimtrace: removed 1 images\n"
+    assert output == "slimtrace: removed 1 image: freed 0 bytes\n"
     assert folders_in(cache_folder) == []
     assert run_slimtrace("cache").stdout == ""
+
+
+def test_the_least_recently_used_go_when_the_cache_is_full(tmp_path: Path) -> None:
+    """Those in use stay, whatever the limit is."""
+    names = [
+        make_layout(tmp_path / name, tar(entry(name, data=b"x" * 1000))) for name in ("a", "b", "c")
+    ]
+    used = opener(names[0])
+    assert used.stdout is not None
+    used.stdout.readline()
+    opener(names[1]).communicate()
+    os.utime(f"{_folder_of(names[1])}.lock", (1, 1))
+    os.utime(f"{_folder_of(names[0])}.lock", (0, 0))
+    opener(names[2], SLIMTRACE_MAX_CACHE_SIZE="3000").communicate()
+    assert {name for image in cache_inventory.list_images() for name in image.sources} == {*names}
+    fourth = make_layout(tmp_path / "d", tar(entry("d", data=b"x" * 1000)))
+    _, errors = opener(fourth, SLIMTRACE_MAX_CACHE_SIZE="3000").communicate()
+    assert "removed 1.0 kB of unused images from the cache: it may have 3.0 kB" in errors
+    left = {name for image in cache_inventory.list_images() for name in image.sources}
+    assert left == {names[0], names[2], fourth}
+    fifth = make_layout(tmp_path / "e", tar(entry("e", data=b"x" * 1000)))
+    opener(fifth, SLIMTRACE_MAX_CACHE_SIZE="0").communicate()
+    left = {name for image in cache_inventory.list_images() for name in image.sources}
+    assert left == {names[0], fifth}, "the one in use, and the one that was needed"
+    used.communicate()
+
+
+def _folder_of(source: str) -> str:
+    return next(each.folder for each in cache_inventory.list_images() if source in each.sources)
+
+
+def test_the_limit_is_a_share_of_the_disk(
+    cache_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.makedirs(cache_folder)
+    disk = os.statvfs(cache_folder)
+    assert 0 < cache_limit.find_limit(0) <= disk.f_blocks * disk.f_frsize / 10
+    assert cache_limit.find_limit(0) <= disk.f_bavail * disk.f_frsize
+    monkeypatch.setenv("SLIMTRACE_MAX_CACHE_SIZE", "20G")
+    with pytest.raises(UsageError, match="SLIMTRACE_MAX_CACHE_SIZE=20G: it is not a whole number"):
+        cache_limit.find_limit(0)
+
+
+def test_what_the_cache_has_and_what_is_freed(tmp_path: Path, cache_folder: str) -> None:
+    """What killed commands left counts, too."""
+    opener(make_layout(tmp_path / "a", tar(entry("a", data=b"x" * 2000)))).communicate()
+    listed = run_slimtrace("cache", "--json").stdout
+    assert [json.loads(listed)[key] for key in ("size", "limit")] == [
+        2000,
+        cache_limit.find_limit(2000),
+    ]
+    assert "1 image, 2.0 kB: the cache may grow to " in run_slimtrace("cache").stderr
+    os.makedirs(f"{cache_folder}/scratch/killed.tmp/blobs")
+    with open(f"{cache_folder}/scratch/killed.tmp/blobs/one", "w") as file:
+        file.write("x" * 500)
+    with open(f"{cache_folder}/scratch/killed.lock", "w"):
+        pass
+    pruned = json.loads(run_slimtrace("cache", "--prune", "--json").stdout)
+    assert (len(pruned["removed"]), pruned["freed"]) == (1, 2500)
 
 
 def test_the_names_by_which_it_was_asked_for(tmp_path: Path) -> None:
