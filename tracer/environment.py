@@ -1,12 +1,15 @@
-"""Selects the environment variables that a trace records: those on a list, never all.
+"""Environment variables: those that a trace records, and limits that users set.
 
-Environments carry secrets. The list has variables that are known to be harmless and that change
-how an app runs. The user adds others at the build.
+A trace records those on a list, never all: environments carry secrets. The list has variables that
+are known to be harmless and that change how an app runs. The user adds others at the build.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,19 @@ _NAMES = frozenset(
 _PREFIXES = ("LC_",)
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH in a container whose image sets none, as container engines define it."""
+
+
+def read_limit(name: str, default: int) -> int:
+    """Read a whole number from an environment variable.
+
+    :raises UsageError: it is not one.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not (value.isascii() and value.isdecimal() and len(value) < 20):
+        raise UsageError(f"cannot use {name}={value}: it is not a whole number")
+    return int(value)
 
 
 def select_recorded(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.image.run_config import choose_command, make_image_run
 from slimtrace.tracer.image.runtime import parse_volume
+from slimtrace.tracer.rerun_folders import prepare_folders
 from slimtrace.tracer.run import RunOptions
 from slimtrace.tracer.run import run as trace_run
 from slimtrace.tracer.trace.output import TraceOutput
@@ -20,6 +21,7 @@ from slimtrace.tracer.trace.trace import DriveOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from slimtrace.tracer.drive.command_folder import CommandFolder
     from slimtrace.tracer.image.opened_image import OpenedImage
     from slimtrace.tracer.image.runtime import Volume
     from slimtrace.tracer.rerun_options import RerunOptions
@@ -51,7 +53,33 @@ def rerun(
     :param below: a directory whose entries are visible where the image has none.
     :raises SlimtraceError: it cannot be started; each subclass has its exit status.
     """
-    own = is_default and bool(image.config)
+    volumes = _merge_volumes(run.mounts, changes.volumes)
+    with prepare_folders(run, volumes) as (shown, command_folder):
+        _rerun(
+            image,
+            run,
+            output,
+            changes,
+            shown,
+            command_folder,
+            uses_config=is_default and bool(image.config),
+            user=user,
+            below=below,
+        )
+
+
+def _rerun(
+    image: OpenedImage,
+    run: Run,
+    output: str,
+    changes: RerunOptions,
+    volumes: tuple[Volume, ...],
+    command_folder: CommandFolder | None,
+    *,
+    uses_config: bool,
+    user: str | None,
+    below: str | None,
+) -> None:
     inside = make_image_run(
         image.source,
         image.root,
@@ -59,17 +87,21 @@ def rerun(
         image.config or {"Env": [f"{name}={value}" for name, value in run.env.items()]},
         env=changes.env,
         user=changes.user or user or (None if image.config else run.user),
-        workdir=None if own else run.cwd,
-        volumes=_merge_volumes(run.mounts, changes.volumes),
+        workdir=None if uses_config else run.cwd,
+        volumes=volumes,
         network=run.network,
         hostname=run.hostname,
     )
     inside = replace(inside, read_only=changes.read_only, cap_drop=changes.cap_drop, below=below)
-    command = choose_command(image.config, (), None) if own else run.command
+    command = choose_command(image.config, (), None) if uses_config else run.command
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
     options = RunOptions(
-        TraceOutput(output), drive_options=driving, stop_signal=number, inside=inside
+        TraceOutput(output),
+        drive_options=driving,
+        stop_signal=number,
+        inside=inside,
+        command_folder=command_folder,
     )
     with _redirect_streams():
         trace_run(command, options)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterable, Sequence
 
+    from slimtrace.tracer.drive.command_folder import CommandFolder
     from slimtrace.tracer.drive.driver import Driver
     from slimtrace.tracer.drive.plan import DrivePlan
     from slimtrace.tracer.engines.engine import Engine
@@ -67,6 +68,7 @@ class RunOptions:
 
     :ivar driving: how to drive the app; None to not drive it.
     :ivar inside: the image to run in; None for this machine's root.
+    :ivar command_folder: where commands that drive the app run; None for where slimtrace runs.
     """
 
     output: TraceOutput
@@ -75,6 +77,7 @@ class RunOptions:
     engine: str = AUTO
     all_calls: bool = False
     inside: ImageRun | None = None
+    command_folder: CommandFolder | None = None
 
 
 def check_directory() -> None:
@@ -107,7 +110,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     mask = signals.block_signals()
     plan = None
     try:
-        plan = _plan(options.drive_options, sandbox)
+        plan = _plan(options, sandbox)
         launch = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
         chosen = start_engine(options.engine, launch, all_calls=options.all_calls)
         engine = chosen.engine
@@ -138,12 +141,12 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     )
 
 
-def _plan(driving: DriveOptions | None, sandbox: SandboxConfig | None) -> DrivePlan | None:
-    if driving is None:
+def _plan(options: RunOptions, sandbox: SandboxConfig | None) -> DrivePlan | None:
+    if options.drive_options is None:
         return None
     from slimtrace.tracer.drive.plan import make_plan  # noqa: PLC0415 -- not needed where nothing drives the app
 
-    return make_plan(driving, sandbox)
+    return make_plan(options.drive_options, sandbox, options.command_folder)
 
 
 def _describe_run(

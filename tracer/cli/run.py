@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -107,6 +108,7 @@ def run(
                 stop_after=stop_after,
                 stop_signal=(chosen_signal or signal.SIGTERM).name,
                 stop_grace=stop_grace,
+                directory=_find_directory() if exec_ else None,
             )
         run_options = RunOptions(
             TraceOutput(output, append, force),
@@ -119,6 +121,14 @@ def run(
         result = run_traced(argv, run_options)
     print_result(result, output)
     raise typer.Exit(result.exit_status)
+
+
+def _find_directory() -> str | None:
+    """The current directory, where commands find their relative files; None if it was deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def _parse_engine(engine: str, syscalls: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slimtrace.tracer.drive.app_output import OutputRelay
+    from slimtrace.tracer.drive.command_folder import CommandFolder
     from slimtrace.tracer.drive.driver import Driver
     from slimtrace.tracer.engines.engine import Engine
     from slimtrace.tracer.record.recorder import Recorder
@@ -28,12 +29,14 @@ class DrivePlan:
 
     :ivar streams: the relay of the app's output; None if there is no ``--ready``.
     :ivar is_reachable: whether its ports can be reached from this machine.
+    :ivar folder: where commands on the host run; None for where slimtrace runs.
     """
 
     options: DriveOptions
     ready: Ready | None
     streams: OutputRelay | None
     is_reachable: bool
+    folder: CommandFolder | None = None
 
     @property
     def descriptors(self) -> Mapping[int, int]:
@@ -53,7 +56,8 @@ class DrivePlan:
             return recorder.find_first_port() if self.is_reachable else None
 
         app = engine.app
-        drivers = Actions(app, engine.view, self.ready, port, HostCommands(app, [*mask]))
+        commands = HostCommands(app, [*mask], self.folder)
+        drivers = Actions(app, engine.view, self.ready, port, commands)
         return Driver(self.options, app, drivers, self.streams)
 
     def close(self) -> None:
@@ -62,10 +66,13 @@ class DrivePlan:
             self.streams.close()
 
 
-def make_plan(driving: DriveOptions, sandbox: SandboxConfig | None) -> DrivePlan:
+def make_plan(
+    driving: DriveOptions, sandbox: SandboxConfig | None, folder: CommandFolder | None = None
+) -> DrivePlan:
     """Check the options in ``driving`` and make a plan from them.
 
     :param sandbox: where the app will run; None for this machine's root.
+    :param folder: where commands on the host run; None for where slimtrace runs.
     :raises UsageError: an option is wrong.
     :raises SlimtraceError: the condition of ``--ready`` is true before the start, or the app's
         output is closed.
@@ -78,11 +85,11 @@ def make_plan(driving: DriveOptions, sandbox: SandboxConfig | None) -> DrivePlan
     if driving.ready is None:
         if driving.ready_status is not None:
             raise UsageError("cannot use --ready-status without --ready URL")
-        return DrivePlan(driving, None, None, sandbox is None or sandbox.has_network)
+        return DrivePlan(driving, None, None, sandbox is None or sandbox.has_network, folder)
     cwd = os.getcwd() if sandbox is None else sandbox.workdir
     ready = parse_ready(driving.ready, driving.ready_status, cwd)
     check_not_ready(ready, sandbox)
     from slimtrace.tracer.drive.app_output import OutputRelay  # noqa: PLC0415 -- not needed for usage errors
 
     streams = OutputRelay(ready.pattern if isinstance(ready, LogLine) else None)
-    return DrivePlan(driving, ready, streams, sandbox is None or sandbox.has_network)
+    return DrivePlan(driving, ready, streams, sandbox is None or sandbox.has_network, folder)

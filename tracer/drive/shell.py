@@ -15,6 +15,7 @@ from slimtrace.tracer.result import ExitStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slimtrace.tracer.drive.command_folder import CommandFolder
     from slimtrace.tracer.engines.app import App
 
 _POLL_SECONDS = 0.02
@@ -52,10 +53,14 @@ class HostCommands:
     """All commands of one run. Their background processes run until :meth:`end`.
 
     :ivar mask: the signals to block in commands.
+    :ivar folder: where the commands of a repeated run find their files; None for where slimtrace
+        runs. The thread that runs the first command enters it.
     """
 
     app: App
     mask: Iterable[int]
+    folder: CommandFolder | None = None
+    _has_entered: bool = False
     _groups: list[int] = field(default_factory=list)
 
     def run(self, command: str, env: Mapping[str, str], limits: CommandLimits) -> ExitStatus:
@@ -64,6 +69,8 @@ class HostCommands:
         :raises DriverError: it was killed: it took too long, outlived the app, or the user
             interrupted slimtrace.
         """
+        if self.folder is not None:
+            env = {**env, "PWD": self._enter(self.folder)}
         pid = os.posix_spawn(
             "/bin/sh",
             ["sh", "-c", command],
@@ -97,6 +104,18 @@ class HostCommands:
                 ended = min(ended, now)
                 time.sleep(_POLL_SECONDS)
         return status
+
+    def _enter(self, folder: CommandFolder) -> str:
+        """:raises DriverError: the folder cannot be entered."""
+        if not self._has_entered:
+            try:
+                folder.enter()
+            except OSError as error:
+                raise DriverError(
+                    f"cannot drive the app: cannot enter {folder.path}: {error.strerror}"
+                ) from error
+            self._has_entered = True
+        return folder.path
 
     def _interrupt(self, pid: int) -> None:
         """Send SIGTERM after Ctrl-C, which does not reach a background process group."""

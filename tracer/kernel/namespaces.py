@@ -11,6 +11,7 @@ from ctypes import c_char_p, c_int, c_ulong
 
 from slimtrace.tracer.kernel.libc import last_error, releasing
 
+CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
@@ -26,6 +27,7 @@ MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
 MS_RELATIME = 1 << 21
 
 _MNT_DETACH = 2

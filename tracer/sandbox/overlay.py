@@ -114,7 +114,7 @@ def mount_overlay(
     if below is not None:
         mount(below, _BELOW, flags=MS_BIND)
         lower = f"{_LOWER}:{_BELOW}"
-    _as_below(_UPPER)
+    match_directory(_UPPER, _LOWER)
     options = f"lowerdir={lower},upperdir={_UPPER},workdir={_WORK}"
     laid = OverlayMount()
     try:
@@ -125,8 +125,9 @@ def mount_overlay(
     return laid
 
 
-def _as_below(upper: str) -> None:
-    status = os.stat(_LOWER)
+def match_directory(upper: str, lower: str) -> None:
+    """Give an empty layer the owner, mode and times of the directory that it is laid over."""
+    status = os.stat(lower)
     with suppress(OSError):  # EINVAL: its owner does not exist in this user namespace
         os.chown(upper, status.st_uid, status.st_gid)
     os.chmod(upper, stat.S_IMODE(status.st_mode))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.tracer.trace.field_checks import integer, json_objects, seconds, signal_name, text
-from slimtrace.tracer.trace.text_fields import escape_bytes, get, get_list, put, put_list
+from slimtrace.tracer.trace.text_fields import (
+    escape_bytes,
+    get,
+    get_list,
+    get_path,
+    put,
+    put_list,
+)
 from slimtrace.tracer.trace.trace import DriveOptions, DriveResult, Response
 
 if TYPE_CHECKING:
@@ -50,6 +57,7 @@ def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
         **({} if driving.stop_after is None else {"stop_after": driving.stop_after}),
         "stop_signal": driving.stop_signal,
         "stop_grace": driving.stop_grace,
+        **({} if driving.directory is None else put("directory", driving.directory)),
     }
 
 
@@ -67,6 +75,7 @@ def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
         stop_after=None if after is None else seconds(after),
         stop_signal=signal_name(found["stop_signal"]),
         stop_grace=seconds(found["stop_grace"]),
+        directory=get_path(found, "directory") if _has(found, "directory") else None,
     )
 
 

@@ -121,6 +121,8 @@ class DriveOptions:
     :ivar stop_after: seconds; None if only the end of the drivers stops the app.
     :ivar stop_signal: by name.
     :ivar stop_grace: seconds from the stop signal to SIGKILL.
+    :ivar directory: where the commands on the host ran, absolute; None if there were none, or an
+        older version wrote the trace.
     """
 
     ready: str | None = None
@@ -133,6 +135,7 @@ class DriveOptions:
     stop_after: float | None = None
     stop_signal: str = "SIGTERM"
     stop_grace: float = 10.0
+    directory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

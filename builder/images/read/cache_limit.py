@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from slimtrace.builder.images.read.cache_inventory import is_removable, list_images, remove_unused
 from slimtrace.builder.images.read.cache_layout import cache_folder
-from slimtrace.builder.images.unpack.limits import read_setting
 from slimtrace.tracer.console import say
+from slimtrace.tracer.environment import read_limit
 from slimtrace.tracer.errors import SlimtraceError
 
 SIZE_VARIABLE = "SLIMTRACE_MAX_CACHE_SIZE"
@@ -24,7 +24,7 @@ def find_limit(cached: int) -> int:
     disk = os.statvfs(_find_existing(cache_folder()))
     available = disk.f_bavail * disk.f_frsize
     default = min(int(disk.f_blocks * disk.f_frsize * _DISK_SHARE), (available + cached) // 2)
-    return read_setting(SIZE_VARIABLE, default)
+    return read_limit(SIZE_VARIABLE, default)
 
 
 def enforce_limit() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.environment import read_limit
+from slimtrace.tracer.errors import SlimtraceError
 
 SIZE_VARIABLE = "SLIMTRACE_MAX_IMAGE_SIZE"
 ENTRIES_VARIABLE = "SLIMTRACE_MAX_IMAGE_ENTRIES"
@@ -28,7 +28,7 @@ class UnpackLimits:
         """:raises SlimtraceError: the limit is exceeded."""
         self.size -= size
         if self.size < 0:
-            limit = read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES)
+            limit = read_limit(SIZE_VARIABLE, _DEFAULT_MAX_BYTES)
             raise SlimtraceError(
                 f"cannot unpack the image: it has more than {limit} bytes",
                 f"if you trust it, set {SIZE_VARIABLE} to more",
@@ -38,7 +38,7 @@ class UnpackLimits:
         """:raises SlimtraceError: the limit is exceeded."""
         self.entries -= 1
         if self.entries < 0:
-            limit = read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES)
+            limit = read_limit(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES)
             raise SlimtraceError(
                 f"cannot unpack the image: it has more than {limit} files",
                 f"if you trust it, set {ENTRIES_VARIABLE} to more",
@@ -51,19 +51,6 @@ def read_limits() -> UnpackLimits:
     :raises UsageError: a variable is not a number.
     """
     return UnpackLimits(
-        read_setting(SIZE_VARIABLE, _DEFAULT_MAX_BYTES),
-        read_setting(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES),
+        read_limit(SIZE_VARIABLE, _DEFAULT_MAX_BYTES),
+        read_limit(ENTRIES_VARIABLE, _DEFAULT_MAX_ENTRIES),
     )
-
-
-def read_setting(name: str, default: int) -> int:
-    """Read a number from the environment.
-
-    :raises UsageError: it is not one.
-    """
-    value = os.environ.get(name, "")
-    if not value:
-        return default
-    if not (value.isascii() and value.isdecimal() and len(value) < 20):
-        raise UsageError(f"cannot use {name}={value}: it is not a whole number")
-    return int(value)
