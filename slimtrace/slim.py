@@ -23,7 +23,7 @@ from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.cli.run import run
 from slimtrace.tracer.console import warn
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def slim(
     image: traced.RunImage = None,
     platform: traced.Platform = None,
     volume: traced.Volume = None,
+    volumes: traced.VolumeUse = VolumeMode.COPY,
     env: traced.Env = None,
     workdir: traced.Workdir = None,
     user: traced.User = None,
@@ -165,6 +166,7 @@ def slim(
             image=image,
             platform=platform,
             volume=volume,
+            volumes=volumes,
             env=env if image is not None else None,
             workdir=workdir if image is not None else None,
             user=user if image is not None else None,
@@ -179,7 +181,12 @@ def slim(
             raise
         _check_end(last, trace)
     changes = RerunOptions(
-        tuple(env or ()), tuple(volume or ()), None, read_only, tuple(cap_drop or ())
+        tuple(env or ()),
+        tuple(volume or ()),
+        None,
+        read_only,
+        tuple(cap_drop or ()),
+        copies_volumes=volumes is VolumeMode.COPY,
     )
     built, verdict = _build_verified(
         context,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.image.run_config import choose_command, make_image_run
-from slimtrace.tracer.image.runtime import parse_volume
 from slimtrace.tracer.rerun_folders import prepare_folders
 from slimtrace.tracer.run import RunOptions
 from slimtrace.tracer.run import run as trace_run
@@ -53,14 +52,13 @@ def rerun(
     :param below: a directory whose entries are visible where the image has none.
     :raises SlimtraceError: it cannot be started; each subclass has its exit status.
     """
-    volumes = _merge_volumes(run.mounts, changes.volumes)
-    with prepare_folders(run, volumes) as (shown, command_folder):
+    with prepare_folders(run, changes) as (volumes, command_folder):
         _rerun(
             image,
             run,
             output,
             changes,
-            shown,
+            volumes,
             command_folder,
             uses_config=is_default and bool(image.config),
             user=user,
@@ -158,26 +156,6 @@ def _make_driving(run: Run) -> DriveOptions:
         return replace(driving, stop_after=_MIN_JOB_SECONDS + _JOB_FACTOR * seconds)
     stopped = run.interrupted if run.interrupted in signal.Signals.__members__ else "SIGTERM"
     return replace(driving, stop_after=min(seconds, _SERVICE_SECONDS), stop_signal=stopped)
-
-
-def _merge_volumes(traced: Sequence[str], given: Sequence[str]) -> tuple[Volume, ...]:
-    """Return the traced run's volumes, except where ``given`` has another for the same target.
-
-    :raises SlimtraceError: the host path of a volume does not exist on this machine.
-    """
-    replacements = {volume.target: volume for volume in map(parse_volume, given)}
-    kept = {}
-    for option in traced:
-        source, _, rest = option.partition(":")
-        target = rest.partition(":")[0]
-        if target not in replacements and not os.path.exists(source):
-            raise SlimtraceError(
-                f"cannot mount {target}: {source} does not exist on this machine",
-                f"mount something else there: --volume HOST:{target}",
-            )
-        if target not in replacements:
-            kept[target] = parse_volume(option)
-    return (*{**kept, **replacements}.values(),)
 
 
 @contextmanager

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class VolumeMode(StrEnum):
+    """What a repeated run does with volumes.
+
+    :cvar COPY: it changes copies.
+    :cvar SHARED: it changes the folders themselves.
+    """
+
+    COPY = "copy"
+    SHARED = "shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +23,10 @@ class RerunOptions:
 
     :ivar env: ``NAME=VALUE`` or ``NAME``, added to the image's environment: no trace records them.
     :ivar volumes: ``HOST:PATH[:ro]``, each replaces the run's own volume at that PATH.
+    :ivar outputs: ``HOST:PATH``, further volumes, which are never copies.
+    :ivar copies_volumes: whether the app sees copies of volumes, and cannot change them.
+    :ivar copies_folder: where the copies are kept for the next run that has no state of its own;
+        None to drop them after the run.
     :ivar user: ``USER[:GROUP]``; None for the image's user.
     :ivar read_only: whether the root is read-only.
     :ivar cap_drop: names of capabilities to drop, without ``CAP_``.
@@ -21,3 +37,6 @@ class RerunOptions:
     user: str | None = None
     read_only: bool = False
     cap_drop: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    copies_volumes: bool = False
+    copies_folder: str | None = None

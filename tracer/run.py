@@ -69,6 +69,7 @@ class RunOptions:
     :ivar driving: how to drive the app; None to not drive it.
     :ivar inside: the image to run in; None for this machine's root.
     :ivar command_folder: where commands that drive the app run; None for where slimtrace runs.
+    :ivar keeps_volumes: whether the trace gets copies of the volumes as they are before the run.
     """
 
     output: TraceOutput
@@ -78,6 +79,7 @@ class RunOptions:
     all_calls: bool = False
     inside: ImageRun | None = None
     command_folder: CommandFolder | None = None
+    keeps_volumes: bool = False
 
 
 def check_directory() -> None:
@@ -109,7 +111,12 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     writer = options.output.open()
     mask = signals.block_signals()
     plan = None
+    before: dict[str, str] = {}
     try:
+        if options.inside is not None and options.keeps_volumes:
+            from slimtrace.tracer.record.volume_state import keep_volumes  # noqa: PLC0415 -- for volumes alone
+
+            before = keep_volumes(options.inside.volumes, writer)
         plan = _plan(options, sandbox)
         launch = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
         chosen = start_engine(options.engine, launch, all_calls=options.all_calls)
@@ -117,7 +124,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         if chosen.reason is not None:
             say(f"tracing with the engine {engine.name}, which is slower: {chosen.reason}")
         recorder = Recorder(writer, number, first_process, engine.view)
-        about = _describe_run(command, options, engine, sandbox)
+        about = replace(_describe_run(command, options, engine, sandbox), before=before)
         writer.write_run(about)
         driver = trace(engine, recorder, plan, mask)
         writer.begin()  # an app that ended before its exec is a run, too

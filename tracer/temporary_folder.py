@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from contextlib import contextmanager
@@ -11,6 +12,15 @@ from slimtrace.tracer.end_signals import END_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def find_disk_folder() -> str:
+    """Where large temporary folders belong: $TMPDIR, else /var/tmp.
+
+    /tmp is in memory on many machines.
+    """
+    places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108
+    return next(name for name in places if name and os.access(name, os.W_OK | os.X_OK))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import typer
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, warn
-from slimtrace.tracer.rerun_options import RerunOptions
+from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,7 @@ def verify(
             "repeated.",
         ),
     ] = None,
+    volumes: traced.VolumeUse = VolumeMode.COPY,
     json: shared.Json = False,
 ) -> None:
     """Repeat the traced runs in the image and report what is missing."""
@@ -86,7 +87,12 @@ def verify(
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     changes = RerunOptions(
-        tuple(env or ()), tuple(volume or ()), user, read_only, tuple(cap_drop or ())
+        tuple(env or ()),
+        tuple(volume or ()),
+        user,
+        read_only,
+        tuple(cap_drop or ()),
+        copies_volumes=volumes is VolumeMode.COPY,
     )
     options = VerifyOptions(heal, tuple(ignore or ()), full_image, changes)
     services: Services = context.obj

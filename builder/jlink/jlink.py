@@ -88,7 +88,7 @@ def _run(
         engine="",
         seconds=_MAX_SECONDS / 10,
     )
-    changes = RerunOptions(volumes=shown)
+    changes = RerunOptions(outputs=shown)
     rerun(image, run, trace, changes, is_default=False, user="0:0", below=None)
     return read_trace(trace).runs[-1].exit_status
 

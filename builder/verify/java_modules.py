@@ -93,10 +93,14 @@ def _repeat_run(
         os.chmod(folder, 0o755)  # noqa: S103 -- the app and its JVMs may run as any user
         os.chmod(logs, 0o1777)  # noqa: S103
         log_folder = logs if is_live else _LOG_FOLDER
-        mounts = volumes if is_live else (*volumes, f"{logs}:{_LOG_FOLDER}")
         java_options = f"{make_log_option(log_folder)} {_find_java_options(image, env)}".rstrip()
         others = [variable for variable in env if not variable.startswith(f"{_VARIABLE}=")]
-        changes = RerunOptions((*others, f"{_VARIABLE}={java_options}"), tuple(mounts))
+        changes = RerunOptions(
+            (*others, f"{_VARIABLE}={java_options}"),
+            tuple(volumes),
+            outputs=() if is_live else (f"{logs}:{_LOG_FOLDER}",),
+            copies_volumes=True,
+        )
         trace = os.path.join(folder, "trace")
         with raise_on_signals(run.command[0]):
             rerun(image, run, trace, changes, is_default=False, user=run.user, below=None)

@@ -34,7 +34,7 @@ from slimtrace.tracer.errors import (
     UsageError,
 )
 from slimtrace.tracer.rerun_options import RerunOptions
-from slimtrace.tracer.temporary_folder import make_temporary_folder
+from slimtrace.tracer.temporary_folder import find_disk_folder, make_temporary_folder
 from slimtrace.tracer.trace.append import append_healed
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.trace import Trace, Use
@@ -217,12 +217,13 @@ class _Verification:
         """
         outcomes, written = [], []
         default = find_default_run(trace, self.build_options.default_run)
-        with make_temporary_folder() as folder:
+        with make_temporary_folder() as folder, make_temporary_folder(find_disk_folder()) as copies:
+            changes = replace(self.options.changes, copies_folder=copies)
             for number, run in enumerate(trace.runs, start=1):
                 path = os.path.join(folder, f"{number}.trace")
                 rerun = partial(
                     self.rerun,
-                    changes=self.options.changes,
+                    changes=changes,
                     is_default=number == self.build_options.default_run,
                     user=None if run.user == default.user else run.user,
                     below=below,

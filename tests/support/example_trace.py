@@ -6,10 +6,11 @@ EXAMPLE = b"""\
 {"slimtrace":1,"version":"0"}
 {"run":{"command":["app"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin"},"image":"rootfs:/",\
 "image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify",\
-"mounts":["/srv:/data:ro"],"network":"none","hostname":"h","driving":{"ready":"log:up",\
+"mounts":["/srv:/data:ro"],"before":[{"path":"/data","blob":"before-1"}],\
+"network":"none","hostname":"h","driving":{"ready":"log:up",\
 "ready_status":"2xx","ready_timeout":5,"http_get":["/"],"exec":["true"],\
 "exec_in":[{"argv":["a","b"]}],"exec_timeout":7.5,"stop_after":1,"stop_signal":"SIGHUP",\
-"stop_grace":3}}}
+"stop_grace":3,"directory":"/work"}}}
 {"process":1,"parent":null,"exe":"/bin/app","argv":["app"]}
 {"process":2,"parent":1,"exe":"/bin/other","argv_b64":["L27//nQ="]}
 {"use":"read","t":0.5,"p":1,"path":"/file","was":"file","stat":[33188,1,2,3,4]}

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from slimtrace.tracer.rerun_options import VolumeMode
+
 DEFAULT_TRACE = "slimtrace.trace"
 DEFAULT_READY_TIMEOUT_SECONDS = 60.0
 DEFAULT_EXEC_TIMEOUT_SECONDS = 3600.0
@@ -153,6 +155,14 @@ Volume = Annotated[
         "--volume",
         metavar="HOST:PATH[:ro]",
         help="Bind-mount HOST at PATH. Its files are not included in the image. Can be repeated.",
+    ),
+]
+VolumeUse = Annotated[
+    VolumeMode,
+    typer.Option(
+        "--volumes",
+        help="copy: run keeps a copy of writable -v folders as they were before, and repeated runs "
+        "change only copies. shared: run keeps none, and repeated runs change the folders.",
     ),
 ]
 Env = Annotated[

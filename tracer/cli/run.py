@@ -12,6 +12,7 @@ import typer
 from slimtrace.tracer.cli import options
 from slimtrace.tracer.cli.messages import check_output_options, print_result
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.rerun_options import VolumeMode
 from slimtrace.tracer.trace.trace import DriveOptions
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def run(
     image: options.RunImage = None,
     platform: options.Platform = None,
     volume: options.Volume = None,
+    volumes: options.VolumeUse = VolumeMode.COPY,
     env: options.Env = None,
     workdir: options.Workdir = None,
     user: options.User = None,
@@ -117,6 +119,7 @@ def run(
             engine=_parse_engine(engine, syscalls),
             all_calls=syscalls == "all",
             inside=image_run,
+            keeps_volumes=volumes is VolumeMode.COPY,
         )
         result = run_traced(argv, run_options)
     print_result(result, output)

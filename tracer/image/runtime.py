@@ -65,6 +65,21 @@ def parse_volume(text: str) -> Volume:
     :raises UsageError: it has another form.
     :raises SlimtraceError: there is no such HOST.
     """
+    volume = split_volume(text)
+    if not os.path.exists(volume.source):
+        source = text.partition(":")[0]
+        raise SlimtraceError(
+            f"cannot use --volume {text}: {source} does not exist",
+            "HOST is a file or directory of this machine: there are no named volumes",
+        )
+    return volume
+
+
+def split_volume(text: str) -> Volume:
+    """Like :func:`parse_volume`, but HOST need not exist.
+
+    :raises UsageError: it has another form.
+    """
     source, _, rest = text.partition(":")
     target, colon, mode = rest.partition(":")
     if not source or not target.startswith("/") or (colon and mode not in ("ro", "rw")):
@@ -74,9 +89,4 @@ def parse_volume(text: str) -> Volume:
     place = "/" + os.path.normpath(target).lstrip("/")
     if place == "/":
         raise UsageError(f"cannot use --volume {text}: it would hide the whole image")
-    if not os.path.exists(source):
-        raise SlimtraceError(
-            f"cannot use --volume {text}: {source} does not exist",
-            "HOST is a file or directory of this machine: there are no named volumes",
-        )
     return Volume(os.path.abspath(source), place, mode == "ro")

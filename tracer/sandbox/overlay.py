@@ -25,6 +25,7 @@ from slimtrace.tracer.kernel.namespaces import (
     unshare,
 )
 from slimtrace.tracer.remove_tree import remove_tree
+from slimtrace.tracer.temporary_folder import find_disk_folder
 
 _PREFIX = "slimtrace-scratch-"
 _MIN_UNUSED_SECONDS = 60.0
@@ -46,15 +47,14 @@ class ScratchFolder(NamedTuple):
 
 
 def create_scratch_folder() -> ScratchFolder:
-    """Create a folder in $TMPDIR, or in /var/tmp because /tmp is in memory on many machines.
+    """Create a folder on a disk: what the app writes may be large.
 
     Its path has no symlinks, because it is also used after the root has changed. Folders that a
     killed run left behind are removed.
 
     :raises SlimtraceError: it cannot be created.
     """
-    places = [os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir()]  # noqa: S108
-    place = next(name for name in places if name and os.access(name, os.W_OK | os.X_OK))
+    place = find_disk_folder()
     try:
         _sweep(place)
         folder = tempfile.mkdtemp(prefix=_PREFIX, dir=os.path.realpath(place))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
+import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from slimtrace.tracer.environment import read_limit
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.kernel.namespaces import (
     CLONE_NEWNS,
@@ -28,14 +27,12 @@ from slimtrace.tracer.sandbox.overlay import (
     remove_scratch_folder,
 )
 from slimtrace.tracer.sandbox.userns import is_in_first_namespace
+from slimtrace.tracer.tree_copy import copy_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COPY_VARIABLE = "SLIMTRACE_MAX_FOLDER_COPY"
-_DEFAULT_MAX_COPY_BYTES = 1 << 30
-"""Of a folder whose files are copied: more would take long and fill the disk."""
-_BLOCK_BYTES = 512  # the unit of st_blocks on every file system (stat(3type))
+_SO_ACCEPTCON = 1 << 16  # linux/net.h
 _LOWER, _UPPER, _WORK, _MERGED = "lower", "upper", "work", "merged"
 _OVERLAY_OPTIONS = f"lowerdir={_LOWER},upperdir={_UPPER},workdir={_WORK}"
 
@@ -62,11 +59,13 @@ class PrivateFolders:
         remove_scratch_folder(self._scratch.path)
         os.close(self._scratch.lock)
 
-    def copy(self, place: str, source: str | None = None) -> str:
+    def copy(self, place: str, source: str | None = None, kept: str | None = None) -> str:
         """Return the path of a copy of a folder or file.
 
         :param place: the folder that the run knows.
         :param source: the folder with the files, if it is another one.
+        :param kept: where changes stay for the next context that asks for the same copy; None to
+            drop them at the end of this one.
         :raises SlimtraceError: no overlay can be laid, and it is too large to copy, or a file
             cannot be read.
         """
@@ -74,12 +73,17 @@ class PrivateFolders:
         kind = stat.S_IFMT(os.stat(source).st_mode)
         if kind not in {stat.S_IFDIR, stat.S_IFREG}:
             return self.share(place)  # a socket or device is what it is
-        folder = self._make_folder()
+        folder = kept or self._make_folder()
+        os.makedirs(folder, exist_ok=True)
         copy = os.path.join(folder, _MERGED)
+        is_new = not os.path.lexists(copy)
         why = self._lay_overlay(source, folder) if kind == stat.S_IFDIR else "it is a file"
-        if why is not None:
-            _copy_files(source, copy, why, inside=self._scratch.path)
-        self.places[place] = copy
+        if why is not None and is_new:
+            _copy_files(source, copy, why, inside=folder)
+        if self._may_mount:
+            self._share_sockets(os.path.realpath(place), copy)
+        if os.path.exists(place):
+            self.places[place] = copy
         return copy
 
     def share(self, place: str) -> str:
@@ -97,14 +101,21 @@ class PrivateFolders:
         return shared
 
     def _make_folder(self) -> str:
-        folder = os.path.join(self._scratch.path, f"private-{len(self.places)}")
-        os.mkdir(folder)
-        return folder
+        return tempfile.mkdtemp(prefix="private-", dir=self._scratch.path)
+
+    def _share_sockets(self, source: str, copy: str) -> None:
+        """Show the sockets on which this machine's programs listen: a copy of one is nobody's."""
+        for path in _list_listening_sockets():
+            if path.startswith(f"{source}/"):
+                shown = copy + path.removeprefix(source)
+                with suppress(OSError):
+                    mount(path, shown, flags=MS_BIND)
+                    self._mounts.append(shown)
 
     def _lay_overlay(self, source: str, folder: str) -> str | None:
         """Lay an empty layer over a directory; return why the kernel refuses, or None."""
         for name in (_LOWER, _UPPER, _WORK, _MERGED):
-            os.mkdir(os.path.join(folder, name))
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
         if not self._may_mount:
             return "mounts are not allowed here"
         if _has_mounts_below(source):  # an overlay shows one file system
@@ -126,36 +137,6 @@ class PrivateFolders:
         return None
 
 
-def copy_tree(source: str, copy: str) -> None:
-    """Copy a folder or file with all metadata, by reflink if the file system supports it.
-
-    :param copy: an empty directory for a folder, a new path for a file.
-    :raises SlimtraceError: something cannot be copied.
-    """
-    what = f"{source}/." if os.path.isdir(source) else source
-    done = subprocess.run(
-        ["cp", "-a", "--reflink=auto", "--", what, copy],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode != 0:
-        cause = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
-        raise SlimtraceError(f"cannot copy {source}: {cause}")
-
-
-def is_larger(path: str, limit: int) -> bool:
-    """Whether the files at a path use more than ``limit`` bytes of its disk."""
-    size = 0
-    for status in _list_statuses(path):
-        size += status.st_blocks * _BLOCK_BYTES
-        if size > limit:
-            return True
-    return False
-
-
 def _leave_mount_namespace() -> bool:
     """Whether this process may mount: then in a mount namespace of its own."""
     try:
@@ -172,23 +153,23 @@ def _has_mounts_below(path: str) -> bool:
     return any(point.startswith(os.fsencode(path).rstrip(b"/") + b"/") for point in points)
 
 
+def _list_listening_sockets() -> Iterator[str]:
+    """The paths of Unix sockets that accept connections (proc(5), /proc/net/unix)."""
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.split(maxsplit=7)
+            is_path = len(fields) == 8 and fields[7].startswith("/")
+            if is_path and int(fields[3], 16) & _SO_ACCEPTCON:
+                yield os.path.realpath(fields[7].rstrip("\n"))
+
+
 def _copy_files(source: str, copy: str, why: str, inside: str) -> None:
     if os.path.commonpath([source, inside]) == source:
         raise SlimtraceError(
             f"cannot make a copy of {source}: {why}", "set TMPDIR to a directory outside of it"
         )
-    limit = read_limit(COPY_VARIABLE, _DEFAULT_MAX_COPY_BYTES)
-    if is_larger(source, limit):
-        raise SlimtraceError(
-            f"cannot make a copy of {source}: {why}, and its files use more than {limit} bytes",
-            f"set {COPY_VARIABLE} to more",
-        )
-    copy_tree(source, copy)
-
-
-def _list_statuses(path: str) -> Iterator[os.stat_result]:
-    yield os.lstat(path)
-    for folder, folders, names in os.walk(path):
-        for name in (*folders, *names):
-            with suppress(OSError):
-                yield os.lstat(os.path.join(folder, name))
+    try:
+        copy_tree(source, copy)
+    except SlimtraceError as error:
+        message = f"{error.message}; and it cannot be overlaid: {why}"
+        raise SlimtraceError(message, error.hint) from error

@@ -17,6 +17,7 @@ from slimtrace.tracer.trace.append import open_locked
 from slimtrace.tracer.trace.reader import read_lines, read_trace
 from slimtrace.tracer.trace.schema import SCHEMA
 from slimtrace.tracer.trace.trace import State, Use
+from slimtrace.tracer.tree_copy import copy_tree
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
             if ("jvm" in line or "jvm_b64" in line) and isinstance(line.get("of"), int):
                 line["of"] += first_run
             runs += "run" in line and "use" not in line
-            if "blob" in line:
-                line["blob"] = _copy(path, line["blob"], folder, number)
+            for copied in [line] if "blob" in line else _list_volume_copies(line):
+                copied["blob"] = _copy(path, copied["blob"], folder, number)
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
 
@@ -141,17 +142,26 @@ def _renumber(line: dict[str, Any], shift: int) -> int:
 
 
 def _copy(path: str, blob: str, folder: str, number: int) -> str:
-    """Copy a saved file under a name that is unique among all traces.
+    """Copy a saved file or volume under a name that is unique among all traces.
 
-    If the file is missing, nothing is copied: build reports it when it needs the file.
+    If it is missing, nothing is copied: build reports it when it needs the file.
     """
     name = f"{number}-{blob}"
     target = os.path.join(folder, name)
     source = os.path.join(f"{path}.d", blob)
     if os.path.lexists(source) and not os.path.lexists(target):
         os.makedirs(folder, exist_ok=True)
-        shutil.copy2(source, target, follow_symlinks=False)
+        if os.path.isdir(source):
+            copy_tree(source, target)
+        else:
+            shutil.copy2(source, target, follow_symlinks=False)
     return name
+
+
+def _list_volume_copies(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the copies of volumes that a run's line names."""
+    run = line.get("run") if "use" not in line else None
+    return list(run.get("before", ())) if isinstance(run, dict) else []
 
 
 def _replace_trace(beside: str, place: str) -> None:

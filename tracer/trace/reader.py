@@ -211,7 +211,7 @@ class _TraceBuilder:
                 checks.text(line["machine"]),
                 checks.text(line["engine"]),
                 None if signal is None else checks.text(signal),
-                **get_image_options(line),
+                **get_image_options(line, self.folder),
                 drive_options=get_drive_options(checks.json_object(line["driving"]))
                 if "driving" in line
                 else None,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from slimtrace.tracer.trace.field_checks import integer, json_objects, seconds, signal_name, text
+from slimtrace.tracer.trace.field_checks import (
+    file_name,
+    integer,
+    json_objects,
+    seconds,
+    signal_name,
+    text,
+)
 from slimtrace.tracer.trace.text_fields import (
     escape_bytes,
     get,
@@ -29,19 +37,32 @@ def put_image_options(run: Run) -> dict[str, Any]:
     return {
         **(put_list("volumes", run.volumes) if run.volumes else {}),
         **(put_list("mounts", run.mounts) if run.mounts else {}),
+        **({"before": [*map(_put_before, run.before.items())]} if run.before else {}),
         **({} if run.network == "host" else {"network": run.network}),
         **({} if run.hostname is None else put("hostname", run.hostname)),
     }
 
 
-def get_image_options(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`put_image_options` put, as fields of Run. Raises TypeError or ValueError."""
+def get_image_options(found: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """What :func:`put_image_options` put, as fields of Run. Raises TypeError or ValueError.
+
+    :param folder: the trace's folder of copies.
+    """
+    before = json_objects(found.get("before", []))
     return {
         "volumes": _list(found, "volumes"),
         "mounts": _list(found, "mounts"),
+        "before": {
+            get_path(each, "path"): os.path.join(folder, file_name(each["blob"])) for each in before
+        },
         "network": text(found.get("network", "host")),
         "hostname": get(found, "hostname") if _has(found, "hostname") else None,
     }
+
+
+def _put_before(copy: tuple[str, str]) -> dict[str, str]:
+    target, path = copy
+    return {**put("path", target), "blob": os.path.basename(path)}
 
 
 def put_drive_options(driving: DriveOptions) -> dict[str, Any]:

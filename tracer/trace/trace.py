@@ -176,6 +176,7 @@ class Run:
     :ivar stop_signal: a name such as ``SIGQUIT``; None if the user gave none.
     :ivar volumes: the paths in the image at which the machine's files were mounted.
     :ivar mounts: the same as ``HOST:PATH[:ro]``; HOST is absolute on the tracing machine.
+    :ivar before: copies of volumes as they were before the run: target → path.
     :ivar network: the network mode of an app in an image.
     :ivar hostname: the host name of an app in an image; None if the user gave none.
     :ivar drive_options: how the app was driven; None if it was not.
@@ -198,6 +199,7 @@ class Run:
     stop_signal: str | None = None
     volumes: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
+    before: Mapping[str, str] = field(default_factory=dict, hash=False)
     network: str = "host"
     hostname: str | None = None
     drive_options: DriveOptions | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from slimtrace.tracer.errors import TraceFileError
+from slimtrace.tracer.remove_tree import remove_tree
 from slimtrace.tracer.trace.append import end_last_line, open_locked
 from slimtrace.tracer.trace.schema import (
     SCHEMA,
@@ -58,6 +61,7 @@ class TraceWriter:
         self.failure: OSError | None = None
         self._early_lines: list[bytes] | None = []
         self._batch: list[bytes] | None = None
+        self._staged: dict[str, str] = {}
         self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the end of each one's line
         self._append = append
         self._is_new = not os.path.lexists(path)
@@ -82,11 +86,42 @@ class TraceWriter:
         else:
             end_last_line(self._fd)
         self._write(b"".join(lines))
+        for path, final in self._staged.items():
+            with suppress(OSError):  # verify can do without
+                os.makedirs(self.folder, 0o700, exist_ok=True)
+                os.rename(path, final)
+                os.rmdir(os.path.dirname(path))
+
+    def stage_copy(self) -> tuple[str, str]:
+        """Return a new path for a copy that is made before the app runs, and its later path.
+
+        The folder of copies of an older trace is replaced when the app runs.
+
+        :raises TraceFileError: there is no place for it.
+        """
+        token = secrets.token_hex(8)
+        folder = f"{self.path}.{token}.tmp"
+        try:
+            os.mkdir(folder, 0o700)
+        except OSError as error:
+            raise TraceFileError(f"cannot write {folder}: {error.strerror}") from error
+        path, final = os.path.join(folder, "copy"), os.path.join(self.folder, f"before-{token}")
+        self._staged[path] = final
+        return path, final
+
+    def drop_copy(self, path: str) -> None:
+        """Remove what is at a path of :meth:`stage_copy`."""
+        del self._staged[path]
+        with suppress(OSError):
+            remove_tree(os.path.dirname(path))
 
     def abandon(self) -> None:
         """The app never ran: close the file unchanged, and delete it if it is new."""
-        if self._is_new and self._early_lines is not None:
-            os.unlink(self.path)
+        if self._early_lines is not None:
+            for path in [*self._staged]:
+                self.drop_copy(path)
+            if self._is_new:
+                os.unlink(self.path)
         self.close()
 
     def write_run(self, run: Run) -> None:

@@ -1,16 +1,19 @@
-"""Folders of this machine in repeated runs: commands find their files, and change only copies."""
+"""Folders of this machine in repeated runs: volumes, and where commands find their files."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from requirements import need_root
+from requirements import need, need_root
 from roots import busybox_root
-from traces import allow_all_users, environment, run_slimtrace
+from traces import allow_all_users, check_failure, environment, run_slimtrace
 
 if TYPE_CHECKING:
     import subprocess
@@ -156,3 +159,117 @@ def test_the_trace_says_where_commands_ran(project: Project) -> None:
     shown = project.slimtrace("show", "../t", "--json")
     driving = json.loads(shown.stdout)["runs"][0]["driving"]
     assert driving["directory"] == str(project.work)
+
+
+MIGRATE = """#!/bin/sh
+mkdir /data/table || exit 1
+rm /data/old || exit 2
+echo migrated >/data/log
+"""
+
+
+def make_data(project: Project) -> Path:
+    data = project.work / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    (data / "old").touch()
+    (project.folder / "full/app/job").write_text(MIGRATE)
+    (project.folder / "full/app/job").chmod(0o755)
+    return data
+
+
+def test_a_job_that_can_be_done_once(project: Project) -> None:
+    """It begins with the volume as it was, and does nothing to the folder itself."""
+    data = make_data(project)
+    project.trace("-v", "./data:/data", "--", "/app/job")
+    done = {path.name: path.stat().st_mtime_ns for path in data.iterdir()}
+    assert sorted(done) == ["log", "table"]
+    for _ in range(2):
+        verified = project.verify()
+        assert verified.returncode == 0, verified.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in data.iterdir()} == done
+    kept = [path for path in (project.folder / "t.d").iterdir() if path.name.startswith("before-")]
+    assert [[path.name for path in folder.iterdir()] for folder in kept] == [["old"]]
+    assert (project.folder / "t.d").stat().st_mode & 0o777 == 0o700
+    shared = project.verify("--volumes", "shared")
+    assert shared.returncode == 1
+    assert "/app/job: exit status 1, but 0 when traced" in shared.stderr
+    other = project.folder / "elsewhere/other"
+    other.mkdir()
+    (other / "old").touch()
+    replaced = project.verify("-v", "other:/data")
+    assert replaced.returncode == 0, replaced.stderr
+    assert [path.name for path in other.iterdir()] == ["old"]
+
+
+def test_slim_does_a_job_once(project: Project) -> None:
+    data = make_data(project)
+    argv = ("slim", "--image", "rootfs:../full", "-v", "./data:/data", "-o", "rootfs:../slim")
+    done = project.slimtrace(*argv, "--", "/app/job")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in data.iterdir()) == ["log", "table"]
+
+
+def test_the_state_before_survives_a_merge(project: Project) -> None:
+    make_data(project)
+    project.trace("-v", "./data:/data", "--", "/app/job")
+    merged = project.slimtrace("-q", "merge", "../t", "-o", "../both")
+    assert merged.returncode == 0, merged.stderr
+    os.rename(project.folder / "both", project.folder / "t")
+    shutil.rmtree(project.folder / "t.d")
+    os.rename(project.folder / "both.d", project.folder / "t.d")
+    done = project.verify()
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_begins_with_what_the_run_before_left(project: Project) -> None:
+    """Where the state before was not kept; each verification begins anew."""
+    (project.work / "data").mkdir()
+    (project.folder / "full/bin/test").symlink_to("busybox")
+    set_up = "test -e /data/begun || echo >/data/database"
+    for number, script in enumerate((set_up, "cat /data/database && echo >/data/begun")):
+        job = project.folder / f"full/app/job{number}"
+        job.write_text(f"#!/bin/sh\n{script}\n")
+        job.chmod(0o755)
+        argv = ("run", "--image", "rootfs:../full", "-o", "../t", "--append", "-v", "./data:/data")
+        done = project.slimtrace(*argv, "--", f"/app/job{number}", SLIMTRACE_MAX_FOLDER_COPY="0")
+        assert done.returncode == 0, done.stderr
+        assert "verify will repeat this run on a copy" in done.stderr
+    shutil.rmtree(project.work / "data")
+    (project.work / "data").mkdir()
+    for _ in range(2):
+        verified = project.verify()
+        assert verified.returncode == 0, verified.stderr
+    assert os.listdir(project.work / "data") == []
+
+
+def test_a_volume_of_which_no_copy_can_be_made(project: Project) -> None:
+    """Then it is an error: the run must not change the folder without the user's word."""
+    need_root()
+    data = make_data(project)
+    project.trace("-v", "./data:/data", "--volumes", "shared", "--", "/app/job")
+    assert not (project.folder / "t.d").exists()
+    (data / "inner").mkdir()
+    mount = "mount -t tmpfs none ../work/data/inner"
+    inside = Project(project.folder, ("unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh"))
+    check_failure(
+        inside.verify(SLIMTRACE_MAX_FOLDER_COPY="0"),
+        125,
+        f"cannot copy {data}: it has more than 0 bytes; and it cannot be overlaid: "
+        "other file systems are mounted in it",
+        f"repeat the runs on {data} itself with --volumes shared",
+    )
+
+
+def test_a_listening_socket_in_a_volume(project: Project) -> None:
+    """A program of this machine listens on it; on a copy of it nobody does."""
+    need("python3")
+    (project.work / "data").mkdir()
+    connect = "import socket; socket.socket(socket.AF_UNIX).connect('data/socket')"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{project.work}/data/socket")
+        listening.listen()
+        command = f"python3 -c {shlex.quote(connect)}"
+        project.trace(*UP, "-v", "./data:/data", "--exec", command, "--", "/app/serve")
+        done = project.verify()
+        assert done.returncode == 0, done.stderr

@@ -87,7 +87,7 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
     (tmp_path / "given").mkdir()
     (tmp_path / "given/n").write_text("1\n")
     where = ("--image", "rootfs:full", "-v", f"{tmp_path}/given:/given")
-    argv = ("slim", "-o", "oci:app:v1", *where, "--json", "--", "/app/job")
+    argv = ("slim", "-o", "oci:app:v1", *where, "--volumes", "shared", "--json", "--", "/app/job")
     done = slim(tmp_path, *argv)
     report = json.loads(done.stdout)
     assert done.returncode == 1, done.stderr  # it never ends
