@@ -75,6 +75,7 @@ def make_image_run(
         volumes=volumes,
         network=network,
         hostname=hostname,
+        declared_volumes=_list_volumes(config),
     )
 
 
@@ -122,6 +123,14 @@ def _string(config: Mapping[str, Any], name: str) -> str:
 
 def _is_word(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
+
+
+def _list_volumes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The absolute paths in Volumes, except the root."""
+    found = config.get("Volumes")
+    paths = filter(_is_word, found) if isinstance(found, dict) else ()
+    normal = (f"/{os.path.normpath(path).lstrip('/')}" for path in paths if path.startswith("/"))
+    return tuple(path for path in normal if path != "/")
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

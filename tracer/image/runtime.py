@@ -42,6 +42,8 @@ class ImageRun:
     :ivar read_only: whether the root is read-only except for volumes and what engines leave
         writable.
     :ivar below: a directory that shows through where the image has no file of a name; or None.
+    :ivar declared_volumes: the paths that the image's config declares as volumes: an engine mounts
+        an anonymous volume there, with the folder's contents.
     :ivar cap_drop: capabilities that not even root gets, by name; ``all`` for every one.
     """
 
@@ -55,6 +57,7 @@ class ImageRun:
     network: str = "host"
     hostname: str | None = None
     read_only: bool = False
+    declared_volumes: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     below: str | None = None
 

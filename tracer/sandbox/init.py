@@ -195,7 +195,7 @@ class SandboxInit:
         try:
             os.makedirs(workdir, exist_ok=True)
             if self._config.read_only:
-                make_root_read_only()
+                make_root_read_only(self._config.declared_volumes)
             os.chdir(workdir)
         except OSError as error:
             raise SlimtraceError(

@@ -85,9 +85,19 @@ def enter_image(
     return laid
 
 
-def make_root_read_only() -> None:
-    """Make the root read-only, except for mounts in it and what engines leave writable."""
-    for path in _WRITABLE:
+def make_root_read_only(declared_volumes: Iterable[str] = ()) -> None:
+    """Make the root read-only, except for mounts in it and what engines leave writable.
+
+    :param declared_volumes: of the image's config; they are created if they are missing, as
+        engines do.
+    """
+    resolved = map(os.path.realpath, declared_volumes)
+    kernel = tuple(f"{path}/" for path in _KERNEL_DIRECTORIES)
+    volumes = [path for path in resolved if not f"{path}/".startswith(kernel)]
+    for path in volumes:
+        with suppress(OSError):
+            os.makedirs(path, exist_ok=True)
+    for path in sorted({*_WRITABLE, *volumes}):  # outer ones first
         if os.path.isdir(path) and not os.path.islink(path) and not os.path.ismount(path):
             mount(path, path, flags=MS_BIND | MS_REC)  # with the volumes in it
     remount_read_only("/")

@@ -29,6 +29,7 @@ class SandboxConfig:
     :ivar tree: its tree, absolute, without symlinks; a run does not change it.
     :ivar env: the app's whole environment.
     :ivar has_network: whether the app uses the machine's network; else it has loopback alone.
+    :ivar declared_volumes: stay writable in a read-only root.
     :ivar capabilities: the most that a process can have, by number (linux/capability.h).
     """
 
@@ -40,6 +41,7 @@ class SandboxConfig:
     hostname: str
     has_network: bool
     read_only: bool
+    declared_volumes: tuple[str, ...]
     capabilities: frozenset[int]
     below: str | None
 
@@ -66,6 +68,7 @@ def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
         hostname=hostname,
         has_network=has_network,
         read_only=inside.read_only,
+        declared_volumes=inside.declared_volumes,
         capabilities=select_capabilities(inside.cap_drop),
         below=inside.below and os.path.realpath(inside.below),
     )
