@@ -111,6 +111,7 @@ def slim(
     ignore: shared.Ignore = None,
     read_only: shared.ReadOnly = False,
     cap_drop: shared.CapDrop = None,
+    cap_add: traced.CapAdd = None,
     json: shared.Json = False,
 ) -> None:
     """Run COMMAND, build its slim image, verify and heal it."""
@@ -174,6 +175,7 @@ def slim(
             network=network,
             hostname=hostname,
             exec_in=exec_in,
+            cap_add=cap_add if image is not None else None,
         )
     except typer.Exit:
         last = read_trace(trace).runs[-1]
@@ -186,6 +188,7 @@ def slim(
         None,
         read_only,
         tuple(cap_drop or ()),
+        tuple(cap_add or ()),
         copies_volumes=volumes is VolumeMode.COPY,
     )
     built, verdict = _build_verified(

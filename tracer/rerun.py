@@ -90,7 +90,13 @@ def _rerun(
         network=run.network,
         hostname=run.hostname,
     )
-    inside = replace(inside, read_only=changes.read_only, cap_drop=changes.cap_drop, below=below)
+    inside = replace(
+        inside,
+        read_only=changes.read_only,
+        cap_drop=changes.cap_drop,
+        cap_add=_choose_added(run, changes),
+        below=below,
+    )
     command = choose_command(image.config, (), None) if uses_config else run.command
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
@@ -103,6 +109,14 @@ def _rerun(
     )
     with _redirect_streams():
         trace_run(command, options)
+
+
+def _choose_added(run: Run, changes: RerunOptions) -> tuple[str, ...]:
+    """The capabilities to add: also those of the traced run, unless they are dropped."""
+    dropped = {name.upper().removeprefix("CAP_") for name in changes.cap_drop}
+    own = () if "ALL" in dropped else run.cap_add
+    kept = (name for name in own if name.upper().removeprefix("CAP_") not in dropped)
+    return tuple(dict.fromkeys((*kept, *changes.cap_add)))
 
 
 def rerun_here(run: Run, output: str, changes: RerunOptions) -> None:

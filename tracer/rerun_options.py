@@ -30,6 +30,7 @@ class RerunOptions:
     :ivar user: ``USER[:GROUP]``; None for the image's user.
     :ivar read_only: whether the root is read-only.
     :ivar cap_drop: names of capabilities to drop, without ``CAP_``.
+    :ivar cap_add: names of capabilities to add to those that containers and the traced run have.
     """
 
     env: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class RerunOptions:
     user: str | None = None
     read_only: bool = False
     cap_drop: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     copies_volumes: bool = False
     copies_folder: str | None = None

@@ -184,6 +184,7 @@ def _describe_run(
         image_digest=inside.digest,
         volumes=_list_volume_paths(inside.volumes, engine.view),
         mounts=tuple(map(str, inside.volumes)),
+        cap_add=inside.cap_add,
         network=inside.network,
         hostname=inside.hostname,
     )

@@ -67,6 +67,7 @@ def verify(
         ),
     ] = None,
     cap_drop: shared.CapDrop = None,
+    cap_add: traced.CapAdd = None,
     env: traced.Env = None,
     volume: Annotated[
         list[str] | None,
@@ -92,6 +93,7 @@ def verify(
         user,
         read_only,
         tuple(cap_drop or ()),
+        tuple(cap_add or ()),
         copies_volumes=volumes is VolumeMode.COPY,
     )
     options = VerifyOptions(heal, tuple(ignore or ()), full_image, changes)
@@ -129,6 +131,7 @@ def _format_lines(verdict: Verdict) -> Iterator[str]:
                 f"{command}: it ran as {now.user}, but as {before.user} when traced: if it needs "
                 f"that user, build with --user {before.user}"
             )
+    yield from verdict.hints
     for item in verdict.missing[:_MAX_LISTED_PATHS]:
         yield f"missing: {item.path} ({'; '.join(item.processes[:2])})"
     if len(verdict.missing) > _MAX_LISTED_PATHS:

@@ -19,6 +19,7 @@ class Verdict:
     :ivar missing: files that a run looked up, that are in the full image and not in the slim one.
     :ivar left_out: the same, but left out on purpose: no fault.
     :ivar healed: added files, by the path that was looked up.
+    :ivar hints: what may explain the differences, and what to do.
     :ivar rounds: how often all runs were repeated.
     """
 
@@ -28,6 +29,7 @@ class Verdict:
     left_out: tuple[MissingFile, ...]
     healed: tuple[str, ...] = ()
     rounds: int = 1
+    hints: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -48,6 +50,7 @@ class Verdict:
             "runs": [_outcome_document(outcome) for outcome in self.outcomes],
             "missing": [_missing_document(item) for item in self.missing],
             "left_out": [_missing_document(item) for item in self.left_out],
+            "hints": [replace_surrogates(text) for text in self.hints],
             "healed": [replace_surrogates(path) for path in self.healed],
         }
 

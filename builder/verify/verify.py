@@ -25,6 +25,7 @@ from slimtrace.builder.selection.globs import compile_glob
 from slimtrace.builder.verify.absent_names import link_absent_names
 from slimtrace.builder.verify.compare import compare, record_failed_start
 from slimtrace.builder.verify.missing_files import explain_omissions, find_missing
+from slimtrace.builder.verify.restrictions import explain_restrictions
 from slimtrace.builder.verify.verdict import Verdict, is_better
 from slimtrace.tracer.console import detail, say
 from slimtrace.tracer.errors import (
@@ -245,7 +246,12 @@ class _Verification:
             found = explain_omissions(found, selection, self._compile_excludes())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)
-        return Verdict(opened.source, tuple(outcomes), missing, left_out), verified
+        verdict = Verdict(opened.source, tuple(outcomes), missing, left_out)
+        if verdict.differences:
+            declared = (opened.config.get("config") or {}).get("Volumes") or ()
+            hints = explain_restrictions(trace, self.full, self.options.changes, declared)
+            verdict = replace(verdict, hints=tuple(hints))
+        return verdict, verified
 
     def _compile_excludes(self) -> list[Glob]:
         return [compile_glob(self.full, pattern) for pattern in self.build_options.exclude]

@@ -7,7 +7,7 @@ EXAMPLE = b"""\
 {"run":{"command":["app"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin"},"image":"rootfs:/",\
 "image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify",\
 "mounts":["/srv:/data:ro"],"before":[{"path":"/data","blob":"before-1"}],\
-"network":"none","hostname":"h","driving":{"ready":"log:up",\
+"cap_add":["NET_RAW"],"network":"none","hostname":"h","driving":{"ready":"log:up",\
 "ready_status":"2xx","ready_timeout":5,"http_get":["/"],"exec":["true"],\
 "exec_in":[{"argv":["a","b"]}],"exec_timeout":7.5,"stop_after":1,"stop_signal":"SIGHUP",\
 "stop_grace":3,"directory":"/work"}}}

@@ -157,6 +157,13 @@ Volume = Annotated[
         help="Bind-mount HOST at PATH. Its files are not included in the image. Can be repeated.",
     ),
 ]
+CapAdd = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CAPABILITY",
+        help="Add a capability to those that root has in a container, or all. Can be repeated.",
+    ),
+]
 VolumeUse = Annotated[
     VolumeMode,
     typer.Option(

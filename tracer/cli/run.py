@@ -66,6 +66,7 @@ def run(
     network: options.Network = None,
     hostname: options.Hostname = None,
     exec_in: options.ExecIn = None,
+    cap_add: options.CapAdd = None,
 ) -> None:
     """Run COMMAND and record every file that it uses."""
     from slimtrace.tracer.run import RunOptions  # noqa: PLC0415
@@ -75,7 +76,7 @@ def run(
 
     check_output_options(append=append, force=force)
     image_options = None
-    lists = volume or (), env or (), exec_in or ()
+    lists = volume or (), env or (), exec_in or (), cap_add or ()
     texts = image, platform, workdir, user, entrypoint, network, hostname
     if any(lists) or any(text is not None for text in texts):
         from slimtrace.tracer.image.image_options import ImageOptions  # noqa: PLC0415 -- for images alone

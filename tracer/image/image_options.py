@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import UsageError
@@ -36,6 +36,7 @@ class ImageOptions:
     volumes: Sequence[str] = ()
     env: Sequence[str] = ()
     exec_in: Sequence[str] = ()
+    cap_add: Sequence[str] = ()
 
     def check(self, ready: str | None, http_get: Sequence[str] | None = None) -> None:
         """Check the options before the image is opened.
@@ -69,6 +70,7 @@ class ImageOptions:
             "--platform": self.platform,
             "--volume": self.volumes,
             "--env": self.env,
+            "--cap-add": self.cap_add,
             "--workdir": self.workdir,
             "--user": self.user,
             "--entrypoint": self.entrypoint is not None,
@@ -117,6 +119,7 @@ class ImageOptions:
             network=self.network or "host",
             hostname=self.hostname,
         )
+        inside = replace(inside, cap_add=tuple(self.cap_add))
         return choose_command(opened.config, words, self.entrypoint), inside
 
     @staticmethod

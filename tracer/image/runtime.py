@@ -45,6 +45,7 @@ class ImageRun:
     :ivar declared_volumes: the paths that the image's config declares as volumes: an engine mounts
         an anonymous volume there, with the folder's contents.
     :ivar cap_drop: capabilities that not even root gets, by name; ``all`` for every one.
+    :ivar cap_add: capabilities that root gets beside those of a container, likewise.
     """
 
     root: str
@@ -59,6 +60,7 @@ class ImageRun:
     read_only: bool = False
     declared_volumes: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
     below: str | None = None
 
 

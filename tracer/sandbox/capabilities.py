@@ -23,22 +23,31 @@ _CONTAINERS = """
 _ALL = "ALL"
 
 
-def select_capabilities(dropped: Iterable[str]) -> frozenset[int]:
-    """The capabilities of a container without these, by number.
+def select_capabilities(dropped: Iterable[str], added: Iterable[str] = ()) -> frozenset[int]:
+    """The capabilities of a container, by number.
 
-    :param dropped: names with or without ``CAP_``, in any case; ``all`` leaves none.
-    :raises UsageError: there is no such capability.
+    :param dropped: names with or without ``CAP_``, in any case; ``all`` leaves those in ``added``.
+    :param added: likewise; ``all`` adds every one.
+    :raises UsageError: there is no such capability, or one is both dropped and added.
     """
-    names = {word: word.upper().removeprefix("CAP_") for word in dropped}
+    without, more = _parse_names("--cap-drop", dropped), _parse_names("--cap-add", added)
+    for name in sorted(without & more):
+        raise UsageError(f"cannot use --cap-add {name}: --cap-drop has it, too")
+    usual = set() if _ALL in without else {*_CONTAINERS}
+    names = ({*_NAMES} if _ALL in more else usual | more) - without
+    return frozenset(map(_NAMES.index, names))
+
+
+def _parse_names(option: str, words: Iterable[str]) -> set[str]:
+    """:raises UsageError: there is no such capability."""
+    names = {word: word.upper().removeprefix("CAP_") for word in words}
     for word, name in names.items():
         if name not in {*_NAMES, _ALL}:
             raise UsageError(
-                f"cannot use --cap-drop {word}: there is no such capability",
+                f"cannot use {option} {word}: there is no such capability",
                 "use all, or a name such as NET_BIND_SERVICE (capabilities(7))",
             )
-    if _ALL in names.values():
-        return frozenset()
-    return frozenset(_NAMES.index(name) for name in _CONTAINERS if name not in names.values())
+    return {*names.values()}
 
 
 def limit_capabilities(capabilities: frozenset[int]) -> None:

@@ -50,7 +50,7 @@ def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
     """Look up the user, the environment and the paths of an image to run.
 
     :raises SlimtraceError: the tree is not a directory, or has no such user.
-    :raises UsageError: ``cap_drop`` names an unknown capability.
+    :raises UsageError: ``cap_drop`` or ``cap_add`` names an unknown capability.
     """
     tree = os.path.realpath(inside.root)
     if not os.path.isdir(tree):
@@ -69,7 +69,7 @@ def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
         has_network=has_network,
         read_only=inside.read_only,
         declared_volumes=inside.declared_volumes,
-        capabilities=select_capabilities(inside.cap_drop),
+        capabilities=select_capabilities(inside.cap_drop, inside.cap_add),
         below=inside.below and os.path.realpath(inside.below),
     )
 

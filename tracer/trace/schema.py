@@ -38,6 +38,7 @@ def put_image_options(run: Run) -> dict[str, Any]:
         **(put_list("volumes", run.volumes) if run.volumes else {}),
         **(put_list("mounts", run.mounts) if run.mounts else {}),
         **({"before": [*map(_put_before, run.before.items())]} if run.before else {}),
+        **(put_list("cap_add", run.cap_add) if run.cap_add else {}),
         **({} if run.network == "host" else {"network": run.network}),
         **({} if run.hostname is None else put("hostname", run.hostname)),
     }
@@ -55,6 +56,7 @@ def get_image_options(found: Mapping[str, Any], folder: str) -> dict[str, Any]:
         "before": {
             get_path(each, "path"): os.path.join(folder, file_name(each["blob"])) for each in before
         },
+        "cap_add": _list(found, "cap_add"),
         "network": text(found.get("network", "host")),
         "hostname": get(found, "hostname") if _has(found, "hostname") else None,
     }

@@ -177,6 +177,7 @@ class Run:
     :ivar volumes: the paths in the image at which the machine's files were mounted.
     :ivar mounts: the same as ``HOST:PATH[:ro]``; HOST is absolute on the tracing machine.
     :ivar before: copies of volumes as they were before the run: target → path.
+    :ivar cap_add: capabilities that the app had beside those of a container.
     :ivar network: the network mode of an app in an image.
     :ivar hostname: the host name of an app in an image; None if the user gave none.
     :ivar drive_options: how the app was driven; None if it was not.
@@ -200,6 +201,7 @@ class Run:
     volumes: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
     before: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cap_add: tuple[str, ...] = ()
     network: str = "host"
     hostname: str | None = None
     drive_options: DriveOptions | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from requirements import need, need_root
+from requirements import need, need_root, skip_missing
 from roots import busybox_root
 from traces import allow_all_users, check_failure, environment, run_slimtrace, show
 from umoci_images import make_layout, run_command
@@ -226,27 +226,68 @@ def test_what_the_full_image_lacked_too_is_not_missing(workspace: Workspace) -> 
 
 
 HARDENED = (
-    ("--read-only", "echo x >/var/lib/x", 1),
-    ("--read-only", "echo x >/tmp/x && echo x >/run/x", 0),
-    ("--cap-drop=all", "chmod 0 /app/first && cat /app/first", 1),
-    ("--cap-drop=net_bind_service", "chmod 0 /app/first && cat /app/first", 0),
-    ("--user=1000:1001", "test $(id -u) = 0", 1),
+    ("--read-only", "echo x >/var/lib/x", "wrote in /var/lib: mount something there"),
+    ("--read-only", "echo x >/tmp/x && echo x >/run/x && echo x >/var/lib/db/x", None),
+    ("--cap-drop=all", "chmod 0 /app/first && cat /app/first", "it may be DAC_OVERRIDE"),
+    ("--cap-drop=all", "cat /app/closed", "used /app/closed, which its mode denies to root"),
+    ("--cap-drop=all --cap-add=dac_override", "cat /app/closed", None),
+    (
+        "--cap-drop=all",
+        "chroot / /bin/sh -c :",
+        "it had no SYS_CHROOT; when traced, the app called",
+    ),
+    ("--cap-drop=net_bind_service", "chmod 0 /app/first && cat /app/first", None),
+    ("--user=1000:1001", "test $(id -u) = 0", ""),
 )
 
 
-@pytest.mark.parametrize(("option", "script", "expected"), HARDENED)
+@pytest.mark.parametrize(("options", "script", "hint"), HARDENED)
 def test_hardened_runs_are_verified_too(
-    workspace: Workspace, option: str, script: str, expected: int
+    workspace: Workspace, options: str, script: str, hint: str | None
 ) -> None:
+    """Where a run then fails, a hint says what it lacked; ``/var/lib/db`` is a declared volume."""
     need_root()
-    shutil.copy(workspace.folder / "full/bin/busybox", workspace.folder / "full/bin/test")
-    for name in ("var/lib", "run"):
+    for name in ("test", "chroot"):
+        (workspace.folder / "full/bin" / name).symlink_to("busybox")
+    for name in ("var/lib/db", "run"):
         (workspace.folder / "full" / name).mkdir(parents=True)
+    (workspace.folder / "full/app/closed").touch(0)
     (workspace.folder / "full/app/job").write_text(f"#!/bin/sh\n{script}\n")
     workspace.trace()
-    workspace.build("app.tar", "--include", "/var/lib", "--user", "0:0")
-    assert workspace.verify("app.tar")[0] == 0
-    assert workspace.verify("app.tar", option)[0] == expected
+    more = ("--include", "/var/lib", "--volume", "/var/lib/db", "--user", "0:0")
+    workspace.build("app.tar", *more)
+    status, verdict = workspace.verify("app.tar", *options.split())
+    assert (status, bool(verdict["hints"])) == (int(hint is not None), bool(hint))
+    assert hint is None or hint in " ".join(verdict["hints"])
+
+
+NET_RAW = 13  # linux/capability.h; no container has it by default
+HAS_NET_RAW = f"""#!/bin/sh
+while read -r name value; do
+    test $name != CapBnd: || exec test $((0x$value >> {NET_RAW} & 1)) = 1
+done </proc/self/status
+"""
+
+
+def test_a_capability_that_the_run_was_given(workspace: Workspace) -> None:
+    """The trace says so, and the repeat has it, too."""
+    with open("/proc/self/status") as file:
+        bounding = next(line.split()[1] for line in file if line.startswith("CapBnd:"))
+    if not int(bounding, 16) >> NET_RAW & 1:
+        skip_missing("the capability NET_RAW")
+    (workspace.folder / "full/bin/test").symlink_to("busybox")
+    (workspace.folder / "full/app/job").write_text(HAS_NET_RAW)
+    workspace.trace("--cap-add", "net_raw")
+    image = f"rootfs:{workspace.folder}/full"
+    assert workspace.verify(image)[0] == 0
+    assert workspace.verify(image, "--cap-drop", "CAP_NET_RAW")[0] == 1
+    assert workspace.verify(image, "--cap-drop", "all", "--cap-add", "net_raw")[0] == 0
+    both = ("--cap-drop", "net_raw", "--cap-add", "net_raw")
+    check_failure(
+        workspace.slimtrace("-q", "verify", image, "--trace", "slimtrace.trace", *both),
+        2,
+        "cannot use --cap-add NET_RAW: --cap-drop has it, too",
+    )
 
 
 def test_a_need_of_root_that_no_trace_tells(workspace: Workspace) -> None:
