@@ -147,7 +147,7 @@ def test_other_file_systems_in_their_folder(project: Project, limit: str) -> Non
     inside = Project(project.folder, ("unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh"))
     done = inside.verify(SLIMTRACE_MAX_FOLDER_COPY=limit)
     assert done.returncode == 0, done.stderr
-    warning = f"commands of --exec run in {project.work} itself: cannot make a copy of"
+    warning = f"commands of --exec run in {project.work} itself: cannot copy"
     assert ((warning in done.stderr), os.path.exists(project.work / "left")) == (
         (limit == "0"),
         (limit == "0"),

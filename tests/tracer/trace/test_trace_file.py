@@ -50,6 +50,8 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert (run.command, run.cwd, run.user, run.env) == (("app",), "/work", "1:2", {"PATH": "/bin"})
     assert (run.seconds, run.exit_status, run.signal, run.complete) == (0.8, 9, None, True)
     assert (run.mounts, run.network, run.hostname) == (("/srv:/data:ro",), "none", "h")
+    assert run.before == {"/data": f"{tmp_path}/x.trace.d/before-1"}
+    assert run.cap_add == ("NET_RAW",)
     assert run.drive_options == DriveOptions(
         ready="log:up",
         ready_status="2xx",
@@ -61,6 +63,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
         stop_after=1,
         stop_signal="SIGHUP",
         stop_grace=3,
+        directory="/work",
     )
     assert run.drive_result == DriveResult(
         0.25, (Response("GET /", 200), Response("true", None)), "cannot"
@@ -106,6 +109,7 @@ def test_older_lines_have_no_driving(tmp_path: Path) -> None:
         DriveOptions(),
         DriveOptions(ready=f"file:{NOT_UTF8}", http_get=("/a", NOT_UTF8), commands=(NOT_UTF8,)),
         DriveOptions(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
+        DriveOptions(commands=("true",), directory=NOT_UTF8),
     ],
 )
 def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptions) -> None:
@@ -113,6 +117,8 @@ def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptio
     about = Run(
         *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
         mounts=("/a:/b",),
+        before={"/b": f"{tmp_path}/x.d/before-1"},
+        cap_add=("NET_RAW",),
         network="none",
         hostname="h",
         drive_options=driving,
