@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slimtrace.builder.config.dockerfile import add_line, copy_line, render_dockerfile
+from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.host_root import Totals
 from slimtrace.tracer.text import replace_surrogates
@@ -48,6 +51,18 @@ class BuildReport:
         kept = count_kept_files(self.selection, skip_generated=True)
         return Totals(max(0, self.full.files - kept.files), max(0, self.full.size - kept.size))
 
+    def dockerfile(self) -> tuple[str, ...]:
+        """Lines of a Dockerfile that make the image of a tree; none if the image is whole."""
+        written = parse_reference(self.destination)
+        match written.transport:
+            case Transport.ROOTFS:
+                source = copy_line(os.path.abspath(written.location))
+            case Transport.TARBALL:
+                source = add_line(os.path.basename(written.location))
+            case _:
+                return ()
+        return render_dockerfile(self.image.config, source)
+
     def document(self) -> dict[str, Any]:
         """Make the document that ``build --json`` prints."""
         optional: dict[str, Any] = {}
@@ -55,6 +70,8 @@ class BuildReport:
             optional["notes"] = [replace_surrogates(note) for note in self.selection.notes]
         if self.sboms:
             optional["sboms"] = [_sbom_document(sbom) for sbom in self.sboms]
+        if dockerfile := self.dockerfile():
+            optional["dockerfile"] = [replace_surrogates(line) for line in dockerfile]
         if self.debug is not None:
             optional["debug"] = _image_document(self.debug)
         return {

@@ -32,6 +32,12 @@ def say(text: str) -> None:
         _print(text)
 
 
+def say_lines(lines: Iterable[str]) -> None:
+    """Print lines to copy, indented and without a prefix, unless ``--quiet`` is given."""
+    if not verbosity.quiet:
+        quote(lines)
+
+
 def detail(text: str) -> None:
     """Print a line only with ``--verbose``."""
     if verbosity.verbose:

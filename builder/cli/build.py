@@ -16,7 +16,7 @@ from slimtrace.builder.cli.option_values import (
     split_names,
 )
 from slimtrace.builder.model import Keep, Zones
-from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.console import say, say_lines, warn
 
 if TYPE_CHECKING:
     from slimtrace.builder.report import BuildReport, WrittenImage
@@ -36,6 +36,12 @@ Examples:
 
   slimtrace build app.trace -o app.tar --default-run 2 --drop-process curl --drop-process '*pytest*'
 """
+
+
+_DOCKERFILE = (
+    "next: the tree has no configuration; these lines of a Dockerfile make an image with it "
+    '(the stage in which slimtrace ran is called "build" here):'
+)
 
 
 def build(
@@ -132,6 +138,9 @@ def print_build(report: BuildReport) -> None:
         warn(warning)
     for line in _summary_lines(report):
         say(line)
+    if dockerfile := report.dockerfile():
+        say(_DOCKERFILE)
+        say_lines(dockerfile)
 
 
 def _summary_lines(report: BuildReport) -> list[str]:

@@ -44,6 +44,12 @@ def build_image(builder: Builder, context: str, *options: str) -> subprocess.Com
     return _build(builder, _working_build_flags(builder), context, *options)
 
 
+def build_archive(context: str, archive: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Build the Dockerfile in a folder by buildah in chroot isolation, and write ``archive``."""
+    flags = _working_build_flags("buildah chroot")
+    return _build("buildah chroot", flags, context, *options, archive=archive)
+
+
 def compile_static(folder: str, source: str, name: str = "program") -> str:
     """Compile a static program from C source; return its path."""
     need("gcc")
@@ -88,7 +94,7 @@ def _need_subordinate_uids() -> None:
 
 
 def _build(
-    builder: Builder, flags: Flags, context: str, *options: str
+    builder: Builder, flags: Flags, context: str, *options: str, archive: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     program, *isolation = builder.split()
     if program == "podman":
@@ -104,5 +110,8 @@ def _build(
         if os.path.exists(name):
             with open(name) as file:
                 image = file.read().strip()
+            if archive is not None:
+                push = ["buildah", "push", "-q", image, f"docker-archive:{archive}"]
+                subprocess.run(push, check=True, capture_output=True)
             subprocess.run([program, "rmi", "-f", image], check=False, capture_output=True)
     return done
