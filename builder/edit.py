@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from slimtrace.builder.context import Context
     from slimtrace.builder.model import Dropped, Selection
     from slimtrace.builder.root.root import Root
+    from slimtrace.tracer.caution import Caution
     from slimtrace.tracer.trace.trace import Fingerprint
 
 
 def remove_paths(
-    selection: Selection, dropped: Iterable[Dropped], warnings: tuple[str, ...] = ()
+    selection: Selection, dropped: Iterable[Dropped], warnings: tuple[Caution, ...] = ()
 ) -> Selection:
     """Remove these paths from the selection, and record them as dropped.
 

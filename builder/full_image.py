@@ -11,6 +11,7 @@ from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.builder.root.layered_root import LayeredTree
 from slimtrace.builder.root.root import Root
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.sandbox.rootless import become_root
 
@@ -27,7 +28,7 @@ class OpenedRoot(NamedTuple):
 
     root: Root
     base: BaseConfig
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
 
 def needs_root(trace: Trace, image: str | None = None) -> bool:
@@ -103,11 +104,12 @@ def _open_named(trace: Trace, text: str) -> OpenedRoot:
     digest = None if image is None else image.digest
     digests = {run.image_digest for run in trace.runs}
     recorded = digests - {None}
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
     if len(_distinguish_images(trace)) > 1:
         others = ", ".join(sorted(each for each in recorded if each and each != digest))
         if others:
-            warnings = (f"{text} is not the image of all runs: some ran in {others}",)
+            fact = f"{text} is not the image of all runs: some ran in {others}"
+            warnings = (Caution(fact, "check that it has the files of all of them"),)
     elif recorded and digest not in recorded:
         is_now = f"is {digest}" if digest else "is a plain tree without a digest"
         ran_in = ", ".join(map(str, digests))

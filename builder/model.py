@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from slimtrace.tracer.caution import Caution
     from slimtrace.tracer.trace.trace import Fingerprint
 
 
@@ -225,7 +226,7 @@ class Selection:
 
     entries: Mapping[str, Entry]
     dropped: tuple[Dropped, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
     seeds: tuple[Seed, ...] = ()
     notes: tuple[str, ...] = ()
 

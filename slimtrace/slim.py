@@ -19,6 +19,7 @@ from slimtrace.builder.cli.option_values import (
 )
 from slimtrace.builder.cli.verify import print_verdict
 from slimtrace.builder.model import Keep, Zones
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.cli.run import run
 from slimtrace.tracer.console import warn
@@ -202,7 +203,8 @@ def slim(
     )
     _print(built, verdict, json=json)
     if not verdict.passed:
-        warn(f"{verdict.image} was built, but not verified")
+        fact = f"{verdict.image} was built, but not verified"
+        warn(Caution(fact, f"slimtrace verify {verdict.image} --trace {trace} tries again"))
         raise typer.Exit(1)
 
 

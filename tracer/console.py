@@ -11,6 +11,8 @@ from slimtrace.tracer.text import escape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from slimtrace.tracer.caution import Caution
+
 
 @dataclass(slots=True)
 class _Verbosity:
@@ -44,9 +46,9 @@ def detail(text: str) -> None:
         _print(text)
 
 
-def warn(text: str) -> None:
+def warn(caution: Caution) -> None:
     """Print a warning, always."""
-    _print(f"warning: {text}")
+    _print(f"warning: {caution}")
 
 
 def quote(lines: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from slimtrace.builder.cli import shared_options as shared
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
@@ -93,7 +94,12 @@ def profile(
             trace, apparmor, name, image, allow_changed=allow_changed
         )
     if not all(run.complete for run in trace.runs):
-        warn("the trace may be incomplete: the profile refuses what it lacks")
+        warn(
+            Caution(
+                "the trace may be incomplete: the profile refuses what it lacks",
+                "slimtrace show TRACE says what; trace the app again, or allow calls with --allow",
+            )
+        )
     if json:
         print(orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode())
 
@@ -133,11 +139,15 @@ def _write_seccomp(
     say(f"wrote {_display_name(path)}: {calls}; sockets: {', '.join(families) or 'none'}")
     if "socketcall" in allowed:
         warn(
-            "it allows 32-bit programs sockets of every family: a profile cannot see the family "
-            "in socketcall's arguments"
+            Caution(
+                "it allows 32-bit programs sockets of every family: a profile cannot see the "
+                "family in socketcall's arguments",
+                "trace a 64-bit build of the app, or remove socketcall from the profile",
+            )
         )
     if sensitive:
-        warn(f"it allows {', '.join(sensitive)}, because a run made these calls")
+        fact = f"it allows {', '.join(sensitive)}, because a run made these calls"
+        warn(Caution(fact, "if the app does without, trace it without them, or remove them"))
     return {
         "file": path,
         "architectures": list(machines.architectures),

@@ -8,8 +8,9 @@ import orjson
 import typer
 
 from slimtrace.builder.cli import shared_options as shared
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
-from slimtrace.tracer.console import say, warn
+from slimtrace.tracer.console import fail, say, warn
 from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 
 if TYPE_CHECKING:
@@ -110,14 +111,24 @@ def verify(
 def print_verdict(verdict: Verdict) -> None:
     """Print the verdict, for people."""
     for line in _format_lines(verdict):
-        (say if verdict.passed else warn)(line)
+        (say if verdict.passed else fail)(line)
     rounds = f" in {verdict.rounds} rounds" if verdict.rounds > 1 else ""
     if verdict.healed:
         say(f"healed {verdict.image}: {len(verdict.healed)} added{rounds}")
     if verdict.passed:
         say(f"verified {verdict.image}: nothing is missing, all went as traced")
     else:
-        warn(f"not verified: {verdict.image}{rounds}")
+        warn(Caution(f"not verified: {verdict.image}{rounds}", _find_next_step(verdict)))
+
+
+def _find_next_step(verdict: Verdict) -> str:
+    if verdict.hints:
+        return "what may explain it is named above"
+    if verdict.missing and not verdict.healed:
+        return "--heal adds what is missing"
+    if verdict.left_out:
+        return "build without the options that leave these files out, or accept the difference"
+    return "make the runs repeatable: --env and --volume give what the trace does not keep"
 
 
 def _format_lines(verdict: Verdict) -> Iterator[str]:

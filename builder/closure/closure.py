@@ -24,6 +24,7 @@ from slimtrace.builder.model import (
 )
 from slimtrace.builder.root.excluded_paths import find_exclusion_reason, is_kernel_path
 from slimtrace.builder.root.root import list_parents
+from slimtrace.tracer.caution import Caution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -213,7 +214,7 @@ class _Closure:
         causes = sorted(self._causes[path].values(), key=lambda cause: _RANK[cause.reason])
         return self._root.entry(path, (*causes,))
 
-    def _make_warnings(self, entries: Iterable[str]) -> tuple[str, ...]:
+    def _make_warnings(self, entries: Iterable[str]) -> tuple[Caution, ...]:
         """Make a warning for each missing library, unless a kept file elsewhere provides it."""
         names = {path.rpartition("/")[2] for path in entries}
         elves = map(self._loader.elves.read, self._loaded)
@@ -223,7 +224,10 @@ class _Closure:
             if library.name not in names:
                 missing.setdefault(library.name, []).append(library.needed_by)
         return tuple(
-            f"cannot find the library {name}, which {min(paths)} needs: left out"
+            Caution(
+                f"cannot find the library {name}, which {min(paths)} needs: left out",
+                "if the app uses it, add it to the full image and trace again",
+            )
             for name, paths in sorted(missing.items())
         )
 

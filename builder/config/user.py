@@ -8,6 +8,7 @@ from slimtrace.builder.config.image_config import find_default_run
 from slimtrace.builder.policy.baseline.baseline_accounts import NONROOT
 from slimtrace.builder.policy.privilege import GrantedPrivilege, find_privileged_acts
 from slimtrace.builder.selection.process_filter import filter_processes
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.image.accounts import MAX_ID, MAX_TABLE_BYTES, is_valid_id, look_up_account
 
@@ -25,7 +26,7 @@ class ImageUser(NamedTuple):
     """
 
     ids: tuple[int, int]
-    warning: str | None = None
+    warning: Caution | None = None
 
 
 def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
@@ -53,8 +54,10 @@ def choose_user(trace: Trace, root: Root, options: BuildOptions) -> ImageUser:
     name = ":".join(map(str, NONROOT))
     return ImageUser(
         ids,
-        f"the image's user stays root: the app {', '.join(needs)}; where it does without, "
-        f"--user {name} makes it nobody in particular",
+        Caution(
+            f"the image's user stays root: the app {', '.join(needs)}",
+            f"where it does without, --user {name} makes it nobody in particular",
+        ),
     )
 
 

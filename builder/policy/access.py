@@ -11,19 +11,33 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.policy.secrets import find_secrets
 from slimtrace.builder.root.root import list_parents
+from slimtrace.tracer.caution import Caution
+from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slimtrace.builder.context import Context
     from slimtrace.builder.model import Entry, Selection
+    from slimtrace.tracer.trace.trace import Trace
 
 _MAX_NAMED_PATHS = 5
 _READ, _WRITE, _SEARCH = 4, 2, 1
+_READING = {Use.READ, Use.EXEC, Use.LIST}
+_USER_CHANGES = frozenset(
+    f"set{kind}{of}id{width}"
+    for kind in ("", "re", "res", "fs")
+    for of in "ug"
+    for width in ("", "32")
+)
+_SETUID_OR_SETGID = 0o6000
 
 
 def warn_of_access(selection: Selection, context: Context) -> Selection:
-    """Warn of files that the image's user cannot read, and name the paths that deny access."""
+    """Warn of files that the image's user cannot read, and name the paths that deny access.
+
+    Not of files that the runs only looked at, nor of those that the runs could not read either.
+    """
     uid, gid = context.user
     blocked: dict[str, list[str]] = {}
     for path, entry in selection.entries.items():
@@ -31,6 +45,7 @@ def warn_of_access(selection: Selection, context: Context) -> Selection:
             barrier = next(iter(find_barriers(selection.entries, entry, uid, gid)), None)
             if barrier is not None:
                 blocked.setdefault(barrier, []).append(path)
+    blocked = _omit_unread(selection, context, blocked) if blocked else {}
     if not blocked:
         return selection
     count = sum(map(len, blocked.values()))
@@ -41,11 +56,48 @@ def warn_of_access(selection: Selection, context: Context) -> Selection:
     if len(named) > _MAX_NAMED_PATHS:
         barriers.append(f"and {len(named) - _MAX_NAMED_PATHS} more")
     files = "1 file" if count == 1 else f"{count} files"
-    warning = (
-        f"the image's user {uid}:{gid} cannot read {files}: {', '.join(barriers)}; "
-        "--grant-read makes the copies readable, --user chooses another user"
+    warning = Caution(
+        f"the image's user {uid}:{gid} cannot read {files}: {', '.join(barriers)}",
+        "--grant-read makes the copies readable, --user chooses another user",
     )
     return replace(selection, warnings=(*selection.warnings, warning))
+
+
+def _omit_unread(
+    selection: Selection, context: Context, blocked: Mapping[str, list[str]]
+) -> dict[str, list[str]]:
+    entries, trace = selection.entries, context.trace
+    uses: dict[str, set[Use]] = {}
+    for traced in trace.with_state(State.FILE):
+        uses.setdefault(context.root.resolve(traced.path).path, set()).update(traced.uses)
+    is_same_user = _ran_only_as(trace, context.user)
+    relevant: dict[str, list[str]] = {}
+    for barrier, paths in blocked.items():
+        if is_same_user and not _is_open_to_groups(entries[barrier], context.user[0]):
+            continue
+        needed = [
+            path
+            for path in paths
+            if entries[path].reasons != (Reason.TOUCHED,)
+            or not _READING.isdisjoint(uses.get(path, _READING))
+        ]
+        if needed:
+            relevant[barrier] = needed
+    return relevant
+
+
+def _ran_only_as(trace: Trace, user: tuple[int, int]) -> bool:
+    """Whether all processes of all runs had this user, as far as the trace shows."""
+    is_user = all(run.user == f"{user[0]}:{user[1]}" for run in trace.runs)
+    started = (path.fingerprint for path in trace.paths.values() if Use.EXEC in path.uses)
+    is_raised = any(seen is not None and seen.mode & _SETUID_OR_SETGID for seen in started)
+    return is_user and not is_raised and _USER_CHANGES.isdisjoint(trace.observed_syscalls)
+
+
+def _is_open_to_groups(entry: Entry, uid: int) -> bool:
+    """Whether a supplementary group, which the image's user has not, may have let a run in."""
+    bits = _read_bits(entry)
+    return entry.uid != uid and entry.mode >> 3 & bits == bits
 
 
 def grant_read(selection: Selection, context: Context) -> Selection:

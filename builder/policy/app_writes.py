@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.model import Cause, Kind, ProcessImages, Reason, Seed
 from slimtrace.builder.policy.access import may_write
 from slimtrace.builder.root.excluded_paths import find_exclusion_reason, is_bytecode
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def warn_of_writes(selection: Selection, context: Context) -> Selection:
     if not barred:
         return selection
     names = ", ".join(barred[:_MAX_NAMED_PATHS]) + (", …" if len(barred) > _MAX_NAMED_PATHS else "")
-    warning = (
-        f"the app wrote to {names}, where the image's user {uid}:{gid} may not: "
-        "--grant-write gives it the folders; or mount a volume that it owns, or name another --user"
+    warning = Caution(
+        f"the app wrote to {names}, where the image's user {uid}:{gid} may not",
+        "--grant-write gives it the folders; or mount a volume that it owns, or name another "
+        "--user",
     )
     return replace(selection, warnings=(*selection.warnings, warning))
 

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.environment import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -
     env = dict(pair.split("=", 1) for pair in config.env)
     if not argv or _has_program(selection, root, argv[0], env.get("PATH", DEFAULT_PATH)):
         return selection
-    warning = (
-        f"the healthcheck runs {argv[0]}, which is not in the image: trace it, as in slimtrace "
-        f"run --exec-in {shlex.quote(shlex.join(argv))}; or build with --no-healthcheck"
+    warning = Caution(
+        f"the healthcheck runs {argv[0]}, which is not in the image",
+        f"trace it, as in slimtrace run --exec-in {shlex.quote(shlex.join(argv))}; or build with "
+        "--no-healthcheck",
     )
     return replace(selection, warnings=(*selection.warnings, warning))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import Dropped, Kind
 from slimtrace.builder.selection.globs import compile_globs
+from slimtrace.tracer.caution import Caution
 
 if TYPE_CHECKING:
     from slimtrace.builder.context import Context
@@ -109,7 +110,8 @@ def remove_secrets(selection: Selection, context: Context) -> Selection:
     )
     more = len(dropped) - _MAX_NAMED_SECRETS
     rest = f" and {more} more" if more > 0 else ""
-    warning = f"secrets are left out: {names}{rest}; --allow-secret GLOB includes them"
+    fact = f"secrets are left out: {names}{rest}"
+    warning = Caution(fact, "--allow-secret GLOB includes them")
     return remove_paths(selection, dropped, (warning,))
 
 

@@ -17,6 +17,7 @@ from slimtrace.builder.root.excluded_paths import (
 )
 from slimtrace.builder.root.staleness import find_difference, follows_symlink
 from slimtrace.builder.selection.globs import compile_globs
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.trace.gaps import find_next_step, loses_files
 from slimtrace.tracer.trace.trace import State, Use
@@ -170,21 +171,18 @@ def _changed_error(changed: list[str]) -> SlimtraceError:
     )
 
 
-def _changed_warnings(changed: list[str]) -> tuple[str, ...]:
+def _changed_warnings(changed: list[str]) -> tuple[Caution, ...]:
     if not changed:
         return ()
-    warning = (
-        f"{_format_files(changed)} changed since the run: the image has their present state; trace "
-        "the app again if it needs the former one"
-    )
-    return (warning,)
+    fact = f"{_format_files(changed)} changed since the run: the image has their present state"
+    return (Caution(fact, "trace the app again if it needs the former one"),)
 
 
-def _gap_warnings(trace: Trace) -> tuple[str, ...]:
+def _gap_warnings(trace: Trace) -> tuple[Caution, ...]:
     """Return a warning with a next step for each gap that may lose files."""
     gaps = dict.fromkeys(gap for run in trace.runs for gap in run.gaps if loses_files(gap.kind))
     return tuple(
-        f"the trace may be incomplete ({gap.kind}: {gap.detail}): {find_next_step(gap.kind)}"
+        Caution(f"the trace may be incomplete ({gap.kind}: {gap.detail})", find_next_step(gap.kind))
         for gap in gaps
     )
 

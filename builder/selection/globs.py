@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import BuildPart, Cause, Dropped, Kind, Reason, Seed
 from slimtrace.builder.root.excluded_paths import KERNEL, is_kernel_path
+from slimtrace.tracer.caution import Caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +69,8 @@ def add_included(selection: Selection, context: Context) -> Selection:
         paths = list(_walk_pattern(root, pattern)) if pattern.startswith("/") else []
         if not paths:
             why = _explain_no_match(root, pattern)
-            warnings.append(f"--include '{pattern}' matches nothing: {why}")
+            fact = f"--include '{pattern}' matches nothing: {why}"
+            warnings.append(Caution(fact, "correct the pattern, or leave it out"))
         cause = Cause(Reason.INCLUDED, BuildPart(f"--include '{pattern}'"))
         for path in paths:
             seed = Seed(path, cause, load=True, execute=True, override=True)
@@ -91,7 +93,8 @@ def remove_excluded(selection: Selection, context: Context) -> Selection:
             cause = "no such path would be in the image"
             if not glob.text.startswith("/"):
                 cause = _NOT_ABSOLUTE
-            warnings.append(f"--exclude '{glob.text}' matches nothing: {cause}")
+            fact = f"--exclude '{glob.text}' matches nothing: {cause}"
+            warnings.append(Caution(fact, "correct the pattern, or leave it out"))
     dropped = (Dropped(path, cause) for path, cause in sorted(why.items()))
     return remove_paths(selection, dropped, tuple(warnings))
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Dropped
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class FilteredTrace:
 
     trace: Trace
     dropped: tuple[Dropped, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
 
 def filter_processes(
@@ -138,25 +139,26 @@ class _PathFilter:
         )
 
 
-def _warn_of_globs(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
+def _warn_of_globs(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tuple[Caution, ...]:
     """Warn of globs that match no process."""
     options = [("--drop-process", glob) for glob in drop]
     options += [("--only-process", glob) for glob in only]
     return tuple(
-        f"{option} {glob} matches no process: slimtrace show TRACE lists them"
+        Caution(f"{option} {glob} matches no process", "slimtrace show TRACE lists them")
         for option, glob in dict.fromkeys(options)
         if not any(matches_process(image, glob) for image in trace.processes)
     )
 
 
-def _warn_of_command(trace: Trace, dropped: set[int], run: int) -> tuple[str, ...]:
+def _warn_of_command(trace: Trace, dropped: set[int], run: int) -> tuple[Caution, ...]:
     """Warn if the first process of the run that the image starts is dropped."""
     roots = (image for image in trace.processes if image.run == run and image.parent is None)
     first = next(roots, None)
     if first is None or first.id not in dropped:
         return ()
     command = " ".join(trace.runs[run].command)
-    return (f"the image starts {command}, but its process is dropped: it may not work",)
+    fact = f"the image starts {command}, but its process is dropped, so that it may not work"
+    return (Caution(fact, "keep that process, or choose another run with --default-run"),)
 
 
 def _remove_runs(trace: Trace, dropped: set[int], default: int) -> Trace:

@@ -16,6 +16,7 @@ from slimtrace.builder.jlink.class_log import make_log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes, find_jvms
 from slimtrace.builder.jlink.jimage import read_jimage
 from slimtrace.builder.verify.compare import compare
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.rerun_options import RerunOptions
@@ -108,7 +109,9 @@ def _repeat_run(
             if now.interrupted is not None:
                 raise StoppedBySignal(signal.Signals[now.interrupted])
         for difference in compare(run, now).differences:
-            warn(f"{run.command[0]} differed when it was repeated for --jlink: {difference}")
+            fact = f"{run.command[0]} differed when it was repeated for --jlink: {difference}"
+            step = "name modules that it then did not load with --jlink-modules"
+            warn(Caution(fact, step))
         return list(_read_logs(logs))
 
 

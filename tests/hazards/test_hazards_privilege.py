@@ -85,6 +85,38 @@ def test_an_app_that_drops_its_privilege(work: Path, traced: Trace) -> None:
     assert os.path.basename(run.document["processes"][-1]["exe"]) == "cat"
 
 
+def test_a_call_that_is_refused_changes_nothing(work: Path, traced: Trace) -> None:
+    """The app goes on without: nothing of it may look like a change."""
+    need_root()
+    need("setpriv", "perl")
+    script = """
+        chmod 0600, 'sub/mode'; chown 1, 1, 'sub/owner'; utime 1, 1, 'sub/times';
+        rename 'sub/old', 'sub/new'; rename 'sub/old', 'moved'; unlink 'sub/gone';
+        open my $made, '>', 'sub/made'; open my $changed, '>>', 'sub/changed';
+        truncate 'sub/short', 0; link 'sub/one', 'sub/two'; symlink 'x', 'sub/link';
+        mkdir 'sub/folder'; rmdir 'sub/full'; open my $secret, '<', 'sub/secret';
+        chmod 0600, 'own'; unlink 'own';
+    """
+    names = ("mode", "owner", "times", "old", "gone", "changed", "short", "one", "full/x", "secret")
+    tree = dict.fromkeys((f"sub/{name}" for name in names), "old")
+    make_tree(str(work), tree)
+    (work / "sub/secret").chmod(0o600)
+    os.chmod(work / "sub", 0o755)  # noqa: S103 -- all may look
+    (work / "own").touch()
+    os.chown(work / "own", NOBODY, NOBODY)
+    run = traced([*AS_NOBODY, "perl", "-e", script])
+    assert (run.status, run.stderr) == (0, "")
+    looked = ("mode", "owner", "times", "old", "gone", "changed", "short", "one", "full", "secret")
+    assert run.touches() == {
+        **{f"sub/{name}": "file stat" for name in looked},
+        **{f"sub/{name}": "missing create" for name in ("two", "link", "folder")},
+        "sub/made": "missing create write",
+        "sub/new": "missing stat",
+        "moved": "missing stat",
+        "own": "file attr delete stat",
+    }
+
+
 def test_an_app_that_drops_its_privilege_under_a_tracer_without_ptrace(
     work: Path, traced: Trace
 ) -> None:

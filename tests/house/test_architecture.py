@@ -10,6 +10,7 @@ from source_tree import imported_names, is_in, modules, text, tree
 
 MAX_LINES = 400
 KNOWN_TO_THE_BUILDER = (
+    "slimtrace.tracer.caution",
     "slimtrace.tracer.cli.options",
     "slimtrace.tracer.console",
     "slimtrace.tracer.end_signals",

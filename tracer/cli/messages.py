@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import detail, fail, quote, say, warn
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.trace.gaps import loses_files
@@ -25,10 +26,8 @@ def print_result(result: RunResult, output: str) -> None:
     """
     losing = [kind for kind in result.gaps if loses_files(kind)]
     if losing:
-        warn(
-            f"the trace may be incomplete: {', '.join(sorted(losing))} "
-            f"(slimtrace show {output} says more)"
-        )
+        fact = f"the trace may be incomplete: {', '.join(sorted(losing))}"
+        warn(Caution(fact, f"slimtrace show {output} says more"))
     if result.failure is not None:
         fail(result.failure.message)
         quote(result.failure.lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from slimtrace.tracer.decode.call import StoppedCall
     from slimtrace.tracer.record.recorder import Recorder
 
+_CREDENTIALS = re.compile(r"(?:set(?:re|res|fs)?[ug]id|setgroups)(?:32)?|capset")
+"""Calls by which a thread gets other credentials than it started with (credentials(7))."""
 _MOUNTS = ("mount", "move_mount")
 _TRACEME, _ATTACH, _SEIZE = 0, 16, 0x4206  # ptrace(2): the requests that begin to trace
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3  # seccomp(2)
@@ -45,6 +48,7 @@ class Decoder:
 
     :ivar execs: execs in progress; the engine commits an exec when the kernel has executed it.
     :ivar fast_path: decodes the most common calls, which then need no :meth:`decode`.
+    :param own_credentials: whether the app may have other credentials than the tracer.
     :ivar ptraces: whether this engine uses ptrace on the app, so that the app cannot use it.
     """
 
@@ -54,12 +58,14 @@ class Decoder:
         *,
         ptraces: bool = False,
         listeners: Listeners = Listeners.REFUSED,
+        own_credentials: bool = False,
     ) -> None:
         self.recorder = recorder
         self.ptraces = ptraces
         self._listeners = listeners
         self.resolver = PathResolver(recorder)
         self._touches = TouchRecorder(recorder, self.resolver)
+        self._touches.permissions.own_credentials |= own_credentials
         self._files = FileDecoder(self.resolver, self._touches)
         self.fast_path = FastPath(recorder, self.resolver, self._touches)
         self.execs = ExecDecoder(recorder, self.resolver)
@@ -141,7 +147,7 @@ class Decoder:
     def _decode_own_root(self, stop: StoppedCall) -> CallVerdict:
         """From now on the caller's paths may start at another root, or cross other mounts."""
         self._files.decode_plain(stop)
-        self.resolver.own_roots = True
+        self.resolver.own_roots = self._touches.permissions.own_credentials = True
         if stop.call.name in _MOUNTS and not self.recorder.view.has_other_root(stop.tid):
             self.recorder.record_gap("foreign-root", "the app mounts in the image's own root")
         return UNCACHED
@@ -170,10 +176,14 @@ class Decoder:
 
     def _record_namespaces(self, stop: StoppedCall) -> CallVerdict:
         if stop.call.name == "clone":
+            if stop.args[0] & CLONE_NEW:
+                self._touches.permissions.own_credentials = True
             self.recorder.record_argument("clone", stop.args[0] & CLONE_NEW)
         return UNCACHED
 
     def _decode_noted(self, stop: StoppedCall) -> CallVerdict:
+        if _CREDENTIALS.fullmatch(stop.call.name):
+            self._touches.permissions.own_credentials = True
         if stop.call.name == "open_by_handle_at":
             self.recorder.record_gap(
                 "by-handle", "a file was opened by handle: its path is not known"

@@ -7,6 +7,7 @@ FileDecoder, in a third of the time. All other calls are left to FileDecoder.
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.decode.call import CallVerdict
@@ -84,6 +85,9 @@ class FastPath:
         state, status = self._state(path, follow=follow)
         if state is State.MISSING:
             return CallVerdict([(use, PathState(path, state, status))], missing=(path, follow))
-        if use is Use.READ and is_directory(status):
-            use = Use.LIST
+        if use is Use.READ and status is not None:
+            if not status.st_mode & stat.S_IROTH:  # the caller may not be allowed to
+                return None
+            if is_directory(status):
+                use = Use.LIST
         return CallVerdict([(use, PathState(path, state, status))])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
 from slimtrace.tracer.decode.path_arguments import follows_symlink
+from slimtrace.tracer.decode.refusals import RENAME_EXCHANGE, Refusals
 from slimtrace.tracer.paths import KERNELS, join
 from slimtrace.tracer.process import magic_links
 from slimtrace.tracer.process.root_view import is_directory
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from slimtrace.tracer.decode.touches import TouchRecorder
 
 _RESOLVE_IN_ROOT = 0x10
-_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _LINKS = ("link", "linkat")
 _SYMLINKS = ("symlink", "symlinkat")
 _HOW_RESOLVE = 16  # offset in struct open_how (openat2(2))
@@ -40,6 +40,7 @@ class FileDecoder:
     def __init__(self, resolver: PathResolver, touches: TouchRecorder) -> None:
         self._resolver = resolver
         self._touches = touches
+        self._refusals = Refusals(touches.permissions)
 
     def decode_plain(self, stop: StoppedCall) -> CallVerdict:
         """Record each path with the use that the call's signature says."""
@@ -96,7 +97,7 @@ class FileDecoder:
             return False
         if use is Use.CREATE:  # the call fails with EEXIST: it only looked
             use = Use.STAT
-        elif self._is_refused(stop, use, place):
+        elif self._refusals.refuses_change(stop, use, place):
             self._touches.record_touches(stop, Use.STAT, place)
             return False
         elif use in (Use.DELETE, Use.WRITE) or (use is Use.ATTR and not is_directory(place.status)):
@@ -106,12 +107,6 @@ class FileDecoder:
         if use is Use.DELETE:
             self._touches.record_delete(place)
         return True
-
-    def _is_refused(self, stop: StoppedCall, use: Use, place: PathState) -> bool:
-        """Whether the caller may not change what the call would change."""
-        if use is Use.WRITE and not is_directory(place.status):
-            return not self._touches.can_write(stop.tid, place)
-        return use is Use.DELETE and not self._touches.can_delete(stop.tid, place)
 
     def decode_open(self, stop: StoppedCall) -> CallVerdict:
         """Decode open, openat and creat: the flags say how the file is used (open(2))."""
@@ -158,10 +153,13 @@ class FileDecoder:
                 self._touches.record_touches(stop, use, place)
             return UNCACHED if flags & O_CREAT else self._missing(path, follow=follow)
         uses = (Use.STAT,) if exclusive else _open_uses(flags, place.status)
+        if self._refusals.refuses_read(stop.tid, uses[0], place):
+            self._touches.record_touches(stop, Use.STAT, place)
+            return UNCACHED
         refused = False
         if Use.WRITE in uses and not is_directory(place.status):
             self._touches.save_copy(stop.tid, place, follow=True)
-            refused = not self._touches.can_write(stop.tid, place)
+            refused = self._refusals.refuses_write(stop.tid, place)
             if refused:  # another process may succeed
                 uses = tuple(use for use in uses if use is not Use.WRITE) or (Use.STAT,)
         for use in uses:
@@ -176,17 +174,21 @@ class FileDecoder:
         if old_path is None or new_path is None:
             return UNCACHED
         old = self._resolver.look_up(stop.tid, old_path, follow=False)
+        new = self._resolver.look_up(stop.tid, new_path, follow=False)
+        if self._refusals.refuses_rename(stop.tid, old, new, stop.flags):
+            for place in (old, new):
+                self._touches.record_touches(stop, Use.STAT, place)
+            return UNCACHED
         self._touches.save_copy(stop.tid, old, follow=False)
         self._touches.record_touches(stop, Use.DELETE, old)
         if old.status is None:
             return UNCACHED
         if not stat.S_ISREG(old.status.st_mode):
             self._touches.note_path_change()
-        new = self._resolver.look_up(stop.tid, new_path, follow=False)
         is_back = stat.S_ISDIR(old.status.st_mode) and self._touches.record_directory_move(
             old, new_path
         )
-        if new.status is not None and stop.flags & _RENAME_EXCHANGE:
+        if new.status is not None and stop.flags & RENAME_EXCHANGE:
             self._exchange(stop, old, new)
         elif is_back:
             self._touches.record_touch(
@@ -194,8 +196,6 @@ class FileDecoder:
             )
         elif new.state is State.MISSING:
             self._touches.record_create(stop, new)
-        elif stop.flags & _RENAME_NOREPLACE:
-            self._touches.record_touch(stop.process, Use.STAT, new)
         else:
             self._touches.save_copy(stop.tid, new, follow=False, deep=False)
             self._touches.record_touch(stop.process, Use.WRITE, new)

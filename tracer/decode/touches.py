@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.paths import KERNELS, parent
 from slimtrace.tracer.process import magic_links
+from slimtrace.tracer.process.permissions import Permissions
 from slimtrace.tracer.process.root_view import resolve_parent
 from slimtrace.tracer.trace.trace import PathState, State, Use
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 class TouchRecorder:
     """Records the touches of one call at a time.
 
+    :ivar permissions: what the kernel lets the app's threads do.
     :ivar touches: the touches of the current call.
     :ivar has_magic_link: whether a magic link of /proc led to a file. The touches are then valid
         for this caller and this moment only.
@@ -28,6 +30,7 @@ class TouchRecorder:
         self._resolver = resolver
         self._view = recorder.view
         self._history = recorder.history
+        self.permissions = Permissions(recorder.view)
         self._inherited = {magic_links.read_link(b"/proc/self/fd/%d" % fd) for fd in range(3)}
         self._links_changed = False
         self._paths_changed = False
@@ -78,24 +81,11 @@ class TouchRecorder:
         if link.status is not None:  # a dangling symlink: the call creates its target
             self.record_touch(stop.process, Use.READLINK, link)
             place = PathState(self._view.resolve_path(place.path), State.MISSING, None)
-        if self._view.can_create_in(stop.tid, parent(place.path)):
+        if self.permissions.can_create_in(stop.tid, parent(place.path)):
             self._history.create(place.path)
             place = PathState(place.path, State.CREATED, None)
         self.record_touch(stop.process, Use.CREATE, place)
         return place
-
-    def can_write(self, tid: int, place: PathState) -> bool:
-        """Whether the call may write to a file: else the kernel refuses (EACCES, EROFS)."""
-        return self._is_unknown(place) or self._view.can_write(tid, place.path)
-
-    def can_delete(self, tid: int, place: PathState) -> bool:
-        """Whether the call may delete a name."""
-        return self._is_unknown(place) or self._view.can_write(tid, parent(place.path))
-
-    @staticmethod
-    def _is_unknown(place: PathState) -> bool:
-        """Whether rights there are not those of the mode, or the app itself serves the file."""
-        return place.status is None or place.path.startswith(KERNELS)
 
     def save_copy(self, tid: int, place: PathState, *, follow: bool, deep: bool = True) -> None:
         """Save a copy of what is at ``place``, which the call changes, moves or deletes.

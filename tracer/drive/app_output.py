@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import verbosity, warn
 from slimtrace.tracer.engines.signals import TERMINATION_SIGNALS
 from slimtrace.tracer.errors import SlimtraceError
@@ -273,7 +274,8 @@ class OutputRelay:
         except BrokenPipeError:
             return
         except OSError as error:
-            warn(f"the app's output is cut off: {error.strerror}")
+            fact = f"the app's output is cut off: {error.strerror}"
+            warn(Caution(fact, "the trace is not affected; send the output elsewhere"))
         finally:
             os.close(stream.source)
 

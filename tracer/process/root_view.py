@@ -5,7 +5,6 @@ Paths are the app's: absolute in its first root, with ``/proc/self`` replaced by
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import Protocol
@@ -15,8 +14,6 @@ from slimtrace.tracer.path_resolution import LinkTarget, parent_path, walk
 from slimtrace.tracer.paths import join, parent
 from slimtrace.tracer.process import magic_links, procfs
 
-_CAP_DAC_OVERRIDE = 1 << 1  # linux/capability.h
-_ST_RDONLY = 1  # statvfs(3)
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -52,12 +49,6 @@ class RootView(Protocol):
         :raises OSError: ENODATA where it has none.
         """
 
-    def can_create_in(self, tid: int, directory: bytes) -> bool:
-        """Whether a thread may create a file in a directory."""
-
-    def can_write(self, tid: int, path: bytes) -> bool:
-        """Whether a thread may write to a file; True if that is not known."""
-
     def replace_self(self, tid: int, path: bytes) -> bytes:
         """``path`` with the tracee's number in place of /proc/self, for the other methods."""
 
@@ -78,32 +69,6 @@ def resolve_parent(view: RootView, path: bytes) -> bytes:
 
 def is_directory(status: os.stat_result | None) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
-
-
-def _may_write(tid: int, fd: int) -> bool:
-    """Whether a thread may write, by mode, owner, capabilities and mount (inode(7)).
-
-    :raises OSError: the file system does not answer.
-    """
-    status = os.fstat(fd)
-    if os.fstatvfs(fd).f_flag & _ST_RDONLY:
-        return False
-    credentials = procfs.read_credentials(tid)
-    needed = 0o002
-    if credentials.uid == status.st_uid:
-        needed = 0o200
-    elif status.st_gid in credentials.groups:
-        needed = 0o020
-    return bool(credentials.capabilities & _CAP_DAC_OVERRIDE or status.st_mode & needed)
-
-
-def _has_acl(fd: int) -> bool:
-    """Whether an access control list may give more rights than the mode (acl(5))."""
-    try:
-        os.getxattr(f"/proc/self/fd/{fd}", "system.posix_acl_access")
-    except OSError as error:
-        return error.errno not in (errno.ENODATA, errno.ENOTSUP)
-    return True
 
 
 class HostView:
@@ -129,21 +94,6 @@ class HostView:
 
     def read_xattr(self, path: bytes, name: str) -> bytes:
         return os.getxattr(path, name)
-
-    def can_create_in(self, tid: int, directory: bytes) -> bool:  # noqa: ARG002 -- it is our user
-        return os.access(directory, os.W_OK)
-
-    def can_write(self, tid: int, path: bytes) -> bool:
-        try:
-            fd = self.open_path(path)
-        except OSError:
-            return True
-        try:
-            return _may_write(tid, fd) or _has_acl(fd)
-        except OSError:
-            return True
-        finally:
-            os.close(fd)
 
     def has_other_root(self, tid: int) -> bool:
         return procfs.has_other_root(tid, "self")
@@ -271,31 +221,6 @@ class SandboxView:
         fd = self.open_path(path)
         try:
             return os.getxattr(b"/proc/self/fd/%d" % fd, name)
-        finally:
-            os.close(fd)
-
-    def can_create_in(self, tid: int, directory: bytes) -> bool:
-        """By mode, owner and capabilities: the tracer may be another user, so it cannot try."""
-        try:
-            fd = open_in_root(self._root, directory, follow=True)
-        except OSError:
-            return False
-        try:
-            return _may_write(tid, fd)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
-
-    def can_write(self, tid: int, path: bytes) -> bool:
-        try:
-            fd = open_in_root(self._root, path, follow=True)
-        except OSError:  # it leads to a magic link, as /dev/stdout does
-            return True
-        try:
-            return _may_write(tid, fd) or _has_acl(fd)
-        except OSError:
-            return True
         finally:
             os.close(fd)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from slimtrace.builder.model import Entry, Image
+    from slimtrace.tracer.caution import Caution
 
 _PIECE_BYTES = 1 << 20
 
@@ -51,7 +52,7 @@ class Archive:
         return str(ImageReference(self.form.value, self.path, self.reference))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         return ()
 
     def work_folder(self) -> str:

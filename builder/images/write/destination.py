@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Entry, Image
+    from slimtrace.tracer.caution import Caution
 
 
 class Destination(Protocol):
@@ -24,7 +25,7 @@ class Destination(Protocol):
     """
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         """What could not be preserved; complete after the image is written."""
 
     def prepare(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from slimtrace.builder.model import Entry, Image
+    from slimtrace.tracer.caution import Caution
 
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -70,7 +71,7 @@ class OciLayout:
         return str(ImageReference(Transport.OCI, self.folder, self.tag))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         return ()
 
     def work_folder(self) -> str:

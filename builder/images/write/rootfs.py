@@ -20,6 +20,7 @@ from slimtrace.builder.images.write.layer import sort_entries
 from slimtrace.builder.model import Entry, Kind
 from slimtrace.builder.os_errors import convert_write_errors
 from slimtrace.builder.root.contents import read_contents
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class RootfsDestination:
     """
 
     folder: str
-    warnings: tuple[str, ...] = field(default=(), init=False)
+    warnings: tuple[Caution, ...] = field(default=(), init=False)
 
     def __str__(self) -> str:
         return str(ImageReference(Transport.ROOTFS, self.folder))
@@ -124,17 +125,23 @@ class _TreeWriter:
         self._leave()
         os.close(self._root)
 
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         found = []
         if self._not_owned:
             found.append(
-                f"the owners of {self._not_owned} files were not kept, nor their setuid bits: "
-                "that needs root"
+                Caution(
+                    f"the owners of {self._not_owned} files were not kept, nor their setuid bits: "
+                    "that needs root",
+                    "write the tree as root, or as a tarball (tar:FILE)",
+                )
             )
         if self._without_xattrs:
             found.append(
-                f"extended attributes of {self._without_xattrs} files were not kept: "
-                "this user may not set them, or the file system lacks them"
+                Caution(
+                    f"extended attributes of {self._without_xattrs} files were not kept: "
+                    "this user may not set them, or the file system lacks them",
+                    "write the tree as root to another file system, or as a tarball (tar:FILE)",
+                )
             )
         return tuple(found)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Entry, Image
+    from slimtrace.tracer.caution import Caution
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class SkopeoDestination:
         return str(self.reference)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         return ()
 
     def work_folder(self) -> str:

@@ -23,6 +23,7 @@ from slimtrace.builder.packages.write.dpkg_status import (
 from slimtrace.builder.packages.write.rpm_database import make_rpm_database
 from slimtrace.builder.root.excluded_paths import exclusion_reason
 from slimtrace.builder.selection.globs import compile_globs
+from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def add_package_metadata(selection: Selection, context: Context) -> Selection:
         addition.find_owners()
         addition.describe()
     except SlimtraceError as error:
-        warning = f"the image has no package metadata, so that scanners do not know it: {error}"
+        warning = Caution(
+            f"the image has no package metadata, so that scanners do not know it: {error}",
+            "mend the full image's database, or build with --no-package-metadata",
+        )
         return replace(selection, warnings=(*selection.warnings, warning))
     return addition.selection()
 
@@ -69,7 +73,7 @@ class _Addition:
         self._unwanted = unwanted
         self._new: dict[str, Entry] = {}
         self._owners: dict[int, Package] = {}
-        self._warnings: list[str] = []
+        self._warnings: list[Caution] = []
 
     def find_owners(self) -> None:
         """Find the packages of all kept files, and of the copyright files that they add."""
@@ -118,8 +122,11 @@ class _Addition:
         if found.path not in self._before.entries or self._unwanted(found.path):
             return False
         self._warnings.append(
-            f"{path} was touched or included, and is in the image as a whole: scanners will "
-            "report all packages in it"
+            Caution(
+                f"{path} was touched or included, and is in the image as a whole: scanners will "
+                "report all packages in it",
+                f"if the app does without, leave it out with --exclude {path}",
+            )
         )
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from slimtrace.builder.pipeline import select
 from slimtrace.builder.policy.access import grant_read, warn_of_access
 from slimtrace.builder.policy.secrets import find_secrets
 from slimtrace.builder.root.root import Root
+from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,6 +188,35 @@ def test_the_warning_names_five_and_the_way_out(tmp_path: Path) -> None:
     assert warning.endswith(
         "and 2 more; --grant-read makes the copies readable, --user chooses another user"
     )
+
+
+@pytest.mark.parametrize(
+    ("summary", "uses", "mode", "user", "is_warned"),
+    [
+        ("read by root", {Use.READ}, 0o600, "0:0", True),
+        ("only looked at", {Use.STAT}, 0o600, "0:0", False),
+        ("its mode only was changed", {Use.ATTR}, 0o600, "0:0", False),
+        ("the run could not read it either", {Use.READ}, 0o600, "65532:65532", False),
+        ("a group may have let it in", {Use.READ}, 0o640, "65532:65532", True),
+    ],
+)
+def test_no_warning_of_what_no_run_could_read(
+    tmp_path: Path, summary: str, uses: set[Use], mode: int, user: str, is_warned: bool
+) -> None:
+    top = make_root(tmp_path / "root", {"/etc/file": "x"}, **{"/etc/file": mode})
+    own_or_root = os.stat(top / "etc/file").st_uid
+    assert own_or_root != 65532
+    trace = make_trace(top, {"/etc/file": uses}, user=user)
+    warnings = select(trace, Root(str(top)), BuildOptions(user="65532:65532")).warnings
+    assert any("cannot read 1 file" in warning for warning in warnings) is is_warned, summary
+
+
+def test_a_run_that_changed_its_user_may_have_read_all(tmp_path: Path) -> None:
+    top = make_root(tmp_path / "root", {"/etc/file": "x"}, **{"/etc/file": 0o600})
+    trace = make_trace(top, {"/etc/file": {Use.READ}}, user="65532:65532")
+    trace = replace(trace, observed_syscalls=("setresuid",))
+    (warning,) = select(trace, Root(str(top)), BuildOptions(user="65532:65532")).warnings
+    assert "cannot read 1 file" in warning
 
 
 def test_grant_read_never_opens_a_secret(tmp_path: Path) -> None:

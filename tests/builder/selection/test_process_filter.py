@@ -97,9 +97,8 @@ def test_a_run_of_dropped_processes_alone_goes() -> None:
     assert (len(left.trace.runs), left.warnings) == (1, ())
     left = filter_processes(_trace(), ["pytest"], default=2)
     assert len(left.trace.runs) == 2
-    assert left.warnings == (
-        "the image starts sh run, but its process is dropped: it may not work",
-    )
+    (warning,) = left.warnings
+    assert warning.startswith("the image starts sh run, but its process is dropped, so that it may")
 
 
 def test_a_glob_without_a_process_is_warned_of() -> None:

@@ -227,7 +227,7 @@ def test_gaps_are_warned_of(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {"/f": "f"})
     the_trace = make_trace(top, ["/f"], gaps=(Gap("killed", "the tracer was killed"),))
     assert choose(top, the_trace).warnings == (
-        "the trace may be incomplete (killed: the tracer was killed): trace the app again",
+        "the trace may be incomplete (killed: the tracer was killed); trace the app again",
     )
 
 
@@ -237,7 +237,7 @@ def test_only_gaps_that_lose_files_are_warned_of(tmp_path: Path, kind: str, lose
     top = make_root(tmp_path / "root", {"/f": "f"})
     warnings = choose(top, make_trace(top, ["/f"], gaps=(Gap(kind, "detail"),))).warnings
     assert len(warnings) == loses
-    assert all(f"({kind}: detail): {find_next_step(kind)}" in text for text in warnings)
+    assert all(f"({kind}: detail); {find_next_step(kind)}" in text for text in warnings)
 
 
 def test_the_full_image_is_the_runs(tmp_path: Path) -> None:

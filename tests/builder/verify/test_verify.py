@@ -110,9 +110,9 @@ def test_what_people_are_told(workspace: Workspace) -> None:
     assert (done.returncode, messages) == (
         1,
         [
-            "slimtrace: warning: /app/job: exit status 1, but 0 when traced",
-            "slimtrace: warning: missing: /app/second (cat /app/second)",
-            "slimtrace: warning: not verified: app.tar",
+            "slimtrace: /app/job: exit status 1, but 0 when traced",
+            "slimtrace: missing: /app/second (cat /app/second)",
+            "slimtrace: warning: not verified: app.tar; --heal adds what is missing",
         ],
     )
 

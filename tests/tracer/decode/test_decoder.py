@@ -40,6 +40,7 @@ TREE = {
     "folder/inner": "2",
     "folder-link": "-> folder",
     "script": "#!/bin/sh\n",
+    "empty/": "",
 }
 CWD = AT_FDCWD
 READ, WRITE, BOTH = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
@@ -192,7 +193,10 @@ def test_touches_of_an_open(
         ("delete", ("unlinkat", CWD, b"file", 0), {"file": "file delete"}, "file"),
         ("delete a link", ("unlinkat", CWD, b"link", 0), {"link": "file delete"}, "link"),
         ("delete nothing", ("unlinkat", CWD, b"none", 0), {"none": "missing delete"}, ""),
-        ("rmdir", ("unlinkat", CWD, b"folder", 0x200), {"folder": "file delete"}, "folder"),
+        ("rmdir", ("unlinkat", CWD, b"empty", 0x200), {"empty": "file delete"}, "empty"),
+        ("rmdir, not empty", ("unlinkat", CWD, b"folder", 0x200), {"folder": "file stat"}, ""),
+        ("rmdir of a file", ("unlinkat", CWD, b"file", 0x200), {"file": "file stat"}, ""),
+        ("unlink of a folder", ("unlinkat", CWD, b"folder", 0), {"folder": "file stat"}, ""),
         (
             "rename",
             ("renameat2", CWD, b"file", CWD, b"new", 0),
@@ -208,8 +212,32 @@ def test_touches_of_an_open(
         (
             "rename, not over",
             ("renameat2", CWD, b"file", CWD, b"script", NO_REPLACE),
-            {"file": "file delete", "script": "file stat"},
-            "file",
+            {"file": "file stat", "script": "file stat"},
+            "",
+        ),
+        (
+            "rename over a folder",
+            ("renameat2", CWD, b"file", CWD, b"folder", 0),
+            {"file": "file stat", "folder": "file stat"},
+            "",
+        ),
+        (
+            "rename over a folder that is not empty",
+            ("renameat2", CWD, b"empty", CWD, b"folder", 0),
+            {"empty": "file stat", "folder": "file stat"},
+            "",
+        ),
+        (
+            "rename into itself",
+            ("renameat2", CWD, b"folder", CWD, b"folder/new", 0),
+            {"folder": "file stat", "folder/new": "missing stat"},
+            "",
+        ),
+        (
+            "exchange with nothing",
+            ("renameat2", CWD, b"file", CWD, b"new", EXCHANGE),
+            {"file": "file stat", "new": "missing stat"},
+            "",
         ),
         (
             "exchange",

@@ -102,7 +102,7 @@ class AttachEngine:
 
         :param stop_after: seconds after which to detach in any case.
         """
-        decoder = Decoder(recorder, ptraces=True, listeners=Listeners.FINE)
+        decoder = Decoder(recorder, ptraces=True, listeners=Listeners.FINE, own_credentials=True)
         calls = CallStops(decoder, self._loop, abi.select_calls(platform.machine()), count=False)
         self._loop.begin(recorder, decoder.execs, calls.handle)
         images: dict[int, int] = {}

@@ -73,7 +73,8 @@ def test_what_a_user_cannot_keep_is_one_warning() -> None:
             [sys.executable, "-c", AS_SOMEBODY, *argv], check=False, capture_output=True, text=True
         )
         assert done.stdout == (
-            "the owners of 3 files were not kept, nor their setuid bits: that needs root\n"
+            "the owners of 3 files were not kept, nor their setuid bits: that needs root; write "
+            "the tree as root, or as a tarball (tar:FILE)\n"
         ), done.stderr
         status = os.lstat(work / "out/su")
         assert (status.st_uid, status.st_mode & 0o7777) == (65534, 0o644)

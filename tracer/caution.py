@@ -1,0 +1,21 @@
+"""Warnings: what is so, and what the user can do about it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class Caution(str):
+    """A warning as one line of text.
+
+    :ivar next_step: the part of it that says what the user can do.
+    """
+
+    __slots__ = ("next_step",)
+
+    next_step: str
+
+    def __new__(cls, fact: str, next_step: str) -> Self:
+        caution = super().__new__(cls, f"{fact}; {next_step}")
+        caution.next_step = next_step
+        return caution
