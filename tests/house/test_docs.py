@@ -36,9 +36,10 @@ FOREIGN_OPTIONS = frozenset(
     --tmpfs --rm --security-opt --user --read-only --cap-drop --entrypoint --network
     --slimtrace --slimtrace-append --add-modules --draft --version --yes --group --dist
     --help --verbose --quiet --install-completion --show-completion
+    --from --build-context
     """.split()  # noqa: SIM905
 )
-"""Options of podman, pytest, java, towncrier, pip and of slimtrace before the command."""
+"""Options of podman, builders, pytest, java, towncrier, pip and of slimtrace before the command."""
 
 
 def _pages() -> list[str]:
