@@ -13,7 +13,7 @@ from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
     from slimtrace.tracer.decode.call import StoppedCall
-    from slimtrace.tracer.process.permissions import Permissions
+    from slimtrace.tracer.process.file_permissions import Permissions
     from slimtrace.tracer.trace.trace import PathState
 
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2

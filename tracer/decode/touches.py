@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.paths import KERNELS, parent
 from slimtrace.tracer.process import magic_links
-from slimtrace.tracer.process.permissions import Permissions
+from slimtrace.tracer.process.file_permissions import Permissions
 from slimtrace.tracer.process.root_view import resolve_parent
 from slimtrace.tracer.trace.trace import PathState, State, Use
 

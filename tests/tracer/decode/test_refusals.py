@@ -16,7 +16,7 @@ from tree_images import shared_folder
 
 from slimtrace.tracer.decode.call import StoppedCall
 from slimtrace.tracer.decode.refusals import Refusals
-from slimtrace.tracer.process.permissions import Permissions
+from slimtrace.tracer.process.file_permissions import Permissions
 from slimtrace.tracer.process.root_view import HOST_VIEW
 from slimtrace.tracer.syscalls import abi
 from slimtrace.tracer.trace.trace import PathState, State, Use
