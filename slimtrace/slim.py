@@ -83,6 +83,8 @@ def slim(
     entrypoint: traced.Entrypoint = None,
     network: traced.Network = None,
     hostname: traced.Hostname = None,
+    init: traced.Init = False,
+    security_opt: traced.SecurityOpt = None,
     exec_in: traced.ExecIn = None,
     include: shared.Include = None,
     exclude: shared.Exclude = None,
@@ -175,6 +177,8 @@ def slim(
             entrypoint=entrypoint,
             network=network,
             hostname=hostname,
+            init=init,
+            security_opt=security_opt,
             exec_in=exec_in,
             cap_add=cap_add if image is not None else None,
         )

@@ -89,6 +89,8 @@ def _rerun(
         volumes=volumes,
         network=run.network,
         hostname=run.hostname,
+        no_new_privileges=run.no_new_privileges or changes.no_new_privileges,
+        has_reaper=run.init,
     )
     inside = replace(
         inside,

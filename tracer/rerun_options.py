@@ -31,6 +31,8 @@ class RerunOptions:
     :ivar read_only: whether the root is read-only.
     :ivar cap_drop: names of capabilities to drop, without ``CAP_``.
     :ivar cap_add: names of capabilities to add to those that containers and the traced run have.
+    :ivar no_new_privileges: whether setuid programs and file capabilities have no effect, also
+        where they had one.
     """
 
     env: tuple[str, ...] = ()
@@ -42,3 +44,4 @@ class RerunOptions:
     outputs: tuple[str, ...] = ()
     copies_volumes: bool = False
     copies_folder: str | None = None
+    no_new_privileges: bool = False

@@ -187,6 +187,8 @@ def _describe_run(
         cap_add=inside.cap_add,
         network=inside.network,
         hostname=inside.hostname,
+        init=inside.has_reaper,
+        no_new_privileges=inside.no_new_privileges,
     )
 
 

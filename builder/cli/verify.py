@@ -69,6 +69,7 @@ def verify(
     ] = None,
     cap_drop: shared.CapDrop = None,
     cap_add: traced.CapAdd = None,
+    security_opt: traced.SecurityOpt = None,
     env: traced.Env = None,
     volume: Annotated[
         list[str] | None,
@@ -86,6 +87,7 @@ def verify(
     """Repeat the traced runs in the image and report what is missing."""
     from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
+    from slimtrace.tracer.image.runtime import parse_security_options  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     changes = RerunOptions(
@@ -96,6 +98,7 @@ def verify(
         tuple(cap_drop or ()),
         tuple(cap_add or ()),
         copies_volumes=volumes is VolumeMode.COPY,
+        no_new_privileges=parse_security_options(security_opt or ()),
     )
     options = VerifyOptions(heal, tuple(ignore or ()), full_image, changes)
     services: Services = context.obj

@@ -187,7 +187,7 @@ class _Tree:
 
     def __init__(self, tid: int) -> None:
         self.images = {tid: IMAGE}
-        self.init_pid = None
+        self.helpers: frozenset[int] = frozenset()
 
     def find_image(self, tid: int) -> int | None:
         return self.images.get(tid)

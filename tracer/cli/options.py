@@ -205,6 +205,21 @@ Network = Annotated[
     typer.Option(metavar="host|none", help="Network of the sandbox. (default: host)"),
 ]
 Hostname = Annotated[str | None, typer.Option(metavar="NAME", help="Host name inside the sandbox.")]
+Init = Annotated[
+    bool,
+    typer.Option(
+        "--init",
+        help="Make a small init process 1 of the sandbox: it passes signals on to the app, and "
+        "waits for orphans. (default: the app is process 1)",
+    ),
+]
+SecurityOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="no-new-privileges",
+        help="Give setuid programs and file capabilities no effect in the sandbox.",
+    ),
+]
 ExecIn = Annotated[
     list[str] | None,
     typer.Option(

@@ -65,6 +65,8 @@ def run(
     entrypoint: options.Entrypoint = None,
     network: options.Network = None,
     hostname: options.Hostname = None,
+    init: options.Init = False,
+    security_opt: options.SecurityOpt = None,
     exec_in: options.ExecIn = None,
     cap_add: options.CapAdd = None,
 ) -> None:
@@ -76,12 +78,12 @@ def run(
 
     check_output_options(append=append, force=force)
     image_options = None
-    lists = volume or (), env or (), exec_in or (), cap_add or ()
+    lists = volume or (), env or (), exec_in or (), cap_add or (), security_opt or ()
     texts = image, platform, workdir, user, entrypoint, network, hostname
-    if any(lists) or any(text is not None for text in texts):
+    if init or any(lists) or any(text is not None for text in texts):
         from slimtrace.tracer.image.image_options import ImageOptions  # noqa: PLC0415 -- for images alone
 
-        image_options = ImageOptions(*texts, *lists)
+        image_options = ImageOptions(*texts, *lists, init=init)
         image_options.check(ready[0] if ready else None, http_get)
     elif not command:
         raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.decode.binfmt import Interpreters
 from slimtrace.tracer.decode.call import UNCACHED, CallVerdict
-from slimtrace.tracer.process import procfs
 from slimtrace.tracer.syscalls.table import AT_FDCWD
 from slimtrace.tracer.trace.trace import PathState, Use
 
@@ -65,17 +64,13 @@ class ExecDecoder:
             place = self._resolver.look_up(stop.tid, interpreter.path, follow=True)
             touches.append((interpreter.use, place))
         self.begin_again(stop, touches)
-        needs_privilege = _needs_privilege(self._view, view, program.status)
-        if needs_privilege and not self._has_privilege(stop.tid):
+        grants = self._view.grants_privileges
+        if not grants and _needs_privilege(self._view, view, program.status):
             name = os.fsdecode(path)
             self._recorder.record_gap(
                 "setuid", f"{name} ran without the privileges that its file grants"
             )
         return UNCACHED if relative else CallVerdict(touches)
-
-    def _has_privilege(self, tid: int) -> bool:
-        """Whether the app is root already. In an image, exec never adds privileges."""
-        return (procfs.read_credentials(tid).uid if self._view.is_sandbox else os.geteuid()) == 0
 
     def begin_again(self, stop: StoppedCall, touches: Sequence[tuple[Use, PathState]]) -> None:
         """Begin an exec whose touches are known."""

@@ -9,11 +9,16 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from slimtrace.tracer.process.dispositions import has_default_action
+from slimtrace.tracer.result import ExitStatus
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from slimtrace.tracer.engines.launch.spawner import Spawner
-    from slimtrace.tracer.result import ExitStatus
+    from slimtrace.tracer.engines.launch.launcher import Launcher
+
+_ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
+"""Signals that end a process which does not handle them, unless it is process 1."""
 
 
 class AppControl(Protocol):
@@ -35,6 +40,7 @@ class AppControl(Protocol):
 class App:
     """One app under a tracer.
 
+    :param launch: how it was started.
     :ivar pid: its first process.
     :ivar spawner: starts further commands beside it, in the sandbox of an image.
     :ivar ended: set when none of its processes is left.
@@ -42,9 +48,11 @@ class App:
     :ivar periodic_tasks: called every fraction of a second by the thread that waits for signals.
     """
 
-    def __init__(self, pid: int, control: AppControl, spawner: Spawner | None = None) -> None:
-        self.pid = pid
-        self.spawner = spawner
+    def __init__(self, launch: Launcher, control: AppControl) -> None:
+        self.pid = launch.app_pid
+        self.spawner = launch.spawner
+        self._is_process_one = launch.app_is_process_one
+        self._ended_by: int | None = None
         self.ended = threading.Event()
         self.interrupted: str | None = None
         self.periodic_tasks: list[Callable[[], None]] = []
@@ -53,13 +61,24 @@ class App:
     @property
     def exit_status(self) -> ExitStatus | None:
         """How its first process ended, or None while it lives."""
-        return self._control.read_exit_status()
+        status = self._control.read_exit_status()
+        if status is not None and self._ended_by is not None and status.signal == signal.SIGKILL:
+            return ExitStatus(128 + self._ended_by, self._ended_by)
+        return status
 
     def send(self, number: int, *, skip_our_group: bool = False) -> None:
         """Send a signal to the first process, or to all others when that one has ended.
 
+        The kernel discards a signal that process 1 of a container does not handle
+        (pid_namespaces(7)). One that asks the app to end has its default effect nevertheless.
+
         :param skip_our_group: not to processes in slimtrace's process group: they have got it.
         """
+        is_discarded = self._is_process_one and number in _ENDING
+        if is_discarded and self.exit_status is None and has_default_action(self.pid, number):
+            self._ended_by = number
+            _kill(self.pid, signal.SIGKILL)
+            return
         for process in [self.pid] if self.exit_status is None else self._control.list_processes():
             if not (skip_our_group and _is_in_our_group(process)):
                 _kill(process, number)

@@ -12,7 +12,7 @@ from slimtrace.tracer.image.run_config import (
     make_image_run,
     parse_image_stop_signal,
 )
-from slimtrace.tracer.image.runtime import NETWORKS, parse_volume
+from slimtrace.tracer.image.runtime import NETWORKS, parse_security_options, parse_volume
 
 if TYPE_CHECKING:
     import signal
@@ -37,6 +37,8 @@ class ImageOptions:
     env: Sequence[str] = ()
     exec_in: Sequence[str] = ()
     cap_add: Sequence[str] = ()
+    security_opt: Sequence[str] = ()
+    init: bool = False
 
     def check(self, ready: str | None, http_get: Sequence[str] | None = None) -> None:
         """Check the options before the image is opened.
@@ -46,6 +48,7 @@ class ImageOptions:
         """
         if self.image is None:
             self._check_without()
+        parse_security_options(self.security_opt)
         if self.network not in (None, *NETWORKS):
             raise UsageError(f"cannot use --network {self.network}: choose {' or '.join(NETWORKS)}")
         if self.network == "none" and ready and ready.startswith(("http:", "https:", "tcp:")):
@@ -76,6 +79,8 @@ class ImageOptions:
             "--entrypoint": self.entrypoint is not None,
             "--network": self.network,
             "--hostname": self.hostname,
+            "--init": self.init,
+            "--security-opt": self.security_opt,
         }
         for name, value in given.items():
             if value:
@@ -118,6 +123,8 @@ class ImageOptions:
             volumes=tuple(map(parse_volume, self.volumes)),
             network=self.network or "host",
             hostname=self.hostname,
+            no_new_privileges=parse_security_options(self.security_opt),
+            has_reaper=self.init,
         )
         inside = replace(inside, cap_add=tuple(self.cap_add))
         return choose_command(opened.config, words, self.entrypoint), inside

@@ -52,6 +52,8 @@ def make_image_run(
     volumes: tuple[Volume, ...] = (),
     network: str = "host",
     hostname: str | None = None,
+    no_new_privileges: bool = False,
+    has_reaper: bool = False,
     machine: Mapping[str, str] = os.environ,
 ) -> ImageRun:
     """The image to run, by its config unless an option replaces a value.
@@ -76,6 +78,8 @@ def make_image_run(
         network=network,
         hostname=hostname,
         declared_volumes=_list_volumes(config),
+        no_new_privileges=no_new_privileges,
+        has_reaper=has_reaper,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 NETWORKS = ("host", "none")
 
@@ -46,6 +46,8 @@ class ImageRun:
         an anonymous volume there, with the folder's contents.
     :ivar cap_drop: capabilities that not even root gets, by name; ``all`` for every one.
     :ivar cap_add: capabilities that root gets beside those of a container, likewise.
+    :ivar no_new_privileges: whether setuid programs and file capabilities have no effect.
+    :ivar has_reaper: whether process 1 is a reaper, with the app as its child.
     """
 
     root: str
@@ -62,6 +64,8 @@ class ImageRun:
     cap_drop: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
     below: str | None = None
+    no_new_privileges: bool = False
+    has_reaper: bool = False
 
 
 def parse_volume(text: str) -> Volume:
@@ -95,3 +99,26 @@ def split_volume(text: str) -> Volume:
     if place == "/":
         raise UsageError(f"cannot use --volume {text}: it would hide the whole image")
     return Volume(os.path.abspath(source), place, mode == "ro")
+
+
+def parse_security_options(options: Iterable[str]) -> bool:
+    """Whether ``--security-opt`` asks for no new privileges, in the words of podman and docker.
+
+    :raises UsageError: an option is another one.
+    """
+    values = {
+        "no-new-privileges": True,
+        "no-new-privileges:true": True,
+        "no-new-privileges=true": True,
+        "no-new-privileges:false": False,
+        "no-new-privileges=false": False,
+    }
+    last = False
+    for option in options:
+        if option not in values:
+            raise UsageError(
+                f"cannot use --security-opt {option}: only no-new-privileges is known",
+                "the sandbox has no other security options",
+            )
+        last = values[option]
+    return last

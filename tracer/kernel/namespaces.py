@@ -1,7 +1,7 @@
 """Namespaces and mounts, and the process attributes that go with them.
 
-Sources: unshare(2), mount(2), umount2(2), pivot_root(2), prctl(2), namespaces(7). The numbers are
-those of linux/sched.h, linux/mount.h and linux/prctl.h.
+Sources: unshare(2), setns(2), mount(2), umount2(2), pivot_root(2), prctl(2), namespaces(7). The
+numbers are those of linux/sched.h, linux/mount.h and linux/prctl.h.
 """
 
 from __future__ import annotations
@@ -53,6 +53,15 @@ def unshare(flags: int) -> None:
     """
     if releasing.unshare(c_int(flags)) != 0:
         raise last_error("namespaces")
+
+
+def enter_namespace(fd: int, kind: int) -> None:
+    """Enter the namespace of a descriptor (setns(2)); ``kind`` is its CLONE_NEW* flag.
+
+    :raises OSError: EPERM without CAP_SYS_ADMIN in it.
+    """
+    if releasing.setns(c_int(fd), c_int(kind)) != 0:
+        raise last_error("namespace")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:

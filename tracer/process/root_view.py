@@ -25,6 +25,10 @@ class RootView(Protocol):
 
     is_sandbox: bool
 
+    @property
+    def grants_privileges(self) -> bool:
+        """Whether an exec adds what setuid bits and file capabilities grant, as untraced."""
+
     def stat(self, path: bytes, *, follow_symlinks: bool = True) -> os.stat_result:
         """As os.stat."""
 
@@ -76,6 +80,7 @@ class HostView:
 
     is_sandbox = False
     stat = staticmethod(os.stat)
+    grants_privileges = property(lambda _: os.geteuid() == 0)
     replace_self = staticmethod(magic_links.replace_self)
     resolve_magic_link = staticmethod(magic_links.resolve_magic_link)
 
@@ -113,16 +118,25 @@ class SandboxView:
 
     :param root: O_PATH descriptor of the root; this object keeps it.
     :param first: the first process with that root, by its number in our PID namespace.
-    :param number: the number of the same process in the sandbox's own /proc.
+    :param number: the number of the same process in the sandbox's /proc; None where that shows the
+        PID namespace of its children.
+    :param grants_privileges: whether setuid bits and file capabilities have their effect.
     """
 
     is_sandbox = True
 
-    def __init__(self, root: int, first: int, number: int) -> None:
+    def __init__(
+        self, root: int, first: int, number: int | None, *, grants_privileges: bool
+    ) -> None:
+        self.grants_privileges = grants_privileges
         self._root = root
         self._first = first
         numbers = procfs.read_namespace_pids(first)
-        self._depth = numbers.index(number) if number in numbers else 0
+        self._depth = 0
+        if number is None:
+            self._depth = len(numbers)
+        elif number in numbers:
+            self._depth = numbers.index(number)
 
     def stat(self, path: bytes, *, follow_symlinks: bool = True) -> os.stat_result:
         """:raises OSError: ENOENT, ENOTDIR and the like where there is no such file."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.kernel.namespaces import (
+    CLONE_NEWPID,
     MS_BIND,
     MS_NODEV,
     MS_NOEXEC,
@@ -18,9 +19,11 @@ from slimtrace.tracer.kernel.namespaces import (
     mount,
     pivot_root,
     remount_read_only,
+    unshare,
 )
 from slimtrace.tracer.sandbox.mountpoints import check_plain, resolve_mountpoint
 from slimtrace.tracer.sandbox.overlay import OverlayMount, mount_overlay
+from slimtrace.tracer.sandbox.userns import is_in_first_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +45,18 @@ _MACHINE_WIDE = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "
 """Parts of /proc that belong to the machine: read-only, as container engines have them."""
 
 
+class EnteredImage(NamedTuple):
+    """How an image became the root.
+
+    :ivar layer: what carries the writes.
+    :ivar proc_is_missing: whether process 1 must still call :func:`mount_proc`, before
+        :func:`leave_old_root`; else /proc is that of the outside.
+    """
+
+    layer: OverlayMount
+    proc_is_missing: bool
+
+
 def enter_image(
     tree: str,
     scratch: str,
@@ -50,10 +65,10 @@ def enter_image(
     volumes: Iterable[Volume],
     own_xattrs: bool,
     below: str | None = None,
-) -> OverlayMount:
+) -> EnteredImage:
     """Make an image's tree the root of this process, under a layer for what is written.
 
-    To be called by process 1 of a PID namespace, in a mount namespace of its own.
+    To be called in a mount namespace of its own. The working directory is the old root then.
 
     :param tree: absolute, without symlinks; it does not change.
     :param scratch: the folder for the layer (:func:`slimtrace.tracer.sandbox.overlay.make_folder`).
@@ -71,7 +86,10 @@ def enter_image(
     for point in _KERNEL_DIRECTORIES:
         check_plain(point)
         os.makedirs(point, exist_ok=True)
-    _mount_proc()
+    mounts_proc = _can_mount_proc()
+    if not mounts_proc:
+        mount("proc", "/proc", flags=MS_BIND | MS_REC)
+        _protect_machine()
     _mount_sys()
     _mount_dev()
     _mount_tmp()
@@ -80,9 +98,19 @@ def enter_image(
             _mount_file(source.lstrip("/"), resolve_mountpoint(path))
     for volume in sorted(shown, key=lambda shown: shown.target.count("/")):  # inner ones later
         _mount_volume(volume)
+    return EnteredImage(laid, mounts_proc)
+
+
+def mount_proc() -> None:
+    """Mount the /proc of this process's PID namespace; the old root must still be mounted."""
+    _mount_directory("proc", "/proc", "proc", _HARMLESS)
+    _protect_machine()
+
+
+def leave_old_root() -> None:
+    """Unmount the old root, which is the working directory, and all that is mounted in it."""
     detach(".")
     os.chdir("/")
-    return laid
 
 
 def make_root_read_only(declared_volumes: Iterable[str] = ()) -> None:
@@ -139,15 +167,33 @@ def _mount_directory(
         mount(source, path, kind, flags, options)
 
 
-def _mount_proc() -> None:
-    try:
-        _mount_directory("proc", "/proc", "proc", _HARMLESS)
-    except PermissionError:
-        # Where the /proc outside has covered parts, as in a container, the kernel lets no user
-        # namespace see it whole (mount_namespaces(7), "restrictions on mount namespaces").
-        _mount_directory("proc", "/proc", flags=MS_BIND | MS_REC)
-        remount_read_only("/proc")
-        return
+def _can_mount_proc() -> bool:
+    """Whether a /proc of a PID namespace of ours can be mounted.
+
+    Where the /proc outside has covered parts, as in a container, the kernel lets no user namespace
+    see it whole (mount_namespaces(7), "restrictions on mount namespaces"). Tried in a PID namespace
+    that ends with the attempt.
+    """
+    if is_in_first_namespace():
+        return True
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        with suppress(OSError):
+            unshare(CLONE_NEWPID)
+            inner = os.fork()
+            if inner == 0:
+                with suppress(OSError):
+                    mount("proc", "/proc", "proc", _HARMLESS)
+                    detach("/proc")
+                    status = 0
+            else:
+                status = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _protect_machine() -> None:
     for path in _MACHINE_WIDE:
         if os.path.exists(path):
             mount(path, path, flags=MS_BIND | MS_REC)

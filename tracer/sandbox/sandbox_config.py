@@ -1,4 +1,4 @@
-"""All that process 1 of the sandbox needs to know to set it up."""
+"""All that is needed to set up the sandbox."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class SandboxConfig:
     :ivar has_network: whether the app uses the machine's network; else it has loopback alone.
     :ivar declared_volumes: stay writable in a read-only root.
     :ivar capabilities: the most that a process can have, by number (linux/capability.h).
+    :ivar no_new_privileges: whether no exec gives a process more than its parent has.
+    :ivar has_reaper: whether a reaper is process 1, and the app its child.
     """
 
     tree: str
@@ -44,6 +46,8 @@ class SandboxConfig:
     declared_volumes: tuple[str, ...]
     capabilities: frozenset[int]
     below: str | None
+    no_new_privileges: bool = False
+    has_reaper: bool = False
 
 
 def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
@@ -71,6 +75,8 @@ def make_sandbox_config(inside: ImageRun) -> SandboxConfig:
         declared_volumes=inside.declared_volumes,
         capabilities=select_capabilities(inside.cap_drop, inside.cap_add),
         below=inside.below and os.path.realpath(inside.below),
+        no_new_privileges=inside.no_new_privileges,
+        has_reaper=inside.has_reaper,
     )
 
 

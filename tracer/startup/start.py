@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from slimtrace.tracer.image.run_config import (
     parse_image_stop_signal,
 )
 from slimtrace.tracer.image.runtime import parse_volume
+from slimtrace.tracer.process.dispositions import handles_signal
 from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config
 from slimtrace.tracer.startup.listening_sockets import SocketWatch, find_listening_sockets
 from slimtrace.tracer.startup.readiness import Readiness, send_request
@@ -71,24 +73,6 @@ class EndSignals:
         signals.restore_mask(self._mask)
 
 
-_MASKS = ("SigCgt", "SigBlk")
-_RT_SIGTIMEDWAIT = {"x86_64": 128, "aarch64": 137}
-
-
-def handles_signal(pid: int, number: signal.Signals) -> bool:
-    """Whether the process handles, blocks, or waits for the signal."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            fields = dict(line.split(":", 1) for line in file if ":" in line)
-        if any(int(fields[name], 16) >> (number - 1) & 1 for name in _MASKS):
-            return True
-        # While a process waits for signals, the kernel does not show them as blocked.
-        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
-            return file.read().split()[0] == str(_RT_SIGTIMEDWAIT.get(os.uname().machine))
-    except (OSError, LookupError, ValueError):
-        return False
-
-
 _POLL_SECONDS = 0.01
 _KILL_INTERVAL_SECONDS = 0.2
 """A process that is killed while it forks may leave a child, so all are killed again."""
@@ -130,7 +114,12 @@ def _make_image_run(opened: OpenedImage, trial: Trial) -> ImageRun:
         user=trial.user,
         volumes=tuple(map(parse_volume, trial.volumes)),
     )
-    return replace(inside, read_only=trial.read_only, cap_drop=trial.cap_drop)
+    return replace(
+        inside,
+        read_only=trial.read_only,
+        cap_drop=trial.cap_drop,
+        no_new_privileges=bool(trial.cap_drop),  # platforms that restrict ask for both
+    )
 
 
 def _run_trial(
@@ -152,13 +141,13 @@ def _run_trial(
                 raise
             return replace(about, failure=error.message)
         printed.start()
-        app = App(launch.app_pid, guard, launch.spawner)
+        app = App(launch, guard)
         listening = SocketWatch(guard.list_processes, before)
         with app.kill_on_error():
             began = time.monotonic()
             launch.execute_app()
             readiness = Readiness(ready, trial, listening, launch.view, printed.lines)
-            watched = _TrialRun(app, launch.init_pid or 0, trial, began, ending)
+            watched = _TrialRun(app, guard.child, trial, began, ending)
             about = watched.finish(about, readiness, number)
             guard.join()
         about = replace(about, lines=printed.finish())
@@ -177,13 +166,13 @@ def _run_trial(
 class _TrialRun:
     """A started app.
 
-    :ivar init_pid: process 1 of its sandbox, which ends when the app ends.
+    :ivar supervisor_pid: the supervisor of its sandbox, which ends when the app ends.
     :ivar began: when it was started (time.monotonic()).
     :ivar end_signals: remembers a signal that ends slimtrace.
     """
 
     app: App
-    init_pid: int
+    supervisor_pid: int
     trial: Trial
     began: float
     end_signals: EndSignals
@@ -226,7 +215,8 @@ class _TrialRun:
     def _stop(self, number: signal.Signals, grace: float) -> StopResult:
         is_handled = handles_signal(self.app.pid, number)
         began = time.monotonic()
-        self.app.send(number)
+        with suppress(ProcessLookupError):
+            os.kill(self.app.pid, number)  # not App.send: what the app itself does is measured
         while self._is_alive() and time.monotonic() < began + grace:
             self.end_signals.wait(_POLL_SECONDS)
         seconds, was_killed = round(time.monotonic() - began, 3), self._is_alive()
@@ -246,10 +236,10 @@ class _TrialRun:
         """Whether the first process is alive, and no signal ends slimtrace."""
         if self.end_signals.number is not None or self.app.exit_status is not None:
             return False
-        return os.path.exists(f"/proc/{self.init_pid}")
+        return os.path.exists(f"/proc/{self.supervisor_pid}")
 
     def _kill(self) -> None:
-        while self.app.exit_status is None and os.path.exists(f"/proc/{self.init_pid}"):
+        while self.app.exit_status is None and os.path.exists(f"/proc/{self.supervisor_pid}"):
             self.app.kill()
             deadline = time.monotonic() + _KILL_INTERVAL_SECONDS
             while self.app.exit_status is None and time.monotonic() < deadline:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.tracer.trace.field_checks import (
+    boolean,
     file_name,
     integer,
     json_objects,
@@ -41,6 +42,8 @@ def put_image_options(run: Run) -> dict[str, Any]:
         **(put_list("cap_add", run.cap_add) if run.cap_add else {}),
         **({} if run.network == "host" else {"network": run.network}),
         **({} if run.hostname is None else put("hostname", run.hostname)),
+        **({"init": True} if run.init else {}),
+        **({"no_new_privileges": True} if run.no_new_privileges else {}),
     }
 
 
@@ -59,6 +62,8 @@ def get_image_options(found: Mapping[str, Any], folder: str) -> dict[str, Any]:
         "cap_add": _list(found, "cap_add"),
         "network": text(found.get("network", "host")),
         "hostname": get(found, "hostname") if _has(found, "hostname") else None,
+        "init": boolean(found.get("init", False)),
+        "no_new_privileges": boolean(found.get("no_new_privileges", False)),
     }
 
 

@@ -180,6 +180,8 @@ class Run:
     :ivar cap_add: capabilities that the app had beside those of a container.
     :ivar network: the network mode of an app in an image.
     :ivar hostname: the host name of an app in an image; None if the user gave none.
+    :ivar init: whether a small init was process 1 in the image, and the app its child.
+    :ivar no_new_privileges: whether setuid programs and file capabilities had no effect.
     :ivar drive_options: how the app was driven; None if it was not.
     :ivar drive_result: how driving went; None if the app was not driven.
     :ivar interrupted: the name of the signal with which the user ended the run.
@@ -204,6 +206,8 @@ class Run:
     cap_add: tuple[str, ...] = ()
     network: str = "host"
     hostname: str | None = None
+    init: bool = False
+    no_new_privileges: bool = False
     drive_options: DriveOptions | None = None
     drive_result: DriveResult | None = None
     seconds: float | None = None

@@ -229,6 +229,8 @@ IMAGE = ("--image", "rootfs:/")
         ([], 2, "cannot run: COMMAND is missing"),
         (["--exec-in", "ls", "--", "true"], 2, "cannot use --exec-in without --image"),
         (["-v", "/a:/b", "--", "true"], 2, "cannot use --volume without --image"),
+        (["--init", "--", "true"], 2, "cannot use --init without --image"),
+        ([*IMAGE, "--security-opt", "label=disable"], 2, "only no-new-privileges is known"),
         (["--entrypoint", "", "--", "true"], 2, "cannot use --entrypoint without --image"),
         ([*IMAGE, "--network", "bridge"], 2, "cannot use --network bridge: choose host or none"),
         ([*IMAGE, "--exec-in", "a 'b"], 2, "cannot use --exec-in a 'b: No closing quotation"),
@@ -256,7 +258,7 @@ def test_options(tmp_path: Path, words: Sequence[str], status: int, said: str) -
 def there() -> Iterator[SandboxView]:
     """Return a view of our own root as if it were another root."""
     fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
-    yield SandboxView(fd, os.getpid(), os.getpid())
+    yield SandboxView(fd, os.getpid(), os.getpid(), grants_privileges=True)
     os.close(fd)
 
 

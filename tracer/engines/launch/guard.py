@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Never
 
 from slimtrace.tracer.engines.ptrace.stops import decode_exit_status
 from slimtrace.tracer.kernel import process, ptrace
-from slimtrace.tracer.kernel.namespaces import CLONE_NEWPID, unshare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ _TITLE = "app guard"
 """Not "slimtrace": a pkill(1) of that name is meant for slimtrace, which forwards the signal."""
 _KILL_PAUSE_SECONDS = 0.001
 _MAX_MESSAGE_BYTES = 64
-_NAMESPACE_END_SECONDS = 10.0
+_SUPERVISOR_END_SECONDS = 10.0
 """For the kernel to end all processes of a PID namespace (zap_pid_ns_processes)."""
 
 
@@ -44,10 +43,17 @@ class Guard:
     """
 
     def __init__(
-        self, pid: int, child: int, watch: socket.socket, at_end: Callable[[], None] | None
+        self,
+        pid: int,
+        child: int,
+        watch: socket.socket,
+        at_end: Callable[[], None] | None,
+        *,
+        supervises: bool,
     ) -> None:
         self.pid = pid
         self.child = child
+        self._supervisor = child if supervises else None
         self.watch = watch
         self._lock = threading.Lock()
         self._exit: ExitStatus | None = None
@@ -60,14 +66,14 @@ class Guard:
         cls,
         child: Callable[[socket.socket], Never],
         *,
-        own_pids: bool = False,
+        supervises: bool = False,
         at_end: Callable[[], None] | None = None,
     ) -> Guard:
         """Fork a guard, which forks a child that runs ``child`` with all signals blocked.
 
         :param child: gets a socket on which it can report ``exit STATUS``, if it is not the app.
-        :param own_pids: make the child process 1 of a PID namespace: all of the namespace's
-            processes end with it.
+        :param supervises: whether the child is no part of the app, but supervises it: what is
+            left when it ends is killed.
         :param at_end: called by the guard when no process is left, or by the tracer where the
             guard was killed.
         :raises OSError: the namespace is refused.
@@ -77,16 +83,12 @@ class Guard:
         pid = os.fork()
         if pid == 0:
             try:
-                _guard(other, tracer, child, own_pids=own_pids, at_end=at_end)
+                _guard(other, tracer, child, supervises=supervises, at_end=at_end)
             finally:
                 os._exit(1)
         other.close()
         number = int(own.recv(_MAX_MESSAGE_BYTES))
-        if number < 0:
-            own.close()
-            os.waitpid(pid, 0)
-            raise OSError(-number, os.strerror(-number))
-        return cls(pid, number, own, at_end)
+        return cls(pid, number, own, at_end, supervises=supervises)
 
     def read_exit_status(self) -> ExitStatus | None:
         """How the app's first process ended, or None while it lives."""
@@ -104,7 +106,8 @@ class Guard:
 
         with suppress(psutil.NoSuchProcess):
             for below in psutil.Process(self.pid).children(recursive=True):
-                yield below.pid
+                if below.pid != self._supervisor:
+                    yield below.pid
 
     def join(self) -> None:
         """Wait until all processes of the app, and the guard, have ended."""
@@ -143,19 +146,13 @@ def _guard(
     tracer: int,
     child: Callable[[socket.socket], Never],
     *,
-    own_pids: bool,
+    supervises: bool,
     at_end: Callable[[], None] | None,
 ) -> Never:
     """The guard process. It closes all descriptors but ``watch``, so that pipes can end."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     process.become_subreaper()
-    if own_pids:
-        try:
-            unshare(CLONE_NEWPID)
-        except OSError as error:
-            watch.send(b"%d" % -(error.errno or 1))
-            os._exit(1)
     app = os.fork()
     if app == 0:
         child(watch)
@@ -164,7 +161,7 @@ def _guard(
     process.set_parent_death_signal(signal.SIGCHLD)
     watch.send(b"%d" % app)
     while _wait_for_ended(watch, app):
-        if os.getppid() != tracer:
+        if os.getppid() != tracer or (supervises and not os.path.exists(f"/proc/{app}")):
             _kill_all()
             break
         number = signal.sigwait(signal.valid_signals())
@@ -191,11 +188,11 @@ def _wait_for_ended(watch: socket.socket | None, app: int) -> bool:
 
 
 def _wait_for_end(child: int) -> None:
-    """Wait for a child of the guard: the kernel kills it after its own children, all of them."""
+    """Wait for the end of a child of the guard, which then ends the app and waits for that."""
     with suppress(OSError):
         fd = os.pidfd_open(child)
         try:
-            select.select([fd], [], [], _NAMESPACE_END_SECONDS)
+            select.select([fd], [], [], _SUPERVISOR_END_SECONDS)
         finally:
             os.close(fd)
 

@@ -42,7 +42,8 @@ class HostLaunch:
         self, program: str, argv: Sequence[str], mask: Iterable[int], streams: Mapping[int, int]
     ) -> None:
         self.app_pid = 0
-        self.init_pid: int | None = None
+        self.app_is_process_one = False
+        self.helpers: frozenset[int] = frozenset()
         self.spawner = None
         self._program = program
         self._argv = argv
@@ -99,8 +100,9 @@ class HostLaunch:
             self._control.close()
             raise CannotTraceError("process_vm_readv", error.errno or 0) from error
 
-    def fork_app(self) -> None:
+    def fork_app(self) -> int:
         """Nothing to do: the child is the app."""
+        return 0
 
     def execute_app(self) -> None:
         with suppress(ConnectionError):

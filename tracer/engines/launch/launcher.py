@@ -17,11 +17,14 @@ class Launcher(Protocol):
     :meth:`check_memory`, :meth:`execute_app` and, at the end of the app, :meth:`check_executed`.
 
     :ivar app_pid: the app's first process, once it was forked.
-    :ivar init_pid: the sandbox's first process, the parent of the app; None on the host.
+    :ivar app_is_process_one: whether it is process 1 of a PID namespace.
+    :ivar helpers: processes of slimtrace that are traced with the app, and are no part of it: what
+        supervises a sandbox, and its reaper.
     """
 
     app_pid: int
-    init_pid: int | None
+    app_is_process_one: bool
+    helpers: frozenset[int]
 
     @property
     def spawner(self) -> Spawner | None:
@@ -43,12 +46,15 @@ class Launcher(Protocol):
 
         The thread that will run the ptrace loop must call this, before other threads exist.
 
-        :returns: the process that was seized: the app, or the sandbox's first process.
+        :returns: the process that was seized: the app, or the supervisor of the sandbox.
         :raises CannotTraceError: ptrace or seccomp is refused here.
         """
 
-    def fork_app(self) -> None:
-        """After :meth:`start_seized`: have the sandbox's first process fork the app."""
+    def fork_app(self) -> int:
+        """After :meth:`start_seized`: have the supervisor fork the app.
+
+        :returns: the generation of the app: 0 is the process that was seized, 1 its child.
+        """
 
     def check_memory(self) -> None:
         """Check that the child's memory can be read; if not, the child ends.

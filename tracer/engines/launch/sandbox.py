@@ -1,12 +1,12 @@
-"""Starts the app in an image, as a child of the sandbox's first process.
+"""Starts the app in an image, as a child of the sandbox's supervisor.
 
 As in ``launch.host`` each side waits for the other. All messages go over one socket:
 
 =================  =================================================================
-to the first       ``x``: install the filter; ``x``: fork the app; JSON: another command
-from the first     JSON and its root: the sandbox is ready; ``x`` and the listener; ``executed``;
+to the supervisor  ``x``: install the filter; ``x``: fork the app; JSON: another command
+from it            JSON and the root: the sandbox is ready; ``x`` and the listener; ``executed``;
                    ``ended STATUS`` of another command; JSON: an error
-to a command       ``x``: execute it
+to a command       ``x``: its calls are followed, so it may execute
 from a command     ``here``, with its number in our PID namespace
 =================  =================================================================
 """
@@ -27,12 +27,12 @@ from slimtrace.tracer.engines.launch.spawner import Message, Spawner, receive
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
+from slimtrace.tracer.process import procfs
 from slimtrace.tracer.process.root_view import SandboxView
 from slimtrace.tracer.sandbox.failure_message import decode_failure
-from slimtrace.tracer.sandbox.init import SandboxInit
 from slimtrace.tracer.sandbox.overlay import remove_scratch_folder
 from slimtrace.tracer.sandbox.sandbox_config import make_scratch_folder
-from slimtrace.tracer.sandbox.userns import explain_refusal
+from slimtrace.tracer.sandbox.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,7 +55,8 @@ class SandboxLaunch:
         streams: Mapping[int, int],
     ) -> None:
         self.app_pid = 0
-        self.init_pid: int | None = None
+        self.app_is_process_one = not config.has_reaper
+        self.helpers: frozenset[int] = frozenset()
         self._config = config
         self._argv = argv
         self._mask = mask
@@ -66,7 +67,6 @@ class SandboxLaunch:
         self.spawner: Spawner | None = Spawner(self._control)
         self._guard: Guard | None = None
         self._is_seized = False
-        self._lock: int | None = None
         self._view: RootView | None = None
 
     @property
@@ -80,8 +80,8 @@ class SandboxLaunch:
         return guard, self._fork_and_wait()
 
     def start_untraced(self) -> Guard:
-        """As :meth:`start_under_guard`, but without a tracer, and the app is process 1."""
-        guard = self._set_up(None, becomes_app=True)
+        """As :meth:`start_under_guard`, but without a tracer."""
+        guard = self._set_up(None)
         self._fork_and_wait()
         return guard
 
@@ -94,59 +94,52 @@ class SandboxLaunch:
         return listener
 
     def start_seized(self, code: bytes | None, options: int) -> int:
-        """Seize the sandbox's first process, which has not forked the app yet."""
-        self._set_up(None if code is None else lambda: install_best_filter(code, 0))
-        if self.init_pid is None:
-            raise AssertionError
+        """Seize the supervisor, which has not forked the app yet."""
+        guard = self._set_up(None if code is None else lambda: install_best_filter(code, 0))
         try:
-            ptrace.seize(self.init_pid, options)
+            ptrace.seize(guard.child, options)
             self._is_seized = True
         except OSError as error:
             self._give_up()
             raise CannotTraceError("ptrace", error.errno or 0) from error
         self._install_filter()
-        return self.init_pid
+        return guard.child
 
-    def fork_app(self) -> None:
-        """The ptrace loop, which seized the parent, sees the birth and sets ``app_pid``."""
+    def fork_app(self) -> int:
+        """The ptrace loop, which seized the supervisor, sees the birth and sets ``app_pid``."""
         with suppress(ConnectionError):
             self._control.send(b"x")
+        return 2 if self._config.has_reaper else 1
 
     def _set_app(self, app: int) -> None:
         self.app_pid = app
+        reaper = procfs.read_ppid(app) if self._config.has_reaper else None
+        if reaper:
+            self.helpers |= {reaper}
         if self.spawner is not None:
             self.spawner.starting.add(app)
 
-    def _set_up(self, install: Callable[[], int] | None, *, becomes_app: bool = False) -> Guard:
-        """Create the sandbox and its first process, to the point where it can install a filter."""
+    def _set_up(self, install: Callable[[], int] | None) -> Guard:
+        """Create the sandbox and its supervisor, to the point where it can install a filter."""
         folder = make_scratch_folder(self._config)
         remove = partial(remove_scratch_folder, folder.path)
 
         def child(watch: socket.socket) -> Never:
             arguments = self._config, folder, self._argv, self._other, watch, self._mask
-            SandboxInit(*arguments, self._streams, becomes_app=becomes_app).run(install)
+            Supervisor(*arguments, self._streams).run(install)
 
-        try:
-            guard = Guard.start(child, own_pids=True, at_end=remove)
-        except OSError as error:
-            remove()
-            raise SlimtraceError(
-                f"cannot enter {self._config.tree}: {error.strerror}",
-                explain_refusal(error),
-            ) from error
-        finally:
-            if becomes_app:  # the app must not inherit the descriptor
-                self._lock = folder.lock
-            else:
-                os.close(folder.lock)
+        guard = Guard.start(child, supervises=True, at_end=remove)
+        os.close(folder.lock)
         self._other.close()
-        self._guard, self.init_pid = guard, guard.child
+        self._guard, self.helpers = guard, frozenset({guard.child})
         message = receive(self._control)
         try:
             if message.fd < 0:
                 raise _failure(message, self._config.tree)
             about = json.loads(message.data)
-            self._view = SandboxView(message.fd, self.init_pid, about["number"])
+            self._view = SandboxView(
+                message.fd, guard.child, about["number"], grants_privileges=about["grants"]
+            )
             if about["instead"] is not None:
                 say(f"writing to {about['instead']}: no overlay can be had here ({about['why']})")
         except SlimtraceError:
@@ -167,18 +160,13 @@ class SandboxLaunch:
         raise _failure(message, self._config.tree)
 
     def _give_up(self) -> None:
-        """End the first process, and with it all others of the sandbox."""
+        """End the supervisor, and with it all processes of the sandbox."""
         self._control.close()
-        if self._is_seized and self.init_pid is not None:
-            os.waitpid(self.init_pid, ptrace.WAIT_OWN)  # its tracer must wait first
-        if self._guard is not None:
-            self._guard.join()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._guard is None:
+            return
+        if self._is_seized:
+            os.waitpid(self._guard.child, ptrace.WAIT_OWN)  # its tracer must wait first
+        self._guard.join()
 
     def check_memory(self) -> None:
         try:
@@ -195,7 +183,6 @@ class SandboxLaunch:
         """Wait for the end of the sandbox, and check whether the app was executed."""
         if self._guard is not None:
             self._guard.join()
-        self._unlock()
         with self._control:
             if self.spawner is not None:
                 self.spawner.check_executed()
@@ -204,4 +191,4 @@ class SandboxLaunch:
 def _failure(message: Message, tree: str) -> SlimtraceError:
     if message.data.startswith(b"{"):
         return decode_failure(message.data)
-    return SlimtraceError(f"cannot enter {tree}: the sandbox's first process ended")
+    return SlimtraceError(f"cannot enter {tree}: the sandbox's supervisor ended")

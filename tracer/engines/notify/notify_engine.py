@@ -51,7 +51,7 @@ class NotifyEngine:
             self._listener.close()
             self._guard.join()
             raise
-        self.app = App(launch.app_pid, self._guard, launch.spawner)
+        self.app = App(launch, self._guard)
         self.view = launch.view
         self.stops = 0
 

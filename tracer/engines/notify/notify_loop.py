@@ -191,7 +191,7 @@ class NotifyLoop:
         fields = listener.fields
         call = self._cache.calls.get(fields[2])
         tree = self._tree
-        if tid == tree.init_pid:
+        if tid in tree.helpers:
             self._proceed()
             return False
         process = tree.find_image(tid)

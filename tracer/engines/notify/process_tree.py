@@ -42,8 +42,9 @@ class ProcessTree:
     """Only the thread of the notify loop may use it, except for :meth:`settle_overdue`.
 
     :ivar images: the process image of each thread, by thread id; none during an exec.
-    :ivar init_pid: the first process of a sandbox, which is not part of the app.
-    :ivar has_reapers: whether a process of the app inherits orphans (PR_SET_CHILD_SUBREAPER).
+    :ivar helpers: processes of slimtrace with the app's filter, which are not part of the app.
+    :ivar has_reapers: whether a process of the app inherits orphans: process 1 does, and one with
+        PR_SET_CHILD_SUBREAPER.
     """
 
     def __init__(
@@ -51,8 +52,8 @@ class ProcessTree:
     ) -> None:
         self._recorder = recorder
         self._execs = execs
-        self.init_pid = launch.init_pid
-        self._orphan_parents = (0, guard.pid, launch.init_pid)
+        self.helpers = launch.helpers
+        self._orphan_parents = {0, guard.pid, *launch.helpers}
         self._starting = {launch.app_pid} if launch.spawner is None else launch.spawner.starting
         self._pidfds = Pidfds()
         self.images: dict[int, int] = {}
@@ -65,7 +66,7 @@ class ProcessTree:
         self._exes: dict[tuple[bytes, Inode], bytes] = {}
         self._programs: dict[int, Program] = {}  # by image
         self._owners: dict[int, int] = {}  # process → the image that its last exec made
-        self.has_reapers = False
+        self.has_reapers = launch.app_is_process_one
         self._thread_count = 0
         self._swept = time.monotonic()
         self._lock = threading.RLock()

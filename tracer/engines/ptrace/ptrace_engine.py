@@ -62,12 +62,10 @@ class PtraceEngine:
         else:
             code = bpf.assemble_filter(abi.group_by_arch(self._calls), bpf.TRACE)
             pid = launch.start_seized(code, _OPTIONS | ptrace.STOP_AT_FILTER)
-        self._loop.add_process(pid, is_app=launch.init_pid is None)
-        if launch.init_pid is not None:
-            launch.fork_app()
-            launch.app_pid = self._loop.wait_for_app()
+        self._loop.add_process(pid, launch.fork_app())
+        launch.app_pid = self._loop.wait_for_app()
         launch.check_memory()
-        self.app = App(launch.app_pid, self._loop, launch.spawner)
+        self.app = App(launch, self._loop)
         self.view = launch.view
 
     def run(self, recorder: Recorder) -> None:

@@ -49,7 +49,8 @@ class PtraceLoop:
         self._deliveries: dict[int, float] = {}  # time of each signal to the app's first process
         self._exit: ExitStatus | None = None
         self._first_image: int | None = None
-        self._app = self._init = 0
+        self._app = 0
+        self._helpers: dict[int, int] = {}  # with the generations from each to the app
         self._unexecuted: set[int] = set()
         self._detaching = False
         self.images: dict[int, int] = {}
@@ -59,24 +60,26 @@ class PtraceLoop:
         """Record from now on; ``on_call`` must :meth:`resume` each thread that it gets."""
         self._recorder, self._execs, self.on_call = recorder, execs, on_call
 
-    def add_process(self, pid: int, *, is_app: bool) -> None:
-        """Follow a process that this thread seized: the app before its exec, or its parent.
+    def add_process(self, pid: int, generation: int) -> None:
+        """Follow a process that this thread seized: the app before its exec, or an ancestor.
 
-        The parent, the sandbox's first process, is not part of the app. Its children are part of
-        it once they have executed their commands.
+        The ancestors, the sandbox's supervisor and its reaper, are not part of the app. Their
+        children are part of it once they have executed their commands.
+
+        :param generation: 0 where it is the app, 1 where the app will be its child, and so on.
         """
-        if is_app:
+        if generation == 0:
             self._app = pid
         else:
-            self._init = pid
+            self._helpers[pid] = generation
         self._unexecuted.add(pid)
         self._live.add(pid)
         self._others.discard(pid)
 
     def wait_for_app(self) -> int:
-        """Handle stops until the parent has forked the app; return the app's process.
+        """Handle stops until the app was forked, where it was not; return its process.
 
-        :raises ChildProcessError: the parent ended instead.
+        :raises ChildProcessError: its parent ended instead.
         """
         while not self._app and self._live:
             self._handle(*os.waitpid(-1, ptrace.WAIT_OWN))
@@ -213,9 +216,13 @@ class PtraceLoop:
         if image is not None:
             self.images[child] = image
         self._live.add(child)
-        if tid == self._init:
-            self._app = self._app or child
+        generation = self._helpers.get(tid)
+        if generation is not None:
             self._unexecuted.add(child)
+            if generation > 1 and not self._app:
+                self._helpers[child] = generation - 1
+            elif generation == 1:
+                self._app = self._app or child
         if self._parked.pop(child, None) is not None:
             self.resume(child)
 

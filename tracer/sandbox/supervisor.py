@@ -1,11 +1,13 @@
-"""Process 1 of a traced sandbox: sets it up, installs the filter, starts commands, reaps children.
+"""Supervises a traced sandbox from outside: sets it up, starts its processes, reports their ends.
 
-It is the parent of all traced processes, so one seccomp listener receives all their calls. No
-process inside can kill it (pid_namespaces(7)). It ends after the app's first process; the kernel
-then kills all other processes.
+It is in the sandbox's root and namespaces, except for the PID namespace: no process of the app sees
+it or can reach it. The app is process 1 there, as in a container (pid_namespaces(7)), unless
+``--init`` puts a reaper before it. Further commands have no parent in the namespace, as with
+``podman exec``.
 
-It talks to the tracer with write(2) and sendmsg(2), because its own filter stops send(2). The end
-of the app is reported on a second socket.
+All traced processes are its children, so one seccomp listener receives all their calls. It talks
+to the tracer with write(2) and sendmsg(2), because its own filter stops send(2). The end of the app
+is reported on a second socket.
 """
 
 from __future__ import annotations
@@ -21,44 +23,37 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Never
 
 from slimtrace.tracer.errors import SlimtraceError
-from slimtrace.tracer.host.which import cannot_execute, find_program
 from slimtrace.tracer.kernel import process, ptrace
 from slimtrace.tracer.kernel.loopback import raise_loopback
 from slimtrace.tracer.kernel.namespaces import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
     CLONE_NEWNS,
-    CLONE_NEWUSER,
+    CLONE_NEWPID,
     CLONE_NEWUTS,
     unshare,
 )
-from slimtrace.tracer.kernel.seccomp import set_no_new_privs
-from slimtrace.tracer.sandbox.capabilities import limit_capabilities
+from slimtrace.tracer.sandbox.app_process import AppProcess
 from slimtrace.tracer.sandbox.failure_message import encode_failure
 from slimtrace.tracer.sandbox.mounts import enter_image, make_root_read_only
 from slimtrace.tracer.sandbox.sandbox_config import list_mounted_files
-from slimtrace.tracer.sandbox.userns import (
-    User,
-    explain_refusal,
-    is_in_first_namespace,
-    is_mapped,
-    map_single_user,
-    switch_user,
-)
+from slimtrace.tracer.sandbox.userns import User, explain_refusal, is_in_first_namespace, is_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from slimtrace.tracer.sandbox.overlay import OverlayMount, ScratchFolder
+    from slimtrace.tracer.sandbox.mounts import EnteredImage
+    from slimtrace.tracer.sandbox.overlay import ScratchFolder
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
 _FAILED = 125
-_TITLE = "app init"
+_TITLE = "app supervisor"
 _MAX_COMMAND_BYTES = 1 << 20
+_MAX_REPORT_BYTES = 1 << 16
 
 
-class SandboxInit:
-    """Process 1 of the sandbox. :meth:`run` does not return.
+class Supervisor:
+    """The parent of all processes of the sandbox. :meth:`run` does not return.
 
     :param config: how to set up the sandbox.
     :param folder: the scratch folder.
@@ -66,8 +61,6 @@ class SandboxInit:
     :param watch: a socket to the tracer for ``exit STATUS`` of the app (wait(2)).
     :param mask: the signals to block in commands.
     :param streams: descriptor of the app → our descriptor that replaces it.
-    :param becomes_app: whether this process executes the app itself, which is then process 1, as
-        in a container.
     """
 
     def __init__(
@@ -79,10 +72,7 @@ class SandboxInit:
         watch: socket.socket,
         mask: Iterable[int],
         streams: Mapping[int, int],
-        *,
-        becomes_app: bool = False,
     ) -> None:
-        self._becomes_app = becomes_app
         self._config = config
         self._folder = folder
         self._argv = argv
@@ -91,7 +81,9 @@ class SandboxInit:
         self._mask = [*mask]
         self._streams = streams
         self._stderr = 2
-        self._app_pid = self._command_pid = 0
+        self._parent = os.getppid()
+        self._first_pid = self._command_pid = 0
+        self._user_namespace: int | None = None
 
     def run(self, install: Callable[[], int] | None) -> Never:
         """Set up the sandbox, start the app, and serve requests until the app ends.
@@ -115,21 +107,24 @@ class SandboxInit:
     # Before the filter
 
     def _set_up(self) -> None:
-        """Create the namespaces, switch to the app's user, and send the root to the tracer."""
+        """Create the namespaces and the root, and send the root to the tracer."""
         self._put_streams()
         self._close_descriptors()
+        # While there is a /proc:
         process.rename_process(_TITLE)
+        process.forget_environment()
         config = self._config
+        account = config.account
+        grants = config.no_new_privileges or is_mapped(User(account.uid, account.gid))
         os.umask(0o022)
-        user = User(config.account.uid, config.account.gid)
-        nested, own_xattrs = not is_mapped(user), not is_in_first_namespace()
+        own_xattrs = not is_in_first_namespace()
         unshare(
             CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if config.has_network else CLONE_NEWNET)
         )
         if not config.has_network:
             raise_loopback()
         self._set_hostname()
-        laid = enter_image(
+        entered = enter_image(
             config.tree,
             self._folder.path,
             files=list_mounted_files(self._folder.path),
@@ -137,21 +132,14 @@ class SandboxInit:
             own_xattrs=own_xattrs,
             below=config.below,
         )
+        self._mounts_proc = entered.proc_is_missing
         sys.path.clear()  # these paths are the image's now
         sys.meta_path.clear()
-        self._enter_workdir()
-        if nested:
-            ids = os.geteuid(), os.getegid()
-            unshare(CLONE_NEWUSER)
-            map_single_user(*user, *ids)
-        limit_capabilities(config.capabilities)
-        if not nested:
-            switch_user(user, config.account.groups)
-        set_no_new_privs()
-        process.forget_environment()
-        process.become_dumpable()
-        process.set_parent_death_signal(signal.SIGKILL)
-        self._hand_over_root(laid)
+        self._prepare_root()
+        unshare(CLONE_NEWPID)  # of the children; the first one is its process 1
+        # As a signal like any other, because we must end the app before ourselves.
+        process.set_parent_death_signal(signal.SIGCHLD)
+        self._hand_over_root(entered, grants=grants)
 
     def _put_streams(self) -> None:
         """Put the app's streams in place, and keep our stderr for commands.
@@ -183,6 +171,8 @@ class SandboxInit:
 
     def _set_hostname(self) -> None:
         name = self._config.hostname
+        if name == socket.gethostname():
+            return
         try:
             socket.sethostname(name)
         except OSError as error:  # EINVAL: longer than 64 bytes (sethostname(2))
@@ -190,19 +180,18 @@ class SandboxInit:
                 f"cannot set the host name {name}: {error.strerror}", "use at most 64 bytes"
             ) from error
 
-    def _enter_workdir(self) -> None:
+    def _prepare_root(self) -> None:
         workdir = self._config.workdir
         try:
             os.makedirs(workdir, exist_ok=True)
             if self._config.read_only:
                 make_root_read_only(self._config.declared_volumes)
-            os.chdir(workdir)
         except OSError as error:
             raise SlimtraceError(
                 f"cannot enter the working directory {workdir}: {error.strerror}"
             ) from error
 
-    def _hand_over_root(self, laid: OverlayMount) -> None:
+    def _hand_over_root(self, entered: EnteredImage, *, grants: bool) -> None:
         """Do what the filter would stop later, and send the root directory to the tracer."""
         self._dev_null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; execs inherit it
@@ -213,11 +202,18 @@ class SandboxInit:
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        number = 1
-        with suppress(OSError, ValueError):
-            number = int(os.readlink("/proc/self"))
+        number = None
+        if not entered.proc_is_missing:
+            with suppress(OSError, ValueError):
+                number = int(os.readlink("/proc/self"))
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        message = {"number": number, "instead": laid.instead, "why": laid.why}
+        layer = entered.layer
+        message = {
+            "number": number,
+            "grants": grants,
+            "instead": layer.instead,
+            "why": layer.why,
+        }
         socket.send_fds(self._control, [json.dumps(message).encode()], [root])
         os.close(root)
 
@@ -225,7 +221,6 @@ class SandboxInit:
         """Wait for the tracer's request, install the filter, and start the app."""
         if not os.read(self._control.fileno(), 16):
             return
-        program = self._find_program(self._argv)
         try:
             listener = 0 if install is None else install()
         except OSError as error:
@@ -235,53 +230,43 @@ class SandboxInit:
         if listener:
             os.close(listener)
         if os.read(self._control.fileno(), 16):
-            if self._becomes_app:
-                self._become_app(program)
-            self._app_pid = self._start(self._argv, program, is_app=True)
+            self._first_pid = self._start(self._argv, is_app=True)
             self._serve()
-
-    def _become_app(self, program: str) -> Never:
-        """Execute the app in this process; the exec closes our descriptors."""
-        os.write(self._control.fileno(), b"here")
-        if os.read(self._control.fileno(), 16):
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            try:
-                os.execve(program, [*self._argv], self._config.env)  # noqa: S606 -- the app itself
-            except OSError as error:
-                self._send(encode_failure(cannot_execute(program, error.errno or 0)))
-        os._exit(127)
 
     # With the filter: no call here may have a path argument before the tracer answers calls
 
-    def _start(self, argv: Sequence[str], program: str, *, is_app: bool) -> int:
+    def _start(self, argv: Sequence[str], *, is_app: bool) -> int:
         """Fork a command, which waits for the tracer, and send whether it was executed."""
-        failure_reader, failure_writer = os.pipe()
+        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            self._execute(argv, program, failure_writer, is_app=is_app)
-        os.close(failure_writer)
-        failure = os.read(failure_reader, 16)
-        os.close(failure_reader)
-        if failure:
-            self._send(encode_failure(cannot_execute(program, int(failure))))
-        else:
-            self._send(b"executed")
+            AppProcess(
+                self._config,
+                argv,
+                control=self._control,
+                report=writer,
+                mask=self._mask,
+                output=None if is_app else (self._dev_null, self._stderr),
+                is_first=is_app,
+                mounts_proc=self._mounts_proc,
+                user_namespace=self._user_namespace,
+            ).run()
+        writer.close()
+        if is_app:
+            os.chdir("/")  # the app has unmounted the old root, or will soon
+        with reader:
+            self._pass_on_report(reader)
         return pid
 
-    def _execute(self, argv: Sequence[str], program: str, failures: int, *, is_app: bool) -> Never:
-        try:
-            os.write(self._control.fileno(), b"here")  # the kernel adds the sender's PID (unix(7))
-            if os.read(self._control.fileno(), 16):
-                if not is_app:
-                    os.dup2(self._dev_null, 0)
-                    os.dup2(self._stderr, 2)
-                    os.dup2(2, 1)
-                signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-                os.execve(program, [*argv], self._config.env)  # noqa: S606 -- the app itself
-        except OSError as error:
-            os.write(failures, b"%d" % (error.errno or 0))
-        finally:
-            os._exit(127)
+    def _pass_on_report(self, reader: socket.socket) -> None:
+        """Wait until a command was executed, which closes its socket, or has failed."""
+        while True:
+            data, fds, _, _ = socket.recv_fds(reader, _MAX_REPORT_BYTES, 1)
+            if fds:
+                self._user_namespace = fds[0]
+            else:
+                self._send(data or b"executed")
+                return
 
     def _serve(self) -> Never:
         """Reap children and start the commands that the tracer requests, until the app ends."""
@@ -290,6 +275,8 @@ class SandboxInit:
         poll.register(self._control, select.POLLIN)
         while True:
             self._reap()
+            if os.getppid() != self._parent:
+                os.kill(self._first_pid, signal.SIGKILL)
             for fd, _ in poll.poll():
                 if fd == self._wakeup:
                     with suppress(BlockingIOError):
@@ -301,28 +288,23 @@ class SandboxInit:
         data = os.read(self._control.fileno(), _MAX_COMMAND_BYTES)
         if not data:
             return False
-        argv = json.loads(data)
-        try:
-            program = self._find_program(argv)
-        except SlimtraceError as error:
-            self._send(encode_failure(error))
-        else:
-            self._command_pid = self._start(argv, program, is_app=False)
+        self._command_pid = self._start(json.loads(data), is_app=False)
         return True
 
     def _reap(self) -> None:
-        with suppress(ChildProcessError):
+        """Wait for all that have ended. With process 1 the kernel ends all others."""
+        try:
             while (ended := os.waitpid(-1, os.WNOHANG | ptrace.WAIT_ALL))[0]:
                 pid, status = ended
-                if pid == self._app_pid:
-                    os.write(self._watch.fileno(), b"exit %d" % status)
+                if pid == self._first_pid:
+                    with suppress(OSError):
+                        os.write(self._watch.fileno(), b"exit %d" % status)
                     os._exit(0)
                 if pid == self._command_pid:
                     self._command_pid = 0
                     self._send(b"ended %d" % status)
-
-    def _find_program(self, argv: Sequence[str]) -> str:
-        return find_program(argv[0], self._config.env.get("PATH", ""))
+        except ChildProcessError:
+            os._exit(0)
 
     def _send(self, message: bytes) -> None:
         with suppress(OSError):
