@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.config.image_config import no_run_error
@@ -50,11 +51,14 @@ def needs_root(trace: Trace, image: str | None = None) -> bool:
 def become_root_for(trace: Trace, image: str | None = None) -> None:
     """Become root if the full image needs it. Commands call it, before they open the image.
 
+    Where the system forbids it, files that this user unpacks and then cannot read are an error
+    later.
+
     :param image: as for :func:`open_full_image`.
-    :raises SlimtraceError: the system forbids it.
     """
     if needs_root(trace, image):
-        become_root()
+        with suppress(SlimtraceError):
+            become_root()
 
 
 def _distinguish_images(trace: Trace) -> dict[str, Run]:

@@ -21,6 +21,7 @@ class _Verbosity:
 
 
 verbosity = _Verbosity()
+_said: set[str] = set()
 
 
 def _print(text: str) -> None:
@@ -38,6 +39,13 @@ def say_lines(lines: Iterable[str]) -> None:
     """Print lines to copy, indented and without a prefix, unless ``--quiet`` is given."""
     if not verbosity.quiet:
         quote(lines)
+
+
+def say_once(text: str) -> None:
+    """Print a line of information, unless it was printed before."""
+    if text not in _said:
+        _said.add(text)
+        say(text)
 
 
 def detail(text: str) -> None:

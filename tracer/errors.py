@@ -53,6 +53,10 @@ class CannotTraceError(SlimtraceError):
         self.number = number
 
 
+class NoMountsError(SlimtraceError):
+    """What was asked for needs mounts or namespaces, and this container allows none."""
+
+
 class TraceFileError(SlimtraceError):
     """A trace that cannot be read or written."""
 

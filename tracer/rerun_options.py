@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from slimtrace.tracer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class VolumeMode(StrEnum):
@@ -45,3 +51,26 @@ class RerunOptions:
     copies_volumes: bool = False
     copies_folder: str | None = None
     no_new_privileges: bool = False
+
+
+def parse_security_options(options: Iterable[str]) -> bool:
+    """Whether ``--security-opt`` asks for no new privileges, in the words of podman and docker.
+
+    :raises UsageError: an option is another one.
+    """
+    values = {
+        "no-new-privileges": True,
+        "no-new-privileges:true": True,
+        "no-new-privileges=true": True,
+        "no-new-privileges:false": False,
+        "no-new-privileges=false": False,
+    }
+    last = False
+    for option in options:
+        if option not in values:
+            raise UsageError(
+                f"cannot use --security-opt {option}: only no-new-privileges is known",
+                "the sandbox has no other security options",
+            )
+        last = values[option]
+    return last

@@ -16,6 +16,7 @@ from slimtrace.tracer.engines.signals import ForwardedSignals
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.which import find_program
 from slimtrace.tracer.platform import check_platform
+from slimtrace.tracer.process.borrowed_ids import borrowed_ids
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import RunResult
 from slimtrace.tracer.trace.output import make_timestamp
@@ -52,7 +53,8 @@ def trace(
     gc.freeze()  # the loops create no reference cycles; a collection would only delay the app
     gc.disable()
     try:
-        engine.run(recorder)
+        with borrowed_ids():
+            engine.run(recorder)
     except OSError as error:
         raise SlimtraceError(f"cannot continue tracing: {error}") from error
     finally:

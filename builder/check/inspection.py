@@ -109,6 +109,7 @@ def _start_document(trial: TrialResult) -> dict[str, Any]:
             "killed": trial.stopped.was_killed,
         },
         "lines": [*trial.lines],
+        **({} if trial.untried is None else {"untried": trial.untried}),
     }
 
 

@@ -11,7 +11,7 @@ from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import fail, say, warn
-from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
+from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode, parse_security_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,6 @@ def verify(
     """Repeat the traced runs in the image and report what is missing."""
     from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
-    from slimtrace.tracer.image.runtime import parse_security_options  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     changes = RerunOptions(

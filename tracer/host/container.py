@@ -91,6 +91,27 @@ def suggest_permission(call: Refused, where: HostEnvironment, scope: str | None)
     )
 
 
+def suggest_namespaces(where: HostEnvironment | None = None) -> str:
+    """Return how to allow namespaces and mounts, which the sandbox of an image needs.
+
+    :param where: None for where we are.
+    """
+    match where or detect_environment():
+        case HostEnvironment.BUILD:
+            return (
+                "build with buildah --isolation oci (or podman build --isolation oci); "
+                "with docker buildx, RUN --security=insecure"
+            )
+        case HostEnvironment.CONTAINER:
+            return (
+                "start the container with --security-opt seccomp=unconfined "
+                "(where AppArmor is in force, also --security-opt apparmor=unconfined), "
+                "or as root with --cap-add SYS_ADMIN"
+            )
+        case HostEnvironment.HOST:
+            return "run as root, or where users may make user namespaces"
+
+
 def _content(root: str, name: str) -> bytes:
     """Return a file's bytes; empty if it cannot be read."""
     try:

@@ -12,7 +12,8 @@ from slimtrace.tracer.image.run_config import (
     make_image_run,
     parse_image_stop_signal,
 )
-from slimtrace.tracer.image.runtime import NETWORKS, parse_security_options, parse_volume
+from slimtrace.tracer.image.runtime import NETWORKS, parse_volume
+from slimtrace.tracer.rerun_options import parse_security_options
 
 if TYPE_CHECKING:
     import signal

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 NETWORKS = ("host", "none")
 
@@ -99,26 +99,3 @@ def split_volume(text: str) -> Volume:
     if place == "/":
         raise UsageError(f"cannot use --volume {text}: it would hide the whole image")
     return Volume(os.path.abspath(source), place, mode == "ro")
-
-
-def parse_security_options(options: Iterable[str]) -> bool:
-    """Whether ``--security-opt`` asks for no new privileges, in the words of podman and docker.
-
-    :raises UsageError: an option is another one.
-    """
-    values = {
-        "no-new-privileges": True,
-        "no-new-privileges:true": True,
-        "no-new-privileges=true": True,
-        "no-new-privileges:false": False,
-        "no-new-privileges=false": False,
-    }
-    last = False
-    for option in options:
-        if option not in values:
-            raise UsageError(
-                f"cannot use --security-opt {option}: only no-new-privileges is known",
-                "the sandbox has no other security options",
-            )
-        last = values[option]
-    return last

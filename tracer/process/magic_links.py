@@ -33,6 +33,19 @@ _SELF_PREFIXES = (
 _STANDARD_STREAMS = {b"stdin": b"fd/0", b"stdout": b"fd/1", b"stderr": b"fd/2"}
 
 
+_root_prefix = b""
+
+
+def set_root_prefix(prefix: bytes) -> None:
+    """Set where the app's root is in ours, if it has one by chroot(2) in our mount namespace.
+
+    There the kernel shows paths of the app's files as they are in our root. In a mount namespace of
+    its own it shows them as the app sees them.
+    """
+    global _root_prefix  # noqa: PLW0603 -- as the kernel's answers: of all links
+    _root_prefix = prefix
+
+
 def read_link(name: bytes) -> bytes | None:
     """The path of the file behind a magic link.
 
@@ -46,6 +59,8 @@ def read_link(name: bytes) -> bytes | None:
             return None
     except OSError:
         return None
+    if _root_prefix and (target + b"/").startswith(_root_prefix + b"/"):
+        return target[len(_root_prefix) :] or b"/"
     return target
 
 

@@ -121,6 +121,7 @@ class SandboxView:
     :param number: the number of the same process in the sandbox's /proc; None where that shows the
         PID namespace of its children.
     :param grants_privileges: whether setuid bits and file capabilities have their effect.
+    :ivar app_pid: the app's first process, by its number in our PID namespace, once there is one.
     """
 
     is_sandbox = True
@@ -129,6 +130,7 @@ class SandboxView:
         self, root: int, first: int, number: int | None, *, grants_privileges: bool
     ) -> None:
         self.grants_privileges = grants_privileges
+        self.app_pid = first
         self._root = root
         self._first = first
         numbers = procfs.read_namespace_pids(first)
@@ -166,7 +168,7 @@ class SandboxView:
         if self._read_symlink(path) is None:
             return None
         target = self.resolve_path(path)
-        return None if target == path else self.replace_self(self._first, target)
+        return None if target == path else self.replace_self(self.app_pid, target)
 
     def _target(self, link: bytes) -> bytes | None:
         """The target of a magic link whose process is numbered as in the sandbox."""

@@ -7,7 +7,7 @@ import signal
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, NamedTuple, Never
 
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.which import cannot_execute, find_program
@@ -21,7 +21,6 @@ from slimtrace.tracer.sandbox.reaper import reap
 from slimtrace.tracer.sandbox.userns import (
     User,
     explain_refusal,
-    is_mapped,
     map_single_user,
     switch_user,
 )
@@ -34,6 +33,27 @@ if TYPE_CHECKING:
 _FAILED = 127
 
 
+class ProcessPlan(NamedTuple):
+    """What processes of the sandbox must do before their exec.
+
+    :ivar is_mapped: whether the app's user exists; else each process makes or enters a user
+        namespace in which it does.
+    :ivar groups: the supplementary groups, as from :func:`find_groups`.
+    :ivar has_old_root: whether the working directory is the old root, which the first one leaves.
+    :ivar is_apart: as of :class:`~slimtrace.tracer.sandbox.mounts.EnteredImage`.
+    :ivar mounts_proc: whether the first must mount /proc: it shows the PID namespace of who mounts
+        it.
+    :ivar user_namespace: a descriptor of the first one's, if that made one.
+    """
+
+    is_mapped: bool
+    groups: tuple[int, ...] | None
+    has_old_root: bool = False
+    is_apart: bool = True
+    mounts_proc: bool = False
+    user_namespace: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AppProcess:
     """A process that becomes the app, or another command. :meth:`run` does not return.
@@ -44,8 +64,6 @@ class AppProcess:
     :ivar mask: the signals to block in the command.
     :ivar output: descriptors for its input and its output; None for those that it has.
     :ivar is_first: whether it is the first process: it completes what later ones share.
-    :ivar mounts_proc: whether /proc must be mounted: it shows the PID namespace of who mounts it.
-    :ivar user_namespace: a descriptor of the first process's, if that made one.
     """
 
     config: SandboxConfig
@@ -55,8 +73,7 @@ class AppProcess:
     mask: Iterable[int]
     output: tuple[int, int] | None
     is_first: bool
-    mounts_proc: bool
-    user_namespace: int | None
+    plan: ProcessPlan
 
     def run(self) -> Never:
         """Become the command; with a reaper that is the child of process 1."""
@@ -94,10 +111,9 @@ class AppProcess:
         os.close(asks)
         os.read(asked, 1)
         self._complete_root()
-        account = self.config.account
-        if is_mapped(User(account.uid, account.gid)):
+        if self.plan.is_mapped:
             limit_capabilities(self.config.capabilities)
-            switch_user(User(account.uid, account.gid), account.groups)
+            switch_user(self._user, self.plan.groups)
         process.set_parent_death_signal(signal.SIGKILL)
         reap(app)
 
@@ -108,9 +124,10 @@ class AppProcess:
             os._exit(_FAILED)
 
     def _complete_root(self) -> None:
-        if self.mounts_proc:
+        if self.plan.mounts_proc:
             mount_proc()
-        leave_old_root()
+        if self.plan.has_old_root:
+            leave_old_root(is_apart=self.plan.is_apart)
 
     def _limit_rights(self) -> None:
         """Enter the working directory, and become the app's user."""
@@ -121,26 +138,28 @@ class AppProcess:
             raise SlimtraceError(
                 f"cannot enter the working directory {config.workdir}: {error.strerror}"
             ) from error
-        user = User(config.account.uid, config.account.gid)
-        nested = not is_mapped(user)
-        if nested:
-            self._enter_user_namespace(user)
+        if not self.plan.is_mapped:
+            self._enter_user_namespace()
         limit_capabilities(config.capabilities)
-        if not nested:
-            switch_user(user, config.account.groups)
+        if self.plan.is_mapped:
+            switch_user(self._user, self.plan.groups)
         if config.no_new_privileges:
             set_no_new_privs()
         process.become_dumpable()
         process.set_parent_death_signal(signal.SIGKILL)
 
-    def _enter_user_namespace(self, user: User) -> None:
+    @property
+    def _user(self) -> User:
+        return User(self.config.account.uid, self.config.account.gid)
+
+    def _enter_user_namespace(self) -> None:
         """Enter a user namespace in which the app's user exists: all processes share one."""
-        if self.user_namespace is not None:
-            enter_namespace(self.user_namespace, CLONE_NEWUSER)
+        if self.plan.user_namespace is not None:
+            enter_namespace(self.plan.user_namespace, CLONE_NEWUSER)
             return
         ids = os.geteuid(), os.getegid()
         unshare(CLONE_NEWUSER)
-        map_single_user(*user, *ids)
+        map_single_user(*self._user, *ids)
         with suppress(OSError):
             namespace = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             socket.send_fds(self.report, [b"namespace"], [namespace])

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 
-from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, SlimtraceError
+from slimtrace.tracer.errors import (
+    CannotExecuteError,
+    CommandNotFoundError,
+    NoMountsError,
+    SlimtraceError,
+)
 
-_ERRORS = {126: CannotExecuteError, 127: CommandNotFoundError}
+_KINDS = {kind.__name__: kind for kind in (CannotExecuteError, CommandNotFoundError, NoMountsError)}
 
 
 def encode_failure(error: SlimtraceError) -> bytes:
     """The message for an error."""
-    fields = {"exit_status": error.exit_status, "message": error.message, "hint": error.hint}
+    fields = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
     return json.dumps(fields).encode() + b"\n"
 
 
 def decode_failure(message: bytes) -> SlimtraceError:
-    """The error of a message; its exit status chooses the class."""
+    """The error of a message."""
     fields = json.loads(message)
-    kind = _ERRORS.get(fields["exit_status"], SlimtraceError)
+    kind = _KINDS.get(fields["kind"], SlimtraceError)
     return kind(fields["message"], fields["hint"])

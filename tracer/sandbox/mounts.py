@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.kernel.namespaces import (
     CLONE_NEWPID,
     MS_BIND,
+    MS_MOVE,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -51,10 +52,33 @@ class EnteredImage(NamedTuple):
     :ivar layer: what carries the writes.
     :ivar proc_is_missing: whether process 1 must still call :func:`mount_proc`, before
         :func:`leave_old_root`; else /proc is that of the outside.
+    :ivar is_apart: whether the old root can be unmounted; else it is hidden below the new one.
     """
 
     layer: OverlayMount
     proc_is_missing: bool
+    is_apart: bool
+
+    def list_notes(self) -> list[str]:
+        """What the user should know of this root."""
+        notes = []
+        if self.layer.instead is not None:
+            notes.append(
+                f"writing to {self.layer.instead}: no overlay can be had here ({self.layer.why})"
+            )
+        if not self.proc_is_missing:
+            notes.append("/proc also shows processes outside: no other can be mounted here")
+        if not self.is_apart:
+            notes.append("an app that is root can leave its root: pivot_root is refused here")
+        return notes
+
+
+def make_mounts_private() -> None:
+    """Keep what is mounted from now on in this mount namespace.
+
+    :raises OSError: EPERM or EACCES where nothing may be mounted.
+    """
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
 
 
 def enter_image(
@@ -78,10 +102,9 @@ def enter_image(
     :raises OSError: about what could not be mounted.
     :raises SlimtraceError: no layer can be laid, or a symlink is in the place of /proc or its like.
     """
-    mount("none", "/", flags=MS_REC | MS_PRIVATE)
     shown = [volume._replace(source=os.path.realpath(volume.source)) for volume in volumes]
     laid = mount_overlay(tree, scratch, own_xattrs=own_xattrs, below=below)
-    _pivot()
+    is_apart = _pivot()
     # From here on absolute paths are in the new root, relative ones in the old.
     for point in _KERNEL_DIRECTORIES:
         check_plain(point)
@@ -98,7 +121,7 @@ def enter_image(
             _mount_file(source.lstrip("/"), resolve_mountpoint(path))
     for volume in sorted(shown, key=lambda shown: shown.target.count("/")):  # inner ones later
         _mount_volume(volume)
-    return EnteredImage(laid, mounts_proc)
+    return EnteredImage(laid, mounts_proc, is_apart)
 
 
 def mount_proc() -> None:
@@ -107,9 +130,10 @@ def mount_proc() -> None:
     _protect_machine()
 
 
-def leave_old_root() -> None:
+def leave_old_root(*, is_apart: bool) -> None:
     """Unmount the old root, which is the working directory, and all that is mounted in it."""
-    detach(".")
+    if is_apart:
+        detach(".")
     os.chdir("/")
 
 
@@ -151,12 +175,23 @@ def _mount_volume(volume: Volume) -> None:
         _mount_file(source, target, read_only=volume.read_only)
 
 
-def _pivot() -> None:
-    """Make the working directory the root and the old root the working directory."""
+def _pivot() -> bool:
+    """Make the working directory the root and the old root the working directory.
+
+    :returns: whether the old root can be unmounted. Docker's profile refuses pivot_root(2) even to
+        those who may mount; then the new root is moved over the old one.
+    """
     old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    pivot_root(".", ".")  # the old root lies over the new one, and no directory is needed for it
+    try:
+        pivot_root(".", ".")  # the old root lies over the new one, and needs no directory for it
+        is_apart = True
+    except PermissionError:
+        mount(".", "/", flags=MS_MOVE)
+        os.chroot(".")
+        is_apart = False
     os.fchdir(old)
     os.close(old)
+    return is_apart
 
 
 def _mount_directory(

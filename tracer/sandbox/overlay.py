@@ -25,6 +25,8 @@ from slimtrace.tracer.kernel.namespaces import (
     unshare,
 )
 from slimtrace.tracer.remove_tree import remove_tree
+from slimtrace.tracer.sandbox.tree_copy import copy_tree
+from slimtrace.tracer.sandbox.userns import has_one_user
 from slimtrace.tracer.temporary_folder import find_disk_folder
 
 _PREFIX = "slimtrace-scratch-"
@@ -155,20 +157,9 @@ def _by_fuse(options: str, why: str) -> OverlayMount | None:
 
 def _copied(error: OSError, below: str | None) -> OverlayMount:
     """Of what lies below first: the tree gives the directories their owners and times."""
-    done = subprocess.run(
-        ["cp", "-a", *([] if below is None else [f"{_BELOW}/."]), f"{_LOWER}/.", _UPPER],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode != 0:
-        cause = (done.stderr.strip().splitlines() or ["cp failed"])[-1]
-        raise SlimtraceError(
-            f"cannot mount a writable layer over the image or copy the image: {cause}",
-            "install fuse-overlayfs, or set TMPDIR to a directory that overlay can write to",
-        )
+    owners = ["--no-preserve=ownership"] if has_one_user() else []  # others cannot be kept
+    for tree in ([] if below is None else [_BELOW]) + [_LOWER]:
+        copy_tree(tree, _UPPER, owners)
     mount(_UPPER, _UPPER, flags=MS_BIND)
     remount_without_devices(os.path.abspath(_UPPER))
     return OverlayMount("a copy", os.strerror(error.errno or 0))

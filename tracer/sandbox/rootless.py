@@ -32,6 +32,8 @@ class _Range(NamedTuple):
 def become_root() -> None:
     """Become root, if needed in a user namespace where this process has all capabilities.
 
+    Root stays as it is where it may make no user namespace.
+
     Call it while the process has one thread (unshare(2)). A second call does nothing.
 
     :raises SlimtraceError: user namespaces are forbidden; the hint names the setting.
@@ -50,6 +52,8 @@ def become_root() -> None:
     try:
         unshare(CLONE_NEWUSER)
     except OSError as error:
+        if uid == 0:  # the sandbox must do without namespaces
+            return
         raise SlimtraceError(
             f"cannot become root for the image: {error.strerror}", explain_refusal(error)
         ) from error

@@ -20,9 +20,10 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.host.container import suggest_namespaces
 from slimtrace.tracer.kernel import process, ptrace
 from slimtrace.tracer.kernel.loopback import raise_loopback
 from slimtrace.tracer.kernel.namespaces import (
@@ -33,16 +34,26 @@ from slimtrace.tracer.kernel.namespaces import (
     CLONE_NEWUTS,
     unshare,
 )
-from slimtrace.tracer.sandbox.app_process import AppProcess
+from slimtrace.tracer.sandbox.app_process import AppProcess, ProcessPlan
+from slimtrace.tracer.sandbox.copied_root import describe_copy, enter_copy
 from slimtrace.tracer.sandbox.failure_message import encode_failure
-from slimtrace.tracer.sandbox.mounts import enter_image, make_root_read_only
+from slimtrace.tracer.sandbox.mounts import (
+    enter_image,
+    make_mounts_private,
+    make_root_read_only,
+)
 from slimtrace.tracer.sandbox.sandbox_config import list_mounted_files
-from slimtrace.tracer.sandbox.userns import User, explain_refusal, is_in_first_namespace, is_mapped
+from slimtrace.tracer.sandbox.userns import (
+    User,
+    explain_refusal,
+    find_groups,
+    is_in_first_namespace,
+    is_mapped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from slimtrace.tracer.sandbox.mounts import EnteredImage
     from slimtrace.tracer.sandbox.overlay import ScratchFolder
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
 
@@ -83,7 +94,6 @@ class Supervisor:
         self._stderr = 2
         self._parent = os.getppid()
         self._first_pid = self._command_pid = 0
-        self._user_namespace: int | None = None
 
     def run(self, install: Callable[[], int] | None) -> Never:
         """Set up the sandbox, start the app, and serve requests until the app ends.
@@ -113,33 +123,71 @@ class Supervisor:
         # While there is a /proc:
         process.rename_process(_TITLE)
         process.forget_environment()
-        config = self._config
-        account = config.account
-        grants = config.no_new_privileges or is_mapped(User(account.uid, account.gid))
-        os.umask(0o022)
-        own_xattrs = not is_in_first_namespace()
-        unshare(
-            CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if config.has_network else CLONE_NEWNET)
+        number = int(os.readlink("/proc/self"))
+        account = self._config.account
+        self._plan = ProcessPlan(
+            is_mapped=is_mapped(User(account.uid, account.gid)),
+            groups=find_groups(account.groups),
         )
-        if not config.has_network:
+        os.umask(0o022)
+        refusal = self._make_namespaces()
+        about = self._enter_copy(refusal) if refusal else self._enter_namespaces()
+        sys.path.clear()  # these paths are the image's now
+        sys.meta_path.clear()
+        self._prepare_root()
+        if not refusal:
+            unshare(CLONE_NEWPID)  # of the children; the first one is its process 1
+        # As a signal like any other, because we must end the app before ourselves.
+        process.set_parent_death_signal(signal.SIGCHLD)
+        self._hand_over_root({"number": number, **about})
+
+    def _make_namespaces(self) -> OSError | None:
+        """Leave the namespaces of the outside; return the refusal where root may not do so."""
+        has_network = self._config.has_network
+        try:
+            unshare(
+                CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (0 if has_network else CLONE_NEWNET)
+            )
+            make_mounts_private()
+        except PermissionError as error:
+            return error
+        if not has_network:
             raise_loopback()
-        self._set_hostname()
+        return None
+
+    def _enter_namespaces(self) -> dict[str, Any]:
+        config = self._config
+        notes = self._set_hostname()
         entered = enter_image(
             config.tree,
             self._folder.path,
             files=list_mounted_files(self._folder.path),
             volumes=config.volumes,
-            own_xattrs=own_xattrs,
+            own_xattrs=not is_in_first_namespace(),
             below=config.below,
         )
-        self._mounts_proc = entered.proc_is_missing
-        sys.path.clear()  # these paths are the image's now
-        sys.meta_path.clear()
-        self._prepare_root()
-        unshare(CLONE_NEWPID)  # of the children; the first one is its process 1
-        # As a signal like any other, because we must end the app before ourselves.
-        process.set_parent_death_signal(signal.SIGCHLD)
-        self._hand_over_root(entered, grants=grants)
+        self._plan = self._plan._replace(
+            mounts_proc=entered.proc_is_missing, has_old_root=True, is_apart=entered.is_apart
+        )
+        return {
+            **({"number": None} if entered.proc_is_missing else {}),
+            "process_one": True,
+            "grants": config.no_new_privileges or self._plan.is_mapped,
+            "notes": [*notes, *entered.list_notes()],
+        }
+
+    def _enter_copy(self, refusal: OSError) -> dict[str, Any]:
+        config = self._config
+        files = list_mounted_files(self._folder.path)
+        cause, hint = os.strerror(refusal.errno or 0), suggest_namespaces()
+        prefix = enter_copy(config, self._folder.path, files)
+        process.become_subreaper()  # what is left of the app ends with us
+        return {
+            "process_one": False,
+            "prefix": prefix,
+            "grants": config.no_new_privileges or config.account.uid == 0,
+            "notes": [describe_copy(cause, hint)],
+        }
 
     def _put_streams(self) -> None:
         """Put the app's streams in place, and keep our stderr for commands.
@@ -169,16 +217,19 @@ class Supervisor:
         for low, high in zip(ends, [*ends[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
             os.closerange(low + 1, high)
 
-    def _set_hostname(self) -> None:
-        name = self._config.hostname
-        if name == socket.gethostname():
-            return
+    def _set_hostname(self) -> list[str]:
+        """Set the host name; return what to say where that is refused, as by podman's profile."""
+        name, now = self._config.hostname, socket.gethostname()
         try:
-            socket.sethostname(name)
+            if name != now:
+                socket.sethostname(name)
+        except PermissionError as error:
+            return [f"the host name stays {now}: to change it is refused ({error.strerror})"]
         except OSError as error:  # EINVAL: longer than 64 bytes (sethostname(2))
             raise SlimtraceError(
                 f"cannot set the host name {name}: {error.strerror}", "use at most 64 bytes"
             ) from error
+        return []
 
     def _prepare_root(self) -> None:
         workdir = self._config.workdir
@@ -191,8 +242,13 @@ class Supervisor:
                 f"cannot enter the working directory {workdir}: {error.strerror}"
             ) from error
 
-    def _hand_over_root(self, entered: EnteredImage, *, grants: bool) -> None:
-        """Do what the filter would stop later, and send the root directory to the tracer."""
+    def _hand_over_root(self, about: dict[str, Any]) -> None:
+        """Do what the filter would stop later, and send the root directory to the tracer.
+
+        :param about: ``number``, ours in the sandbox's /proc, or null; ``process_one``, whether the
+            first child is process 1; ``prefix``, the root's path in the tracer's root, if it has
+            one; ``grants``, whether an exec grants privileges; ``notes`` for the user.
+        """
         self._dev_null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python; execs inherit it
             signal.signal(ignored, signal.SIG_DFL)
@@ -202,19 +258,8 @@ class Supervisor:
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        number = None
-        if not entered.proc_is_missing:
-            with suppress(OSError, ValueError):
-                number = int(os.readlink("/proc/self"))
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        layer = entered.layer
-        message = {
-            "number": number,
-            "grants": grants,
-            "instead": layer.instead,
-            "why": layer.why,
-        }
-        socket.send_fds(self._control, [json.dumps(message).encode()], [root])
+        socket.send_fds(self._control, [json.dumps(about).encode()], [root])
         os.close(root)
 
     def _start_app(self, install: Callable[[], int] | None) -> None:
@@ -248,11 +293,10 @@ class Supervisor:
                 mask=self._mask,
                 output=None if is_app else (self._dev_null, self._stderr),
                 is_first=is_app,
-                mounts_proc=self._mounts_proc,
-                user_namespace=self._user_namespace,
+                plan=self._plan,
             ).run()
         writer.close()
-        if is_app:
+        if is_app and self._plan.has_old_root:
             os.chdir("/")  # the app has unmounted the old root, or will soon
         with reader:
             self._pass_on_report(reader)
@@ -263,7 +307,7 @@ class Supervisor:
         while True:
             data, fds, _, _ = socket.recv_fds(reader, _MAX_REPORT_BYTES, 1)
             if fds:
-                self._user_namespace = fds[0]
+                self._plan = self._plan._replace(user_namespace=fds[0])
             else:
                 self._send(data or b"executed")
                 return

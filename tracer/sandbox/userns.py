@@ -6,6 +6,8 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from slimtrace.tracer.host.container import suggest_namespaces
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -46,6 +48,12 @@ def is_in_first_namespace() -> bool:
     return (_read("/proc/self/uid_map") or "").split() == ["0", "0", "4294967295"]
 
 
+def has_one_user() -> bool:
+    """Whether no user but the caller exists in its user namespace."""
+    ranges = (_read("/proc/self/uid_map") or "").splitlines()
+    return len(ranges) == 1 and ranges[0].split()[2] == "1"
+
+
 def may_make_namespaces() -> bool:
     """Whether the caller has CAP_SYS_ADMIN, and so may mount in namespaces that it makes."""
     lines = (_read("/proc/self/status") or "").splitlines()
@@ -53,17 +61,25 @@ def may_make_namespaces() -> bool:
     return bool(int(found, 16) >> _CAP_SYS_ADMIN & 1)
 
 
-def switch_user(user: User, groups: Iterable[int] = ()) -> None:
+def find_groups(groups: Iterable[int]) -> tuple[int, ...] | None:
+    """The supplementary groups that exist here, of these; None where groups cannot be set.
+
+    Where a user namespace was made without privilege, groups are what they are.
+    """
+    if _read("/proc/self/setgroups") == "deny":
+        return None
+    return tuple(group for group in groups if _is_in("gid_map", group))
+
+
+def switch_user(user: User, groups: Iterable[int] | None) -> None:
     """Switch from root to this user, for good.
 
-    :param groups: supplementary GIDs; those that do not exist here are left out.
-
+    :param groups: supplementary GIDs, from :func:`find_groups`.
     :raises OSError: EPERM without CAP_SETUID and CAP_SETGID.
     """
     try:
-        # Where a user namespace was made without privilege, groups are what they are.
-        if _read("/proc/self/setgroups") != "deny":
-            os.setgroups([group for group in groups if _is_in("gid_map", group)])
+        if groups is not None:
+            os.setgroups([*groups])
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:
@@ -81,10 +97,7 @@ def explain_refusal(error: OSError, settings: str = "/proc/sys") -> str | None:
         if _read(os.path.join(settings, name)) == forbids:
             dotted = name.replace("/", ".")
             return f"{dotted}={forbids} forbids it: sysctl -w {dotted}={allows}, or run as root"
-    return (
-        "run as root, or where users may make user namespaces: in a container that needs "
-        "CAP_SYS_ADMIN, or a seccomp profile that allows unshare and mount"
-    )
+    return suggest_namespaces()
 
 
 def _is_in(table: str, number: int) -> bool:

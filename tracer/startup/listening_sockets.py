@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.kernel.listeners import list_listening_sockets
+from slimtrace.tracer.process.borrowed_ids import borrow_ids
 from slimtrace.tracer.startup.trial import ListeningSocket
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class SocketWatch:
 
 def _read_socket_inodes(pid: int) -> Iterable[int]:
     """Yield the inodes of a process's sockets."""
+    borrow_ids(pid)
     with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in entries:
             with suppress(OSError):

@@ -16,13 +16,14 @@ from slimtrace.tracer.end_signals import END_SIGNALS, make_stopped_error
 from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.app import App
 from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch
-from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.errors import NoMountsError, SlimtraceError, UsageError
 from slimtrace.tracer.image.run_config import (
     choose_command,
     make_image_run,
     parse_image_stop_signal,
 )
 from slimtrace.tracer.image.runtime import parse_volume
+from slimtrace.tracer.process.borrowed_ids import borrow_ids, borrowed_ids
 from slimtrace.tracer.process.dispositions import handles_signal
 from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config
 from slimtrace.tracer.startup.listening_sockets import SocketWatch, find_listening_sockets
@@ -136,6 +137,10 @@ def _run_trial(
         launch = SandboxLaunch(sandbox, about.command, ending.mask, printed.descriptors)
         try:
             guard = launch.start_untraced()
+        except NoMountsError as error:
+            if trial.volumes:
+                raise
+            return replace(about, untried=error.message)
         except SlimtraceError as error:
             if error.exit_status == SlimtraceError.exit_status:
                 raise
@@ -143,7 +148,7 @@ def _run_trial(
         printed.start()
         app = App(launch, guard)
         listening = SocketWatch(guard.list_processes, before)
-        with app.kill_on_error():
+        with app.kill_on_error(), borrowed_ids():
             began = time.monotonic()
             launch.execute_app()
             readiness = Readiness(ready, trial, listening, launch.view, printed.lines)
@@ -213,6 +218,7 @@ class _TrialRun:
         return replace(about, answer=send_request(where, self.trial.request_path))
 
     def _stop(self, number: signal.Signals, grace: float) -> StopResult:
+        borrow_ids(self.app.pid)
         is_handled = handles_signal(self.app.pid, number)
         began = time.monotonic()
         with suppress(ProcessLookupError):

@@ -101,6 +101,7 @@ class TrialResult:
     :ivar listening: the sockets on which it listened when it was ready.
     :ivar exit_status: how it ended by itself, 128+N for signal N; None if it did not.
     :ivar lines: the last lines of its output.
+    :ivar untried: why it was not started, where this container cannot start it so.
     """
 
     command: tuple[str, ...]
@@ -112,6 +113,7 @@ class TrialResult:
     answer: HttpAnswer | None = None
     stopped: StopResult | None = None
     lines: tuple[str, ...] = ()
+    untried: str | None = None
 
     @property
     def is_job(self) -> bool:

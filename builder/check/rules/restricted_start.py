@@ -30,6 +30,8 @@ def _check_start(start: StartMode, facts: ImageFacts, _: TargetPlatform) -> Rule
         usual = facts.starts.get(StartMode.USUAL)
         is_worse = usual is not None and usual.failure is not None
         return skips("it does not start as usual either" if is_worse else facts.why_no_start)
+    if trial.untried is not None:
+        return skips(trial.untried)
     if trial.failure is not None:
         return fails(trial.failure, lines=trial.lines)
     return passes(

@@ -272,7 +272,7 @@ def test_files_and_variables_that_engines_provide(
     done = inside(script(*lines), *options, *volumes)
     assert done.out.splitlines() == [
         "b c /made/here box /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        *("box", "shared", "shared", "2", "refused", "lo", "x", "tmp", "read-only"),
+        *("box", "shared", "shared", "1", "refused", "lo", "x", "tmp", "read-only"),
     ]
     assert (tmp_path / "shared/new").read_text() == "z\n"
     assert done.run["volumes"] == ["/mnt/dir", "/mnt/one"]
@@ -303,8 +303,8 @@ def test_no_descriptor_of_the_machine_is_inherited(inside: Callable[..., Ran]) -
     ("argv", "status", "number", "said"),
     [
         (script("exit 3"), 3, None, ""),
-        (script("sh -c 'kill -TERM $$; sleep 9'"), 143, None, ""),
-        (script("sh -c 'kill -KILL $$; sleep 9'"), 137, None, ""),
+        (script("sh -c 'kill -TERM $$; sleep 9'; exit $?"), 143, None, ""),
+        (script("sh -c 'kill -KILL $$; sleep 9'; exit $?"), 137, None, ""),
         (script("sleep 9 & kill -KILL -1; wait $!; exit 5"), 5, None, ""),
         (["nothing"], 127, None, "cannot run nothing: it is not on the PATH"),
         (["/srv/text"], 126, None, "cannot run /srv/text: permission denied"),

@@ -16,6 +16,7 @@ from requirements import need, skip_missing
 from roots import busybox_root, describe_tree
 from traces import allow_all_users, check_failure, run_slimtrace
 
+from slimtrace.tracer.host.container import HostEnvironment, suggest_namespaces
 from slimtrace.tracer.sandbox.userns import explain_refusal
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def test_roots_that_cannot_be_entered(inside: Run, path: str) -> None:
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "restrict_unprivileged_userns=0"),
         ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
         ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
-        ("user/max_user_namespaces", "96365", "CAP_SYS_ADMIN"),
+        ("user/max_user_namespaces", "96365", suggest_namespaces()),
     ],
 )
 def test_the_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hint: str) -> None:
@@ -170,6 +171,18 @@ def test_the_hint_names_the_setting(tmp_path: Path, setting: str, value: str, hi
     file.write_text(f"{value}\n")
     assert hint in (explain_refusal(PermissionError(1, "x"), str(tmp_path)) or "")
     assert explain_refusal(FileNotFoundError(2, "x"), str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("where", "flag"),
+    [
+        (HostEnvironment.HOST, "run as root"),
+        (HostEnvironment.CONTAINER, "--security-opt seccomp=unconfined"),
+        (HostEnvironment.BUILD, "buildah --isolation oci"),
+    ],
+)
+def test_the_hint_names_the_flag(where: HostEnvironment, flag: str) -> None:
+    assert flag in suggest_namespaces(where)
 
 
 def test_user_namespaces_switched_off(root: Path, tmp_path: Path) -> None:

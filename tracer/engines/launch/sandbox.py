@@ -18,16 +18,16 @@ import os
 import socket
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any, Never
 
-from slimtrace.tracer.console import say
+from slimtrace.tracer.console import say_once
 from slimtrace.tracer.engines.launch.guard import Guard
 from slimtrace.tracer.engines.launch.host import LISTENER_FLAGS, install_best_filter
 from slimtrace.tracer.engines.launch.spawner import Message, Spawner, receive
 from slimtrace.tracer.errors import CannotTraceError, SlimtraceError
 from slimtrace.tracer.kernel import ptrace
 from slimtrace.tracer.kernel.memory import MemoryReader
-from slimtrace.tracer.process import procfs
+from slimtrace.tracer.process import magic_links, procfs
 from slimtrace.tracer.process.root_view import SandboxView
 from slimtrace.tracer.sandbox.failure_message import decode_failure
 from slimtrace.tracer.sandbox.overlay import remove_scratch_folder
@@ -67,12 +67,13 @@ class SandboxLaunch:
         self.spawner: Spawner | None = Spawner(self._control)
         self._guard: Guard | None = None
         self._is_seized = False
-        self._view: RootView | None = None
+        self._view: SandboxView | None = None
 
     @property
     def view(self) -> RootView:
         if self._view is None:
             raise AssertionError
+        self._view.app_pid = self.app_pid
         return self._view
 
     def start_under_guard(self, code: bytes) -> tuple[Guard, int]:
@@ -136,16 +137,21 @@ class SandboxLaunch:
         try:
             if message.fd < 0:
                 raise _failure(message, self._config.tree)
-            about = json.loads(message.data)
-            self._view = SandboxView(
-                message.fd, guard.child, about["number"], grants_privileges=about["grants"]
-            )
-            if about["instead"] is not None:
-                say(f"writing to {about['instead']}: no overlay can be had here ({about['why']})")
+            self._adopt_root(message.fd, json.loads(message.data), guard)
         except SlimtraceError:
             self._give_up()
             raise
         return guard
+
+    def _adopt_root(self, root: int, about: dict[str, Any], guard: Guard) -> None:
+        """Take over what the supervisor says of the sandbox; see Supervisor."""
+        magic_links.set_root_prefix(os.fsencode(about.get("prefix", "")))
+        self.app_is_process_one = about["process_one"] and not self._config.has_reaper
+        self._view = SandboxView(
+            root, guard.child, about["number"], grants_privileges=about["grants"]
+        )
+        for note in about["notes"]:
+            say_once(note)
 
     def _install_filter(self) -> int:
         """Have the filter installed; return the listener's descriptor, or -1."""

@@ -22,9 +22,11 @@ from slimtrace.tracer.decode.call_cache import (
     get_absolute_path,
     make_call_plan,
 )
+from slimtrace.tracer.kernel.credentials import may_look_at_all
 from slimtrace.tracer.kernel.memory import WINDOW, MemoryFiles
 from slimtrace.tracer.platform import kernel_version
 from slimtrace.tracer.process import magic_links
+from slimtrace.tracer.process.borrowed_ids import borrow_ids
 from slimtrace.tracer.syscalls.table import AT_FDCWD, CallMeaning
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class NotifyLoop:
         if polls:
             wait.register(guard, 0)
         stops = mark = 0
+        borrow = None if may_look_at_all() else borrow_ids
         pending, flush = recorder.queue.pending, recorder.queue.flush
         recall, queue_touches = cache.recall, recorder.queue_shared_touches
         while True:
@@ -104,6 +107,8 @@ class NotifyLoop:
                 continue
             stops += 1
             tid = ints[2]
+            if borrow is not None:
+                borrow(tid)
             key: Key | None = None
             plan = quick.get(fields[2])
             if plan is not None:

@@ -19,6 +19,7 @@ from slimtrace.tracer.engines.notify.exec_args import ExecArgumentReader
 from slimtrace.tracer.engines.notify.pidfds import Pidfds
 from slimtrace.tracer.engines.notify.process_image import Inode, PastImage, PendingExec, Program
 from slimtrace.tracer.process import magic_links, procfs
+from slimtrace.tracer.process.borrowed_ids import borrow_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -281,6 +282,7 @@ class ProcessTree:
             now = time.monotonic()
             for group, under_way in [*self._pending.items()]:
                 if now - under_way.since > _EXEC_TIMEOUT_SECONDS:
+                    borrow_ids(group)
                     alive = magic_links.read_link(b"/proc/%d/exe" % group) is not None
                     if alive and self._is_new(group, under_way):
                         self._finish_exec(group, under_way)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, assert_never
 
 from slimtrace.tracer.engines.ptrace.stops import PtraceEvent, SignalDelivery, decode_status
 from slimtrace.tracer.kernel import ptrace
+from slimtrace.tracer.kernel.credentials import may_look_at_all
 from slimtrace.tracer.kernel.registers import (
     has_failed_with_eintr,
     restart_call,
 )
 from slimtrace.tracer.process import magic_links, procfs
+from slimtrace.tracer.process.borrowed_ids import borrow_ids
 from slimtrace.tracer.result import ExitStatus
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class PtraceLoop:
         self._helpers: dict[int, int] = {}  # with the generations from each to the app
         self._unexecuted: set[int] = set()
         self._detaching = False
+        self._borrows_ids = not may_look_at_all()
         self.images: dict[int, int] = {}
         self.on_call: Callable[[int], object] = self.resume
 
@@ -177,6 +180,8 @@ class PtraceLoop:
 
     def _handle(self, tid: int, status: int) -> None:  # noqa: C901, PLR0912 -- a branch for each
         stop = decode_status(status)
+        if self._borrows_ids:
+            borrow_ids(tid)
         match stop:
             case ExitStatus():
                 self._handle_exit(tid, stop)
