@@ -127,7 +127,7 @@ def test_any_sequence_of_statuses(
     with _recorded(str(work)) as (recorder, traces):
         lifecycle = PtraceLoop(every_call=every_call)
         lifecycle.begin(recorder, Decoder(recorder).execs, lifecycle.resume)
-        lifecycle.add_process(is_app=True, pid=NOBODY)
+        lifecycle.add_process(NOBODY, 0)
         for tid, status in found:
             lifecycle._handle(tid, status)
             lifecycle.find_image(tid)

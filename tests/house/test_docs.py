@@ -36,7 +36,7 @@ FOREIGN_OPTIONS = frozenset(
     --tmpfs --rm --security-opt --user --read-only --cap-drop --entrypoint --network
     --slimtrace --slimtrace-append --add-modules --draft --version --yes --group --dist
     --help --verbose --quiet --install-completion --show-completion
-    --from --build-context
+    --from --build-context --isolation --privileged
     """.split()  # noqa: SIM905
 )
 """Options of podman, builders, pytest, java, towncrier, pip and of slimtrace before the command."""

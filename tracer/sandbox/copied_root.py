@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import NoMountsError
 from slimtrace.tracer.host.container import suggest_namespaces
+from slimtrace.tracer.sandbox.image_copy import copy_image
 from slimtrace.tracer.sandbox.mountpoints import check_plain
-from slimtrace.tracer.sandbox.tree_copy import copy_tree
 
 if TYPE_CHECKING:
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
@@ -37,7 +37,7 @@ def enter_copy(config: SandboxConfig, folder: str, files: dict[str, str]) -> str
     _check_needs(config)
     root = os.path.join(folder, _ROOT)
     for tree in filter(None, (config.below, config.tree)):
-        copy_tree(tree, root)
+        copy_image(tree, root)
     contents = {path: _read(source) for path, source in files.items()}
     machine = {name: _read(f"/proc/{name}", _MAX_MACHINE_BYTES) for name in _MACHINE_FILES}
     os.chroot(root)

@@ -25,7 +25,7 @@ from slimtrace.tracer.kernel.namespaces import (
     unshare,
 )
 from slimtrace.tracer.remove_tree import remove_tree
-from slimtrace.tracer.sandbox.tree_copy import copy_tree
+from slimtrace.tracer.sandbox.image_copy import copy_image
 from slimtrace.tracer.sandbox.userns import has_one_user
 from slimtrace.tracer.temporary_folder import find_disk_folder
 
@@ -159,7 +159,7 @@ def _copied(error: OSError, below: str | None) -> OverlayMount:
     """Of what lies below first: the tree gives the directories their owners and times."""
     owners = ["--no-preserve=ownership"] if has_one_user() else []  # others cannot be kept
     for tree in ([] if below is None else [_BELOW]) + [_LOWER]:
-        copy_tree(tree, _UPPER, owners)
+        copy_image(tree, _UPPER, owners)
     mount(_UPPER, _UPPER, flags=MS_BIND)
     remount_without_devices(os.path.abspath(_UPPER))
     return OverlayMount("a copy", os.strerror(error.errno or 0))

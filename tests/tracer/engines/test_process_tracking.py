@@ -252,7 +252,7 @@ def follow(argv: Sequence[str], folder: Path) -> Followed:
     with recorded(folder.parent) as (recorder, _):
         loop = PtraceLoop(every_call=True)
         pid, execute = seized(argv)
-        loop.add_process(pid, is_app=True)
+        loop.add_process(pid, 0)
 
         def handle(tid: int) -> None:
             callers.append((tid, loop.images.get(tid)))

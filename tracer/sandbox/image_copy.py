@@ -14,7 +14,7 @@ _IGNORED = "cannot create special file"
 """By cp(1), without CAP_MKNOD. A container of the image would not have those devices either."""
 
 
-def copy_tree(tree: str, target: str, options: Iterable[str] = ()) -> None:
+def copy_image(tree: str, target: str, options: Iterable[str] = ()) -> None:
     """Copy a tree with owners, times and attributes, onto a folder that exists.
 
     :raises SlimtraceError: something could not be copied.
