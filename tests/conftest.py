@@ -14,6 +14,7 @@ import pytest
 
 pytest.register_assert_rewrite("hazards", "traces")
 
+from docker_daemon import run_docker_daemon  # noqa: E402
 from registry import run_registry  # noqa: E402
 from repository import TRACEES  # noqa: E402
 from requirements import need, skip_missing  # noqa: E402
@@ -25,6 +26,8 @@ from slimtrace.tracer.engines.choice import AUTO, ENGINES  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from docker_daemon import DockerDaemon
 
 # A parent that starts pytest in the background may ignore these signals (nohup, `&` in sh).
 # Ignored signals stay ignored across exec, so the programs under test would inherit that.
@@ -126,6 +129,13 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     with run_registry(tmp_path) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> Iterator[DockerDaemon]:
+    """A Docker daemon, one for each worker that has a test for it."""
+    with run_docker_daemon() as daemon:
+        yield daemon
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from slimtrace.builder.model import Entry, Kind
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from docker_daemon import DockerDaemon
+
     from slimtrace.builder.model import Image
 
 PROGRAM = """
@@ -116,15 +118,17 @@ def test_the_configuration_says_what_runs(tmp_path: Path, image: Image) -> None:
     }
 
 
+LOADED = [
+    ("{}/out.tar", "slimtrace-test:hybrid", "slimtrace-test:hybrid"),
+    ("docker-archive:{}/out:slimtrace-test:docker", None, "slimtrace-test:docker"),
+    ("{}/out.tar", None, None),
+    ("docker-archive:{}/out", None, None),
+]
+
+
 @pytest.mark.parametrize(
     ("written", "tag", "loaded"),
-    [
-        ("{}/out.tar", "slimtrace-test:hybrid", "slimtrace-test:hybrid"),
-        ("docker-archive:{}/out:slimtrace-test:docker", None, "slimtrace-test:docker"),
-        ("oci-archive:{}/out", "slimtrace-test:oci", "slimtrace-test:oci"),
-        ("{}/out.tar", None, None),
-        ("docker-archive:{}/out", None, None),
-    ],
+    [*LOADED, ("oci-archive:{}/out", "slimtrace-test:oci", "slimtrace-test:oci")],
 )
 def test_podman_loads_and_runs(
     tmp_path: Path, image: Image, written: str, tag: str | None, loaded: str | None
@@ -140,6 +144,27 @@ def test_podman_loads_and_runs(
         assert (ran.stdout, ran.returncode) == ("two 65532:65532 three", 7), ran.stderr
     finally:
         assert podman("rmi", name).returncode == 0
+
+
+@pytest.mark.parametrize(("written", "tag", "loaded"), LOADED)
+def test_docker_loads_and_runs(
+    tmp_path: Path,
+    image: Image,
+    docker_daemon: DockerDaemon,
+    written: str,
+    tag: str | None,
+    loaded: str | None,
+) -> None:
+    write(written.format(tmp_path), image, tag)
+    path = tmp_path / ("out.tar" if written.endswith(".tar") else "out")
+    name = docker_daemon.load(str(path))
+    assert name == (loaded or image.config_digest)
+    options = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+    try:
+        ran = docker_daemon.run(*options, name)
+        assert (ran.stdout, ran.returncode) == ("two 65532:65532 three", 7), ran.stderr
+    finally:
+        assert docker_daemon.docker("rmi", name).returncode == 0
 
 
 def test_the_same_image_gives_the_same_archive(tmp_path: Path, image: Image) -> None:
