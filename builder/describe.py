@@ -68,7 +68,7 @@ def describe_image(text: str, trace: Trace | None, where: ImageLocation) -> Bill
     entries = list_entries(root)
     if not entries:
         raise SlimtraceError(f"cannot describe {text}: it is empty")
-    reference = parse_reference(text)
+    reference = parse_reference(opened.source)
     digest = None if reference.transport in _WITHOUT_MANIFEST else opened.digest
     subject = make_subject(
         find_subject_name(reference), digest, opened.config, newest_mtime(entries.values())

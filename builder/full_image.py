@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.config.image_config import no_run_error
 from slimtrace.builder.images.read.full_image_source import open_image
-from slimtrace.builder.images.reference import Transport, parse_reference
+from slimtrace.builder.images.read.image_path import find_path
+from slimtrace.builder.images.reference import Transport, find_transport, parse_reference
 from slimtrace.builder.root.base_config import BaseConfig
 from slimtrace.builder.root.layered_root import LayeredTree
 from slimtrace.builder.root.root import Root
@@ -48,6 +49,17 @@ def needs_root(trace: Trace, image: str | None = None) -> bool:
     return not _is_own_root(image)
 
 
+def find_source(trace: Trace, image: str | None) -> str | None:
+    """The full image's reference, as far as it is known before the image is opened.
+
+    :param image: as for :func:`open_full_image`.
+    """
+    if image is not None:
+        return image if find_transport(image) is not None else None
+    images = {run.image for run in trace.runs}
+    return images.pop() if len(images) == 1 else None
+
+
 def become_root_for(trace: Trace, image: str | None = None) -> None:
     """Become root if the full image needs it. Commands call it, before they open the image.
 
@@ -67,8 +79,11 @@ def _distinguish_images(trace: Trace) -> dict[str, Run]:
 
 
 def _is_own_root(text: str) -> bool:
-    reference = parse_reference(text)
-    return reference.transport is Transport.ROOTFS and os.path.abspath(reference.location) == "/"
+    is_typed = find_transport(text) not in {None, Transport.ARCHIVE}
+    reference = parse_reference(text) if is_typed else find_path(text)
+    if reference is None or reference.transport is not Transport.ROOTFS:
+        return False
+    return os.path.abspath(reference.location) == "/"
 
 
 def open_full_image(trace: Trace, image: str | None = None) -> OpenedRoot:

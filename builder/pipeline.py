@@ -13,10 +13,10 @@ from slimtrace.builder.config.debug_image import add_busybox, find_busybox, make
 from slimtrace.builder.config.image_config import find_default_run, make_image_config
 from slimtrace.builder.config.user import choose_user, explain_user_change
 from slimtrace.builder.context import Context
-from slimtrace.builder.full_image import become_root_for, open_full_image
+from slimtrace.builder.full_image import become_root_for, find_source, open_full_image
 from slimtrace.builder.images.documents import make_image
-from slimtrace.builder.images.reference import Transport, parse_reference
-from slimtrace.builder.images.write.destination import make_destination
+from slimtrace.builder.images.reference import Transport
+from slimtrace.builder.images.write.destination import find_destination, make_destination
 from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.model import Selection
 from slimtrace.builder.option_checks import check_options
@@ -169,12 +169,12 @@ def make(
         run, or the image or an SBOM cannot be written.
     """
     check_options(options)
-    reference = parse_reference(destination, "write to")
+    trace = read_trace(traces)
+    reference = find_destination(destination, find_source(trace, options.image))
     tagged = reference.with_tag(options.tag)
     to = _prepare(tagged)
     to_debug = _prepare(make_debug_reference(tagged)) if options.debug else None
     check_sboms(options)
-    trace = read_trace(traces)
     become_root_for(trace, options.image)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
     planned = plan(trace, options, rerun)

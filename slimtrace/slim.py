@@ -118,6 +118,9 @@ def slim(
     json: shared.Json = False,
 ) -> None:
     """Run COMMAND, build its slim image, verify and heal it."""
+    from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415 -- --help pays nothing
+
+    image = add_transport(image)
     build_options = BuildOptions(  # the full image is where the run takes place
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
@@ -148,7 +151,7 @@ def slim(
         tag=tag,
         source_date_epoch=read_source_date_epoch(),
     )
-    _check_build(output, build_options)
+    _check_build(output, build_options, image)
     try:
         run(
             context,
@@ -212,17 +215,17 @@ def slim(
         raise typer.Exit(1)
 
 
-def _check_build(output: str, options: BuildOptions) -> None:
+def _check_build(output: str, options: BuildOptions, image: str | None) -> None:
     """Check the build's options before the run, which may take long.
 
+    :param image: the full image's reference; None for this machine.
     :raises UsageError: they are not valid.
     """
-    from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415 -- --help pays nothing
-    from slimtrace.builder.images.write.destination import make_destination  # noqa: PLC0415
+    from slimtrace.builder.images.write.destination import parse_destination  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.option_checks import check_options  # noqa: PLC0415
 
     check_options(options)
-    make_destination(parse_reference(output, "write to").with_tag(options.tag)).prepare()
+    parse_destination(output, options.tag, image).prepare()
 
 
 def _check_end(last: Run, trace: str) -> None:

@@ -68,7 +68,8 @@ def _read_facts(text: str, image: FullImage, request: CheckRequest) -> ImageFact
     entries = list_entries(root)
     if not entries:
         raise SlimtraceError(f"cannot check {text}: there is nothing in it")
-    return ImageFacts(text, image.digest, image.config, root, entries, request, stored_size(text))
+    size = stored_size(image.source)
+    return ImageFacts(text, image.digest, image.config, root, entries, request, size)
 
 
 def _explain_no_start(facts: ImageFacts, *, run: bool) -> str | None:

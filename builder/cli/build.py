@@ -83,8 +83,11 @@ def build(
     json: shared.Json = False,
 ) -> None:
     """Build an image with only the files that the app needs."""
+    from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.pipeline import build as build_image  # noqa: PLC0415
+
     options = BuildOptions(
-        image=image,
+        image=add_transport(image),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         drop_process=tuple(drop_process or ()),
@@ -119,8 +122,6 @@ def build(
         source_date_epoch=read_source_date_epoch(),
     )
     services: Services = context.obj
-    from slimtrace.builder.pipeline import build as build_image  # noqa: PLC0415 -- --help pays nothing
-
     if options.jlink:
         from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 

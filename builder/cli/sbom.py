@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.tracer.console import say
-from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from slimtrace.builder.describe import ImageLocation
@@ -83,21 +84,31 @@ def sbom(
 def _collect_facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:
     from slimtrace.builder.describe import describe_image, describe_trace  # noqa: PLC0415
     from slimtrace.builder.full_image import become_root_for  # noqa: PLC0415
-    from slimtrace.builder.images.reference import parse_reference  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
-    try:
-        parse_reference(subject)
-    except UsageError:
-        if traces:
-            raise
+    if not traces and _is_trace(subject):
         trace = read_trace([subject])
         become_root_for(trace, where.image)
         return describe_trace(trace, where)
     built_from = read_trace(traces) if traces else None
     become_root()
     return describe_image(subject, built_from, where)
+
+
+def _is_trace(subject: str) -> bool:
+    """Whether it is a file that is no image, or is named as a trace usually is."""
+    from slimtrace.builder.images.read.image_path import find_path  # noqa: PLC0415
+    from slimtrace.builder.images.reference import Transport, find_transport  # noqa: PLC0415
+
+    if find_transport(subject) not in {None, Transport.ARCHIVE}:
+        return False
+    if not os.path.isfile(subject):
+        return subject.endswith(".trace")
+    try:
+        return find_path(subject) is None
+    except SlimtraceError:
+        return not subject.endswith(".tar")
 
 
 sbom.__doc__ = f"{sbom.__doc__}\n{_SBOM_HELP}"

@@ -18,7 +18,7 @@ ImageOutput = Annotated[
         metavar="DEST",
         help="Write the image to DEST: FILE.tar, oci:DIR[:TAG], oci-archive:FILE, "
         "docker-archive:FILE, rootfs:DIR, tar:FILE, containers-storage:NAME, docker-daemon:NAME "
-        "or docker://NAME.",
+        "or docker://NAME. NAME[:TAG] alone goes to the store that the full image came from.",
     ),
 ]
 FullImageReference = Annotated[

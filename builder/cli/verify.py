@@ -85,7 +85,8 @@ def verify(
     json: shared.Json = False,
 ) -> None:
     """Repeat the traced runs in the image and report what is missing."""
-    from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
@@ -99,9 +100,9 @@ def verify(
         copies_volumes=volumes is VolumeMode.COPY,
         no_new_privileges=parse_security_options(security_opt or ()),
     )
-    options = VerifyOptions(heal, tuple(ignore or ()), full_image, changes)
     services: Services = context.obj
     become_root()
+    options = VerifyOptions(heal, tuple(ignore or ()), add_transport(full_image), changes)
     verdict = verify_image(image, traces, options, services.rerun)
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())

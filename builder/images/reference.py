@@ -1,7 +1,9 @@
 """Image references: the text after ``--image`` and ``-o``, in the transports of skopeo and podman.
 
 One function, :func:`parse_reference`, parses each of them, as ``alltransports.ParseImageName`` does
-in containers/image. To add a transport:
+in containers/image. It looks at nothing but the text: what an IMAGE without a transport is,
+``read/image_search.py`` finds out for a source, ``write/destination.py`` for a destination.
+To add a transport:
 
 1. add a member to :class:`Transport`: its prefix, its syntax and its line in the help;
 2. read it: add a case to ``open_image`` (``read/full_image_source.py``);
@@ -10,6 +12,7 @@ in containers/image. To add a transport:
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from dataclasses import dataclass, replace
@@ -28,6 +31,12 @@ _NAME = re.compile(
 # image-spec annotations.md: the grammar of org.opencontainers.image.ref.name
 _WORD = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
 _REF_NAME = re.compile(rf"{_WORD}(?:/{_WORD})*")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_HEX = re.compile(r"[0-9a-f]{12,64}")
+_FILE_ENDINGS = (
+    *(".tar", ".tgz", ".tzst", ".tbz2", ".txz"),
+    *(".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.zstd", ".oci", ".zip"),
+)
 
 
 class Syntax(Enum):
@@ -62,7 +71,7 @@ class Transport(Enum):
     ROOTFS = ("rootfs:", Syntax.PATH, "DIR", "a plain tree")
     TARBALL = ("tar:", Syntax.PATH, "FILE", "a root tarball")
     CONTAINERS_STORAGE = ("containers-storage:", Syntax.NAME, "NAME", "podman's store (skopeo)")
-    DOCKER_DAEMON = ("docker-daemon:", Syntax.NAME, "NAME:TAG", "docker's store (skopeo)")
+    DOCKER_DAEMON = ("docker-daemon:", Syntax.NAME, "NAME[:TAG]", "docker's store")
     REGISTRY = ("docker://", Syntax.NAME, "NAME", "a registry (skopeo)")
 
     def __init__(self, prefix: str, syntax: Syntax, form: str, description: str) -> None:
@@ -71,6 +80,20 @@ class Transport(Enum):
         self.form = f"{prefix}{form}"
         self.description = description
 
+
+_ALIASES = {
+    "podman": Transport.CONTAINERS_STORAGE,
+    "storage": Transport.CONTAINERS_STORAGE,
+    "dockerd": Transport.DOCKER_DAEMON,
+    "registry": Transport.REGISTRY,
+    "https": Transport.REGISTRY,
+    "http": Transport.REGISTRY,
+    "oci-layout": Transport.OCI,
+    "dir": Transport.ROOTFS,
+    "folder": Transport.ROOTFS,
+    "file": Transport.ARCHIVE,
+}
+"""What other tools and users call a transport."""
 
 FORMS = "\n".join(f"{each.form:<28} {each.description}" for each in Transport)
 """All forms of a reference, one a line, for help texts and error messages."""
@@ -136,15 +159,17 @@ def parse_reference(text: str, verb: str = "read") -> ImageReference:
     :param verb: what the caller does with the image, for the message ``cannot VERB 'TEXT'``.
     :raises UsageError: ``text`` is not an image reference.
     """
-    transport = _find_transport(text)
+    transport = find_transport(text)
     failure = f"cannot {verb} {text!r}"
     if transport is None:
-        raise UsageError(f"{failure}: it is not an image reference", FORMS)
+        raise UsageError(f"{failure}: it is not an image reference", make_hint(text))
     rest = text.removeprefix(transport.prefix)
     location, name = rest, ""
     match transport.syntax:
         case Syntax.NAME:
             location, name = "", rest
+            if rest and transport is Transport.DOCKER_DAEMON:
+                name = add_latest(rest)
         case Syntax.PATH_AND_TAG:
             location, _, name = rest.partition(":")
             check_ref_name(name)
@@ -161,15 +186,65 @@ def parse_reference(text: str, verb: str = "read") -> ImageReference:
     return ImageReference(transport, location, name or None)
 
 
-def _find_transport(text: str) -> Transport | None:
+def find_transport(text: str) -> Transport | None:
+    """Find the transport that a text names.
+
+    A path that ends in ``.tar``, and an absolute one, are an archive.
+    """
     for transport in Transport:
         if transport.prefix and text.startswith(transport.prefix):
             return transport
     before, colon, _ = text.partition(":")
     # A slash before the colon belongs to a path, never to a transport: ./a:b.tar
-    if text.endswith(".tar") and (not colon or "/" in before):
-        return Transport.ARCHIVE
-    return None
+    is_archive = text.endswith(".tar") and (not colon or "/" in before)
+    return Transport.ARCHIVE if is_archive or text.startswith("/") else None
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text can only be meant as a path, whether or not that exists."""
+    return text.startswith((".", "/", "~")) or text.endswith(_FILE_ENDINGS)
+
+
+def is_image_name(text: str) -> bool:
+    """Whether docker and podman would take a text as ``NAME[:TAG][@DIGEST]``."""
+    name, at, digest = text.partition("@")
+    return _NAME.fullmatch(name) is not None and (not at or is_digest(digest))
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is a digest of an algorithm that images use (descriptor.md)."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def add_latest(name: str) -> str:
+    """A name in docker's store with the tag that docker gives it; an ID stays as it is."""
+    parts = split_name(name)
+    if parts.tag or parts.digest or _HEX.fullmatch(name):
+        return name
+    return f"{name}:latest"
+
+
+def make_hint(text: str) -> str:
+    """The next step after a text that is not an image reference: what was probably meant."""
+    meant = guess_reference(text)
+    return FORMS if meant is None else f"did you mean {meant}?"
+
+
+def guess_reference(text: str) -> str | None:
+    """Guess the reference that was meant by a text with a mistyped transport; None for no idea."""
+    word, separator, rest = text.partition(":")
+    rest = rest.lstrip("/")
+    if not separator or not rest:
+        return None
+    known = {each.prefix.rstrip(":/"): each for each in Transport if each.prefix}
+    known.update(_ALIASES)
+    near = difflib.get_close_matches(word.lower(), known, 1, 0.75)
+    if not near or near[0][0] != word[0].lower():  # "star:1" is a name
+        return None
+    prefix = known[near[0]].prefix
+    if near[0] == "docker" and not text.partition(":")[2].startswith("/"):
+        return f"{Transport.DOCKER_DAEMON.prefix}{rest} or {prefix}{rest}"
+    return f"{prefix}{rest}"
 
 
 class SplitName(NamedTuple):
@@ -202,14 +277,17 @@ def image_name(text: str) -> str:
     return f"{match['name']}:{match['tag'] or 'latest'}"
 
 
+def has_registry(name: str) -> bool:
+    """Whether a name begins with a registry's host."""
+    host, slash, _ = name.partition("/")
+    return bool(slash) and (host == "localhost" or not {".", ":"}.isdisjoint(host))
+
+
 def canonical_name(name: str) -> str:
     """``name`` with docker's default registry where it has none (docker.io/library/)."""
-    host, slash, _ = name.partition("/")
-    if not slash:
-        return f"docker.io/library/{name}"
-    if host == "localhost" or not {".", ":"}.isdisjoint(host):
+    if has_registry(name):
         return name
-    return f"docker.io/{name}"
+    return f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
 
 
 def check_ref_name(text: str) -> None:

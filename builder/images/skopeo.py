@@ -1,4 +1,4 @@
-"""Runs skopeo, which reads and writes engines' stores and registries."""
+"""Runs skopeo, which reads and writes podman's store and registries."""
 
 from __future__ import annotations
 

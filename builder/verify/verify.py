@@ -95,8 +95,8 @@ def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Re
             _remove_own_copy(opened)
     if verdict.healed:
         append_healed(traces[0], verdict.healed)
-        tagged = replace(build_options, tag=find_tag(parse_reference(image)))
-        make([*traces], image, tagged, rerun)
+        tagged = replace(build_options, tag=find_tag(parse_reference(opened.source)))
+        make([*traces], opened.source, tagged, rerun)
     return replace(verdict, image=image)
 
 

@@ -137,9 +137,11 @@ RunImage = Annotated[
     typer.Option(
         "--image",
         metavar="IMAGE",
-        help="Run in IMAGE instead of this machine's root, by the image's configuration: "
-        "oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE, FILE.tar, tar:FILE, rootfs:DIR, "
-        "containers-storage:NAME, docker-daemon:NAME or docker://NAME.",
+        help="Run in IMAGE instead of this machine's root, by the image's configuration. IMAGE is "
+        "a path (a layout, an archive, a root tarball, a tree), a name in podman's store, "
+        "Docker's or a registry, or either with its transport: oci:DIR[:TAG], oci-archive:FILE, "
+        "docker-archive:FILE, FILE.tar, tar:FILE, rootfs:DIR, containers-storage:NAME, "
+        "docker-daemon:NAME or docker://NAME.",
     ),
 ]
 Platform = Annotated[

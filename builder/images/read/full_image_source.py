@@ -15,7 +15,12 @@ from slimtrace.builder.images.read.blobs import (
     open_regular,
 )
 from slimtrace.builder.images.read.cache_limit import enforce_limit
-from slimtrace.builder.images.read.manifest import read_docker_image, read_layout_image
+from slimtrace.builder.images.read.image_search import find_reference
+from slimtrace.builder.images.read.manifest import (
+    lists_images,
+    read_docker_image,
+    read_layout_image,
+)
 from slimtrace.builder.images.read.skopeo_copy import fetch_image
 from slimtrace.builder.images.reference import Syntax, Transport, parse_reference
 from slimtrace.builder.images.unpack.decompress import ExpectedDigest, HashingReader, open_layer
@@ -58,6 +63,7 @@ class FullImage:
 def open_image(text: str, platform: str | None = None, *, digest: str | None = None) -> FullImage:
     """Open the image at a reference, unpacked. It is not removed while this process runs.
 
+    :param text: with or without a transport, as :func:`find_reference` takes it.
     :param platform: ``OS/ARCHITECTURE[/VARIANT]`` to choose from an image for several; None for
         this machine's.
     :param digest: of the image that the caller needs; None if it is not known. The cache is
@@ -65,7 +71,7 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
     :raises UsageError: ``text`` is not a reference, or there are several images.
     :raises SlimtraceError: the image is missing, damaged, too large, or cannot be unpacked.
     """
-    reference = parse_reference(text)
+    reference = find_reference(text)
     text = str(reference.absolute())
     kept = image_cache.find_image(digest, text) if digest is not None else None
     if kept is not None:
@@ -79,7 +85,11 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
             kept = image_cache.get_file_image(
                 reference.location, text, lambda place: _unpack_tarball(reference, place)
             )
-        case Transport.CONTAINERS_STORAGE | Transport.DOCKER_DAEMON | Transport.REGISTRY:
+        case Transport.DOCKER_DAEMON:
+            from slimtrace.builder.images.read.docker_fetch import fetch_docker_image  # noqa: PLC0415 -- ssl takes its time
+
+            kept = fetch_docker_image(reference, platform, _unpack)
+        case Transport.CONTAINERS_STORAGE | Transport.REGISTRY:
             kept = fetch_image(reference, platform, digest, _unpack)
         case _:
             with _open_blobs(reference) as blobs:
@@ -94,6 +104,8 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
 
 def stored_size(text: str) -> int | None:
     """Bytes of an image's layers as stored, compressed or not; None if the format does not say.
+
+    :param text: the source of an opened image.
 
     :raises SlimtraceError: as :func:`open_image`.
     """
@@ -112,13 +124,33 @@ def _read_manifest(
     reference: ImageReference, blobs: Blobs, platform: str | None, digest: str | None
 ) -> SourceImage:
     label = reference.location
-    if reference.transport is Transport.DOCKER_ARCHIVE or not blobs.has("index.json"):
-        if reference.transport.syntax is Syntax.PATH_AND_TAG:
-            raise SlimtraceError(
-                f"cannot read {label}: it is not an OCI layout: it has no index.json"
+    match reference.transport:
+        case Transport.OCI | Transport.OCI_ARCHIVE:
+            _check_layout(reference, blobs)
+            is_layout = True
+        case Transport.DOCKER_ARCHIVE:
+            is_layout = not blobs.has("manifest.json") and blobs.has("index.json")
+        case _:
+            # docker save IMAGE@DIGEST of Docker 25 writes an index of nothing (moby 47210).
+            is_layout = blobs.has("index.json") and (
+                not blobs.has("manifest.json") or lists_images(blobs, label)
             )
-        return read_docker_image(blobs, label, reference.name, platform)
-    return read_layout_image(blobs, label, reference.name, platform, digest)
+    if is_layout:
+        return read_layout_image(blobs, label, reference.name, platform, digest)
+    return read_docker_image(blobs, label, reference.name, platform)
+
+
+def _check_layout(reference: ImageReference, blobs: Blobs) -> None:
+    """:raises SlimtraceError: it has no index, or one that lists nothing beside docker's list."""
+    label = reference.location
+    is_docker = reference.transport is Transport.OCI_ARCHIVE and blobs.has("manifest.json")
+    hint = f"read it as docker-archive:{label}" if is_docker else None
+    if not blobs.has("index.json"):
+        raise SlimtraceError(
+            f"cannot read {label}: it is not an OCI layout: it has no index.json", hint
+        )
+    if is_docker and not lists_images(blobs, label):
+        raise SlimtraceError(f"cannot read {label}: its index.json lists no image", hint)
 
 
 def _unpack(text: str, found: SourceImage, blobs: Blobs, place: str) -> image_cache.UnpackedTree:

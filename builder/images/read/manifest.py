@@ -58,15 +58,14 @@ def read_layout_image(
     :param digest: as for :func:`choose_platform`.
     :raises SlimtraceError: there is none, there are several, or it is damaged.
     """
-    index = document_parser.parse_document(
-        read_document(blobs, "index.json"), f"{label}: index.json"
-    )
-    tagged = [each for each in document_parser.parse_index(index, label) if _may_be_image(each)]
+    tagged = _read_index(blobs, label)
     names = {each.annotations.get(REF_NAME) for each in tagged}
     if tag is not None:
         tagged = [each for each in tagged if each.annotations.get(REF_NAME) == tag]
     if not tagged:
         raise SlimtraceError(f"cannot find an image in {label}", _list_names(names))
+    if len({each.digest for each in tagged}) == 1:  # one image with several names
+        names, tagged = {None}, tagged[:1]
     platforms = {each.platform for each in tagged}
     if (tag is None and len(names) > 1) or len(platforms) < len(tagged):
         raise UsageError(
@@ -74,6 +73,20 @@ def read_layout_image(
         )
     chosen = tagged[0] if len(tagged) == 1 else choose_platform(tagged, label, platform, digest)
     return read_described_image(blobs, chosen, label, platform, blob_path, digest)
+
+
+def lists_images(blobs: Blobs, label: str) -> bool:
+    """Whether the index of a layout lists any image.
+
+    :raises SlimtraceError: it is damaged.
+    """
+    return bool(_read_index(blobs, label))
+
+
+def _read_index(blobs: Blobs, label: str) -> list[Descriptor]:
+    data = read_document(blobs, "index.json")
+    index = document_parser.parse_document(data, f"{label}: index.json")
+    return [each for each in document_parser.parse_index(index, label) if _may_be_image(each)]
 
 
 def read_docker_image(

@@ -1,4 +1,4 @@
-"""Fetches images from an engine's store or a registry, by skopeo."""
+"""Fetches images from podman's store or a registry, by skopeo."""
 
 from __future__ import annotations
 
@@ -43,11 +43,8 @@ def fetch_image(
     text = str(reference)
     failure = f"cannot read {text}"
     need_skopeo(failure, _HINT)
-    request = _Request(text, None, None)
-    # docker's store has no manifest: skopeo would save the whole image to make one.
-    if reference.transport is not Transport.DOCKER_DAEMON:
-        raw = run_skopeo(["inspect", "--raw", text], failure)
-        request = _make_request(reference, raw, platform, digest)
+    raw = run_skopeo(["inspect", "--raw", text], failure)
+    request = _make_request(reference, raw, platform, digest)
     cached = image_cache.find_image(request.digest, text) if request.digest is not None else None
     if cached is not None:
         check_platform(cached.config, text, platform)

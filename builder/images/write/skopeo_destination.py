@@ -1,4 +1,4 @@
-"""Copies an image into an engine's store or a registry, by skopeo."""
+"""Copies an image into podman's store or a registry, by skopeo."""
 
 from __future__ import annotations
 

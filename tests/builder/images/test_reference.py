@@ -12,11 +12,17 @@ from slimtrace.builder.images.reference import (
     ImageReference,
     SplitName,
     Transport,
+    guess_reference,
     parse_reference,
     split_name,
 )
 from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
-from slimtrace.builder.images.write.destination import Destination, parse_destination
+from slimtrace.builder.images.write.destination import (
+    Destination,
+    find_destination,
+    parse_destination,
+)
+from slimtrace.builder.images.write.docker_destination import DockerDestination
 from slimtrace.builder.images.write.oci import OciLayout
 from slimtrace.builder.images.write.rootfs import RootfsDestination
 from slimtrace.builder.images.write.skopeo_destination import SkopeoDestination
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 PODMAN = ImageReference(Transport.CONTAINERS_STORAGE, "", "app")
 DOCKER = ImageReference(Transport.DOCKER_DAEMON, "", "app:1")
 REGISTRY = ImageReference(Transport.REGISTRY, "", "x.org/app")
+NO_DOCKER = "Docker does not answer at unix:///none/d.sock (DOCKER_HOST): No such file or directory"
 DIGEST = f"sha256:{'0' * 64}"
 
 TABLE: list[tuple[str, ImageReference, Destination]] = [
@@ -90,7 +97,7 @@ TABLE: list[tuple[str, ImageReference, Destination]] = [
         Archive(ArchiveFormat.ROOT, "root.tar"),
     ),
     ("containers-storage:app", PODMAN, SkopeoDestination(PODMAN)),
-    ("docker-daemon:app:1", DOCKER, SkopeoDestination(DOCKER)),
+    ("docker-daemon:app:1", DOCKER, DockerDestination("app:1")),
     ("docker://x.org/app", REGISTRY, SkopeoDestination(REGISTRY)),
 ]
 """Each text with its reference and the destination for ``-o``."""
@@ -117,7 +124,7 @@ def test_the_table_has_every_transport() -> None:
         ("rootfs:{}/x:y", "cannot read rootfs:{}/x:y: it is not a directory"),
         ("tar:{}/x:y", "cannot read {}/x:y: No such file or directory"),
         ("containers-storage:app", "cannot read containers-storage:app: skopeo is not installed"),
-        ("docker-daemon:app:1", "cannot read docker-daemon:app:1: skopeo is not installed"),
+        ("docker-daemon:app", f"cannot read docker-daemon:app:latest: {NO_DOCKER}"),
         ("docker://x.org/app", "cannot read docker://x.org/app: skopeo is not installed"),
     ],
 )
@@ -125,6 +132,7 @@ def test_a_source_that_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///none/d.sock")
     with pytest.raises(SlimtraceError) as caught:
         open_image(text.format(tmp_path))
     assert caught.value.message == message.format(tmp_path)
@@ -132,11 +140,9 @@ def test_a_source_that_is_missing(
 
 BAD = [
     ("", "''", "it is not an image reference"),
-    ("image", "'image'", "it is not an image reference"),
-    ("image.tgz", "'image.tgz'", "it is not an image reference"),
-    ("ooci:image.tar", "'ooci:image.tar'", "it is not an image reference"),
-    ("OCI:dir", "'OCI:dir'", "it is not an image reference"),
-    ("docker:app", "'docker:app'", "it is not an image reference"),
+    ("App", "'App'", "it is not an image reference"),
+    ("a b", "'a b'", "it is not an image reference"),
+    ("app@sha256:0", "'app@sha256:0'", "it is not an image reference"),
     ("oci:", "'oci:'", "the path is missing"),
     ("oci::tag", "'oci::tag'", "the path is missing"),
     ("oci-archive:", "'oci-archive:'", "the path is missing"),
@@ -158,6 +164,107 @@ def test_texts_that_are_no_reference(text: str, quoted: str, cause: str) -> None
         parse_destination(text)
     assert caught.value.message == f"cannot write to {quoted}: {cause}"
     assert caught.value.hint == FORMS
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("ooci:image", "oci:image"),
+        ("OCI:dir", "oci:dir"),
+        ("oci-archve:a.tar", "oci-archive:a.tar"),
+        ("docker-deamon:app:1", "docker-daemon:app:1"),
+        ("docker:app", "docker-daemon:app or docker://app"),
+        ("docker:/x.org/app", "docker://x.org/app"),
+        ("https://x.org/app:1", "docker://x.org/app:1"),
+        ("podman:app", "containers-storage:app"),
+        ("container-storage:app", "containers-storage:app"),
+        ("root-fs:dir", "rootfs:dir"),
+    ],
+)
+def test_a_mistyped_transport(text: str, meant: str) -> None:
+    assert guess_reference(text) == meant
+    with pytest.raises(UsageError) as caught:
+        parse_destination(text)
+    assert caught.value.hint == f"did you mean {meant}?"
+
+
+@pytest.mark.parametrize("text", ["app", "app:1", "star:1", "python:3.12", "x.org:5/app:1"])
+def test_names_are_no_mistyped_transports(text: str) -> None:
+    assert guess_reference(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("image.tgz", "image.tar, oci:image.tgz or rootfs:image.tgz"),
+        ("./out", "./out.tar, oci:./out or rootfs:./out"),
+        ("/x.y/out.tar.gz", "/x.y/out.tar, oci:/x.y/out.tar.gz or rootfs:/x.y/out.tar.gz"),
+        ("folder", "folder.tar, oci:folder or rootfs:folder"),
+        ("folder/app", "folder/app.tar, oci:folder/app or rootfs:folder/app"),
+    ],
+)
+def test_a_path_without_a_transport_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError) as caught:
+        parse_destination(text)
+    assert caught.value.hint == f"did you mean {meant}?"
+
+
+STORED = "containers-storage:localhost/app:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "stored"),
+    [
+        ("app:1", STORED, STORED),
+        ("app", STORED, "containers-storage:localhost/app:latest"),
+        ("x.org/app:1", STORED, "containers-storage:x.org/app:1"),
+        ("app", "docker-daemon:full:1", "docker-daemon:app:latest"),
+        ("team/app:1", "docker-daemon:full:1", "docker-daemon:team/app:1"),
+        ("x.org/app:1", "docker://x.org/full:1", "docker://x.org/app:1"),
+        ("app:1", "docker://x.org/full:1", STORED),
+        ("y.org/app:1", "docker://x.org/full:1", "containers-storage:y.org/app:1"),
+        ("app:1", "oci:/full:1", STORED),
+        ("app:1", "rootfs:/", STORED),
+        ("app:1", None, STORED),
+    ],
+)
+def test_a_name_goes_to_the_store_of_the_full_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, source: str | None, stored: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "podman").touch(0o755)
+    assert str(find_destination(text, source)) == stored
+
+
+def test_a_name_goes_to_the_engine_that_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(UsageError, match="neither podman nor docker is here"):
+        find_destination("app:1", "rootfs:/")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/docker").touch(0o755)
+    assert str(find_destination("app:1", "rootfs:/")) == "docker-daemon:app:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("docker-daemon:app", "app:latest"),
+        ("docker-daemon:x.org:5/app", "x.org:5/app:latest"),
+        (f"docker-daemon:app@{DIGEST}", f"app@{DIGEST}"),
+        (f"docker-daemon:{DIGEST}", DIGEST),
+        ("docker-daemon:0123456789ab", "0123456789ab"),
+    ],
+)
+def test_docker_adds_latest(text: str, name: str) -> None:
+    assert parse_reference(text).name == name
 
 
 @pytest.mark.parametrize(

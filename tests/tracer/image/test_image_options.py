@@ -236,7 +236,7 @@ IMAGE = ("--image", "rootfs:/")
         ([*IMAGE, "--exec-in", "a 'b"], 2, "cannot use --exec-in a 'b: No closing quotation"),
         ([*IMAGE, "--exec-in", ""], 2, "cannot use --exec-in with nothing to run"),
         (["--image", "rootfs:/no/such"], 125, "cannot read rootfs:/no/such: it is not a directory"),
-        (["--image", "what:x"], 2, "it is not an image reference"),
+        (["--image", "What:x"], 2, "it is not an image reference"),
         (
             [*IMAGE, "--network", "none", "--ready", "tcp:80"],
             2,

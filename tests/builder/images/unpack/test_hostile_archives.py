@@ -363,7 +363,7 @@ def test_two_images_without_a_word(tmp_path: Path) -> None:
     assert describe_tree(open_image(f"oci:{tmp_path}/image:one").root).keys() == {"", "a"}
 
 
-@pytest.mark.parametrize("text", ["", "python:3", "oci:", "tar:", "docker://", "oci:a:b c"])
+@pytest.mark.parametrize("text", ["", "Python:3", "oci:", "tar:", "docker://", "oci:a:b c"])
 def test_names_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
         open_image(text)

@@ -1,0 +1,61 @@
+"""Loads an image into Docker's store."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.images.reference import ImageReference, Transport
+from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
+from slimtrace.tracer.temporary_folder import make_temporary_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from slimtrace.builder.images.docker_client import DockerClient
+    from slimtrace.builder.model import Entry, Image
+
+
+@dataclass(frozen=True, slots=True)
+class DockerDestination:
+    """A name in the store of the daemon that ``docker`` uses.
+
+    :ivar name: ``NAME:TAG``. An image that had it before loses it, and stays without a name.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return str(ImageReference(Transport.DOCKER_DAEMON, "", self.name))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def work_folder(self) -> str:
+        return tempfile.gettempdir()
+
+    def prepare(self) -> None:
+        """Check that the daemon answers.
+
+        :raises SlimtraceError: it does not.
+        """
+        self._connect().ping()
+
+    def write(self, image: Image, entries: Iterable[Entry]) -> None:
+        """Load the image, by an archive.
+
+        :raises SlimtraceError: the daemon does not answer, or refuses it.
+        """
+        with make_temporary_folder() as folder:
+            archive = Archive(ArchiveFormat.HYBRID, os.path.join(folder, "image.tar"), self.name)
+            archive.write(image, entries)
+            with open(archive.path, "rb") as file:
+                self._connect().load(file)
+
+    def _connect(self) -> DockerClient:
+        from slimtrace.builder.images.docker_client import DockerClient  # noqa: PLC0415 -- ssl takes its time
+
+        return DockerClient(f"cannot write {self}")
