@@ -24,6 +24,7 @@ from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.cli.run import run
 from slimtrace.tracer.console import warn
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -75,6 +76,8 @@ def slim(
     stop_grace: traced.StopGrace = traced.DEFAULT_STOP_GRACE_SECONDS,
     image: traced.RunImage = None,
     platform: traced.Platform = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     volume: traced.Volume = None,
     volumes: traced.VolumeUse = VolumeMode.COPY,
     env: traced.Env = None,
@@ -120,6 +123,7 @@ def slim(
     """Run COMMAND, build its slim image, verify and heal it."""
     from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415 -- --help pays nothing
 
+    choose_registry_access(tls_verify, authfile)
     image = add_transport(image)
     build_options = BuildOptions(  # the full image is where the run takes place
         include=tuple(include or ()),

@@ -16,7 +16,9 @@ from slimtrace.builder.cli.option_values import (
     split_names,
 )
 from slimtrace.builder.model import Keep, Zones
+from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, say_lines, warn
+from slimtrace.tracer.registry_access import choose_registry_access
 
 if TYPE_CHECKING:
     from slimtrace.builder.report import BuildReport, WrittenImage
@@ -49,6 +51,8 @@ def build(
     traces: shared.Traces,
     output: shared.ImageOutput,
     image: shared.FullImageReference = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     include: shared.Include = None,
     exclude: shared.Exclude = None,
     drop_process: shared.DropProcess = None,
@@ -86,6 +90,7 @@ def build(
     from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import build as build_image  # noqa: PLC0415
 
+    choose_registry_access(tls_verify, authfile)
     options = BuildOptions(
         image=add_transport(image),
         include=tuple(include or ()),

@@ -14,6 +14,7 @@ from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.registry_access import choose_registry_access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,8 @@ def check(
             "or edge. Can be repeated. (default: docker, whose rules apply everywhere)",
         ),
     ] = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     no_run: Annotated[
         bool, typer.Option("--no-run", help="Do not start the image; skip the rules that measure.")
     ] = False,
@@ -113,6 +116,7 @@ def check(
     from slimtrace.builder.check.trial_start import StartOptions  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
+    choose_registry_access(tls_verify, authfile)
     platforms = parse_platforms(platform or [])
     _check_output(sarif, json=json)
     numbers = {"--startup": startup, "--grace": grace, "--max-size": max_size}

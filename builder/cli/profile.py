@@ -10,8 +10,10 @@ import typer
 
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.caution import Caution
+from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.registry_access import choose_registry_access
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,12 +76,15 @@ def profile(
         ),
     ] = False,
     image: shared.FullImageReference = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     allow_changed: shared.AllowChanged = False,
     json: shared.Json = False,
 ) -> None:
     """Write seccomp and AppArmor profiles for the app."""
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415 -- --help pays nothing
 
+    choose_registry_access(tls_verify, authfile)
     _check_output(seccomp, apparmor, json=json)
     trace = read_trace(traces)
     if not trace.runs:

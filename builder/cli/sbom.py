@@ -10,8 +10,10 @@ import typer
 
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.sbom.bom import SbomFormat
+from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.registry_access import choose_registry_access
 
 if TYPE_CHECKING:
     from slimtrace.builder.describe import ImageLocation
@@ -58,6 +60,8 @@ def sbom(
         ),
     ] = None,
     image: shared.FullImageReference = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     allow_changed: shared.AllowChanged = False,
 ) -> None:
     """Write the SBOM of an image or of a trace."""
@@ -66,6 +70,7 @@ def sbom(
     from slimtrace.builder.images.write.atomic import check_file, open_replacement  # noqa: PLC0415
     from slimtrace.builder.sbom.render import render  # noqa: PLC0415
 
+    choose_registry_access(tls_verify, authfile)
     if output != "-":
         check_file(output)
     where = ImageLocation(image, read_source_date_epoch(), allow_changed)

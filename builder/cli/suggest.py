@@ -10,7 +10,9 @@ import typer
 
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.model import Keep
+from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say
+from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.text import escape
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def suggest(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of suggestions.")] = 30,
     allow_changed: shared.AllowChanged = False,
     image: shared.FullImageReference = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     json: shared.Json = False,
 ) -> None:
     """List files that the app may need but no run used."""
@@ -48,6 +52,7 @@ def suggest(
     from slimtrace.builder.suggest.rank import suggest as rank_suggestions  # noqa: PLC0415
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
+    choose_registry_access(tls_verify, authfile)
     trace = read_trace(traces)
     become_root_for(trace, image)
     root = open_full_image(trace, image).root

@@ -11,6 +11,7 @@ from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import fail, say, warn
+from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode, parse_security_options
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def verify(
     ] = False,
     ignore: shared.Ignore = None,
     full_image: shared.FullImageReference = None,
+    tls_verify: traced.TlsVerify = None,
+    authfile: traced.Authfile = None,
     read_only: shared.ReadOnly = False,
     user: Annotated[
         str | None,
@@ -90,6 +93,7 @@ def verify(
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
+    choose_registry_access(tls_verify, authfile)
     changes = RerunOptions(
         tuple(env or ()),
         tuple(volume or ()),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from slimtrace.builder.images.reference import Transport
+from slimtrace.builder.images.reference import ImageReference, Transport
+from slimtrace.builder.images.registry_failure import explain_registry_failure
+from slimtrace.tracer.console import detail
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.registry_access import registry_access
 
 
 def need_skopeo(failure: str, hint: str) -> None:
@@ -31,10 +34,26 @@ def run_skopeo(argv: list[str], failure: str) -> bytes:
         ["skopeo", *argv], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if done.returncode:
-        uses_registry = any(each.startswith(Transport.REGISTRY.prefix) for each in argv)
-        hint = "log in with: skopeo login REGISTRY" if uses_registry else None
-        raise SlimtraceError(f"{failure}: {_cause(done.stderr.decode(errors='replace'))}", hint)
+        cause = _cause(done.stderr.decode(errors="replace"))
+        prefix = Transport.REGISTRY.prefix
+        names = [each.removeprefix(prefix) for each in argv if each.startswith(prefix)]
+        known = explain_registry_failure(cause, names[0]) if names else None
+        if known is None:
+            raise SlimtraceError(f"{failure}: {cause}")
+        detail(f"skopeo: {cause}")
+        raise SlimtraceError(f"{failure}: {known.cause}", known.hint)
     return done.stdout
+
+
+def tls_options(reference: ImageReference, side: str = "") -> list[str]:
+    """The options for ``--tls-verify``.
+
+    :param side: ``src-`` or ``dest-`` for ``skopeo copy``.
+    """
+    verifies = registry_access.verifies_tls
+    if verifies is None or reference.transport is not Transport.REGISTRY:
+        return []
+    return [f"--{side}tls-verify={str(verifies).lower()}"]
 
 
 def _cause(stderr: str) -> str:

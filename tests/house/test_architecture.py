@@ -21,6 +21,7 @@ KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.image.opened_image",
     "slimtrace.tracer.path_resolution",
     "slimtrace.tracer.paths",
+    "slimtrace.tracer.registry_access",
     "slimtrace.tracer.remove_tree",
     "slimtrace.tracer.rerun_options",
     "slimtrace.tracer.startup.trial",

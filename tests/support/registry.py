@@ -20,14 +20,20 @@ storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
 _SECONDS = 30
+USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
+"""Lines of an htpasswd file: the user ``me`` with the password ``secret``."""
 
 
 @contextmanager
-def run_registry(folder: Path, *, users: str = "") -> Iterator[str]:
+def run_registry(
+    folder: Path, *, users: str = "", certificate: Path | None = None, trusted: bool = True
+) -> Iterator[str]:
     """Run a registry until the block ends; yields its ``HOST:PORT``.
 
     :param folder: directory for its data, and for skopeo's ``home``.
     :param users: lines of an htpasswd file (bcrypt); if given, other users are refused.
+    :param certificate: a folder of :func:`certificates.make_certificate`; None for plain HTTP.
+    :param trusted: whether the configuration in ``home`` allows it without a trusted certificate.
     """
     need("docker-registry", "skopeo")
     with socket.socket() as server:
@@ -37,11 +43,14 @@ def run_registry(folder: Path, *, users: str = "") -> Iterator[str]:
     if users:
         (folder / "users").write_text(users)
         config += f"auth: {{htpasswd: {{realm: test, path: {folder}/users}}}}\n"
+    if certificate is not None:
+        pair = f"certificate: {certificate}/cert.pem, key: {certificate}/key.pem"
+        config = config.replace("addr:", f"tls: {{{pair}}}, addr:")
     (folder / "config.yml").write_text(config)
     conf = folder / "home/.config/containers"
     conf.mkdir(parents=True)
-    trusted = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'
-    (conf / "registries.conf").write_text(trusted)
+    entry = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'
+    (conf / "registries.conf").write_text(entry if trusted else "")
     argv = ["docker-registry", "serve", str(folder / "config.yml")]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(argv, stdout=quiet, stderr=quiet) as process:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from slimtrace.tracer.registry_access import TlsVerification
 from slimtrace.tracer.rerun_options import VolumeMode
 
 DEFAULT_TRACE = "slimtrace.trace"
@@ -148,6 +149,22 @@ Platform = Annotated[
     str | None,
     typer.Option(
         metavar="OS/ARCH[/VARIANT]", help="Platform to select from a multi-platform IMAGE."
+    ),
+]
+TlsVerify = Annotated[
+    TlsVerification | None,
+    typer.Option(
+        "--tls-verify",
+        help="Verify the certificates of registries; false also allows HTTP. "
+        "(default: true, unless registries.conf allows a registry without)",
+    ),
+]
+Authfile = Annotated[
+    str | None,
+    typer.Option(
+        "--authfile",
+        metavar="FILE",
+        help="File with the logins for registries, as podman login --authfile writes it.",
     ),
 ]
 Volume = Annotated[

@@ -12,6 +12,7 @@ import typer
 from slimtrace.tracer.cli import options
 from slimtrace.tracer.cli.messages import check_output_options, print_result
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import VolumeMode
 from slimtrace.tracer.trace.trace import DriveOptions
 
@@ -57,6 +58,8 @@ def run(
     stop_grace: options.StopGrace = options.DEFAULT_STOP_GRACE_SECONDS,
     image: options.RunImage = None,
     platform: options.Platform = None,
+    tls_verify: options.TlsVerify = None,
+    authfile: options.Authfile = None,
     volume: options.Volume = None,
     volumes: options.VolumeUse = VolumeMode.COPY,
     env: options.Env = None,
@@ -76,6 +79,7 @@ def run(
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
     from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415 -- not needed for --help
 
+    choose_registry_access(tls_verify, authfile)
     check_output_options(append=append, force=force)
     image_options = None
     lists = volume or (), env or (), exec_in or (), cap_add or (), security_opt or ()

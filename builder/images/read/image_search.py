@@ -26,7 +26,7 @@ from slimtrace.builder.images.reference import (
     parse_reference,
     split_name,
 )
-from slimtrace.builder.images.skopeo import run_skopeo
+from slimtrace.builder.images.skopeo import run_skopeo, tls_options
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 
@@ -157,10 +157,11 @@ def _search_registry(text: str) -> _Search:
         return _Search(None, f"skopeo, which would ask {host}, is not installed")
     try:
         name = canonical_name(text)
+        reference = ImageReference(Transport.REGISTRY, "", name)
         argv = ["--command-timeout", f"{_REGISTRY_SECONDS}s", "inspect", "--raw"]
-        run_skopeo([*argv, f"{Transport.REGISTRY.prefix}{name}"], host)
+        run_skopeo([*argv, *tls_options(reference), str(reference)], "registry")
     except SlimtraceError as error:
-        return _Search(None, error.message)
+        return _Search(None, error.message.removeprefix("registry: "))
     return _Search(name)
 
 

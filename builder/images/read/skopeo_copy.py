@@ -14,7 +14,7 @@ from slimtrace.builder.images.read.manifest import (
 )
 from slimtrace.builder.images.read.platform_choice import parse_platform
 from slimtrace.builder.images.reference import Transport, split_name
-from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo
+from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo, tls_options
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 
@@ -43,7 +43,7 @@ def fetch_image(
     text = str(reference)
     failure = f"cannot read {text}"
     need_skopeo(failure, _HINT)
-    raw = run_skopeo(["inspect", "--raw", text], failure)
+    raw = run_skopeo(["inspect", "--raw", *tls_options(reference), text], failure)
     request = _make_request(reference, raw, platform, digest)
     cached = image_cache.find_image(request.digest, text) if request.digest is not None else None
     if cached is not None:
@@ -51,7 +51,8 @@ def fetch_image(
         return cached
     say(f"fetching {text}")
     with image_cache.scratch_folder() as folder:
-        argv = ["copy", "--quiet", request.text, f"dir:{folder}"]
+        tls = tls_options(reference, "src-")
+        argv = ["copy", "--quiet", *tls, request.text, f"dir:{folder}"]
         run_skopeo([*_platform_options(platform), *argv], failure)
         blobs = FolderBlobs(folder, text)
         image = _check_fetched(read_skopeo_image(blobs, text, platform), request)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.images.reference import ImageReference, Transport
 from slimtrace.builder.images.write.archives import Archive, ArchiveFormat
+from slimtrace.builder.images.write.kept_file import keep_as_file
+from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.temporary_folder import make_temporary_folder
 
 if TYPE_CHECKING:
@@ -52,8 +54,12 @@ class DockerDestination:
         with make_temporary_folder() as folder:
             archive = Archive(ArchiveFormat.HYBRID, os.path.join(folder, "image.tar"), self.name)
             archive.write(image, entries)
-            with open(archive.path, "rb") as file:
-                self._connect().load(file)
+            try:
+                with open(archive.path, "rb") as file:
+                    self._connect().load(file)
+            except SlimtraceError as error:
+                reference = ImageReference(Transport.DOCKER_DAEMON, "", self.name)
+                raise keep_as_file(image, reference, error) from error
 
     def _connect(self) -> DockerClient:
         from slimtrace.builder.images.docker_client import DockerClient  # noqa: PLC0415 -- ssl takes its time

@@ -18,7 +18,14 @@ import orjson
 
 from slimtrace.builder.images.documents import compute_digest
 from slimtrace.builder.images.reference import canonical_name
-from slimtrace.builder.images.write.registry_auth import find_login, is_insecure
+from slimtrace.builder.images.registry_failure import explain_registry_failure
+from slimtrace.builder.images.write.registry_auth import (
+    find_login,
+    is_insecure,
+    is_remapped,
+    load_certificates,
+)
+from slimtrace.tracer.console import detail
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
@@ -52,12 +59,25 @@ class Repository:
         self._failure = failure
         self._insecure = is_insecure(self._whole)
         context = ssl.create_default_context()
+        load_certificates(context, self._host)
         if self._insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         self._opener = build_opener(HTTPSHandler(context=context))
         self._top = f"https://{_DOCKER.get(self._host, self._host)}"
         self._authorization: str | None = None
+
+    def check_push(self) -> None:
+        """Check that the registry takes images of this name: begin an upload, and drop it.
+
+        :raises SlimtraceError: it does not.
+        """
+        if is_remapped(self._whole):
+            return  # skopeo pushes to another place
+        begun = self._request("POST", "blobs/uploads/", data=b"", expected={202})
+        place = begun.headers.get("Location", "")
+        if place:
+            self._request("DELETE", place)
 
     def put_blob(self, data: bytes) -> None:
         """Upload a blob, unless the registry has it.
@@ -106,10 +126,7 @@ class Repository:
             self._log_in(answer.headers.get("WWW-Authenticate", ""))
             answer = self._send_with_fallback(method, place, headers or {}, data)
         if expected and answer.status not in expected:
-            raise SlimtraceError(
-                f"{self._failure}: {self._host} answered {_describe_answer(answer)}",
-                f"log in with: skopeo login {self._host}" if answer.status in {401, 403} else None,
-            )
+            raise self._explain(f"{self._host} answered {_describe_answer(answer)}")
         return answer
 
     def _send_with_fallback(
@@ -121,7 +138,14 @@ class Repository:
             if self._insecure and self._top.startswith("https:"):
                 self._top = f"http:{self._top.removeprefix('https:')}"
                 return self._send_with_fallback(method, place, headers, data)
-            raise SlimtraceError(f"{self._failure}: {self._host}: {_cause(error)}") from error
+            raise self._explain(f"{self._host}: {_cause(error)}") from error
+
+    def _explain(self, text: str) -> SlimtraceError:
+        known = explain_registry_failure(text, self._whole)
+        if known is None:
+            return SlimtraceError(f"{self._failure}: {text}")
+        detail(text)
+        return SlimtraceError(f"{self._failure}: {known.cause}", known.hint)
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | None

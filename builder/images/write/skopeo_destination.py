@@ -6,14 +6,16 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo
+from slimtrace.builder.images.reference import ImageReference, Transport, split_name
+from slimtrace.builder.images.skopeo import need_skopeo, run_skopeo, tls_options
+from slimtrace.builder.images.write.kept_file import keep_as_file
 from slimtrace.builder.images.write.oci import OciLayout
+from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.temporary_folder import make_temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Entry, Image
     from slimtrace.tracer.caution import Caution
 
@@ -35,22 +37,31 @@ class SkopeoDestination:
         return tempfile.gettempdir()
 
     def prepare(self) -> None:
-        """Check that skopeo is installed.
+        """Check that skopeo is installed, and that a registry takes what is written.
 
-        :raises SlimtraceError: it is not.
+        :raises SlimtraceError: it is not, or the registry does not.
         """
         need_skopeo(
             f"cannot write {self}",
             "install skopeo, or write an archive that engines load: -o image.tar",
         )
+        if self.reference.transport is Transport.REGISTRY:
+            from slimtrace.builder.images.write.registry import Repository  # noqa: PLC0415 -- ssl takes its time
+
+            name = split_name(self.reference.name or "").repository
+            Repository(name, f"cannot write {self}").check_push()
 
     def write(self, image: Image, entries: Iterable[Entry]) -> None:
         """Copy the image; its digest stays the same where the transport allows it.
 
         :raises SlimtraceError: skopeo is missing or fails; its last line says why.
         """
-        self.prepare()
         with make_temporary_folder() as folder:
             layout = OciLayout(f"{folder}/image", "image")
             layout.write(image, entries)
-            run_skopeo(["copy", "--quiet", str(layout), str(self)], f"cannot write {self}")
+            tls = tls_options(self.reference, "dest-")
+            try:
+                argv = ["copy", "--quiet", *tls, str(layout), str(self)]
+                run_skopeo(argv, f"cannot write {self}")
+            except SlimtraceError as error:
+                raise keep_as_file(image, self.reference, error) from error

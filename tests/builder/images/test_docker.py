@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import make_certificate
 from engine import compile_static
 from layouts import paths
-from requirements import need
 from tree_images import list_entries, make_tree_image
 
 from slimtrace.builder.images.docker_client import DockerClient
@@ -210,18 +210,8 @@ def test_a_daemon_with_certificates(
 
 def make_certificates(place: Path) -> tuple[Path, ssl.SSLContext]:
     """A folder as DOCKER_CERT_PATH wants it, and a server that only its client may use."""
-    need("openssl")
     folder = place / "certificates"
-    folder.mkdir()
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(folder)
     (folder / "ca.pem").write_bytes((folder / "cert.pem").read_bytes())
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.pem"))
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from registry import run_registry
+from registry import USERS, run_registry
 from tree_images import make_file_entry, make_tree_image
 from umoci_images import run_command
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 SPDX = Sbom(SbomFormat.SPDX, "app.spdx.json", b'{"spdxVersion":"SPDX-2.3"}')
 CYCLONEDX = Sbom(SbomFormat.CYCLONEDX, "app.cdx.json", b'{"bomFormat":"CycloneDX"}')
-USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
-"""``secret`` is the password."""
 
 
 def push_image(folder: Path, name: str) -> Image:
@@ -102,17 +100,16 @@ def test_with_a_login_of_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         run_command("skopeo", "logout", host)
         with pytest.raises(SlimtraceError) as caught:
             attach(image, parse_reference(name), [CYCLONEDX])
-    assert caught.value.message == (
-        f"cannot attach the SBOM to {name}: {host} answered 401: authentication required"
-    )
-    assert caught.value.hint == f"log in with: skopeo login {host}"
+    assert caught.value.message == (f"cannot attach the SBOM to {name}: {host} wants a login")
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith(f"log in with: skopeo login {host}")
 
 
 def test_a_registry_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "file").touch()
     image = make_tree_image([make_file_entry(tmp_path / "file")], tmp_path / "work")
-    with pytest.raises(SlimtraceError, match=r"127\.0\.0\.1:9: Connection refused$"):
+    with pytest.raises(SlimtraceError, match=r"127\.0\.0\.1:9: connection refused$"):
         attach(image, parse_reference("docker://127.0.0.1:9/app:1"), [SPDX])
 
 
