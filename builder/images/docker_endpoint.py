@@ -171,8 +171,8 @@ class _SshConnection(HTTPConnection):
         with theirs:
             self._ssh = subprocess.Popen(  # its messages are for the user
                 ["ssh", *options, "--", target, "docker", "system", "dial-stdio"],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
             )
 
     def close(self) -> None:

@@ -178,7 +178,7 @@ def _ask_skopeo(transport: Transport, name: str) -> str | None:
 def _find_near(text: str, names: Iterable[str]) -> list[str]:
     """Names like a mistyped one: whole, or without their registry and their tag."""
     repository = split_name(text).repository.rpartition("/")[2]
-    wanted = {}
+    wanted: dict[str, str] = {}
     for name in names:
         wanted.setdefault(name, name)
         wanted.setdefault(split_name(name).repository.rpartition("/")[2], name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.images.docker_client import DockerClient
     from slimtrace.builder.model import Entry, Image
+    from slimtrace.tracer.caution import Caution
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class DockerDestination:
         return str(ImageReference(Transport.DOCKER_DAEMON, "", self.name))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         return ()
 
     def work_folder(self) -> str:

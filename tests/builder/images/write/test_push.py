@@ -197,10 +197,10 @@ def test_the_options_of_commands(tmp_path: Path) -> None:
         assert run_slimtrace(*argv, cwd=str(tmp_path)).returncode == 125
         built = run_slimtrace(*argv, *options, cwd=str(tmp_path))
         assert built.returncode == 0, built.stderr
-        for argv in (
+        for command in (
             ("run", "-o", "other.trace", "--image", name),
             ("sbom", name, "-o", "x.json"),
             ("verify", name, "--trace", "slimtrace.trace"),
         ):
-            done = run_slimtrace(*argv, *options, cwd=str(tmp_path))
+            done = run_slimtrace(*command, *options, cwd=str(tmp_path))
             assert done.returncode == 0, done.stderr
