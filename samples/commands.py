@@ -1,4 +1,4 @@
-"""Runs the slimtrace command."""
+"""Runs slimtrace and other commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ import sys
 
 SECONDS = 180.0
 """Much longer than any command here takes."""
+
+
+class SampleError(Exception):
+    """A step of a sample failed; the message has the command's errors."""
+
+
+def call(*argv: str) -> str:
+    """Run a command; returns its output.
+
+    :raises SampleError: it failed.
+    """
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SampleError(f"{' '.join(argv)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stdout
 
 
 def run_slimtrace(*argv: str) -> subprocess.CompletedProcess[str]:

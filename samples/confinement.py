@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from commands import run_slimtrace
+from commands import SampleError, run_slimtrace
 from containers import load_image
-from full_image import SampleError
 from podman_start import run_in_podman, start_app
 from sample_runner import run_peer
 from volumes import make_empty_volumes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from full_image import SampleError
+from commands import SampleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

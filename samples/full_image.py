@@ -1,17 +1,16 @@
-"""Makes full images without a registry: Debian by mmdebstrap, the app's layer by umoci."""
+"""Makes full images without a registry: layers of Debian and of the app, joined by umoci."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import subprocess
 import tempfile
 import zlib
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands import SampleError, call
+from debian_base import lock, make_debian_layers
 from dockerfile_build import BuildError, build_tree
 from sample import load_base
 
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     from sample import Base, Sample
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class SampleError(Exception):
-    """A step of a sample failed; the message has the command's errors."""
 
 
 def make_full_image(sample: Sample, folder: Path) -> str:
@@ -37,20 +32,11 @@ def make_full_image(sample: Sample, folder: Path) -> str:
     """
     base = load_base(sample.image)
     layout = folder / f"{base.name}-{zlib.crc32(repr(base).encode()):08x}"
-    with _lock(layout.with_suffix(".lock")):
+    with lock(layout.with_suffix(".lock")):
         if not layout.exists():
             _make_base(base, layout)
         _add_app(sample, layout)
     return f"oci:{layout}:{_make_tag(sample)}"
-
-
-def make_debian_tarball(packages: Sequence[str], tar: Path, setup: Sequence[str] = ()) -> None:
-    """Make a tarball of Debian's minimal base and these packages."""
-    hooks = [f'--customize-hook=chroot "$1" {command}' for command in setup]
-    # force-unsafe-io saves an fsync per file; mmdebstrap leaves the option in the image.
-    hooks.append('--customize-hook=rm -f "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"')
-    options = ("--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io")
-    call("mmdebstrap", *options, f"--include={','.join(packages)}", *hooks, "bookworm", str(tar))
 
 
 def make_layout(layers: Sequence[Path], layout: str, tag: str, *config: str) -> None:
@@ -64,23 +50,13 @@ def make_layout(layers: Sequence[Path], layout: str, tag: str, *config: str) -> 
         call("umoci", "config", "--image", image, *config)
 
 
-def call(*argv: str) -> str:
-    """Run a command; returns its output.
-
-    :raises SampleError: it failed.
-    """
-    done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SampleError(f"{' '.join(argv)}: exit status {done.returncode}\n{done.stderr}")
-    return done.stdout
-
-
 def _make_base(base: Base, layout: Path) -> None:
-    tar, part = layout.with_suffix(".tar"), f"{layout}.part"
+    work, part = layout.with_suffix(".work"), f"{layout}.part"
     shutil.rmtree(part, ignore_errors=True)
-    make_debian_tarball(base.packages, tar, base.setup)
-    make_layout([tar], part, "base", "--config.env", f"PATH={PATH}")
-    tar.unlink()
+    shutil.rmtree(work, ignore_errors=True)
+    layers = make_debian_layers(base.packages, work, layout.parent, base.setup)
+    make_layout(layers, part, "base", "--config.env", f"PATH={PATH}")
+    shutil.rmtree(work)
     os.rename(part, layout)
 
 
@@ -132,11 +108,3 @@ def _make_config_options(sample: Sample) -> Iterator[str]:
         yield from ("--config.workingdir", sample.workdir)
     if sample.exposed is not None:
         yield from ("--config.exposedports", f"{sample.port}/tcp")
-
-
-@contextmanager
-def _lock(lock: Path) -> Iterator[None]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING
 
 import results
-from full_image import SampleError, make_full_image
+from commands import SampleError
+from full_image import make_full_image
 from measurements import measure
 from sample import HERE, list_samples, load_sample
 from slim_image import examine, trace_and_build

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import scanner
-from commands import run_slimtrace
+from commands import SampleError, call, run_slimtrace
 from confinement import confine
 from containers import find_working_flags
-from full_image import SampleError, call
 from sample_runner import run_peer
 from start_times import measure_start_times
 from volumes import make_empty_volumes

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urljoin
 
+from commands import SampleError
 from containers import find_working_flags, podman
-from full_image import SampleError
 
 from slimtrace.tracer.drive.http import get, get_request_target, parse_address
 from slimtrace.tracer.drive.probes import check_not_ready, explain_not_ready

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from full_image import SampleError, make_full_image
+from commands import SampleError
+from full_image import make_full_image
 from sample import load_peer
 from volumes import make_volumes
 

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from full_image import SampleError, call
+from commands import SampleError, call
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,7 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from commands import run_slimtrace
-from full_image import SampleError
+from commands import SampleError, run_slimtrace
 from probe_runner import run_probe
 from sample import LEVELS
 from sample_runner import run_peer

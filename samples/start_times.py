@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from commands import SampleError
 from containers import find_working_flags, load_image
-from full_image import SampleError
 from podman_start import RunningApp, run_in_podman, start_app
 from sample_runner import run_peer
 from volumes import make_empty_volumes

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import start_times
+from commands import SampleError, call
 from confinement import confine
 from engine import compile_static, need_engine
-from full_image import SampleError, call, make_layout
+from full_image import make_layout
 from measurements import Measurements
 from requirements import need, need_root
 from results import list_confinement_faults, list_faults, make_table

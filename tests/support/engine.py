@@ -9,8 +9,8 @@ from functools import cache
 from typing import Literal
 
 import containers
+from commands import SampleError
 from containers import FLAGS, Flags
-from full_image import SampleError
 from requirements import need, skip_missing
 
 Builder = Literal["podman", "buildah", "buildah chroot"]

@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import full_image
+from debian_base import make_debian_layers
 from requirements import need
 
 if TYPE_CHECKING:
@@ -28,12 +29,11 @@ def make_debian_image(shared: Path) -> str:
     with open(shared / "debian.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not layout.exists():
-            tar = shared / "debian.tar"
-            full_image.make_debian_tarball(PACKAGES, tar)
-            part = f"{layout}.part"
+            work, part = shared / "debian.work", f"{layout}.part"
+            layers = make_debian_layers(PACKAGES, work, shared / "samples")
             config = ("--config.env", f"PATH={full_image.PATH}", "--config.cmd", "python3")
-            make_layout([tar, _apps(shared)], part, *config)
-            os.unlink(tar)
+            make_layout([*layers, _apps(shared)], part, *config)
+            shutil.rmtree(work)
             os.rename(part, layout)
     return f"oci:{layout}:latest"
 
