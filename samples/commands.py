@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-SECONDS = 180.0
+SECONDS = 600.0
 """Much longer than any command here takes."""
 
 

@@ -16,7 +16,7 @@ from commands import SampleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = 300.0
+SECONDS = 600.0
 """Much longer than any command here takes; to load an image of 500 MB takes longest."""
 
 

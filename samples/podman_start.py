@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Inside = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 120.0
 """How long an app may take to be ready, a job to end, a request to be answered."""
 _POLL_SECONDS = 0.01
 _BAD_REQUEST = 400

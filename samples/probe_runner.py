@@ -36,7 +36,7 @@ def run_probe(sample: Sample, probe: Probe, image: str, volumes: Sequence[str]) 
     """
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: S103 -- the app may be another user
-        argv = ["-q", "run", "--image", image, "-o", f"{folder}/trace", "--ready-timeout", "20"]
+        argv = ["-q", "run", "--image", image, "-o", f"{folder}/trace", "--ready-timeout", "60"]
         for volume in volumes:
             argv += ["-v", volume]
         done = run_slimtrace(

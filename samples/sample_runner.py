@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sample import Sample
 
-SECONDS = 60.0
+SECONDS = 600.0
 """How long it may take to be ready, and to end."""
 
 

@@ -94,7 +94,7 @@ def _get(url: str) -> bytes:
     until = time.monotonic() + SECONDS
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 -- ours
+            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 -- ours
                 body: bytes = answer.read()
                 return body
         except OSError:

@@ -19,7 +19,7 @@ version: 0.1
 storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
-_SECONDS = 30
+_SECONDS = 120
 USERS = "me:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 """Lines of an htpasswd file: the user ``me`` with the password ``secret``."""
 

@@ -8,7 +8,7 @@ import select
 
 from traces import environment
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 120.0
 
 
 def start_at_terminal(argv: list[str]) -> tuple[int, int]:

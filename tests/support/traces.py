@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SECONDS = 120.0
+SECONDS = 300.0
 """Time limit of a run, in seconds; no run of a test comes near it unless it hangs."""
 STATES = {"files": "file", "missing": "missing", "created": "created"}
 

@@ -119,7 +119,7 @@ class Project:
 
     def living(self) -> list[int]:
         """Return the process IDs that still run; the kernel may take a moment to end some."""
-        gone = time.monotonic() + 5
+        gone = time.monotonic() + 60
         while (found := list(filter(_lives, self.processes()))) and time.monotonic() < gone:
             time.sleep(0.02)
         return found
@@ -383,7 +383,7 @@ def test_a_service_that_exits_during_a_test(tmp_path: Path, options: Sequence[st
         "    for note in Path().glob('pid.*'):",
         "        for pid in note.read_text().split():",
         "            os.kill(int(pid), signal.SIGKILL)",
-        "    service.process.wait(10)",
+        "    service.process.wait(60)",
     )
     project = _project(tmp_path, tests)
     done = project.run(*options)
