@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-JOB = "#!/bin/sh\nread -r n </given/n\necho x >>/given/seen\nsleep $n\ncat /app/$n\n"
+# A shell in the foreground obeys SIGINT only when the program that it waits for has ended.
+JOB = "#!/bin/sh\nread -r n </given/n\necho x >>/given/seen\nsleep $n & wait $!\ncat /app/$n\n"
 
 
 def _ran(folder: Path) -> bool:
@@ -61,7 +62,7 @@ def test_it_ends_with_the_signal(
         _, errors = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:  # and leave nothing for the tests after this one
         process.kill()
-        process.communicate()
+        process.wait(SECONDS)  # not for the end of its output: the app may have it too
         raise
     assert (process.returncode, errors) == (
         128 + number,
