@@ -30,7 +30,7 @@ PIP_SECONDS = 600
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 NOT_SOURCE = shutil.ignore_patterns(
     *(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info"),
-    *("demo", ".work", "build", "dist", ".claude"),
+    *("demo", ".work", "build", "dist"),
 )
 BUILD = """
 import sys
