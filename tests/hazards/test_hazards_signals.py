@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from conftest import Trace, Tracee
 
 TIMES = 20
-# Each part runs TIMES times: 200 in total for the default engine, fewer for the others. The parts
+# Each part runs TIMES times: 100 in total for the default engine, fewer for the others. The parts
 # run in parallel.
 PARTS = [
     pytest.param(engine, part, id=f"{engine}-{part}")
     for engine in ENGINES
-    for part in range(10 if engine == ENGINES[0] else 2)
+    for part in range(5 if engine == ENGINES[0] else 2)
 ]
 
 
