@@ -239,8 +239,8 @@ def _check_end(last: Run, trace: str) -> None:
     :raises SlimtraceError: the app failed by itself.
     """
     stopped = {0, 128 + signal.SIGINT, 128 + signal.SIGTERM}
-    is_stopped = last.drive_options is not None and bool(last.drive_result)
-    if last.exit_status not in stopped and not is_stopped:
+    was_stopped = last.drive_result is not None and last.drive_result.stopped
+    if last.exit_status not in stopped and not was_stopped:
         raise SlimtraceError(
             f"cannot slim {last.command[0]}: it failed: exit status {last.exit_status}",
             f"if it is meant to end so, build from {trace} and verify",

@@ -21,7 +21,8 @@ class ExitStatus(NamedTuple):
 class RunResult:
     """How a run ended.
 
-    :ivar exit_status: the exit status of slimtrace.
+    :ivar exit_status: the exit status of slimtrace: 0 where it stopped the app as planned, else the
+        app's, or that of ``failure``.
     :ivar failure: why a driver failed, or None.
     :ivar stops: calls that were stopped.
     :ivar files: paths of the full image that were touched.
@@ -36,3 +37,8 @@ class RunResult:
     failure: DriverError | None = None
     gaps: dict[str, int] = field(default_factory=dict)
     drive_result: DriveResult | None = None
+
+    @property
+    def app_exit_status(self) -> int:
+        """That of ``failure``, else the app's, even where slimtrace stopped it."""
+        return self.exit_status if self.failure else (self.run.exit_status or 0)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.drive.driver import Driver
     from slimtrace.tracer.drive.plan import DrivePlan
     from slimtrace.tracer.engines.engine import Engine
+    from slimtrace.tracer.errors import DriverError
     from slimtrace.tracer.image.runtime import ImageRun, Volume
     from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
@@ -144,10 +145,23 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
             plan.close()
     options.output.finish(writer)
     failure = driver.failure if driver else None
-    status = failure.exit_status if failure else (about.exit_status or 0)
     return RunResult(
-        about, status, engine.stops, recorder.files, failure, recorder.gaps, about.drive_result
+        about,
+        _choose_exit_status(about, failure),
+        engine.stops,
+        recorder.files,
+        failure,
+        recorder.gaps,
+        about.drive_result,
     )
+
+
+def _choose_exit_status(about: Run, failure: DriverError | None) -> int:
+    if failure is not None:
+        return failure.exit_status
+    if about.drive_result is not None and about.drive_result.stopped:
+        return 0  # what the app makes of its stop signal is no failure of the run
+    return about.exit_status or 0
 
 
 def _plan(options: RunOptions, sandbox: SandboxConfig | None) -> DrivePlan | None:

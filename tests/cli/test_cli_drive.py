@@ -98,7 +98,7 @@ def test_a_file_that_a_driver_makes(traced: Trace, tracee: Tracee) -> None:
     until = "until [ -e {} ]; do sleep 0.01; done; "
     driver = until.format("waiting") + "touch flag; " + until.format("seen")
     run = traced([tracee("appears"), ".", "outside"], "--exec", driver)
-    assert (run.status, run.stderr) in ((0, ""), (128 + signal.SIGTERM, ""))
+    assert (run.status, run.stderr) == (0, "")
     assert run.touches() == {
         "flag": "file read stat",
         "waiting": "created create write",
@@ -108,7 +108,7 @@ def test_a_file_that_a_driver_makes(traced: Trace, tracee: Tracee) -> None:
 
 def test_ready_after_seconds(traced: Trace) -> None:
     run = traced(SLEEP, "--ready", "0.2", "--exec", "echo driven")
-    assert run.status == 128 + signal.SIGTERM
+    assert run.status == 0
     assert "driven" in run.stderr
     assert run.run["seconds"] >= 0.2
 
@@ -159,7 +159,7 @@ def test_drivers_do_not_read_the_apps_input(traced: Trace) -> None:
 )
 def test_the_stop_signal(traced: Trace, name: str, number: int) -> None:
     run = traced(SLEEP, "--stop-after", "0.2", "--stop-signal", name)
-    assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
+    assert (run.status, run.stderr, run.run["signal"]) == (0, "", number)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +173,43 @@ def test_the_stop_signal(traced: Trace, name: str, number: int) -> None:
 def test_stopped_before_the_exec(traced: Trace, options: list[str], number: signal.Signals) -> None:
     """The signal may arrive before the exec; the trace is complete up to there."""
     run = traced(SLEEP, *options)
-    assert (run.status, run.stderr, run.run["signal"]) == (128 + number, "", number)
+    assert (run.status, run.stderr, run.run["signal"]) == (0, "", number)
 
 
 def test_stop_after_ends_the_run_in_time(traced: Trace, port: int) -> None:
     run = traced(_service(port, "9"), "--ready", f"tcp:{port}", "--stop-after", "0.3")
-    assert (run.status, run.stdout) == (9, "ended by SIGTERM\n")
+    assert (run.status, run.stdout) == (0, "ended by SIGTERM\n")
     assert run.run["seconds"] >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "statuses"),
+    [
+        ("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done", (), (0, 9)),
+        ("echo up; exec sleep 1000", (), (0, 128 + signal.SIGTERM)),
+        ("trap '' TERM; echo up; exec sleep 1000", (), (0, 128 + signal.SIGKILL)),
+        ("echo up; exec sleep 1000", ("--exec", "exit 3"), (1, 1)),
+    ],
+    ids=["handles it", "ends by it", "ignores it", "a driver failed"],
+)
+def test_the_exit_status_of_a_stopped_app(
+    traced: Trace, script: str, options: tuple[str, ...], statuses: tuple[int, int]
+) -> None:
+    """It is not the app's unless asked for."""
+    drive = ("--ready", "log:up", "--stop-after", "0.1", "--stop-grace", "1", "--force", *options)
+    for which, status in zip(("auto", "app"), statuses, strict=True):
+        run = traced(["sh", "-c", script], *drive, "--exit-status", which)
+        assert run.status == status, (which, run.stderr)
+        assert run.run["driven"]["stopped"] is not bool(options)
+
+
+def test_the_exit_status_of_an_app_that_ends_by_itself(traced: Trace) -> None:
+    """It ends after the driver began, and before slimtrace could stop it."""
+    app = "echo $$ > made; mv made pid; until [ -e go ]; do sleep 0.01; done; exit 5"
+    until = "until {}; do sleep 0.02; done; "
+    driver = until.format("[ -e pid ]") + "touch go; " + until.format("! kill -0 $(cat pid)")
+    run = traced(["sh", "-c", app], "--exec", driver)
+    assert (run.status, run.run["driven"]["stopped"]) == (5, False), run.stderr
 
 
 def test_an_app_that_ends_before_stop_after(traced: Trace) -> None:
@@ -222,6 +252,7 @@ def test_stop_after_ends_daemons_too(traced: Trace) -> None:
         (["--exec-timeout", "-1"], "-1"),
         (["--stop-grace", "x"], "x"),
         (["--stop-signal", "SIGNOTHING"], "SIGNOTHING"),
+        (["--exit-status", "mine"], "mine"),
         (["--stop-after", "-1"], "-1"),
         (["--ready-timeout", "x"], "x"),
         (["--nonsense"], "--nonsense"),
@@ -266,7 +297,12 @@ def test_a_status_that_does_not(traced: Trace, port: int) -> None:
     first = run.stderr.splitlines()[0]
     expected = f"cannot drive the app: {url} did not answer in 1 s (its last answer was 404)"
     assert first == f"slimtrace: {expected}"
-    assert run.run["driven"] == {"ready": None, "answers": [], "failure": expected}
+    assert run.run["driven"] == {
+        "ready": None,
+        "answers": [],
+        "failure": expected,
+        "stopped": False,
+    }
 
 
 def test_https_certificates_are_not_verified(traced: Trace, port: int, tmp_path: Path) -> None:
@@ -293,7 +329,7 @@ def test_a_unix_socket_and_a_file(traced: Trace, tracee: Tracee) -> None:
         drivers = ("--exec", 'echo "$SLIMTRACE_SOCKET"', "--force")
         pages = ("--http-get", "/") if ready == "unix:s" else ()
         run = traced(argv, "--ready", ready, *pages, *drivers)
-        assert run.status == 128 + signal.SIGTERM, run.stderr
+        assert run.status == 0, run.stderr
         assert run.stderr == (f"{run.directory}/s\n" if pages else "\n")
         assert run.run["driven"]["ready"] > 0.05
         for name in ("s", "up"):
@@ -305,7 +341,7 @@ def test_a_line_on_stdout_or_stderr(traced: Trace) -> None:
     for stream in ("", ">&2"):
         script = f"echo begins; sleep 0.2; printf 'listening on 80' {stream}; exec sleep 1000"
         run = traced(["sh", "-c", script], "--force", "--ready", r"log:on \d+$", "--exec", "true")
-        assert run.status == 128 + signal.SIGTERM, run.stderr
+        assert run.status == 0, run.stderr
         assert run.stdout + run.stderr == "begins\nlistening on 80"
         assert 0.15 < run.run["driven"]["ready"] < 10
 
@@ -324,6 +360,7 @@ def test_pages_are_requested_until_the_app_answers(traced: Trace, port: int) -> 
             {"driver": 'echo "$SLIMTRACE_PORT"', "status": 0},
         ],
         "failure": None,
+        "stopped": True,
     }
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shlex
-import signal
 import stat
 import subprocess
 import tempfile
@@ -141,7 +140,7 @@ def test_a_health_check_is_traced_by_exec_in(tmp_path: Path, layered: str) -> No
     (check_command,) = shlex.split(hint)
     serving = ("--append", "--exec-in", check_command, "--", "/program", "serve")
     result = run_slimtrace(*trace, *serving, env=env)
-    assert result.returncode == 128 + signal.SIGQUIT, result.stderr
+    assert result.returncode == 0, result.stderr
     done = run_slimtrace(*build, f"oci:{tmp_path}/two:latest", env=env)
     assert not [w for w in json.loads(done.stdout)["warnings"] if "healthcheck" in w], done.stderr
     document = json.loads(

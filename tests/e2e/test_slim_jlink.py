@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -43,7 +42,7 @@ def service(
     arguments = ("-q", "run", "--image", full, "-o", f"{folder}/trace", "--user", "65534", *drive)
     app = ("java", "-jar", "/app/asked.jar", port)
     done = run_slimtrace(*arguments, "--", *app, env=cached)
-    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+    assert (done.returncode, done.stderr) == (0, "")
     return folder, port
 
 

@@ -68,7 +68,7 @@ def built(
             *command,
         )
         done = run_slimtrace(*arguments, env=cached)
-        assert done.returncode in {0, 143}, done.stderr
+        assert done.returncode == 0, done.stderr
     slim = f"oci:{folder}/slim:latest"
     done = run_slimtrace("build", trace, "-o", slim, "--json", env=cached)
     assert done.returncode == 0, done.stderr

@@ -133,6 +133,15 @@ StopGrace = Annotated[
         metavar="SECONDS", parser=parse_seconds, help="Time from the stop signal to SIGKILL."
     ),
 ]
+ExitStatusOf = Annotated[
+    str,
+    typer.Option(
+        "--exit-status",
+        metavar="auto|app",
+        help="Exit status when slimtrace stopped the app as planned: 0, or the app's own. "
+        "A driver that failed gives 1 in any case.",
+    ),
+]
 RunImage = Annotated[
     str | None,
     typer.Option(

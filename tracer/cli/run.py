@@ -34,8 +34,9 @@ Examples:
 
   slimtrace run --image oci:./full:latest --user nobody -v ./data:/data -- python app.py
 
-Exit status: that of COMMAND (128+N if signal N ended it); 1 if a driver failed or the app did not
-become ready; 125 if slimtrace failed; 126 if COMMAND cannot be executed; 127 if it is not found.
+Exit status: that of COMMAND (128+N if signal N ended it), and 0 if slimtrace stopped it after all
+drivers or --stop-after; 1 if a driver failed or the app did not become ready; 125 if slimtrace
+failed; 126 if COMMAND cannot be executed; 127 if it is not found.
 """  # noqa: E501 -- an example is one line
 
 
@@ -72,6 +73,7 @@ def run(
     security_opt: options.SecurityOpt = None,
     exec_in: options.ExecIn = None,
     cap_add: options.CapAdd = None,
+    exit_status: options.ExitStatusOf = "auto",
 ) -> None:
     """Run COMMAND and record every file that it uses."""
     from slimtrace.tracer.run import RunOptions  # noqa: PLC0415
@@ -81,6 +83,8 @@ def run(
 
     choose_registry_access(tls_verify, authfile)
     check_output_options(append=append, force=force)
+    if exit_status not in ("auto", "app"):
+        raise UsageError(f"cannot use --exit-status {exit_status}: choose auto or app")
     image_options = None
     lists = volume or (), env or (), exec_in or (), cap_add or (), security_opt or ()
     texts = image, platform, workdir, user, entrypoint, network, hostname
@@ -130,7 +134,7 @@ def run(
         )
         result = run_traced(argv, run_options)
     print_result(result, output)
-    raise typer.Exit(result.exit_status)
+    raise typer.Exit(result.app_exit_status if exit_status == "app" else result.exit_status)
 
 
 def _find_directory() -> str | None:

@@ -125,6 +125,8 @@ class Driver:
     def _stop(self) -> None:
         """Send the stop signal, again to processes that outlive the first one, then SIGKILL."""
         app, grace = self.app, self.options.stop_grace
+        is_planned = self.failure is None and app.interrupted is None and app.is_running
+        self.result = replace(self.result, stopped=is_planned)
         number = signal.Signals[self.options.stop_signal]
         deadline = time.monotonic() + grace
         app.send(number)

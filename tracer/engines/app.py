@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from slimtrace.tracer.process import procfs
 from slimtrace.tracer.process.dispositions import has_default_action
 from slimtrace.tracer.result import ExitStatus
 
@@ -65,6 +66,16 @@ class App:
         if status is not None and self._ended_by is not None and status.signal == signal.SIGKILL:
             return ExitStatus(128 + self._ended_by, self._ended_by)
         return status
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its first process lives; one that nobody has waited for yet does not.
+
+        The first thread of a living process may have ended.
+        """
+        if self.exit_status is not None:
+            return False
+        return not procfs.has_ended(self.pid) or len(procfs.list_threads(self.pid)) > 1
 
     def send(self, number: int, *, skip_our_group: bool = False) -> None:
         """Send a signal to the first process, or to all others when that one has ended.

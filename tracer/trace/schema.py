@@ -115,6 +115,7 @@ def put_drive_result(driven: DriveResult) -> dict[str, Any]:
             {**put("driver", answer.driver), "status": answer.status} for answer in driven.answers
         ],
         "failure": None if driven.failure is None else escape_bytes(driven.failure),
+        **({} if driven.stopped is None else {"stopped": driven.stopped}),
     }
 
 
@@ -125,6 +126,7 @@ def get_drive_result(found: Mapping[str, Any]) -> DriveResult:
         ready=None if ready is None else seconds(ready),
         answers=tuple(map(_answer, json_objects(found["answers"]))),
         failure=None if failure is None else text(failure),
+        stopped=boolean(found["stopped"]) if "stopped" in found else None,
     )
 
 

@@ -157,11 +157,14 @@ class DriveResult:
 
     :ivar ready: seconds from the start until the app was ready; None if it was never ready.
     :ivar failure: the message of the failure; None if all went well.
+    :ivar stopped: whether slimtrace ended the app as planned, after all drivers; else it ended by
+        itself, or because of a failure. None in a trace of an older version.
     """
 
     ready: float | None = None
     answers: tuple[Response, ...] = ()
     failure: str | None = None
+    stopped: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

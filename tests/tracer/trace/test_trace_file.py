@@ -66,7 +66,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
         directory="/work",
     )
     assert run.drive_result == DriveResult(
-        0.25, (Response("GET /", 200), Response("true", None)), "cannot"
+        0.25, (Response("GET /", 200), Response("true", None)), "cannot", stopped=None
     )
     assert trace.healed == ("/late", NOT_UTF8)
     assert run.gaps == (Gap("io-uring-refused", "why"),)
@@ -113,7 +113,7 @@ def test_older_lines_have_no_driving(tmp_path: Path) -> None:
     ],
 )
 def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptions) -> None:
-    driven = DriveResult(1.5, (Response("GET /a", 404), Response(NOT_UTF8, None)), "cannot")
+    driven = DriveResult(1.5, (Response("GET /a", 404), Response(NOT_UTF8, None)), stopped=True)
     about = Run(
         *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
         mounts=("/a:/b",),
