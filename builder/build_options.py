@@ -21,6 +21,7 @@ class BuildOptions:
     :ivar grant_write: make the image's user the owner of directories in which the app created
         files.
     :ivar allow_changed: accept files that changed since the run.
+    :ivar allow_failed: accept runs that failed.
     :ivar env: ``NAME=VALUE`` strings, which override the environment of full image and run.
     :ivar entrypoint: None for the full image's, if the run used it; else none.
     :ivar cmd: None for the traced command without the entrypoint.
@@ -57,6 +58,7 @@ class BuildOptions:
     grant_read: bool = False
     grant_write: bool = False
     allow_changed: bool = False
+    allow_failed: bool = False
     env: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] | None = None
     cmd: tuple[str, ...] | None = None

@@ -13,6 +13,7 @@ from slimtrace.builder.config.debug_image import add_busybox, find_busybox, make
 from slimtrace.builder.config.image_config import find_default_run, make_image_config
 from slimtrace.builder.config.user import choose_user, explain_user_change
 from slimtrace.builder.context import Context
+from slimtrace.builder.failed_runs import check_failed_runs
 from slimtrace.builder.full_image import become_root_for, find_source, open_full_image
 from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.reference import Transport
@@ -165,8 +166,8 @@ def make(
 
     :param rerun: runs jlink in the full image.
     :param healed: paths that a verification adds to those of the traces.
-    :raises SlimtraceError: a trace or the full image cannot be read, files changed since the
-        run, or the image or an SBOM cannot be written.
+    :raises SlimtraceError: a trace or the full image cannot be read, a run failed, files changed
+        since the run, or the image or an SBOM cannot be written.
     """
     check_options(options)
     trace = read_trace(traces)
@@ -175,6 +176,7 @@ def make(
     to = _prepare(tagged)
     to_debug = _prepare(make_debug_reference(tagged)) if options.debug else None
     check_sboms(options)
+    check_failed_runs(traces, trace.runs, options)
     become_root_for(trace, options.image)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
     planned = plan(trace, options, rerun)

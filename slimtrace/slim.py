@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -29,6 +29,7 @@ from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.pipeline import BuildResult
     from slimtrace.builder.services import Services
     from slimtrace.builder.verify.verdict import Verdict
@@ -55,14 +56,20 @@ def slim(
     output: shared.ImageOutput,
     command: traced.Command = None,
     trace: Annotated[
-        str,
-        typer.Option("--trace", metavar="TRACE", help="Keep the trace here, for later builds."),
-    ] = traced.DEFAULT_TRACE,
+        str | None,
+        typer.Option(
+            "--trace",
+            metavar="TRACE",
+            help="Keep the trace here, for later builds. (default: beside DEST, as "
+            "NAME.slim.trace, replacing the one of the slim before)",
+        ),
+    ] = None,
     no_heal: Annotated[
         bool, typer.Option("--no-heal", help="Report missing files, but do not add them.")
     ] = False,
     append: traced.Append = False,
     force: traced.Force = False,
+    no_clobber: traced.NoClobber = False,
     ready: traced.Ready = None,
     ready_status: traced.ReadyStatus = None,
     ready_timeout: traced.ReadyTimeout = traced.DEFAULT_READY_TIMEOUT_SECONDS,
@@ -101,6 +108,7 @@ def slim(
     grant_read: shared.GrantRead = False,
     grant_write: shared.GrantWrite = False,
     allow_changed: shared.AllowChanged = False,
+    allow_failed: shared.AllowFailed = False,
     cmd: shared.Cmd = None,
     default_run: shared.DefaultRun = 1,
     expose: shared.Expose = None,
@@ -139,6 +147,7 @@ def slim(
         grant_read=grant_read,
         grant_write=grant_write,
         allow_changed=allow_changed,
+        allow_failed=allow_failed,
         cmd=parse_argv("--cmd", cmd),
         default_run=default_run,
         workdir=None if image is not None else workdir,
@@ -155,7 +164,10 @@ def slim(
         tag=tag,
         source_date_epoch=read_source_date_epoch(),
     )
-    _check_build(output, build_options, image)
+    reference = _check_build(output, build_options, image)
+    if trace is None:
+        trace = _make_trace_path(reference)
+        force = force or not (append or no_clobber)
     try:
         run(
             context,
@@ -163,6 +175,7 @@ def slim(
             output=trace,
             append=append,
             force=force,
+            no_clobber=no_clobber,
             ready=ready,
             ready_status=ready_status,
             ready_timeout=ready_timeout,
@@ -191,9 +204,10 @@ def slim(
         )
     except typer.Exit:
         last = read_trace(trace).runs[-1]
-        if last.drive_result is not None and last.drive_result.failure is not None:
-            raise
-        _check_end(last, trace)
+        if not allow_failed:
+            if last.drive_result is not None and last.drive_result.failure is not None:
+                raise
+            _check_end(last, trace)
     changes = RerunOptions(
         tuple(env or ()),
         tuple(volume or ()),
@@ -219,17 +233,29 @@ def slim(
         raise typer.Exit(1)
 
 
-def _check_build(output: str, options: BuildOptions, image: str | None) -> None:
-    """Check the build's options before the run, which may take long.
+def _check_build(output: str, options: BuildOptions, image: str | None) -> ImageReference:
+    """Check the build's options before the run, which may take long; return the destination.
 
     :param image: the full image's reference; None for this machine.
     :raises UsageError: they are not valid.
     """
-    from slimtrace.builder.images.write.destination import parse_destination  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.write.destination import find_destination, make_destination  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.option_checks import check_options  # noqa: PLC0415
 
     check_options(options)
-    parse_destination(output, options.tag, image).prepare()
+    reference = find_destination(output, image).with_tag(options.tag)
+    make_destination(reference).prepare()
+    return reference
+
+
+def _make_trace_path(reference: ImageReference) -> str:
+    """The trace beside a destination; in this directory for one in a store or registry."""
+    if reference.location:
+        path = os.path.normpath(reference.location).removesuffix(".tar")
+        path = os.path.abspath(path) if os.path.basename(path) in (".", "..") else path
+        return f"{path}.slim.trace"
+    name = (reference.name or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
+    return f"{name}.slim.trace"
 
 
 def _check_end(last: Run, trace: str) -> None:
@@ -238,12 +264,10 @@ def _check_end(last: Run, trace: str) -> None:
     :param trace: the path of its trace.
     :raises SlimtraceError: the app failed by itself.
     """
-    stopped = {0, 128 + signal.SIGINT, 128 + signal.SIGTERM}
-    was_stopped = last.drive_result is not None and last.drive_result.stopped
-    if last.exit_status not in stopped and not was_stopped:
+    if last.failure is not None:
         raise SlimtraceError(
-            f"cannot slim {last.command[0]}: it failed: exit status {last.exit_status}",
-            f"if it is meant to end so, build from {trace} and verify",
+            f"cannot slim {last.command[0]}: it failed: {last.failure}",
+            f"if it is meant to end so, add --allow-failed; its trace is {trace}",
         ) from None
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from slimtrace.tracer.trace.output import TraceOutput
 
 
+_LIVE_ROOT = "rootfs:/"
+
+
 def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult:
     """Trace a process, its threads and its descendants until they end or slimtrace is stopped.
 
@@ -35,7 +38,7 @@ def attach(pid: int, output: TraceOutput, stop_after: float | None) -> RunResult
         each subclass has its exit status.
     """
     check_platform()
-    number, first_process = output.find_next_ids()
+    number, first_process = output.find_next_ids(_LIVE_ROOT, None)
     writer = output.open()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, wait(2) reports no stops
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, DETACH_SIGNALS | {signal.SIGCHLD})
@@ -76,7 +79,7 @@ def _describe_run(pid: int, attachment: AttachEngine) -> Run:
         cwd=os.fsdecode(cwd or b"/"),
         user="{}:{}".format(*ids),
         env=environment.select_recorded(procfs.read_environment(pid)),
-        image="rootfs:/",
+        image=_LIVE_ROOT,
         image_digest=None,
         started=make_timestamp(),
         machine=platform.machine(),

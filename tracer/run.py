@@ -110,7 +110,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
         from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config  # noqa: PLC0415 -- for images alone
 
         sandbox, program = make_sandbox_config(options.inside), command[0]
-    number, first_process = options.output.find_next_ids()
+    number, first_process = options.output.find_next_ids(*_name_image(options.inside))
     writer = options.output.open()
     mask = signals.block_signals()
     plan = None
@@ -164,6 +164,11 @@ def _choose_exit_status(about: Run, failure: DriverError | None) -> int:
     return about.exit_status or 0
 
 
+def _name_image(inside: ImageRun | None) -> tuple[str, str | None]:
+    """The image and its digest, as the trace records them."""
+    return ("rootfs:/", None) if inside is None else (inside.image, inside.digest)
+
+
 def _plan(options: RunOptions, sandbox: SandboxConfig | None) -> DrivePlan | None:
     if options.drive_options is None:
         return None
@@ -175,20 +180,20 @@ def _plan(options: RunOptions, sandbox: SandboxConfig | None) -> DrivePlan | Non
 def _describe_run(
     command: Sequence[str], options: RunOptions, engine: Engine, sandbox: SandboxConfig | None
 ) -> Run:
+    inside = options.inside
     about = Run(
         command=tuple(command),
         cwd="/" if sandbox else os.getcwd(),
         user=f"{os.geteuid()}:{os.getegid()}",
         env=environment.select_recorded(os.environ),
-        image="rootfs:/",
-        image_digest=None,
+        image=_name_image(inside)[0],
+        image_digest=_name_image(inside)[1],
         started=make_timestamp(),
         machine=platform.machine(),
         engine=engine.name,
         stop_signal=options.stop_signal.name if options.stop_signal else None,
         drive_options=options.drive_options,
     )
-    inside = options.inside
     if inside is None or sandbox is None:
         return about
     return replace(
@@ -196,8 +201,6 @@ def _describe_run(
         cwd=sandbox.workdir,
         user=f"{sandbox.account.uid}:{sandbox.account.gid}",
         env=environment.select_recorded(sandbox.env),
-        image=inside.image,
-        image_digest=inside.digest,
         volumes=_list_volume_paths(inside.volumes, engine.view),
         mounts=tuple(map(str, inside.volumes)),
         cap_add=inside.cap_add,

@@ -113,6 +113,13 @@ GrantWrite = Annotated[
 AllowChanged = Annotated[
     bool, typer.Option("--allow-changed", help="Accept files that changed since the run.")
 ]
+AllowFailed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-failed",
+        help="Accept runs that failed: by a driver, readiness or their exit status.",
+    ),
+]
 ImageEnv = Annotated[
     list[str] | None,
     typer.Option(

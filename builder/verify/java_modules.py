@@ -9,6 +9,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.failed_runs import check_failed_runs
 from slimtrace.builder.full_image import become_root_for, open_full_image
 from slimtrace.builder.images.read.full_image_source import FullImage, open_image
 from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
@@ -49,10 +50,11 @@ def record_modules(
     :param rerun: repeats a run.
     :param env: ``NAME=VALUE`` or ``NAME``, beside the image's variables: a trace keeps none.
     :param volumes: ``HOST:PATH[:ro]``, instead of the volumes of the traced run.
-    :raises SlimtraceError: no JVM ran, the full image cannot link a runtime, a run cannot be
-        repeated, its JVMs did not log what they load, or a trace cannot be written.
+    :raises SlimtraceError: a run failed, no JVM ran, the full image cannot link a runtime, a run
+        cannot be repeated, its JVMs did not log what they load, or a trace cannot be written.
     """
     trace = read_trace(traces)
+    check_failed_runs(traces, trace.runs, options)
     become_root_for(trace, options.image)
     root = open_full_image(trace, options.image).root
     check_homes({home for homes in find_jvms(trace, root).values() for home in homes}, root)

@@ -67,11 +67,11 @@ def test_a_command_that_cannot_be_run(
     assert cause in done.stderr
 
 
-def test_an_existing_trace_is_not_replaced(slimtrace: Slimtrace, tmp_path: Path) -> None:
+def test_a_file_that_is_no_trace_is_not_replaced(slimtrace: Slimtrace, tmp_path: Path) -> None:
     trace = tmp_path / "x.trace"
     trace.write_text("precious")
     done = slimtrace("run", "-o", str(trace), "--", "sh", "-c", "echo ran")
-    check_failure(done, 125, f"cannot write {trace}: it exists", "add --append")
+    check_failure(done, 125, f"cannot write {trace}: it exists and is no trace", "--force")
     assert trace.read_text() == "precious"
 
 

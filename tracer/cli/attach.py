@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from slimtrace.tracer.cli import options
-from slimtrace.tracer.cli.messages import check_output_options, print_result
+from slimtrace.tracer.cli.messages import choose_if_exists, print_result
 
 _ATTACH_HELP = """
 Examples:
@@ -28,6 +28,7 @@ def attach(
     output: options.TraceOutputFile = options.DEFAULT_TRACE,
     append: options.Append = False,
     force: options.Force = False,
+    no_clobber: options.NoClobber = False,
     stop_after: Annotated[
         float | None,
         typer.Option(
@@ -41,8 +42,8 @@ def attach(
     from slimtrace.tracer.attach import attach as trace_process  # noqa: PLC0415 -- not needed for --help
     from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415
 
-    check_output_options(append=append, force=force)
-    result = trace_process(pid, TraceOutput(output, append, force), stop_after)
+    if_exists = choose_if_exists(append=append, force=force, no_clobber=no_clobber)
+    result = trace_process(pid, TraceOutput(output, if_exists), stop_after)
     print_result(result, output)
 
 

@@ -15,6 +15,8 @@ Examples:
 
   slimtrace merge app.trace from-ci.trace -o app.trace --force
 
+  slimtrace merge app.trace --drop-run 2 -o app.trace --force
+
 Exit status: 0; 125 if a trace cannot be read or written, or their images differ.
 """
 
@@ -37,12 +39,27 @@ def merge(
             help="Allow traces of different images. build then needs --image.",
         ),
     ] = False,
+    drop_run: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            help="Leave out run N, by its number in show; of several traces, the runs are numbered "
+            "through. Can be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Merge traces of one image, from any machines."""
     from slimtrace.tracer.trace.merge import merge_traces  # noqa: PLC0415 -- not needed for --help
 
-    merge_traces(traces, output, force=force, different_images=different_images)
-    say(f"wrote {output}: {len(traces)} traces")
+    runs = merge_traces(
+        traces,
+        output,
+        force=force,
+        different_images=different_images,
+        drop_runs=tuple(drop_run or ()),
+    )
+    count = "1 run" if runs == 1 else f"{runs} runs"
+    say(f"wrote {output}: {count}")
 
 
 merge.__doc__ = f"{merge.__doc__}\n{_MERGE_HELP}"

@@ -37,7 +37,11 @@ TraceOutputFile = Annotated[
     str, typer.Option("-o", "--output", metavar="TRACE", help="Write the trace to this file.")
 ]
 Append = Annotated[bool, typer.Option("--append", help="Add this run to TRACE.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite TRACE if it exists.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Overwrite TRACE if it exists. (default: move it to TRACE.old)"),
+]
+NoClobber = Annotated[bool, typer.Option("--no-clobber", help="Fail if TRACE exists.")]
 
 Command = Annotated[
     list[str] | None,

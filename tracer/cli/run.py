@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from slimtrace.tracer.cli import options
-from slimtrace.tracer.cli.messages import check_output_options, print_result
+from slimtrace.tracer.cli.messages import choose_if_exists, print_result
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import VolumeMode
@@ -46,6 +46,7 @@ def run(
     output: options.TraceOutputFile = options.DEFAULT_TRACE,
     append: options.Append = False,
     force: options.Force = False,
+    no_clobber: options.NoClobber = False,
     ready: options.Ready = None,
     ready_status: options.ReadyStatus = None,
     ready_timeout: options.ReadyTimeout = options.DEFAULT_READY_TIMEOUT_SECONDS,
@@ -82,7 +83,7 @@ def run(
     from slimtrace.tracer.trace.output import TraceOutput  # noqa: PLC0415 -- not needed for --help
 
     choose_registry_access(tls_verify, authfile)
-    check_output_options(append=append, force=force)
+    if_exists = choose_if_exists(append=append, force=force, no_clobber=no_clobber)
     if exit_status not in ("auto", "app"):
         raise UsageError(f"cannot use --exit-status {exit_status}: choose auto or app")
     image_options = None
@@ -124,7 +125,7 @@ def run(
                 directory=_find_directory() if exec_ else None,
             )
         run_options = RunOptions(
-            TraceOutput(output, append, force),
+            TraceOutput(output, if_exists),
             drive_options=driving,
             stop_signal=chosen_signal,
             engine=_parse_engine(engine, syscalls),

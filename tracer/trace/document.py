@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slimtrace.tracer.text import replace_surrogates
 from slimtrace.tracer.trace.schema import (
     SCHEMA,
     put_drive_options,
@@ -58,6 +59,7 @@ def _run(run: Run) -> dict[str, Any]:
         **({} if run.interrupted is None else {"interrupted": run.interrupted}),
         "engine": run.engine,
         "complete": run.complete,
+        **({} if run.failure is None else {"failed": replace_surrogates(run.failure)}),
         **({"driving": put_drive_options(run.drive_options)} if run.drive_options else {}),
         **({"driven": put_drive_result(run.drive_result)} if run.drive_result else {}),
         "gaps": [{"kind": gap.kind, "detail": gap.detail} for gap in run.gaps],

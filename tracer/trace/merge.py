@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import stat
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.trace.append import open_locked
+from slimtrace.tracer.trace.image_check import check_same_image
 from slimtrace.tracer.trace.reader import read_lines, read_trace
+from slimtrace.tracer.trace.run_filter import RunFilter, check_dropped_runs
 from slimtrace.tracer.trace.schema import SCHEMA
-from slimtrace.tracer.trace.trace import State, Use
 from slimtrace.tracer.tree_copy import copy_tree
 from slimtrace.tracer.version import VERSION
 
@@ -25,61 +25,15 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.trace.trace import Trace
 
-_HINT = "to merge them anyway, add --different-images; build may then need --image"
-
-
-def check_same_image(traces: Sequence[tuple[str, Trace]]) -> None:
-    """Check that all runs used the same image.
-
-    Images are compared by digest, else by name. The name ``rootfs:/`` is the same on every
-    machine; so without digests a program or library that two traces touched must also have the
-    same size and time.
-
-    :param traces: each with its file's name.
-    :raises TraceFileError: the images differ.
-    """
-    runs = [(path, run) for path, trace in traces for run in trace.runs]
-    for (path, run), (other_path, other) in pairwise(runs):
-        one, two = run.image_digest or run.image, other.image_digest or other.image
-        if one != two:
-            raise TraceFileError(
-                f"cannot merge {path} and {other_path}: they are of different images: "
-                f"{_describe_image(run.image, run.image_digest)} and "
-                f"{_describe_image(other.image, other.image_digest)}",
-                _HINT,
-            )
-    if any(run.image_digest for _, run in runs):
-        return
-    known: dict[str, tuple[str, tuple[int, int]]] = {}
-    for path, trace in traces:
-        for name, is_as in _list_programs(trace).items():
-            first, was_as = known.setdefault(name, (path, is_as))
-            if was_as != is_as:
-                raise TraceFileError(
-                    f"cannot merge {first} and {path}: they are of different images: "
-                    f"{name} is another file",
-                    _HINT,
-                )
-
-
-def _describe_image(image: str, digest: str | None) -> str:
-    return f"{image} ({digest})" if digest else image
-
-
-def _list_programs(trace: Trace) -> dict[str, tuple[int, int]]:
-    """Return path → size and time of each program and library."""
-    return {
-        path.path: (path.fingerprint.size, path.fingerprint.mtime_ns)
-        for path in trace.with_state(State.FILE)
-        if path.fingerprint is not None
-        and stat.S_ISREG(path.fingerprint.mode)
-        and (Use.EXEC in path.uses or ".so" in os.path.basename(path.path))
-    }
-
 
 def merge_traces(
-    traces: Sequence[str], to: str, *, force: bool = False, different_images: bool = False
-) -> None:
+    traces: Sequence[str],
+    to: str,
+    *,
+    force: bool = False,
+    different_images: bool = False,
+    drop_runs: Sequence[int] = (),
+) -> int:
     """Write the runs of these traces, in this order, to one trace.
 
     The new trace and its folder of saved files appear complete or not at all. ``to`` may be one
@@ -87,6 +41,9 @@ def merge_traces(
 
     :param force: replace ``to`` if it exists.
     :param different_images: merge the traces even if their runs used different images.
+    :param drop_runs: numbers of runs to leave out, from 1 through all traces.
+    :returns: the number of runs.
+    :raises UsageError: there is no such run to leave out, or none is left.
     :raises TraceFileError: a trace cannot be read or is damaged, the images differ, ``to`` exists
         or cannot be written.
     """
@@ -95,32 +52,49 @@ def merge_traces(
     if not os.path.lexists(to) and os.path.lexists(f"{to}.d"):
         raise TraceFileError(f"cannot write {to}: {to}.d exists", "move it away")
     read = [read_trace(path) for path in traces]
+    runs = [run for trace in read for run in trace.runs]
+    check_dropped_runs(runs, drop_runs)
     if not different_images:
-        check_same_image(list(zip(traces, read, strict=True)))
+        check_same_image(list(zip(traces, _without_runs(read, drop_runs), strict=True)))
     place = os.path.realpath(to)
     beside = f"{place}.{secrets.token_hex(4)}.tmp"
     try:
         with _remove_on_error(beside), _lock_trace(to):
             with open(beside, "xb") as file:
-                _write(traces, file, f"{beside}.d")
+                _write(traces, file, f"{beside}.d", drop_runs)
                 file.flush()
                 os.fsync(file.fileno())
             _replace_trace(beside, place)
     except OSError as error:
         raise TraceFileError(f"cannot write {to}: {error.strerror}") from error
+    return len(runs) - len({*drop_runs})
 
 
-def _write(traces: Sequence[str], file: BinaryIO, folder: str) -> None:
+def _without_runs(traces: Sequence[Trace], dropped: Sequence[int]) -> Iterator[Trace]:
+    """Yield the traces with only those runs and touched paths that stay."""
+    first = 1
+    for trace in traces:
+        gone = {number - first for number in dropped}
+        first += len(trace.runs)
+        ended = {image.id for image in trace.processes if image.run in gone}
+        yield replace(
+            trace,
+            runs=tuple(run for index, run in enumerate(trace.runs) if index not in gone),
+            paths={name: p for name, p in trace.paths.items() if not ended.issuperset(p.processes)},
+        )
+
+
+def _write(traces: Sequence[str], file: BinaryIO, folder: str, dropped: Sequence[int]) -> None:
     header = {"slimtrace": SCHEMA, "version": VERSION}
     file.write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
-    highest = runs = 0
+    highest, runs = 0, RunFilter(dropped)
     for number, path in enumerate(traces):
-        shift, first_run = highest, runs
+        shift = highest
+        runs.begin_file()
         for _, line in read_lines(path):
             highest = max(highest, _renumber(line, shift))
-            if ("jvm" in line or "jvm_b64" in line) and isinstance(line.get("of"), int):
-                line["of"] += first_run
-            runs += "run" in line and "use" not in line
+            if not runs.admit(line):
+                continue
             for copied in [line] if "blob" in line else _list_volume_copies(line):
                 copied["blob"] = _copy(path, copied["blob"], folder, number)
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -70,6 +70,8 @@ def _format_run(number: int, run: Run) -> Iterator[str]:
         how = f"exit status {run.exit_status} after {run.seconds:.1f} s"
     yield f"  in {escape(run.cwd)} as {run.user}, {run.started}: {how}"
     yield from _format_drive_result(run.drive_result)
+    if run.failure is not None:
+        yield "  failed: build needs --allow-failed for this run"
     for gap in run.gaps:
         yield f"  gap: {gap.kind}: {escape(gap.detail)}"
     if not run.complete:

@@ -7,6 +7,7 @@ absolute in the root that the app saw, with ``.`` and ``//`` folded and ``..`` k
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -167,6 +168,10 @@ class DriveResult:
     stopped: bool | None = False
 
 
+_GOOD_ENDS = frozenset({None, 0, 128 + signal.SIGINT, 128 + signal.SIGTERM})
+"""Exit statuses of a job that went well, and of a service that the user ended; None: unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One command, traced once.
@@ -220,6 +225,20 @@ class Run:
     complete: bool = False
     gaps: tuple[Gap, ...] = ()
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run failed: a driver, readiness, or the app itself; None if it did not.
+
+        An app that slimtrace or the user ended did not fail, whatever its exit status.
+        """
+        driven = self.drive_result
+        if driven is not None and driven.failure is not None:
+            return driven.failure
+        is_stopped = driven is not None and driven.stopped is not False
+        if is_stopped or self.interrupted is not None or self.exit_status in _GOOD_ENDS:
+            return None
+        return f"exit status {self.exit_status}" if self.signal is None else f"signal {self.signal}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ import orjson
 from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.remove_tree import remove_tree
 from slimtrace.tracer.trace.append import end_last_line, open_locked
+from slimtrace.tracer.trace.old_trace import IfExists, check_existing, move_to_old
 from slimtrace.tracer.trace.schema import (
     SCHEMA,
     put_drive_options,
@@ -50,11 +52,11 @@ class TraceWriter:
     :ivar folder: the folder for copies of files; it is created with the first copy.
     """
 
-    def __init__(self, path: str, *, append: bool = False, force: bool = False) -> None:
+    def __init__(self, path: str, if_exists: IfExists = IfExists.MOVE) -> None:
         """Open ``path`` for a new run. The file does not change until the app is executed.
 
-        :raises TraceFileError: it exists without ``append`` or ``force``, another slimtrace is
-            writing it, or it cannot be opened.
+        :raises TraceFileError: it exists and must stay, another slimtrace is writing it, or it
+            cannot be opened.
         """
         self.path = path
         self.folder = path + ".d"
@@ -63,23 +65,25 @@ class TraceWriter:
         self._batch: list[bytes] | None = None
         self._staged: dict[str, str] = {}
         self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the end of each one's line
-        self._append = append
+        self._append = if_exists is IfExists.APPEND
         self._is_new = not os.path.lexists(path)
-        if not (self._is_new or append or force):
-            raise TraceFileError(
-                f"cannot write {path}: it exists",
-                "add --append to add this run to it, or --force to replace it",
-            )
-        self._fd = open_locked(path, os.O_CREAT)
+        self._is_moved = not self._is_new and check_existing(path, if_exists)
+        self._fd = open_locked(path, 0 if self._is_moved else os.O_CREAT)
 
     def begin(self) -> None:
         """The app runs: write the lines that were kept until now, and from now on at once."""
         lines, self._early_lines = self._early_lines, None
         if lines is None:
             return
-        if not self._append and not self._is_new:
+        if self._is_moved:
+            self._move_old()
+        elif not self._append and not self._is_new:
             os.ftruncate(self._fd, 0)
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self.failure is not None:
+            for path in [*self._staged]:
+                self.drop_copy(path)
+            return
         if os.fstat(self._fd).st_size == 0:
             header = {"slimtrace": SCHEMA, "version": VERSION}
             self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
@@ -114,6 +118,19 @@ class TraceWriter:
         del self._staged[path]
         with suppress(OSError):
             remove_tree(os.path.dirname(path))
+
+    def _move_old(self) -> None:
+        """Make room for the new trace, and create it."""
+        try:
+            move_to_old(self.path)
+            new = open_locked(self.path, os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            self.failure = error
+        except TraceFileError:  # another slimtrace has begun to write there
+            self.failure = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        else:
+            os.close(self._fd)
+            self._fd = new
 
     def abandon(self) -> None:
         """The app never ran: close the file unchanged, and delete it if it is new."""

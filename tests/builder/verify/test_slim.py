@@ -68,7 +68,7 @@ def test_a_service_from_start_to_image(tmp_path: Path, server: tuple[str, ...]) 
     assert "verified app.tar: nothing is missing, all went as traced" in done.stderr
     living = psutil.process_iter(["cmdline"])  # None for a zombie
     assert not [each for each in living if server[-1] in (each.info["cmdline"] or ())]
-    again = slim(tmp_path, "-q", "verify", "app.tar", "--trace", "slimtrace.trace", "--read-only")
+    again = slim(tmp_path, "-q", "verify", "app.tar", "--trace", "app.slim.trace", "--read-only")
     assert again.returncode == 0, again.stderr
     need("podman")
     assert podman("load", "-q", "-i", f"{tmp_path}/app.tar").returncode == 0
@@ -96,7 +96,7 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
     assert report["reasons"]["healed"] == 9
     assert report["image"]["destination"] == "oci:app:v1"
     (tmp_path / "given/n").write_text("1\n")
-    done = slim(tmp_path, *argv[:-3], "--force", "--no-heal", "--json", "--", "/app/job")
+    done = slim(tmp_path, *argv[:-3], "--no-heal", "--json", "--", "/app/job")
     assert (done.returncode, json.loads(done.stdout)["verify"]["healed"]) == (1, [])
 
 
@@ -133,16 +133,36 @@ def test_no_image_is_made_of_a_run_that_failed(tmp_path: Path, server: tuple[str
         slim(tmp_path, "-q", "slim", "-o", "app.tar", "--", "false"),
         125,
         "cannot slim false: it failed: exit status 1",
-        "if it is meant to end so, build from slimtrace.trace and verify",
+        "if it is meant to end so, add --allow-failed; its trace is app.slim.trace",
     )
-    driven = ("--force", "--ready", f"tcp:{server[-1]}", "--exec", "exit 3")
+    driven = ("--ready", f"tcp:{server[-1]}", "--exec", "exit 3")
     done = slim(tmp_path, "-q", "slim", "-o", "app.tar", *driven, "--", *server)
     assert done.returncode == 1
     assert "'exit 3' failed: exit status 3" in done.stderr
-    done = slim(tmp_path, "-q", "slim", "-o", "app.tar", "--force", "--", "no-such-program")
+    done = slim(tmp_path, "-q", "slim", "-o", "app.tar", "--", "no-such-program")
     assert done.returncode == 127
     for wrong in (("-o", "app.oci"), ("-o", "app.tar", "--label", "x")):
         done = slim(tmp_path, "slim", *wrong, "--trace", "new.trace", "--", "true")
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert not (tmp_path / "new.trace").exists()
     assert not (tmp_path / "app.tar").exists()
+
+
+def test_the_trace_is_beside_the_image(tmp_path: Path) -> None:
+    """A failed run before does not block it; the trace that ``--trace`` names is moved away."""
+    busybox_root(tmp_path / "full", {"app/job": "#!/bin/sh\nexit $1\n", "images/": ""})
+    (tmp_path / "images").mkdir()
+    where = ("-q", "slim", "--image", "rootfs:full", "--no-heal")
+    for status, code in (("3", 125), ("0", 0), ("0", 0)):
+        done = slim(tmp_path, *where, "-o", "oci:images/app:v1", "--", "/app/job", status)
+        assert done.returncode == code, done.stderr
+    assert sorted(os.listdir(tmp_path / "images")) == ["app", "app.slim.trace"]
+    for _ in range(2):
+        options = ("-o", "app.tar", "--trace", "mine", "--allow-failed")
+        done = slim(tmp_path, *where, *options, "--", "/app/job", "3")
+        assert done.returncode == 0, done.stderr
+    assert {"mine", "mine.old"} < {*os.listdir(tmp_path)}
+    assert "app.slim.trace" not in os.listdir(tmp_path)
+    options = ("-o", "oci:images/app:v1", "--no-clobber")
+    done = slim(tmp_path, *where, *options, "--", "/app/job", "0")
+    check_failure(done, 125, "--no-clobber is given", "name another")

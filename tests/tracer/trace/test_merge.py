@@ -121,7 +121,7 @@ def test_real_traces(tmp_path: Path) -> None:
     expected = read_content(read_trace(paths))
     assert set(expected[1].values()) == {b"first", b"second"}
     done = run_slimtrace("merge", *paths, "-o", "all", cwd=str(tmp_path))
-    assert (done.returncode, done.stderr) == (0, "slimtrace: wrote all: 2 traces\n")
+    assert (done.returncode, done.stderr) == (0, "slimtrace: wrote all: 2 runs\n")
     merged = read_trace(str(tmp_path / "all"))
     assert read_content(merged) == expected
     assert [run.gaps[-1].kind if run.gaps else None for run in merged.runs] == [None, "interrupted"]
