@@ -176,7 +176,7 @@ def main() -> None:
         _register(sys.argv[1:])
         app(obj=make_services())
     except SlimtraceError as error:
-        _fail(error, error.message, error.hint, error.exit_status)
+        _fail(error, error.message, error.hint, error.exit_status, error.lines)
     except BrokenPipeError:  # the reader has closed the pipe, as head(1) does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + 13)
@@ -189,10 +189,12 @@ def main() -> None:
 _REPORT = "please report this bug, with the output of slimtrace --verbose"
 
 
-def _fail(error: Exception, message: str, hint: str | None, status: int) -> None:
+def _fail(
+    error: Exception, message: str, hint: str | None, status: int, lines: tuple[str, ...] = ()
+) -> None:
     if verbosity.verbose:
         raise error
-    fail(message, hint)
+    fail(message, hint, lines)
     sys.exit(status)
 
 

@@ -126,6 +126,7 @@ def slim(
     read_only: shared.ReadOnly = False,
     cap_drop: shared.CapDrop = None,
     cap_add: traced.CapAdd = None,
+    trust: shared.Trust = False,
     json: shared.Json = False,
 ) -> None:
     """Run COMMAND, build its slim image, verify and heal it."""
@@ -225,6 +226,7 @@ def slim(
         changes,
         heal=not no_heal,
         ignore=tuple(ignore or ()),
+        trust=trust,
     )
     _print(built, verdict, json=json)
     if not verdict.passed:
@@ -280,6 +282,7 @@ def _build_verified(
     *,
     heal: bool,
     ignore: tuple[str, ...],
+    trust: bool,
 ) -> tuple[BuildResult, Verdict]:
     from slimtrace.builder.verify.verify import VerifyOptions, build_and_verify  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
@@ -288,9 +291,11 @@ def _build_verified(
     if build_options.jlink:
         from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 
-        record_modules([trace], build_options, services.rerun, changes.env, changes.volumes)
+        record_modules(
+            *([trace], build_options, services.rerun, changes.env, changes.volumes), trust=trust
+        )
     become_root()  # not before: runs on this machine are repeated without it
-    options = VerifyOptions(heal, ignore, changes=changes)
+    options = VerifyOptions(heal, ignore, trust=trust, changes=changes)
     return build_and_verify([trace], output, build_options, options, services.rerun)
 
 

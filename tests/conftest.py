@@ -68,6 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.chmod(folder, 0o755)  # noqa: S103 -- programs of ordinary users are started in it
         config.option.basetemp = os.path.join(folder, "pytest-0")
         config.add_cleanup(lambda: _remove_folder(folder))
+        # The key by which traces are known again; not that of whoever runs the tests.
+        os.environ["XDG_STATE_HOME"] = os.path.join(folder, "state")
 
 
 def _remove_folder(folder: str) -> None:

@@ -66,8 +66,9 @@ def quote(lines: Iterable[str]) -> None:
             print(f"    {escape(line)}", file=sys.stderr, flush=True)
 
 
-def fail(message: str, hint: str | None = None) -> None:
-    """Print why the command fails, and the next step if there is one."""
+def fail(message: str, hint: str | None = None, lines: Iterable[str] = ()) -> None:
+    """Print why the command fails, lines of others that explain it, and the next step if any."""
     _print(message)
+    quote(lines)
     if hint is not None:
         _print(hint)

@@ -12,14 +12,16 @@ class SlimtraceError(Exception):
 
     :param message: ``cannot VERB OBJECT: cause``, without a full stop.
     :param hint: the next step, or None where there is none.
+    :param lines: text of others that explains it: the app's last lines, a trace's commands.
     """
 
     exit_status = 125
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.lines = lines
 
 
 class UsageError(SlimtraceError):
@@ -73,8 +75,3 @@ class DriverError(SlimtraceError):
     """The app did not become ready, or a driver failed."""
 
     exit_status = 1
-
-    def __init__(self, message: str, hint: str | None = None, lines: tuple[str, ...] = ()) -> None:
-        """:param lines: the last lines that the app printed."""
-        super().__init__(message, hint)
-        self.lines = lines

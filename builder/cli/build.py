@@ -85,6 +85,7 @@ def build(
     sbom: shared.Sbom = None,
     embed_sbom: shared.EmbedSbom = None,
     tag: shared.Tag = None,
+    trust: shared.Trust = False,
     json: shared.Json = False,
 ) -> None:
     """Build an image with only the files that the app needs."""
@@ -132,7 +133,7 @@ def build(
     if options.jlink:
         from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 
-        record_modules(traces, options, services.rerun)
+        record_modules(traces, options, services.rerun, trust=trust)
     report = build_image(traces, output, options, services.rerun)
     if json:
         print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())

@@ -113,6 +113,14 @@ GrantWrite = Annotated[
 AllowChanged = Annotated[
     bool, typer.Option("--allow-changed", help="Accept files that changed since the run.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Repeat runs of a trace that this user did not make on this machine: their commands "
+        "run, their folders are mounted.",
+    ),
+]
 AllowFailed = Annotated[
     bool,
     typer.Option(

@@ -85,6 +85,7 @@ def verify(
         ),
     ] = None,
     volumes: traced.VolumeUse = VolumeMode.COPY,
+    trust: shared.Trust = False,
     json: shared.Json = False,
 ) -> None:
     """Repeat the traced runs in the image and report what is missing."""
@@ -106,7 +107,7 @@ def verify(
     )
     services: Services = context.obj
     become_root()
-    options = VerifyOptions(heal, tuple(ignore or ()), add_transport(full_image), changes)
+    options = VerifyOptions(heal, tuple(ignore or ()), add_transport(full_image), trust, changes)
     verdict = verify_image(image, traces, options, services.rerun)
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())

@@ -17,6 +17,7 @@ from slimtrace.builder.jlink.class_log import make_log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes, find_jvms
 from slimtrace.builder.jlink.jimage import read_jimage
 from slimtrace.builder.verify.compare import compare
+from slimtrace.builder.verify.foreign_runs import check_made_here
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError
@@ -44,17 +45,22 @@ def record_modules(
     rerun: Rerun,
     env: Sequence[str] = (),
     volumes: Sequence[str] = (),
+    *,
+    trust: bool = False,
 ) -> None:
     """Repeat each run that had a JVM, and add its modules to the trace. Skip runs that have them.
 
     :param rerun: repeats a run.
     :param env: ``NAME=VALUE`` or ``NAME``, beside the image's variables: a trace keeps none.
     :param volumes: ``HOST:PATH[:ro]``, instead of the volumes of the traced run.
-    :raises SlimtraceError: a run failed, no JVM ran, the full image cannot link a runtime, a run
-        cannot be repeated, its JVMs did not log what they load, or a trace cannot be written.
+    :param trust: whether to repeat runs of others, too.
+    :raises SlimtraceError: a run failed or is of others, no JVM ran, the full image cannot link a
+        runtime, a run cannot be repeated, its JVMs did not log what they load, or a trace cannot be
+        written.
     """
     trace = read_trace(traces)
     check_failed_runs(traces, trace.runs, options)
+    check_made_here(trace.runs, trust=trust)  # jlink itself is a program that the trace names
     become_root_for(trace, options.image)
     root = open_full_image(trace, options.image).root
     check_homes({home for homes in find_jvms(trace, root).values() for home in homes}, root)

@@ -24,6 +24,7 @@ from slimtrace.builder.root.root import Root
 from slimtrace.builder.selection.globs import compile_glob
 from slimtrace.builder.verify.absent_names import link_absent_names
 from slimtrace.builder.verify.compare import compare, record_failed_start
+from slimtrace.builder.verify.foreign_runs import check_made_here
 from slimtrace.builder.verify.missing_files import explain_omissions, find_missing
 from slimtrace.builder.verify.restrictions import explain_restrictions
 from slimtrace.builder.verify.verdict import Verdict, is_better
@@ -60,12 +61,14 @@ class VerifyOptions:
     :ivar heal: whether to add missing files and build the image again.
     :ivar ignore: globs of files that may be missing.
     :ivar changes: how the repeated runs differ from the traced ones.
+    :ivar trust: whether to repeat runs of others, too.
     :ivar full: where the full image is now; None for where it was when traced.
     """
 
     heal: bool = False
     ignore: tuple[str, ...] = ()
     full: str | None = None
+    trust: bool = False
     changes: RerunOptions = field(default_factory=RerunOptions)
 
 
@@ -73,8 +76,9 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
     """Repeat the traces' runs in the image, and compare them with the traced ones.
 
     :param image: a reference that ``build`` writes and ``run --image`` reads.
-    :raises SlimtraceError: the image was not built from these traces; the image, a trace or the
-        full image cannot be read; with ``heal``, the image cannot be built again.
+    :raises SlimtraceError: the traces are of others, or the image was not built from them; the
+        image, a trace or the full image cannot be read; with ``heal``, the image cannot be built
+        again.
     """
     with raise_on_signals(image):
         return _verify(image, traces, options, rerun)
@@ -82,6 +86,7 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
 
 def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rerun) -> Verdict:
     trace = read_trace(traces)
+    check_made_here(trace.runs, trust=options.trust)
     full = open_full_image(trace, options.full).root
     opened = open_image(image)
     build_options = replace(_read_build_options(opened, full, trace), image=options.full)
@@ -117,7 +122,9 @@ def build_and_verify(
 
     :raises SlimtraceError: as :func:`verify` does, and where the destination cannot be written.
     """
-    full = open_full_image(read_trace(traces), build_options.image).root
+    trace = read_trace(traces)
+    check_made_here(trace.runs, trust=options.trust)
+    full = open_full_image(trace, build_options.image).root
     verification = _Verification(full, traces, build_options, options, rerun)
     with raise_on_signals(destination):
         verdict = verification.heal(verification.examine_built())

@@ -78,7 +78,11 @@ def launch(work: Path, prefix: tuple[str, ...], *arguments: str) -> str:
         [*prefix, sys.executable, "-c", LAUNCHER, "-q", *arguments],
         check=False,
         cwd=work,
-        env=environment(XDG_CACHE_HOME=str(work / "cache"), TMPDIR=str(work)),
+        env=environment(
+            XDG_CACHE_HOME=str(work / "cache"),
+            XDG_STATE_HOME=str(work / "state"),
+            TMPDIR=str(work),
+        ),
         capture_output=True,
         text=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.caution import Caution
-from slimtrace.tracer.console import detail, fail, quote, say, warn
+from slimtrace.tracer.console import detail, fail, say, warn
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.trace.gaps import loses_files
 from slimtrace.tracer.trace.old_trace import IfExists
@@ -40,10 +40,7 @@ def print_result(result: RunResult, output: str) -> None:
         fact = f"the trace may be incomplete: {', '.join(sorted(losing))}"
         warn(Caution(fact, f"slimtrace show {output} says more"))
     if result.failure is not None:
-        fail(result.failure.message)
-        quote(result.failure.lines)
-        if result.failure.hint is not None:
-            fail(result.failure.hint)
+        fail(result.failure.message, result.failure.hint, result.failure.lines)
     detail(f"{result.stops} calls stopped in {result.run.seconds} s by {result.run.engine}")
     completeness = "complete" if result.run.complete else "incomplete"
     say(f"wrote {output}: {result.files:,} files, {completeness}, in {result.run.seconds:.1f} s")

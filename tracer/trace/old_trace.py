@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
 from enum import Enum, auto
 
 from slimtrace.tracer.errors import TraceFileError
@@ -65,8 +64,7 @@ def move_to_old(path: str) -> None:
     :raises OSError: it is not possible.
     """
     old = f"{path}.old"
-    with suppress(FileNotFoundError):
-        remove_tree(f"{old}.d")
+    remove_tree(f"{old}.d")
     os.rename(path, old)
     if os.path.lexists(f"{path}.d"):
         os.rename(f"{path}.d", f"{old}.d")

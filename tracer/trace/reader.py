@@ -17,6 +17,7 @@ from slimtrace.tracer.trace.schema import (
     get_drive_result,
     get_image_options,
 )
+from slimtrace.tracer.trace.seal import read_seal
 from slimtrace.tracer.trace.text_fields import get, get_list, get_path
 from slimtrace.tracer.trace.trace import (
     Fingerprint,
@@ -212,6 +213,7 @@ class _TraceBuilder:
                 checks.text(line["engine"]),
                 None if signal is None else checks.text(signal),
                 **get_image_options(line, self.folder),
+                seal=read_seal(line),
                 drive_options=get_drive_options(checks.json_object(line["driving"]))
                 if "driving" in line
                 else None,

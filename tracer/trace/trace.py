@@ -168,6 +168,17 @@ class DriveResult:
     stopped: bool | None = False
 
 
+class Seal(NamedTuple):
+    """What shows that the reader made a run (:mod:`slimtrace.tracer.trace.seal`).
+
+    :ivar content: what is sealed.
+    :ivar code: the seal, in hex.
+    """
+
+    content: bytes
+    code: str
+
+
 _GOOD_ENDS = frozenset({None, 0, 128 + signal.SIGINT, 128 + signal.SIGTERM})
 """Exit statuses of a job that went well, and of a service that the user ended; None: unknown."""
 
@@ -196,6 +207,7 @@ class Run:
     :ivar machine: the machine of uname(2), such as ``x86_64``.
     :ivar modules: JAVA_HOME → the modules from which JVMs loaded classes, if the run was repeated
         to find them; else empty.
+    :ivar seal: None in a trace of an older version.
     """
 
     command: tuple[str, ...]
@@ -225,6 +237,7 @@ class Run:
     complete: bool = False
     gaps: tuple[Gap, ...] = ()
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    seal: Seal | None = field(default=None, compare=False, repr=False)
 
     @property
     def failure(self) -> str | None:

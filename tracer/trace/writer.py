@@ -21,6 +21,7 @@ from slimtrace.tracer.trace.schema import (
     put_drive_result,
     put_image_options,
 )
+from slimtrace.tracer.trace.seal import make_seal
 from slimtrace.tracer.trace.text_fields import escape_bytes, put, put_list
 from slimtrace.tracer.trace.trace import Fingerprint, State
 from slimtrace.tracer.version import VERSION
@@ -143,28 +144,21 @@ class TraceWriter:
 
     def write_run(self, run: Run) -> None:
         """Write the beginning of a run; the following lines belong to it."""
-        self._line(
-            {
-                "run": {
-                    **put_list("command", run.command),
-                    **put("cwd", run.cwd),
-                    "user": run.user,
-                    "env": {key: value for key, value in run.env.items() if _is_text(key, value)},
-                    "image": run.image,
-                    "image_digest": run.image_digest,
-                    "started": run.started,
-                    "machine": run.machine,
-                    "engine": run.engine,
-                    "stop_signal": run.stop_signal,
-                    **put_image_options(run),
-                    **(
-                        {"driving": put_drive_options(run.drive_options)}
-                        if run.drive_options
-                        else {}
-                    ),
-                }
-            }
-        )
+        line = {
+            **put_list("command", run.command),
+            **put("cwd", run.cwd),
+            "user": run.user,
+            "env": {key: value for key, value in run.env.items() if _is_text(key, value)},
+            "image": run.image,
+            "image_digest": run.image_digest,
+            "started": run.started,
+            "machine": run.machine,
+            "engine": run.engine,
+            "stop_signal": run.stop_signal,
+            **put_image_options(run),
+            **({"driving": put_drive_options(run.drive_options)} if run.drive_options else {}),
+        }
+        self._line({"run": {**line, "seal": make_seal(line)}})
 
     def write_process(self, image: ProcessImage) -> None:
         key = image.exe, image.argv

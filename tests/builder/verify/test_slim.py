@@ -150,7 +150,7 @@ def test_no_image_is_made_of_a_run_that_failed(tmp_path: Path, server: tuple[str
 
 def test_the_trace_is_beside_the_image(tmp_path: Path) -> None:
     """A failed run before does not block it; the trace that ``--trace`` names is moved away."""
-    busybox_root(tmp_path / "full", {"app/job": "#!/bin/sh\nexit $1\n", "images/": ""})
+    busybox_root(tmp_path / "full", {"app/job": "#!/bin/sh\nexit $1\n"})
     (tmp_path / "images").mkdir()
     where = ("-q", "slim", "--image", "rootfs:full", "--no-heal")
     for status, code in (("3", 125), ("0", 0), ("0", 0)):
@@ -163,6 +163,5 @@ def test_the_trace_is_beside_the_image(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert {"mine", "mine.old"} < {*os.listdir(tmp_path)}
     assert "app.slim.trace" not in os.listdir(tmp_path)
-    options = ("-o", "oci:images/app:v1", "--no-clobber")
-    done = slim(tmp_path, *where, *options, "--", "/app/job", "0")
+    done = slim(tmp_path, *where, "-o", "oci:images/app:v1", "--no-clobber", "--", "/app/job", "0")
     check_failure(done, 125, "--no-clobber is given", "name another")

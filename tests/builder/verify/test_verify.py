@@ -41,7 +41,11 @@ class Workspace:
     prefix: tuple[str, ...] = ()
 
     def slimtrace(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        env = environment(XDG_CACHE_HOME=str(self.folder / "cache"), TMPDIR=str(self.folder))
+        env = environment(
+            XDG_CACHE_HOME=str(self.folder / "cache"),
+            XDG_STATE_HOME=str(self.folder / f"state{len(self.prefix)}"),  # one for each user
+            TMPDIR=str(self.folder),
+        )
         return run_slimtrace(*argv, cwd=str(self.folder), env=env, prefix=self.prefix)
 
     def give(self, name: str) -> None:
