@@ -19,6 +19,7 @@ from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.process.borrowed_ids import borrowed_ids
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import RunResult
+from slimtrace.tracer.standard_input import StandardInput
 from slimtrace.tracer.trace.output import make_timestamp
 from slimtrace.tracer.trace.trace import Run
 
@@ -114,6 +115,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     writer = options.output.open()
     mask = signals.block_signals()
     plan = None
+    stdin = StandardInput.before_run()
     before: dict[str, str] = {}
     try:
         if options.inside is not None and options.keeps_volumes:
@@ -135,6 +137,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
             writer.write_drive_result(driver.result)
         recorder.record_datagram_ports()
         about = _add_end(about, engine, recorder, driver)
+        about = replace(about, stdin=stdin.find_kind())
         writer.write_end(about)
     except BaseException:
         writer.abandon()

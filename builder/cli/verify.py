@@ -30,8 +30,9 @@ Examples:
   slimtrace verify app.tar --trace app.trace --read-only --cap-drop all --user 65532:65532
 
 Every run is repeated in the image, with the same readiness check, requests and commands as when it
-was traced. Give again what a trace does not record: --env for variables that slimtrace does not
-keep, --volume for directories that must be new.
+was traced, on copies of its volumes. What cannot be repeated is listed: requests of pytest or
+people, and input. Give again what a trace does not record: --env for variables that slimtrace does
+not keep.
 
 Exit status: 0 verified; 1 a file is missing or a run ended in another way; 125 failure; 128+N if
 signal N ended it.
@@ -43,14 +44,17 @@ _MAX_LISTED_PATHS = 20
 def verify(
     context: typer.Context,
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="An image that build wrote, in any format.")
+        str,
+        typer.Argument(
+            metavar="IMAGE", help="A slim image, in any format, whoever made it or changed it."
+        ),
     ],
     traces: Annotated[
         list[str],
         typer.Option(
             "--trace",
             metavar="TRACE",
-            help="A trace that the image was built from. Repeat it for each trace.",
+            help="A trace of the full image that IMAGE was made from. Repeat it for each trace.",
         ),
     ],
     heal: Annotated[
@@ -121,10 +125,13 @@ def print_verdict(verdict: Verdict) -> None:
     for line in _format_lines(verdict):
         (say if verdict.passed else fail)(line)
     rounds = f" in {verdict.rounds} rounds" if verdict.rounds > 1 else ""
-    if verdict.healed:
+    if verdict.is_rebuilt:
         say(f"healed {verdict.image}: {len(verdict.healed)} added{rounds}")
+    for line in verdict.not_repeated:
+        say(f"not tried: {line}")
     if verdict.passed:
-        say(f"verified {verdict.image}: nothing is missing, all went as traced")
+        what = "what was tried" if verdict.not_repeated else "all"
+        say(f"verified {verdict.image}: nothing is missing, {what} went as traced")
     else:
         warn(Caution(f"not verified: {verdict.image}{rounds}", _find_next_step(verdict)))
 

@@ -20,6 +20,8 @@ class Verdict:
     :ivar left_out: the same, but left out on purpose: no fault.
     :ivar healed: added files, by the path that was looked up.
     :ivar hints: what may explain the differences, and what to do.
+    :ivar not_repeated: what was part of the traced runs, and was not tried.
+    :ivar is_rebuilt: whether it is about a new image, in which something went better.
     :ivar rounds: how often all runs were repeated.
     """
 
@@ -30,6 +32,8 @@ class Verdict:
     healed: tuple[str, ...] = ()
     rounds: int = 1
     hints: tuple[str, ...] = ()
+    not_repeated: tuple[str, ...] = ()
+    is_rebuilt: bool = False
 
     @property
     def passed(self) -> bool:
@@ -50,16 +54,19 @@ class Verdict:
             "runs": [_outcome_document(outcome) for outcome in self.outcomes],
             "missing": [_missing_document(item) for item in self.missing],
             "left_out": [_missing_document(item) for item in self.left_out],
+            "not_repeated": [replace_surrogates(text) for text in self.not_repeated],
             "hints": [replace_surrogates(text) for text in self.hints],
             "healed": [replace_surrogates(path) for path in self.healed],
         }
 
 
 def is_better(verdict: Verdict, other: Verdict) -> bool:
-    """Whether something missing in ``other`` is missing no more, with no more differences.
+    """Whether there are fewer differences, or as many and something is missing no more.
 
     New missing files do not count: an app that gets further may look for more.
     """
+    if verdict.differences < other.differences:
+        return True
     missing = {item.path for item in verdict.missing}
     is_found = any(item.path not in missing for item in other.missing)
     return is_found and verdict.differences <= other.differences

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.config.image_config import find_default_run
-from slimtrace.builder.config.provenance import hash_runs, read_record
 from slimtrace.builder.full_image import open_full_image
 from slimtrace.builder.images.read.cache_inventory import remove_image
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.read.image_cache import was_unpacked_here
 from slimtrace.builder.images.read.image_tag import find_tag
-from slimtrace.builder.images.reference import parse_reference
+from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
 from slimtrace.builder.pipeline import BuildResult, make, select
@@ -24,7 +22,9 @@ from slimtrace.builder.root.root import Root
 from slimtrace.builder.selection.globs import compile_glob
 from slimtrace.builder.verify.absent_names import link_absent_names
 from slimtrace.builder.verify.compare import compare, record_failed_start
+from slimtrace.builder.verify.coverage import find_unrepeated
 from slimtrace.builder.verify.foreign_runs import check_made_here
+from slimtrace.builder.verify.image_build import list_files, read_build
 from slimtrace.builder.verify.missing_files import explain_omissions, find_missing
 from slimtrace.builder.verify.restrictions import explain_restrictions
 from slimtrace.builder.verify.verdict import Verdict, is_better
@@ -32,7 +32,6 @@ from slimtrace.tracer.console import detail, say
 from slimtrace.tracer.errors import (
     CannotExecuteError,
     CommandNotFoundError,
-    SlimtraceError,
     UsageError,
 )
 from slimtrace.tracer.rerun_options import RerunOptions
@@ -44,6 +43,7 @@ from slimtrace.tracer.trace.trace import Trace, Use
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from slimtrace.builder.build_options import BuildOptions
     from slimtrace.builder.images.read.full_image_source import FullImage
     from slimtrace.builder.model import Selection
     from slimtrace.builder.selection.globs import Glob
@@ -76,9 +76,8 @@ def verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Rer
     """Repeat the traces' runs in the image, and compare them with the traced ones.
 
     :param image: a reference that ``build`` writes and ``run --image`` reads.
-    :raises SlimtraceError: the traces are of others, or the image was not built from them; the
-        image, a trace or the full image cannot be read; with ``heal``, the image cannot be built
-        again.
+    :raises SlimtraceError: the traces are of others; the image, a trace or the full image cannot be
+        read; with ``heal``, the image cannot be built again.
     """
     with raise_on_signals(image):
         return _verify(image, traces, options, rerun)
@@ -89,19 +88,29 @@ def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Re
     check_made_here(trace.runs, trust=options.trust)
     full = open_full_image(trace, options.full).root
     opened = open_image(image)
-    build_options = replace(_read_build_options(opened, full, trace), image=options.full)
+    build = read_build(opened, trace)
     if options.heal:
-        _check_healing(image, opened)
-    verification = _Verification(full, traces, build_options, options, rerun)
+        _check_healing(image, opened.source)
+    kept: tuple[str, ...] = ()
+    if build.note is not None and options.heal:
+        kept = list_files(opened, full)
+        say(f"{build.note}: healing keeps its files and adds to them, {build.healing}")
+    elif build.note is not None and opened.config:
+        say(build.note)
+    build_options = replace(build.options, image=options.full)
+    verification = _Verification(
+        full, traces, build_options, options, rerun, default_run=build.default_run, kept=kept
+    )
     try:
         verdict = verification.heal(verification.examine(opened, trace))
     finally:
         if opened.root != full.root:
             _remove_own_copy(opened)
-    if verdict.healed:
-        append_healed(traces[0], verdict.healed)
+    if verdict.is_rebuilt:
+        if verdict.healed:
+            append_healed(traces[0], verdict.healed)
         tagged = replace(build_options, tag=find_tag(parse_reference(opened.source)))
-        make([*traces], opened.source, tagged, rerun)
+        make([*traces], opened.source, tagged, rerun, kept)
     return replace(verdict, image=image)
 
 
@@ -125,7 +134,9 @@ def build_and_verify(
     trace = read_trace(traces)
     check_made_here(trace.runs, trust=options.trust)
     full = open_full_image(trace, build_options.image).root
-    verification = _Verification(full, traces, build_options, options, rerun)
+    verification = _Verification(
+        full, traces, build_options, options, rerun, default_run=build_options.default_run
+    )
     with raise_on_signals(destination):
         verdict = verification.heal(verification.examine_built())
         if verdict.healed:
@@ -139,6 +150,8 @@ class _Verification:
     """The inputs of one verification.
 
     :ivar full: the full image.
+    :ivar default_run: the number of the run that the image's own config starts; None for none.
+    :ivar kept: paths that each image has beside those of the traces.
     """
 
     full: Root
@@ -146,6 +159,8 @@ class _Verification:
     build_options: BuildOptions
     options: VerifyOptions
     rerun: Rerun
+    default_run: int | None
+    kept: tuple[str, ...] = ()
 
     def heal(self, verdict: Verdict) -> Verdict:
         """Add missing files and verify again, round after round, in temporary images.
@@ -161,7 +176,8 @@ class _Verification:
         rounds = 1
         while rounds < _MAX_ROUNDS:
             fresh = [item.path for item in latest.missing if item.path not in added]
-            if not fresh:
+            is_unbuilt = rounds == 1 and bool(self.kept and latest.differences)
+            if not fresh and not is_unbuilt:  # the image may lack whole runs of the trace
                 break
             rounds += 1
             say(f"healing {len(fresh)} missing, round {rounds}")
@@ -172,7 +188,7 @@ class _Verification:
         if len(best.healed) < len(added):
             useless = len(added) - len(best.healed)
             say(f"adding {useless} missing did not help: left out of the image and the trace")
-        return replace(best, rounds=rounds)
+        return replace(best, rounds=rounds, is_rebuilt=best is not verdict)
 
     def examine_built(self, healed: Sequence[str] = ()) -> Verdict:
         """Build a temporary image and repeat all runs in it.
@@ -182,7 +198,7 @@ class _Verification:
         options = replace(self.build_options, tag=None, sbom=(), debug=False)
         with make_temporary_folder() as folder:
             image = f"oci:{folder}/slim:latest"
-            built = make([*self.traces], image, options, self.rerun, healed)
+            built = make([*self.traces], image, options, self.rerun, (*self.kept, *healed))
             opened = open_image(image)
             try:
                 return self.examine(opened, read_trace(self.traces), built.selection)
@@ -232,7 +248,7 @@ class _Verification:
                 rerun = partial(
                     self.rerun,
                     changes=changes,
-                    is_default=number == self.build_options.default_run,
+                    is_default=number == self.default_run,
                     user=None if run.user == default.user else run.user,
                     below=below,
                 )
@@ -253,7 +269,9 @@ class _Verification:
             found = explain_omissions(found, selection, self._compile_excludes())
         missing = tuple(item for item in found if item.on_purpose is None)
         left_out = tuple(item for item in found if item.on_purpose is not None)
-        verdict = Verdict(opened.source, tuple(outcomes), missing, left_out)
+        verdict = Verdict(
+            opened.source, tuple(outcomes), missing, left_out, not_repeated=find_unrepeated(trace)
+        )
         if verdict.differences:
             declared = (opened.config.get("config") or {}).get("Volumes") or ()
             hints = explain_restrictions(trace, self.full, self.options.changes, declared)
@@ -284,45 +302,11 @@ def _repeat_run(
     return compare(run, now)
 
 
-def _read_build_options(opened: FullImage, full: Root, trace: Trace) -> BuildOptions:
-    """The options that the image was built with.
-
-    :raises SlimtraceError: it was not built from these runs.
-    """
-    if not opened.config:  # a plain tree or tarball has no record of its build
-        _check_program(opened, full, trace)
-        return BuildOptions()
-    record = read_record(opened.config)
-    if record is None:
-        raise SlimtraceError(
-            f"cannot verify {opened.source}: it has no record that slimtrace built it",
-            "build it with slimtrace build",
-        )
-    if record.runs != hash_runs(trace.runs):
-        raise SlimtraceError(
-            f"cannot verify {opened.source}: it was not built from these runs",
-            "name the traces that it was built from with --trace, or build it again",
-        )
-    return record.options
-
-
-def _check_program(opened: FullImage, full: Root, trace: Trace) -> None:
-    """:raises SlimtraceError: a tree lacks the first program that the trace executed."""
-    program = next((image.exe for image in trace.processes if image.parent is None), None)
-    if program is None or not full.resolve(program).exists:
-        return
-    if not Root(opened.root).resolve(program).exists:
-        raise SlimtraceError(
-            f"cannot verify {opened.source}: it was not built from these runs: it has no {program}",
-            "name the traces that it was built from with --trace, or build it again",
-        )
-
-
-def _check_healing(image: str, opened: FullImage) -> None:
-    """:raises UsageError: an image in this form has no record of how to build it again."""
-    if not opened.config:
+def _check_healing(image: str, source: str) -> None:
+    """:raises UsageError: an image in this form cannot be written again."""
+    if parse_reference(source).transport is Transport.ROOTFS:
         raise UsageError(
-            f"cannot heal {image}: it has no record of how it was built",
-            "verify an image, such as app.tar or oci:DIR, or use slimtrace slim, which heals",
+            f"cannot heal {image}: build writes only to a new or empty folder",
+            "build it with slimtrace slim, which heals, or heal an image such as app.tar",
         )
-    parse_destination(image)
+    parse_destination(source)

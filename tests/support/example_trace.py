@@ -26,7 +26,8 @@ EXAMPLE = b"""\
 {"exit":2,"status":9}
 {"driven":{"ready":0.25,"answers":[{"driver":"GET /","status":200},\
 {"driver":"true","status":null}],"failure":"cannot"}}
-{"end":{"seconds":0.8,"exit_status":9,"signal":null,"complete":true}}
+{"end":{"seconds":0.8,"exit_status":9,"signal":null,"complete":true,\
+"stdin":"pipe"}}
 {"healed":"/late"}
 {"healed_b64":"L27//nQ="}
 {"healed":"/late"}

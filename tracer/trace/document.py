@@ -60,6 +60,7 @@ def _run(run: Run) -> dict[str, Any]:
         "engine": run.engine,
         "complete": run.complete,
         **({} if run.failure is None else {"failed": replace_surrogates(run.failure)}),
+        **({} if run.stdin is None else {"stdin": run.stdin}),
         **({"driving": put_drive_options(run.drive_options)} if run.drive_options else {}),
         **({"driven": put_drive_result(run.drive_result)} if run.drive_result else {}),
         "gaps": [{"kind": gap.kind, "detail": gap.detail} for gap in run.gaps],

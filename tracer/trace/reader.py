@@ -27,6 +27,7 @@ from slimtrace.tracer.trace.trace import (
     Run,
     SavedFile,
     State,
+    StdinKind,
     Trace,
     TracedPath,
     Use,
@@ -294,9 +295,10 @@ class _TraceBuilder:
 def _parse_end(line: dict[str, Any]) -> dict[str, Any]:
     kinds = {"seconds": checks.seconds, "exit_status": checks.integer, "signal": checks.integer}
     values = {key: None if line[key] is None else kind(line[key]) for key, kind in kinds.items()}
-    by = line.get("interrupted")
+    by, stdin = line.get("interrupted"), line.get("stdin")
     return {
         **values,
         "interrupted": None if by is None else checks.text(by),
         "complete": checks.boolean(line["complete"]),
+        "stdin": None if stdin is None else StdinKind(stdin),
     }

@@ -44,6 +44,15 @@ class State(StrEnum):
     """The run made it."""
 
 
+class StdinKind(StrEnum):
+    """Where a run's standard input came from, if it may have read any."""
+
+    TERMINAL = "terminal"
+    PIPE = "pipe"
+    FILE = "file"
+    """It was read: its offset moved."""
+
+
 class Fingerprint(NamedTuple):
     """The stat(2) of a path's inode when the path was first touched.
 
@@ -204,6 +213,7 @@ class Run:
     :ivar drive_options: how the app was driven; None if it was not.
     :ivar drive_result: how driving went; None if the app was not driven.
     :ivar interrupted: the name of the signal with which the user ended the run.
+    :ivar stdin: where its standard input came from; None if it had none or read none.
     :ivar machine: the machine of uname(2), such as ``x86_64``.
     :ivar modules: JAVA_HOME → the modules from which JVMs loaded classes, if the run was repeated
         to find them; else empty.
@@ -235,6 +245,7 @@ class Run:
     signal: int | None = None
     interrupted: str | None = None
     complete: bool = False
+    stdin: StdinKind | None = None
     gaps: tuple[Gap, ...] = ()
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     seal: Seal | None = field(default=None, compare=False, repr=False)

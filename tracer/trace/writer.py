@@ -234,6 +234,7 @@ class TraceWriter:
                     "signal": run.signal,
                     **({"interrupted": run.interrupted} if run.interrupted else {}),
                     "complete": run.complete,
+                    **({"stdin": run.stdin} if run.stdin else {}),
                 }
             }
         )

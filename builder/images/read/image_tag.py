@@ -29,7 +29,7 @@ def find_tag(reference: ImageReference) -> str | None:
     match reference.transport:
         case Transport.ARCHIVE | Transport.DOCKER_ARCHIVE:
             images = _read_document(reference.location, "manifest.json")
-            return next(iter(images[0]["RepoTags"] or ()), None)
+            return next(iter(images[0].get("RepoTags") or ()), None)
         case Transport.OCI | Transport.OCI_ARCHIVE:
             index = _read_document(reference.location, "index.json")
             annotations = index["manifests"][0].get("annotations") or {}

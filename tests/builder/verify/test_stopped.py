@@ -51,7 +51,7 @@ def test_it_ends_with_the_signal(
     built = (tmp_path / "app.tar").read_bytes()
     (tmp_path / "given/n").write_text("60\n")
     (tmp_path / "given/seen").write_text("")
-    verify = ("-q", "verify", "app.tar", "--trace", "a.trace", "--heal")
+    verify = ("-q", "verify", "app.tar", "--trace", "a.trace", "--heal", "--volumes", "shared")
     pipe = subprocess.PIPE
     process = subprocess.Popen(command(*verify), cwd=tmp_path, env=env, stderr=pipe, text=True)
     deadline = time.monotonic() + SECONDS

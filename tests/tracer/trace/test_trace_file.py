@@ -32,6 +32,7 @@ from slimtrace.tracer.trace.trace import (
     Run,
     SavedFile,
     State,
+    StdinKind,
     Use,
 )
 from slimtrace.tracer.trace.writer import TraceWriter
@@ -51,7 +52,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
     assert (run.seconds, run.exit_status, run.signal, run.complete) == (0.8, 9, None, True)
     assert (run.mounts, run.network, run.hostname) == (("/srv:/data:ro",), "none", "h")
     assert run.before == {"/data": f"{tmp_path}/x.trace.d/before-1"}
-    assert run.cap_add == ("NET_RAW",)
+    assert (run.cap_add, run.stdin) == (("NET_RAW",), StdinKind.PIPE)
     assert run.drive_options == DriveOptions(
         ready="log:up",
         ready_status="2xx",
