@@ -46,6 +46,7 @@ class BuildOptions:
     :ivar jlink_modules: names of modules to link too.
     :ivar sbom: formats and files of the SBOMs to write beside the image.
     :ivar embed_sbom: formats of the SBOMs to add to the image.
+    :ivar strict: whether a pattern that matches nothing is an error.
     :ivar source_date_epoch: seconds; the image's creation time (reproducible-builds.org).
     """
 
@@ -83,3 +84,4 @@ class BuildOptions:
     embed_sbom: tuple[str, ...] = ()
     jlink: bool = False
     jlink_modules: tuple[str, ...] = ()
+    strict: bool = False

@@ -20,8 +20,9 @@ from slimtrace.builder.images.reference import Transport
 from slimtrace.builder.images.write.destination import find_destination, make_destination
 from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.model import Selection
-from slimtrace.builder.option_checks import check_options
+from slimtrace.builder.option_checks import check_matches, check_options
 from slimtrace.builder.policy.healthcheck import warn_of_healthcheck
+from slimtrace.builder.policy.start_program import warn_of_start
 from slimtrace.builder.report import BuildReport, WrittenImage, count_kept_files
 from slimtrace.builder.root.contents import read_contents
 from slimtrace.builder.sbom.checksums import Checksums
@@ -121,6 +122,7 @@ def plan(trace: Trace, options: BuildOptions, rerun: Rerun | None = None) -> Bui
     selection = select(trace, root, options, user, rerun, (*base.volumes, *options.volumes))
     config = make_image_config(trace, selection, user.ids, options, base)
     selection = warn_of_healthcheck(selection, root, config)
+    selection = warn_of_start(selection, root, config)
     selection = embed_sboms(selection, options.embed_sbom, root, config, Checksums())
     note = explain_user_change(
         root, find_default_run(trace, options.default_run), user, base.user, options
@@ -170,16 +172,18 @@ def make(
         since the run, or the image or an SBOM cannot be written.
     """
     check_options(options)
+    check_sboms(options)
     trace = read_trace(traces)
     reference = find_destination(destination, find_source(trace, options.image))
     tagged = reference.with_tag(options.tag)
     to = _prepare(tagged)
     to_debug = _prepare(make_debug_reference(tagged)) if options.debug else None
-    check_sboms(options)
     check_failed_runs(traces, trace.runs, options)
     become_root_for(trace, options.image)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
     planned = plan(trace, options, rerun)
+    if options.strict:
+        check_matches(planned.selection.warnings)
     debug_plan = planned.with_busybox() if options.debug else None
     selection, sums = planned.selection, Checksums()
     with _work_folder(to) as folder:

@@ -43,6 +43,15 @@ class BuildReport:
     debug: WrittenImage | None = None
 
     @property
+    def kept_of_full(self) -> Totals:
+        """Number and size of the full image's files that are in the slim one.
+
+        Those that the build made do not count: else more may be kept than there were.
+        """
+        full, dropped = self.full, self.dropped
+        return Totals(full.files - dropped.files, full.size - dropped.size)
+
+    @property
     def dropped(self) -> Totals:
         """Number and size of the full image's files that are not in the slim one.
 

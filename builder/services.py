@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slimtrace.builder.images.read.full_image_source import FullImage
     from slimtrace.tracer.image.opened_image import OpenImage
     from slimtrace.tracer.rerun_options import RerunOptions
@@ -62,8 +64,10 @@ class Services:
     :ivar open_image: opens an image for the tracer.
     :ivar rerun: repeats a traced run.
     :ivar start: starts an image for ``check``.
+    :ivar check_rerun: checks, before the work, how repeated runs are to differ, and ``--ready``.
     """
 
     open_image: OpenImage
     rerun: Rerun
     start: StartImage
+    check_rerun: Callable[[RerunOptions, str | None], None]

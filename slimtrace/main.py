@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -13,7 +14,7 @@ from typer.core import TyperCommand
 
 from slimtrace.builder.services import Services
 from slimtrace.tracer.console import fail, verbosity
-from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.version import VERSION
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def _opened(image: FullImage) -> _Image:
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:
     from slimtrace.builder.images.read.full_image_source import open_image  # noqa: PLC0415 -- for images alone
+    from slimtrace.builder.images.read.platform_choice import parse_platform  # noqa: PLC0415
+
+    parse_platform(platform)
 
     @contextmanager
     def opening() -> Iterator[OpenedImage]:
@@ -139,9 +143,15 @@ def _start(image: FullImage, trial: Trial) -> TrialResult:
     return start_image(_opened(image), trial)
 
 
+def _check_rerun(changes: RerunOptions, ready: str | None) -> None:
+    from slimtrace.tracer.rerun_checks import check_changes  # noqa: PLC0415 -- for verifications alone
+
+    check_changes(changes, ready)
+
+
 def make_services() -> Services:
     """What commands need of both halves."""
-    return Services(_open_image, _rerun, _start)
+    return Services(_open_image, _rerun, _start, _check_rerun)
 
 
 def _print_version(is_given: bool) -> None:
@@ -173,19 +183,65 @@ def options(
 def main() -> None:
     """Run the command line. A failure prints one line and a next step."""
     try:
-        _register(sys.argv[1:])
-        app(obj=make_services())
+        status = _run(_read_arguments(sys.argv[1:]))
     except SlimtraceError as error:
         _fail(error, error.message, error.hint, error.exit_status, error.lines)
     except BrokenPipeError:  # the reader has closed the pipe, as head(1) does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + 13)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(128 + 2)
     except Exception as error:  # noqa: BLE001 -- the error boundary
         _fail(error, f"internal error: {type(error).__name__}: {error}", _REPORT, _FAILURE)
+    sys.exit(status)
 
 
+def _run(argv: list[str]) -> int:
+    """Run a command; return its exit status.
+
+    :raises UsageError: typer refuses the arguments.
+    """
+    _register(argv)
+    group = typer.main.get_command(app)
+    try:
+        status = group.main(argv, "slimtrace", standalone_mode=False, obj=make_services())
+    except Exception as error:
+        if not isinstance(error, _TYPER_ERROR):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # its text is the help
+            error.show()
+            return int(error.exit_code)
+        from slimtrace.usage_message import explain_usage  # noqa: PLC0415 -- for mistakes alone
+
+        name = next((arg for arg in argv if arg in COMMANDS), "")
+        command = getattr(group, "commands", {}).get(name)
+        raise UsageError(*explain_usage(error, name, command)) from error
+    return status if isinstance(status, int) else 0
+
+
+def _read_arguments(argv: list[str]) -> list[str]:
+    """The arguments, with ``help`` and ``version`` as options.
+
+    :raises UsageError: they name a command that does not exist.
+    """
+    words = [*dropwhile(lambda arg: arg in _FLAGS, argv)]
+    first = words[0] if words else ""
+    if first == "version":
+        return ["--version"]
+    if first == "help":
+        words = words[1:2]
+        argv = [*words, "--help"]
+        first = words[0] if words else ""
+    if first and not first.startswith("-") and first not in COMMANDS:
+        from slimtrace.usage_message import explain_unknown_command  # noqa: PLC0415 -- for mistakes alone
+
+        raise UsageError(*explain_unknown_command(first, (*COMMANDS, "version", "help")))
+    return argv
+
+
+_FLAGS = ("-v", "--verbose", "-q", "--quiet")
+_TYPER_ERROR: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
+"""The base of all errors in arguments; typer has its own click from version 0.28 on."""
 _REPORT = "please report this bug, with the output of slimtrace --verbose"
 
 
@@ -194,6 +250,9 @@ def _fail(
 ) -> None:
     if verbosity.verbose:
         raise error
+    if hint is None and isinstance(error, UsageError) and "choose " not in message:
+        name = next((arg for arg in sys.argv[1:] if arg in COMMANDS), "")
+        hint = f"see slimtrace {name} --help".replace("  ", " ")
     fail(message, hint, lines)
     sys.exit(status)
 

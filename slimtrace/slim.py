@@ -19,11 +19,12 @@ from slimtrace.builder.cli.option_values import (
 )
 from slimtrace.builder.cli.verify import print_verdict
 from slimtrace.builder.model import Keep, Zones
+from slimtrace.builder.option_checks import check_globs, check_options
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.cli.run import run
 from slimtrace.tracer.console import warn
-from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 from slimtrace.tracer.trace.reader import read_trace
@@ -100,6 +101,7 @@ def slim(
     exclude: shared.Exclude = None,
     drop_process: shared.DropProcess = None,
     only_process: shared.OnlyProcess = None,
+    strict: shared.Strict = False,
     keep: shared.KeepLevel = Keep.CLOSURE,
     without_rule: shared.WithoutRule = None,
     jlink: shared.Jlink = False,
@@ -139,6 +141,7 @@ def slim(
         exclude=tuple(exclude or ()),
         drop_process=tuple(drop_process or ()),
         only_process=tuple(only_process or ()),
+        strict=strict,
         keep=keep,
         without_rules=tuple(without_rule or ()),
         jlink=jlink or bool(jlink_modules),
@@ -165,7 +168,24 @@ def slim(
         tag=tag,
         source_date_epoch=read_source_date_epoch(),
     )
+    changes = RerunOptions(
+        tuple(env or ()),
+        tuple(volume or ()),
+        None,
+        read_only,
+        tuple(cap_drop or ()),
+        tuple(cap_add or ()),
+        copies_volumes=volumes is VolumeMode.COPY,
+    )
+    services: Services = context.obj
+    services.check_rerun(changes, None)
     reference = _check_build(output, build_options, image)
+    check_globs("--ignore", ignore or ())
+    if default_run > 1 and not append:
+        raise UsageError(
+            f"cannot use --default-run {default_run}: the trace will have 1 run",
+            "add --append to a trace that has more",
+        )
     if trace is None:
         trace = _make_trace_path(reference)
         force = force or not (append or no_clobber)
@@ -209,15 +229,6 @@ def slim(
             if last.drive_result is not None and last.drive_result.failure is not None:
                 raise
             _check_end(last, trace)
-    changes = RerunOptions(
-        tuple(env or ()),
-        tuple(volume or ()),
-        None,
-        read_only,
-        tuple(cap_drop or ()),
-        tuple(cap_add or ()),
-        copies_volumes=volumes is VolumeMode.COPY,
-    )
     built, verdict = _build_verified(
         context,
         trace,
@@ -239,12 +250,17 @@ def _check_build(output: str, options: BuildOptions, image: str | None) -> Image
     """Check the build's options before the run, which may take long; return the destination.
 
     :param image: the full image's reference; None for this machine.
-    :raises UsageError: they are not valid.
+    :raises SlimtraceError: they are not valid, or a file cannot be written.
     """
-    from slimtrace.builder.images.write.destination import find_destination, make_destination  # noqa: PLC0415 -- --help pays nothing
-    from slimtrace.builder.option_checks import check_options  # noqa: PLC0415
+    from slimtrace.builder.config.user import find_user  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.write.destination import find_destination, make_destination  # noqa: PLC0415
+    from slimtrace.builder.root.root import Root  # noqa: PLC0415
+    from slimtrace.builder.sbom.sbom_files import check_sboms  # noqa: PLC0415
 
     check_options(options)
+    check_sboms(options)
+    if image is None and options.user is not None:
+        find_user(Root("/"), options.user)
     reference = find_destination(output, image).with_tag(options.tag)
     make_destination(reference).prepare()
     return reference

@@ -31,15 +31,18 @@ _ENGINE_OPTIONS = {
     "--restart": "slimtrace traces one run; --append adds another one",
     "--pull": "docker:// always reads from the registry",
     "--privileged": "the sandbox gives no more rights than an engine does by default",
-    "--mount": "use -v HOST:PATH[:ro]",
     "--tmpfs": "what the app writes is removed with the run; /tmp is in memory",
-    "--env-file": "use -e NAME=VALUE for each variable",
-    "-w": "use --workdir PATH",
-    "-u": "use --user USER[:GROUP]",
-    **dict.fromkeys(("--net", "--networking"), "use --network host|none"),
     "--link": "the app has this machine's network",
 }
-"""Options of ``docker run`` that the commands do not have → why, or what to use."""
+"""Options of ``docker run`` that the commands do not need → why."""
+_OTHER_NAMES = {
+    "--mount": "-v HOST:PATH[:ro]",
+    "--env-file": "-e NAME=VALUE for each variable",
+    "-w": "--workdir PATH",
+    "-u": "--user USER[:GROUP]",
+    "--net": "--network host|none",
+}
+"""Options of ``docker run`` → what the commands have in their place."""
 _RUNNING = ("run", "slim", "verify", "check")
 _EXTRA = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((?P<words>.*)\)")
 
@@ -72,14 +75,11 @@ def explain_usage(
             return UsageMessage(message, _suggest_option(option, name, command))
         case "MissingParameter":
             missing = _describe_parameter(getattr(error, "param", None))
-            return UsageMessage(
-                f"cannot {name}: {missing} is missing", f"{called} --help shows how"
-            )
+            return UsageMessage(f"cannot {name}: {missing} is missing", shows)
         case "BadOptionUsage":
             value = _find_metavar(option, command)
-            return UsageMessage(
-                f"cannot use {option}: {value} is missing", f"as in {option} {value}"
-            )
+            message = f"cannot use {option}: {value} is missing"
+            return UsageMessage(message, f"as in {option} {value}")
     extra = _EXTRA.fullmatch(str(error.message))
     if extra is not None:
         message = f"cannot {name}: there are too many arguments: {extra['words']}"
@@ -99,14 +99,16 @@ def explain_unknown_command(word: str, names: Collection[str]) -> UsageMessage:
     near = _suggest(word, names)
     if near is None and shutil.which(word) is not None:
         return UsageMessage(message, f"to trace this program: {PROGRAM} run -- {word}")
-    return UsageMessage(message, near or f"{PROGRAM} --help lists them")
+    return UsageMessage(message, near or f"see {PROGRAM} --help")
 
 
 def _suggest_option(option: str, name: str, command: TyperCommand | None) -> str:
+    if name in _RUNNING and option in _OTHER_NAMES:
+        return f"use {_OTHER_NAMES[option]}"
     if name in _RUNNING and option in _ENGINE_OPTIONS:
         return f"leave it out: {_ENGINE_OPTIONS[option]}"
     known = [word for each in command.params for word in each.opts] if command else []
-    return _suggest(option, known) or f"{PROGRAM} {name} --help".replace("  ", " ") + " lists them"
+    return _suggest(option, known) or f"see {PROGRAM} {name} --help".replace("  ", " ")
 
 
 def _suggest(word: str, known: Collection[str]) -> str | None:

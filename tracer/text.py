@@ -13,6 +13,11 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def format_count(number: int, noun: str) -> str:
+    """The number with its noun: ``1 file``, ``2 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def replace_surrogates(text: str) -> str:
     """The text for JSON: each lone surrogate as U+FFFD."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

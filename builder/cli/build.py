@@ -16,9 +16,11 @@ from slimtrace.builder.cli.option_values import (
     split_names,
 )
 from slimtrace.builder.model import Keep, Zones
+from slimtrace.builder.option_checks import check_options
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, say_lines, warn
 from slimtrace.tracer.registry_access import choose_registry_access
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from slimtrace.builder.report import BuildReport, WrittenImage
@@ -57,6 +59,7 @@ def build(
     exclude: shared.Exclude = None,
     drop_process: shared.DropProcess = None,
     only_process: shared.OnlyProcess = None,
+    strict: shared.Strict = False,
     keep: shared.KeepLevel = Keep.CLOSURE,
     without_rule: shared.WithoutRule = None,
     jlink: shared.Jlink = False,
@@ -99,6 +102,7 @@ def build(
         exclude=tuple(exclude or ()),
         drop_process=tuple(drop_process or ()),
         only_process=tuple(only_process or ()),
+        strict=strict,
         keep=keep,
         without_rules=tuple(without_rule or ()),
         jlink=jlink or bool(jlink_modules),
@@ -130,6 +134,7 @@ def build(
         source_date_epoch=read_source_date_epoch(),
     )
     services: Services = context.obj
+    check_options(options)
     if options.jlink:
         from slimtrace.builder.verify.java_modules import record_modules  # noqa: PLC0415 -- for Java alone
 
@@ -155,12 +160,13 @@ def print_build(report: BuildReport) -> None:
 def _summary_lines(report: BuildReport) -> list[str]:
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 
-    kept, full = report.kept, report.full
+    kept, full = report.kept_of_full, report.full
     layer = report.image.layer
     sizes = f"{decimal(layer.size)} compressed, {decimal(layer.uncompressed)} unpacked"
+    files = f"{kept.files:,} of {format_count(full.files, 'file')}"
     return [
         *report.selection.notes,
-        f"kept {kept.files} of {full.files} files, {decimal(kept.size)} of {decimal(full.size)}",
+        f"kept {files}, {decimal(kept.size)} of {decimal(full.size)}",
         f"wrote {report.destination}: {sizes}",
         f"digest {report.image.digest}",
         *map(_sbom_line, report.sboms),

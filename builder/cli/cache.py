@@ -12,6 +12,7 @@ import typer
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,8 @@ def cache(
         return
     for line in _render_table(images):
         print(line)
-    say(f"{_count(images)}, {_format(size)}: the cache may grow to {_format(limit)}")
+    count = format_count(len(images), "image")
+    say(f"{count}, {_format(size)}: the cache may grow to {_format(limit)}")
 
 
 def _render_table(images: Sequence[CacheEntry]) -> list[str]:
@@ -76,10 +78,6 @@ def _render_table(images: Sequence[CacheEntry]) -> list[str]:
     return render(make_table(rows, right=(1,)))
 
 
-def _count(images: Sequence[object]) -> str:
-    return f"{len(images)} {'image' if len(images) == 1 else 'images'}"
-
-
 def _format(size: int) -> str:
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 
@@ -90,7 +88,7 @@ def _print_pruned(pruned: PruneResult, json: bool) -> None:
     if json:
         _print(pruned._asdict())
         return
-    say(f"removed {_count(pruned.removed)}: freed {_format(pruned.freed)}")
+    say(f"removed {format_count(len(pruned.removed), 'image')}: freed {_format(pruned.freed)}")
     for folder in pruned.in_use:
         say(f"kept {folder}: it is in use")
 

@@ -12,9 +12,11 @@ import typer
 
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.tracer.cli import options as traced
+from slimtrace.tracer.cli.value_parsers import parse_number
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
+from slimtrace.tracer.rerun_options import RerunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +83,7 @@ def check(
         float | None,
         typer.Option(
             metavar="SECONDS",
+            parser=parse_number,
             help="Time in which the app must be ready. (default: the platform's)",
         ),
     ] = None,
@@ -88,6 +91,7 @@ def check(
         float | None,
         typer.Option(
             metavar="SECONDS",
+            parser=parse_number,
             help="Time in which the stop signal must end the app. (default: the platform's)",
         ),
     ] = None,
@@ -99,7 +103,11 @@ def check(
     ] = None,
     max_size: Annotated[
         float | None,
-        typer.Option(metavar="MB", help="Maximum compressed size for edge. (default: 50)"),
+        typer.Option(
+            metavar="MB",
+            parser=parse_number,
+            help="Maximum compressed size for edge. (default: 50)",
+        ),
     ] = None,
     json: shared.Json = False,
     sarif: Annotated[
@@ -130,6 +138,7 @@ def check(
     )
     start_options = StartOptions(tuple(env or ()), tuple(volume or ()), ready, ready_timeout)
     services: Services = context.obj
+    services.check_rerun(RerunOptions(start_options.env, start_options.volumes), ready)
     become_root()
     checked = check_image(image, platforms, request, start_options, services.start, run=not no_run)
     _print_report(checked, sarif, json=json)

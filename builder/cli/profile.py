@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,10 +84,13 @@ def profile(
     json: shared.Json = False,
 ) -> None:
     """Write seccomp and AppArmor profiles for the app."""
-    from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.profile.apparmor.apparmor_profile import check_name  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
     choose_registry_access(tls_verify, authfile)
     _check_output(seccomp, apparmor, json=json)
+    _check_calls(allow or ())
+    check_name(name)
     trace = read_trace(traces)
     if not trace.runs:
         raise SlimtraceError("cannot make a profile: the trace has no run", "trace the app again")
@@ -110,11 +115,33 @@ def profile(
 
 
 def _check_output(seccomp: str | None, apparmor: str | None, *, json: bool) -> None:
-    """:raises UsageError: no profile is requested, or two documents would go to stdout."""
+    """:raises SlimtraceError: no profile is requested, or one could not be written."""
+    from slimtrace.builder.images.write.atomic import check_file  # noqa: PLC0415 -- --help pays nothing
+
     if seccomp is None and apparmor is None:
         raise UsageError("cannot write a profile: no FILE is given", "add --seccomp FILE")
     if [seccomp, apparmor, "-" if json else None].count("-") > 1:
         raise UsageError("cannot write two documents to stdout", "name a FILE for one of them")
+    for path in (seccomp, apparmor):
+        if path not in {None, "-"} and not _is_special(str(path)):
+            check_file(str(path))
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a pipe or a device, as a shell gives it; it is written to in place."""
+    return os.path.exists(path) and not os.path.isdir(path) and not os.path.isfile(path)
+
+
+def _check_calls(allow: Sequence[str]) -> None:
+    """:raises UsageError: a call exists on no machine."""
+    from slimtrace.tracer.syscalls.classes import classify  # noqa: PLC0415 -- --help pays nothing
+
+    for call in allow:
+        if classify(call) is None:
+            raise UsageError(
+                f"cannot use --allow {call}: there is no such system call",
+                "names are those of man pages, as in --allow keyctl",
+            )
 
 
 def _write_seccomp(
@@ -132,7 +159,8 @@ def _write_seccomp(
     machines = find_architectures(trace)
     if unknown := [call for call in allow if call not in machines.calls]:
         raise UsageError(
-            f"cannot --allow {unknown[0]}: {machines.architectures[0]} has no such call"
+            f"cannot use --allow {unknown[0]}: {machines.architectures[0]} has no such call",
+            "leave it out",
         )
     rules = make_rules(trace, machines.calls, allow, no_new_privileges=no_new_privileges)
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -172,16 +200,15 @@ def _write_apparmor(
     from slimtrace.builder.build_options import BuildOptions  # noqa: PLC0415
     from slimtrace.builder.full_image import become_root_for, open_full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
-    from slimtrace.builder.profile.apparmor.apparmor_profile import check_name, render_profile  # noqa: PLC0415
+    from slimtrace.builder.profile.apparmor.apparmor_profile import render_profile  # noqa: PLC0415
 
-    check_name(name)
     become_root_for(trace, image)
     root = open_full_image(trace, image).root
     selection = select(trace, root, BuildOptions(allow_changed=allow_changed))
     lines = render_profile(trace, root, selection, name)
     _write(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
     rules = sum(line.endswith(",") for line in lines)
-    say(f"wrote {_display_name(path)}: {rules} rules, profile {name}")
+    say(f"wrote {_display_name(path)}: {format_count(rules, 'rule')}, profile {name}")
     return {"file": path, "name": name, "rules": rules}
 
 

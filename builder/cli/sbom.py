@@ -11,9 +11,11 @@ import typer
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.sbom.bom import SbomFormat
 from slimtrace.tracer.cli import options as traced
+from slimtrace.tracer.cli.value_parsers import make_choice_parser
 from slimtrace.tracer.console import say
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.registry_access import choose_registry_access
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from slimtrace.builder.describe import ImageLocation
@@ -44,7 +46,13 @@ def sbom(
         ),
     ],
     sbom_format: Annotated[
-        SbomFormat, typer.Option("--format", help="SPDX 2.3 or CycloneDX 1.6, both as JSON.")
+        SbomFormat,
+        typer.Option(
+            "--format",
+            metavar="|".join(SbomFormat),
+            parser=make_choice_parser(SbomFormat),
+            help="SPDX 2.3 or CycloneDX 1.6, both as JSON.",
+        ),
     ] = SbomFormat.SPDX,
     output: Annotated[
         str,
@@ -83,7 +91,8 @@ def sbom(
     with open_replacement(output) as file:
         file.write(data)
     files = len(facts.files) + sum(len(component.files) for component in facts.components)
-    say(f"wrote {output}: {len(facts.components)} packages, {files} files")
+    packages = format_count(len(facts.components), "package")
+    say(f"wrote {output}: {packages}, {format_count(files, 'file')}")
 
 
 def _collect_facts(subject: str, traces: list[str], where: ImageLocation) -> BillOfMaterials:

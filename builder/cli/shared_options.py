@@ -8,6 +8,7 @@ import typer
 
 from slimtrace.builder.model import Keep, Zones
 from slimtrace.builder.sbom.bom import SbomFormat
+from slimtrace.tracer.cli.value_parsers import make_choice_parser, parse_count
 
 Traces = Annotated[list[str], typer.Argument(metavar="TRACE...", help="Traces of the same image.")]
 ImageOutput = Annotated[
@@ -61,9 +62,11 @@ OnlyProcess = Annotated[
 KeepLevel = Annotated[
     Keep,
     typer.Option(
+        metavar="|".join(Keep),
+        parser=make_choice_parser(Keep),
         help="How much to keep. touched: files that were used and what they need to load. "
         "closure: also files that those imply, by rules. package: also the rest of each package "
-        "that was used."
+        "that was used.",
     ),
 ]
 WithoutRule = Annotated[
@@ -84,6 +87,13 @@ JlinkModules = Annotated[
         metavar="NAMES",
         help="Link these modules too, separated by commas, as jdk.zipfs,jdk.naming.dns. Implies "
         "--jlink.",
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Fail if an --include, --exclude, --drop-process or --only-process matches nothing.",
     ),
 ]
 AllowSecret = Annotated[
@@ -157,6 +167,7 @@ DefaultRun = Annotated[
     int,
     typer.Option(
         metavar="N",
+        parser=parse_count,
         help="Number of the run, as listed by show, that the image starts: its command, "
         "directory, user, environment and stop signal.",
     ),
@@ -195,7 +206,14 @@ NoBaseline = Annotated[
         "certificates, time zone, nsswitch.conf. --without-rule omits one of them.",
     ),
 ]
-Tzdata = Annotated[Zones, typer.Option(help="Time zones to include: those in use, or all.")]
+Tzdata = Annotated[
+    Zones,
+    typer.Option(
+        metavar="|".join(Zones),
+        parser=make_choice_parser(Zones),
+        help="Time zones to include: those in use, or all.",
+    ),
+]
 Debug = Annotated[
     bool,
     typer.Option(
@@ -230,8 +248,10 @@ Sbom = Annotated[
 EmbedSbom = Annotated[
     list[SbomFormat] | None,
     typer.Option(
+        metavar="|".join(SbomFormat),
+        parser=make_choice_parser(SbomFormat),
         help="Include an SBOM in the image, at /usr/share/sbom. Scanners then report each package "
-        "twice."
+        "twice.",
     ),
 ]
 Tag = Annotated[

@@ -11,6 +11,7 @@ import typer
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.model import Keep
 from slimtrace.tracer.cli import options as traced
+from slimtrace.tracer.cli.value_parsers import parse_count
 from slimtrace.tracer.console import say
 from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.text import escape
@@ -38,7 +39,10 @@ the files that you know of.
 def suggest(
     traces: shared.Traces,
     keep: shared.KeepLevel = Keep.CLOSURE,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of suggestions.")] = 30,
+    limit: Annotated[
+        int,
+        typer.Option(metavar="N", parser=parse_count, help="Maximum number of suggestions."),
+    ] = 30,
     allow_changed: shared.AllowChanged = False,
     image: shared.FullImageReference = None,
     tls_verify: traced.TlsVerify = None,

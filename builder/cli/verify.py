@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from slimtrace.builder.cli import shared_options as shared
+from slimtrace.builder.option_checks import check_globs
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import fail, say, warn
@@ -110,6 +111,8 @@ def verify(
         no_new_privileges=parse_security_options(security_opt or ()),
     )
     services: Services = context.obj
+    check_globs("--ignore", ignore or ())
+    services.check_rerun(changes, None)
     become_root()
     options = VerifyOptions(heal, tuple(ignore or ()), add_transport(full_image), trust, changes)
     verdict = verify_image(image, traces, options, services.rerun)

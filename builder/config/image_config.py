@@ -10,6 +10,7 @@ from slimtrace.builder.model import ImageConfig, Kind
 from slimtrace.builder.option_checks import parse_pairs, parse_port
 from slimtrace.tracer.environment import DEFAULT_PATH
 from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ def find_default_run(trace: Trace, number: int) -> Run:
     if not trace.runs:
         raise no_run_error()
     if not 1 <= number <= len(trace.runs):
-        count = f"{len(trace.runs)} run{'s' if len(trace.runs) != 1 else ''}"
+        count = format_count(len(trace.runs), "run")
         raise UsageError(
             f"cannot use --default-run {number}: the trace has {count}",
             "slimtrace show TRACE numbers them",

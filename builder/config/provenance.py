@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.trace.trace import Run
 
-_UNRECORDED_OPTIONS = frozenset({"tag", "image", "sbom", "debug"})
+_UNRECORDED_OPTIONS = frozenset({"tag", "image", "sbom", "debug", "strict"})
 """Options that do not decide what is in the image."""
 
 

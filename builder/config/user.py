@@ -94,7 +94,14 @@ def image_user(root: Root, run: Run, wanted: str | None) -> tuple[int, int]:
 
     :raises UsageError: the full image has no such user or group, or the kernel has no such ID.
     """
-    text = run.user if wanted is None else wanted
+    return find_user(root, run.user if wanted is None else wanted)
+
+
+def find_user(root: Root, text: str) -> tuple[int, int]:
+    """The UID and GID of ``USER[:GROUP]`` in a full image.
+
+    :raises UsageError: as :func:`image_user`.
+    """
     user, _, group = text.partition(":")
     found = look_up_account(text, lambda path: root.text(path, MAX_TABLE_BYTES))
     hint = "use numbers, for example --user 65532:65532"

@@ -22,6 +22,10 @@ def need_skopeo(failure: str, hint: str) -> None:
         raise SlimtraceError(f"{failure}: skopeo is not installed", hint)
 
 
+_NOT_STORED = "does not resolve to an image ID"
+"""What containers/storage says of a name that no image has."""
+
+
 def run_skopeo(argv: list[str], failure: str) -> bytes:
     """Run ``skopeo ARGV`` and return what it prints.
 
@@ -38,6 +42,9 @@ def run_skopeo(argv: list[str], failure: str) -> bytes:
         prefix = Transport.REGISTRY.prefix
         names = [each.removeprefix(prefix) for each in argv if each.startswith(prefix)]
         known = explain_registry_failure(cause, names[0]) if names else None
+        if known is None and _NOT_STORED in cause:
+            detail(f"skopeo: {cause}")
+            raise SlimtraceError(f"{failure}: there is no such image", "podman images lists them")
         if known is None:
             raise SlimtraceError(f"{failure}: {cause}")
         detail(f"skopeo: {cause}")

@@ -12,6 +12,7 @@ from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.policy.secrets import find_secrets
 from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.caution import Caution
+from slimtrace.tracer.text import format_count
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def warn_of_access(selection: Selection, context: Context) -> Selection:
     ]
     if len(named) > _MAX_NAMED_PATHS:
         barriers.append(f"and {len(named) - _MAX_NAMED_PATHS} more")
-    files = "1 file" if count == 1 else f"{count} files"
+    files = format_count(count, "file")
     warning = Caution(
         f"the image's user {uid}:{gid} cannot read {files}: {', '.join(barriers)}",
         "--grant-read makes the copies readable, --user chooses another user",

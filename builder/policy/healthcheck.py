@@ -6,8 +6,8 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.policy.start_program import has_program
 from slimtrace.tracer.caution import Caution
-from slimtrace.tracer.environment import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from slimtrace.builder.model import ImageConfig, Selection
@@ -19,8 +19,7 @@ _SHELL = "/bin/sh"
 def warn_of_healthcheck(selection: Selection, root: Root, config: ImageConfig) -> Selection:
     """Add a warning if the program of the health check is not in the selection."""
     argv = parse_healthcheck(config.healthcheck)
-    env = dict(pair.split("=", 1) for pair in config.env)
-    if not argv or _has_program(selection, root, argv[0], env.get("PATH", DEFAULT_PATH)):
+    if not argv or has_program(selection, root, config, argv[0]):
         return selection
     warning = Caution(
         f"the healthcheck runs {argv[0]}, which is not in the image",
@@ -39,9 +38,3 @@ def parse_healthcheck(healthcheck: object) -> tuple[str, ...]:
     if not isinstance(test, list) or len(test) < 2 or not all(isinstance(t, str) for t in test):
         return ()
     return tuple(test[1:]) if test[0] == "CMD" else (_SHELL, "-c", test[1])
-
-
-def _has_program(selection: Selection, root: Root, program: str, path: str) -> bool:
-    folders = [""] if "/" in program else path.split(":")
-    names = (f"{folder}/{program}" if folder else program for folder in folders)
-    return any(root.resolve(name).path in selection.entries for name in names)

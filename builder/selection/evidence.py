@@ -19,6 +19,7 @@ from slimtrace.builder.root.staleness import find_difference, follows_symlink
 from slimtrace.builder.selection.globs import compile_globs
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.text import format_count
 from slimtrace.tracer.trace.gaps import find_next_step, loses_files
 from slimtrace.tracer.trace.trace import State, Use
 
@@ -190,4 +191,4 @@ def _gap_warnings(trace: Trace) -> tuple[Caution, ...]:
 def _format_files(paths: list[str]) -> str:
     """Format paths as ``3 files (/a, /b, /c)``, with the names of the first few."""
     names = ", ".join(paths[:_MAX_NAMED_FILES]) + (", …" if len(paths) > _MAX_NAMED_FILES else "")
-    return f"{len(paths)} file{'s' if len(paths) != 1 else ''} ({names})"
+    return f"{format_count(len(paths), 'file')} ({names})"

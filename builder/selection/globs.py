@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.model import BuildPart, Cause, Dropped, Kind, Reason, Seed
 from slimtrace.builder.root.excluded_paths import KERNEL, is_kernel_path
-from slimtrace.tracer.caution import Caution
+from slimtrace.tracer.caution import UnmatchedCaution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def add_included(selection: Selection, context: Context) -> Selection:
         if not paths:
             why = _explain_no_match(root, pattern)
             fact = f"--include '{pattern}' matches nothing: {why}"
-            warnings.append(Caution(fact, "correct the pattern, or leave it out"))
+            warnings.append(UnmatchedCaution(fact, "correct the pattern, or leave it out"))
         cause = Cause(Reason.INCLUDED, BuildPart(f"--include '{pattern}'"))
         for path in paths:
             seed = Seed(path, cause, load=True, execute=True, override=True)
@@ -94,7 +94,7 @@ def remove_excluded(selection: Selection, context: Context) -> Selection:
             if not glob.text.startswith("/"):
                 cause = _NOT_ABSOLUTE
             fact = f"--exclude '{glob.text}' matches nothing: {cause}"
-            warnings.append(Caution(fact, "correct the pattern, or leave it out"))
+            warnings.append(UnmatchedCaution(fact, "correct the pattern, or leave it out"))
     dropped = (Dropped(path, cause) for path, cause in sorted(why.items()))
     return remove_paths(selection, dropped, tuple(warnings))
 

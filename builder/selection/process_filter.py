@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Dropped
-from slimtrace.tracer.caution import Caution
+from slimtrace.tracer.caution import Caution, UnmatchedCaution
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _warn_of_globs(trace: Trace, drop: Sequence[str], only: Sequence[str]) -> tu
     options = [("--drop-process", glob) for glob in drop]
     options += [("--only-process", glob) for glob in only]
     return tuple(
-        Caution(f"{option} {glob} matches no process", "slimtrace show TRACE lists them")
+        UnmatchedCaution(f"{option} {glob} matches no process", "slimtrace show TRACE lists them")
         for option, glob in dict.fromkeys(options)
         if not any(matches_process(image, glob) for image in trace.processes)
     )

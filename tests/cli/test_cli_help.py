@@ -38,5 +38,11 @@ def test_every_command_has_examples_and_describes_every_option(
         assert "." in " ".join(table[start:end]), table[start:end]
 
 
-def test_the_version(slimtrace: Command) -> None:
-    assert slimtrace("--version").stdout == f"slimtrace {VERSION}\n"
+@pytest.mark.parametrize("word", ["--version", "version"])
+def test_the_version(slimtrace: Command, word: str) -> None:
+    assert slimtrace(word).stdout == f"slimtrace {VERSION}\n"
+
+
+def test_help_is_a_command(slimtrace: Command) -> None:
+    assert slimtrace("help").stdout == slimtrace("--help").stdout
+    assert slimtrace("help", "merge").stdout == slimtrace("merge", "--help").stdout

@@ -12,6 +12,7 @@ MAX_LINES = 400
 KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.caution",
     "slimtrace.tracer.cli.options",
+    "slimtrace.tracer.cli.value_parsers",
     "slimtrace.tracer.console",
     "slimtrace.tracer.end_signals",
     "slimtrace.tracer.environment",

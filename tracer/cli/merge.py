@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from slimtrace.tracer.cli.value_parsers import parse_count
 from slimtrace.tracer.console import say
+from slimtrace.tracer.text import format_count
 
 _MERGE_HELP = """
 Examples:
@@ -43,6 +45,7 @@ def merge(
         list[int] | None,
         typer.Option(
             metavar="N",
+            parser=parse_count,
             help="Leave out run N, by its number in show; of several traces, the runs are numbered "
             "through. Can be repeated.",
         ),
@@ -58,8 +61,7 @@ def merge(
         different_images=different_images,
         drop_runs=tuple(drop_run or ()),
     )
-    count = "1 run" if runs == 1 else f"{runs} runs"
-    say(f"wrote {output}: {count}")
+    say(f"wrote {output}: {format_count(runs, 'run')}")
 
 
 merge.__doc__ = f"{merge.__doc__}\n{_MERGE_HELP}"

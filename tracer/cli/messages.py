@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import detail, fail, say, warn
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.text import format_count
 from slimtrace.tracer.trace.gaps import loses_files
 from slimtrace.tracer.trace.old_trace import IfExists
 
@@ -41,9 +42,11 @@ def print_result(result: RunResult, output: str) -> None:
         warn(Caution(fact, f"slimtrace show {output} says more"))
     if result.failure is not None:
         fail(result.failure.message, result.failure.hint, result.failure.lines)
-    detail(f"{result.stops} calls stopped in {result.run.seconds} s by {result.run.engine}")
+    calls = format_count(result.stops, "call")
+    detail(f"{calls} stopped in {result.run.seconds} s by {result.run.engine}")
     completeness = "complete" if result.run.complete else "incomplete"
-    say(f"wrote {output}: {result.files:,} files, {completeness}, in {result.run.seconds:.1f} s")
+    files = format_count(result.files, "file")
+    say(f"wrote {output}: {files}, {completeness}, in {result.run.seconds:.1f} s")
     if result.run.failure is not None:
         why = "" if result.failure is not None else f" ({result.run.failure})"
         say(f"the run is marked as failed{why}: build needs --allow-failed for it")

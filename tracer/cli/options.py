@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import typer
 
+from slimtrace.tracer.cli.value_parsers import make_choice_parser, parse_seconds
 from slimtrace.tracer.registry_access import TlsVerification
 from slimtrace.tracer.rerun_options import VolumeMode
 
@@ -14,24 +14,6 @@ DEFAULT_TRACE = "slimtrace.trace"
 DEFAULT_READY_TIMEOUT_SECONDS = 60.0
 DEFAULT_EXEC_TIMEOUT_SECONDS = 3600.0
 DEFAULT_STOP_GRACE_SECONDS = 10.0
-
-
-def parse_seconds(text: str | float) -> float:
-    """Seconds from an option's value, or from its default.
-
-    Typer's own check of a number has another wording in each version, and the newest does not
-    repeat the value.
-
-    :raises typer.BadParameter: it is not a number, or negative.
-    """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise typer.BadParameter(f"{text!r} is not a number of seconds")
-    return seconds
-
 
 TraceOutputFile = Annotated[
     str, typer.Option("-o", "--output", metavar="TRACE", help="Write the trace to this file.")
@@ -168,6 +150,8 @@ TlsVerify = Annotated[
     TlsVerification | None,
     typer.Option(
         "--tls-verify",
+        metavar="|".join(TlsVerification),
+        parser=make_choice_parser(TlsVerification),
         help="Verify the certificates of registries; false also allows HTTP. "
         "(default: true, unless registries.conf allows a registry without)",
     ),
@@ -200,6 +184,8 @@ VolumeUse = Annotated[
     VolumeMode,
     typer.Option(
         "--volumes",
+        metavar="|".join(VolumeMode),
+        parser=make_choice_parser(VolumeMode),
         help="copy: run keeps a copy of writable -v folders as they were before, and repeated runs "
         "change only copies. shared: run keeps none, and repeated runs change the folders.",
     ),

@@ -97,7 +97,12 @@ def run(
     elif not command:
         raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")
     if ready is not None and len(ready) > 1:
-        raise UsageError("cannot use --ready twice: only one condition can be waited for")
+        raise UsageError(
+            "cannot use --ready twice: only one condition can be waited for", "leave one out"
+        )
+    if any(not each.strip() for each in exec_ or ()):
+        raise UsageError("cannot use --exec with nothing to run")
+    chosen_engine = _parse_engine(engine, syscalls)
     chosen_signal = parse_signal(stop_signal) if stop_signal is not None else None
     inside = image_options.commands_inside() if image_options else ()
     with ExitStack() as stack:
@@ -128,7 +133,7 @@ def run(
             TraceOutput(output, if_exists),
             drive_options=driving,
             stop_signal=chosen_signal,
-            engine=_parse_engine(engine, syscalls),
+            engine=chosen_engine,
             all_calls=syscalls == "all",
             inside=image_run,
             keeps_volumes=volumes is VolumeMode.COPY,
@@ -151,12 +156,13 @@ def _parse_engine(engine: str, syscalls: str) -> str:
     from slimtrace.tracer.engines.choice import AUTO, ENGINES  # noqa: PLC0415 -- not needed for --help
 
     if engine not in (AUTO, *ENGINES):
-        raise UsageError(f"cannot use --engine {engine}: choose {AUTO}, {', '.join(ENGINES)}")
+        raise UsageError(f"cannot use --engine {engine}: choose {' or '.join((AUTO, *ENGINES))}")
     if syscalls not in ("path", "all"):
         raise UsageError(f"cannot use --syscalls {syscalls}: choose path or all")
     if syscalls == "all" and engine == "notify":
         raise UsageError(
-            "cannot use --syscalls all with --engine notify: only ptrace observes every call"
+            "cannot use --syscalls all with --engine notify: only ptrace observes every call",
+            "leave --engine out",
         )
     return engine
 
@@ -172,7 +178,10 @@ def parse_signal(text: str) -> signal.Signals:
         name = text.upper()
         return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
     except (KeyError, ValueError) as error:
-        raise UsageError(f"cannot use --stop-signal {text}: there is no such signal") from error
+        raise UsageError(
+            f"cannot use --stop-signal {text}: there is no such signal",
+            "as in --stop-signal SIGINT",
+        ) from error
 
 
 run.__doc__ = f"{run.__doc__}\n{_RUN_HELP}"

@@ -24,9 +24,12 @@ def find_program(name: str, path: str | None = None) -> str:
     existing = next((path for path in candidates if name and os.path.exists(path)), None)
     if existing is None:
         where = "no such file" if "/" in name else "it is not on the PATH"
-        raise CommandNotFoundError(f"cannot run {name or repr(name)}: {where}")
+        raise CommandNotFoundError(
+            f"cannot run {name or repr(name)}: {where}", "install it, or give its path"
+        )
     cause = "it is a directory" if os.path.isdir(existing) else "permission denied"
-    raise CannotExecuteError(f"cannot run {existing}: {cause}")
+    step = "name a program in it" if os.path.isdir(existing) else f"chmod +x {existing}"
+    raise CannotExecuteError(f"cannot run {existing}: {cause}", step)
 
 
 def cannot_execute(program: str, number: int) -> CannotExecuteError:

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from slimtrace.tracer.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -154,6 +156,23 @@ def parse_number(text: str) -> int | None:
 def is_valid_id(number: int) -> bool:
     """Whether the kernel knows this number as a UID or GID."""
     return 0 <= number <= MAX_ID
+
+
+def check_user(text: str) -> None:
+    """Check ``USER[:GROUP]`` as far as that is possible without an image.
+
+    :raises UsageError: it has another form, or the kernel knows no such number.
+    """
+    if not text or text.count(":") > 1:
+        raise UsageError(
+            f"cannot use --user {text!r}: it is not USER or USER:GROUP", "as in --user 65532:65532"
+        )
+    for number in map(parse_number, text.split(":")):
+        if number is not None and not is_valid_id(number):
+            raise UsageError(
+                f"cannot use --user {text}: IDs are numbers from 0 to {MAX_ID}",
+                "as in --user 65532:65532",
+            )
 
 
 def _is_plain_id(text: str) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.image.accounts import check_user
 from slimtrace.tracer.image.run_config import (
+    check_variables,
     choose_command,
     make_image_run,
+    parse_entrypoint,
     parse_image_stop_signal,
 )
 from slimtrace.tracer.image.runtime import NETWORKS, parse_volume
@@ -21,6 +25,11 @@ if TYPE_CHECKING:
 
     from slimtrace.tracer.image.opened_image import OpenedImage
     from slimtrace.tracer.image.runtime import ImageRun
+
+
+_MAX_HOSTNAME_LENGTH = 64
+_HOSTNAME = re.compile(rf"[\w.-]{{1,{_MAX_HOSTNAME_LENGTH}}}", re.ASCII)
+"""What sethostname(2) takes, without characters that no name service knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,7 @@ class ImageOptions:
         if self.image is None:
             self._check_without()
         parse_security_options(self.security_opt)
+        self._check_values()
         if self.network not in (None, *NETWORKS):
             raise UsageError(f"cannot use --network {self.network}: choose {' or '.join(NETWORKS)}")
         if self.network == "none" and ready and ready.startswith(("http:", "https:", "tcp:")):
@@ -62,6 +72,24 @@ class ImageOptions:
             raise UsageError(
                 "cannot use --http-get with --network none: nothing outside reaches the app",
                 "ask from inside with --exec-in, or by a unix socket with --ready unix:PATH",
+            )
+
+    def _check_values(self) -> None:
+        check_variables(self.env)
+        for volume in self.volumes:
+            parse_volume(volume)
+        if self.user is not None:
+            check_user(self.user)
+        if self.workdir is not None and not self.workdir.startswith("/"):
+            raise UsageError(
+                f"cannot use --workdir {self.workdir}: it is not absolute", "as in --workdir /srv"
+            )
+        if self.entrypoint is not None:
+            parse_entrypoint(self.entrypoint)
+        if self.hostname is not None and not _HOSTNAME.fullmatch(self.hostname):
+            raise UsageError(
+                f"cannot use --hostname {self.hostname!r}: it is not a host name",
+                f"letters, digits, dots and dashes, at most {_MAX_HOSTNAME_LENGTH}",
             )
 
     def _check_without(self) -> None:
@@ -87,7 +115,8 @@ class ImageOptions:
             if value:
                 raise UsageError(
                     f"cannot use {name} without --image: on this machine's root the app runs as "
-                    "and where slimtrace does"
+                    "and where slimtrace does",
+                    "add --image IMAGE, or leave it out",
                 )
 
     def commands_inside(self) -> tuple[tuple[str, ...], ...]:

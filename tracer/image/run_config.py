@@ -30,7 +30,7 @@ def choose_command(
         is then ignored. An empty one removes the image's.
     :raises SlimtraceError: the image has neither, or one of a wrong type.
     """
-    first = _strings(config, "Entrypoint") if entrypoint is None else _words(entrypoint)
+    first = _strings(config, "Entrypoint") if entrypoint is None else parse_entrypoint(entrypoint)
     rest = tuple(words) or (_strings(config, "Cmd") if entrypoint is None else ())
     if not (*first, *rest):
         raise SlimtraceError(
@@ -95,7 +95,11 @@ def parse_image_stop_signal(config: Mapping[str, Any]) -> signal.Signals | None:
         return None
 
 
-def _words(entrypoint: str) -> tuple[str, ...]:
+def parse_entrypoint(entrypoint: str) -> tuple[str, ...]:
+    """Parse ``--entrypoint``: one program, a JSON list of strings, or an empty text for none.
+
+    :raises UsageError: it begins like a list and is none.
+    """
     if entrypoint.startswith("["):
         try:
             found = json.loads(entrypoint)
@@ -142,12 +146,23 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if equals and name}
 
 
+def check_variables(words: Sequence[str]) -> None:
+    """Check the values of ``--env``.
+
+    :raises UsageError: one has no name.
+    """
+    for word in words:
+        if not word.partition("=")[0]:
+            raise UsageError(
+                f"cannot use --env {word!r}: it is not NAME=VALUE or NAME", "as in --env LANG=C"
+            )
+
+
 def _given(words: Sequence[str], machine: Mapping[str, str]) -> dict[str, str]:
+    check_variables(words)
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not name:
-            raise UsageError(f"cannot use --env {word}: it is not NAME=VALUE or NAME")
         if equals or name in machine:
             found[name] = value if equals else machine[name]
     return found

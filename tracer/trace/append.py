@@ -68,6 +68,16 @@ def _append(path: str, lines: Iterable[dict[str, Any]]) -> None:
 _CHUNK_BYTES = 65536
 
 
+def make_write_error(path: str, error: OSError) -> TraceFileError:
+    """The error for a trace that cannot be opened, with the next step."""
+    if isinstance(error, FileNotFoundError):
+        folder = os.path.dirname(os.path.abspath(path))
+        return TraceFileError(
+            f"cannot write {path}: the folder {folder} does not exist", "make it first"
+        )
+    return TraceFileError(f"cannot write {path}: {error.strerror}", "name another file with -o")
+
+
 def open_locked(path: str, flags: int = 0) -> int:
     """Open a trace to append to it, and lock it until the descriptor is closed.
 
@@ -78,7 +88,7 @@ def open_locked(path: str, flags: int = 0) -> int:
     try:
         fd = os.open(path, flags | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise TraceFileError(f"cannot write {path}: {error.strerror}") from error
+        raise make_write_error(path, error) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise TraceFileError(f"cannot write {path}: it is no regular file")

@@ -51,6 +51,10 @@ def merge_traces(
         raise TraceFileError(f"cannot write {to}: it exists", "add --force to replace it")
     if not os.path.lexists(to) and os.path.lexists(f"{to}.d"):
         raise TraceFileError(f"cannot write {to}: {to}.d exists", "move it away")
+    if not os.path.isdir(folder := os.path.dirname(os.path.realpath(to))):
+        raise TraceFileError(
+            f"cannot write {to}: the folder {folder} does not exist", "make it first"
+        )
     read = [read_trace(path) for path in traces]
     runs = [run for trace in read for run in trace.runs]
     check_dropped_runs(runs, drop_runs)

@@ -86,7 +86,9 @@ def read_lines(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                     raise TraceFileError(f"cannot read {path}: line {number} is not a trace line")
                 yield number, line
     except OSError as error:
-        hint = "trace an app first: slimtrace run -- COMMAND" if error.errno == 2 else None
+        hint = "name a file that slimtrace run has written"
+        if isinstance(error, FileNotFoundError):
+            hint = "trace an app first: slimtrace run -- COMMAND"
         raise TraceFileError(f"cannot read {path}: {error.strerror}", hint) from error
 
 
@@ -98,7 +100,10 @@ def check_header(path: str, first: bytes) -> None:
         header = orjson.loads(first)
         version = header["slimtrace"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise TraceFileError(f"cannot read {path}: it is not a slimtrace trace") from error
+        raise TraceFileError(
+            f"cannot read {path}: it is not a slimtrace trace",
+            "name a file that slimtrace run has written",
+        ) from error
     if version != SCHEMA:
         raise TraceFileError(
             f"cannot read {path}: its schema is {version!r}, this slimtrace knows {SCHEMA}",

@@ -79,7 +79,9 @@ def open_image(text: str, platform: str | None = None, *, digest: str | None = N
     match reference.transport:
         case Transport.ROOTFS:
             if not os.path.isdir(reference.location):
-                raise SlimtraceError(f"cannot read {text}: it is not a directory")
+                raise SlimtraceError(
+                    f"cannot read {text}: it is not a directory", "name a tree, as in rootfs:DIR"
+                )
             return FullImage(text, None, os.path.realpath(reference.location), None, {})
         case Transport.TARBALL:
             kept = image_cache.get_file_image(

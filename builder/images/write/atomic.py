@@ -102,9 +102,9 @@ def check_file(path: str) -> None:
     except OSError as error:
         raise SlimtraceError(f"cannot write {path}: {error.strerror}") from error
     if stat.S_ISDIR(mode):
-        raise SlimtraceError(f"cannot write {path}: it is a directory")
+        raise SlimtraceError(f"cannot write {path}: it is a directory", "name a file in it")
     if not stat.S_ISREG(mode):
-        raise SlimtraceError(f"cannot write {path}: it is not a regular file")
+        raise SlimtraceError(f"cannot write {path}: it is not a regular file", "name another file")
     check_folder(os.path.dirname(place), path)
 
 

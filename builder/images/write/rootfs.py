@@ -22,6 +22,7 @@ from slimtrace.builder.os_errors import convert_write_errors
 from slimtrace.builder.root.contents import read_contents
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,16 +131,16 @@ class _TreeWriter:
         if self._not_owned:
             found.append(
                 Caution(
-                    f"the owners of {self._not_owned} files were not kept, nor their setuid bits: "
-                    "that needs root",
+                    f"the owners of {format_count(self._not_owned, 'file')} were not kept, nor "
+                    "their setuid bits: that needs root",
                     "write the tree as root, or as a tarball (tar:FILE)",
                 )
             )
         if self._without_xattrs:
             found.append(
                 Caution(
-                    f"extended attributes of {self._without_xattrs} files were not kept: "
-                    "this user may not set them, or the file system lacks them",
+                    f"extended attributes of {format_count(self._without_xattrs, 'file')} were "
+                    "not kept: this user may not set them, or the file system lacks them",
                     "write the tree as root to another file system, or as a tarball (tar:FILE)",
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from traces import (
     run_slimtrace,
     show,
 )
+
+from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.process.process_search import find_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,6 +256,32 @@ def test_processes_that_cannot_be_attached(tmp_path: Path) -> None:
     assert not os.path.exists(trace)
     assert run_slimtrace("attach", "x", "-o", trace).returncode == 2
     assert run_slimtrace("attach", "1", "--append", "--force", "-o", trace).returncode == 2
+
+
+def test_a_process_by_its_name(tmp_path: Path, tracee: Tracee) -> None:
+    """Its descendants of the same name are meant with it; two of one name are ambiguous."""
+    work = make_tree(str(tmp_path / "work"), {"after": ""})
+    name = f"waits-{os.getpid()}"
+    shutil.copy(tracee("waits"), tmp_path / name)
+    with _Running([str(tmp_path / name), work, "read"], work) as app:
+        assert app.read_line() == "waiting"
+        assert find_process(name) == app.pid
+        assert find_process(str(app.pid)) == app.pid
+        done = run_slimtrace("attach", f"{name}x", "-o", str(tmp_path / "x.trace"))
+        check_failure(
+            done, 2, f"cannot attach to {name}x: no process has this name", "give the PID"
+        )
+        with _Running([str(tmp_path / name), work, "read"], work) as other:
+            assert other.read_line() == "waiting"
+            pids = ", ".join(map(str, sorted((app.pid, other.pid))))
+            with pytest.raises(UsageError, match=f"several processes have this name: {pids}$"):
+                find_process(name)
+
+
+def test_an_ancestor_of_slimtrace(tmp_path: Path) -> None:
+    """It would stop the shell in which it runs."""
+    done = run_slimtrace("attach", str(os.getpid()), "-o", str(tmp_path / "x.trace"))
+    check_failure(done, 2, f"cannot attach to {os.getpid()}: slimtrace itself and its shell")
 
 
 def test_a_process_that_is_already_traced(tmp_path: Path, tracee: Tracee) -> None:
