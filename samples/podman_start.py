@@ -18,7 +18,7 @@ from containers import find_working_flags, podman
 
 from slimtrace.tracer.drive.http import get, get_request_target, parse_address
 from slimtrace.tracer.drive.probes import check_not_ready, explain_not_ready
-from slimtrace.tracer.drive.ready import Delay, LogLine, parse_ready
+from slimtrace.tracer.drive.ready import Delay, LogLine, ReadyCommand, parse_ready
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.process.root_view import HOST_VIEW
 
@@ -158,9 +158,11 @@ def _check_ready(app: RunningApp, ready: Ready) -> str | None:
             return None if app.is_up() else "it is not executed"  # its driver waits
         case LogLine():
             lines = app.read_output().decode(errors="replace").splitlines()
-            return (
-                None if any(map(ready.pattern.search, lines)) else "no line of its output matches"
-            )
+            found = sum(ready.pattern.search(line) is not None for line in lines)
+            return None if found >= ready.count else f"{found} lines of its output match"
+        case ReadyCommand():
+            done = subprocess.run(["sh", "-c", ready.command], check=False, capture_output=True)
+            return f"{ready} failed" if done.returncode else None
         case _:
             return explain_not_ready(ready, HOST_VIEW.open_path)
     assert_never(ready)

@@ -51,7 +51,7 @@ def prepare_folders(
     :raises SlimtraceError: a volume does not exist on this machine, or cannot be copied.
     """
     mounts = _list_mounts(run, changes)
-    has_commands = run.drive_options is not None and bool(run.drive_options.commands)
+    has_commands = run.drive_options is not None and run.drive_options.has_host_commands
     is_copied = changes.copies_volumes and not all(mount.is_constant for mount in mounts)
     if not has_commands and not is_copied:
         yield tuple(mount.volume for mount in mounts), None

@@ -122,7 +122,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
             from slimtrace.tracer.record.volume_state import keep_volumes  # noqa: PLC0415 -- for volumes alone
 
             before = keep_volumes(options.inside.volumes, writer)
-        plan = _plan(options, sandbox)
+        plan = _plan(options, sandbox, mask)
         launch = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
         chosen = start_engine(options.engine, launch, all_calls=options.all_calls)
         engine = chosen.engine
@@ -172,12 +172,14 @@ def _name_image(inside: ImageRun | None) -> tuple[str, str | None]:
     return ("rootfs:/", None) if inside is None else (inside.image, inside.digest)
 
 
-def _plan(options: RunOptions, sandbox: SandboxConfig | None) -> DrivePlan | None:
+def _plan(
+    options: RunOptions, sandbox: SandboxConfig | None, mask: Iterable[int]
+) -> DrivePlan | None:
     if options.drive_options is None:
         return None
     from slimtrace.tracer.drive.plan import make_plan  # noqa: PLC0415 -- not needed where nothing drives the app
 
-    return make_plan(options.drive_options, sandbox, options.command_folder)
+    return make_plan(options.drive_options, sandbox, mask, options.command_folder)
 
 
 def _describe_run(

@@ -242,8 +242,9 @@ def _find_processes(marker: str) -> list[psutil.Process]:
 
 def test_missing_pages_are_reported(tmp_path: Path) -> None:
     serve = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
-    arguments = ("--ready", "log:Serving HTTP", "--http-get", "/none", "--", *serve)
-    done = run_slimtrace("run", "-o", f"{tmp_path}/x", *arguments, cwd=str(tmp_path))
+    drive = ("--ready", "log:Serving HTTP", "--http-get", "/none", "--http-status", "404")
+    arguments = ("run", "-o", f"{tmp_path}/x", *drive, "--", *serve)
+    done = run_slimtrace(*arguments, cwd=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "slimtrace: GET /none: 404\n" in done.stderr
     output = run_slimtrace("show", f"{tmp_path}/x").stdout

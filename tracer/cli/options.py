@@ -32,14 +32,14 @@ Command = Annotated[
         help="The app and its arguments. With --image, overrides the image's Cmd.",
     ),
 ]
-READY_METAVAR = "URL|tcp:PORT|unix:PATH|log:REGEX|file:PATH|SECONDS"
+READY_METAVAR = "URL|tcp:PORT|unix:PATH|log:REGEX|file:PATH|exec:CMD|SECONDS"
 Ready = Annotated[
     list[str] | None,
     typer.Option(
         metavar=READY_METAVAR,
         help="Wait until the app is ready: URL answers, PORT or the Unix socket PATH accepts "
-        "connections, a line of the app's output matches REGEX, the file PATH exists, or SECONDS "
-        "have passed.",
+        "connections, a line of the app's output matches REGEX, the file PATH exists, CMD succeeds "
+        "in a shell outside the trace, or SECONDS have passed. :PORT and HOST:PORT are ports, too.",
     ),
 ]
 ReadyStatus = Annotated[
@@ -48,6 +48,14 @@ ReadyStatus = Annotated[
         metavar="STATUS",
         help="HTTP status that URL must answer with: 200, 2xx, 200-399 or 200,404. "
         "(default: below 500)",
+    ),
+]
+ReadyCount = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Number of lines that must match log:REGEX: a database whose first start runs a "
+        "temporary server says twice that it is ready. (default: 1)",
     ),
 ]
 ReadyTimeout = Annotated[
@@ -61,8 +69,16 @@ HttpGet = Annotated[
     typer.Option(
         metavar="PATH",
         help="Send GET PATH to the app once it is ready, before any --exec, then stop the app. "
-        "Fails without an answer, or on status 500 and above. Can be repeated; the first failure "
+        "Fails without an answer, or on status 400 and above. Can be repeated; the first failure "
         "ends the run.",
+    ),
+]
+HttpStatus = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STATUS",
+        help="HTTP status that each --http-get must be answered with, as 200, 2xx,404 or 200-499. "
+        "(default: 200-399)",
     ),
 ]
 Exec = Annotated[

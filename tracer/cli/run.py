@@ -14,7 +14,7 @@ from slimtrace.tracer.cli.messages import choose_if_exists, print_result
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import VolumeMode
-from slimtrace.tracer.trace.trace import DriveOptions
+from slimtrace.tracer.trace.trace import DEFAULT_HTTP_STATUS, DriveOptions
 
 if TYPE_CHECKING:
     from slimtrace.tracer.image.opened_image import ImageServices
@@ -49,8 +49,10 @@ def run(
     no_clobber: options.NoClobber = False,
     ready: options.Ready = None,
     ready_status: options.ReadyStatus = None,
+    ready_count: options.ReadyCount = None,
     ready_timeout: options.ReadyTimeout = options.DEFAULT_READY_TIMEOUT_SECONDS,
     http_get: options.HttpGet = None,
+    http_status: options.HttpStatus = None,
     exec_: options.Exec = None,
     exec_timeout: options.ExecTimeout = options.DEFAULT_EXEC_TIMEOUT_SECONDS,
     stop_after: options.StopAfter = None,
@@ -93,7 +95,8 @@ def run(
         from slimtrace.tracer.image.image_options import ImageOptions  # noqa: PLC0415 -- for images alone
 
         image_options = ImageOptions(*texts, *lists, init=init)
-        image_options.check(ready[0] if ready else None, http_get)
+        condition = ready[0] if ready else None
+        image_options.check(condition, http_get, asks_port=_asks_port(condition))
     elif not command:
         raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")
     if ready is not None and len(ready) > 1:
@@ -103,6 +106,8 @@ def run(
     if any(not each.strip() for each in exec_ or ()):
         raise UsageError("cannot use --exec with nothing to run")
     chosen_engine = _parse_engine(engine, syscalls)
+    if http_status is not None and not http_get:
+        raise UsageError("cannot use --http-status without --http-get")
     chosen_signal = parse_signal(stop_signal) if stop_signal is not None else None
     inside = image_options.commands_inside() if image_options else ()
     with ExitStack() as stack:
@@ -115,19 +120,23 @@ def run(
             argv, image_run = image_options.in_image(opened, argv)
             chosen_signal = chosen_signal or image_options.stop_signal(opened)
         driving = None
-        if ready or ready_status or http_get or exec_ or inside or stop_after is not None:
+        is_refined = ready_status is not None or ready_count is not None
+        if ready or is_refined or http_get or exec_ or inside or stop_after is not None:
+            is_asked_by_command = any(each.startswith("exec:") for each in ready or ())
             driving = DriveOptions(
                 ready=ready[0] if ready else None,
                 ready_status=ready_status,
+                ready_count=ready_count,
                 ready_timeout=ready_timeout,
                 http_get=tuple(http_get or ()),
+                http_status=http_status or DEFAULT_HTTP_STATUS,
                 commands=tuple(exec_ or ()),
                 inside=inside,
                 exec_timeout=exec_timeout,
                 stop_after=stop_after,
                 stop_signal=(chosen_signal or signal.SIGTERM).name,
                 stop_grace=stop_grace,
-                directory=_find_directory() if exec_ else None,
+                directory=_find_directory() if exec_ or is_asked_by_command else None,
             )
         run_options = RunOptions(
             TraceOutput(output, if_exists),
@@ -149,6 +158,15 @@ def _find_directory() -> str | None:
         return os.getcwd()
     except FileNotFoundError:
         return None
+
+
+def _asks_port(ready: str | None) -> bool:
+    """:raises UsageError: the value of ``--ready`` is wrong."""
+    if ready is None:
+        return False
+    from slimtrace.tracer.drive.ready import TcpPort, Url, parse_ready  # noqa: PLC0415 -- not needed for --help
+
+    return isinstance(parse_ready(ready, None, "/"), TcpPort | Url)
 
 
 def _parse_engine(engine: str, syscalls: str) -> str:

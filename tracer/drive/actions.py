@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimtrace.tracer.console import say
 from slimtrace.tracer.drive.http import Address, get, parse_address
 from slimtrace.tracer.drive.probes import describe_exit, open_socket_path
-from slimtrace.tracer.drive.ready import Delay, Ready, TcpPort, UnixSocket, Url
+from slimtrace.tracer.drive.ready import (
+    Delay,
+    Ready,
+    TcpPort,
+    UnixSocket,
+    Url,
+    is_accepted,
+    parse_statuses,
+)
+from slimtrace.tracer.drive.shell import make_environment
 from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, DriverError
 
 if TYPE_CHECKING:
@@ -28,8 +37,6 @@ _RETRY_SECONDS = 5.0
 """How long to retry a request if no ``--ready`` has shown that the app is ready."""
 _MAX_ANSWER_SECONDS = 60.0
 _BAD_REQUEST = 400
-_SERVER_ERROR = 500
-_VARIABLES = ("SLIMTRACE_URL", "SLIMTRACE_HOST", "SLIMTRACE_PORT", "SLIMTRACE_SOCKET")
 
 
 class ActionOutcome(NamedTuple):
@@ -37,16 +44,19 @@ class ActionOutcome(NamedTuple):
 
     :ivar status: an HTTP status, or an exit status (128+N for signal N).
     :ivar failure: how it failed, or None.
+    :ivar hint: the next step after a failure, or None.
     """
 
     status: int
     failure: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
     """The actions on one app.
 
+    :ivar http_status: the value of ``--http-status``.
     :ivar find_port: returns the first port on which the app listened; None if there is none, or
         it cannot be reached.
     """
@@ -54,6 +64,7 @@ class Actions:
     app: App
     view: RootView
     ready: Ready | None
+    http_status: str
     find_port: Callable[[], int | None]
     host_commands: HostCommands
 
@@ -63,8 +74,9 @@ class Actions:
         :raises DriverError: there was no answer.
         """
         status = self._request_status(path, limits)
-        if status >= _SERVER_ERROR:
-            return ActionOutcome(status, f"was answered {status}")
+        if not is_accepted(status, parse_statuses(self.http_status)):
+            hint = f"if that is right, add --http-status {self.http_status},{status}"
+            return ActionOutcome(status, f"was answered {status}", hint)
         if status >= _BAD_REQUEST:
             say(f"GET {path}: {status}")
         return ActionOutcome(status)
@@ -135,17 +147,16 @@ class Actions:
         return None if port is None else Address("127.0.0.1", port)
 
     def _make_environment(self) -> dict[str, str]:
-        """Return our environment with the app's address; unknown values are not set."""
-        env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+        """Return our environment with the app's address."""
+        env = make_environment(self._find_address())
         if isinstance(self.ready, UnixSocket):
             root = f"/proc/{self.app.pid}/root" if self.view.is_sandbox else ""
             env["SLIMTRACE_SOCKET"] = root + self.ready.path
-        address = self._find_address()
-        if address is not None:
-            env["SLIMTRACE_URL"] = address.url
-            env["SLIMTRACE_HOST"] = address.host
-            env["SLIMTRACE_PORT"] = str(address.port)
         return env
+
+    def probe(self, command: str, should_end: Callable[[], bool]) -> ExitStatus | None:
+        """Run a command of ``--ready exec:``."""
+        return self.host_commands.probe(command, self._make_environment(), should_end)
 
 
 def _make_outcome(ended: ExitStatus) -> ActionOutcome:

@@ -25,9 +25,9 @@ from slimtrace.tracer.engines.signals import TERMINATION_SIGNALS
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator, Mapping
 
+    from slimtrace.tracer.drive.ready import LogLine
     from slimtrace.tracer.engines.app import App
 
 _MAX_LINES = 10
@@ -38,12 +38,13 @@ _MAX_LINE_BYTES = 1 << 14
 class LastLines:
     """The last lines of several streams together; each stream has its own thread.
 
-    :ivar matched: set when a line, complete or not, matched the pattern.
+    :ivar matched: set when as many lines as are awaited, complete or not, matched.
     """
 
-    def __init__(self, pattern: re.Pattern[str] | None = None) -> None:
+    def __init__(self, awaited: LogLine | None = None) -> None:
         self.matched = threading.Event()
-        self._pattern = pattern
+        self._awaited = awaited
+        self._complete_matches = 0
         self._lock = threading.Lock()
         self._last: deque[tuple[int, bytes]] = deque(maxlen=_MAX_LINES)
         self._begun: dict[int, bytes] = {}
@@ -54,10 +55,23 @@ class LastLines:
             *whole, begun = (self._begun.get(stream, b"") + data).split(b"\n")
             self._begun[stream] = begun[-_MAX_LINE_BYTES:]
             self._last.extend((stream, line[-_MAX_LINE_BYTES:]) for line in whole[-_MAX_LINES:])
-        if self._pattern is not None and not self.matched.is_set():
-            search = self._pattern.search
-            if any(search(_decode(line)) for line in (*whole, begun[-_MAX_LINE_BYTES:])):
-                self.matched.set()
+            if self._awaited is not None and not self.matched.is_set():
+                self._complete_matches += sum(map(self._is_match, whole))
+                if self._count_matches() >= self._awaited.count:
+                    self.matched.set()
+
+    @property
+    def matches(self) -> int:
+        """The number of lines that matched up to now."""
+        with self._lock:
+            return self._count_matches()
+
+    def _count_matches(self) -> int:
+        return self._complete_matches + sum(map(self._is_match, self._begun.values()))
+
+    def _is_match(self, line: bytes) -> bool:
+        awaited = self._awaited
+        return awaited is not None and awaited.pattern.search(_decode(line)) is not None
 
     def last(self, hidden: set[int]) -> tuple[str, ...]:
         """Return the last lines, oldest first, except those of the ``hidden`` streams."""
@@ -82,8 +96,8 @@ class CapturedOutput:
     :ivar lines: the last lines of the output.
     """
 
-    def __init__(self, pattern: re.Pattern[str] | None) -> None:
-        self.lines = LastLines(pattern)
+    def __init__(self, awaited: LogLine | None) -> None:
+        self.lines = LastLines(awaited)
         self._source, self._end = os.pipe()
         # Not /dev/null: the app's user becomes the owner of its streams.
         self._empty_input = os.memfd_create("stdin")
@@ -150,22 +164,22 @@ class OutputRelay:
     :ivar lines: the last lines of the output.
     """
 
-    def __init__(self, pattern: re.Pattern[str] | None) -> None:
-        """Replace the streams that are not terminals; with a pattern, terminals too.
+    def __init__(self, awaited: LogLine | None) -> None:
+        """Replace the streams that are not terminals; where a line is awaited, terminals too.
 
-        :raises SlimtraceError: there is a pattern, but no stream to search.
+        :raises SlimtraceError: a line is awaited, but there is no stream to search.
         """
-        self.lines = LastLines(pattern)
+        self.lines = LastLines(awaited)
         self.descriptors: Mapping[int, int] = {}
         self._streams: list[_Stream] = []
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._is_over = False
         try:
-            self.descriptors = self._replace_streams(terminals=pattern is not None)
+            self.descriptors = self._replace_streams(terminals=awaited is not None)
         except OSError as error:
             self.close()
             raise SlimtraceError(f"cannot read what the app prints: {error.strerror}") from error
-        if pattern is not None and not self.descriptors:
+        if awaited is not None and not self.descriptors:
             self.close()
             raise SlimtraceError("cannot wait for a line of the app: its output is closed")
 

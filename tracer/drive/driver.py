@@ -11,13 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.console import detail, say
-from slimtrace.tracer.drive.probes import sleep_until, wait_until_ready
+from slimtrace.tracer.drive.probes import sleep_until
+from slimtrace.tracer.drive.ready_wait import ReadyWait
 from slimtrace.tracer.drive.shell import CommandLimits
 from slimtrace.tracer.errors import DriverError
 from slimtrace.tracer.trace.trace import DriveResult, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from slimtrace.tracer.drive.actions import ActionOutcome, Actions
     from slimtrace.tracer.drive.app_output import OutputRelay
@@ -34,6 +35,7 @@ class Driver:
     """Drives one app.
 
     :ivar streams: the relay of the app's output; None if there is no ``--ready``.
+    :ivar list_ports: returns the TCP ports on which the app listened.
     :ivar result: how it went.
     :ivar failure: why driving the app failed, or None.
     """
@@ -42,6 +44,7 @@ class Driver:
     app: App
     actions: Actions
     streams: OutputRelay | None
+    list_ports: Callable[[], Sequence[int]]
     result: DriveResult = field(default_factory=DriveResult)
     failure: DriverError | None = None
     _deadline: float = float("inf")
@@ -87,10 +90,21 @@ class Driver:
     def _wait_until_ready(self) -> None:
         ready = self.actions.ready
         if ready is not None and self.streams is not None:
-            limit, view = self.options.ready_timeout, self.actions.view
-            seconds = wait_until_ready(ready, limit, self.app, view, self.streams)
+            wait = ReadyWait(
+                ready,
+                self.options.ready_timeout,
+                self.app,
+                self.actions.view,
+                self.streams,
+                self.list_ports,
+                self.actions.probe,
+            )
+            seconds = wait.wait()
             self.result = replace(self.result, ready=round(seconds, 3))
-            (detail if self._ends_app else say)(f"ready after {seconds:.1f} s")
+            if self._ends_app:
+                detail(f"ready after {seconds:.1f} s")
+            else:
+                say(f"ready after {seconds:.1f} s: it runs until Ctrl-C")
         if self.options.stop_after is not None:
             self._deadline = time.monotonic() + self.options.stop_after
 
@@ -104,7 +118,7 @@ class Driver:
                 raise
             self._add_answer(name, outcome.status)
             if outcome.failure is not None:
-                raise DriverError(f"cannot drive the app: {shown} {outcome.failure}")
+                raise DriverError(f"cannot drive the app: {shown} {outcome.failure}", outcome.hint)
         if self.options.stop_after is not None and not self._has_actions:
             sleep_until(self._deadline, self.app)
 

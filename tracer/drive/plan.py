@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.drive.probes import check_not_ready
-from slimtrace.tracer.drive.ready import LogLine, Ready, parse_ready
+from slimtrace.tracer.drive.ready import LogLine, Ready, ReadyCommand, parse_ready, parse_statuses
 from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class DrivePlan:
 
         app = engine.app
         commands = HostCommands(app, [*mask], self.folder)
-        drivers = Actions(app, engine.view, self.ready, port, commands)
-        return Driver(self.options, app, drivers, self.streams)
+        drivers = Actions(app, engine.view, self.ready, self.options.http_status, port, commands)
+        return Driver(self.options, app, drivers, self.streams, recorder.list_tcp_ports)
 
     def close(self) -> None:
         """Close the streams if the relay did not finish."""
@@ -67,11 +67,15 @@ class DrivePlan:
 
 
 def make_plan(
-    driving: DriveOptions, sandbox: SandboxConfig | None, folder: CommandFolder | None = None
+    driving: DriveOptions,
+    sandbox: SandboxConfig | None,
+    mask: Iterable[int],
+    folder: CommandFolder | None = None,
 ) -> DrivePlan:
     """Check the options in ``driving`` and make a plan from them.
 
     :param sandbox: where the app will run; None for this machine's root.
+    :param mask: the signals to block in commands.
     :param folder: where commands on the host run; None for where slimtrace runs.
     :raises UsageError: an option is wrong.
     :raises SlimtraceError: the condition of ``--ready`` is true before the start, or the app's
@@ -82,14 +86,18 @@ def make_plan(
     for path in driving.http_get:
         if not path.startswith("/"):
             raise UsageError(f"cannot use --http-get {path}: it is a path, which begins with /")
+    parse_statuses(driving.http_status, "--http-status")
     if driving.ready is None:
         if driving.ready_status is not None:
             raise UsageError("cannot use --ready-status without --ready URL")
+        if driving.ready_count is not None:
+            raise UsageError("cannot use --ready-count without --ready log:REGEX")
         return DrivePlan(driving, None, None, sandbox is None or sandbox.has_network, folder)
     cwd = os.getcwd() if sandbox is None else sandbox.workdir
-    ready = parse_ready(driving.ready, driving.ready_status, cwd)
-    check_not_ready(ready, sandbox)
+    ready = parse_ready(driving.ready, driving.ready_status, cwd, driving.ready_count)
+    if folder is None or not isinstance(ready, ReadyCommand):  # the folder is entered later
+        check_not_ready(ready, sandbox, mask)
     from slimtrace.tracer.drive.app_output import OutputRelay  # noqa: PLC0415 -- not needed for usage errors
 
-    streams = OutputRelay(ready.pattern if isinstance(ready, LogLine) else None)
+    streams = OutputRelay(ready if isinstance(ready, LogLine) else None)
     return DrivePlan(driving, ready, streams, sandbox is None or sandbox.has_network, folder)

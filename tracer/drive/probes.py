@@ -8,57 +8,26 @@ import signal
 import socket
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from slimtrace.tracer.drive.ready import Delay, LogLine, Ready, ReadyFile, TcpPort, UnixSocket, Url
-from slimtrace.tracer.errors import DriverError, SlimtraceError
+from slimtrace.tracer.drive.ready import (
+    Delay,
+    LogLine,
+    Ready,
+    ReadyCommand,
+    ReadyFile,
+    TcpPort,
+    UnixSocket,
+    Url,
+)
+from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.kernel.openat2 import open_in_root
 from slimtrace.tracer.paths import is_below
 from slimtrace.tracer.process.root_view import HOST_VIEW
 
 if TYPE_CHECKING:
-    from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.engines.app import App
-    from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
-
-_POLL_SECONDS = 0.02
-_OUTPUT_SECONDS = 1.0
-"""How long to wait for the output that the app wrote at its end."""
-
-
-def wait_until_ready(
-    ready: Ready, limit: float, app: App, view: RootView, streams: OutputRelay
-) -> float:
-    """Wait until the app is ready; return the seconds that it took.
-
-    :param limit: in seconds; a delay has no limit.
-    :raises DriverError: it took longer, or the app ended.
-    """
-    began = time.monotonic()
-    if isinstance(ready, Delay):
-        sleep_until(began + ready.seconds, app)
-    while not isinstance(ready, Delay) and not app.ended.is_set():
-        if isinstance(ready, LogLine):
-            is_ready, why = streams.lines.matched.is_set(), None
-        else:
-            why = explain_not_ready(ready, view.open_path)
-            is_ready = why is None
-        if is_ready:
-            break
-        if time.monotonic() > began + limit:
-            raise DriverError(
-                f"cannot drive the app: {_what_was_not(ready)} in {limit:g} s"
-                f"{f' ({why})' if why else ''}",
-                "give it longer with --ready-timeout, or see what it printed",
-                streams.last_lines(),
-            )
-        app.ended.wait(_POLL_SECONDS)
-    if app.ended.is_set():
-        streams.settle(_OUTPUT_SECONDS)
-        if not streams.lines.matched.is_set():
-            _fail_early(app.exit_status, streams)
-    return time.monotonic() - began
 
 
 def sleep_until(deadline: float, app: App) -> None:
@@ -66,22 +35,6 @@ def sleep_until(deadline: float, app: App) -> None:
     while (left := deadline - time.monotonic()) > 0:
         if app.ended.wait(min(left, 1.0)):
             return
-
-
-def _what_was_not(ready: Ready) -> str:
-    match ready:
-        case LogLine():
-            return f"it printed no line that matches {ready.pattern.pattern!r}"
-        case ReadyFile():
-            return f"{ready} did not appear"
-    return f"{ready} did not answer"
-
-
-def _fail_early(last: ExitStatus | None, streams: OutputRelay) -> NoReturn:
-    how = f": {describe_exit(last)}" if last else ""
-    raise DriverError(
-        f"cannot drive the app: it ended before it was ready{how}", None, streams.last_lines()
-    )
 
 
 def describe_exit(last: ExitStatus) -> str:
@@ -92,7 +45,7 @@ def describe_exit(last: ExitStatus) -> str:
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from slimtrace.tracer.drive.http import Address
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
@@ -164,29 +117,41 @@ def _connect(path: str) -> None:
                 raise
 
 
-def check_not_ready(ready: Ready, sandbox: SandboxConfig | None) -> None:
+def check_not_ready(ready: Ready, sandbox: SandboxConfig | None, mask: Iterable[int] = ()) -> None:
     """Check, before the app starts, that the condition of ``--ready`` is false.
 
     :param sandbox: where the app will run; None for this machine's root.
+    :param mask: the signals to block in a command.
     :raises SlimtraceError: it is true already.
     """
     if isinstance(ready, Delay | LogLine):
         return
-    if (
-        explain_not_ready(
-            ready, HOST_VIEW.open_path if sandbox is None else _make_image_opener(sandbox)
-        )
-        is not None
-    ):
+    if isinstance(ready, ReadyCommand):
+        is_true = _succeeds(ready.command, mask)
+    else:
+        open_path = HOST_VIEW.open_path if sandbox is None else _make_image_opener(sandbox)
+        is_true = explain_not_ready(ready, open_path) is None
+    if not is_true:
         return
     what, hint = "answers", "end what answers there, or let the app use another port"
     if isinstance(ready, ReadyFile):
         what, hint = "exists", "delete it, or name a file that the app makes"
+    elif isinstance(ready, ReadyCommand):
+        what, hint = "succeeds", "end what it asks, or ask what only this app can answer"
     elif isinstance(ready, UnixSocket):
         hint = "end what answers there, or let the app use another socket"
     raise SlimtraceError(
         f"cannot wait for the app: {ready} {what} already, before it was started", hint
     )
+
+
+def _succeeds(command: str, mask: Iterable[int]) -> bool:
+    """Whether a command succeeds soon: one that waits for the app does not end."""
+    from slimtrace.tracer.drive.shell import make_environment, run_probe  # noqa: PLC0415 -- for exec: alone
+
+    deadline = time.monotonic() + _ATTEMPT_SECONDS
+    ended = run_probe(command, make_environment(None), mask, lambda: time.monotonic() > deadline)
+    return ended is not None and ended.status == 0
 
 
 def _make_image_opener(sandbox: SandboxConfig) -> OpenPath:

@@ -1,4 +1,4 @@
-"""Conditions that show that an app is ready: the options ``--ready`` and ``--ready-status``."""
+"""Conditions that show that an app is ready: ``--ready`` and the options that refine it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from slimtrace.tracer.errors import UsageError
 
 _BELOW_500 = ((100, 499),)
 _PORTS = range(1, 1 << 16)
+_MAX_DELAY_SECONDS = 600.0
+"""A larger number without a unit is more likely a port."""
+_KINDS = (
+    "it is no http(s) URL, tcp:PORT, unix:PATH, log:REGEX, exec:CMD, file:PATH or number of seconds"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Url:
         return self.url
 
     def accepts(self, status: int) -> bool:
-        return any(low <= status <= high for low, high in self.statuses)
+        return is_accepted(status, self.statuses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,51 +72,93 @@ class ReadyFile:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """Ready when a line of the app's stdout or stderr matches, anywhere in it."""
+    """Ready when so many lines of the app's stdout or stderr match, anywhere in them."""
 
     pattern: re.Pattern[str]
+    count: int = 1
 
 
-Ready = Delay | TcpPort | Url | UnixSocket | ReadyFile | LogLine
+@dataclass(frozen=True, slots=True)
+class ReadyCommand:
+    """Ready when the command succeeds, which the shell runs on the host."""
+
+    command: str
+
+    def __str__(self) -> str:
+        return repr(self.command)
 
 
-def parse_ready(text: str, statuses: str | None, cwd: str) -> Ready:
-    """Parse ``--ready`` and ``--ready-status``.
+Ready = Delay | TcpPort | Url | UnixSocket | ReadyFile | LogLine | ReadyCommand
+
+
+def parse_ready(text: str, statuses: str | None, cwd: str, count: int | None = None) -> Ready:
+    """Parse ``--ready``, ``--ready-status`` and ``--ready-count``.
 
     :param cwd: the app's working directory, for relative paths.
     :raises UsageError: a value is wrong.
     """
     ready = _parse(text, cwd)
-    if statuses is None:
-        return ready
-    if not isinstance(ready, Url):
+    if statuses is not None and not isinstance(ready, Url):
         raise UsageError(f"cannot use --ready-status with --ready {text}: only a URL has a status")
-    return Url(ready.url, parse_statuses(statuses))
+    if count is not None and not isinstance(ready, LogLine):
+        raise UsageError(
+            f"cannot use --ready-count with --ready {text}: only lines of log:REGEX are counted"
+        )
+    if count is not None and count < 1:
+        raise UsageError(f"cannot use --ready-count {count}: at least one line must match")
+    match ready:
+        case Url() if statuses is not None:
+            return Url(ready.url, parse_statuses(statuses))
+        case LogLine() if count is not None:
+            return LogLine(ready.pattern, count)
+    return ready
 
 
 def _parse(text: str, cwd: str) -> Ready:
     kind, _, rest = text.partition(":")
+    ready: Ready | None = None
     match kind:
         case "http" | "https" if rest.startswith("//") and _is_whole(text):
-            return Url(text)
+            ready = Url(text)
         case "tcp":
-            return _parse_port(text, rest)
+            ready = _parse_port(text, rest)
         case "unix" if rest:
-            return UnixSocket(os.path.join(cwd, rest))
+            ready = UnixSocket(os.path.join(cwd, rest))
         case "file" if rest:
-            return ReadyFile(os.path.join(cwd, rest))
+            ready = ReadyFile(os.path.join(cwd, rest))
         case "log" if rest:
-            return LogLine(_parse_pattern(text, rest))
+            ready = LogLine(_parse_pattern(text, rest))
+        case "exec" if rest.strip():
+            ready = ReadyCommand(rest)
+        case _ if _is_host_and_port(text):
+            ready = _parse_port(text, text)
+    return ready or _parse_delay(text)
+
+
+def _is_host_and_port(text: str) -> bool:
+    """Whether it is an address as people write it: ``:80``, ``localhost:80``; no misspelt kind."""
+    host, colon, port = text.rpartition(":")
+    is_host = host in ("", "localhost") or "." in host or host.startswith("[")
+    return bool(colon) and is_host and port.isascii() and port.isdigit() and "/" not in host
+
+
+def _parse_delay(text: str) -> Delay:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if 0 <= seconds < float("inf"):
-        return Delay(seconds)
-    raise UsageError(
-        f"cannot use --ready {text}: it is no http(s) URL, tcp:PORT, unix:PATH, log:REGEX, "
-        "file:PATH or number of seconds"
-    )
+    if not 0 <= seconds < float("inf"):
+        hint = None
+        if ":" in text and text.rpartition(":")[2].isdigit():
+            hint = f"to wait for a port, say --ready tcp:{text}"
+        raise UsageError(f"cannot use --ready {text}: {_KINDS}", hint)
+    if seconds > _MAX_DELAY_SECONDS:
+        guess = f"; tcp:{seconds:.0f}?" if seconds in _PORTS else ""
+        raise UsageError(
+            f"cannot use --ready {text}: it would wait {seconds:,.0f} seconds{guess}",
+            f"a number is a delay, of at most {_MAX_DELAY_SECONDS:g} seconds",
+        )
+    return Delay(seconds)
 
 
 def _is_whole(url: str) -> bool:
@@ -138,15 +185,24 @@ def _parse_pattern(text: str, pattern: str) -> re.Pattern[str]:
         raise UsageError(f"cannot use --ready {text}: {error}") from error
 
 
-def parse_statuses(text: str) -> tuple[tuple[int, int], ...]:
+Statuses = tuple[tuple[int, int], ...]
+"""Ranges of HTTP statuses, inclusive."""
+
+
+def parse_statuses(text: str, option: str = "--ready-status") -> Statuses:
     """Parse ``200``, ``2xx``, ``200-399``, or several of them separated by commas, to ranges.
 
     :raises UsageError: the text is something else.
     """
-    return tuple(_parse_status(text, each.strip().lower()) for each in text.split(","))
+    return tuple(_parse_status(text, each.strip().lower(), option) for each in text.split(","))
 
 
-def _parse_status(text: str, one: str) -> tuple[int, int]:
+def is_accepted(status: int, statuses: Statuses) -> bool:
+    """Whether a status is in one of the ranges."""
+    return any(low <= status <= high for low, high in statuses)
+
+
+def _parse_status(text: str, one: str, option: str) -> tuple[int, int]:
     if found := re.fullmatch("([1-5])xx", one, re.ASCII):
         return int(found[1]) * 100, int(found[1]) * 100 + 99
     if found := re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", one, re.ASCII):
@@ -154,5 +210,5 @@ def _parse_status(text: str, one: str) -> tuple[int, int]:
         if low <= high:
             return low, high
     raise UsageError(
-        f"cannot use --ready-status {text}: it is no status, as 200, 2xx, 200-399 or 200,404"
+        f"cannot use {option} {text}: it is no status, as 200, 2xx, 200-399 or 200,404"
     )

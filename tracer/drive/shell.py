@@ -13,15 +13,17 @@ from slimtrace.tracer.errors import DriverError
 from slimtrace.tracer.result import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from slimtrace.tracer.drive.command_folder import CommandFolder
+    from slimtrace.tracer.drive.http import Address
     from slimtrace.tracer.engines.app import App
 
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 10.0
 """How long a command may run after the app has ended."""
 _INTERRUPT_GRACE_SECONDS = 1.0
+_VARIABLES = ("SLIMTRACE_URL", "SLIMTRACE_HOST", "SLIMTRACE_PORT", "SLIMTRACE_SOCKET")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +71,7 @@ class HostCommands:
         :raises DriverError: it was killed: it took too long, outlived the app, or the user
             interrupted slimtrace.
         """
-        if self.folder is not None:
-            env = {**env, "PWD": self._enter(self.folder)}
-        pid = os.posix_spawn(
-            "/bin/sh",
-            ["sh", "-c", command],
-            env,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, 2, 1),
-            ],
-            setsigmask=self.mask,
-            setsigdef=[signal.SIGPIPE],
-            setpgroup=0,
-        )
+        pid = _start(command, self._prepare(env), self.mask)
         self._groups.append(pid)
         began, ended = time.monotonic(), float("inf")
         while (status := _read_exit_status(pid)) is None:
@@ -104,6 +93,16 @@ class HostCommands:
                 ended = min(ended, now)
                 time.sleep(_POLL_SECONDS)
         return status
+
+    def probe(
+        self, command: str, env: Mapping[str, str], should_end: Callable[[], bool]
+    ) -> ExitStatus | None:
+        """Run a command of ``--ready exec:``; see :func:`run_probe`."""
+        return run_probe(command, self._prepare(env), self.mask, should_end)
+
+    def _prepare(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Enter the folder of commands, and return the environment for them."""
+        return env if self.folder is None else {**env, "PWD": self._enter(self.folder)}
 
     def _enter(self, folder: CommandFolder) -> str:
         """:raises DriverError: the folder cannot be entered."""
@@ -131,6 +130,57 @@ class HostCommands:
             pid = self._groups.pop()
             _kill_group(pid)
             os.waitpid(pid, 0)
+
+
+def make_environment(address: Address | None) -> dict[str, str]:
+    """Return our environment with the app's address; unknown values are not set."""
+    env = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+    if address is not None:
+        env["SLIMTRACE_URL"] = address.url
+        env["SLIMTRACE_HOST"] = address.host
+        env["SLIMTRACE_PORT"] = str(address.port)
+    return env
+
+
+def run_probe(
+    command: str, env: Mapping[str, str], mask: Iterable[int], should_end: Callable[[], bool]
+) -> ExitStatus | None:
+    """Run a command that asks whether the app is ready, without its output.
+
+    Nothing that it started is left.
+
+    :param mask: the signals to block in it.
+    :param should_end: asked again and again; the command is killed when it returns True.
+    :returns: None if it was killed.
+    """
+    pid = _start(command, env, mask, is_silent=True)
+    try:
+        while (status := _read_exit_status(pid)) is None and not should_end():
+            time.sleep(_POLL_SECONDS)
+    finally:
+        _kill_group(pid)
+        os.waitpid(pid, 0)
+    return status
+
+
+def _start(
+    command: str, env: Mapping[str, str], mask: Iterable[int], *, is_silent: bool = False
+) -> int:
+    """Start a command in its own process group; its output goes to stderr."""
+    null = (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)
+    return os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", command],
+        env,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            *([null] if is_silent else []),
+            (os.POSIX_SPAWN_DUP2, 2, 1),
+        ],
+        setsigmask=mask,
+        setsigdef=[signal.SIGPIPE],
+        setpgroup=0,
+    )
 
 
 def _read_exit_status(pid: int) -> ExitStatus | None:

@@ -50,10 +50,13 @@ class ImageOptions:
     security_opt: Sequence[str] = ()
     init: bool = False
 
-    def check(self, ready: str | None, http_get: Sequence[str] | None = None) -> None:
+    def check(
+        self, ready: str | None, http_get: Sequence[str] | None = None, *, asks_port: bool
+    ) -> None:
         """Check the options before the image is opened.
 
         :param ready: the value of ``--ready``; ``http_get`` likewise.
+        :param asks_port: whether ``ready`` is a URL or a port.
         :raises UsageError: the options contradict each other.
         """
         if self.image is None:
@@ -62,7 +65,7 @@ class ImageOptions:
         self._check_values()
         if self.network not in (None, *NETWORKS):
             raise UsageError(f"cannot use --network {self.network}: choose {' or '.join(NETWORKS)}")
-        if self.network == "none" and ready and ready.startswith(("http:", "https:", "tcp:")):
+        if self.network == "none" and asks_port:
             raise UsageError(
                 f"cannot use --ready {ready} with --network none: nothing outside reaches the app",
                 "give a number of seconds, or ask from inside with --exec-in",

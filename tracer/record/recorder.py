@@ -255,8 +255,12 @@ class Recorder:
 
         A port that the app chose comes before one that the kernel chose.
         """
+        return next(iter(self.list_tcp_ports()), None)
+
+    def list_tcp_ports(self) -> list[int]:
+        """Return the TCP ports on which the app listened; see :meth:`find_first_port`."""
         ports = [*self._ports, *self._kernel_ports]
-        return next((port.port for port in ports if port.protocol == "tcp"), None)
+        return [port.port for port in ports if port.protocol == "tcp"]
 
     def record_gap(self, kind: str, detail: str) -> None:
         """Record that the tracer may have missed something."""

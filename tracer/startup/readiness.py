@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from slimtrace.tracer.drive.http import Address, get, get_request_target, parse_address
 from slimtrace.tracer.drive.probes import explain_error, explain_not_ready, explain_wrong_status
-from slimtrace.tracer.drive.ready import Delay, LogLine, TcpPort, Url
+from slimtrace.tracer.drive.ready import Delay, LogLine, ReadyCommand, TcpPort, Url
+from slimtrace.tracer.drive.shell import make_environment, run_probe
 from slimtrace.tracer.startup.trial import HttpAnswer
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from slimtrace.tracer.startup.trial import ListeningSocket, Trial
 
 _ANSWER_SECONDS = 10.0
+_COMMAND_SECONDS = 10.0
+"""How long one attempt of ``--ready exec:`` may take."""
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound here
 _PORT_SECONDS = 1.0
 """How long a service that listens on a port already may take to listen on PORT, too."""
@@ -86,6 +89,8 @@ class Readiness:
                 return time.monotonic() >= self._began + self._ready.seconds
             case LogLine():
                 return self._lines.matched.is_set()
+            case ReadyCommand():
+                return self._succeeds(self._ready, listening)
             case ready:
                 return explain_not_ready(ready, self._view.open_path) is None
 
@@ -97,10 +102,21 @@ class Readiness:
                 return f"it printed no line that matches {self._ready.pattern.pattern!r} {within}"
             case Url() if listening:
                 return f"GET {get_request_target(self._ready.url)} failed {within}: {self._last}"
+            case ReadyCommand():
+                return f"{self._ready} did not succeed {within}"
             case None | TcpPort() | Url() | Delay():
                 return f"it listened on no TCP port {within}"
             case ready:
                 return f"{ready} did not appear {within}"
+
+    def _succeeds(self, ready: ReadyCommand, listening: tuple[ListeningSocket, ...]) -> bool:
+        where = self.choose_socket(listening)
+        address = Address(_get_host(where), where.port) if where is not None else None
+        deadline = time.monotonic() + _COMMAND_SECONDS
+        ended = run_probe(
+            ready.command, make_environment(address), (), lambda: time.monotonic() > deadline
+        )
+        return ended is not None and ended.status == 0
 
     def _is_answered(self, where: ListeningSocket, ready: Url) -> bool:
         address = Address(_get_host(where), where.port, urlsplit(ready.url).scheme)

@@ -131,7 +131,7 @@ def _run_trial(
     number: signal.Signals,
 ) -> TrialResult:
     ending = EndSignals()
-    printed = CapturedOutput(ready.pattern if isinstance(ready, LogLine) else None)
+    printed = CapturedOutput(ready if isinstance(ready, LogLine) else None)
     try:
         before = find_listening_sockets()
         launch = SandboxLaunch(sandbox, about.command, ending.mask, printed.descriptors)

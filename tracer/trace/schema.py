@@ -22,7 +22,7 @@ from slimtrace.tracer.trace.text_fields import (
     put,
     put_list,
 )
-from slimtrace.tracer.trace.trace import DriveOptions, DriveResult, Response
+from slimtrace.tracer.trace.trace import DEFAULT_HTTP_STATUS, DriveOptions, DriveResult, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """The version of the schema."""
+_OLD_HTTP_STATUS = "200-499"
+"""What requests might be answered with when traces did not say it."""
 
 
 def put_image_options(run: Run) -> dict[str, Any]:
@@ -73,12 +75,13 @@ def _put_before(copy: tuple[str, str]) -> dict[str, str]:
 
 
 def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
-    """Return how the app was driven. Times in seconds are always there: defaults may change."""
+    """Return how the app was driven. What has a default is always there: it may change."""
     return {
         **({} if driving.ready is None else put("ready", driving.ready)),
         **({} if driving.ready_status is None else {"ready_status": driving.ready_status}),
+        **({} if driving.ready_count is None else {"ready_count": driving.ready_count}),
         "ready_timeout": driving.ready_timeout,
-        **(put_list("http_get", driving.http_get) if driving.http_get else {}),
+        **(_put_requests(driving) if driving.http_get else {}),
         **(put_list("exec", driving.commands) if driving.commands else {}),
         **({"exec_in": [put_list("argv", a) for a in driving.inside]} if driving.inside else {}),
         "exec_timeout": driving.exec_timeout,
@@ -92,11 +95,13 @@ def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
 def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
     """What :func:`put_drive_options` put. Raises KeyError, TypeError or ValueError."""
     status, after = found.get("ready_status"), found.get("stop_after")
+    count, paths = found.get("ready_count"), _list(found, "http_get")
+    expected = _OLD_HTTP_STATUS if paths else DEFAULT_HTTP_STATUS
     return DriveOptions(
         ready=get(found, "ready") if _has(found, "ready") else None,
         ready_status=None if status is None else text(status),
         ready_timeout=seconds(found["ready_timeout"]),
-        http_get=_list(found, "http_get"),
+        http_get=paths,
         commands=_list(found, "exec"),
         inside=tuple(get_list(each, "argv") for each in json_objects(found.get("exec_in", []))),
         exec_timeout=seconds(found["exec_timeout"]),
@@ -104,7 +109,13 @@ def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
         stop_signal=signal_name(found["stop_signal"]),
         stop_grace=seconds(found["stop_grace"]),
         directory=get_path(found, "directory") if _has(found, "directory") else None,
+        ready_count=None if count is None else integer(count),
+        http_status=text(found.get("http_status", expected)),
     )
+
+
+def _put_requests(driving: DriveOptions) -> dict[str, Any]:
+    return {**put_list("http_get", driving.http_get), "http_status": driving.http_status}
 
 
 def put_drive_result(driven: DriveResult) -> dict[str, Any]:

@@ -117,14 +117,20 @@ class SavedFile:
     fingerprint: Fingerprint
 
 
+DEFAULT_HTTP_STATUS = "200-399"
+"""The statuses that requests of ``--http-get`` may be answered with."""
+
+
 @dataclass(frozen=True, slots=True)
 class DriveOptions:
     """How the app was driven, as command-line options: enough to repeat it.
 
     :ivar ready: the value of ``--ready``; None if it was not given.
     :ivar ready_status: the value of ``--ready-status``: the expected HTTP status of a URL.
+    :ivar ready_count: the value of ``--ready-count``: how many lines must match.
     :ivar ready_timeout: seconds.
     :ivar http_get: paths that were requested.
+    :ivar http_status: the value of ``--http-status``: their expected HTTP statuses.
     :ivar commands: commands that the shell ran on the host, untraced.
     :ivar inside: commands that ran in the app's image, traced.
     :ivar exec_timeout: seconds for each command.
@@ -146,6 +152,13 @@ class DriveOptions:
     stop_signal: str = "SIGTERM"
     stop_grace: float = 10.0
     directory: str | None = None
+    ready_count: int | None = None
+    http_status: str = DEFAULT_HTTP_STATUS
+
+    @property
+    def has_host_commands(self) -> bool:
+        """Whether commands run on the host."""
+        return bool(self.commands) or (self.ready or "").startswith("exec:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,13 @@ def test_a_user_of_the_image_can_open_the_streams(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--ready", "tcp:80"), ("--http-get", "/"), ("--ready", "1", "--http-get", "/")]
+    "options",
+    [
+        ("--ready", "tcp:80"),
+        ("--ready", ":80"),
+        ("--http-get", "/"),
+        ("--ready", "1", "--http-get", "/"),
+    ],
 )
 def test_drivers_that_need_a_network(tmp_path: Path, options: tuple[str, ...]) -> None:
     arguments = ("--image", f"rootfs:{tmp_path}", "--network", "none", *options)

@@ -65,6 +65,7 @@ def test_a_line_of_every_kind(tmp_path: Path) -> None:
         stop_signal="SIGHUP",
         stop_grace=3,
         directory="/work",
+        http_status="200-499",  # an older trace
     )
     assert run.drive_result == DriveResult(
         0.25, (Response("GET /", 200), Response("true", None)), "cannot", stopped=None
@@ -111,6 +112,7 @@ def test_older_lines_have_no_driving(tmp_path: Path) -> None:
         DriveOptions(ready=f"file:{NOT_UTF8}", http_get=("/a", NOT_UTF8), commands=(NOT_UTF8,)),
         DriveOptions(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
         DriveOptions(commands=("true",), directory=NOT_UTF8),
+        DriveOptions(ready="log:x", ready_count=2, http_get=("/",), http_status="2xx,404"),
     ],
 )
 def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptions) -> None:
