@@ -87,7 +87,7 @@ def test_a_line_and_commands_in_the_image(run: Run, tmp_path: Path) -> None:
     script = "echo one; echo two >&2; trap 'echo bye; exit 4' TERM; while :; do sleep 0.05; done"
     beside = ("--exec-in", "sh -c 'echo out; echo err >&2'")
     done = run(["sh", "-c", script], "--ready", "log:two", *beside)
-    assert (done.returncode, done.stdout, done.stderr) == (4, "one\nbye\n", "two\nout\nerr\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\nbye\n", "two\nout\nerr\n")
 
 
 def test_the_last_lines_of_an_app_in_an_image(run: Run) -> None:
