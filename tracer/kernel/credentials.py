@@ -19,6 +19,7 @@ _NUMBERS = {  # setresuid, setresgid, setfsuid, setfsgid, capget, capset
     "aarch64": (147, 149, 151, 152, 90, 91),
 }
 _AS_IT_IS = -1
+_FILE_CAPABILITIES = 0b11111  # CAP_CHOWN to CAP_FSETID
 
 
 class _Header(ctypes.Structure):  # struct __user_cap_header_struct
@@ -62,10 +63,21 @@ def may_look_at_all() -> bool:
     return os.geteuid() != 0 or has_capability(CAP_SYS_PTRACE)
 
 
+def drop_file_capabilities() -> None:
+    """Be subject to the permissions of files, until the next :func:`take_ids`."""
+    sets = _read_capabilities()
+    sets[0].effective &= ~_FILE_CAPABILITIES
+    _write_capabilities(sets)
+
+
 def _raise_capabilities() -> None:
     sets = _read_capabilities()
     for each in sets:
         each.effective = each.permitted
+    _write_capabilities(sets)
+
+
+def _write_capabilities(sets: ctypes.Array[_Sets]) -> None:
     header = _Header(_VERSION_3, 0)
     capset = _NUMBERS[platform.machine()][5]
     if keeping.syscall(capset, ctypes.byref(header), ctypes.byref(sets)) != 0:

@@ -7,6 +7,7 @@ import fcntl
 import functools
 import os
 import platform
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 _REQUEST_SIZE = 80  # struct seccomp_notif
 _RESPONSE_SIZE = 24  # struct seccomp_notif_resp
+_EINVAL = 22
 _FLAG_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5
 _FD_SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
 
@@ -35,6 +37,8 @@ def _ioc(direction: int, number: int, size: int) -> int:
 _RECV = _ioc(3, 0, _REQUEST_SIZE)
 _SEND = _ioc(3, 1, _RESPONSE_SIZE)
 _ID_VALID = _ioc(1, 2, 8)
+_ADD_FD = _ioc(1, 3, 24)
+_ADD_FD_AND_SEND = 1 << 1  # SECCOMP_ADDFD_FLAG_SEND, Linux 5.14
 _SET_FLAGS = _ioc(1, 4, 8)
 
 _POINTER_IOCTL = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
@@ -124,6 +128,19 @@ class NotifyListener:
         ints[4], ints[5] = -errno, 0
         _quick_ioctl(self.fd, _SEND, ctypes.addressof(self._response))
         ints[4], ints[5] = 0, _FLAG_CONTINUE
+
+    def give(self, fd: int, flags: int) -> bool:
+        """Put a copy of a descriptor into the caller, as the result of the call.
+
+        :param flags: O_CLOEXEC or 0.
+        :returns: False where the kernel does not do that; then the call still waits.
+        """
+        request = struct.pack("QIIII", self.fields[0], _ADD_FD_AND_SEND, fd, 0, flags)
+        try:
+            fcntl.ioctl(self.fd, _ADD_FD, request)
+        except OSError as error:
+            return error.errno != _EINVAL  # ENOENT: the caller was killed
+        return True
 
     def close(self) -> None:
         """Receive no more; calls that the filter would notify of fail with ENOSYS."""

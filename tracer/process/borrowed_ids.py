@@ -5,11 +5,12 @@ There the kernel compares IDs (ptrace(2)): a thread that has the IDs of a proces
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.kernel.credentials import may_look_at_all, take_ids
+from slimtrace.tracer.kernel.credentials import drop_file_capabilities, may_look_at_all, take_ids
 from slimtrace.tracer.process import procfs
 
 if TYPE_CHECKING:
@@ -39,3 +40,20 @@ def borrowed_ids() -> Iterator[None]:
         if getattr(_current, "ids", _ROOT) != _ROOT:
             take_ids(*_ROOT)
             _current.ids = _ROOT
+
+
+@contextmanager
+def ids_of(pid: int) -> Iterator[None]:
+    """Open files in the context with the rights of another process, as far as IDs give them."""
+    before = getattr(_current, "ids", _ROOT)
+    ids = procfs.read_effective_ids(pid)
+    if os.geteuid() != 0:
+        yield
+        return
+    take_ids(*ids)
+    try:
+        if ids[0] != 0:
+            drop_file_capabilities()
+        yield
+    finally:
+        take_ids(*before)

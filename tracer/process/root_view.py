@@ -21,9 +21,12 @@ class RootView(Protocol):
     """Looks at files by their paths in the app's root.
 
     :ivar is_sandbox: whether the app has another root than the tracer.
+    :ivar is_copy: whether that root is in the tracer's mount namespace, entered by chroot(2), and
+        so has no /proc.
     """
 
     is_sandbox: bool
+    is_copy: bool
 
     @property
     def grants_privileges(self) -> bool:
@@ -78,7 +81,7 @@ def is_directory(status: os.stat_result | None) -> bool:
 class HostView:
     """The app has the tracer's root and mounts."""
 
-    is_sandbox = False
+    is_sandbox = is_copy = False
     stat = staticmethod(os.stat)
     grants_privileges = property(lambda _: os.geteuid() == 0)
     replace_self = staticmethod(magic_links.replace_self)
@@ -127,8 +130,15 @@ class SandboxView:
     is_sandbox = True
 
     def __init__(
-        self, root: int, first: int, number: int | None, *, grants_privileges: bool
+        self,
+        root: int,
+        first: int,
+        number: int | None,
+        *,
+        grants_privileges: bool,
+        is_copy: bool = False,
     ) -> None:
+        self.is_copy = is_copy
         self.grants_privileges = grants_privileges
         self.app_pid = first
         self._root = root

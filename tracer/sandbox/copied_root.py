@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.errors import NoMountsError
 from slimtrace.tracer.host.container import suggest_namespaces
 from slimtrace.tracer.sandbox.image_copy import copy_image
-from slimtrace.tracer.sandbox.mountpoints import check_plain
+from slimtrace.tracer.sandbox.mountpoints import DEVICE_LINKS, check_plain
 
 if TYPE_CHECKING:
     from slimtrace.tracer.sandbox.sandbox_config import SandboxConfig
@@ -53,22 +53,23 @@ def enter_copy(config: SandboxConfig, folder: str, files: dict[str, str]) -> str
     return root
 
 
+def link_program(program: str) -> None:
+    """Let /proc/self/exe lead to a program; the tracer changes that for each process."""
+    os.makedirs("/proc/self", exist_ok=True)
+    os.symlink(os.path.realpath(program), "/proc/self/exe")
+
+
 def describe_copy(cause: str, hint: str) -> str:
     """What the user should know of such a root, once it was entered.
 
     :param cause: why there are no namespaces.
     :param hint: how to have some.
     """
-    devices = "" if _has_devices() else ", with plain files for devices"
     return (
         f"no namespaces can be had here ({cause}): running in a copy of the image by chroot, "
-        f"without /proc{devices}; the app is not process 1, and as root it is not confined; "
+        f"which imitates /proc and devices; the app is not process 1, and as root not confined; "
         f"to change that, {hint}"
     )
-
-
-def _has_devices() -> bool:
-    return stat.S_ISCHR(os.lstat("/dev/null").st_mode)
 
 
 def _check_needs(config: SandboxConfig) -> None:
@@ -87,7 +88,13 @@ def _check_needs(config: SandboxConfig) -> None:
 
 
 def _make_devices() -> None:
-    """Make the devices that an app needs most; without CAP_MKNOD plain files take their place."""
+    """Make the devices that an app needs most; without CAP_MKNOD plain files take their place.
+
+    The tracer serves those, and what the links lead to (engines/notify/served_files.py).
+    """
+    for name, target in DEVICE_LINKS.items():
+        with suppress(FileExistsError):
+            os.symlink(target, f"/dev/{name}")
     for name, minor in _DEVICES.items():
         path = f"/dev/{name}"
         with suppress(FileExistsError):

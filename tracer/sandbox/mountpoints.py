@@ -12,6 +12,14 @@ import os
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.path_resolution import LinkTarget, parent_path, walk
 
+DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+"""Links of /dev, as container engines make them."""
+
 
 def resolve_mountpoint(path: str) -> str:
     """Resolve the symlinks in an absolute path; names that do not exist stay as they are.

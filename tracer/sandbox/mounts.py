@@ -22,7 +22,7 @@ from slimtrace.tracer.kernel.namespaces import (
     remount_read_only,
     unshare,
 )
-from slimtrace.tracer.sandbox.mountpoints import check_plain, resolve_mountpoint
+from slimtrace.tracer.sandbox.mountpoints import DEVICE_LINKS, check_plain, resolve_mountpoint
 from slimtrace.tracer.sandbox.overlay import OverlayMount, mount_overlay
 from slimtrace.tracer.sandbox.userns import is_in_first_namespace
 
@@ -35,13 +35,6 @@ _HARMLESS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _KERNEL_DIRECTORIES = ("/proc", "/sys", "/dev")
 _WRITABLE = ("/tmp", "/run", "/var/tmp")  # noqa: S108 -- as podman run --read-only has them
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_DEVICE_LINKS = {
-    "fd": "/proc/self/fd",
-    "stdin": "/proc/self/fd/0",
-    "stdout": "/proc/self/fd/1",
-    "stderr": "/proc/self/fd/2",
-    "ptmx": "pts/ptmx",
-}
 _MACHINE_WIDE = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
 """Parts of /proc that belong to the machine: read-only, as container engines have them."""
 
@@ -250,7 +243,7 @@ def _mount_dev() -> None:
     for name in _DEVICES:
         if os.path.exists(f"dev/{name}"):
             _mount_file(f"dev/{name}", f"/dev/{name}")
-    for name, target in _DEVICE_LINKS.items():
+    for name, target in {**DEVICE_LINKS, "ptmx": "pts/ptmx"}.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/shm")  # noqa: S108 (the program's own)
     mount("shm", "/dev/shm", "tmpfs", _HARMLESS, "mode=1777,size=65536k")  # noqa: S108

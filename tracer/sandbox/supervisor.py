@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.host.container import suggest_namespaces
+from slimtrace.tracer.host.which import find_program
 from slimtrace.tracer.kernel import process, ptrace
 from slimtrace.tracer.kernel.loopback import raise_loopback
 from slimtrace.tracer.kernel.namespaces import (
@@ -35,7 +36,7 @@ from slimtrace.tracer.kernel.namespaces import (
     unshare,
 )
 from slimtrace.tracer.sandbox.app_process import AppProcess, ProcessPlan
-from slimtrace.tracer.sandbox.copied_root import describe_copy, enter_copy
+from slimtrace.tracer.sandbox.copied_root import describe_copy, enter_copy, link_program
 from slimtrace.tracer.sandbox.failure_message import encode_failure
 from slimtrace.tracer.sandbox.mounts import (
     enter_image,
@@ -181,6 +182,8 @@ class Supervisor:
         files = list_mounted_files(self._folder.path)
         cause, hint = os.strerror(refusal.errno or 0), suggest_namespaces()
         prefix = enter_copy(config, self._folder.path, files)
+        with suppress(SlimtraceError, OSError):
+            link_program(find_program(self._argv[0], config.env.get("PATH", "")))
         process.become_subreaper()  # what is left of the app ends with us
         return {
             "process_one": False,

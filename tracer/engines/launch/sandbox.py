@@ -148,7 +148,11 @@ class SandboxLaunch:
         magic_links.set_root_prefix(os.fsencode(about.get("prefix", "")))
         self.app_is_process_one = about["process_one"] and not self._config.has_reaper
         self._view = SandboxView(
-            root, guard.child, about["number"], grants_privileges=about["grants"]
+            root,
+            guard.child,
+            about["number"],
+            grants_privileges=about["grants"],
+            is_copy="prefix" in about,
         )
         for note in about["notes"]:
             say_once(note)

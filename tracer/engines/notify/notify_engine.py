@@ -16,6 +16,7 @@ from slimtrace.tracer.engines.notify.notify_loop import NotifyLoop
 from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE
 from slimtrace.tracer.engines.notify.process_tree import ProcessTree
 from slimtrace.tracer.engines.notify.restart import AVAILABLE, CallRestarts
+from slimtrace.tracer.engines.notify.served_files import ServedFiles
 from slimtrace.tracer.errors import CannotTraceError
 from slimtrace.tracer.kernel import bpf
 from slimtrace.tracer.kernel.seccomp import NotifyListener
@@ -60,7 +61,8 @@ class NotifyEngine:
         decoder = Decoder(recorder)
         tree = ProcessTree(recorder, decoder.execs, self._guard, self._launch)
         restarts = CallRestarts(self._calls, decoder)
-        loop = NotifyLoop(self._listener, decoder, tree, self._calls, restarts)
+        served = ServedFiles(self.view) if self.view.is_copy else None
+        loop = NotifyLoop(self._listener, decoder, tree, self._calls, restarts, served)
         self.app.add_periodic_task(tree.settle_overdue)
         with self.app.kill_on_error():
             self._launch.execute_app()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from slimtrace.tracer.decode.decoder import Decoder
     from slimtrace.tracer.engines.notify.process_tree import ProcessTree
     from slimtrace.tracer.engines.notify.restart import CallRestarts
+    from slimtrace.tracer.engines.notify.served_files import ServedFiles
     from slimtrace.tracer.kernel.seccomp import NotifyListener
     from slimtrace.tracer.syscalls.abi import Call
 
@@ -56,11 +57,13 @@ class NotifyLoop:
         tree: ProcessTree,
         calls: dict[int, Call],
         restarts: CallRestarts,
+        served: ServedFiles | None = None,
     ) -> None:
         self._listener = listener
         self._decoder = decoder
         self._tree = tree
         self._restarts = restarts
+        self._served = served
         self._cache = CallCache(decoder, calls)
         self._memories = MemoryFiles()
         self._quick = {
@@ -90,6 +93,7 @@ class NotifyLoop:
         if polls:
             wait.register(guard, 0)
         stops = mark = 0
+        served = self._served
         borrow = None if may_look_at_all() else borrow_ids
         pending, flush = recorder.queue.pending, recorder.queue.flush
         recall, queue_touches = cache.recall, recorder.queue_shared_touches
@@ -141,7 +145,8 @@ class NotifyLoop:
                             continue
                         continue
                     recorded.add(mark)
-                if len(raw) < count:
+                # What is served is never answered by the caches.
+                if len(raw) < count and served is None:
                     if raw[:1] == b"/":
                         base: bytes | None = b""
                     elif dirfd:
@@ -229,11 +234,26 @@ class NotifyLoop:
             if tid in self._decoder.execs:
                 tree.begin_exec(stop, process, fields[_INSTRUCTION])
                 self._memories.forget()
-        if outcome.refuse is not None:
-            listener.refuse(outcome.refuse)
-        else:
-            self._proceed()
+        self._answer(stop, outcome.refuse)
         return outcome.touches is not None and outcome.missing is None
+
+    def _answer(self, stop: StoppedCall, refusal: int | None) -> None:
+        if refusal is not None:
+            self._listener.refuse(refusal)
+        elif not self._serve(stop):
+            self._proceed()
+
+    def _serve(self, stop: StoppedCall) -> bool:
+        """Answer a call about /proc or a device where the root has none; whether that was done."""
+        at = stop.call.signature.paths[0].path if stop.call.signature.paths else None
+        if self._served is None or at is None:
+            return False
+        try:
+            path = self._decoder.resolver.memory.string(stop.tid, stop.args[at])
+        except PermissionError:
+            return False
+        is_absolute = path is not None and path.startswith(b"/")
+        return is_absolute and self._served.serve(stop, path or b"", self._listener)
 
     def _proceed(self) -> None:
         self._listener.answer[0] = self._listener.fields[0]
