@@ -92,7 +92,8 @@ def test_an_orphan_is_of_the_program_that_forked_it(run: Callable[..., Ran], eng
 
 def test_an_init_waits_for_orphans(run: Callable[..., Ran], engine: str) -> None:
     text = (
-        "orphan=$(sh -c 'sleep 0.1 >/dev/null & echo $!'); grep PPid /proc/$orphan/status;"
+        "orphan=$(sh -c 'sleep 1000 >/dev/null & echo $!'); grep PPid /proc/$orphan/status;"
+        " kill $orphan;"
         " for i in $(seq 300); do [ -e /proc/$orphan ] || break; sleep 0.1; done;"
         " [ -e /proc/$orphan ] || echo gone; echo $$"
     )
@@ -106,6 +107,13 @@ def test_an_init_passes_signals_on(run: Callable[..., Ran], engine: str) -> None
     assert (done.status, done.lines) == (7, ["asked"])
     run_ = show(done.trace)["runs"][0]
     assert (run_["init"], run_["exit_status"]) == (True, 7)
+
+
+def test_a_repeat_has_an_init_too(tmp_path: Path) -> None:
+    root = busybox_root(tmp_path / "root")
+    options = ("-o", "app.tar", "--init", "--image", f"rootfs:{root}")
+    done = run_slimtrace("slim", *options, "--", *shell("[ $$ = 2 ]"), cwd=str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_signal_that_process_one_does_not_handle(run: Callable[..., Ran], engine: str) -> None:
