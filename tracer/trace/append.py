@@ -70,8 +70,8 @@ _CHUNK_BYTES = 65536
 
 def make_write_error(path: str, error: OSError) -> TraceFileError:
     """The error for a trace that cannot be opened, with the next step."""
-    if isinstance(error, FileNotFoundError):
-        folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.lexists(folder):
         return TraceFileError(
             f"cannot write {path}: the folder {folder} does not exist", "make it first"
         )

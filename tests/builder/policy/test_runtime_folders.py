@@ -150,7 +150,7 @@ def test_verify_names_a_missing_folder_and_heals_it(tmp_path: Path) -> None:
     (tmp_path / "given").mkdir()
     (tmp_path / "given/mode").write_text("idle\n")
     image = small_image(tmp_path, {"start": LATER}, "cmd=/start", "user=web", prepare=prepare)
-    make_slim(tmp_path, image, "-v", f"{tmp_path}/given:/given")
+    make_slim(tmp_path, image, "-v", f"{tmp_path}/given:/given:ro")
     (tmp_path / "given/mode").write_text("busy\n")
     words = ("verify", "oci:slim:v1", "--trace", "app.trace", "--json")
     done = slimtrace_in(tmp_path, *words)
