@@ -152,7 +152,7 @@ def test_verify_names_a_missing_folder_and_heals_it(tmp_path: Path) -> None:
     image = small_image(tmp_path, {"start": LATER}, "cmd=/start", "user=web", prepare=prepare)
     make_slim(tmp_path, image, "-v", f"{tmp_path}/given:/given:ro")
     (tmp_path / "given/mode").write_text("busy\n")
-    words = ("verify", "oci:slim:v1", "--trace", "app.trace", "--json")
+    words = ("verify", "oci:slim:v1", "--trace", "app.trace", "--json", "--volumes", "shared")
     done = slimtrace_in(tmp_path, *words)
     assert done.returncode == 1, done.stderr
     assert [item["path"] for item in json.loads(done.stdout)["missing"]] == ["/run/app"]
