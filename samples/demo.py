@@ -245,6 +245,8 @@ def started(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
         "PORT": str(port),
         "HOST": HOST,
     }
+    if state := os.environ.get("XDG_STATE_HOME"):  # has the key by which verify knows our traces
+        env["XDG_STATE_HOME"] = state
     with log() as output:
         process = subprocess.Popen(
             command, cwd=APP, env=env, stdout=output, stderr=output, start_new_session=True
