@@ -62,9 +62,9 @@ class TestCommand:
         assert run.status == 0, run.stderr
 
     def test_it_never_succeeds(self, traced: Trace) -> None:
-        options = ("--ready-timeout", "0.5", "--exec", "true")
+        options = ("--ready-timeout", "4", "--exec", "true")
         run = traced(["sleep", "1000"], "--ready", "exec:exit 7", *options)
-        message = "'exit 7' did not succeed in 0.5 s (exit status 7)"
+        message = "'exit 7' did not succeed in 4 s (exit status 7)"
         assert run.status == 1
         assert run.stderr.startswith(f"slimtrace: cannot drive the app: {message}\n")
 

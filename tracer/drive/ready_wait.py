@@ -26,6 +26,7 @@ _POLL_SECONDS = 0.02
 _COMMAND_POLL_SECONDS = 0.2
 _OUTPUT_SECONDS = 1.0
 """How long to wait for the output that the app wrote at its end."""
+_STILL_RAN = "it still ran"
 _LONGER = "give it longer with --ready-timeout, or see what it printed"
 
 
@@ -65,10 +66,14 @@ class ReadyWait:
     def _poll(self, ready: Condition, deadline: float) -> None:
         """Wait until the condition is true or the app has ended."""
         pause = _COMMAND_POLL_SECONDS if isinstance(ready, ReadyCommand) else _POLL_SECONDS
+        last = ""
         while not self.app.ended.is_set():
             why = self._explain(ready, deadline)
             if why is None:
                 return
+            if why == _STILL_RAN:  # the deadline ended it: the attempt before says more
+                why = last or why
+            last = why
             if time.monotonic() > deadline:
                 self._fail_late(ready, why)
             self.app.ended.wait(pause)
@@ -89,7 +94,7 @@ class ReadyWait:
 
         ended = self.run_probe(ready.command, should_end)
         if ended is None:
-            return "it still ran"
+            return _STILL_RAN
         return describe_exit(ended) if ended.status else None
 
     def _fail_late(self, ready: Condition, why: str) -> NoReturn:
