@@ -15,8 +15,9 @@ from slimtrace.builder.config.user import choose_user, explain_user_change
 from slimtrace.builder.context import Context
 from slimtrace.builder.failed_runs import check_failed_runs
 from slimtrace.builder.full_image import become_root_for, find_source, open_full_image
+from slimtrace.builder.images.default_name import add_default_name
 from slimtrace.builder.images.documents import make_image
-from slimtrace.builder.images.reference import Transport
+from slimtrace.builder.images.reference import Transport, find_transport
 from slimtrace.builder.images.write.destination import find_destination, make_destination
 from slimtrace.builder.images.write.layer import write_layer
 from slimtrace.builder.model import Selection
@@ -65,22 +66,23 @@ class BuildResult(NamedTuple):
     """The built image and its full image.
 
     :ivar debug: the second image, with busybox.
+    :ivar source: the full image's reference.
     """
 
-    image: Image
-    destination: str
+    written: WrittenImage
     selection: Selection
     root: Root
     sboms: tuple[Sbom, ...] = ()
     debug: WrittenImage | None = None
+    source: str | None = None
 
 
 def make_report(made: BuildResult) -> BuildReport:
     """Make the report, and count the files of the full image for it."""
     kept = count_kept_files(made.selection)
     return BuildReport(
-        *(made.image, made.destination, made.selection, kept, made.root.totals()),
-        *(made.sboms, made.debug),
+        *(made.written, made.selection, kept, made.root.totals()),
+        *(made.sboms, made.debug, made.source),
     )
 
 
@@ -173,11 +175,19 @@ def make(
     """
     check_options(options)
     check_sboms(options)
+    is_typed = find_transport(destination) is not None
+    if is_typed:
+        _prepare(find_destination(destination, None).with_tag(options.tag))
     trace = read_trace(traces)
-    reference = find_destination(destination, find_source(trace, options.image))
+    source = find_source(trace, options.image)
+    reference = find_destination(destination, source)
     tagged = reference.with_tag(options.tag)
-    to = _prepare(tagged)
-    to_debug = _prepare(make_debug_reference(tagged)) if options.debug else None
+    named = add_default_name(tagged, source)
+    to = make_destination(named) if is_typed else _prepare(named)
+    # A layout that got only a tag by default has a folder of its own for debugging.
+    beside = make_debug_reference(tagged if named.transport is Transport.OCI else named)
+    debug_named = add_default_name(beside, source) if options.debug else None
+    to_debug = _prepare(debug_named) if debug_named else None
     check_failed_runs(traces, trace.runs, options)
     become_root_for(trace, options.image)
     trace = replace(trace, healed=tuple(sorted({*trace.healed, *healed})))
@@ -194,14 +204,17 @@ def make(
             facts = collect_built_image(image, reference, options.tag, entries, root, sums)
             sboms = render_sboms(facts, options)
         to.write(image, selection.entries.values())
-    debug = _write(debug_plan, to_debug) if debug_plan and to_debug else None
+    debug = None
+    if debug_plan and to_debug and debug_named:
+        debug = _write(debug_plan, to_debug, debug_named)
     write_sboms(sboms)
     if sboms and reference.transport is Transport.REGISTRY:
         from slimtrace.builder.sbom.referrer import attach  # noqa: PLC0415 -- ssl takes its time
 
         sboms = attach(image, reference, sboms)
     selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
-    return BuildResult(image, str(to), selection, planned.root, (*sboms,), debug)
+    written = WrittenImage(image, str(to), named)
+    return BuildResult(written, selection, planned.root, (*sboms,), debug, source)
 
 
 def _prepare(reference: ImageReference) -> Destination:
@@ -214,8 +227,8 @@ def _work_folder(to: Destination) -> AbstractContextManager[str]:
     return make_temporary_folder(to.work_folder(), ".slimtrace-")
 
 
-def _write(planned: BuildPlan, to: Destination) -> WrittenImage:
+def _write(planned: BuildPlan, to: Destination, reference: ImageReference) -> WrittenImage:
     with _work_folder(to) as folder:
         image = planned.write_image(folder)
         to.write(image, planned.selection.entries.values())
-    return WrittenImage(image, str(to))
+    return WrittenImage(image, str(to), reference)

@@ -11,18 +11,25 @@ from slimtrace.builder.config.dockerfile import add_line, copy_line, render_dock
 from slimtrace.builder.images.reference import Transport, parse_reference
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.host_root import Totals
+from slimtrace.builder.run_command import choose_engine, make_run_command
 from slimtrace.tracer.text import replace_surrogates
 
 if TYPE_CHECKING:
+    from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Image, Selection
     from slimtrace.builder.sbom.sbom_files import Sbom
 
 
 class WrittenImage(NamedTuple):
-    """An image and its destination."""
+    """An image and its destination.
+
+    :ivar destination: its reference as text.
+    :ivar reference: the same, with the image's name, for which some forms have no place.
+    """
 
     image: Image
     destination: str
+    reference: ImageReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +39,34 @@ class BuildReport:
     :ivar kept: number and size of the image's regular files.
     :ivar full: number and size of the full image's regular files.
     :ivar debug: the second image, with busybox.
+    :ivar source: the full image's reference.
     """
 
-    image: Image
-    destination: str
+    written: WrittenImage
     selection: Selection
     kept: Totals
     full: Totals
     sboms: tuple[Sbom, ...] = ()
     debug: WrittenImage | None = None
+    source: str | None = None
+
+    @property
+    def run_command(self) -> str:
+        """A line of shell that runs the image."""
+        reference, image, engine = self.written.reference, self.written.image, self._engine
+        return make_run_command(reference, image, engine)
+
+    @property
+    def shell_command(self) -> str | None:
+        """A line of shell that looks into the second image; None where there is none."""
+        if self.debug is None:
+            return None
+        options = ("-it", "--entrypoint", "/busybox/sh")
+        return make_run_command(self.debug.reference, self.debug.image, self._engine, options)
+
+    @property
+    def _engine(self) -> str:
+        return choose_engine(self.written.reference, self.source)
 
     @property
     def kept_of_full(self) -> Totals:
@@ -62,7 +88,7 @@ class BuildReport:
 
     def dockerfile(self) -> tuple[str, ...]:
         """Lines of a Dockerfile that make the image of a tree; none if the image is whole."""
-        written = parse_reference(self.destination)
+        written = parse_reference(self.written.destination)
         match written.transport:
             case Transport.ROOTFS:
                 source = copy_line(os.path.abspath(written.location))
@@ -70,7 +96,7 @@ class BuildReport:
                 source = add_line(os.path.basename(written.location))
             case _:
                 return ()
-        return render_dockerfile(self.image.config, source)
+        return render_dockerfile(self.written.image.config, source)
 
     def document(self) -> dict[str, Any]:
         """Make the document that ``build --json`` prints."""
@@ -84,7 +110,7 @@ class BuildReport:
         if self.debug is not None:
             optional["debug"] = _image_document(self.debug)
         return {
-            "image": _image_document(WrittenImage(self.image, self.destination)),
+            "image": _image_document(self.written),
             "kept": {"files": self.kept.files, "bytes": self.kept.size},
             "dropped": {"files": self.dropped.files, "bytes": self.dropped.size},
             "full": {"files": self.full.files, "bytes": self.full.size},
@@ -100,6 +126,7 @@ def _image_document(written: WrittenImage) -> dict[str, Any]:
         "digest": image.digest,
         "config_digest": image.config_digest,
         "destination": replace_surrogates(written.destination),
+        "name": written.reference.name,
         "size": layer.size,
         "uncompressed": layer.uncompressed,
         "layers": [{"digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size}],

@@ -10,7 +10,7 @@ import typer
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.cli import shared_options as shared
-from slimtrace.builder.cli.build import print_build
+from slimtrace.builder.cli.build import print_build, print_run_command
 from slimtrace.builder.cli.option_values import (
     parse_argv,
     parse_sboms,
@@ -329,6 +329,8 @@ def _print(built: BuildResult, verdict: Verdict, *, json: bool) -> None:
         return
     print_build(report)
     print_verdict(verdict)
+    if verdict.passed:
+        print_run_command(report)
 
 
 slim.__doc__ = f"{slim.__doc__}\n{_SLIM_HELP}"

@@ -43,7 +43,7 @@ Examples:
 
 
 _DOCKERFILE = (
-    "next: the tree has no configuration; these lines of a Dockerfile make an image with it "
+    "the tree has no configuration; these lines of a Dockerfile make an image with it "
     '(the stage in which slimtrace ran is called "build" here):'
 )
 
@@ -144,6 +144,7 @@ def build(
         print(orjson.dumps(report.document(), option=orjson.OPT_INDENT_2).decode())
         return
     print_build(report)
+    print_run_command(report)
 
 
 def print_build(report: BuildReport) -> None:
@@ -161,18 +162,24 @@ def _summary_lines(report: BuildReport) -> list[str]:
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 
     kept, full = report.kept_of_full, report.full
-    layer = report.image.layer
+    image = report.written.image
+    layer = image.layer
     sizes = f"{decimal(layer.size)} compressed, {decimal(layer.uncompressed)} unpacked"
     files = f"{kept.files:,} of {format_count(full.files, 'file')}"
     return [
         *report.selection.notes,
         f"kept {files}, {decimal(kept.size)} of {decimal(full.size)}",
-        f"wrote {report.destination}: {sizes}",
-        f"digest {report.image.digest}",
+        _wrote(report.written, sizes),
+        f"digest {image.digest}",
         *map(_sbom_line, report.sboms),
-        *_debug_lines(report.debug),
-        *_next_steps(report.destination),
+        *_debug_lines(report),
     ]
+
+
+def _wrote(written: WrittenImage, sizes: str) -> str:
+    name = written.reference.name
+    is_named = name is not None and not written.destination.endswith(name)
+    return f"wrote {written.destination}{f' ({name})' if is_named else ''}: {sizes}"
 
 
 def _sbom_line(sbom: Sbom) -> str:
@@ -180,23 +187,15 @@ def _sbom_line(sbom: Sbom) -> str:
     return f"wrote {sbom.path}{attached}"
 
 
-def _debug_lines(written: WrittenImage | None) -> list[str]:
-    if written is None:
+def _debug_lines(report: BuildReport) -> list[str]:
+    if report.debug is None:
         return []
-    return [f"wrote {written.destination}, with busybox: podman run -it --entrypoint sh IMAGE"]
+    return [f"wrote {report.debug.destination}, with busybox: {report.shell_command}"]
 
 
-def _next_steps(destination: str) -> list[str]:
-    from slimtrace.builder.images.reference import Transport, parse_reference  # noqa: PLC0415
-
-    reference = parse_reference(destination)
-    match reference.transport:
-        case Transport.ARCHIVE | Transport.OCI_ARCHIVE | Transport.DOCKER_ARCHIVE:
-            return [f"next: podman load -i {reference.location}"]
-        case Transport.OCI:
-            return [f"next: skopeo copy {destination} docker://REGISTRY/NAME"]
-        case _:
-            return []
+def print_run_command(report: BuildReport) -> None:
+    """Print how to run the image: the last line of a build."""
+    say(f"next: {report.run_command}")
 
 
 build.__doc__ = f"{build.__doc__}\n{_BUILD_HELP}"

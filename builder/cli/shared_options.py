@@ -255,7 +255,13 @@ EmbedSbom = Annotated[
     ),
 ]
 Tag = Annotated[
-    str | None, typer.Option("-t", "--tag", metavar="NAME[:TAG]", help="Name of the image.")
+    str | None,
+    typer.Option(
+        "-t",
+        "--tag",
+        metavar="NAME[:TAG]",
+        help="Name of the image. (default: the full image's, or one from DEST)",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Ignore = Annotated[

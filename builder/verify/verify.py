@@ -14,7 +14,7 @@ from slimtrace.builder.images.read.cache_inventory import remove_image
 from slimtrace.builder.images.read.full_image_source import open_image
 from slimtrace.builder.images.read.image_cache import was_unpacked_here
 from slimtrace.builder.images.read.image_tag import find_tag
-from slimtrace.builder.images.reference import Transport, parse_reference
+from slimtrace.builder.images.reference import Syntax, Transport, parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
 from slimtrace.builder.pipeline import BuildResult, make, select
@@ -109,8 +109,7 @@ def _verify(image: str, traces: Sequence[str], options: VerifyOptions, rerun: Re
     if verdict.is_rebuilt:
         if verdict.healed:
             append_healed(traces[0], verdict.healed)
-        tagged = replace(build_options, tag=find_tag(parse_reference(opened.source)))
-        make([*traces], opened.source, tagged, rerun, kept)
+        _build_again(opened.source, traces, build_options, rerun, kept)
     return replace(verdict, image=image)
 
 
@@ -118,6 +117,25 @@ def _remove_own_copy(opened: FullImage) -> None:
     """Remove a slim image that only this verification needed unpacked."""
     if opened.digest is not None and was_unpacked_here(opened.digest):
         remove_image(opened.digest)
+
+
+def _build_again(
+    image: str,
+    traces: Sequence[str],
+    build_options: BuildOptions,
+    rerun: Rerun,
+    kept: tuple[str, ...],
+) -> None:
+    """Replace an image by the healed one, under the same name.
+
+    :param image: its reference.
+    :param kept: paths to keep besides those of the traces.
+    """
+    reference = parse_reference(image)
+    tag = find_tag(reference)
+    if tag is not None and reference.transport.syntax is Syntax.PATH_AND_TAG:
+        image, tag = f"{image}:{tag}", None
+    make([*traces], image, replace(build_options, tag=tag), rerun, kept)
 
 
 def build_and_verify(

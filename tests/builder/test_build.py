@@ -329,7 +329,7 @@ def test_two_builds_have_one_digest(tmp_path: Path) -> None:
         build([str(tmp_path / "t")], f"oci:{tmp_path}/{name}", BuildOptions(), RERUN)
         for name in ("a", "b")
     ]
-    assert reports[0].image.digest == reports[1].image.digest
+    assert reports[0].written.image.digest == reports[1].written.image.digest
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "root", "t"]
 
 

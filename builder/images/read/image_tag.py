@@ -44,6 +44,6 @@ def _read_document(path: str, name: str) -> Any:
         if os.path.isdir(path):
             with open(os.path.join(path, name), "rb") as file:
                 return orjson.loads(file.read())
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:") as archive:
             member = archive.extractfile(name)
             return None if member is None else orjson.loads(member.read())

@@ -13,9 +13,10 @@ from tree_images import CONFIG, make_file_entry, make_tree_image
 
 from slimtrace.builder.images.documents import make_image
 from slimtrace.builder.images.read.full_image_source import open_image
+from slimtrace.builder.images.reference import parse_reference
 from slimtrace.builder.images.write.destination import parse_destination
 from slimtrace.builder.model import Selection
-from slimtrace.builder.report import BuildReport
+from slimtrace.builder.report import BuildReport, WrittenImage
 from slimtrace.builder.root.host_root import Totals
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def make_report(config: ImageConfig, destination: str, tmp_path: Path) -> BuildR
     image = make_image(make_tree_image([entry], tmp_path / "work").layer, config)
     to = parse_destination(destination)
     to.write(image, [entry])
-    return BuildReport(image, str(to), Selection({}), Totals(1, 7), Totals(1, 7))
+    written = WrittenImage(image, str(to), parse_reference(destination))
+    return BuildReport(written, Selection({}), Totals(1, 7), Totals(1, 7))
 
 
 def check_built(tmp_path: Path, report: BuildReport, *options: str) -> None:
@@ -66,7 +68,7 @@ def check_built(tmp_path: Path, report: BuildReport, *options: str) -> None:
     done = build_archive(str(context), archive, "--format", "docker", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     built = open_image(f"docker-archive:{archive}")
-    wanted = json.loads(report.image.config)["config"]
+    wanted = json.loads(report.written.image.config)["config"]
     found = {key: value for key, value in built.config["config"].items() if key in wanted}
     found.get("Labels", {}).pop("io.buildah.version", None)
     assert {**found, "Env": sorted(found["Env"])} == wanted

@@ -303,7 +303,8 @@ def test_words_that_make_no_sense(
 def test_of_what_is_neither_trace_nor_image(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     for word, message in {
-        "none": "cannot find the image 'none': there is no such path",
+        "none.trace": "cannot read none.trace: No such file or directory",
+        "./none": "cannot read ./none: No such file or directory",
         "text": "cannot read text: it is not a slimtrace trace",
         "oci:none": "cannot read oci:none: none is not a directory",
     }.items():
