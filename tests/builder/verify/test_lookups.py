@@ -158,7 +158,7 @@ def test_links_that_lead_out_of_the_image(tmp_path: Path, script: str, path: str
     (root / "bin/true").symlink_to("busybox")
     (tmp_path / "given").mkdir()
     (tmp_path / "given/what").write_text("readlink /app/job\n")
-    seen = ("--image", f"rootfs:{root}", "-v", f"{tmp_path}/given:/given")
+    seen = ("--image", f"rootfs:{root}", "-v", f"{tmp_path}/given:/given:ro")
     heal = ("verify", "app.tar", "--trace", "slimtrace.trace", "--heal", "--json")
     for argv in (
         ("run", *seen, "--", "/app/job"),
