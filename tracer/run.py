@@ -13,7 +13,7 @@ from slimtrace.tracer.console import say
 from slimtrace.tracer.engines import signals
 from slimtrace.tracer.engines.choice import AUTO, LaunchCommand, start_engine
 from slimtrace.tracer.engines.signals import ForwardedSignals
-from slimtrace.tracer.errors import SlimtraceError
+from slimtrace.tracer.errors import CommandNotFoundError, SlimtraceError
 from slimtrace.tracer.host.which import find_program
 from slimtrace.tracer.platform import check_platform
 from slimtrace.tracer.process.borrowed_ids import borrowed_ids
@@ -96,6 +96,16 @@ def check_directory() -> None:
         ) from error
 
 
+def _find_program(name: str) -> str:
+    """Find a program; who gave an image's name instead is led to ``--image``."""
+    try:
+        return find_program(name)
+    except CommandNotFoundError as error:
+        if ":" not in name:
+            raise
+        raise CommandNotFoundError(error.message, f"if it is an image: --image {name}") from error
+
+
 def run(command: Sequence[str], options: RunOptions) -> RunResult:
     """Trace ``command`` to its end.
 
@@ -106,7 +116,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
     sandbox = None
     if options.inside is None:
         check_directory()
-        program = find_program(command[0])
+        program = _find_program(command[0])
     else:
         from slimtrace.tracer.sandbox.sandbox_config import make_sandbox_config  # noqa: PLC0415 -- for images alone
 

@@ -82,14 +82,14 @@ def test_arguments_do_what_they_did_in_the_full_image(tmp_path: Path) -> None:
     need_engine()
     name = "localhost/slim-image-config:v1"
     make_slim(tmp_path, small_image(tmp_path, JOB, *IN_TWO), build=("--include", "/bin/echo"))
+    copied = podman("pull", "-q", f"oci:{tmp_path}/slim:v1")
     try:
-        copied = podman("pull", "-q", f"oci:{tmp_path}/slim:v1")
         assert copied.returncode == 0, copied.stderr
         podman("tag", copied.stdout.strip(), name)
         assert podman_run(name).stdout == "job one\n"
         assert podman_run(name, "two", "three").stdout == "job two three\n"
     finally:
-        podman("rmi", "-f", name)
+        podman("rmi", "-f", copied.stdout.strip())  # with each of its names
 
 
 USERS = {"/etc/passwd": "web:x:33:44::/srv:/bin/sh\n"}
