@@ -146,15 +146,13 @@ def _config(layout: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("number", ["0", "4", "-1"])
-def test_an_unknown_run(traced: Path, number: str) -> None:
-    done = run_slimtrace(
-        *("build", f"{traced}/app.trace", "-o", f"{traced}/x.tar", "--default-run", number)
-    )
+def test_an_unknown_run(traced: Path) -> None:
+    image = traced / "x.tar"
+    done = run_slimtrace("build", f"{traced}/app.trace", "-o", str(image), "--default-run", "4")
     check_failure(
         done,
         2,
-        f"cannot use --default-run {number}: the trace has 3 runs",
+        "cannot use --default-run 4: the trace has 3 runs",
         "slimtrace show TRACE numbers them",
     )
-    assert not (traced / "x.tar").exists()
+    assert not image.exists()
