@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
+import secrets
 import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slimtrace.tracer.end_signals import END_SIGNALS
+from slimtrace.tracer.remove_tree import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,18 +27,17 @@ def find_disk_folder() -> str:
 def make_temporary_folder(parent: str | None = None, prefix: str = "slimtrace-") -> Iterator[str]:
     """A new folder, removed at the end with all that is in it.
 
-    A signal's handler may raise between any two steps of Python, also after mkdir(2) and before
-    anything knows the folder's name. The signals that end a command wait until it is known.
+    A signal's handler may raise between any two steps of Python, also right after mkdir(2), so the
+    name is chosen before. To block signals would not do: the kernel gives them to another thread
+    (signal(7)), and the handler runs in this one all the same.
 
     :param parent: where to make it; None for the system's folder of temporary files.
     :raises OSError: it cannot be made or removed.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+    name = prefix + secrets.token_hex(8)  # nobody else has this name
+    path = os.path.join(os.path.abspath(parent or tempfile.gettempdir()), name)
     try:
-        folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent)
-    except BaseException:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        raise
-    with folder as path:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.mkdir(path, 0o700)
         yield path
+    finally:
+        remove_tree(path)

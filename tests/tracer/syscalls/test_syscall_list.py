@@ -57,7 +57,7 @@ def test_the_counts_of_two_runs_are_added(traced: Trace) -> None:
     ("options", "said"),
     [
         (("--syscalls", "some"), "cannot use --syscalls some: choose path or all"),
-        (("--engine", "fast"), "cannot use --engine fast: choose auto, notify, ptrace"),
+        (("--engine", "fast"), "cannot use --engine fast: choose auto or notify or ptrace"),
         (("--syscalls", "all", "--engine", "notify"), "cannot use --syscalls all with --engine"),
     ],
 )
