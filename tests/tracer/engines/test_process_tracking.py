@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
-import platform
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+import engine_run
 import pytest
+from engine_run import RUN
+from traces import SECONDS
 
 from slimtrace.tracer.decode.decoder import Decoder
 from slimtrace.tracer.engines import signals
-from slimtrace.tracer.engines.choice import ENGINES, LaunchCommand, start_engine
+from slimtrace.tracer.engines.choice import ENGINES
 from slimtrace.tracer.engines.notify.pidfds import EXIT_STATUS_SINCE, MIN_PIDFDS
 from slimtrace.tracer.engines.ptrace.ptrace_loop import PtraceLoop
 from slimtrace.tracer.engines.ptrace.stops import (
@@ -29,7 +34,6 @@ from slimtrace.tracer.platform import kernel_version
 from slimtrace.tracer.record.recorder import Recorder
 from slimtrace.tracer.result import ExitStatus
 from slimtrace.tracer.trace.reader import read_trace
-from slimtrace.tracer.trace.trace import Run
 from slimtrace.tracer.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
@@ -42,10 +46,6 @@ if TYPE_CHECKING:
 
 # pytest-xdist's workers have threads; a process forked here execs at once.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-RUN = Run(
-    *(("app",), "/", "0:0", {}, "rootfs:/", None, "2024-01-01T00:00:00Z"),
-    *(platform.machine(), "notify"),
-)
 SHELL = str(shutil.which("sh"))
 
 
@@ -94,21 +94,26 @@ class Tracked(NamedTuple):
 
 def track(engine: str, argv: Sequence[str], folder: Path) -> Tracked:
     """Run a command under an engine."""
-    mask = set[int]()
-    with recorded(folder.parent) as (recorder, traces):
-        chosen = start_engine(engine, LaunchCommand(argv[0], argv, mask)).engine
-        chosen.run(recorder)
-    arguments = {image.id: image.argv[-1] for image in traces[0].processes}
+    file = folder.parent / "engine.trace"
+    done = subprocess.run(
+        [sys.executable, engine_run.__file__, engine, str(file), *argv],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+    )
+    status, trace = json.loads(done.stdout.splitlines()[-1]), read_trace(str(file))
+    arguments = {image.id: image.argv[-1] for image in trace.processes}
     images = [
         Image(image.argv[-1], arguments.get(image.parent or 0), image.exit_status)
-        for image in traces[0].processes
+        for image in trace.processes
     ]
     users = {
         os.path.basename(name): sorted(arguments[key] for key in path.processes)
-        for name, path in traces[0].paths.items()
+        for name, path in trace.paths.items()
         if os.path.dirname(name) == str(folder)
     }
-    return Tracked(images, users, chosen.app.exit_status)
+    return Tracked(images, users, None if status is None else ExitStatus(*status))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -45,6 +45,9 @@ __all__ = ["AVAILABLE", "WAKE", "CallRestarts"]
 
 WAKE = signal.SIGRTMIN
 """Wakes the thread of CallRestarts; this and SIGCHLD are blocked in all threads."""
+_POLL_SECONDS = 0.1
+"""A thread of a library that does not block SIGCHLD may take it from us (signal(7)). The stopped
+thread of the app would then wait forever."""
 _SA_RESTART = 0x10000000
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
 _SENT_BY_USERS = (
@@ -110,7 +113,7 @@ class CallRestarts:
 
     def _loop(self) -> None:
         while not self._over:
-            signal.sigwait({signal.SIGCHLD, WAKE})
+            signal.sigtimedwait({signal.SIGCHLD, WAKE}, _POLL_SECONDS)
             while not self._requests.empty():
                 process, done = self._requests.get()
                 _seize_threads(process)
