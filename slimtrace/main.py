@@ -100,9 +100,7 @@ class _Image(NamedTuple):
 
 
 def _opened(image: FullImage) -> _Image:
-    config = image.config.get("config")
-    run_config = config if isinstance(config, dict) else {}
-    return _Image(image.source, image.root, image.digest, run_config)
+    return _Image(image.source, image.root, image.digest, image.run_config)
 
 
 def _open_image(image: str, platform: str | None) -> AbstractContextManager[OpenedImage]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.image.run_config import choose_command, make_image_run
 from slimtrace.tracer.rerun_folders import prepare_folders
+from slimtrace.tracer.rerun_options import normalize_capability
 from slimtrace.tracer.run import RunOptions
 from slimtrace.tracer.run import run as trace_run
 from slimtrace.tracer.trace.output import TraceOutput
@@ -115,9 +116,9 @@ def _rerun(
 
 def _choose_added(run: Run, changes: RerunOptions) -> tuple[str, ...]:
     """The capabilities to add: also those of the traced run, unless they are dropped."""
-    dropped = {name.upper().removeprefix("CAP_") for name in changes.cap_drop}
+    dropped = {*map(normalize_capability, changes.cap_drop)}
     own = () if "ALL" in dropped else run.cap_add
-    kept = (name for name in own if name.upper().removeprefix("CAP_") not in dropped)
+    kept = (name for name in own if normalize_capability(name) not in dropped)
     return tuple(dict.fromkeys((*kept, *changes.cap_add)))
 
 

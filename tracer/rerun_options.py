@@ -35,7 +35,7 @@ class RerunOptions:
         None to drop them after the run.
     :ivar user: ``USER[:GROUP]``; None for the image's user.
     :ivar read_only: whether the root is read-only.
-    :ivar cap_drop: names of capabilities to drop, without ``CAP_``.
+    :ivar cap_drop: names of capabilities to drop, as the user wrote them; so is ``cap_add``.
     :ivar cap_add: names of capabilities to add to those that containers and the traced run have.
     :ivar no_new_privileges: whether setuid programs and file capabilities have no effect, also
         where they had one.
@@ -51,6 +51,11 @@ class RerunOptions:
     copies_volumes: bool = False
     copies_folder: str | None = None
     no_new_privileges: bool = False
+
+
+def normalize_capability(word: str) -> str:
+    """The name of a capability in capitals and without ``CAP_``, which users may leave out."""
+    return word.upper().removeprefix("CAP_")
 
 
 def parse_security_options(options: Iterable[str]) -> bool:

@@ -13,6 +13,7 @@ from slimtrace.builder.full_image import make_root
 from slimtrace.builder.model import Kind
 from slimtrace.builder.option_checks import check_options
 from slimtrace.tracer.errors import SlimtraceError, UsageError
+from slimtrace.tracer.text import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +50,9 @@ def read_build(opened: FullImage, trace: Trace) -> ImageBuild:
     record = _read_record(opened.config)
     if record is not None and record.runs == hash_runs(trace.runs):
         return ImageBuild(record.options, record.options.default_run)
-    started = _find_started_run(opened.config, trace)
+    started = _find_started_run(opened, trace)
     if record is not None:
-        runs = "1 run" if len(trace.runs) == 1 else f"{len(trace.runs)} runs"
+        runs = format_count(len(trace.runs), "run")
         return ImageBuild(
             replace(record.options, default_run=started or 1),
             started,
@@ -59,7 +60,7 @@ def read_build(opened: FullImage, trace: Trace) -> ImageBuild:
             "with the options that it records",
         )
     return ImageBuild(
-        replace(_read_config_options(opened.config), default_run=started or 1),
+        replace(_read_config_options(opened), default_run=started or 1),
         started,
         f"{opened.source} does not say how it was built",
         "with the default options, and the user, command, variables and labels of its config",
@@ -87,19 +88,19 @@ def _read_record(config: Mapping[str, Any]) -> BuildRecord | None:
     return None
 
 
-def _find_started_run(config: Mapping[str, Any], trace: Trace) -> int | None:
+def _find_started_run(opened: FullImage, trace: Trace) -> int | None:
     """The number of the first run that is the config's command; None if it starts none of them."""
-    run_config = _run_config(config)
-    command = (*_strings(run_config, "Entrypoint"), *_strings(run_config, "Cmd"))
+    config = opened.run_config
+    command = (*_strings(config, "Entrypoint"), *_strings(config, "Cmd"))
     numbers = (number for number, run in enumerate(trace.runs, start=1) if run.command == command)
     return next(numbers, None)
 
 
-def _read_config_options(config: Mapping[str, Any]) -> BuildOptions:
+def _read_config_options(opened: FullImage) -> BuildOptions:
     """The options that give an image this config; defaults for what it does not have."""
-    if not config:
+    if not opened.config:
         return BuildOptions()
-    found = _run_config(config)
+    found = opened.run_config
     labels = found.get("Labels")
     pairs = labels.items() if isinstance(labels, dict) else ()
     entrypoint, cmd = _strings(found, "Entrypoint"), _strings(found, "Cmd")
@@ -121,11 +122,6 @@ def _read_config_options(config: Mapping[str, Any]) -> BuildOptions:
     except UsageError:  # another tool's idea of a config
         return BuildOptions(user=options.user)
     return options
-
-
-def _run_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = config.get("config")
-    return found if isinstance(found, dict) else {}
 
 
 def _strings(config: Mapping[str, Any], name: str) -> tuple[str, ...]:

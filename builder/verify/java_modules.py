@@ -125,7 +125,7 @@ def _repeat_run(
 
 def _find_java_options(image: FullImage, env: Sequence[str]) -> str:
     """The value of JAVA_TOOL_OPTIONS that the app gets anyway."""
-    variables = [*(image.config.get("config") or {}).get("Env", ()), *env]
+    variables = [*image.run_config.get("Env", ()), *env]
     values = dict(each.partition("=")[::2] for each in variables if "=" in each)
     return str(values.get(_VARIABLE, os.environ.get(_VARIABLE, "") if image.root == "/" else ""))
 

@@ -15,6 +15,7 @@ from slimtrace.builder.root.excluded_paths import (
     is_in_volume,
     is_kernel_path,
 )
+from slimtrace.tracer.rerun_options import normalize_capability
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def explain_restrictions(
 
 def _explain_capabilities(trace: Trace, root: Root, changes: RerunOptions) -> Iterator[str]:
     dropped, added = (
-        {name.upper().removeprefix("CAP_") for name in names}
-        for names in (changes.cap_drop, changes.cap_add)
+        {*map(normalize_capability, names)} for names in (changes.cap_drop, changes.cap_add)
     )
     lacking = {
         name: acts

@@ -291,7 +291,7 @@ class _Verification:
             opened.source, tuple(outcomes), missing, left_out, not_repeated=find_unrepeated(trace)
         )
         if verdict.differences:
-            declared = (opened.config.get("config") or {}).get("Volumes") or ()
+            declared = opened.run_config.get("Volumes") or ()
             hints = explain_restrictions(trace, self.full, self.options.changes, declared)
             verdict = replace(verdict, hints=tuple(hints))
         return verdict, verified

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.kernel.namespaces import drop_from_bounding_set
+from slimtrace.tracer.rerun_options import normalize_capability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ def select_capabilities(dropped: Iterable[str], added: Iterable[str] = ()) -> fr
 
 def _parse_names(option: str, words: Iterable[str]) -> set[str]:
     """:raises UsageError: there is no such capability."""
-    names = {word: word.upper().removeprefix("CAP_") for word in words}
+    names = {word: normalize_capability(word) for word in words}
     for word, name in names.items():
         if name not in {*_NAMES, _ALL}:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.tracer.errors import UsageError
+from slimtrace.tracer.text import format_count
 from slimtrace.tracer.trace.trace import State
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def check_dropped_runs(runs: Collection[Run], dropped: Collection[int]) -> None:
     """:raises UsageError: there is no such run, or none would be left."""
     for number in sorted(dropped):
         if not 0 < number <= len(runs):
-            count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+            count = format_count(len(runs), "run")
             raise UsageError(
                 f"cannot drop run {number}: there is no such run, but {count}",
                 "runs are numbered from 1, as show lists them, through all traces",

@@ -59,6 +59,12 @@ class FullImage:
     index: LayerIndex | None
     config: Mapping[str, Any]
 
+    @property
+    def run_config(self) -> Mapping[str, Any]:
+        """What the configuration says of containers (config.md, "config"); empty where damaged."""
+        found = self.config.get("config")
+        return found if isinstance(found, dict) else {}
+
 
 def open_image(text: str, platform: str | None = None, *, digest: str | None = None) -> FullImage:
     """Open the image at a reference, unpacked. It is not removed while this process runs.

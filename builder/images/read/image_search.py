@@ -121,7 +121,7 @@ def _search_podman(text: str) -> _Search:
     names = [name for name in done.stdout.decode().split() if "<none>" not in name]
     found = choose_name(text, names)
     if found is None and "@" in text:
-        found = _ask_skopeo(Transport.CONTAINERS_STORAGE, canonical_name(text))
+        found = _find_digest(canonical_name(text))
     return _Search(found, "podman's storage does not have it", tuple(names))
 
 
@@ -152,12 +152,12 @@ def _search_docker(text: str) -> _Search:
 
 
 def _search_registry(text: str) -> _Search:
-    host = canonical_name(text).partition("/")[0]
+    name = canonical_name(text)
     if shutil.which("skopeo") is None:
+        host = name.partition("/")[0]
         return _Search(None, f"skopeo, which would ask {host}, is not installed")
+    reference = ImageReference(Transport.REGISTRY, "", name)
     try:
-        name = canonical_name(text)
-        reference = ImageReference(Transport.REGISTRY, "", name)
         argv = ["--command-timeout", f"{_REGISTRY_SECONDS}s", "inspect", "--raw"]
         run_skopeo([*argv, *tls_options(reference), str(reference)], "registry")
     except SlimtraceError as error:
@@ -165,11 +165,12 @@ def _search_registry(text: str) -> _Search:
     return _Search(name)
 
 
-def _ask_skopeo(transport: Transport, name: str) -> str | None:
+def _find_digest(name: str) -> str | None:
+    """A name with a digest, if podman's storage has it: ``podman images`` lists no digests."""
     if shutil.which("skopeo") is None:
         return None
     try:
-        run_skopeo(["inspect", "--raw", f"{transport.prefix}{name}"], name)
+        run_skopeo(["inspect", "--raw", f"{Transport.CONTAINERS_STORAGE.prefix}{name}"], name)
     except SlimtraceError:
         return None
     return name

@@ -30,8 +30,12 @@ class DockerDestination:
 
     name: str
 
+    @property
+    def _reference(self) -> ImageReference:
+        return ImageReference(Transport.DOCKER_DAEMON, "", self.name)
+
     def __str__(self) -> str:
-        return str(ImageReference(Transport.DOCKER_DAEMON, "", self.name))
+        return str(self._reference)
 
     @property
     def warnings(self) -> tuple[Caution, ...]:
@@ -59,8 +63,7 @@ class DockerDestination:
                 with open(archive.path, "rb") as file:
                     self._connect().load(file)
             except SlimtraceError as error:
-                reference = ImageReference(Transport.DOCKER_DAEMON, "", self.name)
-                raise keep_as_file(image, reference, error) from error
+                raise keep_as_file(image, self._reference, error) from error
 
     def _connect(self) -> DockerClient:
         from slimtrace.builder.images.docker_client import DockerClient  # noqa: PLC0415 -- ssl takes its time
