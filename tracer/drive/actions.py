@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.console import say
-from slimtrace.tracer.drive.http import Address, get, parse_address
+from slimtrace.tracer.drive.http import Address, OutgoingRequest, exchange, parse_address
 from slimtrace.tracer.drive.probes import describe_exit, open_socket_path
 from slimtrace.tracer.drive.ready import (
     Delay,
@@ -130,11 +130,17 @@ class Actions:
     def _send_request(self, path: str, seconds: float) -> int:
         if isinstance(self.ready, UnixSocket):
             with open_socket_path(self.ready.path, self.view.open_path) as place:
-                return get(Address("localhost", 80, path=place), path, seconds).code
+                return self._get(Address("localhost", 80, path=place), path, seconds)
         address = self._find_address()
         if address is None:
             raise LookupError("it does not listen on a known port")
-        return get(address, path, seconds).code
+        return self._get(address, path, seconds)
+
+    def _get(self, address: Address, path: str, seconds: float) -> int:
+        def should_end() -> bool:
+            return self.app.interrupted is not None or self.app.ended.is_set()
+
+        return exchange(address, OutgoingRequest("GET", path), seconds, should_end).code
 
     def _find_address(self) -> Address | None:
         """Return the address of ``--ready``, else the first port on which the app listened."""

@@ -53,23 +53,29 @@ if TYPE_CHECKING:
     OpenPath = Callable[[bytes], int]
     """Opens an O_PATH descriptor of a path in the app's root; raises OSError."""
 
-_ATTEMPT_SECONDS = 2.0
+ATTEMPT_SECONDS = 2.0
+"""How long one attempt may take."""
 Polled = TcpPort | Url | UnixSocket | ReadyFile
 
 
-def explain_not_ready(ready: Polled, open_path: OpenPath) -> str | None:
-    """Return why the app is not ready; None if it is ready."""
+def explain_not_ready(
+    ready: Polled, open_path: OpenPath, seconds: float = ATTEMPT_SECONDS
+) -> str | None:
+    """Return why the app is not ready; None if it is ready.
+
+    :param seconds: how long to wait for an answer.
+    """
     try:
         match ready:
             case TcpPort():
-                socket.create_connection((ready.host, ready.port), _ATTEMPT_SECONDS).close()
+                socket.create_connection((ready.host, ready.port), seconds).close()
             case Url():
                 from slimtrace.tracer.drive.http import parse_address  # noqa: PLC0415 -- slow to import
 
-                return explain_wrong_status(ready, parse_address(ready.url))
+                return explain_wrong_status(ready, parse_address(ready.url), seconds)
             case UnixSocket():
                 with open_socket_path(ready.path, open_path) as path:
-                    _connect(path)
+                    _connect(path, seconds)
             case ReadyFile():
                 os.close(open_path(os.fsencode(ready.path)))
             case _:
@@ -79,16 +85,19 @@ def explain_not_ready(ready: Polled, open_path: OpenPath) -> str | None:
     return None
 
 
-def explain_wrong_status(ready: Url, address: Address) -> str | None:
+def explain_wrong_status(
+    ready: Url, address: Address, seconds: float = ATTEMPT_SECONDS
+) -> str | None:
     """Return why the answer does not show that the app is ready; None if it does.
 
     :param address: where to send the request; it may differ from the URL's address.
+    :param seconds: how long to wait for the answer.
     :raises OSError: there was no answer.
     :raises ValueError: the answer is not HTTP/1.
     """
     from slimtrace.tracer.drive.http import get, get_request_target  # noqa: PLC0415 -- slow to import
 
-    code = get(address, get_request_target(ready.url), _ATTEMPT_SECONDS).code
+    code = get(address, get_request_target(ready.url), seconds).code
     return None if ready.accepts(code) else f"its last answer was {code}"
 
 
@@ -107,9 +116,9 @@ def open_socket_path(path: str, open_path: OpenPath) -> Iterator[str]:
         os.close(fd)
 
 
-def _connect(path: str) -> None:
+def _connect(path: str, seconds: float) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_ATTEMPT_SECONDS)
+        probe.settimeout(seconds)
         try:
             probe.connect(path)
         except OSError as error:
@@ -149,7 +158,7 @@ def _succeeds(command: str, mask: Iterable[int]) -> bool:
     """Whether a command succeeds soon: one that waits for the app does not end."""
     from slimtrace.tracer.drive.shell import make_environment, run_probe  # noqa: PLC0415 -- for exec: alone
 
-    deadline = time.monotonic() + _ATTEMPT_SECONDS
+    deadline = time.monotonic() + ATTEMPT_SECONDS
     ended = run_probe(command, make_environment(None), mask, lambda: time.monotonic() > deadline)
     return ended is not None and ended.status == 0
 

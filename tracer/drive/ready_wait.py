@@ -6,7 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from slimtrace.tracer.drive.probes import describe_exit, explain_not_ready, sleep_until
+from slimtrace.tracer.drive.probes import (
+    ATTEMPT_SECONDS,
+    describe_exit,
+    explain_not_ready,
+    sleep_until,
+)
 from slimtrace.tracer.drive.ready import Delay, LogLine, ReadyCommand, ReadyFile, TcpPort, Url
 from slimtrace.tracer.errors import DriverError
 
@@ -85,7 +90,8 @@ class ReadyWait:
                 return None if self.streams.lines.matched.is_set() else ""
             case ReadyCommand():
                 return self._explain_command(ready, deadline)
-        return explain_not_ready(ready, self.view.open_path)
+        left = max(_POLL_SECONDS, min(ATTEMPT_SECONDS, deadline - time.monotonic()))
+        return explain_not_ready(ready, self.view.open_path, left)
 
     def _explain_command(self, ready: ReadyCommand, deadline: float) -> str | None:
         def should_end() -> bool:
