@@ -60,6 +60,8 @@ class Reason(StrEnum):
     RUBY_GEMSPEC = "ruby-gemspec"
     PERL_REQUIRE = "perl-require"
     PERL_LIBRARY = "perl-library"
+    OWN_FOLDER = "own-folder"
+    LANGUAGE_PACKAGE = "language-package"
     PACKAGE = "package"
 
     RELEASE = "release"
@@ -87,6 +89,8 @@ class Keep(StrEnum):
     """The touched files, and what they need to load."""
     CLOSURE = "closure"
     """Also files that these imply, by rules."""
+    APP = "app"
+    """Also the whole application: its own folders, and the language packages that it uses."""
     PACKAGE = "package"
     """Also all files of each package of which a file was touched."""
 

@@ -65,7 +65,8 @@ KeepLevel = Annotated[
         metavar="|".join(Keep),
         parser=make_choice_parser(Keep),
         help="How much to keep. touched: files that were used and what they need to load. "
-        "closure: also files that those imply, by rules. package: also the rest of each package "
+        "closure: also files that those imply, by rules. app: also the whole application: its own "
+        "folders and the language packages that it uses. package: also the rest of each package "
         "that was used.",
     ),
 ]

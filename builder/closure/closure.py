@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from slimtrace.builder.closure.elf.hwcaps import find_baseline_variant
 from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import RunEnvironment
-from slimtrace.builder.closure.rule import RuleContext
+from slimtrace.builder.closure.rule import LimitMet, RuleContext
 from slimtrace.builder.closure.rules import choose_rules
 from slimtrace.builder.closure.shebang import find_interpreters
 from slimtrace.builder.model import (
@@ -99,6 +102,7 @@ class _Closure:
         self._scripts: deque[str] = deque()
         self._loaded: set[str] = set()
         self._missing: dict[MissingLibrary, None] = {}
+        self._limits: dict[LimitMet, None] = {}
         self._implied = {rule.reason for rule in rules}
 
     def _add_need(self, need: Need, because: KeptPath) -> None:
@@ -164,14 +168,17 @@ class _Closure:
                 because = KeptPath(path)
                 for rule in self._rules:
                     for need in rule.find_needs(context, path):
-                        if self._root.resolve(need.path).exists:
+                        if isinstance(need, LimitMet):
+                            self._limits[need] = None
+                        elif self._root.resolve(need.path).exists:
                             self._add_need(need, because)
             self.load()
 
     def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
-        return Selection(entries, dropped, self._make_warnings(entries))
+        limits = map(_describe_limit, sorted(self._limits, key=lambda limit: limit.folder))
+        return Selection(entries, dropped, (*self._make_warnings(entries), *limits))
 
     def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:
         why = find_exclusion_reason(self._root, path)
@@ -230,6 +237,14 @@ class _Closure:
             )
             for name, paths in sorted(missing.items())
         )
+
+
+def _describe_limit(limit: LimitMet) -> Caution:
+    return Caution(
+        f"{limit.folder} is too large for the rule {limit.reason}: {limit.files} files, "
+        f"{decimal(limit.size)}; only what the runs used is kept",
+        f"if the app needs it, add --include {shlex.quote(f'{limit.folder}/**')}",
+    )
 
 
 def _merge_causes(known: Cause | None, new: Cause) -> Cause:

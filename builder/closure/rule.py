@@ -38,15 +38,33 @@ class RuleContext:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitMet:
+    """A rule found too much in a folder, and keeps nothing of it. Users get a warning.
+
+    :ivar reason: the rule.
+    :ivar folder: the folder whose files are left out; its own path.
+    :ivar files: their number.
+    :ivar size: their bytes.
+    """
+
+    reason: Reason
+    folder: str
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClosureRule:
     """One rule.
 
     :ivar reason: the reason of the files that it adds; also its name.
     :ivar find_needs: returns what the file or directory at an own path implies. It is called once
         for each kept path, and may return paths that do not exist.
+    :ivar summary: what it keeps, in Markdown: its line in docs/reference/rules.md.
     :ivar level: the lowest level of ``--keep`` that uses the rule.
     """
 
     reason: Reason
-    find_needs: Callable[[RuleContext, str], Iterable[Need]]
+    find_needs: Callable[[RuleContext, str], Iterable[Need | LimitMet]]
+    summary: str
     level: Keep = Keep.CLOSURE

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.closure import add_closure
+from slimtrace.builder.closure.rule import LimitMet
 from slimtrace.builder.closure.rules import choose_rules
 from slimtrace.builder.edit import remove_paths
 from slimtrace.builder.jlink.java_home import check_homes, parse_home
@@ -70,11 +71,11 @@ def restrict_rules(
     """The rules, without needs for files of a JVM that its linked runtime does not have."""
 
     def restrict(rule: ClosureRule) -> ClosureRule:
-        def find_needs(context: RuleContext, path: str) -> Iterator[Need]:
+        def find_needs(context: RuleContext, path: str) -> Iterator[Need | LimitMet]:
             return (
                 need
                 for need in rule.find_needs(context, path)
-                if _is_linked(context, need, runtimes)
+                if isinstance(need, LimitMet) or _is_linked(context, need, runtimes)
             )
 
         return replace(rule, find_needs=find_needs)

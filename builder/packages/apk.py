@@ -1,11 +1,13 @@
 """Reads apk's database, which has one stanza for each package.
 
 (apk-tools, doc/apk.5; wiki.alpinelinux.org, "Apk spec".) ``P`` is the name, ``V`` the version,
-``A`` the architecture, ``o`` the origin; ``F`` is a directory, each ``R`` after it a file in it.
+``A`` the architecture, ``o`` the origin, ``D`` what it depends on; ``F`` is a directory, each ``R``
+after it a file in it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.package import Package, read_database
@@ -52,4 +54,14 @@ def _parse_package(block: str) -> Package:
             fields.setdefault(name, value)
     package, version = fields.get("P", ""), fields.get("V", "")
     source = fields.get("o", package)
-    return Package("apk", package, version, fields.get("A", ""), source, version, tuple(files))
+    requires = (re.split("[<>=~]", name)[0] for name in fields.get("D", "").split())
+    return Package(
+        "apk",
+        package,
+        version,
+        fields.get("A", ""),
+        source,
+        version,
+        tuple(files),
+        requires=tuple(requires),
+    )

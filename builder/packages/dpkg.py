@@ -107,4 +107,13 @@ def _make_package(stanza: Mapping[str, str], files: list[str], records: tuple[st
         given.strip("()") or version,
         tuple(file for file in files if file != "/."),
         records,
+        tuple(_parse_names(stanza.get("Pre-Depends", ""), stanza.get("Depends", ""))),
     )
+
+
+def _parse_names(*fields: str) -> Iterator[str]:
+    """Parse the names in relationships, alternatives too (deb-control(5), Depends)."""
+    for field in fields:
+        for relation in field.replace("|", ",").split(","):
+            if name := relation.partition("(")[0].partition(":")[0].strip():
+                yield name

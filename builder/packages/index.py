@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind
 from slimtrace.builder.packages.apk import read_apk_packages
 from slimtrace.builder.packages.dpkg import read_dpkg_packages
-from slimtrace.builder.packages.languages import LanguagePackages
+from slimtrace.builder.packages.languages.language_packages import LanguagePackages
+from slimtrace.builder.packages.languages.library_folders import is_library
 from slimtrace.builder.packages.rpm import read_rpm_packages
 
 if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.root.root import Root
+
+_SYSTEM = frozenset({"deb", "apk", "rpm"})
+"""Kinds of packages of operating systems."""
 
 
 class PackageIndex:
@@ -25,6 +30,7 @@ class PackageIndex:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._languages = LanguagePackages(root)
+        self._reduced: dict[tuple[str, str, str], Package] = {}
 
     @cached_property
     def system(self) -> tuple[Package, ...]:
@@ -44,6 +50,43 @@ class PackageIndex:
         """
         of_system = self.system_owner(path)
         return (*([of_system] if of_system else ()), *self._languages.owners(path))
+
+    def library_owners(self, path: str) -> tuple[Package, ...]:
+        """The packages of a language that the file at an own path belongs to.
+
+        An OS package counts where it brings a language's libraries; with its files there only.
+
+        :raises SlimtraceError: a database cannot be read.
+        """
+        of_language = tuple(self._languages.owners(path))
+        if not of_language and is_library(path):
+            owner = self.system_owner(path)
+            of_language = () if owner is None else (self._reduce(owner),)
+        return of_language
+
+    def required_libraries(self, package: Package) -> tuple[Package, ...]:
+        """The installed packages of languages that a package declares to need.
+
+        :raises SlimtraceError: a database cannot be read.
+        """
+        if package.kind not in _SYSTEM:
+            return tuple(self._languages.required(package))
+        found = (self._by_name.get((package.kind, name)) for name in package.requires)
+        reduced = (self._reduce(self.system[at]) for at in found if at is not None)
+        return tuple(each for each in reduced if each.files)
+
+    def _reduce(self, package: Package) -> Package:
+        """The package with only the files that are libraries of a language."""
+        key = (package.kind, package.name, package.architecture)
+        if key not in self._reduced:
+            files = (file for file in package.files if is_library(self.own_path(file)))
+            self._reduced[key] = replace(package, files=tuple(files))
+        return self._reduced[key]
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], int]:
+        """Kind and name → index in :attr:`system`."""
+        return {(package.kind, package.name): at for at, package in enumerate(self.system)}
 
     def system_owner(self, path: str) -> Package | None:
         """The first OS package that installed the file at an own path.
@@ -110,3 +153,7 @@ class PackageIndex:
         links = [link for link in links if self._root.kind(link) is Kind.SYMLINK]
         found = ((link, self._root.resolve(link)) for link in links)
         return [(link, to.path) for link, to in found if to.exists and to.path != "/"]
+
+
+get_package_index = lru_cache(maxsize=4)(PackageIndex)
+"""Returns the packages of a root. The index is made once."""

@@ -57,6 +57,7 @@ class Package:
     :ivar files: the paths that it installed, as the database spells them, with directories if the
         database lists them. Some may be gone, or behind a symlink.
     :ivar records: the database files for this package only.
+    :ivar requires: what it declares to need when it is used, as its metadata writes it.
     """
 
     kind: str
@@ -67,3 +68,4 @@ class Package:
     source_version: str = ""
     files: tuple[str, ...] = field(default=(), repr=False)
     records: tuple[str, ...] = field(default=(), repr=False)
+    requires: tuple[str, ...] = field(default=(), repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.model import Kind
-from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.index import get_package_index
 from slimtrace.builder.packages.package import read_database
 from slimtrace.builder.root.os_release import OS_RELEASE_PATHS, parse_os_release
 from slimtrace.builder.sbom.bom import (
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from slimtrace.builder.model import Entry
+    from slimtrace.builder.packages.index import PackageIndex
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.root.root import Root
     from slimtrace.builder.sbom.bom import Subject
@@ -40,7 +41,7 @@ def collect_facts(
     :param is_full: whether it is the full image; then its files show what was left out.
     :raises SlimtraceError: a package database or a file cannot be read.
     """
-    index = PackageIndex(root)
+    index = get_package_index(root)
     distribution = read_distribution(root)
     packages: dict[int, Package] = {}
     files: dict[int, list[KeptFile]] = {}

@@ -15,7 +15,7 @@ from slimtrace.builder.closure.rule import RuleContext
 from slimtrace.builder.closure.rules.python.imports import find_deferred_imports
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.packages.dpkg import read_dpkg_packages
-from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.index import get_package_index
 from slimtrace.builder.packages.package import read_database
 from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.trace.trace import Use
@@ -152,7 +152,7 @@ def find_late_imports(context: ClueContext) -> Iterator[Clue]:
 
 def find_settings(context: ClueContext) -> Iterator[Clue]:
     """The configuration files of touched Debian packages (deb-conffiles(5))."""
-    index, entries = PackageIndex(context.root), context.selection.entries
+    index, entries = get_package_index(context.root), context.selection.entries
     for package in read_dpkg_packages(context.root):
         own = map(index.own_path, package.files)
         if any(path in entries and entries[path].kind is Kind.FILE for path in own):

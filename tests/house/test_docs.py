@@ -181,6 +181,15 @@ def test_reasons() -> None:
     assert _code_cells(page) - names == set()
 
 
+def test_rules_are_described_as_in_the_code() -> None:
+    """The table of rules in the page is made of the rules' summaries, level by level."""
+    page = _read("docs/reference/rules.md")
+    for level in (Keep.CLOSURE, Keep.APP, Keep.PACKAGE):
+        rules = [rule for rule in CLOSURE_RULES if rule.level is level]
+        wanted = "".join(f"| `{rule.reason}` | {rule.summary} |\n" for rule in rules)
+        assert f"| rule | keeps |\n|---|---|\n{wanted}\n" in page, f"write this table:\n{wanted}"
+
+
 def test_checks() -> None:
     page = "docs/reference/checks.md"
     names = {*(rule.name for rule in CHECK_RULES), *map(str, TargetPlatform)}

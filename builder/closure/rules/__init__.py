@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.baseline_parts import PARTS
 from slimtrace.builder.closure.rules import (
+    app,
     certificates,
     directory_listing,
     dlopen,
@@ -41,6 +42,7 @@ RULES: tuple[ClosureRule, ...] = (
     *jvm_rules.RULES,
     *ruby.RULES,
     *perl.RULES,
+    *app.RULES,
     whole_package.RULE,
 )
 

@@ -75,4 +75,8 @@ def _find_providers(root: Root, libraries: str) -> Iterator[Need]:
             yield Need(f"{folder}/{name}", Reason.CERTIFICATE, load=True)
 
 
-RULE = ClosureRule(Reason.CERTIFICATE, find_certificates)
+RULE = ClosureRule(
+    Reason.CERTIFICATE,
+    find_certificates,
+    "the system's root certificates and OpenSSL's configuration, where a TLS library is kept",
+)

@@ -81,4 +81,10 @@ def _get_size(root: Root, path: str) -> int:
     return 0 if fingerprint is None else fingerprint.size
 
 
-RULE = ClosureRule(Reason.LISTED, find_listed_files)
+RULE = ClosureRule(
+    Reason.LISTED,
+    find_listed_files,
+    "the files of a directory that a run listed. No programs; nothing in directories "
+    "of modules or libraries; nothing from directories of more than 64 MiB or 4096 "
+    "files; of /etc only files with the same ending as one that was read",
+)

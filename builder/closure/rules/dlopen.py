@@ -83,4 +83,10 @@ def _scan_names(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
         at = data.find(b".so", at + 3 if last < 0 else last, end)
 
 
-RULE = ClosureRule(Reason.DLOPENED_LIBRARY, find_dlopened_libraries)
+RULE = ClosureRule(
+    Reason.DLOPENED_LIBRARY,
+    find_dlopened_libraries,
+    "libraries whose names are string constants in programs and libraries, where the "
+    "loader finds them. Not those that glibc (libidn2) and the JVM (GNOME's) open "
+    "only with a rare flag",
+)

@@ -81,4 +81,8 @@ def _find_modules(root: Root, folder: str, charset: str) -> list[str]:
     return sorted({file if file.endswith(".so") else f"{file}.so" for file in files})
 
 
-RULE = ClosureRule(Reason.GCONV, find_gconv_modules)
+RULE = ClosureRule(
+    Reason.GCONV,
+    find_gconv_modules,
+    "character set converters for these locales",
+)

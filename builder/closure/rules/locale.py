@@ -119,4 +119,8 @@ def _list_files(root: Root, folder: str) -> Iterator[str]:
             yield f"{folder}/{name}"
 
 
-RULE = ClosureRule(Reason.LOCALE, find_locales)
+RULE = ClosureRule(
+    Reason.LOCALE,
+    find_locales,
+    "the locales that `LANG` and `LC_*` name",
+)

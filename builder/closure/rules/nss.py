@@ -54,4 +54,8 @@ def parse_services(text: str) -> dict[str, list[str]]:
     return services
 
 
-RULE = ClosureRule(Reason.NSS_MODULE, find_nss_modules)
+RULE = ClosureRule(
+    Reason.NSS_MODULE,
+    find_nss_modules,
+    "modules of the services that a kept nsswitch.conf names; `/etc/group` beside `/etc/passwd`",
+)

@@ -170,6 +170,14 @@ def _list_arch_folders(context: RuleContext, folder: str) -> Iterator[str]:
 
 
 RULES = (
-    ClosureRule(Reason.PERL_REQUIRE, find_required_files),
-    ClosureRule(Reason.PERL_LIBRARY, find_module_libraries),
+    ClosureRule(
+        Reason.PERL_REQUIRE,
+        find_required_files,
+        "what Perl code loads by a constant name, and what perl itself then loads",
+    ),
+    ClosureRule(
+        Reason.PERL_LIBRARY,
+        find_module_libraries,
+        "the native half of a Perl module, and its split files",
+    ),
 )

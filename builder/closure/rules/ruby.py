@@ -108,4 +108,10 @@ def _make_need(path: str) -> Need:
     return Need(path, Reason.RUBY_GEMSPEC)
 
 
-RULES = (ClosureRule(Reason.RUBY_GEMSPEC, find_gemspecs),)
+RULES = (
+    ClosureRule(
+        Reason.RUBY_GEMSPEC,
+        find_gemspecs,
+        "a gem's specification, and what was compiled for the gem",
+    ),
+)

@@ -35,4 +35,8 @@ def find_terminfo(context: RuleContext, path: str) -> Iterable[Need]:
                 yield Need(f"{folder}/{letter}/{name}", Reason.TERMINFO)
 
 
-RULE = ClosureRule(Reason.TERMINFO, find_terminfo)
+RULE = ClosureRule(
+    Reason.TERMINFO,
+    find_terminfo,
+    "common terminals, where a kept program can draw on a terminal",
+)

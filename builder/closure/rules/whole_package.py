@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Keep, Kind, Reason
-from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.index import get_package_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from slimtrace.builder.closure.rule import RuleContext
+    from slimtrace.builder.packages.index import PackageIndex
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.root.root import Root
 
@@ -39,7 +40,7 @@ def find_package_files(context: RuleContext, path: str) -> Iterable[Need]:
 @lru_cache(maxsize=1)
 def _index_packages(context: RuleContext) -> tuple[PackageIndex, set[int]]:
     """The packages of this closure's full image, and the ids of those that were added already."""
-    return PackageIndex(context.root), set()
+    return get_package_index(context.root), set()
 
 
 def _list_needs(root: Root, package: Package) -> Iterator[Need]:
@@ -54,4 +55,11 @@ def _list_needs(root: Root, package: Package) -> Iterator[Need]:
         yield Need(file, Reason.PACKAGE, load=load)
 
 
-RULE = ClosureRule(Reason.PACKAGE, find_package_files, Keep.PACKAGE)
+RULE = ClosureRule(
+    Reason.PACKAGE,
+    find_package_files,
+    "everything that the package of a touched file installed: packages of dpkg, apk, "
+    "rpm (4.16 and later), Python (`RECORD`), Node.js and Ruby; and the libraries "
+    "that programs among these files need",
+    Keep.PACKAGE,
+)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.edit import add_entries, make_file
 from slimtrace.builder.model import BuildPart, Cause, Kind, Reason
 from slimtrace.builder.packages.apk import read_apk_stanzas
-from slimtrace.builder.packages.index import PackageIndex
+from slimtrace.builder.packages.index import get_package_index
 from slimtrace.builder.packages.rpm import find_rpm_database
 from slimtrace.builder.packages.write.apk_installed import make_installed
 from slimtrace.builder.packages.write.dpkg_status import (
@@ -67,7 +67,7 @@ def add_package_metadata(selection: Selection, context: Context) -> Selection:
 
 class _Addition:
     def __init__(self, selection: Selection, root: Root, unwanted: Callable[[str], bool]) -> None:
-        self.index = PackageIndex(root)
+        self.index = get_package_index(root)
         self._before = selection
         self._root = root
         self._unwanted = unwanted

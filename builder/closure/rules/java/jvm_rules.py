@@ -158,8 +158,25 @@ def _get_attribute(manifest: str, name: str) -> str:
 
 
 RULES = (
-    ClosureRule(Reason.JAVA_CLASS_PATH, find_class_path),
-    ClosureRule(Reason.JAVA_LIBRARY, find_jvm_libraries),
-    ClosureRule(Reason.JAVA_SECURITY, find_security_files),
-    ClosureRule(Reason.JAVA_TIME_ZONES, find_time_zones),
+    ClosureRule(
+        Reason.JAVA_CLASS_PATH,
+        find_class_path,
+        "what a jar's manifest names in Class-Path; outside jars, the classes that a class names",
+    ),
+    ClosureRule(
+        Reason.JAVA_LIBRARY,
+        find_jvm_libraries,
+        "native libraries that a JVM's modules load late; those of java.desktop only "
+        "where the app draws",
+    ),
+    ClosureRule(
+        Reason.JAVA_SECURITY,
+        find_security_files,
+        "a JVM's security and network settings and its trusted certificates",
+    ),
+    ClosureRule(
+        Reason.JAVA_TIME_ZONES,
+        find_time_zones,
+        "a JVM's time zones",
+    ),
 )

@@ -8,6 +8,15 @@ from slimtrace.builder.closure.rules.node.require import find_requires
 from slimtrace.builder.model import Reason
 
 RULES = (
-    ClosureRule(Reason.NODE_PACKAGE_JSON, find_package_json),
-    ClosureRule(Reason.NODE_REQUIRE, find_requires),
+    ClosureRule(
+        Reason.NODE_PACKAGE_JSON,
+        find_package_json,
+        "the package.json of a module's package, and of the directories between",
+    ),
+    ClosureRule(
+        Reason.NODE_REQUIRE,
+        find_requires,
+        "what a JavaScript file requires or imports by a constant name, resolved as "
+        "Node.js does; native addons that `bindings` and similar packages look for",
+    ),
 )

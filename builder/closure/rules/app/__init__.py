@@ -1,0 +1,7 @@
+"""Rules of the level ``app``: what is the application is kept whole."""
+
+from __future__ import annotations
+
+from slimtrace.builder.closure.rules.app import language_package, own_folder
+
+RULES = (own_folder.RULE, language_package.RULE)

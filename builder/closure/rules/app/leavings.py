@@ -1,0 +1,72 @@
+"""What lies in an application's folders and is not the application.
+
+Data of version control, caches, tests, documentation, and what is left from building it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ANYWHERE = re.compile(
+    r"\.(?:git|hg|svn|bzr|github|gitlab|circleci|tox|nox|idea|vscode|cache|hypothesis)|CVS"
+    r"|__pycache__|\.(?:pytest|mypy|ruff)_cache|\.nyc_output|tests|__tests__|CMakeFiles"
+    r"|.*\.dSYM"
+)
+"""Names of folders that are no part of the application wherever they are. Python's bytecode has a
+rule of its own."""
+
+_ON_TOP = re.compile(
+    r"tests?|specs?|features|docs?|man|examples?|samples?|benchmarks?|bench|coverage|include"
+)
+"""Names of folders directly in a package that are no part of it. Deeper ones may be code."""
+
+_SUFFIXES = (
+    *(".a", ".la", ".o", ".obj", ".lo", ".gch"),
+    *(".h", ".hh", ".hpp", ".hxx", ".c", ".cc", ".cpp", ".cxx", ".pxd", ".pyx"),
+    *(".po", ".pot", ".pyi", ".d.ts", ".d.mts", ".d.cts", ".js.map", ".css.map", ".mjs.map"),
+    *(".swp", ".orig", ".rej", "~"),
+)
+"""Sources that a compiler reads, what it makes on the way, and copies that editors leave."""
+
+_TEXTS = re.compile(
+    r"(?:README|CHANGE(?:S|LOG)|HISTORY|NEWS|AUTHORS|CONTRIBUT\w+|TODO|UPGRADING)(?:[.-].*)?"
+    r"|Makefile|CMakeLists\.txt|Dockerfile(?:\..*)?|\.git(?:ignore|attributes|modules)"
+    r"|\.dockerignore|\.editorconfig|\.npmignore|\.travis\.yml",
+    re.IGNORECASE,
+)
+"""Files directly in a package or folder that people and builders read."""
+
+
+def is_leaving_folder(relative: str) -> bool:
+    """Whether a folder is no part of the application.
+
+    :param relative: its path below the application's folder or the package.
+    """
+    name = relative.rpartition("/")[2]
+    return bool(
+        _ANYWHERE.fullmatch(name) or ("/" not in relative and _ON_TOP.fullmatch(name.lower()))
+    )
+
+
+def is_leaving_file(relative: str) -> bool:
+    """Whether a file is no part of the application, by its own name.
+
+    :param relative: its path below the application's folder or the package.
+    """
+    is_text = "/" not in relative and _TEXTS.fullmatch(relative) is not None
+    return is_text or relative.endswith(_SUFFIXES)
+
+
+def is_leaving(relative: str) -> bool:
+    """Whether a file is no part of the application, or in a folder that is none.
+
+    :param relative: its path below the application's folder or the package.
+    """
+    if is_leaving_file(relative):
+        return True
+    folder = relative.rpartition("/")[0]
+    while folder:
+        if is_leaving_folder(folder):
+            return True
+        folder = folder.rpartition("/")[0]
+    return False

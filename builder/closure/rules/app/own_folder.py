@@ -1,0 +1,171 @@
+"""The application's own folders are kept whole.
+
+They are those from which a run read a file that no package owns: no package of the system, and
+none of a language. What the system's packages share, such as /usr/lib and /etc, is no such folder.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.closure.rule import ClosureRule
+from slimtrace.builder.closure.rules.app.bounds import Bound, measure, take_within
+from slimtrace.builder.closure.rules.app.leavings import is_leaving_file, is_leaving_folder
+from slimtrace.builder.model import Keep, Kind, Reason
+from slimtrace.builder.packages.index import get_package_index
+from slimtrace.builder.packages.languages.library_folders import is_library
+from slimtrace.builder.root.root import list_parents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from slimtrace.builder.closure.need import Need
+    from slimtrace.builder.closure.rule import LimitMet, RuleContext
+
+BOUND = Bound(files=20_000, size=128 << 20)
+
+_SHARED = re.compile(
+    r"/|/(?:app|data|home|media|mnt|opt|root|srv|usr|var|etc)"
+    r"|/home/[^/]+|/var/www|/usr/src"
+    r"|(?:/usr)?/(?:s?bin|lib|lib32|lib64|libx32|libexec|share|include|games|etc)"
+    r"|/usr/local(?:/(?:s?bin|lib|lib64|libexec|share|include|games|etc|src|opt))?"
+    r"|/(?:usr|usr/local)/share/(?:fonts|icons|man|doc|locale|applications)"
+)
+"""Folders for several applications (hier(7)); /app is one only if it has no files of its own."""
+
+_PLACE = re.compile(r"/(?:app|srv|usr/src|var/www|home/[^/]+)")
+"""Shared folders that are an application's own if one of its files is directly in them."""
+
+_STATE = re.compile(
+    r"/(?:boot|dev|proc|run|sys|tmp|var/(?:cache|lib|lock|log|mail|opt|run|spool|tmp))(?:/.*)?"
+    r"|/etc/(?:alternatives|pki|ssl|ca-certificates|ld\.so\.conf\.d)(?:/.*)?"
+    r"|(?:/usr)?/lib(?:32|64|x32)?(?:/.*)?|/usr/(?:s?bin|libexec|games|include)(?:/.*)?"
+    r"|/usr/share/(?:mime|icons|fonts|locale|zoneinfo|i18n|doc|man|info)(?:/.*)?"
+    r"|/root/\.[^/]+(?:/.*)?|/home/[^/]+/\.[^/]+(?:/.*)?"
+)
+"""The system's own folders, whose files its tools make too; state; and settings of a user."""
+
+_WEB_ROOT = re.compile(r"/var/lib/[^/]+/webapps/.+|/usr/share/[^/]+/html(?:/.*)?")
+"""Folders of servers' packages into which applications are put."""
+
+_INTERPRETER = re.compile(
+    r"(?:python|pypy|perl|ruby|lua|php|tcl|tk|erlang|node|ghc|ocaml|guile)[\d.]*|R|jvm"
+    r"|node_modules|(?:site|dist)-packages|gcc|pkgconfig|cmake"
+)
+"""Names of folders that an interpreter's or a compiler's installation has, each with a rule of its
+own or kept by evidence."""
+
+_PREFIX = frozenset({"bin", "lib", "include"})
+"""What an installation of a language or a server has in its folder, as /usr has: it is shared."""
+
+
+def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]:
+    """Find the files of the application's own folder that a file is in.
+
+    :raises SlimtraceError: a package database cannot be read.
+    """
+    if path not in context.read or context.root.kind(path) is not Kind.FILE:
+        return
+    if is_library(path) or (_STATE.fullmatch(path) and not _WEB_ROOT.fullmatch(path)):
+        return
+    done = _get_done(context)
+    for folder in _find_own_folders(context, path.rpartition("/")[0]):
+        if folder in done or _is_owned(context, path):
+            return
+        done.add(folder)
+        found = [*_list_files(context, folder)]
+        answer = [*take_within(context, Reason.OWN_FOLDER, folder, found, BOUND)]
+        yield from answer
+        if found and len(answer) == len(found):
+            return
+
+
+@lru_cache(maxsize=1)
+def _get_done(context: RuleContext) -> set[str]:  # noqa: ARG001 -- the key of the cache
+    """The folders that this closure has looked at already."""
+    return set()
+
+
+@lru_cache(maxsize=4096)
+def _find_own_folders(context: RuleContext, folder: str) -> tuple[str, ...]:
+    """Find the application's own folders that contain a folder, the widest first."""
+    above = [*list_parents(folder), folder]
+    own: list[str] = []
+    for each in above[1:]:
+        name = each.rpartition("/")[2]
+        if _INTERPRETER.fullmatch(name) or is_leaving_folder(name):
+            return tuple(own)
+        if not _is_shared(context, each):
+            own.append(each)
+    if not own and (_PLACE.fullmatch(folder) or _WEB_ROOT.fullmatch(folder)):
+        own.append(folder)
+    cwd = context.environment.cwd
+    if own and _PLACE.fullmatch(cwd) and own[0].startswith(f"{cwd}/"):
+        own.insert(0, cwd)
+    return tuple(own)
+
+
+@lru_cache(maxsize=4096)
+def _is_shared(context: RuleContext, folder: str) -> bool:
+    """Whether a folder has files of several applications or packages."""
+    if _SHARED.fullmatch(folder) or folder in _list_package_folders(context):
+        return True
+    names = context.root.listdir(folder)
+    return _PREFIX.issubset(names) or _PREFIX.issubset(
+        context.root.listdir(folder.rpartition("/")[0] or "/")
+    )
+
+
+@lru_cache(maxsize=2)
+def _list_package_folders(context: RuleContext) -> frozenset[str]:
+    """The folders with files of the system's packages, as own paths and as databases list them."""
+    index = get_package_index(context.root)
+    found: set[str] = set()
+    for package in index.system:
+        for file in package.files:
+            folder = file.rpartition("/")[0]
+            while folder and folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+    return frozenset({*found, *map(index.own_path, found)})
+
+
+def _is_owned(context: RuleContext, path: str) -> bool:
+    return bool(get_package_index(context.root).owners(path))
+
+
+def _list_files(context: RuleContext, top: str) -> Iterator[str]:
+    """List the files of an application's folder; not those of packages and of installations."""
+    pending = [top]
+    index = get_package_index(context.root)
+    count = size = 0
+    while pending:
+        folder = pending.pop()
+        names = context.root.listdir(folder)
+        if folder != top and ("pyvenv.cfg" in names or _PREFIX.issubset(names)):
+            continue
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            relative = path[len(top.rstrip("/")) + 1 :]
+            if context.root.kind(path) is Kind.DIRECTORY:
+                if not (is_leaving_folder(relative) or _INTERPRETER.fullmatch(name)):
+                    pending.append(path)
+            elif not is_leaving_file(relative) and index.system_owner(path) is None:
+                yield path
+                count += 1
+                size += measure(context, path)
+                if count > BOUND.files or size > BOUND.size:
+                    return  # enough to know that there are too many
+
+
+RULE = ClosureRule(
+    Reason.OWN_FOLDER,
+    find_own_files,
+    "the rest of a folder from which a run read a file that no package owns (/srv/app, /app, "
+    "/opt/app, /var/www/html, /usr/local/lib/app). Without data of version control, caches, tests, "
+    "documentation and leavings of a build; nothing of a folder of more than 128 MiB or 20,000 "
+    "files, but its subfolders that were used",
+    Keep.APP,
+)

@@ -1,0 +1,1 @@
+"""Packages of languages' own installers: one module for each language."""
