@@ -109,6 +109,7 @@ def _rerun(
         stop_signal=number,
         inside=inside,
         command_folder=command_folder,
+        answers=changes.answers,
     )
     with _redirect_streams():
         trace_run(command, options)
@@ -130,9 +131,13 @@ def rerun_here(run: Run, output: str, changes: RerunOptions) -> None:
     driving = _make_driving(run)
     number = signal.Signals[driving.stop_signal]
     with _redirect_streams(), _in_directory(run.cwd), _with_variables(changes.env):
-        trace_run(
-            run.command, RunOptions(TraceOutput(output), drive_options=driving, stop_signal=number)
+        options = RunOptions(
+            TraceOutput(output),
+            drive_options=driving,
+            stop_signal=number,
+            answers=changes.answers,
         )
+        trace_run(run.command, options)
 
 
 @contextmanager
@@ -166,7 +171,7 @@ def _make_driving(run: Run) -> DriveOptions:
     A run that ended by itself gets several times its first duration.
     """
     driving = run.drive_options or DriveOptions()
-    if driving.http_get or driving.commands or driving.inside or driving.stop_after is not None:
+    if driving.has_actions or driving.stop_after is not None:
         return driving
     seconds = run.seconds or 0.0
     if run.interrupted is None:

@@ -39,6 +39,8 @@ class RerunOptions:
     :ivar cap_add: names of capabilities to add to those that containers and the traced run have.
     :ivar no_new_privileges: whether setuid programs and file capabilities have no effect, also
         where they had one.
+    :ivar answers: a new file for the answers in full (:mod:`slimtrace.tracer.trace.answers`); then
+        an action that fails does not end the run. None for the statuses alone.
     """
 
     env: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ class RerunOptions:
     copies_volumes: bool = False
     copies_folder: str | None = None
     no_new_privileges: bool = False
+    answers: str | None = None
 
 
 def normalize_capability(word: str) -> str:

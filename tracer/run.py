@@ -74,6 +74,7 @@ class RunOptions:
     :ivar inside: the image to run in; None for this machine's root.
     :ivar command_folder: where commands that drive the app run; None for where slimtrace runs.
     :ivar keeps_volumes: whether the trace gets copies of the volumes as they are before the run.
+    :ivar answers: a new file for the answers in full; None for their statuses alone.
     """
 
     output: TraceOutput
@@ -84,6 +85,7 @@ class RunOptions:
     inside: ImageRun | None = None
     command_folder: CommandFolder | None = None
     keeps_volumes: bool = False
+    answers: str | None = None
 
 
 def check_directory() -> None:
@@ -133,7 +135,7 @@ def run(command: Sequence[str], options: RunOptions) -> RunResult:
 
             before = keep_volumes(options.inside.volumes, writer)
         plan = _plan(options, sandbox, mask)
-        launch = LaunchCommand(program, command, mask, sandbox, plan.descriptors if plan else {})
+        launch = _make_launch(program, command, mask, sandbox, plan)
         chosen = start_engine(options.engine, launch, all_calls=options.all_calls)
         engine = chosen.engine
         if chosen.reason is not None:
@@ -189,7 +191,30 @@ def _plan(
         return None
     from slimtrace.tracer.drive.plan import make_plan  # noqa: PLC0415 -- not needed where nothing drives the app
 
-    return make_plan(options.drive_options, sandbox, mask, options.command_folder)
+    answers = None
+    if options.answers is not None:
+        from slimtrace.tracer.drive.answer_log import AnswerLog  # noqa: PLC0415 -- for comparisons alone
+
+        answers = AnswerLog(options.answers)
+    try:
+        return make_plan(options.drive_options, sandbox, mask, options.command_folder, answers)
+    except BaseException:
+        if answers is not None:
+            answers.close()
+        raise
+
+
+def _make_launch(
+    program: str,
+    command: Sequence[str],
+    mask: Iterable[int],
+    sandbox: SandboxConfig | None,
+    plan: DrivePlan | None,
+) -> LaunchCommand:
+    if plan is None:
+        return LaunchCommand(program, command, mask, sandbox)
+    streams, output = plan.descriptors, plan.command_output
+    return LaunchCommand(program, command, mask, sandbox, streams, output)
 
 
 def _describe_run(

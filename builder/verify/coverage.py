@@ -34,7 +34,7 @@ def _is_too_short(run: Run) -> bool:
 def _list_unrepeated(run: Run, trace: Trace) -> Iterator[str]:
     command = " ".join(run.command)
     driving = run.drive_options
-    if driving is not None and (driving.http_get or driving.commands or driving.inside):
+    if driving is not None and driving.has_actions:
         return
     is_service = bool(trace.listening) and driving is not None
     if run.interrupted is not None or is_service:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.console import say
+from slimtrace.tracer.drive.answer_log import Content
 from slimtrace.tracer.drive.http import Address, OutgoingRequest, exchange, parse_address
 from slimtrace.tracer.drive.probes import describe_exit, open_socket_path
 from slimtrace.tracer.drive.ready import (
@@ -27,6 +28,7 @@ from slimtrace.tracer.errors import CannotExecuteError, CommandNotFoundError, Dr
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from slimtrace.tracer.drive.http import ServerAnswer
     from slimtrace.tracer.drive.shell import CommandLimits, HostCommands
     from slimtrace.tracer.engines.app import App
     from slimtrace.tracer.process.root_view import RootView
@@ -45,11 +47,13 @@ class ActionOutcome(NamedTuple):
     :ivar status: an HTTP status, or an exit status (128+N for signal N).
     :ivar failure: how it failed, or None.
     :ivar hint: the next step after a failure, or None.
+    :ivar content: the type and body of an HTTP answer; None for a command.
     """
 
     status: int
     failure: str | None = None
     hint: str | None = None
+    content: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,14 @@ class Actions:
 
         :raises DriverError: there was no answer.
         """
-        status = self._request_status(path, limits)
+        answer = self._request(path, limits)
+        status, content = answer.code, _read_content(answer)
         if not is_accepted(status, parse_statuses(self.http_status)):
             hint = f"if that is right, add --http-status {self.http_status},{status}"
-            return ActionOutcome(status, f"was answered {status}", hint)
+            return ActionOutcome(status, f"was answered {status}", hint, content)
         if status >= _BAD_REQUEST:
             say(f"GET {path}: {status}")
-        return ActionOutcome(status)
+        return ActionOutcome(status, content=content)
 
     def run_outside(self, command: str, limits: CommandLimits) -> ActionOutcome:
         """Run a command on the host, with the shell.
@@ -112,7 +117,7 @@ class Actions:
             raise DriverError(f"cannot drive the app: {error.message}") from error
         return _make_outcome(ended)
 
-    def _request_status(self, path: str, limits: CommandLimits) -> int:
+    def _request(self, path: str, limits: CommandLimits) -> ServerAnswer:
         cause: Exception
         is_known_ready = not (self.ready is None or isinstance(self.ready, Delay))
         deadline = time.monotonic() + (0.0 if is_known_ready else _RETRY_SECONDS)
@@ -127,7 +132,7 @@ class Actions:
                 what = (getattr(cause, "strerror", None) or str(cause.args[0])).lower()
                 raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
 
-    def _send_request(self, path: str, seconds: float) -> int:
+    def _send_request(self, path: str, seconds: float) -> ServerAnswer:
         if isinstance(self.ready, UnixSocket):
             with open_socket_path(self.ready.path, self.view.open_path) as place:
                 return self._get(Address("localhost", 80, path=place), path, seconds)
@@ -136,11 +141,11 @@ class Actions:
             raise LookupError("it does not listen on a known port")
         return self._get(address, path, seconds)
 
-    def _get(self, address: Address, path: str, seconds: float) -> int:
+    def _get(self, address: Address, path: str, seconds: float) -> ServerAnswer:
         def should_end() -> bool:
             return self.app.interrupted is not None or self.app.ended.is_set()
 
-        return exchange(address, OutgoingRequest("GET", path), seconds, should_end).code
+        return exchange(address, OutgoingRequest("GET", path), seconds, should_end)
 
     def _find_address(self) -> Address | None:
         """Return the address of ``--ready``, else the first port on which the app listened."""
@@ -167,3 +172,9 @@ class Actions:
 
 def _make_outcome(ended: ExitStatus) -> ActionOutcome:
     return ActionOutcome(ended.status, f"failed: {describe_exit(ended)}" if ended.status else None)
+
+
+def _read_content(answer: ServerAnswer) -> Content:
+    length = answer.headers.get("Content-Length", "")
+    size = max(len(answer.body), int(length) if length.isdecimal() else 0)
+    return Content(answer.headers.get("Content-Type", ""), answer.body, size)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from slimtrace.tracer.drive.actions import ActionOutcome, Actions
+    from slimtrace.tracer.drive.answer_log import AnswerLog
     from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.engines.app import App
     from slimtrace.tracer.trace.trace import DriveOptions
@@ -36,6 +37,9 @@ class Driver:
 
     :ivar streams: the relay of the app's output; None if there is no ``--ready``.
     :ivar list_ports: returns the TCP ports on which the app listened.
+    :ivar elapsed_seconds: returns the time since the start of the run.
+    :ivar answers: where to write the answers in full; then a failure ends nothing, and the next
+        action follows. None for the statuses alone.
     :ivar result: how it went.
     :ivar failure: why driving the app failed, or None.
     """
@@ -45,6 +49,8 @@ class Driver:
     actions: Actions
     streams: OutputRelay | None
     list_ports: Callable[[], Sequence[int]]
+    elapsed_seconds: Callable[[], float]
+    answers: AnswerLog | None = None
     result: DriveResult = field(default_factory=DriveResult)
     failure: DriverError | None = None
     _deadline: float = float("inf")
@@ -54,6 +60,8 @@ class Driver:
         """Start the thread; call this before the app starts."""
         if self.streams is not None:
             self.streams.start(self.app)
+        if self.answers is not None:
+            self.answers.start(self.elapsed_seconds)
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._thread.start()
 
@@ -63,6 +71,10 @@ class Driver:
             self._thread.join()
         if self.streams is not None:
             self.streams.finish()
+        if self.answers is not None and not self.options.has_actions:
+            ended = self.app.exit_status
+            status = ended.status if ended is not None else None
+            self.answers.add("", status, 0.0, self.answers.take_output())
 
     def _run(self) -> None:
         try:
@@ -81,11 +93,7 @@ class Driver:
     @property
     def _ends_app(self) -> bool:
         """Whether the app is stopped after all actions."""
-        return self._has_actions or self.options.stop_after is not None
-
-    @property
-    def _has_actions(self) -> bool:
-        return bool(self.options.http_get or self.options.commands or self.options.inside)
+        return self.options.has_actions or self.options.stop_after is not None
 
     def _wait_until_ready(self) -> None:
         ready = self.actions.ready
@@ -111,15 +119,22 @@ class Driver:
     def _drive(self) -> None:
         """:raises DriverError: a driver failed, or had to be ended."""
         for name, shown, run in self._list_drivers():
+            began = self.answers.now() if self.answers is not None else 0.0
             try:
                 outcome = run(CommandLimits(self.options.exec_timeout, self._deadline))
-            except DriverError:
+            except DriverError as error:
                 self._add_answer(name, None)
-                raise
+                if self.answers is None or self.app.interrupted is not None:
+                    raise
+                self.answers.add(name, None, began, self.answers.take_output(), error.message)
+                continue
             self._add_answer(name, outcome.status)
-            if outcome.failure is not None:
+            if self.answers is not None:
+                content = outcome.content or self.answers.take_output()
+                self.answers.add(name, outcome.status, began, content)
+            elif outcome.failure is not None:
                 raise DriverError(f"cannot drive the app: {shown} {outcome.failure}", outcome.hint)
-        if self.options.stop_after is not None and not self._has_actions:
+        if self.options.stop_after is not None and not self.options.has_actions:
             sleep_until(self._deadline, self.app)
 
     def _list_drivers(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:

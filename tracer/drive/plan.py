@@ -14,6 +14,7 @@ from slimtrace.tracer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slimtrace.tracer.drive.answer_log import AnswerLog
     from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.drive.command_folder import CommandFolder
     from slimtrace.tracer.drive.driver import Driver
@@ -30,6 +31,7 @@ class DrivePlan:
     :ivar streams: the relay of the app's output; None if there is no ``--ready``.
     :ivar is_reachable: whether its ports can be reached from this machine.
     :ivar folder: where commands on the host run; None for where slimtrace runs.
+    :ivar answers: where to write the answers in full; None for the statuses alone.
     """
 
     options: DriveOptions
@@ -37,11 +39,21 @@ class DrivePlan:
     streams: OutputRelay | None
     is_reachable: bool
     folder: CommandFolder | None = None
+    answers: AnswerLog | None = None
 
     @property
     def descriptors(self) -> Mapping[int, int]:
         """Descriptor of the app → our descriptor that replaces it."""
-        return self.streams.descriptors if self.streams is not None else {}
+        if self.streams is not None:
+            return self.streams.descriptors
+        if self.answers is not None and not self.options.has_actions:
+            return {1: self.answers.output, 2: self.answers.output}  # its output is its answer
+        return {}
+
+    @property
+    def command_output(self) -> int | None:
+        """Our descriptor for the output of commands in the sandbox; None for stderr."""
+        return self.answers.output if self.answers is not None else None
 
     def make_driver(self, engine: Engine, recorder: Recorder, mask: Iterable[int]) -> Driver:
         """Return the driver for this plan.
@@ -56,14 +68,17 @@ class DrivePlan:
             return recorder.find_first_port() if self.is_reachable else None
 
         app = engine.app
-        commands = HostCommands(app, [*mask], self.folder)
+        commands = HostCommands(app, [*mask], self.folder, self.command_output)
         drivers = Actions(app, engine.view, self.ready, self.options.http_status, port, commands)
-        return Driver(self.options, app, drivers, self.streams, recorder.list_tcp_ports)
+        ports, now = recorder.list_tcp_ports, recorder.elapsed_seconds
+        return Driver(self.options, app, drivers, self.streams, ports, now, self.answers)
 
     def close(self) -> None:
-        """Close the streams if the relay did not finish."""
+        """Close the streams if the relay did not finish, and the answers."""
         if self.streams is not None:
             self.streams.close()
+        if self.answers is not None:
+            self.answers.close()
 
 
 def make_plan(
@@ -71,12 +86,14 @@ def make_plan(
     sandbox: SandboxConfig | None,
     mask: Iterable[int],
     folder: CommandFolder | None = None,
+    answers: AnswerLog | None = None,
 ) -> DrivePlan:
     """Check the options in ``driving`` and make a plan from them.
 
     :param sandbox: where the app will run; None for this machine's root.
     :param mask: the signals to block in commands.
     :param folder: where commands on the host run; None for where slimtrace runs.
+    :param answers: where to write the answers in full; None for the statuses alone.
     :raises UsageError: an option is wrong.
     :raises SlimtraceError: the condition of ``--ready`` is true before the start, or the app's
         output is closed.
@@ -92,7 +109,8 @@ def make_plan(
             raise UsageError("cannot use --ready-status without --ready URL")
         if driving.ready_count is not None:
             raise UsageError("cannot use --ready-count without --ready log:REGEX")
-        return DrivePlan(driving, None, None, sandbox is None or sandbox.has_network, folder)
+        is_reachable = sandbox is None or sandbox.has_network
+        return DrivePlan(driving, None, None, is_reachable, folder, answers)
     cwd = os.getcwd() if sandbox is None else sandbox.workdir
     ready = parse_ready(driving.ready, driving.ready_status, cwd, driving.ready_count)
     if folder is None or not isinstance(ready, ReadyCommand):  # the folder is entered later
@@ -100,4 +118,5 @@ def make_plan(
     from slimtrace.tracer.drive.app_output import OutputRelay  # noqa: PLC0415 -- not needed for usage errors
 
     streams = OutputRelay(ready if isinstance(ready, LogLine) else None)
-    return DrivePlan(driving, ready, streams, sandbox is None or sandbox.has_network, folder)
+    is_reachable = sandbox is None or sandbox.has_network
+    return DrivePlan(driving, ready, streams, is_reachable, folder, answers)

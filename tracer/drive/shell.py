@@ -57,21 +57,23 @@ class HostCommands:
     :ivar mask: the signals to block in commands.
     :ivar folder: where the commands of a repeated run find their files; None for where slimtrace
         runs. The thread that runs the first command enters it.
+    :ivar output: the descriptor for their output; None for stderr, because stdout is for the app.
     """
 
     app: App
     mask: Iterable[int]
     folder: CommandFolder | None = None
+    output: int | None = None
     _has_entered: bool = False
     _groups: list[int] = field(default_factory=list)
 
     def run(self, command: str, env: Mapping[str, str], limits: CommandLimits) -> ExitStatus:
-        """Run a command to its end. Its output goes to stderr, because stdout is for the app.
+        """Run a command to its end.
 
         :raises DriverError: it was killed: it took too long, outlived the app, or the user
             interrupted slimtrace.
         """
-        pid = _start(command, self._prepare(env), self.mask)
+        pid = _start(command, self._prepare(env), self.mask, output=self.output)
         self._groups.append(pid)
         began, ended = time.monotonic(), float("inf")
         while (status := _read_exit_status(pid)) is None:
@@ -153,7 +155,11 @@ def run_probe(
     :param should_end: asked again and again; the command is killed when it returns True.
     :returns: None if it was killed.
     """
-    pid = _start(command, env, mask, is_silent=True)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        pid = _start(command, env, mask, output=null)
+    finally:
+        os.close(null)
     try:
         while (status := _read_exit_status(pid)) is None and not should_end():
             time.sleep(_POLL_SECONDS)
@@ -164,17 +170,19 @@ def run_probe(
 
 
 def _start(
-    command: str, env: Mapping[str, str], mask: Iterable[int], *, is_silent: bool = False
+    command: str, env: Mapping[str, str], mask: Iterable[int], *, output: int | None = None
 ) -> int:
-    """Start a command in its own process group; its output goes to stderr."""
-    null = (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)
+    """Start a command in its own process group.
+
+    :param output: the descriptor for its output; None for stderr.
+    """
     return os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", command],
         env,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            *([null] if is_silent else []),
+            *([] if output is None else [(os.POSIX_SPAWN_DUP2, output, 2)]),
             (os.POSIX_SPAWN_DUP2, 2, 1),
         ],
         setsigmask=mask,

@@ -47,6 +47,7 @@ class LaunchCommand(NamedTuple):
     :ivar sandbox: the image to run it in, or None for the host.
     :ivar streams: standard descriptors (0 to 2) that it does not share with slimtrace, each with
         the descriptor to put there.
+    :ivar command_output: for the output of further commands in the sandbox; None for stderr.
     """
 
     program: str
@@ -54,13 +55,14 @@ class LaunchCommand(NamedTuple):
     mask: Iterable[int]
     sandbox: SandboxConfig | None = None
     streams: Mapping[int, int] = MappingProxyType({})
+    command_output: int | None = None
 
     def launch(self) -> Launcher:
         if self.sandbox is None:
             return HostLaunch(self.program, self.argv, self.mask, self.streams)
         from slimtrace.tracer.engines.launch.sandbox import SandboxLaunch  # noqa: PLC0415 -- only for images
 
-        return SandboxLaunch(self.sandbox, self.argv, self.mask, self.streams)
+        return SandboxLaunch(self.sandbox, self.argv, self.mask, self.streams, self.command_output)
 
 
 def start_engine(name: str, command: LaunchCommand, *, all_calls: bool = False) -> EngineChoice:

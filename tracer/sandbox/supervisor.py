@@ -73,6 +73,7 @@ class Supervisor:
     :param watch: a socket to the tracer for ``exit STATUS`` of the app (wait(2)).
     :param mask: the signals to block in commands.
     :param streams: descriptor of the app → our descriptor that replaces it.
+    :param command_output: our descriptor for the output of commands; None for our stderr.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Supervisor:
         watch: socket.socket,
         mask: Iterable[int],
         streams: Mapping[int, int],
+        command_output: int | None = None,
     ) -> None:
         self._config = config
         self._folder = folder
@@ -92,7 +94,7 @@ class Supervisor:
         self._watch = watch
         self._mask = [*mask]
         self._streams = streams
-        self._stderr = 2
+        self._command_output = 2 if command_output is None else command_output
         self._parent = os.getppid()
         self._first_pid = self._command_pid = 0
 
@@ -193,12 +195,12 @@ class Supervisor:
         }
 
     def _put_streams(self) -> None:
-        """Put the app's streams in place, and keep our stderr for commands.
+        """Put the app's streams in place, and keep the output of commands.
 
         The app's user gets the streams, so that the app may open /dev/stdout.
         """
-        if 2 in self._streams:
-            self._stderr = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
+        if self._command_output == 2 and 2 in self._streams:
+            self._command_output = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
         account = self._config.account
         for number, stream in self._streams.items():
             with suppress(OSError):  # fails for a UID that is not mapped here
@@ -211,7 +213,7 @@ class Supervisor:
             0,
             1,
             2,
-            self._stderr,
+            self._command_output,
             self._control.fileno(),
             self._watch.fileno(),
             self._folder.lock,
@@ -294,7 +296,7 @@ class Supervisor:
                 control=self._control,
                 report=writer,
                 mask=self._mask,
-                output=None if is_app else (self._dev_null, self._stderr),
+                output=None if is_app else (self._dev_null, self._command_output),
                 is_first=is_app,
                 plan=self._plan,
             ).run()

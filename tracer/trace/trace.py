@@ -156,6 +156,11 @@ class DriveOptions:
     http_status: str = DEFAULT_HTTP_STATUS
 
     @property
+    def has_actions(self) -> bool:
+        """Whether something drives the app: a request or a command."""
+        return bool(self.http_get or self.commands or self.inside)
+
+    @property
     def has_host_commands(self) -> bool:
         """Whether commands run on the host."""
         return bool(self.commands) or (self.ready or "").startswith("exec:")

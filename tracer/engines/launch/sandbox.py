@@ -53,6 +53,7 @@ class SandboxLaunch:
         argv: Sequence[str],
         mask: Iterable[int],
         streams: Mapping[int, int],
+        command_output: int | None = None,
     ) -> None:
         self.app_pid = 0
         self.app_is_process_one = not config.has_reaper
@@ -61,6 +62,7 @@ class SandboxLaunch:
         self._argv = argv
         self._mask = mask
         self._streams = streams
+        self._command_output = command_output
         self._memory = MemoryReader()  # before the fork, so that its memory is the child's too
         self._control, self._other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -127,7 +129,7 @@ class SandboxLaunch:
 
         def child(watch: socket.socket) -> Never:
             arguments = self._config, folder, self._argv, self._other, watch, self._mask
-            Supervisor(*arguments, self._streams).run(install)
+            Supervisor(*arguments, self._streams, self._command_output).run(install)
 
         guard = Guard.start(child, supervises=True, at_end=remove)
         os.close(folder.lock)
