@@ -26,10 +26,10 @@ RULES = (
         Reason.PYTHON_IMPORT,
         find_imported_modules,
         "what a touched Python module imports in functions and branches, also by "
-        "`import_module` of a constant, and what that needs to load; extension modules "
-        "with their libraries. Not: modules for other systems or Python versions, for "
-        "developers, for using a library's module as a command, or that cannot be "
-        "imported in the full image either",
+        "`import_module` of a constant, and what that needs to load, also in functions that it "
+        "then calls; extension modules with their libraries. Not: modules for other systems or "
+        "Python versions, for developers, for using a library's module as a command, or that "
+        "cannot be imported in the full image either",
     ),
     ClosureRule(
         Reason.PYTHON_STRING_IMPORT,

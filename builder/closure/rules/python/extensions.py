@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.elf.elf import list_read_only_spans, parse_elf
+from slimtrace.builder.closure.rules.python.module_names import Import
 from slimtrace.builder.closure.rules.python.modules import get_module_index
-from slimtrace.builder.closure.rules.python.source import Import
 from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from slimtrace.builder.closure.rule import RuleContext
-    from slimtrace.builder.closure.rules.python.source import Import
+    from slimtrace.builder.closure.rules.python.module_names import Import
 
 _INIT = "__init__.py"
 _SITE = re.compile(r"/(?:site|dist)-packages(?:/|$)")
 _STDLIB = re.compile(r"/(?:python|pypy)3?\.?\d+$")
+_TOP = re.compile(r".*/(?:(?:site|dist)-packages|(?:python|pypy)3?\.?\d+)/")
+"""The directory of installed modules, or of the standard library."""
 _VERSION = re.compile(r"/(?:python|pypy)(\d)\.(\d+)(?:/|$)")
 _TAG = re.compile(r"(?:cpython-|pypy)(\d)(\d+)")
 _EXTENSION = re.compile(r"(?P<name>[^.]+)(?:\.(?P<tag>abi3|[a-z]+-?\d+\w*(?:-[^.]+)?))?\.so")
@@ -75,6 +77,14 @@ class ModuleIndex:
     def is_standard(self, path: str) -> bool:
         """Whether the file is in the standard library."""
         return not is_installed(path) and any(map(_STDLIB.search, list_parents(path)))
+
+    def get_relative_path(self, path: str) -> str:
+        """Get a module's path below the directory in ``sys.path``; unchanged if there is none."""
+        match = _TOP.match(path)
+        if match:
+            return path[match.end() :]
+        above = [root for root in self.roots if path.startswith(f"{root.rstrip('/')}/")]
+        return path[len(max(above, key=len)) :].lstrip("/") if above else path
 
     def find_version(self, path: str) -> tuple[int, int] | None:
         """Find the version of the Python that imports a file; None if several are possible."""

@@ -1,8 +1,7 @@
-"""Finds the modules that a Python source names, in a quick and in an exact way.
+"""Parses a Python source, and finds the modules that it names.
 
-:func:`scan_source` uses regular expressions. It finds too much: also names in strings and in dead
-branches. :func:`parse_source` parses, which takes a hundred times as long. Most sources name no new
-module, so they are never parsed.
+All rules share one parse of a file. Statements are all looked at; expressions only where a regular
+expression shows that a line may contain something of interest.
 """
 
 from __future__ import annotations
@@ -10,151 +9,104 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from encodings import normalize_encoding
-from encodings.aliases import aliases
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
+from slimtrace.builder.closure.rules.python.called_functions import (
+    Function,
+    find_called_functions,
+)
 from slimtrace.builder.closure.rules.python.conditions import (
     SourceContext,
     find_main_only_functions,
     list_reachable_parts,
 )
+from slimtrace.builder.closure.rules.python.module_names import (
+    CODEC_NAME,
+    DOTTED,
+    REFERENCE,
+    Import,
+    ModuleNames,
+    resolve_call,
+    resolve_codec,
+)
+from slimtrace.builder.closure.rules.python.source_scan import (
+    find_calls,
+    find_codecs,
+    find_strings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from collections.abc import Iterable, Iterator
 
 ANYWHERE = SourceContext()
+_REFERENCE = re.compile(REFERENCE)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BLOCKS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 
 
-class Import(NamedTuple):
-    """An import (language reference, "The import statement").
+class _Block(NamedTuple):
+    """A statement to look at.
 
-    :ivar module: its name without leading dots.
-    :ivar names: the names after ``from … import``; each may be a module.
-    :ivar level: the number of leading dots; 0 for an absolute import.
-    :ivar instead_of: the imports that this one replaces: it is in their ``except ImportError``.
+    :ivar functions: the functions around it.
+    :ivar holder: the class around it, if that is nearer than a function.
     """
 
-    module: str
-    names: tuple[str, ...] = ()
-    level: int = 0
+    node: ast.AST
+    functions: tuple[ast.AST, ...] = ()
+    holder: str = ""
     instead_of: tuple[Import, ...] = ()
 
 
-class ModuleNames(NamedTuple):
-    """The modules that a source names.
-
-    :ivar loads: imports outside functions: they run when the source is loaded.
-    :ivar calls: imports in functions, or by a call of, for example, ``importlib.import_module``,
-        ``encode`` or ``decode``.
-    :ivar strings: constants that look like ``package.module`` or ``package.module:attribute``.
-    """
-
-    loads: frozenset[Import]
-    calls: frozenset[Import]
-    strings: frozenset[str]
-
-
-_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
-_REFERENCE = re.compile(rf"{_DOTTED}:{_DOTTED}|[^\W\d]\w*(?:\.[^\W\d]\w*)+")
-_STATEMENT = re.compile(
-    r"(?:^|[;:])(?P<indent>[ \t\f]*)"
-    rf"(?:from[ \t]*(?P<dots>[. \t]*)(?P<module>{_DOTTED})?[ \t\\\r\n]*\bimport\b"
-    r"[ \t\\\r\n]*(?P<names>\([^)]*\)|(?:[^\n\\;#]|\\\r?\n)*)"
-    r"|import\b(?P<modules>(?:[^\n\\;#]|\\\r?\n)*))",
-    re.MULTILINE,
-)
-CALL = re.compile(
-    rf"(?:import_module|__import__)\s*\(\s*[rRuU]?[\"']+(?P<name>\.*{_DOTTED})[\"']"
-    rf"(?:\s*,\s*(?:package\s*=\s*)?[\"'](?P<package>{_DOTTED})[\"'])?"
-)
-"""An import by a call with constant arguments."""
-_CODEC_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
-CODEC = re.compile(
-    rf"(?:\.\s*(?:en|de)code\s*\(|\bencoding\s*=)\s*[rRuU]?[\"']+(?P<name>{_CODEC_NAME})[\"']"
-)
-"""A codec: Python imports its module at the first use (the module encodings)."""
-_STRING = re.compile(rf"[\"'](?P<text>{_REFERENCE.pattern})[\"']")
-_FIRST_NAME = re.compile(rf"\s*({_DOTTED})")
-_COMMENT = re.compile(r"#[^\n]*")
-
-
-def scan_source(text: str) -> ModuleNames:
-    """Find at least what :func:`parse_source` finds, if the source has no unusual formatting.
-
-    A statement at the beginning of a line counts as an import at load time.
-    """
-    loads: set[Import] = set()
-    calls = {_resolve_call(match["name"], match["package"] or "") for match in CALL.finditer(text)}
-    calls.update(_resolve_codec(match["name"]) for match in CODEC.finditer(text))
-    for match in _STATEMENT.finditer(text):
-        (calls if match["indent"] else loads).update(_read_statement(match))
-    strings = (match["text"] for match in _STRING.finditer(text))
-    return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
-
-
-def _read_statement(match: re.Match[str]) -> Iterator[Import]:
-    if match["modules"] is not None:
-        yield from (Import(name) for name in _split_names(match["modules"]))
-        return
-    module, level = match["module"] or "", (match["dots"] or "").count(".")
-    if module or level:
-        yield Import(module, _split_names(match["names"]), level)
-
-
-def _split_names(text: str) -> tuple[str, ...]:
-    """Split a list of names, and remove ``as`` and what follows it."""
-    text = _COMMENT.sub("", text).strip("()").replace("\\", " ")
-    matches = (_FIRST_NAME.match(part) for part in text.split(","))
-    return tuple(match.group(1) for match in matches if match)
-
-
 def parse_source(
-    text: str, here: SourceContext = ANYWHERE, *, is_deep: bool = True, is_standard: bool = False
+    text: str, here: SourceContext = ANYWHERE, *, is_standard: bool = False
 ) -> ModuleNames | None:
     """Parse a source; None if it is no valid source for this Python.
 
-    :param is_deep: whether to look into expressions too; statements alone are quicker.
     :param is_standard: whether it is a module of the standard library: many of them are also
         commands, and their functions for that do not count.
     """
     tree = _parse_tree(text)
     if tree is None:
         return None
-    dead = find_main_only_functions(tree) if is_standard else set()
-    loads: set[Import] = set()
+    dead = find_main_only_functions(tree) if is_standard and "__name__" in text else set()
+    hints = _list_hints(text)
+    inside: dict[tuple[ast.AST, ...], set[Import]] = {(): set()}
     calls: set[Import] = set()
     strings: set[str] = set()
-    pending: list[tuple[ast.AST, bool, tuple[Import, ...]]] = [(tree, True, ())]
+    functions: list[Function] = []
+    unreachable: list[ast.AST] = []
+    pending = [_Block(tree)]
     while pending:
-        node, loading, instead_of = pending.pop()
-        imports = {each._replace(instead_of=instead_of) for each in _list_imports(node)}
-        (loads if loading else calls).update(imports)
-        match node:
-            case ast.Constant(value=str(value)) if len(value) < 200 and _REFERENCE.fullmatch(value):
-                strings.add(value)
-            case ast.Call():
-                calls.update(_list_call_imports(node))
-        inside = loading and not isinstance(node, _FUNCTIONS)
-        children = ast.iter_child_nodes(node) if is_deep else _list_statements(node)
+        block = pending.pop()
+        node = block.node
+        imports = [each._replace(instead_of=block.instead_of) for each in _list_imports(node)]
+        if imports:
+            inside.setdefault(block.functions, set()).update(imports)
+        if isinstance(node, _FUNCTIONS):
+            functions.append(Function(node, block.holder))
+        if _has_hint(node, hints):
+            _read_expressions(node, here, calls, strings)
+        blocks = _list_blocks(block, here)
         if isinstance(node, ast.If):
-            children = list_reachable_parts(node, here, is_deep=is_deep)
-        in_try = _list_try_imports(node)
-        for child in children:
-            is_handler = isinstance(child, ast.ExceptHandler) and _catches_import_error(child)
-            if child not in dead:
-                pending.append((child, inside, in_try if is_handler else instead_of))
-    return ModuleNames(frozenset(loads), frozenset(calls), frozenset(strings))
+            reachable = {each.node for each in blocks}
+            unreachable += {*node.body, *node.orelse} - reachable
+        pending += (each for each in blocks if each.node not in dead)
+    loads = inside.pop(())
+    called = find_called_functions(text, functions, (*dead, *unreachable)) if inside else set()
+    at_load = (imports for around, imports in inside.items() if called.issuperset(around))
+    return ModuleNames(
+        frozenset(loads),
+        frozenset(calls.union(*inside.values())),
+        frozenset(strings),
+        frozenset[Import]().union(*at_load),
+    )
 
 
 def parse_unconditional(text: str) -> frozenset[Import]:
     """Find the imports without which the source cannot be loaded: those in no block."""
     tree = _parse_tree(text) or ast.Module([], [])
     return frozenset(each for node in tree.body for each in _list_imports(node))
-
-
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def _parse_tree(text: str) -> ast.Module | None:
@@ -166,13 +118,75 @@ def _parse_tree(text: str) -> ast.Module | None:
         return None
 
 
+def _list_hints(text: str) -> list[int]:
+    """List the numbers of the lines whose expressions may name a module, sorted."""
+    matches = (*find_calls(text), *find_codecs(text), *find_strings(text))
+    starts = sorted({match.start() for match in matches})
+    lines: list[int] = []
+    line, at = 1, 0
+    for start in starts:
+        line += text.count("\n", at, start)
+        at = start
+        lines.append(line)
+    return lines
+
+
+def _has_hint(node: ast.AST, hints: list[int]) -> bool:
+    first: int | None = getattr(node, "lineno", None)
+    if first is None or not hints:
+        return bool(hints) and isinstance(node, ast.match_case)
+    decorators = getattr(node, "decorator_list", None)
+    first = decorators[0].lineno if decorators else first
+    at = bisect_left(hints, first)
+    last: int = getattr(node, "end_lineno", None) or first
+    return at < len(hints) and hints[at] <= last
+
+
+def _read_expressions(
+    node: ast.AST, here: SourceContext, calls: set[Import], strings: set[str]
+) -> None:
+    """Read the expressions that belong to a statement, and to none in its blocks."""
+    if isinstance(node, ast.If):
+        parts = list_reachable_parts(node, here, is_deep=True)
+    else:
+        parts = ast.iter_child_nodes(node)
+    for part in parts:
+        for each in () if isinstance(part, _BLOCKS) else ast.walk(part):
+            if isinstance(each, ast.Constant):
+                value = each.value
+                if isinstance(value, str) and len(value) < 200 and _REFERENCE.fullmatch(value):
+                    strings.add(value)
+            elif isinstance(each, ast.Call):
+                calls.update(_list_call_imports(each))
+
+
+def _list_blocks(block: _Block, here: SourceContext) -> list[_Block]:
+    """List the statements directly in a statement that can run."""
+    node, functions, holder, instead_of = block
+    if isinstance(node, _FUNCTIONS):
+        functions, holder = (*functions, node), ""
+    elif isinstance(node, ast.ClassDef):
+        holder = node.name
+    children: Iterable[ast.AST] = (
+        list_reachable_parts(node, here, is_deep=False)
+        if isinstance(node, ast.If)
+        else _list_statements(node)
+    )
+    in_try = _list_try_imports(node)
+    blocks = []
+    for child in children:
+        is_handler = isinstance(child, ast.ExceptHandler) and _catches_import_error(child)
+        replaced = in_try if is_handler else instead_of
+        blocks.append(_Block(child, functions, holder, replaced))
+    return blocks
+
+
 def _list_imports(node: ast.AST) -> Iterator[Import]:
-    match node:
-        case ast.Import():
-            yield from (Import(alias.name) for alias in node.names)
-        case ast.ImportFrom():
-            names = tuple(alias.name for alias in node.names if alias.name != "*")
-            yield Import(node.module or "", names, node.level)
+    if isinstance(node, ast.Import):
+        yield from (Import(alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        names = tuple(alias.name for alias in node.names if alias.name != "*")
+        yield Import(node.module or "", names, node.level)
 
 
 def _list_try_imports(node: ast.AST) -> tuple[Import, ...]:
@@ -199,29 +213,13 @@ def _list_call_imports(node: ast.Call) -> Iterator[Import]:
         case (("import_module" | "__import__"), [ast.Constant(value=str(module)), *rest]):
             package = rest[0] if rest and name == "import_module" else keywords.get("package")
             value = package.value if isinstance(package, ast.Constant) else ""
-            if re.fullmatch(rf"\.*{_DOTTED}", module):
-                yield _resolve_call(module, value if isinstance(value, str) else "")
+            if re.fullmatch(rf"\.*{DOTTED}", module):
+                yield resolve_call(module, value if isinstance(value, str) else "")
     is_method = isinstance(function, ast.Attribute) and name in {"encode", "decode"}
     for value in (*(node.args[:1] if is_method else ()), keywords.get("encoding")):
         match value:
-            case ast.Constant(value=str(codec)) if re.fullmatch(_CODEC_NAME, codec):
-                yield _resolve_codec(codec)
-
-
-def _resolve_codec(name: str) -> Import:
-    """Find the module of a codec, as the module encodings does."""
-    normalized = normalize_encoding(name).lower()
-    return Import(f"encodings.{aliases.get(normalized, normalized)}")
-
-
-def _resolve_call(module: str, package: str) -> Import:
-    """Resolve a relative name in the given package, else leave it relative to the importer."""
-    name = module.lstrip(".")
-    level = len(module) - len(name)
-    if level and package:
-        above = package.split(".")
-        return Import(".".join([*above[: len(above) - level + 1], name]))
-    return Import(name, (), level)
+            case ast.Constant(value=str(codec)) if re.fullmatch(CODEC_NAME, codec):
+                yield resolve_codec(codec)
 
 
 def _list_statements(node: ast.AST) -> Iterator[ast.AST]:

@@ -17,7 +17,8 @@ from traces import run_slimtrace
 from slimtrace.builder.closure.closure import expand
 from slimtrace.builder.closure.need import RunEnvironment
 from slimtrace.builder.closure.rules import choose_rules
-from slimtrace.builder.closure.rules.python.source import parse_source, scan_source
+from slimtrace.builder.closure.rules.python.source import parse_source
+from slimtrace.builder.closure.rules.python.source_scan import scan_source, scan_strings
 from slimtrace.builder.model import Keep, Reason, Seed
 from slimtrace.builder.root.root import Root
 
@@ -290,6 +291,20 @@ IMPLIED = [
      "_c never.py"),
     ("instead of another's", "try:\n import never\nexcept ImportError:\n import lazy",
      f"never.py {LIB}/lazy.py"),
+    ("in a function that it calls", "def f():\n import lazy\nf()", f"{LIB}/lazy.py"),
+    ("in one that this calls", "def f():\n import lazy\ndef g():\n f()\nx = [g()]",
+     f"{LIB}/lazy.py"),
+    ("in a decorator", "def f(g):\n import lazy\n@f\ndef h(): pass", f"{LIB}/lazy.py"),
+    ("in an inner function", "def f():\n def g():\n  import lazy\n g()\nf()", f"{LIB}/lazy.py"),
+    ("in an inner one that is returned", "def f():\n def g():\n  import lazy\n return g\nf()", ""),
+    ("to make an object", "class C:\n def __init__(self):\n  import lazy\nx = C()",
+     f"{LIB}/lazy.py"),
+    ("in a method", "class C:\n def m(self):\n  import lazy\nC().m()", f"{LIB}/lazy.py"),
+    ("to derive a class", "class C:\n def __init_subclass__(cls):\n  import lazy\nclass D(C): 0",
+     f"{LIB}/lazy.py"),
+    ("in another's method", "class C:\n def m(self):\n  import lazy\nd.m()", ""),
+    ("in one that the command calls", "def f():\n import lazy\nif __name__ == '__main__': f()", ""),
+    ("in one that nothing calls", "def f():\n import lazy\ndef g():\n f()", ""),
 ]  # fmt: skip
 
 
@@ -399,6 +414,19 @@ def test_strings(tmp_path: Path, code: str, brought: str) -> None:
     assert found == {os.path.join(SITE, name) for name in names}
 
 
+@pytest.mark.parametrize("name", ["env", "venv", "tests", "unittest"])
+def test_the_folders_above_have_any_name(tmp_path: Path, name: str) -> None:
+    """A virtual environment is often called venv, as the standard library's module."""
+    site = f"/opt/{name}/lib/python3.11/site-packages"
+    code = "def f():\n    from . import other\n    import venv, pkg.tests\n"
+    tree = {f"{site}/pkg/__init__.py": code, f"{site}/pkg/other.py": "", RAN: ""}
+    tree |= {f"{site}/pkg/tests/__init__.py": "", f"{LIB}/venv/__init__.py": ""}
+    top = make_root(tmp_path / "root", tree)
+    touched = [f"{site}/pkg/__init__.py", RAN]
+    found = find_implied(top, touched, Reason.PYTHON_IMPORT, listed=LISTED)
+    assert found == {f"{site}/pkg/other.py"}
+
+
 def test_pythonpath(tmp_path: Path) -> None:
     top, touched = plant_app(tmp_path, "def f():\n    import far")
     make_root(top, {"/opt/lib/far.py": ""})
@@ -442,9 +470,7 @@ def test_a_rough_look_misses_nothing_of_the_standard_library() -> None:
         assert there is not None
         plain = {what._replace(instead_of=()) for what in there.loads | there.calls}
         assert plain <= roughly.loads | roughly.calls, source
-        quick = parse_source(text, is_deep=False)
-        assert quick is not None
-        assert quick.loads == there.loads
+        assert scan_strings(text) >= there.strings, source
 
 
 APP = """
