@@ -28,6 +28,7 @@ from slimtrace.builder.model import (
 from slimtrace.builder.root.excluded_paths import find_exclusion_reason, is_kernel_path
 from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.caution import Caution
+from slimtrace.tracer.trace.trace import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,15 +49,17 @@ def expand(
     seeds: Iterable[Seed],
     environment: RunEnvironment,
     rules: Sequence[ClosureRule] = (),
+    missing: Iterable[str] = (),
 ) -> Selection:
     """Find all entries that the seeds need, and imply by these rules, transitively.
 
     A needed library that does not exist gives a warning, unless only rules added the file that
     needs it. A seed that does not exist is ignored: the caller knows whether that matters.
 
+    :param missing: paths that the runs looked up and did not find.
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    closure = _Closure(root, environment, rules)
+    closure = _Closure(root, environment, rules, frozenset(missing))
     for seed in sorted(seeds, key=lambda seed: seed.path):
         closure.add(seed)
     closure.load()
@@ -74,7 +77,8 @@ def add_closure(
     if rules is None:
         rules = choose_rules(context.options.keep, context.options.without_rules)
     environment = RunEnvironment.from_runs(context.trace.runs)
-    closed = expand(context.root, selection.seeds, environment, rules)
+    missing = (path.path for path in context.trace.paths.values() if path.state is State.MISSING)
+    closed = expand(context.root, selection.seeds, environment, rules, missing)
     return replace(
         selection,
         entries=closed.entries,
@@ -85,9 +89,14 @@ def add_closure(
 
 class _Closure:
     def __init__(
-        self, root: Root, environment: RunEnvironment, rules: Sequence[ClosureRule]
+        self,
+        root: Root,
+        environment: RunEnvironment,
+        rules: Sequence[ClosureRule],
+        missing: frozenset[str],
     ) -> None:
         self._root = root
+        self._missed = missing
         self._environment = environment
         self._rules = rules
         self._loader = Loader(root, environment)
@@ -160,7 +169,8 @@ class _Closure:
     def imply(self) -> None:
         """Apply the rules to all kept paths and to those that they add, until none is new."""
         sets = (self._touched, self._listed, self._causes, self._read)
-        context = RuleContext(self._root, self._environment, self._loader, *map(frozenset, sets))
+        known = (*map(frozenset, sets), self._missed)
+        context = RuleContext(self._root, self._environment, self._loader, *known)
         done: set[str] = set()
         while self._rules and (fresh := sorted(self._causes.keys() - done)):
             done.update(fresh)
@@ -177,7 +187,8 @@ class _Closure:
     def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
-        limits = map(_describe_limit, sorted(self._limits, key=lambda limit: limit.folder))
+        met = [limit for limit in self._limits if limit.example not in entries]
+        limits = map(_describe_limit, sorted(met, key=lambda limit: limit.folder))
         return Selection(entries, dropped, (*self._make_warnings(entries), *limits))
 
     def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:

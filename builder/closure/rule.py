@@ -25,6 +25,7 @@ class RuleContext:
     :ivar touched: paths that the runs touched or the user included.
     :ivar read: those of them that the runs read or executed.
     :ivar listed: directories that the runs listed.
+    :ivar missing: paths that the runs looked up and did not find, as the app named them.
     :ivar kept: paths that were kept before any rule: requested files and what they need to load.
     """
 
@@ -35,6 +36,7 @@ class RuleContext:
     listed: frozenset[str]
     kept: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,14 @@ class LimitMet:
     :ivar folder: the folder whose files are left out; its own path.
     :ivar files: their number.
     :ivar size: their bytes.
+    :ivar example: one of these files; if another rule keeps it, nothing was left out.
     """
 
     reason: Reason
     folder: str
     files: int
     size: int
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from slimtrace.builder.closure.baseline_parts import PARTS
 from slimtrace.builder.closure.rules import (
     app,
     certificates,
+    data,
     directory_listing,
     dlopen,
     gconv,
@@ -43,6 +44,7 @@ RULES: tuple[ClosureRule, ...] = (
     *ruby.RULES,
     *perl.RULES,
     *app.RULES,
+    *data.RULES,
     whole_package.RULE,
 )
 
