@@ -30,6 +30,7 @@ _KINDS = {
     stat.S_IFIFO: Kind.FIFO,
 }
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_NAMES = frozenset({"", ".", ".."})
 _GONE_DIRECTORY = Fingerprint(stat.S_IFDIR | 0o755, 0, 0, 0, 0)
 
 
@@ -94,6 +95,8 @@ class Root:
         self._saved_parents = {parent for path in self._saved for parent in list_parents(path)}
         self._nodes: dict[str, HostNode | None] = {}
         self._targets: dict[str, str] = {}
+        self._plain: set[str] = set()
+        """Own paths of directories that lookups went through: no symlink is in them."""
 
     def resolve(self, path: str, *, follow: bool = True) -> ResolvedPath:
         """Look up ``path`` as path_resolution(7) describes; ``..`` of the root is the root.
@@ -102,6 +105,17 @@ class Root:
 
         :param follow: whether to follow a symlink as the last component (as stat(2) does).
         """
+        above, _, last = path.rpartition("/")
+        if path.startswith("/") and above in self._plain and last not in _NO_NAMES:
+            node = self._node(path)
+            if node is None:
+                return ResolvedPath(path, (), exists=False)
+            if not (follow and stat.S_ISLNK(node.fingerprint.mode)):
+                return ResolvedPath(path, (), exists=True)
+        return self._walk(path, follow=follow)
+
+    def _walk(self, path: str, *, follow: bool) -> ResolvedPath:
+        """Look up a path component by component."""
 
         def look(directory: str, name: str, is_last: bool) -> str | LinkTarget | None:
             step = f"{directory}/{name}"
@@ -115,6 +129,8 @@ class Root:
         walked = walk(path, "", parent_path, look)
         own = "/".join([walked.node, *walked.rest]) or "/"
         links = tuple(f"{directory}/{name}" for directory, name in walked.links)
+        if own == path and not walked.rest:
+            self._plain.add(path.rpartition("/")[0])
         return ResolvedPath(own, links, exists=not walked.rest)
 
     def fingerprint(self, path: str) -> Fingerprint | None:

@@ -63,6 +63,16 @@ def test_resolves(
     assert root.resolve(path) == (resolved, links, exists)
 
 
+def test_what_was_looked_up_before_changes_nothing(tmp_path: Path) -> None:
+    root = Root(str(make_root(tmp_path / "root", TREE)))
+    paths = ["/usr", "/usr/lib", "/usr/lib/x.so.1.2", "/etc/abs", "/lib", "usr", "usr/lib", "lib"]
+    paths += ["/usr/no", "/usr/lib/..", "/usr/lib/.", "/usr/", "/etc/loop", "/usr/lib/x.so.1.2/a"]
+    for path in [*paths, *paths]:
+        fresh = Root(root.root)
+        assert root.resolve(path) == fresh.resolve(path)
+        assert root.resolve(path, follow=False) == fresh.resolve(path, follow=False)
+
+
 def test_a_link_that_is_not_followed_is_what_is_found(tmp_path: Path) -> None:
     root = Root(str(make_root(tmp_path / "root", TREE)))
     assert root.resolve("/lib/x.so.1", follow=False) == ("/usr/lib/x.so.1", ("/lib",), True)

@@ -45,7 +45,11 @@ def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
     if not is_source(context, path):
         return
     modules = get_module_index(context)
-    yield from (make_need(each, Reason.PYTHON_IMPORT) for each in modules.list_packages(path))
+    known = _get_known_files(context, Reason.PYTHON_IMPORT)
+    for each in modules.list_packages(path):
+        if each not in known:
+            known.add(each)
+            yield make_need(each, Reason.PYTHON_IMPORT)
 
     def find_files(names: ModuleNames) -> Iterable[str]:
         return resolve_names(modules, path, names)
