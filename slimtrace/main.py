@@ -57,6 +57,7 @@ COMMANDS = {
     "build": "slimtrace.builder.cli.build",
     "slim": "slimtrace.slim",
     "verify": "slimtrace.builder.cli.verify",
+    "compare": "slimtrace.builder.cli.compare",
     "suggest": "slimtrace.builder.cli.suggest",
     "profile": "slimtrace.builder.cli.profile",
     "sbom": "slimtrace.builder.cli.sbom",

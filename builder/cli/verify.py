@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from slimtrace.builder.cli import shared_options as shared
+from slimtrace.builder.cli.compare import report_comparison
 from slimtrace.builder.option_checks import check_globs
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
@@ -29,6 +30,8 @@ Examples:
   slimtrace verify oci:app:v1 --trace app.trace --heal
 
   slimtrace verify app.tar --trace app.trace --read-only --cap-drop all --user 65532:65532
+
+  slimtrace verify app.tar --trace app.trace --against-full
 
 Every run is repeated in the image, with the same readiness check, requests and commands as when it
 was traced, on copies of its volumes. What cannot be repeated is listed: requests of pytest or
@@ -90,11 +93,20 @@ def verify(
         ),
     ] = None,
     volumes: traced.VolumeUse = VolumeMode.COPY,
+    against_full: Annotated[
+        bool,
+        typer.Option(
+            "--against-full",
+            help="Repeat the runs in the full image too, and compare the answers in full, as "
+            "compare FULL IMAGE --trace TRACE does.",
+        ),
+    ] = False,
     trust: shared.Trust = False,
     json: shared.Json = False,
 ) -> None:
     """Repeat the traced runs in the image and report what is missing."""
-    from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.compare.compare import compare_traced  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415
     from slimtrace.builder.verify.verify import VerifyOptions  # noqa: PLC0415
     from slimtrace.builder.verify.verify import verify as verify_image  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
@@ -115,6 +127,8 @@ def verify(
     services.check_rerun(changes, None)
     become_root()
     options = VerifyOptions(heal, tuple(ignore or ()), add_transport(full_image), trust, changes)
+    if against_full:
+        report_comparison(compare_traced(image, traces, options, services.rerun), json=json)
     verdict = verify_image(image, traces, options, services.rerun)
     if json:
         print(orjson.dumps(verdict.document(), option=orjson.OPT_INDENT_2).decode())

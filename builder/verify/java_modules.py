@@ -16,8 +16,8 @@ from slimtrace.builder.interrupt import StoppedBySignal, raise_on_signals
 from slimtrace.builder.jlink.class_log import make_log_option, read_log
 from slimtrace.builder.jlink.java_home import check_homes, find_jvms
 from slimtrace.builder.jlink.jimage import read_jimage
-from slimtrace.builder.verify.compare import compare
 from slimtrace.builder.verify.foreign_runs import check_made_here
+from slimtrace.builder.verify.run_outcome import compare
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import say, warn
 from slimtrace.tracer.errors import SlimtraceError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slimtrace.builder.model import Kind
 from slimtrace.builder.root.excluded_paths import (
@@ -13,6 +13,7 @@ from slimtrace.builder.root.excluded_paths import (
     find_exclusion_reason,
     is_in_volume,
 )
+from slimtrace.tracer.text import replace_surrogates
 from slimtrace.tracer.trace.trace import State, Use
 
 if TYPE_CHECKING:
@@ -93,6 +94,13 @@ def explain_omissions(
         return replace(item, on_purpose=why)
 
     return tuple(map(explain, items))
+
+
+def describe_missing(item: MissingFile) -> dict[str, Any]:
+    """The object of ``--json``."""
+    why = {} if item.on_purpose is None else {"why": replace_surrogates(item.on_purpose)}
+    processes = [replace_surrogates(command) for command in item.processes]
+    return {"path": replace_surrogates(item.path), "processes": processes, **why}
 
 
 def _find_own_path(

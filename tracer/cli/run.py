@@ -11,6 +11,7 @@ import typer
 
 from slimtrace.tracer.cli import options
 from slimtrace.tracer.cli.messages import choose_if_exists, print_result
+from slimtrace.tracer.cli.value_parsers import parse_signal
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import VolumeMode
@@ -183,23 +184,6 @@ def _parse_engine(engine: str, syscalls: str) -> str:
             "leave --engine out",
         )
     return engine
-
-
-def parse_signal(text: str) -> signal.Signals:
-    """A signal by name, with or without SIG, or by number.
-
-    :raises UsageError: there is no such signal.
-    """
-    try:
-        if text.isdigit():
-            return signal.Signals(int(text))
-        name = text.upper()
-        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
-    except (KeyError, ValueError) as error:
-        raise UsageError(
-            f"cannot use --stop-signal {text}: there is no such signal",
-            "as in --stop-signal SIGINT",
-        ) from error
 
 
 run.__doc__ = f"{run.__doc__}\n{_RUN_HELP}"

@@ -7,9 +7,12 @@ message of each error here continues ``cannot use --option``.
 from __future__ import annotations
 
 import math
+import signal
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
+
+from slimtrace.tracer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,3 +66,20 @@ def make_choice_parser(choices: type[_ChoiceT]) -> Callable[[str], _ChoiceT]:
         return choices(text)
 
     return parse_choice
+
+
+def parse_signal(text: str) -> signal.Signals:
+    """A signal by name, with or without SIG, or by number.
+
+    :raises UsageError: there is no such signal.
+    """
+    try:
+        if text.isdigit():
+            return signal.Signals(int(text))
+        name = text.upper()
+        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"cannot use --stop-signal {text}: there is no such signal",
+            "as in --stop-signal SIGINT",
+        ) from error
