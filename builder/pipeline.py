@@ -36,6 +36,7 @@ from slimtrace.builder.sbom.sbom_files import (
 )
 from slimtrace.builder.selection.process_filter import filter_processes
 from slimtrace.builder.steps import run_steps
+from slimtrace.builder.suggest.omissions import find_omissions
 from slimtrace.tracer.temporary_folder import make_temporary_folder
 from slimtrace.tracer.trace.reader import read_trace
 
@@ -72,17 +73,19 @@ class BuildResult(NamedTuple):
     written: WrittenImage
     selection: Selection
     root: Root
+    trace: Trace
     sboms: tuple[Sbom, ...] = ()
     debug: WrittenImage | None = None
     source: str | None = None
 
 
 def make_report(made: BuildResult) -> BuildReport:
-    """Make the report, and count the files of the full image for it."""
+    """Make the report, count the files of the full image for it, and find what may be lacking."""
     kept = count_kept_files(made.selection)
+    omissions = find_omissions(made.trace, made.root, made.selection)
     return BuildReport(
         *(made.written, made.selection, kept, made.root.totals()),
-        *(made.sboms, made.debug, made.source),
+        *(made.sboms, made.debug, made.source, omissions),
     )
 
 
@@ -214,7 +217,7 @@ def make(
         sboms = attach(image, reference, sboms)
     selection = replace(selection, warnings=(*selection.warnings, *to.warnings))
     written = WrittenImage(image, str(to), named)
-    return BuildResult(written, selection, planned.root, (*sboms,), debug, source)
+    return BuildResult(written, selection, planned.root, trace, (*sboms,), debug, source)
 
 
 def _prepare(reference: ImageReference) -> Destination:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.model import Image, Selection
     from slimtrace.builder.sbom.sbom_files import Sbom
+    from slimtrace.builder.suggest.rank import Suggestion
+
+MAX_OMISSIONS = 5
+"""How many lines say what may be lacking. More nobody reads after each build."""
 
 
 class WrittenImage(NamedTuple):
@@ -40,6 +44,7 @@ class BuildReport:
     :ivar full: number and size of the full image's regular files.
     :ivar debug: the second image, with busybox.
     :ivar source: the full image's reference.
+    :ivar omissions: what the image is likely to lack, the likeliest first.
     """
 
     written: WrittenImage
@@ -49,6 +54,12 @@ class BuildReport:
     sboms: tuple[Sbom, ...] = ()
     debug: WrittenImage | None = None
     source: str | None = None
+    omissions: tuple[Suggestion, ...] = ()
+
+    @property
+    def likely_omissions(self) -> tuple[Suggestion, ...]:
+        """Those that a build says."""
+        return self.omissions[:MAX_OMISSIONS]
 
     @property
     def run_command(self) -> str:
@@ -103,6 +114,8 @@ class BuildReport:
         optional: dict[str, Any] = {}
         if self.selection.notes:
             optional["notes"] = [replace_surrogates(note) for note in self.selection.notes]
+        if self.omissions:
+            optional["suggestions"] = [each.document() for each in self.likely_omissions]
         if self.sboms:
             optional["sboms"] = [_sbom_document(sbom) for sbom in self.sboms]
         if dockerfile := self.dockerfile():

@@ -20,7 +20,7 @@ from slimtrace.builder.option_checks import check_options
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import say, say_lines, warn
 from slimtrace.tracer.registry_access import choose_registry_access
-from slimtrace.tracer.text import format_count
+from slimtrace.tracer.text import escape, format_count
 
 if TYPE_CHECKING:
     from slimtrace.builder.report import BuildReport, WrittenImage
@@ -148,14 +148,31 @@ def build(
 
 
 def print_build(report: BuildReport) -> None:
-    """Print what was built, for people."""
+    """Print what was built, for people, and what it is likely to lack."""
+    from slimtrace.builder.closure.rule import LimitCaution  # noqa: PLC0415 -- --help pays nothing
+
+    shown = {each.path for each in report.likely_omissions}
     for warning in report.selection.warnings:
-        warn(warning)
+        if not (isinstance(warning, LimitCaution) and warning.limit.folder in shown):
+            warn(warning)
     for line in _summary_lines(report):
         say(line)
     if dockerfile := report.dockerfile():
         say(_DOCKERFILE)
         say_lines(dockerfile)
+    for line in _omission_lines(report):
+        say(line)
+
+
+def _omission_lines(report: BuildReport) -> list[str]:
+    """Make a line for each of the likeliest; the last one says how many more there are."""
+    lines = [
+        f"may be lacking ({each.amount}, {escape(each.why)}): {each.option}"
+        for each in report.likely_omissions
+    ]
+    if more := len(report.omissions) - len(lines):
+        lines[-1] += f"; {more} more: slimtrace suggest"
+    return lines
 
 
 def _summary_lines(report: BuildReport) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slimtrace.builder.suggest.rank import Suggestion
+    from slimtrace.builder.suggest.unused_files import UnusedFiles
 
 _SUGGEST_HELP = """
 Examples:
@@ -54,6 +54,7 @@ def suggest(
     from slimtrace.builder.full_image import become_root_for, open_full_image  # noqa: PLC0415 -- --help pays nothing
     from slimtrace.builder.pipeline import select  # noqa: PLC0415
     from slimtrace.builder.suggest.rank import suggest as rank_suggestions  # noqa: PLC0415
+    from slimtrace.builder.suggest.unused_files import find_unused  # noqa: PLC0415
     from slimtrace.tracer.trace.reader import read_trace  # noqa: PLC0415
 
     choose_registry_access(tls_verify, authfile)
@@ -61,12 +62,11 @@ def suggest(
     become_root_for(trace, image)
     root = open_full_image(trace, image).root
     options = BuildOptions(keep=keep, allow_changed=allow_changed)
-    suggestions = rank_suggestions(trace, root, select(trace, root, options))
+    selection = select(trace, root, options)
+    suggestions = rank_suggestions(trace, root, selection)
     if json:
         print(
-            orjson.dumps(
-                [_make_document(each) for each in suggestions[:limit]], option=_INDENT
-            ).decode()
+            orjson.dumps([each.document() for each in suggestions[:limit]], option=_INDENT).decode()
         )
         return
     for line in _format_lines(suggestions[:limit]):
@@ -75,27 +75,32 @@ def suggest(
         say("nothing refers to a file that is not kept")
     elif len(suggestions) > limit:
         say(f"{len(suggestions) - limit} more; --limit {len(suggestions)} shows all")
+    for line in _format_unused(find_unused(selection)):
+        say(line)
 
 
+_MAX_UNUSED = 5
 _INDENT = orjson.OPT_INDENT_2
-
-
-def _make_document(each: Suggestion) -> dict[str, object]:
-    from slimtrace.tracer.text import replace_surrogates  # noqa: PLC0415 -- --help pays nothing
-
-    path, why = replace_surrogates(each.path), replace_surrogates(each.why)
-    return {"path": path, "why": why, "files": each.files, "bytes": each.size}
 
 
 def _format_lines(suggestions: tuple[Suggestion, ...]) -> Iterator[str]:
     """Format a table: each option, then as a shell comment what it adds and why."""
+    width = min(max((len(each.option) for each in suggestions), default=0), 60)
+    for each in suggestions:
+        yield f"{each.option:{width}}  # {each.amount}: {escape(each.why)}"
+
+
+def _format_unused(unused: tuple[UnusedFiles, ...]) -> Iterator[str]:
+    """Say what a run could still use of the app, and where a build could save."""
     from rich.filesize import decimal  # noqa: PLC0415 -- --help pays nothing
 
-    options = [f"--include {shlex.quote(escape(each.path))}" for each in suggestions]
-    width = min(max(map(len, options), default=0), 60)
-    for option, each in zip(options, suggestions, strict=True):
-        files = f"{each.files} files, " if each.files != 1 else ""
-        yield f"{option:{width}}  # {files}{decimal(each.size)}: {escape(each.why)}"
+    for each in unused[:_MAX_UNUSED]:
+        files = f"{each.files:,} files, " if each.files != 1 else ""
+        amount = f"{files}{decimal(each.size)}"
+        yield f"kept by the rule own-folder, used by no run: {escape(each.path)} ({amount})"
+    if len(unused) > _MAX_UNUSED:
+        more = len(unused) - _MAX_UNUSED
+        yield f"kept by the rule own-folder, used by no run: files in {more} more folders"
 
 
 suggest.__doc__ = f"{suggest.__doc__}\n{_SUGGEST_HELP}"

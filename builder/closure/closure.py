@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.filesize import decimal
-
 from slimtrace.builder.closure.elf.hwcaps import find_baseline_variant
 from slimtrace.builder.closure.elf.loader import Loader
 from slimtrace.builder.closure.need import RunEnvironment
-from slimtrace.builder.closure.rule import LimitMet, RuleContext
+from slimtrace.builder.closure.rule import LimitCaution, LimitMet, RuleContext
 from slimtrace.builder.closure.rules import choose_rules
 from slimtrace.builder.closure.shebang import find_interpreters
 from slimtrace.builder.model import (
@@ -188,7 +185,7 @@ class _Closure:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
         met = [limit for limit in self._limits if limit.example not in entries]
-        limits = map(_describe_limit, sorted(met, key=lambda limit: limit.folder))
+        limits = map(LimitCaution.of, sorted(met, key=lambda limit: limit.folder))
         return Selection(entries, dropped, (*self._make_warnings(entries), *limits))
 
     def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:
@@ -248,14 +245,6 @@ class _Closure:
             )
             for name, paths in sorted(missing.items())
         )
-
-
-def _describe_limit(limit: LimitMet) -> Caution:
-    return Caution(
-        f"{limit.folder} is too large for the rule {limit.reason}: {limit.files} files, "
-        f"{decimal(limit.size)}; only what the runs used is kept",
-        f"if the app needs it, add --include {shlex.quote(f'{limit.folder}/**')}",
-    )
 
 
 def _merge_causes(known: Cause | None, new: Cause) -> Cause:

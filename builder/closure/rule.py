@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from slimtrace.builder.model import Keep
+from slimtrace.tracer.caution import Caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,6 +59,28 @@ class LimitMet:
     files: int
     size: int
     example: str = ""
+
+
+class LimitCaution(Caution):
+    """The warning that a limit stopped a rule.
+
+    :ivar limit: the limit that was met.
+    """
+
+    __slots__ = ("limit",)
+
+    limit: LimitMet
+
+    @classmethod
+    def of(cls, limit: LimitMet) -> LimitCaution:
+        """Make the warning of a limit."""
+        caution = cls(
+            f"{limit.folder} is too large for the rule {limit.reason}: {limit.files} files, "
+            f"{decimal(limit.size)}; only what the runs used is kept",
+            f"if the app needs it, add --include {shlex.quote(f'{limit.folder}/**')}",
+        )
+        caution.limit = limit
+        return caution
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from build_fixtures import make_root, make_trace
 from traces import run_slimtrace
 
 from slimtrace.builder.build_options import BuildOptions
+from slimtrace.builder.model import Keep
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.builder.suggest.rank import Suggestion, suggest
+from slimtrace.builder.suggest.unused_files import UnusedFiles, find_unused
 from slimtrace.tracer.trace.trace import Use
 
 if TYPE_CHECKING:
@@ -87,19 +90,76 @@ def test_strongest_first(tmp_path: Path) -> None:
         "/srv/strings.db 1x3 named in /app/bin",
         "/app/plug_a.py 1x0 beside /app/main.py",
         "/app/plug_b.py 1x0 beside /app/main.py",
-        "/etc/p.conf 1x0 a setting of the package p",
         f"{site}/pkg/data.json 1x2 data of pkg, which was used",
     ]
 
 
-def test_siblings_are_one_line(tmp_path: Path) -> None:
+def test_a_folder_is_summed_up(tmp_path: Path) -> None:
+    """Where all that is lacking in a folder has a clue, whatever is kept of it."""
     tree = {f"/app/templates/{name}.html": "1234" for name in "abcde"}
     tree |= {f"/app/templates/mail/{name}.html": "1" for name in "ab"}
     assert table(suggestions(tmp_path, tree, ["/app/templates/a.html"])) == [
-        "/app/templates/*.html 4x4 beside /app/templates/a.html".replace("4x4", "4x16"),
-        "/app/templates/mail/a.html 1x1 below the folder of /app/templates/a.html",
-        "/app/templates/mail/b.html 1x1 below the folder of /app/templates/a.html",
+        "/app/templates 6x18 beside /app/templates/a.html"
     ]
+
+
+def test_a_part_of_a_folder_is_summed_up(tmp_path: Path) -> None:
+    tree = {f"/app/templates/{name}.html": "1234" for name in "abcde"}
+    tree |= {"/app/templates/mail/a.html": "1", "/app/templates/other.db": ""}
+    assert table(suggestions(tmp_path, tree, ["/app/templates/a.html"])) == [
+        "/app/templates/*.html 4x16 beside /app/templates/a.html",
+        "/app/templates/mail/a.html 1x1 below the folder of /app/templates/a.html",
+    ]
+
+
+DPKG = {
+    "/var/lib/dpkg/status": "Package: p\nStatus: install ok installed\n\n",
+    "/var/lib/dpkg/info/p.list": "/.\n/etc/p.conf\n/usr/lib/p/a.dat\n/usr/lib/p/b.dat\n"
+    "/usr/lib/p/c.dat\n/usr/lib/p/d.so\n/usr/bin/wc\n/usr/local\n/var/www\n/opt\n/srv\n",
+}
+
+
+@pytest.mark.parametrize(
+    "top", ["/srv/app", "/var/www/html", "/usr/local/app", "/usr/src/app", "/opt/app/lib"]
+)
+def test_the_apps_folder_is_seen_wherever_it_is(tmp_path: Path, top: str) -> None:
+    """Also where the working directory is another. The level app keeps it; that is said."""
+    names = [f"{top}/templates/{name}.html" for name in "ab"]
+    tree = {**DPKG, **dict.fromkeys(names, "1")}
+    assert table(suggestions(tmp_path, tree, names[:1])) == [
+        f"{names[1]} 1x1 beside {names[0]}",
+    ]
+    root = Root(str(tmp_path / "root"))
+    selection = select(make_trace(tmp_path / "root", names[:1]), root, BuildOptions(keep=Keep.APP))
+    assert find_unused(selection) == (UnusedFiles(names[1], 1, 1),)
+
+
+def test_what_no_program_reads_is_not_suggested(tmp_path: Path) -> None:
+    """Nor the distribution's own settings, though an own file names all of them."""
+    lacking = ["/opt/app/de.po", "/opt/app/x.h", "/usr/share/doc/p/all", "/usr/include/p.h"]
+    lacking += ["/etc/p.conf", "/usr/share/man/man1/p.1"]
+    text = "\n".join([*lacking, "/etc/own.conf", "/opt/app/de.mo"])
+    tree = {**DPKG, **dict.fromkeys([*lacking, "/etc/own.conf", "/opt/app/de.mo"], "1")}
+    found = suggestions(tmp_path, {**tree, "/opt/app/run.txt": text}, ["/opt/app/run.txt"])
+    assert [each.path for each in found] == ["/etc/own.conf", "/opt/app/de.mo"]
+
+
+def test_commands_of_own_scripts(tmp_path: Path) -> None:
+    script = "#!/bin/sh\nset -e\n# find nothing\nif cmp -s a b; then sort x | wc -l; fi\necho cat\n"
+    names = ["cmp", "sort", "wc", "cat", "find", "set", "echo", "a"]
+    tree = {**DPKG, **{f"/usr/bin/{name}": "" for name in names}, "/entry.sh": script}
+    found = suggestions(tmp_path, tree, {"/entry.sh": [Use.EXEC]})
+    assert [each.path for each in found] == ["/usr/bin/cmp", "/usr/bin/sort", "/usr/bin/wc"]
+    assert {each.why for each in found} == {"a command in /entry.sh"}
+
+
+def test_a_folder_of_a_package_of_which_two_were_read(tmp_path: Path) -> None:
+    files = [f"/usr/lib/p/{name}" for name in ("a.dat", "b.dat", "c.dat", "d.so")]
+    tree = {**DPKG, **dict.fromkeys(files, "1")}
+    assert table(suggestions(tmp_path, tree, files[:2])) == [
+        "/usr/lib/p/c.dat 1x1 beside /usr/lib/p/a.dat and others that a run read"
+    ]
+    assert suggestions(tmp_path, tree, files[:1]) == ()
 
 
 def test_a_directory_is_named_as_a_whole(tmp_path: Path) -> None:

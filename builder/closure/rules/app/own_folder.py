@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.closure.need import Need
     from slimtrace.builder.closure.rule import LimitMet, RuleContext
+    from slimtrace.builder.root.root import Root
 
 BOUND = Bound(files=20_000, size=128 << 20)
 
@@ -66,12 +67,10 @@ def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]
 
     :raises SlimtraceError: a package database cannot be read.
     """
-    if path not in context.read or context.root.kind(path) is not Kind.FILE:
-        return
-    if is_library(path) or (_STATE.fullmatch(path) and not _WEB_ROOT.fullmatch(path)):
+    if not _may_be_own(context, path):
         return
     done = _get_done(context)
-    for folder in _find_own_folders(context, path.rpartition("/")[0]):
+    for folder in _find_own_folders(context, path.rpartition("/")[0] or "/"):
         if folder in done or _is_owned(context, path):
             return
         done.add(folder)
@@ -80,6 +79,27 @@ def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]
         yield from answer
         if found and len(answer) == len(found):
             return
+
+
+def list_own_folders(context: RuleContext) -> set[str]:
+    """List the widest of the application's own folders from which a run read a file.
+
+    :raises SlimtraceError: a package database cannot be read.
+    """
+    found: set[str] = set()
+    for path in sorted(context.read):
+        if _may_be_own(context, path):
+            folders = _find_own_folders(context, path.rpartition("/")[0] or "/")
+            if folders and folders[0] not in found and not _is_owned(context, path):
+                found.add(folders[0])
+    return found
+
+
+def _may_be_own(context: RuleContext, path: str) -> bool:
+    """Whether a file may be the application's, by its path; its owner is looked up later."""
+    if path not in context.read or context.root.kind(path) is not Kind.FILE:
+        return False
+    return not (is_library(path) or (_STATE.fullmatch(path) and not _WEB_ROOT.fullmatch(path)))
 
 
 @lru_cache(maxsize=1)
@@ -110,7 +130,7 @@ def _find_own_folders(context: RuleContext, folder: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _is_shared(context: RuleContext, folder: str) -> bool:
     """Whether a folder has files of several applications or packages."""
-    if _SHARED.fullmatch(folder) or folder in _list_package_folders(context):
+    if _SHARED.fullmatch(folder) or folder in _list_package_folders(context.root):
         return True
     names = context.root.listdir(folder)
     return _PREFIX.issubset(names) or _PREFIX.issubset(
@@ -119,9 +139,9 @@ def _is_shared(context: RuleContext, folder: str) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _list_package_folders(context: RuleContext) -> frozenset[str]:
+def _list_package_folders(root: Root) -> frozenset[str]:
     """The folders with files of the system's packages, as own paths and as databases list them."""
-    index = get_package_index(context.root)
+    index = get_package_index(root)
     found: set[str] = set()
     for package in index.system:
         for file in package.files:
