@@ -11,17 +11,20 @@ from slimtrace.builder.closure.rules import (
     data,
     directory_listing,
     dlopen,
+    erlang,
     gconv,
     locale,
     node,
     nss,
     perl,
     python,
+    r,
     ruby,
+    shell,
     terminfo,
     whole_package,
 )
-from slimtrace.builder.closure.rules.java import jvm_rules
+from slimtrace.builder.closure.rules.java import jvm_rules, native_halves
 from slimtrace.builder.model import Keep
 from slimtrace.tracer.errors import UsageError
 
@@ -41,8 +44,12 @@ RULES: tuple[ClosureRule, ...] = (
     *python.RULES,
     *node.RULES,
     *jvm_rules.RULES,
+    native_halves.RULE,
     *ruby.RULES,
     *perl.RULES,
+    *r.RULES,
+    *erlang.RULES,
+    *shell.RULES,
     *app.RULES,
     *data.RULES,
     whole_package.RULE,

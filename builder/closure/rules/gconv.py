@@ -44,14 +44,20 @@ def find_gconv_modules(context: RuleContext, path: str) -> Iterable[Need]:
     if is_glibc(path):
         codesets = {parse_codeset(name) for name in list_locale_names(context.environment.env)}
         charsets = sorted(name for name in codesets if normalize_codeset(name) not in _BUILT_IN)
-        for directory in _list_folders(context, path) if charsets else ():
-            modules = [
-                file for name in charsets for file in _find_modules(context.root, directory, name)
-            ]
-            if modules:
-                yield from _list_tables(context.root, directory)
-            for module in modules:
-                yield Need(f"{directory}/{module}", Reason.GCONV, load=True)
+        yield from find_converters(context, path, charsets)
+
+
+def find_converters(context: RuleContext, libc: str, charsets: Iterable[str]) -> Iterator[Need]:
+    """Find the modules of these charsets for the C library at an own path, and the tables."""
+    charsets = [*charsets]
+    for directory in _list_folders(context, libc) if charsets else ():
+        modules = [
+            file for name in charsets for file in _find_modules(context.root, directory, name)
+        ]
+        if modules:
+            yield from _list_tables(context.root, directory)
+        for module in modules:
+            yield Need(f"{directory}/{module}", Reason.GCONV, load=True)
 
 
 def _list_folders(context: RuleContext, libc: str) -> list[str]:

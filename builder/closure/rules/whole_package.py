@@ -59,7 +59,7 @@ RULE = ClosureRule(
     Reason.PACKAGE,
     find_package_files,
     "everything that the package of a touched file installed: packages of dpkg, apk, "
-    "rpm (4.16 and later), Python (`RECORD`), Node.js and Ruby; and the libraries "
+    "rpm (4.16 and later), Python (`RECORD`), Node.js, Ruby, R and OTP; and the libraries "
     "that programs among these files need",
     Keep.PACKAGE,
 )

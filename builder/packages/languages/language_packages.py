@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.languages.node_packages import NodePackages
+from slimtrace.builder.packages.languages.otp_applications import OtpApplications
 from slimtrace.builder.packages.languages.python_packages import PythonPackages
+from slimtrace.builder.packages.languages.r_packages import RPackages
 from slimtrace.builder.packages.languages.ruby_packages import RubyPackages
 
 if TYPE_CHECKING:
@@ -15,7 +17,13 @@ if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
     from slimtrace.builder.root.root import Root
 
-FINDERS: tuple[type[PackageFinder], ...] = (PythonPackages, NodePackages, RubyPackages)
+FINDERS: tuple[type[PackageFinder], ...] = (
+    PythonPackages,
+    NodePackages,
+    RubyPackages,
+    RPackages,
+    OtpApplications,
+)
 
 
 class LanguagePackages:

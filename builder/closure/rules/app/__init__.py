@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from slimtrace.builder.closure.rules.app import language_package, own_folder
+from slimtrace.builder.closure.rules.app import config_path, language_package, own_folder
 
-RULES = (own_folder.RULE, language_package.RULE)
+RULES = (own_folder.RULE, language_package.RULE, config_path.RULE)

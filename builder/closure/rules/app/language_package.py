@@ -86,8 +86,9 @@ RULE = ClosureRule(
     Reason.LANGUAGE_PACKAGE,
     find_package_files,
     "the rest of each language package of which a file is kept, and of the installed packages "
-    "that it declares to require: by the metadata of pip, npm and RubyGems, and those packages of "
-    "dpkg, apk and rpm that bring a language's libraries. Without tests, documentation, headers "
-    "and static libraries; nothing of a package of more than 256 MiB or 30,000 files",
+    "that it declares to require: by the metadata of pip, npm, RubyGems, R and OTP, and "
+    "those packages of dpkg, apk and rpm that bring a language's libraries. Without tests, "
+    "documentation, headers and static libraries; nothing of a package of more than 256 MiB or "
+    "30,000 files",
     Keep.APP,
 )

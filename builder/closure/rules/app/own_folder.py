@@ -52,11 +52,14 @@ _WEB_ROOT = re.compile(r"/var/lib/[^/]+/webapps/.+|/usr/share/[^/]+/html(?:/.*)?
 """Folders of servers' packages into which applications are put."""
 
 _INTERPRETER = re.compile(
-    r"(?:python|pypy|perl|ruby|lua|php|tcl|tk|erlang|node|ghc|ocaml|guile)[\d.]*|R|jvm"
-    r"|node_modules|(?:site|dist)-packages|gcc|pkgconfig|cmake"
+    r".*/(?:(?:lib|lib64|libexec|share|local|opt)/(?:R|(?:python|pypy|perl|ruby|lua|php|tcl|tk|erlang"
+    r"|node|ghc|ocaml|guile)[\d.]*)|jvm|node_modules|(?:site|dist)-packages|gcc|pkgconfig|cmake)"
 )
-"""Names of folders that an interpreter's or a compiler's installation has, each with a rule of its
-own or kept by evidence."""
+"""Folders that an interpreter's or a compiler's installation has, each with a rule of its own or
+kept by evidence. An app may have a folder R or python for its own code."""
+
+_JVM = "/lib/jvm.cfg"
+"""A file that each JVM has; its folder is kept by evidence, wherever it is."""
 
 _PREFIX = frozenset({"bin", "lib", "include"})
 """What an installation of a language or a server has in its folder, as /usr has: it is shared."""
@@ -111,11 +114,11 @@ def _get_done(context: RuleContext) -> set[str]:  # noqa: ARG001 -- the key of t
 @lru_cache(maxsize=4096)
 def _find_own_folders(context: RuleContext, folder: str) -> tuple[str, ...]:
     """Find the application's own folders that contain a folder, the widest first."""
-    above = [*list_parents(folder), folder]
+    above = [*list_parents(f"{folder.rstrip('/')}/.")]
     own: list[str] = []
     for each in above[1:]:
         name = each.rpartition("/")[2]
-        if _INTERPRETER.fullmatch(name) or is_leaving_folder(name):
+        if _is_interpreter(context, each) or is_leaving_folder(name):
             return tuple(own)
         if not _is_shared(context, each):
             own.append(each)
@@ -125,6 +128,11 @@ def _find_own_folders(context: RuleContext, folder: str) -> tuple[str, ...]:
     if own and _PLACE.fullmatch(cwd) and own[0].startswith(f"{cwd}/"):
         own.insert(0, cwd)
     return tuple(own)
+
+
+def _is_interpreter(context: RuleContext, folder: str) -> bool:
+    is_jvm = context.root.kind(f"{folder}{_JVM}") is Kind.FILE
+    return is_jvm or _INTERPRETER.fullmatch(folder) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -170,7 +178,7 @@ def _list_files(context: RuleContext, top: str) -> Iterator[str]:
             path = f"{folder.rstrip('/')}/{name}"
             relative = path[len(top.rstrip("/")) + 1 :]
             if context.root.kind(path) is Kind.DIRECTORY:
-                if not (is_leaving_folder(relative) or _INTERPRETER.fullmatch(name)):
+                if not (is_leaving_folder(relative) or _is_interpreter(context, path)):
                     pending.append(path)
             elif not is_leaving_file(relative) and index.system_owner(path) is None:
                 yield path

@@ -13,7 +13,8 @@ from build_fixtures import make_root
 from closure_runs import build_images, list_added_paths
 from requirements import need
 
-from slimtrace.builder.closure.rules.java import jvm_rules
+from slimtrace.builder.closure.rules.app import own_folder
+from slimtrace.builder.closure.rules.java import jvm_rules, native_halves
 from slimtrace.builder.closure.rules.java.classfile import MAGIC, find_named_classes
 
 if TYPE_CHECKING:
@@ -213,3 +214,41 @@ def app_jar(folder: Path) -> None:
         ("sh", "-c", "rm *.class"),
     ):
         subprocess.run(argv, check=True, cwd=folder)
+
+
+def test_native_halves_of_a_distribution_s_jars(tmp_path: Path) -> None:
+    """Of the jar's own package, and of those that it requires."""
+    packages = {
+        "jar": ("other, libx-jni (>= 1)", "/usr/share/java/x.jar\n"),
+        "libx-jni": ("", "/usr/lib/jni/libx.so\n/usr/lib/x86_64-linux-gnu/jni/liby.so\n"),
+        "other": ("libz-jni", "/usr/lib/other.so\n"),
+        "libz-jni": ("", "/usr/lib/jni/libz.so\n"),
+    }
+    status = "\n".join(
+        f"Package: {name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n"
+        f"Depends: {requires}\n"
+        for name, (requires, _) in packages.items()
+    )
+    lists = {f"/var/lib/dpkg/info/{name}.list": files for name, (_, files) in packages.items()}
+    files = [file for _, names in packages.values() for file in names.split()]
+    tree = {**dict.fromkeys(files, ""), **lists, "/var/lib/dpkg/status": status, "/opt/a.jar": ""}
+    make_root(tmp_path, tree)
+    added = list_added_paths(tmp_path, ["/usr/share/java/x.jar"], (native_halves.RULE,))
+    assert {*added} == {"/usr/lib/jni/libx.so", "/usr/lib/x86_64-linux-gnu/jni/liby.so"}
+    assert not list_added_paths(tmp_path, ["/opt/a.jar"], (native_halves.RULE,))
+
+
+def test_a_runtime_of_the_app_s_own_is_kept_by_evidence(tmp_path: Path) -> None:
+    """Its folder is no part of the app, wherever it is."""
+    tree = {
+        "/opt/java/openjdk/lib/jvm.cfg": "",
+        "/opt/java/openjdk/lib/modules": "",
+        "/opt/java/openjdk/legal/x": "",
+        "/opt/shop/lib/shop.jar": "",
+        "/opt/shop/lib/late.jar": "",
+        "/opt/shop/runtime/lib/jvm.cfg": "",
+        "/opt/shop/runtime/lib/modules": "",
+    }
+    make_root(tmp_path, tree)
+    touched = ["/opt/java/openjdk/lib/modules", "/opt/shop/lib/shop.jar"]
+    assert {*list_added_paths(tmp_path, touched, (own_folder.RULE,))} == {"/opt/shop/lib/late.jar"}

@@ -1,0 +1,157 @@
+"""Programs that the app's own shell scripts call by a constant name, in any branch.
+
+A run takes one way through an image's entrypoint: TLS is off, the user is not root, the database
+exists already. What the script calls on the other ways is named by the app itself, so nothing is
+guessed. These limits hold:
+
+- Only scripts that no package of the system owns, and that a run read or executed; and other such
+  scripts that these call.
+- No shells and no package managers: they make a container more useful to an intruder than to its
+  app. What a run used of them is kept for that.
+- No programs with setuid or setgid.
+- What such a program reads or calls is not known. Its libraries are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from slimtrace.builder.closure.need import Need
+from slimtrace.builder.closure.rule import ClosureRule
+from slimtrace.builder.closure.rules.file_facts import read_source
+from slimtrace.builder.closure.rules.shell.shell_scanner import find_commands
+from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, find_interpreters, parse_shebang
+from slimtrace.builder.model import Keep, Kind, Reason
+from slimtrace.builder.packages.index import get_package_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from slimtrace.builder.closure.rule import RuleContext
+
+_SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh", "fish", "csh", "tcsh"})
+_ENDINGS = (".sh", ".bash", ".ash")
+
+_PACKAGE_MANAGERS = frozenset(
+    """
+    add-apt-repository apk apt apt-cache apt-get apt-key aptitude bundle bundler cargo composer
+    conda cpan cpanm dnf dpkg dpkg-reconfigure easy_install gem luarocks mamba microdnf npm npx
+    pacman pear pecl pip pip3 pipx pnpm poetry rpm snap tlmgr uv yarn yum zypper
+    """.split()  # noqa: SIM905
+)
+_REFUSED = _SHELLS | _PACKAGE_MANAGERS
+
+_BUILTINS = frozenset(
+    """
+    . : [ [[ alias bg break builtin cd continue declare echo eval exec exit export false fc fg
+    getopts hash help jobs kill let local printf pwd read readonly return set shift source test
+    times trap true type typeset ulimit umask unalias unset wait
+    """.split()  # noqa: SIM905
+)
+"""Commands that shells have themselves, though systems have programs of these names too."""
+
+_WRAPPERS = {
+    **dict.fromkeys(("command", "exec", "env", "nohup", "nice", "ionice", "setsid", "stdbuf"), 0),
+    **dict.fromkeys(("xargs", "setpriv", "timeout", "tini", "dumb-init", "catatonit"), 0),
+    **dict.fromkeys(("gosu", "su-exec", "chroot", "flock"), 1),
+}
+"""Commands that start another one, and how many arguments come before it: users, folders. Options,
+variables and numbers do not count.
+"""
+_NO_COMMAND = re.compile(r"-.*|\w+=.*|[\d.]+[smhd]?")
+
+_CODE = frozenset({"eval", "trap"})
+"""Commands whose first argument is code of the shell."""
+
+
+def find_called_programs(context: RuleContext, path: str) -> Iterator[Need]:
+    """Find the programs that an app's own shell script calls by a constant name.
+
+    :raises SlimtraceError: a package database cannot be read.
+    """
+    if path not in context.read or not is_own_script(context, path):
+        return
+    scripts, done = [path], {path}
+    while scripts:
+        source = read_source(context, scripts.pop())
+        for file in sorted({file for file in _find_programs(context, source) if file}):
+            own = context.root.resolve(file).path
+            yield Need(file, Reason.SCRIPT_COMMAND, load=True, execute=True)
+            if own not in done and is_own_script(context, own):
+                scripts.append(own)
+            done.add(own)
+
+
+def is_own_script(context: RuleContext, path: str) -> bool:
+    """Whether it is a shell script that no package of the system owns."""
+    if context.root.kind(path) is not Kind.FILE:
+        return False
+    line = parse_shebang(context.root.head(path, BINPRM_BUF_SIZE))
+    is_shell = path.endswith(_ENDINGS) if line is None else _names_shell(*line)
+    return is_shell and get_package_index(context.root).system_owner(path) is None
+
+
+def _names_shell(interpreter: str, argument: str) -> bool:
+    names = [os.path.basename(word) for word in (interpreter, *argument.split())]
+    return not _SHELLS.isdisjoint(names)
+
+
+def _find_programs(context: RuleContext, source: str) -> Iterator[str | None]:
+    for words in find_commands(source):
+        yield from _find_command(context, words)
+
+
+def _find_command(context: RuleContext, words: Sequence[str]) -> Iterator[str | None]:
+    """Find the program of a command and, if that starts another command, of this one."""
+    name, arguments = os.path.basename(words[0]), words[1:]
+    if words[0] and words[0] not in _BUILTINS:
+        yield _find_program(context, words[0])
+    if words[0] in _CODE and arguments and arguments[0]:
+        yield from _find_programs(context, arguments[0])
+    elif name in _SHELLS and "-c" in arguments[:-1]:
+        yield from _find_programs(context, arguments[arguments.index("-c") + 1])
+    elif name in _WRAPPERS:
+        others = [word for word in arguments if not _NO_COMMAND.fullmatch(word)]
+        rest = others[_WRAPPERS[name] :]
+        if rest and rest[0]:
+            yield from _find_command(context, rest)
+
+
+def _find_program(context: RuleContext, name: str) -> str | None:
+    """Find a program as a shell does; None if there is none, or this rule does not add such."""
+    if "/" in name:
+        candidates = [context.environment.make_absolute(name)]
+    else:
+        candidates = [f"{folder.rstrip('/')}/{name}" for folder in context.environment.path]
+    for candidate in candidates:
+        own = context.root.resolve(candidate)
+        fingerprint = context.root.fingerprint(own.path) if own.exists else None
+        if fingerprint is None or context.root.kind(own.path) is not Kind.FILE:
+            continue
+        if fingerprint.mode & 0o111:
+            is_allowed = not fingerprint.mode & 0o6000 and _is_allowed(context, name, own.path)
+            return candidate if is_allowed else None
+    return None
+
+
+def _is_allowed(context: RuleContext, name: str, path: str) -> bool:
+    """Whether it is no shell, no package manager, and no script of a shell that is not kept."""
+    if not _REFUSED.isdisjoint({os.path.basename(name), os.path.basename(path)}):
+        return False
+    line = parse_shebang(context.root.head(path, BINPRM_BUF_SIZE))
+    if line is None or not _names_shell(*line):
+        return True
+    needs = find_interpreters(context.root, path, context.environment)
+    return all(context.root.resolve(need.path).path in context.kept for need in needs)
+
+
+RULE = ClosureRule(
+    Reason.SCRIPT_COMMAND,
+    find_called_programs,
+    "programs that the app's own shell scripts call by a constant name, in any branch; only of "
+    "scripts that a run executed or read, which no package of the system owns, and of other such "
+    "scripts that they call. No shells, no package managers, nothing with setuid or setgid",
+    Keep.APP,
+)
