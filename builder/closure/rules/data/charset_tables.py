@@ -10,7 +10,10 @@ from slimtrace.builder.model import Reason
 FAMILY = Family(
     Reason.CHARSET_TABLE,
     None,
-    re.compile(r"char-?sets?|charmaps?|encodings?|codepages?|code-?tables?|translit|unicode"),
+    re.compile(
+        r"char-?sets?|charmaps?|encodings?|codepages?|code-?tables?|translit"
+        r"|cmaps?|cidtounicode|unicodemap|nametounicode"
+    ),
     is_of_programs=True,
 )
 
