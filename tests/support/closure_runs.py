@@ -43,14 +43,17 @@ def list_added_paths(
 
 
 def build_images(
-    folder: Path, command: Sequence[str], env: Mapping[str, str] = ENV
+    folder: Path,
+    command: Sequence[str],
+    env: Mapping[str, str] = ENV,
+    keeps: Sequence[str] = ("touched", "closure"),
 ) -> dict[str, BuiltImage]:
-    """Trace a command on this machine's root; build its images ``touched`` and ``closure``."""
+    """Trace a command on this machine's root; build its images of these levels of ``--keep``."""
     trace = str(folder / "app.trace")
     arguments = ("-q", "run", "-o", trace, "--", *command)
     done = run_slimtrace(*arguments, cwd=str(folder), env={**environment(), **env})
     assert done.returncode == 0, done.stderr
-    return {keep: BuiltImage(folder, trace, keep, env) for keep in ("touched", "closure")}
+    return {keep: BuiltImage(folder, trace, keep, env) for keep in keeps}
 
 
 class BuiltImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, parse_shebang
@@ -40,8 +41,14 @@ def is_source(context: RuleContext, path: str, suffixes: tuple[str, ...], interp
         return context.root.kind(path) is Kind.FILE
     if "." in os.path.basename(path) or context.root.kind(path) is not Kind.FILE:
         return False
-    line = parse_shebang(context.root.head(path, BINPRM_BUF_SIZE))
+    line = _read_shebang(context, path)
     return line is not None and interpreter in f"{os.path.basename(line[0])} {line[1]}"
+
+
+@lru_cache(maxsize=16)
+def _read_shebang(context: RuleContext, path: str) -> tuple[str, str] | None:
+    """Read a program's first line. Several rules ask for the same file, one after the other."""
+    return parse_shebang(context.root.head(path, BINPRM_BUF_SIZE))
 
 
 def is_file(context: RuleContext, path: str) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.packages.languages.node_packages import NodePackages
 from slimtrace.builder.packages.languages.otp_applications import OtpApplications
+from slimtrace.builder.packages.languages.perl_packages import PerlPackages
 from slimtrace.builder.packages.languages.python_packages import PythonPackages
 from slimtrace.builder.packages.languages.r_packages import RPackages
 from slimtrace.builder.packages.languages.ruby_packages import RubyPackages
@@ -23,6 +24,7 @@ FINDERS: tuple[type[PackageFinder], ...] = (
     RubyPackages,
     RPackages,
     OtpApplications,
+    PerlPackages,
 )
 
 

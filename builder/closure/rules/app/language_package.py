@@ -32,6 +32,8 @@ _RECORD = re.compile(
 )
 """Installers' records of a package. Programs read those of all packages to find one."""
 
+_GEM = re.compile(r".*/gems/[^/]+-\d[^/]*/")
+
 
 def find_package_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]:
     """Find the files of a kept file's language package, and of those that it requires.
@@ -60,9 +62,18 @@ def _get_added(context: RuleContext) -> set[object]:  # noqa: ARG001 -- the key 
 def _list_needs(context: RuleContext, package: Package) -> Iterator[Need | LimitMet]:
     folder = find_common_folder(package.files)
     start = len(folder.rstrip("/")) + 1
-    files = (file for file in package.files if not is_leaving(file[start:]))
+    files = (file for file in package.files if not is_leaving(_get_relative(file, start)))
     plain = _but_folders(context, files)
     return take_within(context, Reason.LANGUAGE_PACKAGE, folder, plain, BOUND)
+
+
+def _get_relative(file: str, start: int) -> str:
+    """The path of a file below its package's folder.
+
+    A gem has other files elsewhere: its specification, and what was compiled for it.
+    """
+    match = _GEM.match(file)
+    return file[match.end() if match else start :]
 
 
 def _but_folders(context: RuleContext, files: Iterable[str]) -> Iterator[str]:
@@ -86,8 +97,8 @@ RULE = ClosureRule(
     Reason.LANGUAGE_PACKAGE,
     find_package_files,
     "the rest of each language package of which a file is kept, and of the installed packages "
-    "that it declares to require: by the metadata of pip, npm, RubyGems, R and OTP, and "
-    "those packages of dpkg, apk and rpm that bring a language's libraries. Without tests, "
+    "that it declares to require: by the metadata of pip, npm, RubyGems, CPAN, R and OTP, "
+    "and those packages of dpkg, apk and rpm that bring a language's libraries. Without tests, "
     "documentation, headers and static libraries; nothing of a package of more than 256 MiB or "
     "30,000 files",
     Keep.APP,

@@ -23,7 +23,18 @@ _ON_TOP = re.compile(
 _SUFFIXES = (
     *(".a", ".la", ".o", ".obj", ".lo", ".gch"),
     *(".h", ".hh", ".hpp", ".hxx", ".c", ".cc", ".cpp", ".cxx", ".pxd", ".pyx"),
-    *(".po", ".pot", ".pyi", ".d.ts", ".d.mts", ".d.cts", ".js.map", ".css.map", ".mjs.map"),
+    *(
+        ".pod",
+        ".po",
+        ".pot",
+        ".pyi",
+        ".d.ts",
+        ".d.mts",
+        ".d.cts",
+        ".js.map",
+        ".css.map",
+        ".mjs.map",
+    ),
     *(".swp", ".orig", ".rej", "~"),
 )
 """Sources that a compiler reads, what it makes on the way, and copies that editors leave."""

@@ -10,6 +10,9 @@ from closure_runs import build_images, list_added_paths
 from requirements import need
 
 from slimtrace.builder.closure.rules import perl
+from slimtrace.builder.closure.rules.name_pattern import UNKNOWN
+from slimtrace.builder.closure.rules.perl.path_evaluation import evaluate_paths
+from slimtrace.builder.closure.rules.perl.perl_source import scan_loads, scan_names, strip_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +40,9 @@ SOURCES = {
     "open my $f, '<', \\$text;": "PerlIO.pm PerlIO/scalar.pm",
     '"\\N{SNOWMAN}"': "_charnames.pm",
     "use 5.010; use v5.36;": "v5.pm",
+    "use_module('A::B'); $x->load_class('C');": "A/B.pm",
+    "use autouse 'A' => qw(f);": "A.pm autouse.pm",
+    "my @x = <*.c>; if ($a < 1 && $b * 2 > 3) {}": "File/Glob.pm",
     "  # use A;": "",
     "\n=pod\n\nuse A;\n\n=cut\n\nuse B;": "B.pm",
     "\n=head1 X\n\nuse A;": "",
@@ -49,7 +55,53 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_loads(source: str) -> None:
-    assert sorted(set(perl.scan_loads(source))) == SOURCES[source].split()
+    assert sorted(set(scan_loads(strip_source(source)))) == SOURCES[source].split()
+
+
+NAMES = {
+    "my $s = 'Shop::Late'; load(\"Shop::Other\");": ("Shop::Late Shop::Other", "", ""),
+    '"Shop::Plugin::$name"': ("", "Shop::Plugin", ""),
+    "'Shop::Plugin::' . ucfirst $name": ("", "Shop::Plugin", ""),
+    "package Shop; require_module(__PACKAGE__ . '::Kind::' . $x);": ("", "Shop::Kind", ""),
+    "package Shop; use Module::Pluggable require => 1;": ("", "", "Shop::Plugin"),
+    "use Module::Pluggable search_path => ['A::B', 'C'];": ("A::B", "", "A::B C"),
+    "useall Shop::Job;": ("", "", "Shop::Job"),
+    '"$class::name" . "no name: $x"': ("", "", ""),
+}
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_names_that_are_put_together(source: str) -> None:
+    names = scan_names(strip_source(source), "/lib/Shop.pm")
+    found = (names.modules, names.prefixes, names.namespaces)
+    assert tuple(" ".join(sorted(each)) for each in found) == NAMES[source]
+
+
+PATHS = {
+    "use lib 'lib', qw(a b);": ("a b lib", ""),
+    'use FindBin; use lib "$FindBin::Bin/../lib";': ("/srv/lib", "/srv/lib"),
+    "use lib catdir($FindBin::RealBin, 'x');": ("/srv/bin/x", "/srv/bin/x"),
+    "use lib dirname(__FILE__) . '/lib';": ("/srv/bin/lib", "/srv/bin/lib"),
+    "use lib File::Spec->catdir(dirname(abs_path(__FILE__)), '..', 'y');": (
+        "/srv/y",
+        "/srv/bin /srv/bin/app.pl /srv/y",
+    ),
+    'BEGIN { unshift @INC, "$FindBin::Bin/inc" }': ("/srv/bin/inc", "/srv/bin/inc"),
+    'my $top = dirname(__FILE__); my $t = "$top/tpl/$x->{name}[0].tt";': (
+        "",
+        f"/srv/bin /srv/bin/tpl/{UNKNOWN}.tt",
+    ),
+    "my $p = path(__FILE__)->parent->child('pub');": ("", "/srv/bin/pub"),
+    "my $v = curfile->sibling('views');": ("", "/srv/bin/views"),
+    'use lib "$unknown/lib"; my $x = catdir($home, "x");': ("", ""),
+}
+
+
+@pytest.mark.parametrize("source", PATHS)
+def test_paths_that_are_put_together(source: str) -> None:
+    paths = evaluate_paths(source, "/srv/bin/app.pl", "/srv/bin")
+    found = (paths.libraries, {each.text for each in paths.paths})
+    assert tuple(" ".join(sorted(each)) for each in found) == PATHS[source]
 
 
 def test_modules_in_the_roots(tmp_path: Path) -> None:
@@ -139,6 +191,41 @@ def test_the_unicode_tables(tmp_path: Path, name: str) -> None:
     }
 
 
+def test_what_is_named_by_a_part(tmp_path: Path) -> None:
+    """``use lib`` from the program's folder; plugins by prefix; names in strings and tables."""
+    core = "/usr/share/perl/5.36"
+    tree: dict[str, str | bytes | None] = {
+        "/usr/bin/perl": f"\0{core}\0/usr/share/perl5\0",
+        "/srv/bin/app.pl": 'use FindBin; use lib "$FindBin::Bin/../lib"; use Shop;\n'
+        'open my $f, "<", "$FindBin::Bin/../data/$name.txt"; "Test::$x"; \'Kept::Late\';',
+        "/srv/lib/Shop.pm": 'package Shop; sub load { require_module("Shop::Plugin::$_[0]") }',
+        "/srv/lib/Shop/Plugin/A.pm": "use Deep;",
+        "/srv/lib/Shop/Plugin/notes.txt": "",
+        "/srv/lib/Deep.pm": "",
+        "/srv/data/a.txt": "",
+        "/srv/data/a.bin": "",
+        f"{core}/Test/More.pm": "",
+        f"{core}/Encode.pm": "use Encode::Config;",
+        f"{core}/Encode/Config.pm": "our %T = (a => 'Encode::Byte', b => 'CPAN::Meta');",
+        f"{core}/Encode/Byte.pm": "",
+        f"{core}/CPAN/Meta.pm": "",
+        "/usr/share/perl5/Kept/Late.pm": "",
+    }
+    make_root(tmp_path, tree)
+    touched = ["/usr/bin/perl", "/srv/bin/app.pl", f"{core}/Encode.pm"]
+    found = list_added_paths(tmp_path, touched, perl.RULES)
+    assert {path: reasons.split(",")[0] for path, reasons in found.items()} == {
+        "/srv/lib/Shop.pm": "perl-require",
+        "/srv/lib/Shop/Plugin/A.pm": "perl-plugin",
+        "/srv/lib/Shop/Plugin/notes.txt": "perl-path",
+        "/srv/lib/Deep.pm": "perl-require",
+        "/srv/data/a.txt": "perl-path",
+        "/usr/share/perl5/Kept/Late.pm": "perl-plugin",
+        f"{core}/Encode/Config.pm": "perl-require",
+        f"{core}/Encode/Byte.pm": "perl-plugin",
+    }
+
+
 APP = r"""#!/usr/bin/perl
 use strict;
 use warnings;
@@ -167,3 +254,33 @@ def test_branches_that_the_run_did_not_take(tmp_path: Path) -> None:
     assert outputs["closure"] == {word: f"{word} done" for word in BRANCHES}
     works = [word for word in BRANCHES if outputs["touched"][word] == f"{word} done"]
     assert works == ["none", "errno"]  # perl loads Errno as soon as it compiles $!{…}
+
+
+LATE = r"""
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+print("none done\n"), exit if !@ARGV;
+my %ways = (
+    plugin => sub { my $name = 'First'; eval "require Shop::Plugin::$name" or die $@ },
+    codec => sub { require Encode; Encode::encode('shiftjis', "\x{3042}") eq "\x82\xa0" or die },
+    data => sub { open my $file, '<', "$FindBin::Bin/../data/$ARGV[0].txt" or die $! },
+    driver => sub { require Shop; Shop::load('Second') },
+);
+print join(' ', map { eval { $ways{$_}->(); $_ } // "no-$_" } sort keys %ways), "\n";
+"""
+
+
+def test_names_of_which_a_part_is_constant_in_a_real_run(tmp_path: Path) -> None:
+    need("perl")
+    plugin = "package Shop::Plugin::{}; use Digest::SHA; 1;"
+    tree: dict[str, str | bytes | None] = {
+        "/bin/app.pl": LATE,
+        "/lib/Shop.pm": 'package Shop; sub load { eval "require Shop::Plugin::$_[0]" or die } 1;',
+        "/lib/Shop/Plugin/First.pm": plugin.format("First"),
+        "/lib/Shop/Plugin/Second.pm": plugin.format("Second"),
+        "/data/all.txt": "",
+    }
+    make_root(tmp_path, tree)
+    images = build_images(tmp_path, ("perl", "bin/app.pl"), keeps=("app",))
+    line = images["app"].read_last_line("perl", "bin/app.pl", "all")
+    assert line == "codec data driver plugin"

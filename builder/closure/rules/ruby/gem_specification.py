@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.model import Kind, Reason
 from slimtrace.builder.root.walk import list_files
 
@@ -106,12 +105,3 @@ def _normalize(name: str) -> str:
 
 def _make_need(path: str) -> Need:
     return Need(path, Reason.RUBY_GEMSPEC)
-
-
-RULES = (
-    ClosureRule(
-        Reason.RUBY_GEMSPEC,
-        find_gemspecs,
-        "a gem's specification, and what was compiled for the gem",
-    ),
-)
