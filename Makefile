@@ -7,11 +7,11 @@ READY := $(VENV)/.ready
 # Tests wait for processes and deadlines as often as they compute: more of them than cores.
 WORKERS := $(shell expr $$(nproc) \* 2)
 # Python programs without the ending .py: the tools find them only by name.
-SCRIPTS := benchmarks/overhead benchmarks/growth benchmarks/build
+SCRIPTS := benchmarks/overhead benchmarks/growth benchmarks/build benchmarks/sufficiency
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-aarch64 lint bench growth bench-build samples changelog clean
+.PHONY: help demo test test-aarch64 lint bench growth bench-build sufficiency samples changelog clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,9 @@ growth: $(READY)  ## measure a stop's cost among a million, and the tracer's mem
 
 bench-build: $(READY)  ## measure what it costs to write a layer and to read an image
 	@$(BIN)/python benchmarks/build
+
+sufficiency: $(READY)  ## ask slim images of each keep level what no run asked, and write the tables (root)
+	@$(BIN)/python benchmarks/sufficiency --write $(APPS)
 
 samples: $(READY)  ## slim each sample at each level, and write the tables of samples/README.md (root)
 	@$(BIN)/python samples/measure.py $(SAMPLES)
