@@ -52,7 +52,7 @@ class BuildOptions:
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    keep: Keep = Keep.CLOSURE
+    keep: Keep = Keep.APP
     without_rules: tuple[str, ...] = ()
     allow_secret: tuple[str, ...] = ()
     user: str | None = None

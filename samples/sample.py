@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dockerfile import Stage
 
 HERE = Path(__file__).resolve().parent
-LEVELS = ("touched", "closure", "package")
+LEVELS = ("touched", "closure", "app", "package")
 """The levels of ``build --keep``; each includes the one before it."""
 
 

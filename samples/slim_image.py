@@ -1,4 +1,4 @@
-"""Traces a sample in its full image, builds it at three levels, verifies and probes the images."""
+"""Traces a sample in its full image, builds it at four levels, verifies and probes the images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from probe_runner import Answer
     from sample import Sample
 
-DEFAULT = "closure"
+DEFAULT = "app"
 """The default of ``build --keep``."""
 
 

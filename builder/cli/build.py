@@ -60,7 +60,7 @@ def build(
     drop_process: shared.DropProcess = None,
     only_process: shared.OnlyProcess = None,
     strict: shared.Strict = False,
-    keep: shared.KeepLevel = Keep.CLOSURE,
+    keep: shared.KeepLevel = Keep.APP,
     without_rule: shared.WithoutRule = None,
     jlink: shared.Jlink = False,
     jlink_modules: shared.JlinkModules = None,

@@ -38,7 +38,7 @@ the files that you know of.
 
 def suggest(
     traces: shared.Traces,
-    keep: shared.KeepLevel = Keep.CLOSURE,
+    keep: shared.KeepLevel = Keep.APP,
     limit: Annotated[
         int,
         typer.Option(metavar="N", parser=parse_count, help="Maximum number of suggestions."),

@@ -47,6 +47,7 @@ def expand(
     environment: RunEnvironment,
     rules: Sequence[ClosureRule] = (),
     missing: Iterable[str] = (),
+    created: Iterable[str] = (),
 ) -> Selection:
     """Find all entries that the seeds need, and imply by these rules, transitively.
 
@@ -54,9 +55,11 @@ def expand(
     needs it. A seed that does not exist is ignored: the caller knows whether that matters.
 
     :param missing: paths that the runs looked up and did not find.
+    :param created: own paths that the runs made. On this machine's root they still exist, and no
+        rule may add them.
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    closure = _Closure(root, environment, rules, frozenset(missing))
+    closure = _Closure(root, environment, rules, frozenset(missing), frozenset(created))
     for seed in sorted(seeds, key=lambda seed: seed.path):
         closure.add(seed)
     closure.load()
@@ -75,13 +78,19 @@ def add_closure(
         rules = choose_rules(context.options.keep, context.options.without_rules)
     environment = RunEnvironment.from_runs(context.trace.runs)
     missing = (path.path for path in context.trace.paths.values() if path.state is State.MISSING)
-    closed = expand(context.root, selection.seeds, environment, rules, missing)
+    created = () if context.root.is_pristine else _list_created(context)
+    closed = expand(context.root, selection.seeds, environment, rules, missing, created)
     return replace(
         selection,
         entries=closed.entries,
         dropped=(*selection.dropped, *closed.dropped),
         warnings=(*selection.warnings, *closed.warnings),
     )
+
+
+def _list_created(context: Context) -> list[str]:
+    created = context.trace.with_state(State.CREATED)
+    return [context.root.resolve(traced.path).path for traced in created]
 
 
 class _Closure:
@@ -91,9 +100,11 @@ class _Closure:
         environment: RunEnvironment,
         rules: Sequence[ClosureRule],
         missing: frozenset[str],
+        created: frozenset[str],
     ) -> None:
         self._root = root
         self._missed = missing
+        self._created = created
         self._environment = environment
         self._rules = rules
         self._loader = Loader(root, environment)
@@ -177,9 +188,13 @@ class _Closure:
                     for need in rule.find_needs(context, path):
                         if isinstance(need, LimitMet):
                             self._limits[need] = None
-                        elif self._root.resolve(need.path).exists:
+                        elif self._may_add(need):
                             self._add_need(need, because)
             self.load()
+
+    def _may_add(self, need: Need) -> bool:
+        own = self._root.resolve(need.path)
+        return own.exists and own.path not in self._created
 
     def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}

@@ -75,7 +75,8 @@ class LimitCaution(Caution):
     def of(cls, limit: LimitMet) -> LimitCaution:
         """Make the warning of a limit."""
         caution = cls(
-            f"{limit.folder} is too large for the rule {limit.reason}: {limit.files} files, "
+            f"{limit.folder} is too large for the rule {limit.reason}: at least "
+            f"{limit.files} files, "
             f"{decimal(limit.size)}; only what the runs used is kept",
             f"if the app needs it, add --include {shlex.quote(f'{limit.folder}/**')}",
         )

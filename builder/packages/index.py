@@ -12,6 +12,7 @@ from slimtrace.builder.packages.dpkg import read_dpkg_packages
 from slimtrace.builder.packages.languages.language_packages import LanguagePackages
 from slimtrace.builder.packages.languages.library_folders import is_library
 from slimtrace.builder.packages.rpm import read_rpm_packages
+from slimtrace.tracer.errors import SlimtraceError
 
 if TYPE_CHECKING:
     from slimtrace.builder.packages.package import Package
@@ -41,6 +42,15 @@ class PackageIndex:
         root = self._root
         return (*read_dpkg_packages(root), *read_apk_packages(root), *read_rpm_packages(root))
 
+    @cached_property
+    def is_readable(self) -> bool:
+        """Whether all databases of OS packages can be read; rpm before 4.16 had another format."""
+        try:
+            self.system  # noqa: B018 -- reads them
+        except SlimtraceError:
+            return False
+        return True
+
     def owners(self, path: str) -> tuple[Package, ...]:
         """The packages that installed the file at an own path: an OS package, then a language's.
 
@@ -48,15 +58,14 @@ class PackageIndex:
 
         :raises SlimtraceError: a database cannot be read.
         """
-        of_system = self.system_owner(path)
+        of_system = self.system_owner(path) if self.system else None
         return (*([of_system] if of_system else ()), *self._languages.owners(path))
 
     def library_owners(self, path: str) -> tuple[Package, ...]:
         """The packages of a language that the file at an own path belongs to.
 
         An OS package counts where it brings a language's libraries; with its files there only.
-
-        :raises SlimtraceError: a database cannot be read.
+        None does where a database cannot be read.
         """
         of_language = tuple(self._languages.owners(path))
         if not of_language and is_library(path):
@@ -91,9 +100,9 @@ class PackageIndex:
     def system_owner(self, path: str) -> Package | None:
         """The first OS package that installed the file at an own path.
 
-        :raises SlimtraceError: a database cannot be read.
+        None where a database cannot be read: then nobody knows.
         """
-        if self.is_folder(path):
+        if not self.is_readable or self.is_folder(path):
             return None
         indexes = (self._by_file.get(name) for name in self.spellings(path))
         return next((self.system[at] for at in indexes if at is not None), None)

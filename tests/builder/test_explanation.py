@@ -9,7 +9,7 @@ from build_fixtures import compile_library, make_root, make_run
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.explanation import explain
-from slimtrace.builder.model import BuildPart, KeptPath, ProcessImages
+from slimtrace.builder.model import BuildPart, Keep, KeptPath, ProcessImages
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.tracer.trace.trace import ProcessImage, State, Trace, TracedPath, Use
@@ -136,7 +136,7 @@ CHAINS: dict[str, Sequence[str]] = {
 
 
 def test_each_chain_ends_where_the_file_comes_from(tmp_path: Path) -> None:
-    selection = build(tmp_path)
+    selection = build(tmp_path, BuildOptions(keep=Keep.CLOSURE))
     assert {path: chain(selection, path) for path in CHAINS} == CHAINS
 
 

@@ -56,8 +56,9 @@ class Workspace:
         done = self.slimtrace("-q", "run", *image, *argv, "--", "/app/job")
         assert done.returncode == 0, done.stderr
 
-    def build(self, to: str, *argv: str) -> None:
-        done = self.slimtrace("-q", "build", "slimtrace.trace", "-o", to, *argv)
+    def build(self, to: str, *argv: str, keep: str = "closure") -> None:
+        """Build an image without the files beside those that the app used."""
+        done = self.slimtrace("-q", "build", "slimtrace.trace", "-o", to, "--keep", keep, *argv)
         assert done.returncode == 0, done.stderr
 
     def verify(self, image: str, *argv: str) -> tuple[int, dict[str, Any]]:
@@ -135,7 +136,9 @@ def test_healing_adds_builds_and_remembers(workspace: Workspace, form: str) -> N
     assert workspace.verify(image)[0] == 0
     assert read_names(image) == before
     assert show(f"{workspace.folder}/slimtrace.trace")["healed"] == ["/app/second"]
-    done = workspace.slimtrace("build", "slimtrace.trace", "-o", "rootfs:again", "--json")
+    done = workspace.slimtrace(
+        "build", "slimtrace.trace", "-o", "rootfs:again", "--keep", "closure", "--json"
+    )
     assert json.loads(done.stdout)["reasons"]["healed"] == 1
     assert (workspace.folder / "again/app/second").read_text() == "second\n"
     assert workspace.slimtrace("cache").stdout == "", "verify removes what it unpacked"
@@ -386,10 +389,10 @@ def test_a_module_whose_name_python_does_not_find_in_its_listing(tmp_path: Path)
     (tmp_path / "app.py").write_text(script)
     done = here.slimtrace("-q", "run", *argv)
     assert done.returncode == 0, done.stderr
-    here.build("app.tar", "--keep", "touched", "--include", str(tmp_path / "name"))
+    here.build("app.tar", "--include", str(tmp_path / "name"), keep="touched")
     for name, file in (("other", "other.py"), ("package", "package/__init__.py")):
         (tmp_path / "name").write_text(name)
-        here.build("app.tar", "--keep", "touched", "--allow-changed")
+        here.build("app.tar", "--allow-changed", keep="touched")
         status, verdict = here.verify("app.tar")
         assert status == 1
         assert f"{tmp_path}/{file}" in list_missing(verdict)

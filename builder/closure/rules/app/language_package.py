@@ -36,10 +36,7 @@ _GEM = re.compile(r".*/gems/[^/]+-\d[^/]*/")
 
 
 def find_package_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]:
-    """Find the files of a kept file's language package, and of those that it requires.
-
-    :raises SlimtraceError: a package database cannot be read.
-    """
+    """Find the files of a kept file's language package, and of those that it requires."""
     if context.root.kind(path) is not Kind.FILE or _RECORD.fullmatch(path):
         return
     index, added = get_package_index(context.root), _get_added(context)

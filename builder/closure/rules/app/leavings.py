@@ -10,7 +10,7 @@ import re
 _ANYWHERE = re.compile(
     r"\.(?:git|hg|svn|bzr|github|gitlab|circleci|tox|nox|idea|vscode|cache|hypothesis)|CVS"
     r"|__pycache__|\.(?:pytest|mypy|ruff)_cache|\.nyc_output|tests|__tests__|CMakeFiles"
-    r"|.*\.dSYM"
+    r"|.*\.dSYM|.*\.trace\.d"
 )
 """Names of folders that are no part of the application wherever they are. Python's bytecode has a
 rule of its own."""

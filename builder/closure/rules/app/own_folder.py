@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 BOUND = Bound(files=20_000, size=128 << 20)
 
 _SHARED = re.compile(
-    r"/|/(?:app|data|home|media|mnt|opt|root|srv|usr|var|etc)"
+    r"/|/(?:data|home|media|mnt|opt|root|srv|usr|var|etc)"
     r"|/home/[^/]+|/var/www|/usr/src"
     r"|(?:/usr)?/(?:s?bin|lib|lib32|lib64|libx32|libexec|share|include|games|etc)"
     r"|/usr/local(?:/(?:s?bin|lib|lib64|libexec|share|include|games|etc|src|opt))?"
     r"|/(?:usr|usr/local)/share/(?:fonts|icons|man|doc|locale|applications)"
 )
-"""Folders for several applications (hier(7)); /app is one only if it has no files of its own."""
+"""Folders for several applications (hier(7))."""
 
-_PLACE = re.compile(r"/(?:app|srv|usr/src|var/www|home/[^/]+)")
+_PLACE = re.compile(r"/(?:srv|usr/src|var/www|home/[^/]+)")
 """Shared folders that are an application's own if one of its files is directly in them."""
 
 _STATE = re.compile(
@@ -61,15 +61,18 @@ kept by evidence. An app may have a folder R or python for its own code."""
 _JVM = "/lib/jvm.cfg"
 """A file that each JVM has; its folder is kept by evidence, wherever it is."""
 
+_ASIDE = frozenset({"pyvenv.cfg", "oci-layout"})
+"""A folder with one of these names is a virtual environment or an image layout."""
+
+_IMAGE_MEMBERS = (b"blobs/", b"oci-layout", b"index.json", b"manifest.json", b"repositories")
+"""Names with which an archive of an image begins."""
+
 _PREFIX = frozenset({"bin", "lib", "include"})
 """What an installation of a language or a server has in its folder, as /usr has: it is shared."""
 
 
 def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]:
-    """Find the files of the application's own folder that a file is in.
-
-    :raises SlimtraceError: a package database cannot be read.
-    """
+    """Find the files of the application's own folder that a file is in."""
     if not _may_be_own(context, path):
         return
     done = _get_done(context)
@@ -85,10 +88,7 @@ def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]
 
 
 def list_own_folders(context: RuleContext) -> set[str]:
-    """List the widest of the application's own folders from which a run read a file.
-
-    :raises SlimtraceError: a package database cannot be read.
-    """
+    """List the widest of the application's own folders from which a run read a file."""
     found: set[str] = set()
     for path in sorted(context.read):
         if _may_be_own(context, path):
@@ -151,7 +151,7 @@ def _list_package_folders(root: Root) -> frozenset[str]:
     """The folders with files of the system's packages, as own paths and as databases list them."""
     index = get_package_index(root)
     found: set[str] = set()
-    for package in index.system:
+    for package in index.system if index.is_readable else ():
         for file in package.files:
             folder = file.rpartition("/")[0]
             while folder and folder not in found:
@@ -161,7 +161,8 @@ def _list_package_folders(root: Root) -> frozenset[str]:
 
 
 def _is_owned(context: RuleContext, path: str) -> bool:
-    return bool(get_package_index(context.root).owners(path))
+    index = get_package_index(context.root)
+    return bool(index.system_owner(path) or index.library_owners(path))
 
 
 def _list_files(context: RuleContext, top: str) -> Iterator[str]:
@@ -172,7 +173,7 @@ def _list_files(context: RuleContext, top: str) -> Iterator[str]:
     while pending:
         folder = pending.pop()
         names = context.root.listdir(folder)
-        if folder != top and ("pyvenv.cfg" in names or _PREFIX.issubset(names)):
+        if folder != top and (not _ASIDE.isdisjoint(names) or _PREFIX.issubset(names)):
             continue
         for name in names:
             path = f"{folder.rstrip('/')}/{name}"
@@ -180,12 +181,23 @@ def _list_files(context: RuleContext, top: str) -> Iterator[str]:
             if context.root.kind(path) is Kind.DIRECTORY:
                 if not (is_leaving_folder(relative) or _is_interpreter(context, path)):
                     pending.append(path)
-            elif not is_leaving_file(relative) and index.system_owner(path) is None:
+            elif not (
+                is_leaving_file(relative)
+                or index.system_owner(path)
+                or _is_from_slimtrace(context, path)
+            ):
                 yield path
                 count += 1
                 size += measure(context, path)
                 if count > BOUND.files or size > BOUND.size:
                     return  # enough to know that there are too many
+
+
+def _is_from_slimtrace(context: RuleContext, path: str) -> bool:
+    """Whether a file is a trace, or an image in an archive, that slimtrace left in a project."""
+    if path.endswith(".trace"):
+        return context.root.head(path, 16).startswith(b'{"slimtrace":')
+    return path.endswith(".tar") and context.root.head(path, 32).startswith(_IMAGE_MEMBERS)
 
 
 RULE = ClosureRule(

@@ -10,10 +10,7 @@ from slimtrace.builder.model import Reason
 FAMILY = Family(
     Reason.CHARSET_TABLE,
     None,
-    re.compile(
-        r"char-?sets?|charmaps?|encodings?|codepages?|code-?tables?|translit"
-        r"|cmaps?|cidtounicode|unicodemap|nametounicode"
-    ),
+    re.compile(r"char-?sets?|charmaps?|encodings?|codepages?|code-?tables?|translit|unicode"),
     is_of_programs=True,
 )
 

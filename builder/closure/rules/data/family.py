@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 BOUND = Bound(files=2_000, size=16 << 20)
 """For the files of one kind in one folder. More is a store of data, not a choice."""
 
-_MAX_COUNTED = 20_000
-"""Files of a folder that are counted; it is known by then that they are too many."""
-
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 CODE = frozenset(
     ".py .pyc .pyo .so .pm .pl .rb .js .mjs .cjs .ts .php .class .jar .lua .r .sh .tcl .bc".split()  # noqa: SIM905
@@ -158,8 +155,6 @@ def take_data(
         taken.append(file)
         count += 1
         size += measure(context, file)
-        if count > _MAX_COUNTED:
-            break
     if count > bound.files or size > bound.size:
         example = next((file for file in taken if file not in context.kept), "")
         yield LimitMet(reason, folder, count, size, example)

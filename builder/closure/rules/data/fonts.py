@@ -57,9 +57,9 @@ def find_fonts(context: RuleContext, path: str) -> Iterator[Need | LimitMet]:
     :raises SlimtraceError: a package database cannot be read.
     """
     done = get_done(context, Reason.FONT)
-    if path in context.read and get_suffix(path) in _SUFFIXES:
+    if get_suffix(path) in _SUFFIXES:
         folder = path.rpartition("/")[0]
-        if folder not in done and not is_state(folder):
+        if path in context.read and folder not in done and not is_state(folder):
             done.add(folder)
             owner, suffix = get_owner(context, path), get_suffix(path)
             files = walk_files(context, folder, is_deep=False)

@@ -23,16 +23,12 @@ if TYPE_CHECKING:
 BOUND = Bound(files=1_000, size=16 << 20)
 """For one file in all languages."""
 
-_SUFFIXES = frozenset(
-    """
-    .mo .gmo .po .yml .yaml .json .json5 .toml .ini .properties .qm .lang .ftl .arb .resx .resources
-    .xlf .xliff .xml .res .strings .php .inc .js .lua .txt .html .htm .md .sys .hlp .msg .cfg .conf
-    .dat .csv .bin .tt .ejs .erb .hbs .tpl .j2
-    """.split()  # noqa: SIM905
+_SUFFIXES = (
+    *(".mo", ".gmo", ".po", ".yml", ".yaml", ".json", ".json5", ".toml", ".ini", ".properties"),
+    *(".qm", ".lang", ".ftl", ".arb", ".resx", ".resources", ".xlf", ".xliff", ".xml", ".res"),
+    *(".strings", ".php", ".js", ".lua", ".txt", ".html", ".htm", ".md", ".sys", ".hlp", ".msg"),
+    *(".cfg", ".conf", ".dat", ".csv", ".bin", ".tt", ".ejs", ".erb", ".hbs", ".tpl", ".j2"),
 )
-"""Of files with the language in their name. In a folder of a language any file counts."""
-
-_NO_TEXTS = (".so", ".py", ".pyc", ".pm", ".class", ".jar")
 _GETTEXT = re.compile(r"(.*)/([^/]+)/LC_MESSAGES/([^/]+\.mo)")
 _SYSTEM = re.compile(r"/usr/share/locale(?:-langpack)?")
 _LOCALES = "/usr/lib/locale"
@@ -52,7 +48,7 @@ def find_catalogs(context: RuleContext, path: str) -> Iterator[Need | LimitMet]:
             if match and is_language(match.group(2)):
                 yield from _take(context, match.group(1), match.group(3), None)
         return
-    if path not in context.read or path.endswith(_NO_TEXTS) or is_library(path):
+    if path not in context.read or not path.endswith(_SUFFIXES) or is_library(path):
         return
     match = _GETTEXT.fullmatch(path)
     if match:
@@ -117,8 +113,7 @@ def _list_beside(context: RuleContext, path: str) -> Iterator[str]:
     folder, _, name = path.rpartition("/")
     stem, suffix = os.path.splitext(name)
     split = split_language(stem)
-    is_catalog = suffix in _SUFFIXES
-    if not is_catalog or (split is None and suffix not in {".properties", ".resx", ".resources"}):
+    if split is None and suffix not in {".properties", ".resx", ".resources"}:
         return
     prefixes = (split[0],) if split else (f"{stem}_", f"{stem}.")
     others = _index_languages(context, folder)

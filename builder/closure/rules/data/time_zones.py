@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 _SYSTEM = "/usr/share/zoneinfo"
 _LOCAL = "/etc/localtime"
-_ZONE = re.compile(r"(.*/(?:zoneinfo|timezonesets|tzdata))(?:/.*)?")
-"""PostgreSQL has abbreviations of zones in ``timezonesets``, Tcl its zones in ``tzdata``."""
-_HINTS = ("/zoneinfo", "/timezonesets/", "/tzdata/")
+_ZONE = re.compile(r"(.*/(?:zoneinfo|timezonesets))(?:/.*)?")
+"""PostgreSQL keeps abbreviations of zones in ``timezonesets``."""
 
 _LIBRARY = re.compile(
     r".*/(?:zoneinfo/(?:__init__|_tzpath)\.py|pytz/__init__\.py|dateutil/tz/tz\.py"
@@ -41,7 +40,7 @@ def find_time_zones(context: RuleContext, path: str) -> Iterable[Need]:
     if path == "/":
         if _LOCAL in context.missing or any(map(_is_system_zone, context.missing)):
             folders = [_SYSTEM]
-    elif any(hint in path for hint in _HINTS):
+    elif "/zoneinfo" in path or "/timezonesets/" in path:
         zone = _ZONE.fullmatch(path)
         if zone and path in context.touched and not is_library(path):
             folders = [zone.group(1)]

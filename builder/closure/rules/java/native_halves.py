@@ -38,7 +38,7 @@ def find_native_halves(context: RuleContext, path: str) -> Iterator[Need]:
     if owner is None:
         return
     names = {owner.name, *owner.requires}
-    for package in index.system:
+    for package in index.system if index.is_readable else ():
         if package.name in names:
             for file in filter(_NATIVE.fullmatch, package.files):
                 yield Need(file, Reason.JAVA_NATIVE, load=True)

@@ -137,16 +137,6 @@ CASES = {
         "/usr/share/db/charsets/errmsg.sys",
         package(db="/usr/share/db/english/errmsg.sys /usr/share/db/german/errmsg.sys"),
     ),
-    "folders of languages, whatever is in them": Case(
-        "message-catalog",
-        "/usr/share/mail/en_US/labels.inc",
-        "/usr/share/mail/de_DE/labels.inc",
-        "/usr/share/mail/de_DE/other.inc /usr/share/mail/foreign_XX/labels.inc",
-        package(mail="/usr/share/mail/en_US/labels.inc /usr/share/mail/de_DE/labels.inc"),
-    ),
-    "zones of Tcl": Case(
-        "zoneinfo", "/usr/share/t/tzdata/UTC", "/usr/share/t/tzdata/Asia/Tokyo", ""
-    ),
     "all time zones": Case(
         "zoneinfo",
         f"{ZONES}/Europe/Oslo",
