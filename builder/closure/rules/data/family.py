@@ -97,9 +97,10 @@ def _find_siblings(family: Family, context: RuleContext, path: str) -> Iterator[
     top = _find_top(family, folder)
     suffix = None
     if top is None:
-        if owner is not None or family.suffixes is None or _STATE.fullmatch(folder):
+        suffix = get_suffix(path)
+        if owner is not None or family.suffixes is None or _STATE.fullmatch(folder) or not suffix:
             return
-        top, suffix = folder, get_suffix(path)
+        top = folder
     key = (top, suffix, owner and owner.name)
     done = get_done(context, family.reason)
     if key in done:
@@ -152,6 +153,8 @@ def take_data(
     count = size = 0
     taken = []
     for file in files:
+        if is_program(context, file):
+            continue
         taken.append(file)
         count += 1
         size += measure(context, file)
