@@ -34,14 +34,12 @@ if TYPE_CHECKING:
 _SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh", "fish", "csh", "tcsh"})
 _ENDINGS = (".sh", ".bash", ".ash")
 
-_PACKAGE_MANAGERS = frozenset(
-    """
-    add-apt-repository apk apt apt-cache apt-get apt-key aptitude bundle bundler cargo composer
-    conda cpan cpanm dnf dpkg dpkg-reconfigure easy_install gem luarocks mamba microdnf npm npx
-    pacman pear pecl pip pip3 pipx pnpm poetry rpm snap tlmgr uv yarn yum zypper
-    """.split()  # noqa: SIM905
+_PACKAGE_MANAGER = re.compile(
+    r"(?:add-apt-repository|apk|apt|aptitude|bundle|bundler|cargo|composer|conda|cpan|cpanm|dnf|dpkg"
+    r"|easy_install|gem|luarocks|mamba|microdnf|npm|npx|pacman|pear|pecl|pip|pipx|pnpm|poetry|rpm"
+    r"|snap|tlmgr|uv|yarn|yum|zypper)(?:[-\d.].*)?"
 )
-_REFUSED = _SHELLS | _PACKAGE_MANAGERS
+"""By name, also with a version and as one of several programs: pip3.11, apt-get, dpkg-query."""
 
 _BUILTINS = frozenset(
     """
@@ -138,8 +136,9 @@ def _find_program(context: RuleContext, name: str) -> str | None:
 
 def _is_allowed(context: RuleContext, name: str, path: str) -> bool:
     """Whether it is no shell, no package manager, and no script of a shell that is not kept."""
-    if not _REFUSED.isdisjoint({os.path.basename(name), os.path.basename(path)}):
-        return False
+    for base in (os.path.basename(name), os.path.basename(path)):
+        if base in _SHELLS or _PACKAGE_MANAGER.fullmatch(base):
+            return False
     line = parse_shebang(context.root.head(path, BINPRM_BUF_SIZE))
     if line is None or not _names_shell(*line):
         return True

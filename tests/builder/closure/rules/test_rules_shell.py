@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from build_fixtures import make_root
 from closure_runs import list_added_paths
+from requirements import need_root
+from roots import busybox_root, copy_program
+from traces import run_slimtrace
 
 from slimtrace.builder.closure.rules import shell
 from slimtrace.builder.closure.rules.shell.shell_scanner import find_commands
@@ -46,7 +49,19 @@ SHELL_ROOT: dict[str, str | bytes | None] = {
     **{
         f"/usr/bin/{name}": name
         for name in (
-            *("sh", "bash", "id", "cut", "openssl", "gosu", "psql", "apt-get", "pip", "su", "tput"),
+            *(
+                "sh",
+                "bash",
+                "id",
+                "cut",
+                "openssl",
+                "gosu",
+                "psql",
+                "apt-get",
+                "pip3.11",
+                "su",
+                "tput",
+            ),
             *(
                 "envsubst",
                 "nice-tool",
@@ -117,7 +132,7 @@ def test_a_deep_or_hostile_script_ends() -> None:
         ("trap 'cut x' EXIT; eval \"id\"", "cut id"),
         ("sh -c 'id -un'", "id"),
         ("printf x; echo y; test z; [ a ]", ""),
-        ("apt-get install x; pip install y; bash -c 'id'", "id"),
+        ("apt-get install x; pip3.11 install y; bash -c 'id'", "id"),
         ('su postgres; plain; nothing; $cmd; "$x/id"', ""),
         ("of-sh; of-bash; of-env", "of-sh"),
         ("awk x", "awk mawk"),
@@ -144,6 +159,27 @@ def test_a_rule_of_its_own(tmp_path: Path) -> None:
     make_root(tmp_path / "root", {**SHELL_ROOT, "/e.sh": "#!/bin/sh\nid"}, **MODES)
     added = list_added_paths(tmp_path / "root", ["/e.sh", "/usr/bin/sh"], shell.RULES)
     assert added == {"/usr/bin/id": "script-command"}
+
+
+def test_a_branch_that_no_run_took(tmp_path: Path) -> None:
+    """A real shell takes it in the image of the level app."""
+    need_root()
+    script = '#!/bin/sh\nif [ "$1" ]; then echo "$1" | sever -c 2-; else echo ready; fi\n'
+    root = busybox_root(tmp_path / "root", {"entrypoint": script})
+    copy_program("/usr/bin/cut", root, "usr/local/bin/sever")
+    trace = str(tmp_path / "app.trace")
+    run = ("-q", "run", "--force", "-o")
+    done = run_slimtrace(*run, trace, "--image", f"rootfs:{root}", "--", "/entrypoint")
+    assert done.stdout == "ready\n", done.stderr
+    answers = {}
+    for keep in ("closure", "app"):
+        image = f"rootfs:{tmp_path / keep}"
+        built = run_slimtrace("-q", "build", trace, "-o", image, "--keep", keep)
+        assert built.returncode == 0, built.stderr
+        late = (*run, str(tmp_path / "late.trace"), "--image", image)
+        answers[keep] = run_slimtrace(*late, "--", "/entrypoint", "xhello")
+    assert answers["app"].stdout == "hello\n"
+    assert "not found" in answers["closure"].stderr
 
 
 def test_a_shell_runs_these_commands(tmp_path: Path) -> None:
