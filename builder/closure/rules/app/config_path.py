@@ -16,6 +16,7 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.app.bounds import Bound, may_be_loaded, take_within
 from slimtrace.builder.closure.rules.app.leavings import is_leaving
+from slimtrace.builder.closure.rules.app.own_folder import list_own_files
 from slimtrace.builder.closure.rules.shell.script_command import is_own_script
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.index import get_package_index
@@ -48,6 +49,8 @@ _SYSTEM = re.compile(
 )
 """Folders of the system, of several apps, and of state."""
 
+_INSTALLATION = frozenset({"bin", "lib"})
+
 _CONFFILES = re.compile(r"^ (/\S+) ([0-9a-f]{32})(?: obsolete)?$", re.MULTILINE)
 """A line of the field Conffiles in dpkg's status: a path, and the MD5 sum of what was installed."""
 
@@ -66,7 +69,7 @@ def find_configured_paths(context: RuleContext, path: str) -> Iterable[Need | Li
         kind = context.root.kind(own.path) if own.exists else None
         if kind is Kind.FILE and _is_data(context, own.path):
             yield Need(name, Reason.CONFIG_PATH, load=may_be_loaded(context, own.path))
-        elif kind is Kind.DIRECTORY and not _SYSTEM.fullmatch(own.path):
+        elif kind is Kind.DIRECTORY and _may_be_data(context, own.path, path):
             yield Need(name, Reason.CONFIG_PATH)
             yield from _list_folder(context, own.path)
 
@@ -98,18 +101,33 @@ def _is_data(context: RuleContext, path: str) -> bool:
     return not is_program and not re.match(r"/(?:dev|proc|sys|run|tmp|var/(?!www/))", path)
 
 
+def _may_be_data(context: RuleContext, folder: str, path: str) -> bool:
+    """Whether a folder that a file names has the app's data.
+
+    Not the system's folders; not that of the file, which is no news; not a virtual environment or
+    a folder of programs with their libraries.
+    """
+    if _SYSTEM.fullmatch(folder) or path.startswith(f"{folder}/"):
+        return False
+    names = context.root.listdir(folder)
+    return not ("pyvenv.cfg" in names or _INSTALLATION.issubset(names))
+
+
 @lru_cache(maxsize=1024)
 def _list_folder(context: RuleContext, folder: str) -> tuple[Need | LimitMet, ...]:
     """List the files of a named folder; in /etc only those that no package brought."""
-    files: Iterator[str] = (
-        file
-        for file in list_files(context.root, folder)
-        if not is_leaving(file.removeprefix(f"{folder}/"))
-    )
-    if folder.startswith("/etc/"):
-        index = get_package_index(context.root)
-        files = (file for file in files if index.system_owner(file) is None)
+    files = dict.fromkeys(list_own_files(context, folder))
+    if not folder.startswith("/etc/"):
+        files |= dict.fromkeys(_list_package_files(context, folder))
     return tuple(take_within(context, Reason.CONFIG_PATH, folder, files, BOUND))
+
+
+def _list_package_files(context: RuleContext, folder: str) -> Iterator[str]:
+    """List the files of a folder that the system's packages brought."""
+    index = get_package_index(context.root)
+    for file in list_files(context.root, folder):
+        if not is_leaving(file.removeprefix(f"{folder}/")) and index.system_owner(file):
+            yield file
 
 
 RULE = ClosureRule(

@@ -80,7 +80,7 @@ def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]
         if folder in done or _is_owned(context, path):
             return
         done.add(folder)
-        found = [*_list_files(context, folder)]
+        found = [*list_own_files(context, folder)]
         answer = [*take_within(context, Reason.OWN_FOLDER, folder, found, BOUND)]
         yield from answer
         if found and len(answer) == len(found):
@@ -165,7 +165,7 @@ def _is_owned(context: RuleContext, path: str) -> bool:
     return bool(index.system_owner(path) or index.library_owners(path))
 
 
-def _list_files(context: RuleContext, top: str) -> Iterator[str]:
+def list_own_files(context: RuleContext, top: str) -> Iterator[str]:
     """List the files of an application's folder; not those of packages and of installations."""
     pending = [top]
     index = get_package_index(context.root)

@@ -30,6 +30,11 @@ WORLD: dict[str, str | bytes | None] = {
     "/usr/share/web/html/50x.html": "",
     "/usr/lib/web/module.so": "",
     "/usr/bin/tool": "",
+    "/opt/venv/pyvenv.cfg": "",
+    "/opt/venv/lib/x.py": "",
+    "/opt/tool/bin/x": "",
+    "/opt/tool/lib/x": "",
+    "/etc/app/beside.conf": "",
     "/var/lib/web/state": "",
     "/usr/share/fonts/a.ttf": "",
     "/var/lib/dpkg/status": "Package: web\nStatus: install ok installed\nVersion: 1\n"
@@ -52,6 +57,7 @@ CONFIGURED = {
     "file /var/lib/web/state": "",
     "http://host/var/www/html x/var/www/html ${x}/var/www/html": "",
     "missing /var/www/none /site/none": "",
+    "venv /opt/venv /opt/tool /etc/app": "",
 }
 MODES = {"/usr/bin/tool": 0o755}
 
