@@ -32,11 +32,12 @@ def suggestions(
     touched: Mapping[str, Iterable[Use]] | Iterable[str],
     **options: tuple[str, ...],
 ) -> tuple[Suggestion, ...]:
-    """The suggestions for an app that ran in /app and touched these files."""
+    """What the level closure lacks, for an app that ran in /app and touched these files."""
     top = make_root(tmp_path / "root", {"/app": None, **tree})
     ran = make_trace(top, touched, cwd="/app")
     root = Root(str(top))
-    return suggest(ran, root, select(ran, root, BuildOptions(**options)))  # type: ignore[arg-type]
+    chosen = BuildOptions(keep=Keep.CLOSURE, **options)  # type: ignore[arg-type]
+    return suggest(ran, root, select(ran, root, chosen))
 
 
 def table(found: Iterable[Suggestion]) -> list[str]:
@@ -195,12 +196,12 @@ def test_what_a_real_app_hides_is_in_the_first_lines(tmp_path: Path) -> None:
     ran = str(tmp_path / "app.trace")
     argv = [os.path.realpath(sys.executable), "main.py"]
     assert run_slimtrace("-q", "run", "-o", ran, "--", *argv, cwd=folder).returncode == 0
-    done = run_slimtrace("suggest", ran, "--json")
+    done = run_slimtrace("suggest", ran, "--keep", "closure", "--json")
     assert done.returncode == 0, done.stderr
     found = [each["path"] for each in json.loads(done.stdout)]
     assert found.index(f"{folder}/data/greeting.txt") == 0
     assert found.index(f"{folder}/plugin_a.py") < 5
     assert len(found) <= 30
-    shown = run_slimtrace("suggest", ran, "--limit", "2")
+    shown = run_slimtrace("suggest", ran, "--keep", "closure", "--limit", "2")
     assert f"--include {folder}/data/greeting.txt" in shown.stdout.splitlines()[0]
     assert len(shown.stdout.splitlines()) == 2
