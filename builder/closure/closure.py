@@ -28,7 +28,7 @@ from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.trace.trace import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from slimtrace.builder.closure.elf.loader import MissingLibrary
     from slimtrace.builder.closure.need import Need
@@ -199,9 +199,9 @@ class _Closure:
     def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}
         dropped = tuple(self._dropped[path] for path in sorted(self._dropped))
-        met = [limit for limit in self._limits if limit.example not in entries]
-        limits = map(LimitCaution.of, sorted(met, key=lambda limit: limit.folder))
-        return Selection(entries, dropped, (*self._make_warnings(entries), *limits))
+        return Selection(
+            entries, dropped, (*self._make_warnings(entries), *self._make_limit_warnings(entries))
+        )
 
     def _keep(self, path: str, cause: Cause, *, override: bool) -> bool:
         why = find_exclusion_reason(self._root, path)
@@ -239,6 +239,14 @@ class _Closure:
         """The sort key that puts programs before libraries."""
         elf = self._loader.elves.read(path)
         return (elf is None or elf.interpreter is None, path)
+
+    def _make_limit_warnings(self, entries: Collection[str]) -> tuple[Caution, ...]:
+        """Make one for each folder and rule: the largest, unless another rule keeps the files."""
+        met = (limit for limit in self._limits if limit.example not in entries)
+        largest: dict[tuple[str, Reason], LimitMet] = {}
+        for limit in sorted(met, key=lambda limit: (limit.size, limit.files)):
+            largest[limit.folder, limit.reason] = limit
+        return tuple(LimitCaution.of(largest[key]) for key in sorted(largest))
 
     def _make_entry(self, path: str) -> Entry:
         causes = sorted(self._causes[path].values(), key=lambda cause: _RANK[cause.reason])

@@ -14,6 +14,7 @@ from slimtrace.builder.closure.rules.data import RULES
 from slimtrace.builder.closure.rules.data.family import BOUND
 from slimtrace.builder.closure.rules.data.fonts import BOUND as FONT_BOUND
 from slimtrace.builder.closure.rules.data.language_tags import split_language
+from slimtrace.builder.closure.rules.data.message_catalogs import BOUND as CATALOG_BOUND
 from slimtrace.builder.model import Keep, Seed
 from slimtrace.builder.root.root import Root
 
@@ -45,7 +46,7 @@ def imply(
     selection = expand(Root(str(top)), seeds, RunEnvironment((), (), "/"), rules, missing)
     found = {path: entry.reasons[0].value for path, entry in selection.entries.items()}
     added = {path: why for path, why in found.items() if why == reason}
-    return added | {"warnings": str(*selection.warnings)} if selection.warnings else added
+    return added | {"warnings": " ".join(selection.warnings)} if selection.warnings else added
 
 
 class Case(NamedTuple):
@@ -282,11 +283,24 @@ def test_a_folder_with_too_much_is_said_and_left_out(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", {**many, **large, **fits})
     found = imply(top, "data-set", ["/data/many/1.csv"])
     assert found.keys() == {"warnings"}
-    assert f"/data/many is too large for the rule data-set: {BOUND.files + 1} files" in str(found)
+    assert "/data/many is too large for the rule data-set: " in str(found)
+    assert f" {BOUND.files + 1} files" in str(found)
     found = imply(top, "data-set", ["/data/large/a.csv"])
     assert found.keys() == {"warnings"}
     assert "--include '/data/large/**'" in str(found)
     assert imply(top, "data-set", ["/data/fits/a.csv"]) == {"/data/fits/b.csv": "data-set"}
+
+
+def test_a_folder_has_one_warning(tmp_path: Path) -> None:
+    """Though each of its files is in too many languages; that of the largest."""
+    names = {name: f"/data/text/{{}}/{name}.bin" for name in ("one", "two")}
+    tree: dict[str, str | bytes] = {path.format("en"): "" for path in names.values()}
+    tree |= {names["one"].format("de"): bytes(CATALOG_BOUND.size + 1)}
+    tree |= {names["two"].format("fr"): bytes(CATALOG_BOUND.size + 2)}
+    top = make_root(tmp_path / "root", tree)
+    found = imply(top, "message-catalog", [path.format("en") for path in names.values()])
+    assert found.keys() == {"warnings"}
+    assert str(found).count("/data/text is too large for the rule message-catalog") == 1
 
 
 def test_of_too_many_fonts_those_that_the_settings_name(tmp_path: Path) -> None:
