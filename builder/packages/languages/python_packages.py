@@ -9,7 +9,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.packages.languages.python_requirements import list_required, normalize
 from slimtrace.builder.packages.package import Package, parse_installed_files, parse_record
+from slimtrace.builder.root.root import list_parents
 from slimtrace.builder.root.tables import read_text
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from slimtrace.builder.root.root import Root
 
-_SITE = re.compile(r"(.*/(?:site|dist)-packages)/")
+_SITE = re.compile(r".*/(?:site|dist)-packages")
 _MAX_RECORD_BYTES = 1 << 26
 
 
@@ -29,20 +31,29 @@ class PythonPackages:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._site = lru_cache(maxsize=None)(self._read_site)
+        self._is_site = lru_cache(maxsize=None)(self._has_distributions)
 
     def owners(self, path: str) -> Iterator[Package]:
         """The distribution that lists the file."""
-        site = _SITE.match(path)
-        if site and (found := self._site(site.group(1))[0].get(path)):
-            yield found
+        for folder in reversed(list_parents(path)):
+            if self._is_site(folder):
+                found = self._site(folder)[0].get(path)
+                if found is not None:
+                    yield found
+                return
 
     def required(self, package: Package) -> Iterator[Package]:
-        """The distributions beside it that its metadata requires, without extras."""
-        by_name = self._site(package.records[0].rpartition("/")[0])[1]
-        for requirement in package.requires:
-            name = _normalize(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
-            if name in by_name and not re.search(r";.*\bextra\b", requirement):
-                yield by_name[name]
+        """The distributions beside it that its metadata requires."""
+        site = package.records[0].rpartition("/")[0]
+        by_name = self._site(site)[1]
+        for name in dict.fromkeys(list_required(package.requires, site, by_name)):
+            yield by_name[name]
+
+    def _has_distributions(self, folder: str) -> bool:
+        """Whether distributions are installed there; ``pip --target`` takes any folder."""
+        return _SITE.fullmatch(folder) is not None or any(
+            name.endswith(".dist-info") for name in self._root.listdir(folder)
+        )
 
     def _read_site(self, site: str) -> tuple[Mapping[str, Package], Mapping[str, Package]]:
         """The distributions in a directory by file, and by name."""
@@ -53,15 +64,10 @@ class PythonPackages:
                 continue
             package = _read_distribution(self._root, site, name)
             if package is not None:
-                by_name.setdefault(_normalize(package.name), package)
+                by_name.setdefault(normalize(package.name), package)
                 for file in package.files:
                     by_file.setdefault(file, package)
         return by_file, by_name
-
-
-def _normalize(name: str) -> str:
-    """Normalize a distribution's name (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _read_distribution(root: Root, site: str, name: str) -> Package | None:

@@ -28,9 +28,11 @@ BOUND = Bound(files=30_000, size=256 << 20)
 
 _RECORD = re.compile(
     r".*(?:\.(?:dist|egg)-info/.*|\.egg-info|\.gemspec|/node_modules/\.package-lock\.json"
-    r"|/(?:top_level\.txt|namespace_packages\.txt))"
+    r"|/(?:top_level\.txt|namespace_packages\.txt)"
+    r"|/(?:site|dist)-packages/(?:[^/]+\.pth|_distutils_hack/.*|_virtualenv\.py))"
 )
-"""Installers' records of a package. Programs read those of all packages to find one."""
+"""Installers' records of a package. Programs read those of all packages to find one. Python runs
+the ``.pth`` files of all distributions, and setuptools' hook, at every start."""
 
 _GEM = re.compile(r".*/gems/[^/]+-\d[^/]*/")
 

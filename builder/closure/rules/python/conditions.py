@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ _FOREIGN = frozenset(
 )
 """Values of ``sys.platform``, ``os.name`` and ``platform.system()`` elsewhere, in lower case."""
 _SYSTEM_NAME = re.compile(r"(?:^|[._])(?:os|os_?name|platform|sys|system)(?![^\W_])")
+_WORD = re.compile(r"[^\W\d]\w*")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -42,21 +43,33 @@ def list_reachable_parts(node: ast.If, here: SourceContext, *, is_deep: bool) ->
     yield from node.orelse if truth is not True else ()
 
 
-def find_main_only_functions(tree: ast.Module) -> set[ast.AST]:
+def find_main_only_functions(tree: ast.Module, text: str) -> set[ast.AST]:
     """Find the functions of a module that only its ``if __name__ == "__main__"`` uses.
 
     Modules of the standard library have them as commands or tests. Importers of the module do not
     call them. A function that other code mentions does not count, nor one that no code mentions:
     other modules may call it.
+
+    :param text: the source. Names are searched in the tree only where its words show that a
+        function with an import may be mentioned.
     """
+    lines = text.split("\n")
     functions = {node.name: node for node in tree.body if isinstance(node, _FUNCTIONS)}
-    users: defaultdict[str, set[str]] = defaultdict(set)
-    for node in tree.body:
-        owner = node.name if isinstance(node, _FUNCTIONS) else _get_owner(node)
-        for name in _list_mentions(node) & functions.keys() - {owner}:
-            users[name].add(owner)
+    words = {node: _list_words(node, lines) for node in tree.body}
+    users: dict[str, set[str]] = {}
+    list_mentions = cache(_list_mentions)
+    pending = [name for name, node in functions.items() if "import" in words[node]]
+    while pending:
+        name = pending.pop()
+        if name not in users:
+            users[name] = {
+                _get_owner(node, words[node])
+                for node in tree.body
+                if name in words[node] and name in list_mentions(node)
+            } - {name}
+            pending += users[name] & functions.keys()
     main_only: set[str] = {_MAIN}
-    while more := {name for name in users if users[name] <= main_only} - main_only:
+    while more := {name for name in users if users[name] and users[name] <= main_only} - main_only:
         main_only |= more
     return {functions[name] for name in main_only - {_MAIN}}
 
@@ -64,13 +77,24 @@ def find_main_only_functions(tree: ast.Module) -> set[ast.AST]:
 _MAIN = "__main__"
 
 
-def _get_owner(node: ast.stmt) -> str:
+def _get_owner(node: ast.stmt, words: set[str]) -> str:
+    if isinstance(node, _FUNCTIONS):
+        return node.name
     is_main = isinstance(node, ast.If) and _evaluate(node.test, SourceContext()) is False
-    return _MAIN if is_main and "__name__" in _list_mentions(node) else ""
+    return _MAIN if is_main and "__name__" in words else ""
+
+
+def _list_words(node: ast.stmt, lines: list[str]) -> set[str]:
+    return {
+        word for line in lines[node.lineno - 1 : node.end_lineno] for word in _WORD.findall(line)
+    }
 
 
 def _list_mentions(node: ast.AST) -> set[str]:
-    """List the names in a node, and its strings, as in ``__all__`` and ``globals()["main"]``."""
+    """List the names in a node, and its strings, as in ``__all__`` and ``globals()["main"]``.
+
+    A function's own name is none of them.
+    """
     names = set()
     for each in ast.walk(node):
         match each:

@@ -45,7 +45,7 @@ def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
     if not is_source(context, path):
         return
     modules = get_module_index(context)
-    known = _get_known_files(context, Reason.PYTHON_IMPORT)
+    known = get_known_files(context, Reason.PYTHON_IMPORT)
     for each in modules.list_packages(path):
         if each not in known:
             known.add(each)
@@ -59,7 +59,7 @@ def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
     widest = ModuleNames(either, either, frozenset(), either)
     # A statement at the beginning of a line, outside any block, is certain without a parser.
     certain = ModuleNames(scan.loads, _NOTHING, frozenset())
-    new = _find_new_files(context, path, find_files, Reason.PYTHON_IMPORT, widest, certain)
+    new = find_new_files(context, path, find_files, Reason.PYTHON_IMPORT, widest, certain)
     yield from new
 
 
@@ -98,7 +98,7 @@ def find_modules_in_strings(context: RuleContext, path: str) -> Iterator[Need]:
     scan = ModuleNames(_NOTHING, _NOTHING, scan_strings(read_text(context, path)))
     nothing = ModuleNames(_NOTHING, _NOTHING, frozenset())
     reason = Reason.PYTHON_STRING_IMPORT
-    yield from _find_new_files(context, path, find_files, reason, scan, nothing)
+    yield from find_new_files(context, path, find_files, reason, scan, nothing)
 
 
 def find_deferred_imports(context: RuleContext, path: str) -> Iterator[str]:
@@ -114,7 +114,7 @@ def find_deferred_imports(context: RuleContext, path: str) -> Iterator[str]:
         yield from skip_tools(modules, path, modules.find(path, each))
 
 
-def _find_new_files(
+def find_new_files(
     context: RuleContext,
     path: str,
     find_files: Callable[[ModuleNames], Iterable[str]],
@@ -127,7 +127,7 @@ def _find_new_files(
     :param widest: at least the names that the parser finds.
     :param certain: names that need no parser.
     """
-    known = _get_known_files(context, reason)
+    known = get_known_files(context, reason)
     new = {*find_files(widest)} - known
     if not new <= {*find_files(certain)}:
         names = parse_file(context, path)
@@ -139,7 +139,7 @@ def _find_new_files(
 
 
 @lru_cache(maxsize=16)
-def _get_known_files(context: RuleContext, reason: Reason) -> set[str]:
+def get_known_files(context: RuleContext, reason: Reason) -> set[str]:
     """The files that are kept already, or that the rule has already found."""
     return {*context.touched} if reason else set()
 

@@ -37,12 +37,16 @@ class ModuleNames(NamedTuple):
     :ivar called: those of ``calls`` that run when the source is loaded, because code outside
         functions calls the function.
     :ivar strings: constants that look like ``package.module`` or ``package.module:attribute``.
+    :ivar patterns: names of modules to import that are put together: :mod:`partial_names`.
+    :ivar paths: names of files that are put together.
     """
 
     loads: frozenset[Import]
     calls: frozenset[Import]
     strings: frozenset[str]
     called: frozenset[Import] = frozenset()
+    patterns: frozenset[str] = frozenset()
+    paths: frozenset[str] = frozenset()
 
 
 def resolve_codec(name: str) -> Import:

@@ -120,6 +120,48 @@ class ModuleIndex:
             self._files[key] = tuple(file for file in files if not is_frozen(file))
         return self._files[key]
 
+    def find_fitting(self, importer: str, pattern: str) -> tuple[str, ...]:
+        """Find the files of the modules whose name fits a pattern, and of the packages above.
+
+        :param pattern: with a NUL for each computed part, and leading dots if it is relative.
+        """
+        name = pattern.lstrip(".")
+        if level := len(pattern) - len(name):
+            roots = ["/".join(importer.split("/")[:-level])]
+        else:
+            version = _parse_version(importer)
+            roots = [root for root in self.roots if _matches(version, _parse_version(root))]
+        files = (file for root in roots for file in self._walk_fitting(root, name.split(".")))
+        return tuple(file for file in dict.fromkeys(files) if not is_frozen(file))
+
+    def find_folders(self, importer: str, package: str) -> tuple[str, ...]:
+        """Find the folders of a package in ``sys.path``; of namespace packages each one."""
+        version = _parse_version(importer)
+        below = package.replace(".", "/")
+        folders = (
+            self._root.resolve(f"{root.rstrip('/')}/{below}")
+            for root in self.roots
+            if _matches(version, _parse_version(root))
+        )
+        return tuple(own.path for own in folders if own.exists and self._list(own.path))
+
+    def _walk_fitting(self, folder: str, parts: list[str]) -> Iterator[str]:
+        """Find the files on all ways down from a directory; none of a way that ends early."""
+        part, *rest = parts
+        names = [part]
+        if "\0" in part:
+            fits = re.compile(r"\w+".join(map(re.escape, re.split("\0+", part))))
+            names = [name for name in self.list_submodules(folder) if fits.fullmatch(name)]
+        for name in names:
+            module = self._find_module(folder, name)
+            if module is None:
+                continue
+            own = [module.file] if module.file else []
+            if not rest:
+                yield from own
+            elif module.folder and (found := [*self._walk_fitting(module.folder, rest)]):
+                yield from (*own, *found)
+
     def list_packages(self, path: str) -> Iterator[str]:
         """List the files of the packages that contain a module."""
         for folder in reversed(list_parents(path)):

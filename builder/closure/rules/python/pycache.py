@@ -42,6 +42,11 @@ def is_frozen(path: str) -> bool:
     return match is not None and int(match["minor"] or match["cached"]) >= _FIRST_MINOR
 
 
+def list_frozen_sources(folder: str) -> tuple[str, ...]:
+    """List the paths of the sources of these modules in a standard library."""
+    return tuple(f"{folder}/{name}.py" for name in _FROZEN)
+
+
 CACHE = "__pycache__"
 
 _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.pyc")

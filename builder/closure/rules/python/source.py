@@ -30,6 +30,10 @@ from slimtrace.builder.closure.rules.python.module_names import (
     resolve_call,
     resolve_codec,
 )
+from slimtrace.builder.closure.rules.python.partial_names import (
+    PartialNames,
+    may_have_partial_names,
+)
 from slimtrace.builder.closure.rules.python.source_scan import (
     find_calls,
     find_codecs,
@@ -59,23 +63,30 @@ class _Block(NamedTuple):
 
 
 def parse_source(
-    text: str, here: SourceContext = ANYWHERE, *, is_standard: bool = False
+    text: str,
+    here: SourceContext = ANYWHERE,
+    *,
+    is_standard: bool = False,
+    has_patterns: bool = True,
 ) -> ModuleNames | None:
     """Parse a source; None if it is no valid source for this Python.
 
     :param is_standard: whether it is a module of the standard library: many of them are also
         commands, and their functions for that do not count.
+    :param has_patterns: whether names that it puts together are found too.
     """
     tree = _parse_tree(text)
     if tree is None:
         return None
-    dead = find_main_only_functions(tree) if is_standard and "__name__" in text else set()
+    is_command = is_standard and "__main__" in text
+    dead = find_main_only_functions(tree, text) if is_command else set()
     hints = _list_hints(text)
     inside: dict[tuple[ast.AST, ...], set[Import]] = {(): set()}
     calls: set[Import] = set()
     strings: set[str] = set()
     functions: list[Function] = []
     unreachable: list[ast.AST] = []
+    partial = PartialNames() if has_patterns and may_have_partial_names(text) else None
     pending = [_Block(tree)]
     while pending:
         block = pending.pop()
@@ -85,6 +96,8 @@ def parse_source(
             inside.setdefault(block.functions, set()).update(imports)
         if isinstance(node, _FUNCTIONS):
             functions.append(Function(node, block.holder))
+        if partial is not None:
+            partial.add(node, block.functions)
         if _has_hint(node, hints):
             _read_expressions(node, here, calls, strings)
         blocks = _list_blocks(block, here)
@@ -100,6 +113,8 @@ def parse_source(
         frozenset(calls.union(*inside.values())),
         frozenset(strings),
         frozenset[Import]().union(*at_load),
+        frozenset(partial.list_modules() if partial else ()),
+        frozenset(partial.list_paths() if partial else ()),
     )
 
 

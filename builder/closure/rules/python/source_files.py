@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rules.python.conditions import SourceContext
 from slimtrace.builder.closure.rules.python.modules import get_module_index, is_installed
+from slimtrace.builder.closure.rules.python.partial_names import may_have_partial_names
 from slimtrace.builder.closure.rules.python.source import parse_source, parse_unconditional
 from slimtrace.builder.closure.rules.python.source_scan import scan_source
 from slimtrace.builder.model import Kind
+from slimtrace.builder.packages.index import get_package_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +56,19 @@ def parse_file(context: RuleContext, path: str) -> ModuleNames | None:
     is_main = modules.is_touched(path) and modules.is_from_app(path)
     here = SourceContext(is_main, modules.find_version(path))
     text = read_text(context, path)
-    return parse_source(text, here, is_standard=modules.is_standard(path))
+    is_standard, has_patterns = modules.is_standard(path), may_have_patterns(context, path)
+    return parse_source(text, here, is_standard=is_standard, has_patterns=has_patterns)
+
+
+@lru_cache(maxsize=4)
+def may_have_patterns(context: RuleContext, path: str) -> bool:
+    """Whether a source may put names together: none in a package that is kept whole anyway.
+
+    :raises SlimtraceError: a package database cannot be read.
+    """
+    return not get_package_index(context.root).library_owners(path) and may_have_partial_names(
+        read_text(context, path)
+    )
 
 
 @lru_cache(maxsize=1 << 14)
