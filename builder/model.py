@@ -70,6 +70,7 @@ class Reason(StrEnum):
     PERL_REQUIRE = "perl-require"
     PERL_LIBRARY = "perl-library"
     JAVA_NATIVE = "java-native"
+    LUA_REQUIRE = "lua-require"
     R_LIBRARY = "r-library"
     R_RUNTIME = "r-runtime"
     ERLANG_RUNTIME = "erlang-runtime"

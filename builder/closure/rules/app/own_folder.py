@@ -52,8 +52,9 @@ _WEB_ROOT = re.compile(r"/var/lib/[^/]+/webapps/.+|/usr/share/[^/]+/html(?:/.*)?
 """Folders of servers' packages into which applications are put."""
 
 _INTERPRETER = re.compile(
-    r".*/(?:(?:lib|lib64|libexec|share|local|opt)/(?:R|(?:python|pypy|perl|ruby|lua|php|tcl|tk|erlang"
-    r"|node|ghc|ocaml|guile)[\d.]*)|jvm|node_modules|(?:site|dist)-packages|gcc|pkgconfig|cmake)"
+    r".*/(?:(?:lib|lib64|libexec|share|local|opt)/(?:R|(?:python|pypy|perl|ruby|lua|php|tcl|tk"
+    r"|erlang|elixir|node|ghc|ocaml|guile)[\d.]*)"
+    r"|jvm|node_modules|(?:site|dist)-packages|gcc|pkgconfig|cmake)"
 )
 """Folders that an interpreter's or a compiler's installation has, each with a rule of its own or
 kept by evidence. An app may have a folder R or python for its own code."""

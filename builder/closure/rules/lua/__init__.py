@@ -1,0 +1,7 @@
+"""The files that a Lua program's files imply."""
+
+from __future__ import annotations
+
+from slimtrace.builder.closure.rules.lua import lua_require
+
+RULES = (lua_require.RULE,)
