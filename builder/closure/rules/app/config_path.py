@@ -17,7 +17,7 @@ from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.app.bounds import Bound, may_be_loaded, take_within
 from slimtrace.builder.closure.rules.app.leavings import is_leaving
 from slimtrace.builder.closure.rules.app.own_folder import list_own_files
-from slimtrace.builder.closure.rules.shell.script_command import is_own_script
+from slimtrace.builder.closure.rules.shell.script_command import get_called_scripts, is_own_script
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.index import get_package_index
 from slimtrace.builder.packages.package import read_database
@@ -60,7 +60,9 @@ def find_configured_paths(context: RuleContext, path: str) -> Iterable[Need | Li
 
     :raises SlimtraceError: a package database cannot be read.
     """
-    if path not in context.read or context.root.kind(path) is not Kind.FILE:
+    if path not in context.read and path not in get_called_scripts(context):
+        return
+    if context.root.kind(path) is not Kind.FILE:
         return
     if not (_is_own_configuration(context, path) or is_own_script(context, path)):
         return

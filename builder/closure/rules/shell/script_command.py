@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
@@ -78,8 +79,15 @@ def find_called_programs(context: RuleContext, path: str) -> Iterator[Need]:
             own = context.root.resolve(file).path
             yield Need(file, Reason.SCRIPT_COMMAND, load=True, execute=True)
             if own not in done and is_own_script(context, own):
+                get_called_scripts(context).add(own)
                 scripts.append(own)
             done.add(own)
+
+
+@lru_cache(maxsize=1)
+def get_called_scripts(context: RuleContext) -> set[str]:  # noqa: ARG001 -- the key of the cache
+    """The app's own scripts that other scripts of its own call, as far as this closure has come."""
+    return set()
 
 
 def is_own_script(context: RuleContext, path: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from build_fixtures import make_root
 from closure_runs import list_added_paths
 
+from slimtrace.builder.closure.rules import shell
 from slimtrace.builder.closure.rules.app import config_path
 from slimtrace.builder.closure.rules.app.bounds import Bound
 
@@ -96,6 +97,21 @@ def test_what_is_configuration(
 def test_a_package_s_configuration_counts_if_it_was_changed(tmp_path: Path) -> None:
     assert add(tmp_path, {}, "/etc/web/stock.conf") == set()
     assert add(tmp_path, {}, "/etc/web/changed.conf") == {"/var/www/stock/index.html"}
+
+
+def test_a_script_that_another_script_calls(tmp_path: Path) -> None:
+    """No run read it, but the rule script-command keeps it."""
+    tree: dict[str, str | bytes | None] = {
+        "/entrypoint": "#!/bin/sh\n[ $1 ] && /opt/tools/render",
+        "/opt/tools/render": "#!/bin/sh\ncat /site/late.html",
+        "/opt/tools/other": "#!/bin/sh\ncat /etc/web/other",
+        "/bin/sh": "",
+    }
+    modes = dict.fromkeys(("/entrypoint", "/opt/tools/render", "/opt/tools/other"), 0o755)
+    root = make_root(tmp_path / "root", {**WORLD, **tree}, **modes)
+    rules = (*shell.RULES, config_path.RULE)
+    added = list_added_paths(root, ["/entrypoint", "/bin/sh"], rules)
+    assert {*added} == {"/opt/tools/render", "/site/late.html"}
 
 
 def test_a_large_folder_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
