@@ -48,7 +48,8 @@ class LimitMet:
     """A rule found too much in a folder, and keeps nothing of it. Users get a warning.
 
     :ivar reason: the rule.
-    :ivar folder: the folder whose files are left out; its own path.
+    :ivar folder: the folder whose files are left out, or the file that is left out with what it
+        needs; its own path.
     :ivar files: their number.
     :ivar size: their bytes.
     :ivar example: one of these files; if another rule keeps it, nothing was left out.
@@ -59,6 +60,7 @@ class LimitMet:
     files: int
     size: int
     example: str = ""
+    is_file: bool = False
 
 
 class LimitCaution(Caution):
@@ -74,11 +76,12 @@ class LimitCaution(Caution):
     @classmethod
     def of(cls, limit: LimitMet) -> LimitCaution:
         """Make the warning of a limit."""
+        include = limit.folder if limit.is_file else f"{limit.folder}/**"
         caution = cls(
             f"{limit.folder} is too large for the rule {limit.reason}: at least "
             f"{limit.files} files, "
             f"{decimal(limit.size)}; only what the runs used is kept",
-            f"if the app needs it, add --include {shlex.quote(f'{limit.folder}/**')}",
+            f"if the app needs it, add --include {shlex.quote(include)}",
         )
         caution.limit = limit
         return caution
