@@ -91,6 +91,10 @@ class Reason(StrEnum):
     DICTIONARY = "dictionary"
     FONT = "font"
     MIME_TABLE = "mime-table"
+    PLUGIN_SIBLING = "plugin-sibling"
+    PLUGIN_FOLDER = "plugin-folder"
+    PLUGIN_REGISTRY = "plugin-registry"
+    PLUGIN_DATA = "plugin-data"
     PACKAGE = "package"
 
     RELEASE = "release"

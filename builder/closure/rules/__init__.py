@@ -15,6 +15,7 @@ from slimtrace.builder.closure.rules import (
     gconv,
     locale,
     lua,
+    natives,
     node,
     nss,
     perl,
@@ -54,6 +55,7 @@ RULES: tuple[ClosureRule, ...] = (
     *shell.RULES,
     *app.RULES,
     *data.RULES,
+    *natives.RULES,
     whole_package.RULE,
 )
 
