@@ -61,6 +61,12 @@ variables and numbers do not count.
 """
 _NO_COMMAND = re.compile(r"-.*|\w+=.*|[\d.]+[smhd]?")
 
+_SOURCES = frozenset({".", "source"})
+_SOURCED_VARIABLE = re.compile(r"(?:^|[\s;&|({])(?:\.|source)\s+\"?\$\{?(\w+)")
+_LOOP = re.compile(r"\bfor\s+(\w+)\s+in\s+([^;\n]*)")
+_ALL_FILES = re.compile(r"(?<![\w.$}/])((?:/[\w.@+-]+)+)/\*")
+"""A folder, of which a script names all files or those with an ending."""
+
 _CODE = frozenset({"eval", "trap"})
 """Commands whose first argument is code of the shell."""
 
@@ -75,10 +81,13 @@ def find_called_programs(context: RuleContext, path: str) -> Iterator[Need]:
     scripts, done = [path], {path}
     while scripts:
         source = read_source(context, scripts.pop())
-        for file in sorted({file for file in _find_programs(context, source) if file}):
+        programs = {file for file in _find_programs(context, source) if file}
+        sourced = set(_find_sourced_files(context, source))
+        for file in sorted(programs | sourced):
             own = context.root.resolve(file).path
-            yield Need(file, Reason.SCRIPT_COMMAND, load=True, execute=True)
-            if own not in done and is_own_script(context, own):
+            is_program = file in programs
+            yield Need(file, Reason.SCRIPT_COMMAND, load=is_program, execute=is_program)
+            if own not in done and (file in sourced or is_own_script(context, own)):
                 get_called_scripts(context).add(own)
                 scripts.append(own)
             done.add(own)
@@ -102,6 +111,28 @@ def is_own_script(context: RuleContext, path: str) -> bool:
 def _names_shell(interpreter: str, argument: str) -> bool:
     names = [os.path.basename(word) for word in (interpreter, *argument.split())]
     return not _SHELLS.isdisjoint(names)
+
+
+def _find_sourced_files(context: RuleContext, source: str) -> Iterator[str]:
+    """Find the app's own files that a script runs in its own shell, by ``.`` or ``source``.
+
+    Where it computes their names, these are the files that a run read in a folder of which the
+    script names all files: ``for f in /etc/cont-init.d/*; do . "$f"; done``.
+    """
+    index = get_package_index(context.root)
+    arguments = {words[1] for words in find_commands(source) if words[0] in _SOURCES and words[1:]}
+    files = {context.environment.make_absolute(name) for name in arguments if "/" in name}
+    sourced = _SOURCED_VARIABLE.findall(source)
+    loops = (words for variable, words in _LOOP.findall(source) if variable in sourced)
+    for folder in (folder for words in loops for folder in _ALL_FILES.findall(words)):
+        own_folder = context.root.resolve(folder).path
+        names = context.root.listdir(own_folder)
+        files.update({f"{own_folder}/{name}" for name in names} & context.read)
+    for path in files:
+        own = context.root.resolve(path)
+        is_file = own.exists and context.root.kind(own.path) is Kind.FILE
+        if is_file and index.system_owner(own.path) is None:
+            yield path
 
 
 def _find_programs(context: RuleContext, source: str) -> Iterator[str | None]:

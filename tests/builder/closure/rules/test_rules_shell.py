@@ -155,6 +155,23 @@ def test_scripts_that_were_read(tmp_path: Path) -> None:
     assert added == {"/usr/bin/cut"}
 
 
+def test_files_that_a_script_sources(tmp_path: Path) -> None:
+    """By name, in any branch; of a folder whose files it sources, those that a run read."""
+    files = {
+        "/etc/init.d/10-read": "cut x",
+        "/etc/init.d/20-unread": "tput",
+        "/opt/late": "id; . /opt/later",
+        "/opt/later": "psql",
+        "/opt/other": "openssl",
+    }
+    script = '#!/bin/sh\nfor f in /etc/init.d/*; do . "$f"; done\n[ $1 ] && . /opt/late\ncat /opt/*'
+    root = make_root(tmp_path / "root", {**SHELL_ROOT, **files, "/e": script}, **MODES)
+    touched = ["/e", "/usr/bin/sh", "/etc/init.d/10-read", "/opt/other"]
+    added = {*list_added_paths(root, touched, shell.RULES)} - {"/bin"}
+    names = {"/usr/bin/cut", "/usr/bin/id", "/usr/bin/psql", "/opt/late", "/opt/later"}
+    assert added == names
+
+
 def test_a_rule_of_its_own(tmp_path: Path) -> None:
     make_root(tmp_path / "root", {**SHELL_ROOT, "/e.sh": "#!/bin/sh\nid"}, **MODES)
     added = list_added_paths(tmp_path / "root", ["/e.sh", "/usr/bin/sh"], shell.RULES)
