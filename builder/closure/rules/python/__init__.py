@@ -86,7 +86,8 @@ RULES = (
     ClosureRule(
         Reason.PYTHON_CODEC,
         find_codecs,
-        "all codecs of a kept Python interpreter: its package `encodings`",
+        "all codecs of a kept Python interpreter: its package `encodings`; and the locale C.UTF-8, "
+        "which Python takes in place of C",
         Keep.APP,
     ),
 )

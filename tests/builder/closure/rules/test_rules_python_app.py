@@ -132,9 +132,13 @@ def test_all_codecs_of_an_interpreter(tmp_path: Path) -> None:
     touched = [MAIN, RAN, f"{LIB}/encodings/__init__.py", f"{SITE}/pkg/encodings/__init__.py"]
     touched.append(f"{LIB}/lib-dynload/_json.cpython-311-x86_64-linux-gnu.so")
     make_root(top, {touched[-1]: ""})
+    locale = "/usr/lib/locale/C.utf8"
+    make_root(top, {f"{locale}/LC_CTYPE": "", f"{locale}/LC_MESSAGES/SYS_LC_MESSAGES": ""})
+    make_root(top, {"/usr/lib/locale/de_DE.utf8/LC_CTYPE": ""})
     found = find_added(top, touched)
     codecs = {path for path, reasons in found.items() if Reason.PYTHON_CODEC in reasons}
-    assert codecs == {f"{LIB}/encodings/cp1252.py", f"{LIB}/encodings/big5.py"}
+    expected = {f"{LIB}/encodings/cp1252.py", f"{LIB}/encodings/big5.py", f"{locale}/LC_CTYPE"}
+    assert codecs == {*expected, f"{locale}/LC_MESSAGES/SYS_LC_MESSAGES"}
     assert Reason.PYTHON_IMPORT in found[native]
     assert not codecs & find_added(top, touched, without=("python-codec",)).keys()
 
