@@ -224,8 +224,10 @@ def find_siblings(context: ClueContext) -> Iterator[Clue]:
 
 def find_late_imports(context: ClueContext) -> Iterator[Clue]:
     """Modules that implied Python modules import inside functions."""
-    for path in context.selection.entries:
-        rank = 1 if _INSTALLED.search(path) or context.is_own(path) else 5
+    for path, entry in context.selection.entries.items():
+        is_near = _INSTALLED.search(path) or context.is_own(path)
+        # Of a package that is kept whole, most modules are never imported.
+        rank = 1 if is_near and Reason.LANGUAGE_PACKAGE not in entry.reasons else 5
         for found in find_deferred_imports(context.rules, path):
             yield Clue(rank, found, f"imported in a function of {path}")
 
