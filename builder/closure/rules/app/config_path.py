@@ -97,10 +97,17 @@ def _list_conffiles(context: RuleContext) -> Mapping[str, str]:
 
 
 def _is_data(context: RuleContext, path: str) -> bool:
-    """Whether it is a file that is not executed: programs are not added because of their name."""
+    """Whether it is a file that is not executed, or a program of the app's own.
+
+    The system's programs are not added because of their names.
+    """
     fingerprint = context.root.fingerprint(path)
-    is_program = fingerprint is None or bool(fingerprint.mode & 0o111)
-    return not is_program and not re.match(r"/(?:dev|proc|sys|run|tmp|var/(?!www/))", path)
+    if fingerprint is None or re.match(r"/(?:dev|proc|sys|run|tmp|var/(?!www/))", path):
+        return False
+    if not fingerprint.mode & 0o111:
+        return True
+    is_of_system = _SYSTEM.fullmatch(path.rpartition("/")[0]) or fingerprint.mode & 0o6000
+    return not is_of_system and get_package_index(context.root).system_owner(path) is None
 
 
 def _may_be_data(context: RuleContext, folder: str, path: str) -> bool:
@@ -137,6 +144,7 @@ RULE = ClosureRule(
     find_configured_paths,
     "files and folders that the app's own configuration files and shell scripts name by an "
     "absolute path: those that a run read, and that no package brought, or somebody changed since. "
-    "No programs, no folders of the system; nothing of a folder of more than 64 MiB or 4096 files",
+    "No folders and no programs of the system; nothing of a folder of more than 64 MiB or 4096 "
+    "files",
     Keep.APP,
 )

@@ -31,6 +31,9 @@ WORLD: dict[str, str | bytes | None] = {
     "/usr/share/web/html/50x.html": "",
     "/usr/lib/web/module.so": "",
     "/usr/bin/tool": "",
+    "/opt/packaged/run": "",
+    "/opt/jobs/nightly": "",
+    "/opt/jobs/root": "",
     "/opt/venv/pyvenv.cfg": "",
     "/opt/venv/lib/x.py": "",
     "/opt/tool/bin/x": "",
@@ -41,7 +44,7 @@ WORLD: dict[str, str | bytes | None] = {
     "/var/lib/dpkg/status": "Package: web\nStatus: install ok installed\nVersion: 1\n"
     f"Architecture: all\nConffiles:\n /etc/web/stock.conf {SUM}\n /etc/web/changed.conf {SUM}\n",
     "/var/lib/dpkg/info/web.list": "/etc/web/stock.conf\n/etc/web/changed.conf\n/etc/web/brought\n"
-    "/usr/share/web/html/50x.html\n",
+    "/usr/share/web/html/50x.html\n/opt/packaged/run\n",
     "/etc/web/stock.conf": STOCK,
     "/etc/web/changed.conf": f"{STOCK}# changed",
 }
@@ -53,14 +56,18 @@ CONFIGURED = {
     "users /etc/web/users;": "/etc/web/users",
     "include /etc/web;": "/etc/web/other /etc/web/users",
     "load /usr/lib/web/module.so": "/usr/lib/web/module.so",
-    "exec /usr/bin/tool": "",
+    "exec /usr/bin/tool /opt/packaged/run /opt/jobs/root": "",
+    "exec /opt/jobs/nightly": "/opt/jobs/nightly",
     "dir /usr/lib/web /usr/share/fonts /var/lib/web /usr/share /etc": "",
     "file /var/lib/web/state": "",
     "http://host/var/www/html x/var/www/html ${x}/var/www/html": "",
     "missing /var/www/none /site/none": "",
     "venv /opt/venv /opt/tool /etc/app": "",
 }
-MODES = {"/usr/bin/tool": 0o755}
+MODES = {
+    **dict.fromkeys(("/usr/bin/tool", "/opt/packaged/run", "/opt/jobs/nightly"), 0o755),
+    "/opt/jobs/root": 0o4755,
+}
 
 
 def add(tmp_path: Path, tree: dict[str, str | bytes | None], *touched: str) -> set[str]:
