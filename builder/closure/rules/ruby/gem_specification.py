@@ -31,6 +31,7 @@ _VENDOR = re.compile(r".*/ruby/vendor_ruby/(?:\d+\.\d+\.\d+/)?(?:[^/]+-linux[^/]
 """Where Debian puts gems: their specifications do not list their files."""
 
 _SPEC = ".gemspec"
+_SPEC_FILE = re.compile(r"(?P<base>.*)/specifications/(?P<name>[^/]+)\.gemspec")
 
 
 def find_gemspecs(context: RuleContext, path: str) -> Iterable[Need]:
@@ -43,6 +44,12 @@ def find_gemspecs(context: RuleContext, path: str) -> Iterable[Need]:
         return map(_make_need, list_files(context.root, folder))
     if context.root.kind(path) is not Kind.FILE or path.endswith(_BUILT):
         return ()
+    if path.endswith(_SPEC) and (match := _SPEC_FILE.fullmatch(path)):
+        return map(_make_need, _find_marks(context, match["base"], match["name"]))
+    return _find_files_of_gem(context, path)
+
+
+def _find_files_of_gem(context: RuleContext, path: str) -> Iterable[Need]:
     if match := _GIT.fullmatch(path):
         return _find_checkout_files(context, match["base"], match["name"])
     if match := _GEM.fullmatch(path):
@@ -83,6 +90,14 @@ def _find_extensions(context: RuleContext, base: str, name: str) -> Iterator[Nee
             for file in list_files(context.root, f"{extensions}/{machine}/{version}/{name}"):
                 if file.endswith((".so", ".rb", _BUILT)):
                     yield Need(file, Reason.RUBY_GEMSPEC, load=file.endswith(".so"))
+
+
+def _find_marks(context: RuleContext, base: str, name: str) -> Iterator[str]:
+    """Find the files that mark a gem as built: without them RubyGems warns of its specification."""
+    extensions = f"{base}/extensions"
+    for machine in context.root.listdir(extensions):
+        for version in context.root.listdir(f"{extensions}/{machine}"):
+            yield f"{extensions}/{machine}/{version}/{name}{_BUILT}"
 
 
 @lru_cache(maxsize=4)

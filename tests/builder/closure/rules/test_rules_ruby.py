@@ -96,6 +96,11 @@ BROUGHT = {
         ],
     ),
     f"{GEMS}/{BUILT}/native-0.1-x86_64-linux/gem.build_complete": (GEMS, []),
+    f"{GEMS}/specifications/native-0.1-x86_64-linux.gemspec": (
+        GEMS,
+        [f"{BUILT}/native-0.1-x86_64-linux/gem.build_complete"],
+    ),
+    f"{GEMS}/specifications/plain-1.0.gemspec": (GEMS, []),
     f"{GEMS}/gems/plain-1.0": (GEMS, []),
     "/usr/lib/ruby/3.1.0/json.rb": (
         STANDARD,
