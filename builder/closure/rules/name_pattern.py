@@ -51,13 +51,24 @@ class Pattern(NamedTuple):
 _GLOB = re.compile(r"[*?\[{]")
 
 
+_SHARED = re.compile(
+    r"(?:/usr(?:/local)?)?/(?:s?bin|lib(?:32|64)?|libexec|share|include|etc|games|src)"
+    r"|/(?:usr(?:/local)?|opt|srv|home|var(?:/\w+)?|mnt|media|root)"
+)
+"""Folders of several packages and applications (hier(7))."""
+_SPLIT = frozenset({"usr", "opt", "var", "home", "mnt", "media"})
+"""Folders with several applications, each in a folder of its own."""
+
+
 def is_near(path: str, text: str) -> bool:
-    """Whether an absolute path names something near a source: in the same top folders.
+    """Whether an absolute path names something near a source: in the same top folder.
 
     Others are no part of what the source belongs to: ``/usr/bin``, ``/etc``.
     """
-    top = "/".join(path.split("/")[: min(3, path.count("/"))])
-    return text.startswith(f"{top}/") and text != path
+    parts = path.split("/")
+    depth = 3 if parts[1] in _SPLIT else 2
+    top = "/".join(parts[: min(depth, len(parts) - 1)])
+    return text.startswith(f"{top}/") and text != path and _SHARED.fullmatch(text) is None
 
 
 def find_matches(root: Root, pattern: Pattern) -> Iterator[str]:
@@ -65,7 +76,7 @@ def find_matches(root: Root, pattern: Pattern) -> Iterator[str]:
 
     The computed part has at least one letter, and may lead into subfolders.
     """
-    if not pattern.folder.strip("/"):
+    if not pattern.folder.strip("/") or _SHARED.fullmatch(pattern.folder):
         return
     fits = _compile(pattern)
     found = 0

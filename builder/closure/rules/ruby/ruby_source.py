@@ -58,7 +58,9 @@ _USES = (
     (re.compile(r"\$(?P<use>LOAD_PATH|:)\s*\+=\s*"), 0),
     (
         re.compile(
-            r"(?P<use>[A-Z]\w*|@{0,2}[a-z_]\w*)[ \t]*(?:\|\|)?=[ \t]*(?=[^\n]*" + _VALUE + ")"
+            r"\n[ \t]*(?P<use>[A-Z]\w*|@{0,2}[a-z_]\w*)[ \t]*(?:\|\|)?=[ \t]*(?=[^\n]*"
+            + _VALUE
+            + ")"
         ),
         1,
     ),
@@ -163,7 +165,7 @@ def _find_expressions(code: str) -> Iterator[tuple[int, str, bool]]:
     """Find where expressions begin: the place, the use, and whether it is an assignment."""
     for pattern, kind in _USES:
         for match in pattern.finditer(code):
-            if kind < 0 or _is_call(code, match) or match[0][0] in "$@":
+            if kind or match[0][0] == "$" or _is_call(code, match):
                 yield match.start() if kind < 0 else match.end(), match["use"], kind == 1
 
 

@@ -168,6 +168,9 @@ def test_paths_that_are_put_together(source: str) -> None:
 NEAR = {
     ("/srv/app.rb", "/srv/views"): True,
     ("/srv/app.rb", "/etc/passwd"): False,
+    ("/srv/bin/app.rb", "/srv/views"): True,
+    ("/usr/local/bin/tool", "/usr/local/share/tool"): True,
+    ("/usr/local/bin/tool", "/usr/local/lib"): False,
     ("/opt/shop/lib/a.rb", "/opt/shop/views"): True,
     ("/opt/shop/lib/a.rb", "/opt/other"): False,
     ("/usr/lib/ruby/a.rb", "/usr/bin"): False,
@@ -187,6 +190,7 @@ FITTING = {
     Pattern("/srv/jobs/**/*.{rb,txt}", is_glob=True): "jobs/a.rb jobs/a.txt jobs/deep/b.rb",
     Pattern("/srv/jobs/[!b]?txt", is_glob=True): "jobs/a.txt",
     Pattern(f"/{UNKNOWN}/a.rb"): "",
+    Pattern(f"/srv/{UNKNOWN}/a.rb"): "",
     Pattern(f"{UNKNOWN}/a.rb"): "",
 }
 
