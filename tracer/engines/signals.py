@@ -51,7 +51,8 @@ class ForwardedSignals:
             info = signal.sigtimedwait(FORWARDED, _POLL_SECONDS)
             for task in self._app.periodic_tasks:
                 task()
-            if info is not None:
+            # After SIGCONT the kernel's answer can be a structure that nothing was written to.
+            if info is not None and info.si_signo in FORWARDED:
                 self._handle(info.si_signo, typed=info.si_code == _SI_KERNEL)
 
     def _handle(self, number: int, *, typed: bool) -> None:

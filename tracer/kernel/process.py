@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import platform
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SYS_PIDFD_GETFD = 438  # the same on every architecture
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 @contextmanager
@@ -62,6 +65,14 @@ def set_parent_death_signal(signal: int) -> None:
 def become_subreaper() -> None:
     """Become the parent of all orphans among our descendants, instead of init."""
     _set(_PR_SET_CHILD_SUBREAPER, 1, "child subreaper")
+
+
+def join_new_keyring() -> None:
+    """Get an empty session keyring, for children too (keyctl_join_session_keyring(3)).
+
+    Where the call is refused, as by engines' profiles, so is reading the old one.
+    """
+    releasing.syscall(_SYS_KEYCTL[platform.machine()], _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def become_dumpable() -> None:

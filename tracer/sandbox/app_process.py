@@ -78,6 +78,7 @@ class AppProcess:
     def run(self) -> Never:
         """Become the command; with a reaper that is the child of process 1."""
         try:
+            self._start_session()
             if self.is_first and self.config.has_reaper:
                 self._fork_below_reaper()
             else:
@@ -95,6 +96,16 @@ class AppProcess:
         finally:
             os._exit(_FAILED)
 
+    @staticmethod
+    def _start_session() -> None:
+        """Leave the caller's session, and with it the terminal and process group (setsid(2)).
+
+        An app could type into the terminal (TIOCSTI in ioctl_tty(2)), and ``kill(0, …)`` reaches
+        the group's processes in every PID namespace.
+        """
+        with suppress(PermissionError):  # it leads a process group already
+            os.setsid()
+
     def _fork_below_reaper(self) -> None:
         """Return in a child; process 1 completes the root once the tracer follows the child."""
         asked, asks = os.pipe()
@@ -103,6 +114,7 @@ class AppProcess:
         if app == 0:
             for fd in (asked, does):
                 os.close(fd)
+            self._start_session()
             self._await_tracer()
             os.close(asks)
             os.read(done, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -242,7 +243,7 @@ def _mount_dev() -> None:
     mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k")
     for name in _DEVICES:
         if os.path.exists(f"dev/{name}"):
-            _mount_file(f"dev/{name}", f"/dev/{name}")
+            _make_device(f"dev/{name}", f"/dev/{name}")
     for name, target in {**DEVICE_LINKS, "ptmx": "pts/ptmx"}.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/shm")  # noqa: S108 (the program's own)
@@ -251,6 +252,20 @@ def _mount_dev() -> None:
     mount(
         "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"
     )
+
+
+def _make_device(source: str, target: str) -> None:
+    """Make a device node like that of the old root; where that is refused, show that one.
+
+    That one is the machine's: the mount is read-only, which a device's data passes, but no change
+    of its mode, owner or times (mount(8)).
+    """
+    about = os.stat(source)
+    try:
+        os.mknod(target, 0o666 | stat.S_IFCHR, about.st_rdev)
+        os.chmod(target, 0o666)  # noqa: S103 -- as it is on every machine; mknod applies the umask
+    except PermissionError:  # a user namespace (mknod(2))
+        _mount_file(source, target, read_only=True)
 
 
 def _mount_file(source: str, target: str, *, read_only: bool = False) -> None:

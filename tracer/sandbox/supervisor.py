@@ -126,6 +126,7 @@ class Supervisor:
         # While there is a /proc:
         process.rename_process(_TITLE)
         process.forget_environment()
+        process.join_new_keyring()
         number = int(os.readlink("/proc/self"))
         account = self._config.account
         self._plan = ProcessPlan(
