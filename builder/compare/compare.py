@@ -212,7 +212,8 @@ class _Sides:
             if run.failure is not None:
                 raise SlimtraceError(
                     f"cannot compare with {self.source}: {run.failure}",
-                    "find the options with which it starts: --ready, --env, --volume",
+                    "find the options with which it starts, as --ready, --env or --volume; "
+                    "slimtrace --verbose shows what it prints",
                 )
         return started
 

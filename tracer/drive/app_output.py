@@ -164,9 +164,10 @@ class OutputRelay:
     :ivar lines: the last lines of the output.
     """
 
-    def __init__(self, awaited: LogLine | None) -> None:
+    def __init__(self, awaited: LogLine | None, *, is_quiet: bool = False) -> None:
         """Replace the streams that are not terminals; where a line is awaited, terminals too.
 
+        :param is_quiet: whether only to look at the output, and to write it nowhere.
         :raises SlimtraceError: a line is awaited, but there is no stream to search.
         """
         self.lines = LastLines(awaited)
@@ -174,6 +175,7 @@ class OutputRelay:
         self._streams: list[_Stream] = []
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._is_over = False
+        self._is_quiet = is_quiet
         try:
             self.descriptors = self._replace_streams(terminals=awaited is not None)
         except OSError as error:
@@ -284,7 +286,8 @@ class OutputRelay:
                 if not data:
                     return
                 self.lines.feed(stream.number, data)
-                _write(stream.number, data)
+                if not self._is_quiet:
+                    _write(stream.number, data)
         except BrokenPipeError:
             return
         except OSError as error:

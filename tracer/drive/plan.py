@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slimtrace.tracer.console import verbosity
 from slimtrace.tracer.drive.probes import check_not_ready
 from slimtrace.tracer.drive.ready import LogLine, Ready, ReadyCommand, parse_ready, parse_statuses
 from slimtrace.tracer.errors import UsageError
@@ -117,6 +118,8 @@ def make_plan(
         check_not_ready(ready, sandbox, mask)
     from slimtrace.tracer.drive.app_output import OutputRelay  # noqa: PLC0415 -- not needed for usage errors
 
-    streams = OutputRelay(ready if isinstance(ready, LogLine) else None)
+    # Of images that are compared, the user wants the answers, not the logs of each start.
+    is_quiet = answers is not None and not verbosity.verbose
+    streams = OutputRelay(ready if isinstance(ready, LogLine) else None, is_quiet=is_quiet)
     is_reachable = sandbox is None or sandbox.has_network
     return DrivePlan(driving, ready, streams, is_reachable, folder, answers)

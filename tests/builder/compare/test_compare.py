@@ -200,8 +200,14 @@ def test_a_slim_image_that_does_not_start(workspace: Workspace) -> None:
     assert done.returncode == 125
     assert done.stderr.splitlines()[-2:] == [
         "slimtrace: cannot compare with rootfs:full: it ended before it was ready: exit status 0",
-        "slimtrace: find the options with which it starts: --ready, --env, --volume",
+        (
+            "slimtrace: find the options with which it starts, as --ready, --env or --volume; "
+            "slimtrace --verbose shows what it prints"
+        ),
     ]
+    assert "\nwww\n" not in done.stderr  # what the app prints
+    shown = workspace.slimtrace("-v", "compare", "rootfs:full", "app.tar", *site)
+    assert "\nwww\n" in shown.stderr
     found = workspace.compare("rootfs:full", "app.tar", "--", "/bin/ls", "/www", status=1)
     start, answer = found["questions"]
     assert start["question"] == "start"
