@@ -23,7 +23,7 @@ from slimtrace.builder.closure.rules.python.source_files import (
     scan_file,
 )
 from slimtrace.builder.closure.rules.python.source_scan import scan_strings
-from slimtrace.builder.closure.rules.python.tool_modules import skip_tools
+from slimtrace.builder.closure.rules.python.tool_modules import skip_builders, skip_tools
 from slimtrace.builder.model import Reason
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _PICKLES = "/_compat_pickle.py"
 """A table of Python 2's module names, for pickles. It imports none of them."""
+_IMPORTED = (Reason.PYTHON_IMPORT, Reason.PYTHON_STRING_IMPORT, Reason.PYTHON_DEFERRED_IMPORT)
 _NOTHING: frozenset[Import] = frozenset()
 
 
@@ -51,8 +52,12 @@ def find_imported_modules(context: RuleContext, path: str) -> Iterator[Need]:
             known.add(each)
             yield make_need(each, Reason.PYTHON_IMPORT)
 
+    is_imported = any(path in get_known_files(context, reason) for reason in _IMPORTED)
+    is_spare = is_installed(path) and not is_imported and not modules.is_touched(path)
+
     def find_files(names: ModuleNames) -> Iterable[str]:
-        return resolve_names(modules, path, names)
+        files = resolve_names(modules, path, names)
+        return skip_builders(modules, files) if is_spare else files
 
     scan = scan_file(context, path)
     either = scan.loads | scan.calls

@@ -19,6 +19,19 @@ _CONSOLE = re.compile(r"(?:(?:code|codeop|rlcompleter)\.py|lib-dynload/readline\
 """Modules of the standard library for a prompt."""
 
 
+_BUILDERS = re.compile(r"(?:setuptools|pkg_resources|pip|wheel|pytest|_pytest)/")
+"""Other distributions that build and test Python's packages."""
+
+
+def skip_builders(modules: ModuleIndex, files: Iterable[str]) -> Iterator[str]:
+    """Skip files of distributions that build and test Python's packages.
+
+    A package that is kept whole has modules for them, which nothing imports in the image: a command
+    of setuptools, a plugin of pytest.
+    """
+    return (each for each in files if not _BUILDERS.match(modules.get_relative_path(each)))
+
+
 def skip_tools(modules: ModuleIndex, importer: str, files: Iterable[str]) -> Iterator[str]:
     """Skip files that only developers use, unless the app itself or a test imports them.
 

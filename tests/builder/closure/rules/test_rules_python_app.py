@@ -325,3 +325,21 @@ def test_a_folder_that_is_too_large_is_left_out(tmp_path: Path) -> None:
     assert count() == 0
     (folder / "0").unlink()
     assert count() == 2000
+
+
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_a_package_that_is_kept_whole_brings_no_builder(tmp_path: Path, is_imported: bool) -> None:
+    """Its command for setuptools is kept, and setuptools only if something imports the command."""
+    tree = {
+        "one/__init__.py": "def f():\n    from . import command\n" if is_imported else "",
+        "one/command.py": "import setuptools\nimport other\n",
+        "other.py": "",
+        "one-1.dist-info/RECORD": "one/__init__.py,,\none/command.py,,\n",
+        "setuptools/__init__.py": "",
+        "setuptools/late.py": "",
+        "setuptools-1.dist-info/RECORD": "setuptools/__init__.py,,\nsetuptools/late.py,,\n",
+    }
+    top = plant(tmp_path, {f"{SITE}/{name}": text for name, text in tree.items()})
+    found = find_added(top, [MAIN, RAN, f"{SITE}/one/__init__.py"])
+    assert {f"{SITE}/one/command.py", f"{SITE}/other.py"} <= found.keys()
+    assert (f"{SITE}/setuptools/late.py" in found) == is_imported
