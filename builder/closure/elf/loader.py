@@ -83,6 +83,7 @@ class Loader:
 
     def __init__(self, root: Root, environment: RunEnvironment) -> None:
         self.elves = ElfFiles(root)
+        self._found: dict[tuple[str, str], Dependencies | None] = {}
         self._root = root
         self._environment = environment
 
@@ -92,6 +93,12 @@ class Loader:
         :param lookup: the path by which it is opened.
         :param path: its resolved path.
         """
+        key = (lookup, path)
+        if key not in self._found:  # rules ask what a plugin needs before it is kept
+            self._found[key] = self._search_dependencies(lookup, path)
+        return self._found[key]
+
+    def _search_dependencies(self, lookup: str, path: str) -> Dependencies | None:
         elf = self.elves.read(path)
         if elf is None:
             return None
