@@ -84,7 +84,15 @@ def _register(argv: Sequence[str]) -> None:
 
 
 def _command_class(name: str) -> type[TyperCommand]:
-    if name not in {"build", "slim"}:
+    if name in {"run", "compare"}:
+        from slimtrace.tracer.cli.drive_command import DriveCommand  # noqa: PLC0415 -- for runs alone
+
+        return DriveCommand
+    if name == "slim":
+        from slimtrace.slim import SlimCommand  # noqa: PLC0415 -- for this command alone
+
+        return SlimCommand
+    if name != "build":
         return TyperCommand
     from slimtrace.builder.cli.option_values import SbomCommand  # noqa: PLC0415 -- for builds alone
 

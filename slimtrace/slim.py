@@ -12,6 +12,7 @@ from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.cli.build import print_build, print_run_command
 from slimtrace.builder.cli.option_values import (
+    SbomCommand,
     parse_argv,
     parse_sboms,
     read_source_date_epoch,
@@ -22,17 +23,22 @@ from slimtrace.builder.model import Keep, Zones
 from slimtrace.builder.option_checks import check_globs, check_options
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
+from slimtrace.tracer.cli.drive_command import DriveCommand
 from slimtrace.tracer.cli.run import run
 from slimtrace.tracer.console import warn
 from slimtrace.tracer.errors import SlimtraceError, UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
 from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
+from slimtrace.tracer.text import replace_surrogates
 from slimtrace.tracer.trace.reader import read_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slimtrace.builder.images.reference import ImageReference
     from slimtrace.builder.pipeline import BuildResult
     from slimtrace.builder.services import Services
+    from slimtrace.builder.verify.named_files import NamedFile
     from slimtrace.builder.verify.verdict import Verdict
     from slimtrace.tracer.trace.trace import Run
 
@@ -50,6 +56,10 @@ run's with --image, and the slim image's without.
 Exit status: 0 built and verified; 1 built but not verified, or a driver failed; that of run if
 COMMAND could not be traced; 125 failure.
 """
+
+
+class SlimCommand(DriveCommand, SbomCommand):
+    """The command, with the options of ``run`` and of ``build``."""
 
 
 def slim(
@@ -76,6 +86,13 @@ def slim(
     ready_count: traced.ReadyCount = None,
     ready_timeout: traced.ReadyTimeout = traced.DEFAULT_READY_TIMEOUT_SECONDS,
     http_get: traced.HttpGet = None,
+    http: traced.Http = None,
+    http_file: traced.HttpFile = None,
+    openapi: traced.OpenApi = None,
+    replay: traced.Replay = None,
+    replay_unsafe: traced.ReplayUnsafe = False,
+    crawl: traced.Crawl = None,
+    http_header: traced.HttpHeader = None,
     http_status: traced.HttpStatus = None,
     exec_: traced.Exec = None,
     exec_timeout: traced.ExecTimeout = traced.DEFAULT_EXEC_TIMEOUT_SECONDS,
@@ -204,6 +221,13 @@ def slim(
             ready_count=ready_count,
             ready_timeout=ready_timeout,
             http_get=http_get,
+            http=http,
+            http_file=http_file,
+            openapi=openapi,
+            replay=replay,
+            replay_unsafe=replay_unsafe,
+            crawl=crawl,
+            http_header=http_header,
             http_status=http_status,
             exec_=exec_,
             exec_timeout=exec_timeout,
@@ -233,6 +257,8 @@ def slim(
             if last.drive_result is not None and last.drive_result.failure is not None:
                 raise
             _check_end(last, trace)
+    from slimtrace.builder.verify.named_files import find_named_files  # noqa: PLC0415 -- --help pays nothing
+
     built, verdict = _build_verified(
         context,
         trace,
@@ -243,7 +269,12 @@ def slim(
         ignore=tuple(ignore or ()),
         trust=trust,
     )
-    _print(built, verdict, json=json)
+    _print(
+        built,
+        verdict,
+        find_named_files(read_trace(trace), built.root, built.selection.entries),
+        json=json,
+    )
     if not verdict.passed:
         fact = f"{verdict.image} was built, but not verified"
         warn(Caution(fact, f"slimtrace verify {verdict.image} --trace {trace} tries again"))
@@ -319,15 +350,25 @@ def _build_verified(
     return build_and_verify([trace], output, build_options, options, services.rerun)
 
 
-def _print(built: BuildResult, verdict: Verdict, *, json: bool) -> None:
+def _print(built: BuildResult, verdict: Verdict, named: Sequence[NamedFile], *, json: bool) -> None:
     from slimtrace.builder.pipeline import make_report  # noqa: PLC0415 -- --help pays nothing
+    from slimtrace.builder.verify.named_files import describe_named_files  # noqa: PLC0415
 
     report = make_report(built)
     if json:
-        document = {**report.document(), "verify": verdict.document()}
+        document = {
+            **report.document(),
+            "verify": verdict.document(),
+            "named": [
+                {"url": replace_surrogates(each.target), "path": replace_surrogates(each.path)}
+                for each in named
+            ],
+        }
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return
     print_build(report)
+    if named:
+        warn(describe_named_files(named))
     print_verdict(verdict)
     if verdict.passed:
         print_run_command(report)

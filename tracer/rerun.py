@@ -13,6 +13,7 @@ from slimtrace.tracer.errors import SlimtraceError
 from slimtrace.tracer.image.run_config import choose_command, make_image_run
 from slimtrace.tracer.rerun_folders import prepare_folders
 from slimtrace.tracer.rerun_options import normalize_capability
+from slimtrace.tracer.rerun_requests import repeat_found
 from slimtrace.tracer.run import RunOptions
 from slimtrace.tracer.run import run as trace_run
 from slimtrace.tracer.trace.output import TraceOutput
@@ -170,7 +171,7 @@ def _make_driving(run: Run) -> DriveOptions:
 
     A run that ended by itself gets several times its first duration.
     """
-    driving = run.drive_options or DriveOptions()
+    driving = repeat_found(run.drive_options or DriveOptions(), run.drive_result)
     if driving.has_actions or driving.stop_after is not None:
         return driving
     seconds = run.seconds or 0.0

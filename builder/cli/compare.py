@@ -13,6 +13,7 @@ from slimtrace.builder.cli import shared_options as shared
 from slimtrace.builder.option_checks import check_globs
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
+from slimtrace.tracer.cli.drive_command import ORDER
 from slimtrace.tracer.cli.value_parsers import parse_signal
 from slimtrace.tracer.console import fail, quote, say, warn
 from slimtrace.tracer.errors import UsageError
@@ -97,6 +98,12 @@ def compare(
             metavar="PATH", help="Send GET PATH to both, whatever the status. Can be repeated."
         ),
     ] = None,
+    http: traced.Http = None,
+    http_file: traced.HttpFile = None,
+    openapi: traced.OpenApi = None,
+    replay: traced.Replay = None,
+    replay_unsafe: traced.ReplayUnsafe = False,
+    http_header: traced.HttpHeader = None,
     exec_: Annotated[
         list[str] | None,
         typer.Option(
@@ -144,6 +151,7 @@ def compare(
     from slimtrace.builder.compare.compare import compare as compare_images  # noqa: PLC0415
     from slimtrace.builder.compare.questions import Questions  # noqa: PLC0415
     from slimtrace.builder.images.read.image_search import add_transport  # noqa: PLC0415
+    from slimtrace.tracer.drive.step_options import StepOptions  # noqa: PLC0415
     from slimtrace.tracer.image.image_options import ImageOptions  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
     from slimtrace.tracer.trace.trace import DriveOptions  # noqa: PLC0415
@@ -167,21 +175,32 @@ def compare(
         full, None, workdir, user, entrypoint, network, hostname, exec_in=exec_in or (), init=init
     )
     is_port = (condition or "").startswith(_PORTS)
-    image_options.check(condition, http_get, asks_port=is_port)
-    _check_commands(exec_, http_get)
+    request = next(filter(None, (http_get, http, http_file, openapi, replay)), None)
+    image_options.check(condition, request, asks_port=is_port)
+    step_options = StepOptions(
+        http_get or (),
+        http or (),
+        http_file or (),
+        openapi or (),
+        replay or (),
+        exec_ or (),
+        image_options.commands_inside(),
+        replay_unsafe=replay_unsafe,
+    )
+    step_options.check(http_header or (), None, None)
+    steps = step_options.read(context.meta.get(ORDER, ()))
     questions = Questions(
         DriveOptions(
             ready=condition,
             ready_status=ready_status,
             ready_count=ready_count,
             ready_timeout=ready_timeout,
-            http_get=tuple(http_get or ()),
-            commands=tuple(exec_ or ()),
-            inside=image_options.commands_inside(),
+            http_headers=tuple(http_header or ()),
             exec_timeout=exec_timeout,
             stop_after=stop_after,
             stop_grace=stop_grace,
             directory=os.getcwd() if exec_ or (condition or "").startswith("exec:") else None,
+            **steps,
         ),
         parse_signal(stop_signal).name if stop_signal is not None else None,
         tuple(args or ()),
@@ -284,14 +303,6 @@ def _choose_ready(ready: list[str] | None) -> str | None:
             "cannot use --ready twice: only one condition can be waited for", "leave one out"
         )
     return ready[0] if ready else None
-
-
-def _check_commands(commands: list[str] | None, paths: list[str] | None) -> None:
-    if any(not each.strip() for each in commands or ()):
-        raise UsageError("cannot use --exec with nothing to run")
-    for path in paths or ():
-        if not path.startswith("/"):
-            raise UsageError(f"cannot use --http-get {path}: it is a path, which begins with /")
 
 
 compare.__doc__ = f"{compare.__doc__}\n{_COMPARE_HELP}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from slimtrace.builder.compare.image_start import PlannedRun
 from slimtrace.builder.config.image_config import find_default_run
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.image.run_config import choose_command, parse_image_stop_signal
 from slimtrace.tracer.trace.output import make_timestamp
+from slimtrace.tracer.trace.step_changes import add_steps
 from slimtrace.tracer.trace.trace import DriveOptions, Run
 
 if TYPE_CHECKING:
@@ -95,21 +96,11 @@ def _add_questions(run: Run, asked: DriveOptions) -> Run:
         ready_status=ready.ready_status,
         ready_count=ready.ready_count,
         ready_timeout=ready.ready_timeout,
-        http_get=_join(known.http_get, asked.http_get),
-        commands=_join(known.commands, asked.commands),
-        inside=_join(known.inside, asked.inside),
         exec_timeout=asked.exec_timeout,
         stop_after=asked.stop_after,
         directory=asked.directory or known.directory,
     )
-    return replace(run, drive_options=driving)
-
-
-_Item = TypeVar("_Item")
-
-
-def _join(known: tuple[_Item, ...], asked: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    return (*known, *(each for each in asked if each not in known))
+    return replace(run, drive_options=add_steps(driving, asked.steps))
 
 
 def _make_run(opened: FullImage, config: Mapping[str, object], questions: Questions) -> Run:

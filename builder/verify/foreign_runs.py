@@ -52,6 +52,9 @@ def _describe(number: int, run: Run) -> Iterator[str]:
     if driving.ready is not None:
         yield f"  --ready {shlex.quote(driving.ready)}"
     yield from (f"  --http-get {shlex.quote(path)}" for path in driving.http_get)
+    yield from (f"  --http {shlex.quote(request.shown)}" for request in driving.requests)
+    yield from (f"  --http-header {shlex.quote(header)}" for header in driving.http_headers)
+    yield from (f"  --openapi {shlex.quote(path)}" for path in driving.documents)
     place = f" (in {driving.directory})" if driving.directory is not None else ""
     yield from (f"  --exec {shlex.quote(command)}{place}" for command in driving.commands)
     yield from (f"  --exec-in {shlex.quote(shlex.join(argv))}" for argv in driving.inside)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SEPARATOR = b"\n--\n"
 _PLAIN = b"""\
 {"slimtrace":1,"version":"0"}
-{"run":{"command":["/bin/script"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin","LD_LIBRARY_PATH":"/lib:x"},"image":"rootfs:/","image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify","stop_signal":null,"mounts":["/srv:/data:ro"],"network":"none","hostname":"h","driving":{"ready":"log:up","ready_status":"2xx","ready_timeout":5,"http_get":["/"],"exec_b64":["L27//nQ="],"exec_in":[{"argv":["a"]}],"exec_timeout":7.5,"stop_after":1,"stop_signal":"SIGHUP","stop_grace":3}}}
+{"run":{"command":["/bin/script"],"cwd":"/work","user":"1:2","env":{"PATH":"/bin","LD_LIBRARY_PATH":"/lib:x"},"image":"rootfs:/","image_digest":null,"started":"2024-01-01T00:00:00Z","machine":"x86_64","engine":"notify","stop_signal":null,"mounts":["/srv:/data:ro"],"network":"none","hostname":"h","driving":{"ready":"log:up","ready_status":"2xx","ready_timeout":5,"http_get":["/"],"exec_b64":["L27//nQ="],"exec_in":[{"argv":["a"]}],"exec_timeout":7.5,"stop_after":1,"stop_signal":"SIGHUP","stop_grace":3,"crawl":1,"http_headers":["A:b"],"requests":[{"method":"PUT","target":"/","headers":[{"name":"A","value":"b"}],"body":"{}","references":["a.response.body.x"],"optional":true}],"order":["http_get","exec","request","exec_in"]}}}
 {"process":1,"parent":null,"exe":"/bin/script","argv":["script"]}
 {"process":2,"parent":1,"exe_b64":"L27//nQ=","argv_b64":["L27//nQ="]}
 {"p":1,"t":0.5,"use":"exec","path":"/bin/script","was":"file"}

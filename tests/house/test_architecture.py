@@ -11,9 +11,11 @@ from source_tree import imported_names, is_in, modules, text, tree
 MAX_LINES = 400
 KNOWN_TO_THE_BUILDER = (
     "slimtrace.tracer.caution",
+    "slimtrace.tracer.cli.drive_command",
     "slimtrace.tracer.cli.options",
     "slimtrace.tracer.cli.value_parsers",
     "slimtrace.tracer.console",
+    "slimtrace.tracer.drive.step_options",
     "slimtrace.tracer.end_signals",
     "slimtrace.tracer.environment",
     "slimtrace.tracer.errors",

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.console import detail, fail, say, warn
 from slimtrace.tracer.errors import UsageError
-from slimtrace.tracer.text import format_count
+from slimtrace.tracer.text import escape, format_count
 from slimtrace.tracer.trace.gaps import loses_files
 from slimtrace.tracer.trace.old_trace import IfExists
 
 if TYPE_CHECKING:
     from slimtrace.tracer.result import RunResult
+
+
+_MAX_TARGETS = 5
+"""Paths that a line names."""
 
 
 def choose_if_exists(*, append: bool, force: bool, no_clobber: bool) -> IfExists:
@@ -50,3 +54,15 @@ def print_result(result: RunResult, output: str) -> None:
     if result.run.failure is not None:
         why = "" if result.failure is not None else f" ({result.run.failure})"
         say(f"the run is marked as failed{why}: build needs --allow-failed for it")
+
+
+def print_unrequested(result: RunResult) -> None:
+    """Say what answers named that nothing asked for."""
+    driven = result.run.drive_result
+    if driven is None or not driven.unrequested:
+        return
+    targets = driven.unrequested
+    paths = [escape(target) for target in targets[:_MAX_TARGETS]]
+    more = ", …" if len(targets) > _MAX_TARGETS else ""
+    count = format_count(len(targets), "path")
+    say(f"answers name {count} that nothing asked for: {', '.join(paths)}{more}; see --crawl")

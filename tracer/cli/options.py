@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from slimtrace.tracer.cli.value_parsers import make_choice_parser, parse_seconds
+from slimtrace.tracer.cli.value_parsers import make_choice_parser, parse_depth, parse_seconds
 from slimtrace.tracer.registry_access import TlsVerification
 from slimtrace.tracer.rerun_options import VolumeMode
 
@@ -68,17 +68,77 @@ HttpGet = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATH",
-        help="Send GET PATH to the app once it is ready, before any --exec, then stop the app. "
-        "Fails without an answer, or on status 400 and above. Can be repeated; the first failure "
-        "ends the run.",
+        help="Send GET PATH to the app once it is ready, then stop the app. Fails without an "
+        "answer, or on status 400 and above. Requests and commands are run in the order in which "
+        "they are given; the first failure ends the run. Can be repeated.",
+    ),
+]
+Http = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--http",
+        metavar="'METHOD PATH [NAME:VALUE…] [BODY|@FILE]'",
+        help="Like --http-get, but send any request, as in --http 'POST /users @user.json'. "
+        "{{$env NAME}} stands for a variable of the environment, whose value is not recorded. "
+        "Can be repeated.",
+    ),
+]
+HttpFile = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Send the requests of a .http file, as VS Code and JetBrains do. Can be repeated.",
+    ),
+]
+HttpHeader = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="'NAME: VALUE'",
+        help="Add this header to all requests, as 'Authorization: Bearer {{$env TOKEN}}'. "
+        "Can be repeated.",
+    ),
+]
+OpenApi = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--openapi",
+        metavar="FILE|URL",
+        help="Send a request for each operation of an OpenAPI document: of a file, or of the app "
+        "at URL. Values are the document's examples, or made up. Any answer will do. "
+        "Can be repeated.",
+    ),
+]
+Replay = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Send the requests of a HAR that a browser saved, or those of an access log that "
+        "change nothing. Any answer will do. Can be repeated.",
+    ),
+]
+ReplayUnsafe = Annotated[
+    bool,
+    typer.Option(
+        "--replay-unsafe",
+        help="Also send an access log's POST, PUT, PATCH and DELETE, without their bodies.",
+    ),
+]
+Crawl = Annotated[
+    int | None,
+    typer.Option(
+        "--crawl",
+        metavar="[DEPTH]",
+        parser=parse_depth,
+        help="Also request what answers name on the same host: images, styles, scripts and what "
+        "these load, and linked pages up to DEPTH links away. (default DEPTH: 1)",
     ),
 ]
 HttpStatus = Annotated[
     str | None,
     typer.Option(
         metavar="STATUS",
-        help="HTTP status that each --http-get must be answered with, as 200, 2xx,404 or 200-499. "
-        "(default: 200-399)",
+        help="HTTP status that --http-get, --http and --http-file must be answered with, as 200, "
+        "2xx,404 or 200-499. (default: 200-399)",
     ),
 ]
 Exec = Annotated[
@@ -259,7 +319,6 @@ ExecIn = Annotated[
     typer.Option(
         "--exec-in",
         metavar="CMD",
-        help="Like --exec, but run CMD in the image, traced and without a shell, after all "
-        "--exec. Can be repeated.",
+        help="Like --exec, but run CMD in the image, traced and without a shell. Can be repeated.",
     ),
 ]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from slimtrace.tracer.cli import options
-from slimtrace.tracer.cli.messages import choose_if_exists, print_result
+from slimtrace.tracer.cli.drive_command import ORDER
+from slimtrace.tracer.cli.messages import choose_if_exists, print_result, print_unrequested
 from slimtrace.tracer.cli.value_parsers import parse_signal
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
@@ -28,6 +29,8 @@ Examples:
   slimtrace run --ready http://127.0.0.1:8080/ --exec 'curl -f http://127.0.0.1:8080/users' -- python app.py
 
   slimtrace run --ready log:'listening on' --http-get / --http-get /users -- ./server
+
+  slimtrace run --ready tcp:8080 --http-get / --crawl --http 'POST /users @user.json' -- ./server
 
   slimtrace run --ready tcp:8080 --exec 'pytest tests/integration' -- python app.py
 
@@ -53,6 +56,13 @@ def run(
     ready_count: options.ReadyCount = None,
     ready_timeout: options.ReadyTimeout = options.DEFAULT_READY_TIMEOUT_SECONDS,
     http_get: options.HttpGet = None,
+    http: options.Http = None,
+    http_file: options.HttpFile = None,
+    openapi: options.OpenApi = None,
+    replay: options.Replay = None,
+    replay_unsafe: options.ReplayUnsafe = False,
+    crawl: options.Crawl = None,
+    http_header: options.HttpHeader = None,
     http_status: options.HttpStatus = None,
     exec_: options.Exec = None,
     exec_timeout: options.ExecTimeout = options.DEFAULT_EXEC_TIMEOUT_SECONDS,
@@ -80,6 +90,7 @@ def run(
     exit_status: options.ExitStatusOf = "auto",
 ) -> None:
     """Run COMMAND and record every file that it uses."""
+    from slimtrace.tracer.drive.step_options import StepOptions  # noqa: PLC0415
     from slimtrace.tracer.run import RunOptions  # noqa: PLC0415
     from slimtrace.tracer.run import run as run_traced  # noqa: PLC0415
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
@@ -97,20 +108,28 @@ def run(
 
         image_options = ImageOptions(*texts, *lists, init=init)
         condition = ready[0] if ready else None
-        image_options.check(condition, http_get, asks_port=_asks_port(condition))
+        request = next(filter(None, (http_get, http, http_file, openapi, replay)), None)
+        image_options.check(condition, request, asks_port=_asks_port(condition))
     elif not command:
         raise UsageError("cannot run: COMMAND is missing", "slimtrace run -- COMMAND")
     if ready is not None and len(ready) > 1:
         raise UsageError(
             "cannot use --ready twice: only one condition can be waited for", "leave one out"
         )
-    if any(not each.strip() for each in exec_ or ()):
-        raise UsageError("cannot use --exec with nothing to run")
     chosen_engine = _parse_engine(engine, syscalls)
-    if http_status is not None and not http_get:
-        raise UsageError("cannot use --http-status without --http-get")
     chosen_signal = parse_signal(stop_signal) if stop_signal is not None else None
-    inside = image_options.commands_inside() if image_options else ()
+    step_options = StepOptions(
+        http_get or (),
+        http or (),
+        http_file or (),
+        openapi or (),
+        replay or (),
+        exec_ or (),
+        image_options.commands_inside() if image_options else (),
+        replay_unsafe=replay_unsafe,
+    )
+    step_options.check(http_header or (), http_status, crawl)
+    steps = step_options.read(context.meta.get(ORDER, ()))
     with ExitStack() as stack:
         argv, image_run = tuple(command or ()), None
         if image_options is not None and image is not None:
@@ -122,22 +141,22 @@ def run(
             chosen_signal = chosen_signal or image_options.stop_signal(opened)
         driving = None
         is_refined = ready_status is not None or ready_count is not None
-        if ready or is_refined or http_get or exec_ or inside or stop_after is not None:
+        if ready or is_refined or not step_options.is_empty or stop_after is not None:
             is_asked_by_command = any(each.startswith("exec:") for each in ready or ())
             driving = DriveOptions(
                 ready=ready[0] if ready else None,
                 ready_status=ready_status,
                 ready_count=ready_count,
                 ready_timeout=ready_timeout,
-                http_get=tuple(http_get or ()),
                 http_status=http_status or DEFAULT_HTTP_STATUS,
-                commands=tuple(exec_ or ()),
-                inside=inside,
+                http_headers=tuple(http_header or ()),
+                crawl=crawl,
                 exec_timeout=exec_timeout,
                 stop_after=stop_after,
                 stop_signal=(chosen_signal or signal.SIGTERM).name,
                 stop_grace=stop_grace,
                 directory=_find_directory() if exec_ or is_asked_by_command else None,
+                **steps,
             )
         run_options = RunOptions(
             TraceOutput(output, if_exists),
@@ -150,6 +169,8 @@ def run(
         )
         result = run_traced(argv, run_options)
     print_result(result, output)
+    if context.info_name == "run":  # slim knows which of them are files
+        print_unrequested(result)
     raise typer.Exit(result.app_exit_status if exit_status == "app" else result.exit_status)
 
 

@@ -57,6 +57,17 @@ def parse_count(text: str | int) -> int:
     return int(number)
 
 
+def parse_depth(text: str | int) -> int:
+    """A whole number from 0.
+
+    :raises typer.BadParameter: it is none.
+    """
+    number = str(text)
+    if not (number.isascii() and number.isdecimal() and len(number) < 4):
+        raise typer.BadParameter(f"{text}: it is not a number from 0 to 999")
+    return int(number)
+
+
 def make_choice_parser(choices: type[_ChoiceT]) -> Callable[[str], _ChoiceT]:
     """A function that parses one of these choices."""
 

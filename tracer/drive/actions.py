@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.tracer.console import say
 from slimtrace.tracer.drive.answer_log import Content
-from slimtrace.tracer.drive.http import Address, OutgoingRequest, exchange, parse_address
+from slimtrace.tracer.drive.http import Address, exchange, parse_address
 from slimtrace.tracer.drive.probes import describe_exit, open_socket_path
 from slimtrace.tracer.drive.ready import (
     Delay,
@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slimtrace.tracer.drive.http import ServerAnswer
+    from slimtrace.tracer.drive.http_session import HttpSession
     from slimtrace.tracer.drive.shell import CommandLimits, HostCommands
     from slimtrace.tracer.engines.app import App
     from slimtrace.tracer.process.root_view import RootView
     from slimtrace.tracer.result import ExitStatus
+    from slimtrace.tracer.trace.http_request import HttpRequest
 
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 5.0
 """How long to retry a request if no ``--ready`` has shown that the app is ready."""
 _MAX_ANSWER_SECONDS = 60.0
+_MAX_OPTIONAL_SECONDS = 10.0
+"""How long to wait where nobody knows whether the app answers at all."""
 _BAD_REQUEST = 400
 
 
@@ -48,12 +52,14 @@ class ActionOutcome(NamedTuple):
     :ivar failure: how it failed, or None.
     :ivar hint: the next step after a failure, or None.
     :ivar content: the type and body of an HTTP answer; None for a command.
+    :ivar answer: the whole answer; None for a command.
     """
 
     status: int
     failure: str | None = None
     hint: str | None = None
     content: Content | None = None
+    answer: ServerAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Actions:
     :ivar http_status: the value of ``--http-status``.
     :ivar find_port: returns the first port on which the app listened; None if there is none, or
         it cannot be reached.
+    :ivar session: completes requests.
     """
 
     app: App
@@ -71,20 +78,29 @@ class Actions:
     http_status: str
     find_port: Callable[[], int | None]
     host_commands: HostCommands
+    session: HttpSession
 
-    def request(self, path: str, limits: CommandLimits) -> ActionOutcome:
-        """Send GET for a path to the app.
+    @property
+    def host(self) -> str:
+        """The app's host and port, as in URLs."""
+        address = self._find_address()
+        return "" if address is None else address.url.rpartition("//")[2]
+
+    def request(self, request: HttpRequest, limits: CommandLimits) -> ActionOutcome:
+        """Send a request to the app.
 
         :raises DriverError: there was no answer.
         """
-        answer = self._request(path, limits)
+        answer = self._request(request, limits)
         status, content = answer.code, _read_content(answer)
+        if request.is_optional:
+            return ActionOutcome(status, None, None, content, answer)
         if not is_accepted(status, parse_statuses(self.http_status)):
             hint = f"if that is right, add --http-status {self.http_status},{status}"
-            return ActionOutcome(status, f"was answered {status}", hint, content)
+            return ActionOutcome(status, f"was answered {status}", hint, content, answer)
         if status >= _BAD_REQUEST:
-            say(f"GET {path}: {status}")
-        return ActionOutcome(status, content=content)
+            say(f"{request.shown}: {status}")
+        return ActionOutcome(status, None, None, content, answer)
 
     def run_outside(self, command: str, limits: CommandLimits) -> ActionOutcome:
         """Run a command on the host, with the shell.
@@ -117,35 +133,39 @@ class Actions:
             raise DriverError(f"cannot drive the app: {error.message}") from error
         return _make_outcome(ended)
 
-    def _request(self, path: str, limits: CommandLimits) -> ServerAnswer:
+    def _request(self, request: HttpRequest, limits: CommandLimits) -> ServerAnswer:
         cause: Exception
         is_known_ready = not (self.ready is None or isinstance(self.ready, Delay))
         deadline = time.monotonic() + (0.0 if is_known_ready else _RETRY_SECONDS)
+        most = _MAX_OPTIONAL_SECONDS if request.is_optional else _MAX_ANSWER_SECONDS
         while True:
             try:
-                return self._send_request(path, limits.seconds_left(_MAX_ANSWER_SECONDS))
+                return self._send_request(request, limits.seconds_left(most))
             except (ConnectionRefusedError, LookupError) as error:
                 cause = error
             except (OSError, ValueError) as error:
                 cause, deadline = error, 0.0
             if time.monotonic() > deadline or self.app.ended.wait(_POLL_SECONDS):
                 what = (getattr(cause, "strerror", None) or str(cause.args[0])).lower()
-                raise DriverError(f"cannot drive the app: GET {path} got no answer: {what}")
+                shown = request.shown
+                raise DriverError(f"cannot drive the app: {shown} got no answer: {what}")
 
-    def _send_request(self, path: str, seconds: float) -> ServerAnswer:
+    def _send_request(self, request: HttpRequest, seconds: float) -> ServerAnswer:
         if isinstance(self.ready, UnixSocket):
             with open_socket_path(self.ready.path, self.view.open_path) as place:
-                return self._get(Address("localhost", 80, path=place), path, seconds)
+                return self._exchange(Address("localhost", 80, path=place), request, seconds)
         address = self._find_address()
         if address is None:
             raise LookupError("it does not listen on a known port")
-        return self._get(address, path, seconds)
+        return self._exchange(address, request, seconds)
 
-    def _get(self, address: Address, path: str, seconds: float) -> ServerAnswer:
+    def _exchange(self, address: Address, request: HttpRequest, seconds: float) -> ServerAnswer:
         def should_end() -> bool:
             return self.app.interrupted is not None or self.app.ended.is_set()
 
-        return exchange(address, OutgoingRequest("GET", path), seconds, should_end)
+        answer = exchange(address, self.session.prepare(request, address), seconds, should_end)
+        self.session.take(request, address, answer)
+        return answer
 
     def _find_address(self) -> Address | None:
         """Return the address of ``--ready``, else the first port on which the app listened."""

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from slimtrace.tracer.console import detail, say
 from slimtrace.tracer.drive.probes import sleep_until
 from slimtrace.tracer.drive.ready_wait import ReadyWait
 from slimtrace.tracer.drive.shell import CommandLimits
+from slimtrace.tracer.drive.step_runner import StepRunner
 from slimtrace.tracer.errors import DriverError
-from slimtrace.tracer.trace.trace import DriveResult, Response
+from slimtrace.tracer.trace.trace import DriveResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from slimtrace.tracer.drive.actions import ActionOutcome, Actions
+    from slimtrace.tracer.drive.actions import Actions
     from slimtrace.tracer.drive.answer_log import AnswerLog
     from slimtrace.tracer.drive.app_output import OutputRelay
     from slimtrace.tracer.engines.app import App
@@ -117,39 +116,21 @@ class Driver:
             self._deadline = time.monotonic() + self.options.stop_after
 
     def _drive(self) -> None:
-        """:raises DriverError: a driver failed, or had to be ended."""
-        for name, shown, run in self._list_drivers():
-            began = self.answers.now() if self.answers is not None else 0.0
-            try:
-                outcome = run(CommandLimits(self.options.exec_timeout, self._deadline))
-            except DriverError as error:
-                self._add_answer(name, None)
-                if self.answers is None or self.app.interrupted is not None:
-                    raise
-                self.answers.add(name, None, began, self.answers.take_output(), error.message)
-                continue
-            self._add_answer(name, outcome.status)
-            if self.answers is not None:
-                content = outcome.content or self.answers.take_output()
-                self.answers.add(name, outcome.status, began, content)
-            elif outcome.failure is not None:
-                raise DriverError(f"cannot drive the app: {shown} {outcome.failure}", outcome.hint)
+        """:raises DriverError: a step failed, or had to be ended."""
+        runner = StepRunner(self.options, self.app, self.actions, self.answers, self._make_limits)
+        try:
+            runner.run()
+        finally:
+            self.result = replace(
+                self.result,
+                answers=tuple(runner.responses),
+                unrequested=runner.crawler.unrequested,
+            )
         if self.options.stop_after is not None and not self.options.has_actions:
             sleep_until(self._deadline, self.app)
 
-    def _list_drivers(self) -> Iterator[tuple[str, str, Callable[[CommandLimits], ActionOutcome]]]:
-        """Yield each action's name, its name in messages, and the function that runs it."""
-        for path in self.options.http_get:
-            yield f"GET {path}", f"GET {path}", partial(self.actions.request, path)
-        for command in self.options.commands:
-            yield command, repr(command), partial(self.actions.run_outside, command)
-        for argv in self.options.inside:
-            command = shlex.join(argv)
-            yield command, repr(command), partial(self.actions.run_inside, argv)
-
-    def _add_answer(self, name: str, status: int | None) -> None:
-        answers = (*self.result.answers, Response(name, status))
-        self.result = replace(self.result, answers=answers)
+    def _make_limits(self) -> CommandLimits:
+        return CommandLimits(self.options.exec_timeout, self._deadline)
 
     def _stop(self) -> None:
         """Send the stop signal, again to processes that outlive the first one, then SIGKILL."""

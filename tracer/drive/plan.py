@@ -63,6 +63,7 @@ class DrivePlan:
         """
         from slimtrace.tracer.drive.actions import Actions  # noqa: PLC0415
         from slimtrace.tracer.drive.driver import Driver  # noqa: PLC0415 -- they take a while to import
+        from slimtrace.tracer.drive.http_session import HttpSession  # noqa: PLC0415
         from slimtrace.tracer.drive.shell import HostCommands  # noqa: PLC0415
 
         def port() -> int | None:
@@ -70,7 +71,8 @@ class DrivePlan:
 
         app = engine.app
         commands = HostCommands(app, [*mask], self.folder, self.command_output)
-        drivers = Actions(app, engine.view, self.ready, self.options.http_status, port, commands)
+        status, session = self.options.http_status, HttpSession(self.options.http_headers)
+        drivers = Actions(app, engine.view, self.ready, status, port, commands, session)
         ports, now = recorder.list_tcp_ports, recorder.elapsed_seconds
         return Driver(self.options, app, drivers, self.streams, ports, now, self.answers)
 
@@ -105,6 +107,10 @@ def make_plan(
         if not path.startswith("/"):
             raise UsageError(f"cannot use --http-get {path}: it is a path, which begins with /")
     parse_statuses(driving.http_status, "--http-status")
+    if driving.requests or driving.http_headers:
+        from slimtrace.tracer.drive.requests.request_checks import check_requests  # noqa: PLC0415 -- slow to import
+
+        check_requests(driving)
     if driving.ready is None:
         if driving.ready_status is not None:
             raise UsageError("cannot use --ready-status without --ready URL")

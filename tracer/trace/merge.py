@@ -65,6 +65,8 @@ def merge_traces(
     try:
         with _remove_on_error(beside), _lock_trace(to):
             with open(beside, "xb") as file:
+                if any(os.stat(path).st_mode & 0o077 == 0 for path in traces):
+                    os.fchmod(file.fileno(), 0o600)  # one has requests for its owner alone
                 _write(traces, file, f"{beside}.d", drop_runs)
                 file.flush()
                 os.fsync(file.fileno())

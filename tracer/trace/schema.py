@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slimtrace.tracer.trace.field_checks import (
     boolean,
     file_name,
+    index,
     integer,
     json_objects,
     seconds,
     signal_name,
     text,
+)
+from slimtrace.tracer.trace.request_fields import (
+    get_order,
+    get_request,
+    get_requests,
+    put_request,
+    put_requests,
 )
 from slimtrace.tracer.trace.text_fields import (
     escape_bytes,
@@ -81,7 +90,7 @@ def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
         **({} if driving.ready_status is None else {"ready_status": driving.ready_status}),
         **({} if driving.ready_count is None else {"ready_count": driving.ready_count}),
         "ready_timeout": driving.ready_timeout,
-        **(_put_requests(driving) if driving.http_get else {}),
+        **_put_http(driving),
         **(put_list("exec", driving.commands) if driving.commands else {}),
         **({"exec_in": [put_list("argv", a) for a in driving.inside]} if driving.inside else {}),
         "exec_timeout": driving.exec_timeout,
@@ -89,15 +98,16 @@ def put_drive_options(driving: DriveOptions) -> dict[str, Any]:
         "stop_signal": driving.stop_signal,
         "stop_grace": driving.stop_grace,
         **({} if driving.directory is None else put("directory", driving.directory)),
+        **({"order": [*driving.order]} if driving.order else {}),
     }
 
 
 def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
     """What :func:`put_drive_options` put. Raises KeyError, TypeError or ValueError."""
     status, after = found.get("ready_status"), found.get("stop_after")
-    count, paths = found.get("ready_count"), _list(found, "http_get")
+    count, paths, depth = found.get("ready_count"), _list(found, "http_get"), found.get("crawl")
     expected = _OLD_HTTP_STATUS if paths else DEFAULT_HTTP_STATUS
-    return DriveOptions(
+    options = DriveOptions(
         ready=get(found, "ready") if _has(found, "ready") else None,
         ready_status=None if status is None else text(status),
         ready_timeout=seconds(found["ready_timeout"]),
@@ -111,23 +121,40 @@ def get_drive_options(found: Mapping[str, Any]) -> DriveOptions:
         directory=get_path(found, "directory") if _has(found, "directory") else None,
         ready_count=None if count is None else integer(count),
         http_status=text(found.get("http_status", expected)),
+        http_headers=_list(found, "http_headers"),
+        requests=get_requests(json_objects(found.get("requests", []))),
+        documents=_list(found, "openapi"),
+        crawl=None if depth is None else index(depth),
     )
+    return replace(options, order=get_order(found, options.step_values))
 
 
-def _put_requests(driving: DriveOptions) -> dict[str, Any]:
-    return {**put_list("http_get", driving.http_get), "http_status": driving.http_status}
+def _put_http(driving: DriveOptions) -> dict[str, Any]:
+    asks = driving.http_get or driving.requests or driving.documents
+    return {
+        **(put_list("http_get", driving.http_get) if driving.http_get else {}),
+        **({"http_status": driving.http_status} if asks else {}),
+        **(put_list("http_headers", driving.http_headers) if driving.http_headers else {}),
+        **({"requests": put_requests(driving.requests)} if driving.requests else {}),
+        **(put_list("openapi", driving.documents) if driving.documents else {}),
+        **({} if driving.crawl is None else {"crawl": driving.crawl}),
+    }
 
 
 def put_drive_result(driven: DriveResult) -> dict[str, Any]:
     """Return the result of driving the app; null for what did not happen."""
     return {
         "ready": driven.ready,
-        "answers": [
-            {**put("driver", answer.driver), "status": answer.status} for answer in driven.answers
-        ],
+        "answers": [*map(_put_answer, driven.answers)],
         "failure": None if driven.failure is None else escape_bytes(driven.failure),
         **({} if driven.stopped is None else {"stopped": driven.stopped}),
+        **(put_list("unrequested", driven.unrequested) if driven.unrequested else {}),
     }
+
+
+def _put_answer(answer: Response) -> dict[str, Any]:
+    request = {} if answer.request is None else {"request": put_request(answer.request)}
+    return {**put("driver", answer.driver), "status": answer.status, **request}
 
 
 def get_drive_result(found: Mapping[str, Any]) -> DriveResult:
@@ -138,12 +165,17 @@ def get_drive_result(found: Mapping[str, Any]) -> DriveResult:
         answers=tuple(map(_answer, json_objects(found["answers"]))),
         failure=None if failure is None else text(failure),
         stopped=boolean(found["stopped"]) if "stopped" in found else None,
+        unrequested=_list(found, "unrequested"),
     )
 
 
 def _answer(found: Mapping[str, Any]) -> Response:
-    status = found["status"]
-    return Response(get(found, "driver"), None if status is None else integer(status))
+    status, request = found["status"], found.get("request")
+    return Response(
+        get(found, "driver"),
+        None if status is None else integer(status),
+        None if request is None else get_request(*json_objects([request])),
+    )
 
 
 def _has(found: Mapping[str, Any], key: str) -> bool:

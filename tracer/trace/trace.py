@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from slimtrace.tracer.trace.drive_steps import DriveStep, StepKind, sort_steps
+
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from slimtrace.tracer.trace.http_request import HttpRequest
 
 
 class Use(StrEnum):
@@ -131,6 +135,11 @@ class DriveOptions:
     :ivar ready_timeout: seconds.
     :ivar http_get: paths that were requested.
     :ivar http_status: the value of ``--http-status``: their expected HTTP statuses.
+    :ivar http_headers: headers of all requests, as ``NAME: VALUE``, with references.
+    :ivar requests: requests with a method, headers and a body.
+    :ivar documents: paths of OpenAPI documents of the app, whose operations were requested.
+    :ivar crawl: how many links from a requested page were followed; None for none at all.
+    :ivar order: the kind of each step; empty for the default order.
     :ivar commands: commands that the shell ran on the host, untraced.
     :ivar inside: commands that ran in the app's image, traced.
     :ivar exec_timeout: seconds for each command.
@@ -154,11 +163,32 @@ class DriveOptions:
     directory: str | None = None
     ready_count: int | None = None
     http_status: str = DEFAULT_HTTP_STATUS
+    http_headers: tuple[str, ...] = ()
+    requests: tuple[HttpRequest, ...] = ()
+    documents: tuple[str, ...] = ()
+    crawl: int | None = None
+    order: tuple[StepKind, ...] = ()
+
+    @property
+    def steps(self) -> Iterator[DriveStep]:
+        """The requests and commands, in order."""
+        return sort_steps(self.step_values, self.order)
+
+    @property
+    def step_values(self) -> Mapping[StepKind, Sequence[object]]:
+        """The steps of each kind."""
+        return {
+            StepKind.GET: self.http_get,
+            StepKind.REQUEST: self.requests,
+            StepKind.OPENAPI: self.documents,
+            StepKind.EXEC: self.commands,
+            StepKind.EXEC_IN: self.inside,
+        }
 
     @property
     def has_actions(self) -> bool:
         """Whether something drives the app: a request or a command."""
-        return bool(self.http_get or self.commands or self.inside)
+        return any(self.step_values.values())
 
     @property
     def has_host_commands(self) -> bool:
@@ -173,10 +203,12 @@ class Response:
     :ivar driver: ``GET /path`` or the command.
     :ivar status: an HTTP status, or an exit status (128+N for signal N); None if there was no
         answer, or the command was killed.
+    :ivar request: a request that no option names: an answer or a document of the app did.
     """
 
     driver: str
     status: int | None
+    request: HttpRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +219,14 @@ class DriveResult:
     :ivar failure: the message of the failure; None if all went well.
     :ivar stopped: whether slimtrace ended the app as planned, after all drivers; else it ended by
         itself, or because of a failure. None in a trace of an older version.
+    :ivar unrequested: what answers name for a page to be shown, and no request asked for: paths.
     """
 
     ready: float | None = None
     answers: tuple[Response, ...] = ()
     failure: str | None = None
     stopped: bool | None = False
+    unrequested: tuple[str, ...] = ()
 
 
 class Seal(NamedTuple):

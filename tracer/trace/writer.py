@@ -66,6 +66,7 @@ class TraceWriter:
         self._batch: list[bytes] | None = None
         self._staged: dict[str, str] = {}
         self._programs: dict[tuple[str, tuple[str, ...]], bytes] = {}  # the end of each one's line
+        self._is_private = False
         self._append = if_exists is IfExists.APPEND
         self._is_new = not os.path.lexists(path)
         self._is_moved = not self._is_new and check_existing(path, if_exists)
@@ -85,6 +86,9 @@ class TraceWriter:
             for path in [*self._staged]:
                 self.drop_copy(path)
             return
+        if self._is_private:
+            with suppress(OSError):  # it is another user's, who lets us append
+                os.fchmod(self._fd, 0o600)
         if os.fstat(self._fd).st_size == 0:
             header = {"slimtrace": SCHEMA, "version": VERSION}
             self._write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
@@ -143,7 +147,12 @@ class TraceWriter:
         self.close()
 
     def write_run(self, run: Run) -> None:
-        """Write the beginning of a run; the following lines belong to it."""
+        """Write the beginning of a run; the following lines belong to it.
+
+        Requests may have passwords and cookies: with them, the trace is for its owner alone.
+        """
+        driving = run.drive_options
+        self._is_private = driving is not None and bool(driving.requests or driving.http_headers)
         line = {
             **put_list("command", run.command),
             **put("cwd", run.cwd),

@@ -132,7 +132,8 @@ def test_requests_that_no_run_made_and_healing(workspace: Workspace) -> None:
     ready = ("--ready", f"tcp:{workspace.port}")
     workspace.make_slim(*ready, "--http-get", "/asked.html", "--", *workspace.site)
     asked = [f"/{path}" for path in ("asked.html", "late/one.html", "late/two.txt", "nowhere")]
-    questions = [word for path in asked for word in ("--http-get", path)]
+    questions = [word for path in asked[:2] for word in ("--http-get", path)]
+    questions += [word for path in asked[2:] for word in ("--http", f"GET {path} X-Any:1")]
     inside = ("--exec-in", "cat /www/index.html", "--exec", "echo $SLIMTRACE_PORT")
     argv = ("rootfs:full", "app.tar", *ready, *questions, *inside)
     found = workspace.compare(*argv, "--", *workspace.site, status=1)

@@ -20,6 +20,8 @@ from slimtrace.tracer.errors import TraceFileError
 from slimtrace.tracer.syscalls.classes import HOT
 from slimtrace.tracer.trace.append import append_healed, append_modules
 from slimtrace.tracer.trace.document import make_document
+from slimtrace.tracer.trace.drive_steps import StepKind
+from slimtrace.tracer.trace.http_request import HttpRequest
 from slimtrace.tracer.trace.reader import read_trace
 from slimtrace.tracer.trace.text_fields import get, get_list, put, put_list
 from slimtrace.tracer.trace.trace import (
@@ -105,6 +107,11 @@ def test_older_lines_have_no_driving(tmp_path: Path) -> None:
     assert (run.drive_options, run.drive_result, trace.healed) == (None, None, ())
 
 
+REQUEST = HttpRequest(
+    "POST", "/a", (("A", NOT_UTF8),), NOT_UTF8, "made", ("$env B",), is_optional=True
+)
+
+
 @pytest.mark.parametrize(
     "driving",
     [
@@ -113,10 +120,20 @@ def test_older_lines_have_no_driving(tmp_path: Path) -> None:
         DriveOptions(inside=(("a",), ("b", NOT_UTF8)), stop_after=0.5, stop_signal="SIGINT"),
         DriveOptions(commands=("true",), directory=NOT_UTF8),
         DriveOptions(ready="log:x", ready_count=2, http_get=("/",), http_status="2xx,404"),
+        DriveOptions(requests=(REQUEST, HttpRequest()), crawl=0, http_headers=("A: b",)),
+        DriveOptions(
+            http_get=("/a", "/b"),
+            requests=(REQUEST,),
+            documents=("/api.json",),
+            commands=("true",),
+            order=(*map(StepKind, ("http_get", "exec", "request", "openapi", "http_get")),),
+        ),
     ],
 )
 def test_the_fields_of_driving_are_read_back(tmp_path: Path, driving: DriveOptions) -> None:
-    driven = DriveResult(1.5, (Response("GET /a", 404), Response(NOT_UTF8, None)), stopped=True)
+    found = Response("GET /b", 200, REQUEST)
+    answers = (Response("GET /a", 404), found, Response(NOT_UTF8, None))
+    driven = DriveResult(1.5, answers, stopped=True, unrequested=("/c", NOT_UTF8))
     about = Run(
         *(("app",), "/", "0:0", {}, "rootfs:/x", None, "now", "x86_64", "notify"),
         mounts=("/a:/b",),

@@ -1,0 +1,1 @@
+"""Requests from what users have: lines, ``.http`` files, recordings and API descriptions."""
