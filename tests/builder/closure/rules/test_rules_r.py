@@ -176,3 +176,17 @@ def test_a_folder_of_r_code_in_the_app(tmp_path: Path) -> None:
     touched = ["/srv/app/main.R", "/usr/local/lib/R/etc/used"]
     added = list_added_paths(tmp_path / "root", touched, (own_folder.RULE,))
     assert {*added} == {"/srv/app/R/late.R"}
+
+
+def test_a_library_of_links_to_a_cache(tmp_path: Path) -> None:
+    """As renv and pak make them: the link that a run followed tells where the library is."""
+    tree = {
+        **make_package("/cache/1", "one"),
+        **make_package("/cache/2", "two"),
+        "/data/lib/one": "-> /cache/1/one",
+        "/data/lib/two": "-> /cache/2/two",
+        "/srv/a.R": "library(two)",
+    }
+    added = add(tmp_path, tree, "/srv/a.R", "/data/lib/one/Meta/package.rds")
+    assert packages(added) == {"one", "two"}
+    assert "/data/lib/two" in added
