@@ -35,6 +35,8 @@ Examples:
 
   slimtrace compare podman/app app.tar --exec 'curl -s $SLIMTRACE_URL/report?format=pdf'
 
+  slimtrace compare oci:full app.tar --ready :80 --http-get / --crawl --http 'POST /users @new.json'
+
   slimtrace compare oci:full app.tar --trace app.trace --http-get /late --heal
 
   slimtrace compare oci:full oci:slim -- report --format xml
@@ -103,6 +105,7 @@ def compare(
     openapi: traced.OpenApi = None,
     replay: traced.Replay = None,
     replay_unsafe: traced.ReplayUnsafe = False,
+    crawl: traced.Crawl = None,
     http_header: traced.HttpHeader = None,
     exec_: Annotated[
         list[str] | None,
@@ -187,7 +190,7 @@ def compare(
         image_options.commands_inside(),
         replay_unsafe=replay_unsafe,
     )
-    step_options.check(http_header or (), None, None)
+    step_options.check(http_header or (), None, crawl)
     steps = step_options.read(context.meta.get(ORDER, ()))
     questions = Questions(
         DriveOptions(
@@ -196,6 +199,7 @@ def compare(
             ready_count=ready_count,
             ready_timeout=ready_timeout,
             http_headers=tuple(http_header or ()),
+            crawl=crawl,
             exec_timeout=exec_timeout,
             stop_after=stop_after,
             stop_grace=stop_grace,

@@ -19,7 +19,8 @@ class DriveCommand(TyperCommand):
     """A command with the options of :mod:`slimtrace.tracer.cli.options` that drive an app."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        args = [*add_depth(args, self._count_values())]
+        has_command = not ctx.allow_interspersed_args
+        args = [*add_depth(args, self._count_values(), has_command=has_command)]
         _, _, order = self.make_parser(ctx).parse_args(args=[*args])
         ctx.meta[ORDER] = tuple(parameter.name for parameter in order)
         return super().parse_args(ctx, args)
@@ -33,15 +34,18 @@ class DriveCommand(TyperCommand):
         }
 
 
-def add_depth(args: Sequence[str], values: Mapping[str, int]) -> Iterator[str]:
+def add_depth(
+    args: Sequence[str], values: Mapping[str, int], *, has_command: bool = True
+) -> Iterator[str]:
     """Yield arguments in which ``--crawl`` has its value: typer has no values that may be left out.
 
     :param values: how many values follow each option.
+    :param has_command: whether the first argument is a command, which may have such an option.
     """
     index = 0
     while index < len(args):
         arg = args[index]
-        if arg == "--" or not arg.startswith("-"):  # the command, which may have such an option
+        if arg == "--" or (has_command and not arg.startswith("-")):
             break
         end = index + 1 + values.get(arg, 0)
         if arg == _CRAWL and not "".join(args[index + 1 : end]).isdecimal():

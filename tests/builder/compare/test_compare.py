@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JOB = "#!/bin/sh\ncat /app/$1 && echo of $1, by $$ at `date` && exit $2\n"
 SITE = {
-    "www/index.html": "<p>start</p>\n",
+    "www/index.html": "<p>start</p><a href=/late/one.html>late</a>\n",
     "www/asked.html": "<p>asked</p>\n",
     "www/late/one.html": "<p>one</p>\n",
     "www/late/two.txt": "two\n",
@@ -158,6 +158,25 @@ def test_requests_that_no_run_made_and_healing(workspace: Workspace) -> None:
     again = workspace.compare("rootfs:full", "app.tar", *argv[2:], "--", *workspace.site, status=0)
     assert again["answers"]["all"] == 7
     assert show(str(workspace.folder / "app.trace"))["healed"] == sorted(healed["healed"])
+
+
+def test_requests_of_all_kinds_and_crawls(workspace: Workspace) -> None:
+    ready = ("--ready", f"tcp:{workspace.port}")
+    workspace.make_slim(*ready, "--http-get", "/", "--", *workspace.site)
+    requests = workspace.folder / "late.http"
+    requests.write_text("GET /late/two.txt\nAccept: text/plain\n")
+    asked = ("--http-file", "late.http", "--http", "HEAD /asked.html", "--http-get", "/", "--crawl")
+    argv = ("rootfs:full", "app.tar", *ready, *asked, "--", *workspace.site)
+    found = workspace.compare(*argv, status=1)
+    assert {each["question"]: each["same"] for each in found["questions"]} == {
+        "GET /late/two.txt": False,
+        "HEAD /asked.html": False,
+        "GET /": True,
+        "GET /late/one.html": False,
+        "end": True,
+    }
+    late = ["/www/asked.html", "/www/late/one.html", "/www/late/two.txt"]
+    assert found["include"] == late
 
 
 def test_modules_that_are_looked_up_in_listings(tmp_path: Path, workspace: Workspace) -> None:
