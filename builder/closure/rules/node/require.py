@@ -27,7 +27,12 @@ _ADDON_FOLDERS = ("build/Release", "prebuilds", "lib/binding")
 
 
 def find_requires(context: RuleContext, path: str) -> Iterator[Need]:
-    """Find the modules that a JavaScript file requires or imports by a constant name."""
+    """Find the modules that a JavaScript file requires or imports by a constant name.
+
+    A file in a Python package that no run read is for browsers.
+    """
+    if "-packages/" in path and path not in context.touched:
+        return
     if not is_source(context, path, (".js", ".cjs", ".mjs"), "node"):
         return
     specifiers = set(find_specifiers(read_source(context, path)))

@@ -33,10 +33,11 @@ _MODULE = re.compile(r"(\.*)((?:[^\W\d]|\0)[\w\0]*(?:\.[\w\0]+)*)")
 _MIN_CONSTANT_LETTERS = 3
 
 
-def may_have_partial_names(text: str) -> bool:
+def may_have_partial_names(text: str, *, of_modules_only: bool = False) -> bool:
     """Whether a source may put names together, by its words."""
-    has_import = "import_" in text or "__import__" in text
-    return any(word in text for word in _PATH_WORDS) or bool(has_import and _IMPORT.search(text))
+    if ("import_" in text or "__import__" in text) and _IMPORT.search(text):
+        return True
+    return not of_modules_only and any(word in text for word in _PATH_WORDS)
 
 
 class PartialNames:

@@ -30,10 +30,7 @@ from slimtrace.builder.closure.rules.python.module_names import (
     resolve_call,
     resolve_codec,
 )
-from slimtrace.builder.closure.rules.python.partial_names import (
-    PartialNames,
-    may_have_partial_names,
-)
+from slimtrace.builder.closure.rules.python.partial_names import PartialNames
 from slimtrace.builder.closure.rules.python.source_scan import (
     find_calls,
     find_codecs,
@@ -67,13 +64,14 @@ def parse_source(
     here: SourceContext = ANYWHERE,
     *,
     is_standard: bool = False,
-    has_patterns: bool = True,
+    has_patterns: bool = False,
 ) -> ModuleNames | None:
     """Parse a source; None if it is no valid source for this Python.
 
     :param is_standard: whether it is a module of the standard library: many of them are also
         commands, and their functions for that do not count.
-    :param has_patterns: whether names that it puts together are found too.
+    :param has_patterns: whether names that it puts together are found too; no paths of a module of
+        the standard library.
     """
     tree = _parse_tree(text)
     if tree is None:
@@ -86,7 +84,7 @@ def parse_source(
     strings: set[str] = set()
     functions: list[Function] = []
     unreachable: list[ast.AST] = []
-    partial = PartialNames() if has_patterns and may_have_partial_names(text) else None
+    partial = PartialNames() if has_patterns else None
     pending = [_Block(tree)]
     while pending:
         block = pending.pop()
@@ -114,7 +112,7 @@ def parse_source(
         frozenset(strings),
         frozenset[Import]().union(*at_load),
         frozenset(partial.list_modules() if partial else ()),
-        frozenset(partial.list_paths() if partial else ()),
+        frozenset(partial.list_paths() if partial and not is_standard else ()),
     )
 
 

@@ -66,8 +66,9 @@ def may_have_patterns(context: RuleContext, path: str) -> bool:
 
     :raises SlimtraceError: a package database cannot be read.
     """
+    is_standard = get_module_index(context).is_standard(path)
     return not get_package_index(context.root).library_owners(path) and may_have_partial_names(
-        read_text(context, path)
+        read_text(context, path), of_modules_only=is_standard
     )
 
 
