@@ -50,7 +50,7 @@ class Package:
     """One installed package, as its database describes it.
 
     :ivar kind: the purl type (package-url's PURL-TYPES): ``deb``, ``apk``, ``rpm``, ``pypi``,
-        ``npm``, ``gem``, ``cran``, ``otp``.
+        ``npm``, ``gem``, ``cran``, ``otp``, ``composer``, ``luarocks``.
     :ivar version: in full, as ``1:2.3-4`` or ``2.3-r4``.
     :ivar architecture: as the package manager writes it; "" if there is none.
     :ivar source: the source package (for an rpm, its file name); its own name if none is given.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slimtrace.builder.packages.languages.composer_packages import ComposerPackages
+from slimtrace.builder.packages.languages.luarocks_packages import LuaRocksPackages
 from slimtrace.builder.packages.languages.node_packages import NodePackages
 from slimtrace.builder.packages.languages.otp_applications import OtpApplications
 from slimtrace.builder.packages.languages.perl_packages import PerlPackages
@@ -25,6 +27,8 @@ FINDERS: tuple[type[PackageFinder], ...] = (
     RPackages,
     OtpApplications,
     PerlPackages,
+    ComposerPackages,
+    LuaRocksPackages,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,12 @@ class NodePackages:
         folder = package.records[0].rpartition("/")[0]
         for name in package.requires:
             for above in reversed(list_parents(f"{folder}/.")):
-                own = self._root.resolve(f"{above.rstrip('/')}/node_modules/{name}")
+                place = f"{above.rstrip('/')}/node_modules/{name}"
+                own = self._root.resolve(place)
                 if own.exists and (found := self._folder(own.path, name)):
                     yield found
+                    if own.links:
+                        yield _make_link(found, place)
                     break
 
     def _read_folder(self, folder: str, name: str) -> Package | None:
@@ -70,3 +74,12 @@ class NodePackages:
             records=(record,),
             requires=requires,
         )
+
+
+def _make_link(package: Package, place: str) -> Package:
+    """Make a package of one file, which leads to a package through a link.
+
+    pnpm and workspaces link packages: Node.js finds them by the links.
+    """
+    record = f"{place}/package.json"
+    return replace(package, files=(record,), records=(record,), requires=())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.app.bounds import Bound, take_within
-from slimtrace.builder.closure.rules.app.leavings import is_leaving
+from slimtrace.builder.closure.rules.app.leavings import is_package_leaving
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.index import get_package_index
 
@@ -61,7 +61,11 @@ def _get_added(context: RuleContext) -> set[object]:  # noqa: ARG001 -- the key 
 def _list_needs(context: RuleContext, package: Package) -> Iterator[Need | LimitMet]:
     folder = find_common_folder(package.files)
     start = len(folder.rstrip("/")) + 1
-    files = (file for file in package.files if not is_leaving(_get_relative(file, start)))
+    files = (
+        file
+        for file in package.files
+        if not is_package_leaving(package.kind, _get_relative(file, start))
+    )
     plain = _but_folders(context, files)
     return take_within(context, Reason.LANGUAGE_PACKAGE, folder, plain, BOUND)
 
@@ -96,9 +100,9 @@ RULE = ClosureRule(
     Reason.LANGUAGE_PACKAGE,
     find_package_files,
     "the rest of each language package of which a file is kept, and of the installed packages "
-    "that it declares to require: by the metadata of pip, npm, RubyGems, CPAN, R and OTP, "
-    "and those packages of dpkg, apk and rpm that bring a language's libraries. Without tests, "
-    "documentation, headers and static libraries; nothing of a package of more than 256 MiB or "
-    "30,000 files",
+    "that it declares to require: by the metadata of pip, npm, RubyGems, CPAN, R, OTP, Composer "
+    "and LuaRocks, and those packages of dpkg, apk and rpm that bring a language's libraries. "
+    "Without tests, documentation, headers and static libraries; nothing of a package of more than "
+    "256 MiB or 30,000 files",
     Keep.APP,
 )

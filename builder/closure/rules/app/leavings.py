@@ -11,6 +11,7 @@ _ANYWHERE = re.compile(
     r"\.(?:git|hg|svn|bzr|github|gitlab|circleci|tox|nox|idea|vscode|cache|hypothesis)|CVS"
     r"|__pycache__|\.(?:pytest|mypy|ruff)_cache|\.nyc_output|tests|__tests__|CMakeFiles"
     r"|.*\.dSYM|.*\.trace\.d"
+    r"|(?:darwin|win32|android|freebsd|openbsd|sunos|aix)-(?:x64|x32|ia32|arm\w*|ppc\w*).*"
 )
 """Names of folders that are no part of the application wherever they are. Python's bytecode has a
 rule of its own."""
@@ -46,6 +47,23 @@ _TEXTS = re.compile(
     re.IGNORECASE,
 )
 """Files directly in a package or folder that people and builders read."""
+
+
+_SUFFIXES_OF_KIND = {
+    "npm": (".ts", ".mts", ".cts", ".tsx", ".flow", ".coffee", ".map", ".md", ".markdown"),
+    "composer": (".md", ".rst", ".neon", ".dist", ".phpt"),
+}
+"""Sources and texts in packages of a kind; elsewhere such a file may be the application's data.
+Node.js refuses TypeScript below ``node_modules``."""
+
+
+def is_package_leaving(kind: str, relative: str) -> bool:
+    """Whether a file of a package is no part of the application.
+
+    :param kind: the kind of package.
+    :param relative: the file's path below the package's folder.
+    """
+    return relative.endswith(_SUFFIXES_OF_KIND.get(kind, ())) or is_leaving(relative)
 
 
 def is_leaving_folder(relative: str) -> bool:

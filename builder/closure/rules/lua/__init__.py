@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from slimtrace.builder.closure.rules.lua import lua_require
+from slimtrace.builder.closure.rules.lua import lua_require, module_names_in_part
 
-RULES = (lua_require.RULE,)
+RULES = (lua_require.RULE, module_names_in_part.RULE)

@@ -52,7 +52,7 @@ def find_required_modules(context: RuleContext, path: str) -> Iterator[Need]:
 def _find_module(context: RuleContext, path: str, name: str) -> Iterator[str]:
     """Find a module's files in the first root that has it; a library may have it with others."""
     library = name.partition("/")[0]
-    for root in (*_list_roots(context), *_list_folders_above(path)):
+    for root in (*list_roots(context), *list_folders_above(path)):
         files = [f"{root}/{name}.lua", f"{root}/{name}/init.lua", f"{root}/{name}.so"]
         found = [file for file in files if is_file(context, file)]
         if not found and is_file(context, f"{root}/{library}.so"):
@@ -62,7 +62,7 @@ def _find_module(context: RuleContext, path: str, name: str) -> Iterator[str]:
             return
 
 
-def _list_folders_above(path: str) -> Iterator[str]:
+def list_folders_above(path: str) -> Iterator[str]:
     """List the folders above a file, the next one first: an app starts in one of them."""
     folder = path.rpartition("/")[0]
     while folder:
@@ -71,7 +71,7 @@ def _list_folders_above(path: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _list_roots(context: RuleContext) -> tuple[str, ...]:
+def list_roots(context: RuleContext) -> tuple[str, ...]:
     """List the roots from which modules were loaded, and Lua's own for the versions in use."""
     roots: dict[str, None] = {}
     versions: dict[str, None] = {}

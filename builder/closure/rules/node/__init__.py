@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slimtrace.builder.closure.rule import ClosureRule
+from slimtrace.builder.closure.rules.node import script_paths
 from slimtrace.builder.closure.rules.node.package_json import find_package_json
 from slimtrace.builder.closure.rules.node.require import find_requires
 from slimtrace.builder.model import Reason
@@ -19,4 +20,5 @@ RULES = (
         "what a JavaScript file requires or imports by a constant name, resolved as "
         "Node.js does; native addons that `bindings` and similar packages look for",
     ),
+    script_paths.RULE,
 )

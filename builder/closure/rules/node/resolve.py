@@ -133,6 +133,16 @@ def _load_package(context: RuleContext, path: str, specifier: Specifier) -> list
     return []
 
 
+def find_package_record(context: RuleContext, path: str, name: str) -> list[str]:
+    """Find the package.json of the package that a module's name begins with, seen from a file."""
+    package, _ = _split(name)
+    for folder in (*_list_node_modules(path), *_list_global_folders(context)):
+        record = f"{folder.rstrip('/')}/{package}/package.json"
+        if is_file(context, record):
+            return [record]
+    return []
+
+
 def _load_self(context: RuleContext, path: str, specifier: Specifier) -> list[str]:
     """LOAD_PACKAGE_SELF: a package that names itself."""
     name, subpath = _split(specifier.name)

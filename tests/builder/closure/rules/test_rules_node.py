@@ -42,6 +42,8 @@ SOURCES = {
     "import(/* webpackChunkName: 'x' */ 'a')": "a",
     "import.meta.resolve('a')": "a",
     "// require('a')": "",
+    "x = 'a//b'; /* require('c') */ require('a')": "a!",
+    "x = {'x-import':require('./a')}": ":require( ./a!",
     "/* require('a')\n import 'b' */ require('c')": "c!",
     "x = 'http://x'; require('a')": "a!",
     "x = `//${y}`; require('a') // require('b')": "a!",
