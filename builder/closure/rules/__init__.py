@@ -51,7 +51,6 @@ RULES: tuple[ClosureRule, ...] = (
     native_halves.RULE,
     *ruby.RULES,
     *perl.RULES,
-    *lua.RULES,
     *r.RULES,
     *erlang.RULES,
     *shell.RULES,
