@@ -117,6 +117,12 @@ class Sample:
     probes: tuple[Probe, ...] = ()
 
     @property
+    def tested_levels(self) -> tuple[str, ...]:
+        """The levels that tests build: the largest one only where a probe needs it."""
+        is_needed = any(probe.start == LEVELS[-1] for probe in self.probes)
+        return LEVELS if is_needed else LEVELS[:-1]
+
+    @property
     def folder(self) -> Path:
         """The build context of its Dockerfile."""
         return HERE / self.name

@@ -81,7 +81,9 @@ class BuiltSample:
         return f"oci:{self.folder}/{level}:latest"
 
 
-def trace_and_build(sample: Sample, image: str, folder: Path) -> BuiltSample:
+def trace_and_build(
+    sample: Sample, image: str, folder: Path, levels: Sequence[str] = LEVELS
+) -> BuiltSample:
     """Trace the sample's runs and build its image at each level, unless the folder has them.
 
     :param image: its full image, ``oci:DIR:TAG``.
@@ -95,7 +97,7 @@ def trace_and_build(sample: Sample, image: str, folder: Path) -> BuiltSample:
         volumes = make_volumes(sample, f"{folder}/volumes")  # verify mounts them again
         with run_peer(sample, image):
             trace = trace_runs(sample, image, folder, volumes)
-        built = {level: build_level(sample, trace, folder, level) for level in LEVELS}
+        built = {level: build_level(sample, trace, folder, level) for level in levels}
         documents.write_text(json.dumps(built))
     return BuiltSample(folder, image, json.loads(documents.read_text()))
 
@@ -109,7 +111,7 @@ def examine(sample: Sample, built: BuiltSample) -> SlimResult:
     return SlimResult(
         *(full["files"], full["bytes"]),
         get_compressed_size(built.full),
-        {level: _examine_level(sample, built, level) for level in LEVELS},
+        {level: _examine_level(sample, built, level) for level in built.build_documents},
         get_binary_size(built),
     )
 

@@ -44,7 +44,8 @@ def slim_sample(
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         sample = load_sample(name, *_ports(Path(f"{folder}.ports")))
-        yield sample, trace_and_build(sample, make_full_image(sample, shared / "samples"), folder)
+        image = make_full_image(sample, shared / "samples")
+        yield sample, trace_and_build(sample, image, folder, sample.tested_levels)
 
 
 def _ports(file: Path) -> tuple[int, int]:
