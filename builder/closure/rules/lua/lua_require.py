@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ _REQUIRE = re.compile(
 """``require "a.b"``, ``require('a.b')`` and ``pcall(require, "a.b")``."""
 
 _USED_ROOT = re.compile(r"(?P<root>.*/lua/5\.\d|.*/lualib|.*/luajit-[^/]+)/.*\.(?:lua|so)")
+_TEMPLATE = re.compile(r"[\"';]([\w./-]+)/\?(?:/init)?\.(?:lua|so)\b")
+"""A template with a constant folder: ``package.path = "lib/?.lua;" .. package.path``."""
+
 _VERSION = re.compile(r".*(?:/lua/|lua-?)(5\.\d)\b.*")
 _ROOTS = (
     *("/usr/local/share/lua/{}", "/usr/local/lib/lua/{}", "/usr/share/lua/{}", "/usr/lib/lua/{}"),
@@ -87,7 +91,17 @@ def list_roots(context: RuleContext) -> tuple[str, ...]:
         for name in context.root.listdir("/usr/lib"):
             if "-linux-" in name:
                 roots[f"/usr/lib/{name}/lua/{version}"] = None
+    roots.update(dict.fromkeys(_list_added_roots(context)))
     return tuple(root for root in roots if _is_folder(context, root))
+
+
+def _list_added_roots(context: RuleContext) -> Iterator[str]:
+    """List the roots that the app's sources add to package.path, from the cwd or their folder."""
+    for path in sorted(context.read):
+        if path.endswith(".lua") and "package." in (code := read_source(context, path)):
+            for folder in (context.environment.cwd, path.rpartition("/")[0]):
+                for name in _TEMPLATE.findall(code):
+                    yield posixpath.normpath(posixpath.join(folder, name))
 
 
 def _is_folder(context: RuleContext, path: str) -> bool:
@@ -97,6 +111,7 @@ def _is_folder(context: RuleContext, path: str) -> bool:
 RULE = ClosureRule(
     Reason.LUA_REQUIRE,
     find_required_modules,
-    "modules that Lua code requires by a constant name, in Lua's folders and those above the file",
+    "modules that Lua code requires by a constant name, in Lua's folders, those above the file, "
+    "and those that the app adds to `package.path` by a constant",
     Keep.APP,
 )

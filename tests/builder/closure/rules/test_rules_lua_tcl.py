@@ -44,6 +44,7 @@ LUA_SOURCES = {
     "require 'socket.core'": "/usr/lib/x86_64-linux-gnu/lua/5.4/socket/core.so",
     "require 'util'": "/app/lib/util.lua",
     "require('plugins.' .. name)": "/app/lib/plugins/one.lua",
+    "package.path = 'plugins/?.lua;' .. package.path; require 'one'": "/app/lib/plugins/one.lua",
     "dofile('../conf.lua')": "/app/conf.lua",
     "require 'old'": "",
     "-- require 'json'": "",
