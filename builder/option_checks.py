@@ -6,7 +6,6 @@ import re
 import signal
 from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.rules import choose_rules
 from slimtrace.tracer.caution import Caution, UnmatchedCaution
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.image.accounts import check_user
@@ -56,6 +55,8 @@ def check_options(options: BuildOptions) -> None:
 
     :raises UsageError: an option is not valid, as an ``--env`` without ``=``.
     """
+    from slimtrace.builder.closure.rules import choose_rules  # noqa: PLC0415 -- --help pays nothing
+
     choose_rules(options.keep, options.without_rules)
     parse_pairs("--env", options.env)
     parse_pairs("--label", options.labels)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NAME = r"\\?[A-Za-z_\x80-\uffff][\w\x80-\uffff]*(?:\\[A-Za-z_\x80-\uffff][\w\x80-\uffff]*)*"
+_NAME = r"\\?[^\W\d]\w*(?:\\[^\W\d]\w*)*"
+"""Letters of any language. To compile ranges up to \\uffff instead takes 0.3 s."""
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|^\s*(?://|\#(?!\[)).*$", re.DOTALL | re.MULTILINE)
 _NAMESPACE = re.compile(rf"^\s*(?:<\?php\s+)?namespace\s+({_NAME})\s*[;{{]", re.MULTILINE)
 _USE = re.compile(
