@@ -22,7 +22,12 @@ from slimtrace.builder.model import (
     Seed,
     Selection,
 )
-from slimtrace.builder.root.excluded_paths import find_exclusion_reason, is_kernel_path
+from slimtrace.builder.root.excluded_paths import (
+    collect_volumes,
+    find_exclusion_reason,
+    is_in_volume,
+    is_kernel_path,
+)
 from slimtrace.builder.root.root import list_parents
 from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.trace.trace import State
@@ -48,6 +53,7 @@ def expand(
     rules: Sequence[ClosureRule] = (),
     missing: Iterable[str] = (),
     created: Iterable[str] = (),
+    volumes: Iterable[str] = (),
 ) -> Selection:
     """Find all entries that the seeds need, and imply by these rules, transitively.
 
@@ -57,9 +63,12 @@ def expand(
     :param missing: paths that the runs looked up and did not find.
     :param created: own paths that the runs made. On this machine's root they still exist, and no
         rule may add them.
+    :param volumes: paths of the runs' volumes. They hide the image's files, and no rule may add
+        what is in them.
     :raises SlimtraceError: a file of the full image cannot be read.
     """
-    closure = _Closure(root, environment, rules, frozenset(missing), frozenset(created))
+    closure = _Closure(root, environment, rules, frozenset(missing))
+    closure.refuse(created, volumes)
     for seed in sorted(seeds, key=lambda seed: seed.path):
         closure.add(seed)
     closure.load()
@@ -78,8 +87,9 @@ def add_closure(
         rules = choose_rules(context.options.keep, context.options.without_rules)
     environment = RunEnvironment.from_runs(context.trace.runs)
     missing = (path.path for path in context.trace.paths.values() if path.state is State.MISSING)
+    volumes = collect_volumes(context.trace.runs)
     created = () if context.root.is_pristine else _list_created(context)
-    closed = expand(context.root, selection.seeds, environment, rules, missing, created)
+    closed = expand(context.root, selection.seeds, environment, rules, missing, created, volumes)
     return replace(
         selection,
         entries=closed.entries,
@@ -100,11 +110,11 @@ class _Closure:
         environment: RunEnvironment,
         rules: Sequence[ClosureRule],
         missing: frozenset[str],
-        created: frozenset[str],
     ) -> None:
         self._root = root
         self._missed = missing
-        self._created = created
+        self._created: frozenset[str] = frozenset()
+        self._volumes: frozenset[str] = frozenset()
         self._environment = environment
         self._rules = rules
         self._loader = Loader(root, environment)
@@ -121,6 +131,10 @@ class _Closure:
         self._missing: dict[MissingLibrary, None] = {}
         self._limits: dict[LimitMet, None] = {}
         self._implied = {rule.reason for rule in rules}
+
+    def refuse(self, created: Iterable[str], volumes: Iterable[str]) -> None:
+        """Let no rule add these paths, or what is in these volumes."""
+        self._created, self._volumes = frozenset(created), frozenset(volumes)
 
     def _add_need(self, need: Need, because: KeptPath) -> None:
         cause = Cause(need.reason, because)
@@ -194,7 +208,9 @@ class _Closure:
 
     def _may_add(self, need: Need) -> bool:
         own = self._root.resolve(need.path)
-        return own.exists and own.path not in self._created
+        if not own.exists or own.path in self._created:
+            return False
+        return not (self._volumes and is_in_volume(self._volumes, need.path, own.path))
 
     def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}

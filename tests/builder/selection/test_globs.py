@@ -8,7 +8,7 @@ import pytest
 from build_fixtures import describe_selection, make_context, make_root, make_trace
 
 from slimtrace.builder.build_options import BuildOptions
-from slimtrace.builder.model import Selection
+from slimtrace.builder.model import Keep, Selection
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
 from slimtrace.builder.selection.globs import add_included, compile_glob
@@ -95,7 +95,9 @@ def test_an_include_that_matches_nothing_says_why(tmp_path: Path, pattern: str, 
 
 def test_exclude_wins_says_so_and_leaves_a_tree(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", TREE)
-    options = BuildOptions(include=("/app",), exclude=("/app/sub", "app", "/usr/none"))
+    options = BuildOptions(
+        include=("/app",), exclude=("/app/sub", "app", "/usr/none"), keep=Keep.CLOSURE
+    )
     selection = select(make_trace(top, ["/app/sub/c.py"]), Root(str(top)), options)
     assert describe_selection(selection) == {
         "/app": "directory 0755 included,directory",
@@ -113,6 +115,6 @@ def test_exclude_wins_says_so_and_leaves_a_tree(tmp_path: Path) -> None:
 
 def test_excluding_all_of_a_directory_takes_the_way_to_it(tmp_path: Path) -> None:
     top = make_root(tmp_path / "root", TREE)
-    options = BuildOptions(exclude=("/**/*.py",), baseline=False)
+    options = BuildOptions(exclude=("/**/*.py",), baseline=False, keep=Keep.CLOSURE)
     selection = select(make_trace(top, ["/app/sub/deep/d.py"]), Root(str(top)), options)
     assert list(selection.entries) == ["/", "/dev", "/proc", "/run", "/sys", "/tmp"]

@@ -260,7 +260,7 @@ def test_folders_in_which_the_app_made_things_are_there(tmp_path: Path) -> None:
     made = ["/var/cache/app/new", "/l/sub", "/l/sub/deeper/file", "/proc/1/x", "/run/app/pid"]
     selection = choose(top, make_trace(top, ["/srv/app/x"], created=made))
     assert describe_selection(selection) == {
-        "/srv/app/x": "file 0644 touched",
+        "/srv/app/x": "file 0644 touched,own-folder",
         "/var/cache": "directory 0755 parent-of-created,directory",
         "/var/cache/app": "directory 0755 parent-of-created",
         "/l": "-> var/cache symlink",

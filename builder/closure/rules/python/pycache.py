@@ -56,6 +56,8 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 def find_twin(context: RuleContext, path: str) -> Iterator[Need]:
     """Find the compiled file of a source, or the source of a compiled file."""
     if path.endswith(".py"):
+        if "/encodings/" in path and path not in context.touched:
+            return  # a hundred tables, of which a program reads one, once
         compiled = (
             each for each in list_compiled_paths(path, list_tags(context)) if not is_frozen(each)
         )
