@@ -15,6 +15,7 @@ from traces import run_slimtrace
 
 from slimtrace.builder.build_options import BuildOptions
 from slimtrace.builder.images.reference import parse_reference
+from slimtrace.builder.model import Keep
 from slimtrace.builder.packages.package import Package
 from slimtrace.builder.pipeline import select
 from slimtrace.builder.root.root import Root
@@ -76,7 +77,10 @@ IMAGE = make_subject(
 def facts(top: Path, *touched: str, is_full: bool = True) -> BillOfMaterials:
     root = Root(str(top))
     options = BuildOptions(
-        package_metadata=False, baseline=False, without_rules=("python-metadata",)
+        package_metadata=False,
+        baseline=False,
+        keep=Keep.CLOSURE,
+        without_rules=("python-metadata",),
     )
     selection = select(make_trace(top, touched), root, options)
     return collect_facts(IMAGE, selection.entries, Checksums(), root, is_full=is_full)
