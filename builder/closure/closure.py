@@ -113,6 +113,7 @@ class _Closure:
     ) -> None:
         self._root = root
         self._missed = missing
+        self._whole: set[str] = set()
         self._created: frozenset[str] = frozenset()
         self._volumes: frozenset[str] = frozenset()
         self._environment = environment
@@ -190,9 +191,17 @@ class _Closure:
 
     def imply(self) -> None:
         """Apply the rules to all kept paths and to those that they add, until none is new."""
-        sets = (self._touched, self._listed, self._causes, self._read)
-        known = (*map(frozenset, sets), self._missed)
-        context = RuleContext(self._root, self._environment, self._loader, *known)
+        context = RuleContext(
+            self._root,
+            self._environment,
+            self._loader,
+            touched=frozenset(self._touched),
+            listed=frozenset(self._listed),
+            kept=frozenset(self._causes),
+            read=frozenset(self._read),
+            missing=self._missed,
+            whole=self._whole,
+        )
         done: set[str] = set()
         while self._rules and (fresh := sorted(self._causes.keys() - done)):
             done.update(fresh)
@@ -203,8 +212,15 @@ class _Closure:
                         if isinstance(need, LimitMet):
                             self._limits[need] = None
                         elif self._may_add(need):
+                            if need.reason is Reason.LANGUAGE_PACKAGE:
+                                self._note_whole(need.path)
                             self._add_need(need, because)
             self.load()
+
+    def _note_whole(self, path: str) -> None:
+        own = self._root.resolve(path).path
+        if own not in self._causes:
+            self._whole.add(own)
 
     def _may_add(self, need: Need) -> bool:
         own = self._root.resolve(need.path)

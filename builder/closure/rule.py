@@ -13,6 +13,7 @@ from slimtrace.tracer.caution import Caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
 
     from slimtrace.builder.closure.elf.loader import Loader
     from slimtrace.builder.closure.need import Need, RunEnvironment
@@ -31,6 +32,8 @@ class RuleContext:
     :ivar listed: directories that the runs listed.
     :ivar missing: paths that the runs looked up and did not find, as the app named them.
     :ivar kept: paths that were kept before any rule: requested files and what they need to load.
+    :ivar whole: paths that are kept only because their language package is kept whole; it grows
+        while the rules are applied.
     """
 
     root: Root
@@ -41,6 +44,7 @@ class RuleContext:
     kept: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
+    whole: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

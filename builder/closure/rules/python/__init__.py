@@ -23,7 +23,9 @@ RULES = (
     ClosureRule(
         Reason.PYTHON_TWIN,
         find_twin,
-        "the compiled file of a source, and the source of a compiled file",
+        "the compiled file of a source, and the source of a compiled file; not of a source that "
+        "is only kept with its whole package, or a codec: Python compiles those when it imports "
+        "them",
     ),
     ClosureRule(
         Reason.PYTHON_METADATA,

@@ -54,10 +54,15 @@ _COMPILED = re.compile(r"(?P<name>.+?)\.(?P<tag>[a-z]+-?\d+\w*(?:\.opt-\w+)?)\.p
 
 
 def find_twin(context: RuleContext, path: str) -> Iterator[Need]:
-    """Find the compiled file of a source, or the source of a compiled file."""
+    """Find the compiled file of a source, or the source of a compiled file.
+
+    Not of a source that is kept with its whole package, or one of a hundred codecs: few of them are
+    ever imported, and Python then compiles them. The compiled files would double their size.
+    """
     if path.endswith(".py"):
-        if "/encodings/" in path and path not in context.touched:
-            return  # a hundred tables, of which a program reads one, once
+        is_spare = path in context.whole or "/encodings/" in path
+        if is_spare and path not in context.touched:
+            return
         compiled = (
             each for each in list_compiled_paths(path, list_tags(context)) if not is_frozen(each)
         )

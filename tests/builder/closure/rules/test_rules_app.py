@@ -207,6 +207,7 @@ WHOLE: list[tuple[str, set[str]]] = [
         f"{SITE}/shop/__init__.py",
         {
             *(f"{SITE}/shop/late.py", f"{SITE}/shop/data.json", f"{SITE}/needed.py"),
+            f"{SITE}/extra.py",  # it is installed, so somebody wanted the extra
             f"{SITE}/shop-1.dist-info/METADATA",
         },
     ),
@@ -237,7 +238,9 @@ def test_a_package_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(language_package, "BOUND", Bound(files=2, size=1 << 20))
     make_root(tmp_path, PACKAGES)
     selection = select(tmp_path, f"{SITE}/shop/__init__.py", reason=Reason.LANGUAGE_PACKAGE)
-    assert list_implied(selection, Reason.LANGUAGE_PACKAGE) == {f"{SITE}/needed.py"}
+    assert list_implied(selection, Reason.LANGUAGE_PACKAGE) == {
+        *(f"{SITE}/needed.py", f"{SITE}/extra.py")
+    }
     (warning,) = selection.warnings
     assert "too large for the rule language-package: at least 4 files" in warning.fact
 
