@@ -86,7 +86,7 @@ def test_what_goes_otherwise_is_healed_before_anybody_sees_the_image(tmp_path: P
     busybox_root(tmp_path / "full", tree)
     (tmp_path / "given").mkdir()
     (tmp_path / "given/n").write_text("1\n")
-    where = ("--image", "rootfs:full", "-v", f"{tmp_path}/given:/given")
+    where = ("--image", "rootfs:full", "-v", f"{tmp_path}/given:/given", "--keep", "closure")
     argv = ("slim", "-o", "oci:app:v1", *where, "--volumes", "shared", "--json", "--", "/app/job")
     done = slim(tmp_path, *argv)
     report = json.loads(done.stdout)
