@@ -57,7 +57,7 @@ def slim(request: pytest.FixtureRequest, shared: Path, monkeypatch: pytest.Monke
 
 
 # sample, distroless image, whether packages of its files are added, MB at most at two levels
-SMALLER = [
+SMALLER: list[tuple[str, str, bool, dict[str, float]]] = [
     ("gunicorn-workers", "python3", False, {"closure": 30, "app": 37.5}),
     ("flask-lazy", "python3", False, {"closure": 34, "app": 40}),
     ("templates", "python3", False, {"closure": 27.5, "app": 33}),
