@@ -144,7 +144,7 @@ def test_a_scanner_finds_exactly_the_packages_of_what_is_kept(built: Built, shar
     expected = owners(built)
     assert found.of("deb") == expected
     assert expected > {"libc6", "python3-flask", "nodejs", "node-ms", "nginx", "base-files"}
-    others = {"pkg:pypi/tiny@1.0", "pkg:npm/tiny-dep@2.0.0"}
+    others = {"pkg:pypi/tiny@1.0", "pkg:npm/tiny-dep@2.0.0", "pkg:npm/app@0.0.1"}
     assert found.packages == versions(built, expected) | others
 
 
