@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
@@ -45,6 +45,11 @@ class RuleContext:
     read: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
     whole: AbstractSet[str] = frozenset()
+    _done: dict[Reason, set[Any]] = field(default_factory=dict, repr=False)
+
+    def get_done(self, reason: Reason) -> set[Any]:
+        """What a rule has looked at, or implied, already in this closure: it fills the set."""
+        return self._done.setdefault(reason, set())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from slimtrace.builder.model import Kind
 
 if TYPE_CHECKING:
     from slimtrace.builder.closure.rule import RuleContext
-    from slimtrace.builder.model import Reason
 
 _GLIBC = re.compile(r".*/libc(\.so\.6|-2\.[0-9]+\.so)$")
 """Before 2.34 ``libc.so.6`` was a symlink to ``libc-2.31.so``. musl has no NSS modules, gconv
@@ -56,9 +55,3 @@ def is_file(context: RuleContext, path: str) -> bool:
     """Whether a path leads to a file."""
     own = context.root.resolve(path)
     return own.exists and context.root.kind(own.path) is Kind.FILE
-
-
-@lru_cache(maxsize=64)
-def get_implied_files(context: RuleContext, reason: Reason) -> set[str]:  # noqa: ARG001
-    """The files that a rule has implied in this closure. Most are implied again and again."""
-    return set()

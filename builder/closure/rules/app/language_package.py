@@ -7,7 +7,6 @@ counts with its files in the language's library folders.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rule import ClosureRule
@@ -41,7 +40,7 @@ def find_package_files(context: RuleContext, path: str) -> Iterable[Need | Limit
     """Find the files of a kept file's language package, and of those that it requires."""
     if context.root.kind(path) is not Kind.FILE or _RECORD.fullmatch(path):
         return
-    index, added = get_package_index(context.root), _get_added(context)
+    index, added = get_package_index(context.root), context.get_done(Reason.LANGUAGE_PACKAGE)
     pending = [*index.library_owners(path)]
     while pending:
         package = pending.pop()
@@ -50,12 +49,6 @@ def find_package_files(context: RuleContext, path: str) -> Iterable[Need | Limit
             added.add(key)
             yield from _list_needs(context, package)
             pending += index.required_libraries(package)
-
-
-@lru_cache(maxsize=1)
-def _get_added(context: RuleContext) -> set[object]:  # noqa: ARG001 -- the key of the cache
-    """The keys of the packages that this closure added already."""
-    return set()
 
 
 def _list_needs(context: RuleContext, package: Package) -> Iterator[Need | LimitMet]:

@@ -76,7 +76,7 @@ def find_own_files(context: RuleContext, path: str) -> Iterable[Need | LimitMet]
     """Find the files of the application's own folder that a file is in."""
     if not _may_be_own(context, path):
         return
-    done = _get_done(context)
+    done = context.get_done(Reason.OWN_FOLDER)
     for folder in _find_own_folders(context, path.rpartition("/")[0] or "/"):
         if folder in done or _is_owned(context, path):
             return
@@ -104,12 +104,6 @@ def _may_be_own(context: RuleContext, path: str) -> bool:
     if path not in context.read or context.root.kind(path) is not Kind.FILE:
         return False
     return not (is_library(path) or (_STATE.fullmatch(path) and not _WEB_ROOT.fullmatch(path)))
-
-
-@lru_cache(maxsize=1)
-def _get_done(context: RuleContext) -> set[str]:  # noqa: ARG001 -- the key of the cache
-    """The folders that this closure has looked at already."""
-    return set()
 
 
 @lru_cache(maxsize=4096)

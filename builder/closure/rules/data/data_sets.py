@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.data.family import (
     Family,
-    get_done,
     get_owner,
     make_family_rule,
     take_data,
@@ -50,7 +49,7 @@ def find_data_sets(context: RuleContext, path: str) -> Iterator[Need | LimitMet]
     shape = _get_shape(name)
     if shape == name or get_owner(context, path) is None:
         return
-    done = get_done(context, FAMILY.reason)
+    done = context.get_done(FAMILY.reason)
     if (folder, shape) not in done:
         done.add((folder, shape))
         numbered = _index_shapes(context, folder).get(shape, ())

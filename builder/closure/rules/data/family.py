@@ -102,7 +102,7 @@ def _find_siblings(family: Family, context: RuleContext, path: str) -> Iterator[
             return
         top = folder
     key = (top, suffix, owner and owner.name)
-    done = get_done(context, family.reason)
+    done = context.get_done(family.reason)
     if key in done:
         return
     done.add(key)
@@ -119,7 +119,7 @@ def _find_in_package(
     family: Family, context: RuleContext, program: str
 ) -> Iterator[Need | LimitMet]:
     """Find the members of a family that are in the package of an executed program."""
-    owner, done = get_owner(context, program), get_done(context, family.reason)
+    owner, done = get_owner(context, program), context.get_done(family.reason)
     if owner is None or owner.name in done:
         return
     done.add(owner.name)
@@ -181,12 +181,6 @@ def get_owner(context: RuleContext, path: str) -> Package | None:
 def is_state(folder: str) -> bool:
     """Whether a folder has many owners, or belongs to the running system."""
     return _STATE.fullmatch(folder) is not None
-
-
-@lru_cache(maxsize=32)
-def get_done(context: RuleContext, reason: Reason) -> set[object]:  # noqa: ARG001 -- the cache's key
-    """What a rule has looked at already in this closure."""
-    return set()
 
 
 def _find_top(family: Family, folder: str) -> str | None:

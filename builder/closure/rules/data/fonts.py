@@ -11,7 +11,6 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule, LimitMet
 from slimtrace.builder.closure.rules.app.bounds import Bound, measure
 from slimtrace.builder.closure.rules.data.family import (
-    get_done,
     get_owner,
     get_suffix,
     is_state,
@@ -56,7 +55,7 @@ def find_fonts(context: RuleContext, path: str) -> Iterator[Need | LimitMet]:
 
     :raises SlimtraceError: a package database cannot be read.
     """
-    done = get_done(context, Reason.FONT)
+    done = context.get_done(Reason.FONT)
     if get_suffix(path) in _SUFFIXES:
         folder = path.rpartition("/")[0]
         if path in context.read and folder not in done and not is_state(folder):

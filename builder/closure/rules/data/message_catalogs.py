@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.app.bounds import Bound
-from slimtrace.builder.closure.rules.data.family import get_done, get_owner, take_data
+from slimtrace.builder.closure.rules.data.family import get_owner, take_data
 from slimtrace.builder.closure.rules.data.language_tags import is_language, split_language
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.languages.library_folders import is_library
@@ -68,7 +68,7 @@ def _take(context: RuleContext, top: str, name: str, read: str | None) -> Iterat
     glibc reads those in the system's folder only for locales that are installed.
     """
     top = context.root.resolve(top).path
-    done = get_done(context, Reason.MESSAGE_CATALOG)
+    done = context.get_done(Reason.MESSAGE_CATALOG)
     if (top, name) in done:
         return
     done.add((top, name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
-from slimtrace.builder.closure.rules.data.family import get_done, walk_files
+from slimtrace.builder.closure.rules.data.family import walk_files
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.languages.library_folders import is_library
 
@@ -48,7 +48,7 @@ def find_time_zones(context: RuleContext, path: str) -> Iterable[Need]:
             folders = [_SYSTEM]
     elif (path == _LOCAL and path in context.read) or _LIBRARY.fullmatch(path):
         folders = [_SYSTEM]
-    done = get_done(context, Reason.ZONEINFO)
+    done = context.get_done(Reason.ZONEINFO)
     for folder in folders:
         if folder not in done and context.root.kind(folder) is Kind.DIRECTORY:
             done.add(folder)

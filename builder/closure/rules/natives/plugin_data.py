@@ -56,7 +56,7 @@ def find_plugin_data(context: RuleContext, path: str) -> Iterable[Need | LimitMe
     program = _PROGRAM.match(path)
     if owner is None or program is None:
         return
-    done = _get_done(context)
+    done = context.get_done(Reason.PLUGIN_DATA)
     key = (owner.kind, owner.name, owner.architecture)
     if key not in done:
         done.add(key)
@@ -64,7 +64,7 @@ def find_plugin_data(context: RuleContext, path: str) -> Iterable[Need | LimitMe
 
 
 def _list_needs(context: RuleContext, owner: Package, program: str) -> Iterator[Need | LimitMet]:
-    index, done = get_package_index(context.root), _get_done(context)
+    index, done = get_package_index(context.root), context.get_done(Reason.PLUGIN_DATA)
     relatives = [each for each in index.system if each.source == owner.source]
     used = {
         folder
@@ -98,12 +98,6 @@ def _is_plugin(context: RuleContext, path: str) -> bool:
     """Whether a file is beside a plugin that the runs loaded, or in a registry that they read."""
     folder = path.rpartition("/")[0]
     return path in list_registered(context) or find_loaded_plugin(context, folder) is not None
-
-
-@lru_cache(maxsize=1)
-def _get_done(context: RuleContext) -> set[object]:  # noqa: ARG001 -- the key of the cache
-    """The packages, and the folders of data of a source, that this closure has added already."""
-    return set()
 
 
 def _list_data_folders(context: RuleContext, *packages: Package) -> set[str]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.file_facts import get_implied_files, is_file
+from slimtrace.builder.closure.rules.file_facts import is_file
 from slimtrace.builder.closure.rules.perl.include_path import (
     index_roots,
     is_perl_source,
@@ -35,7 +35,7 @@ def find_required_files(context: RuleContext, path: str) -> Iterator[Need]:
     """
     if not is_perl_source(context, path):
         return
-    implied = get_implied_files(context, Reason.PERL_REQUIRE)
+    implied = context.get_done(Reason.PERL_REQUIRE)
     for name in sorted(set(scan_loads(read_code(context, path)))):
         for file in find_module_files(context, path, name):
             if file not in implied:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.file_facts import get_implied_files, is_file
+from slimtrace.builder.closure.rules.file_facts import is_file
 from slimtrace.builder.closure.rules.name_pattern import find_matches, is_near
 from slimtrace.builder.closure.rules.perl.include_path import (
     is_perl_source,
@@ -48,7 +48,7 @@ def find_named_modules(context: RuleContext, path: str) -> Iterator[Need]:
     """Find the modules that Perl code names in a string, or of whose names it knows a part."""
     if not is_perl_source(context, path):
         return
-    implied = get_implied_files(context, Reason.PERL_PLUGIN)
+    implied = context.get_done(Reason.PERL_PLUGIN)
     files = {*_find_named_files(context, path)} - implied
     implied |= files
     for file in sorted(files):

@@ -52,7 +52,7 @@ def find_metadata(context: RuleContext, path: str) -> Iterator[Need]:
         if site is None:
             continue
         top = path[len(folder.rstrip("/")) + 1 :].partition("/")[0].partition(".")[0]
-        done = _get_done(context)
+        done = context.get_done(Reason.PYTHON_METADATA)
         for metadata in site.owners.get(path) or site.names.get(_normalize(top), ()):
             if metadata in done:
                 continue
@@ -61,12 +61,6 @@ def find_metadata(context: RuleContext, path: str) -> Iterator[Need]:
             paths = (metadata, *_list_tree(context.root, own))
             yield from (Need(each, Reason.PYTHON_METADATA) for each in paths)
         return
-
-
-@lru_cache(maxsize=2)
-def _get_done(context: RuleContext) -> set[str]:  # noqa: ARG001 -- the key of the cache
-    """The metadata that this closure found already: most of a distribution's files lead to it."""
-    return set()
 
 
 @lru_cache(maxsize=1 << 14)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rules.app.bounds import Bound, take_within
@@ -42,7 +41,7 @@ def find_named_modules(context: RuleContext, path: str) -> Iterator[Need | Limit
         return
     names = parse_file(context, path)
     modules = get_module_index(context)
-    done = _get_done(context, Reason.PYTHON_NAME_PATTERN)
+    done = context.get_done(Reason.PYTHON_NAME_PATTERN)
     for pattern in sorted(names.patterns) if names else ():
         files = [*skip_tools(modules, path, modules.find_fitting(path, pattern))]
         new = [each for each in files if each not in done and is_loadable(context, each)]
@@ -58,7 +57,7 @@ def find_named_data(context: RuleContext, path: str) -> Iterator[Need | LimitMet
     if is_standard or not _may_have_names(context, path):
         return
     names = parse_file(context, path)
-    done = _get_done(context, Reason.PYTHON_DATA)
+    done = context.get_done(Reason.PYTHON_DATA)
     for pattern in sorted(names.paths) if names else ():
         for place in _list_places(context, path, pattern):
             if place not in done:
@@ -72,12 +71,6 @@ def _may_have_names(context: RuleContext, path: str) -> bool:
     return (
         is_source(context, path) and may_have_patterns(context, path) and is_loadable(context, path)
     )
-
-
-@lru_cache(maxsize=4)
-def _get_done(context: RuleContext, reason: Reason) -> set[str]:  # noqa: ARG001 -- the cache's key
-    """What this closure has found already."""
-    return set()
 
 
 def _list_places(context: RuleContext, path: str, pattern: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
-from slimtrace.builder.closure.rules.file_facts import get_implied_files, is_file
+from slimtrace.builder.closure.rules.file_facts import is_file
 from slimtrace.builder.closure.rules.name_pattern import Pattern, find_matches, is_near
 from slimtrace.builder.closure.rules.ruby.load_path import (
     ENDINGS,
@@ -51,7 +51,7 @@ def find_required_features(context: RuleContext, path: str) -> Iterator[Need]:
         return
     is_tool = path in context.touched and _TOOLS.search(path)
     may_use_tools = is_tool or not is_library(context, path)
-    implied = get_implied_files(context, Reason.RUBY_REQUIRE)
+    implied = context.get_done(Reason.RUBY_REQUIRE)
     for file in sorted({*files} - implied):
         if may_use_tools or not _TOOLS.search(file) or file in context.touched:
             implied.add(file)
