@@ -264,8 +264,7 @@ class _Closure:
             self._add_need(need, KeptPath(needed_by))
 
     def _is_executable(self, own: ResolvedPath) -> bool:
-        fingerprint = self._root.fingerprint(own.path)
-        return fingerprint is not None and bool(fingerprint.mode & 0o111)
+        return self._root.is_executable(own.path)
 
     def _load_order(self, path: str) -> tuple[bool, str]:
         """The sort key that puts programs before libraries."""

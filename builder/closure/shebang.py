@@ -35,7 +35,7 @@ def find_interpreters(root: Root, path: str, environment: RunEnvironment) -> tup
     needs = [_make_need(environment.make_absolute(interpreter))]
     if os.path.basename(interpreter) == "env" and argument:
         program = _parse_env_program(argument)
-        executable = None if program is None else _find_executable(root, program, environment)
+        executable = None if program is None else find_executable(root, program, environment)
         if executable is not None:
             needs.append(_make_need(executable))
     return tuple(needs)
@@ -77,16 +77,13 @@ def _parse_env_program(argument: str) -> str | None:
     return None
 
 
-def _find_executable(root: Root, program: str, environment: RunEnvironment) -> str | None:
+def find_executable(root: Root, program: str, environment: RunEnvironment) -> str | None:
     """Find the first executable with this name in PATH, as exec(3) does."""
     if "/" in program:
         return environment.make_absolute(program)
     for folder in environment.path:
         candidate = f"{folder.rstrip('/')}/{program}"
         own = root.resolve(candidate)
-        fingerprint = root.fingerprint(own.path) if own.exists else None
-        if fingerprint is None or root.kind(own.path) is not Kind.FILE:
-            continue
-        if fingerprint.mode & 0o111:
+        if own.exists and root.kind(own.path) is Kind.FILE and root.is_executable(own.path):
             return candidate
     return None

@@ -143,6 +143,11 @@ class Root:
         fingerprint = self.fingerprint(path)
         return None if fingerprint is None else _KINDS.get(stat.S_IFMT(fingerprint.mode))
 
+    def is_executable(self, path: str) -> bool:
+        """Whether somebody may execute the file at a resolved path; no if there is none."""
+        node = self._node(path)
+        return node is not None and bool(node.fingerprint.mode & 0o111)
+
     def is_saved(self, path: str) -> bool:
         """Whether the run saved a copy of the file at a resolved path."""
         return path in self._saved

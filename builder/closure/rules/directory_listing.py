@@ -65,10 +65,8 @@ def _is_from_app(context: RuleContext, path: str) -> bool:
 def _is_data(root: Root, path: str) -> bool:
     """Whether it is a regular file, or a symlink to one, that nobody may execute."""
     own = root.resolve(path)
-    if not own.exists or root.kind(own.path) is not Kind.FILE:
-        return False
-    fingerprint = root.fingerprint(own.path)
-    return fingerprint is not None and not fingerprint.mode & 0o111
+    is_file = own.exists and root.kind(own.path) is Kind.FILE
+    return is_file and not root.is_executable(own.path)
 
 
 def _get_ending(path: str) -> str:

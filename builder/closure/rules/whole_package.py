@@ -49,8 +49,7 @@ def _list_needs(root: Root, package: Package) -> Iterator[Need]:
         if not own.exists:
             continue
         kind = root.kind(own.path)
-        fingerprint = root.fingerprint(own.path)
-        program = fingerprint is not None and bool(fingerprint.mode & 0o111)
+        program = root.is_executable(own.path)
         load = kind is Kind.FILE and (program or ".so" in file.rpartition("/")[2])
         yield Need(file, Reason.PACKAGE, load=load)
 

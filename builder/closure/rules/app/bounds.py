@@ -56,6 +56,4 @@ def may_be_loaded(context: RuleContext, path: str) -> bool:
     own = context.root.resolve(path)
     if not own.exists or context.root.kind(own.path) is not Kind.FILE:
         return False
-    fingerprint = context.root.fingerprint(own.path)
-    is_program = fingerprint is not None and bool(fingerprint.mode & 0o111)
-    return is_program or ".so" in own.path.rpartition("/")[2]
+    return context.root.is_executable(own.path) or ".so" in own.path.rpartition("/")[2]

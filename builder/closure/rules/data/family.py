@@ -141,9 +141,8 @@ def is_program(context: RuleContext, path: str) -> bool:
     folder = path.rpartition("/")[0]
     if not folder.endswith(("bin", "libexec", "/games")) and "/lib" not in folder:
         return False
-    fingerprint = context.root.fingerprint(path)
-    is_executable = fingerprint is not None and bool(fingerprint.mode & 0o111)
-    return is_executable and ".so" not in path and context.root.kind(path) is Kind.FILE
+    is_file = context.root.kind(path) is Kind.FILE
+    return is_file and ".so" not in path and context.root.is_executable(path)
 
 
 def take_data(

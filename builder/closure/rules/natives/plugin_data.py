@@ -122,8 +122,7 @@ def _is_data(context: RuleContext, path: str, top: str) -> bool:
     own = context.root.resolve(path)
     if not own.exists or context.root.kind(own.path) is not Kind.FILE:
         return False
-    fingerprint = context.root.fingerprint(own.path)
-    is_program = fingerprint is None or bool(fingerprint.mode & 0o111)
+    is_program = context.root.is_executable(own.path)
     return not is_program and not is_leaving(path[len(top) + 1 :]) and "/man/" not in path
 
 

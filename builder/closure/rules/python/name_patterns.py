@@ -131,6 +131,4 @@ def _list_below(context: RuleContext, top: str) -> Iterator[str]:
 
 def _is_program(context: RuleContext, path: str) -> bool:
     """Whether a file is executable; libraries that are do not count."""
-    fingerprint = context.root.fingerprint(path)
-    is_executable = fingerprint is not None and bool(fingerprint.mode & 0o111)
-    return is_executable and ".so" not in path.rpartition("/")[2]
+    return context.root.is_executable(path) and ".so" not in path.rpartition("/")[2]

@@ -32,8 +32,7 @@ def is_source(context: RuleContext, path: str) -> bool:
         return root.kind(path) is Kind.FILE
     if "." in path.rpartition("/")[2] or path not in context.touched:
         return False
-    fingerprint = root.fingerprint(path)
-    is_program = root.kind(path) is Kind.FILE and fingerprint and fingerprint.mode & 0o111
+    is_program = root.kind(path) is Kind.FILE and root.is_executable(path)
     return bool(is_program and _SCRIPT.match(root.head(path, 256)))
 
 

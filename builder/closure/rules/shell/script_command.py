@@ -23,7 +23,12 @@ from slimtrace.builder.closure.need import Need
 from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.file_facts import read_source
 from slimtrace.builder.closure.rules.shell.shell_scanner import find_commands
-from slimtrace.builder.closure.shebang import BINPRM_BUF_SIZE, find_interpreters, parse_shebang
+from slimtrace.builder.closure.shebang import (
+    BINPRM_BUF_SIZE,
+    find_executable,
+    find_interpreters,
+    parse_shebang,
+)
 from slimtrace.builder.model import Keep, Kind, Reason
 from slimtrace.builder.packages.index import get_package_index
 
@@ -158,19 +163,15 @@ def _find_command(context: RuleContext, words: Sequence[str]) -> Iterator[str | 
 
 def _find_program(context: RuleContext, name: str) -> str | None:
     """Find a program as a shell does; None if there is none, or this rule does not add such."""
-    if "/" in name:
-        candidates = [context.environment.make_absolute(name)]
-    else:
-        candidates = [f"{folder.rstrip('/')}/{name}" for folder in context.environment.path]
-    for candidate in candidates:
-        own = context.root.resolve(candidate)
-        fingerprint = context.root.fingerprint(own.path) if own.exists else None
-        if fingerprint is None or context.root.kind(own.path) is not Kind.FILE:
-            continue
-        if fingerprint.mode & 0o111:
-            is_allowed = not fingerprint.mode & 0o6000 and _is_allowed(context, name, own.path)
-            return candidate if is_allowed else None
-    return None
+    candidate = find_executable(context.root, name, context.environment)
+    if candidate is None:
+        return None
+    own = context.root.resolve(candidate)
+    fingerprint = context.root.fingerprint(own.path) if own.exists else None
+    if fingerprint is None or context.root.kind(own.path) is not Kind.FILE:
+        return None
+    is_program = fingerprint.mode & 0o111 and not fingerprint.mode & 0o6000
+    return candidate if is_program and _is_allowed(context, name, own.path) else None
 
 
 def _is_allowed(context: RuleContext, name: str, path: str) -> bool:
