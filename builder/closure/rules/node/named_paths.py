@@ -7,13 +7,14 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimtrace.builder.closure.rules.name_pattern import UNKNOWN
-from slimtrace.builder.closure.rules.node.js_expression import OWN, UNKNOWN_VALUE, JsExpression
+from slimtrace.builder.closure.rules.node.js_expression import JsExpression
 from slimtrace.builder.closure.rules.node.specifiers import is_inside, list_quoted_spans
+from slimtrace.builder.closure.rules.path_values import OWN, UNKNOWN_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from slimtrace.builder.closure.rules.node.js_expression import Values
+    from slimtrace.builder.closure.rules.path_values import Values
 
 _STRING_START = r"""(?:`[^`$\n]*\$\{|'[^'\n]+'\s*\+|"[^"\n]+"\s*\+)"""
 _HINTS = ("__dirname", "__filename", "import.meta", "Worker", "fork")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from slimtrace.builder.closure.rule import LimitMet, RuleContext
-    from slimtrace.builder.closure.rules.php.php_expression import Values
+    from slimtrace.builder.closure.rules.path_values import Values
 
 SUFFIXES = (".php", ".inc", ".phtml", ".php5", ".php7", ".php8", ".module", ".phar")
 

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import posixpath
 import re
-from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from slimtrace.builder.closure.rules.name_pattern import UNKNOWN
+from slimtrace.builder.closure.rules.path_values import (
+    UNKNOWN_VALUE,
+    PathExpression,
+    Values,
+    combine_values,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-OWN = "\1"
-"""Stands before a path that begins at the source's own place. No path can have it."""
-
-Values = frozenset[str]
-UNKNOWN_VALUE: Values = frozenset({UNKNOWN})
-
-_MAX_VALUES = 16
 _MAX_TOKENS = 200
 _MAX_LEVELS = 32
 
@@ -42,47 +39,18 @@ _SAME = frozenset({"realpath", "rtrim", "strval", "trailingslashit", "wp_normali
 """Functions that leave a path as it is, but for a slash at its end."""
 
 
-class PhpToken(NamedTuple):
-    """A part of the code; ``end`` after its last part, or where too much was read.
-
-    :ivar start: where it begins in the code.
-    """
-
-    kind: str
-    text: str
-    start: int
-
-
-class PhpExpression:
+class PhpExpression(PathExpression):
     """One expression, from a place in the code on.
 
     :param names: the values of variables and constants.
     """
 
+    join_sign = "."
+    choice_signs = frozenset({"??", "?:"})
+
     def __init__(self, names: Mapping[str, Values], code: str, start: int = 0) -> None:
+        super().__init__(_TOKEN, code, start, _MAX_TOKENS)
         self._names = names
-        self._tokens = _list_tokens(code, start)
-        self._token = next(self._tokens)
-
-    @property
-    def end(self) -> int:
-        """Where the code begins that was not read."""
-        return self._token.start
-
-    def read(self) -> Values:
-        """Read values with operators between them."""
-        values = self._read_value()
-        while (sign := self._token.text) in {".", "??", "?:", "?"}:
-            self._next()
-            if sign == "?":
-                values = self.read()
-                self._skip(":")
-                values = _limit(values | self.read())
-            elif sign == ".":
-                values = _combine([values, self._read_value()])
-            else:
-                values = _limit(values | self._read_value())
-        return values
 
     def read_list(self) -> list[Values]:
         """Read the elements of an array, ``[…]`` or ``array(…)``; or one value."""
@@ -90,19 +58,10 @@ class PhpExpression:
             self._next()
         if self._token.text not in {"[", "("}:
             return [self.read()]
-        return self._read_arguments("]" if self._token.text == "[" else ")")
-
-    def _next(self) -> PhpToken:
-        token = self._token
-        self._token = next(self._tokens)
-        return token
-
-    def _skip(self, text: str) -> None:
-        if self._token.text == text:
-            self._next()
+        return self.read_arguments("]" if self._token.text == "[" else ")")
 
     def _read_value(self) -> Values:
-        kind, text, _ = self._next()
+        kind, text, *_ = self._next()
         if kind == "single":
             return frozenset({_ESCAPE.sub(r"\1", text[1:-1])})
         if kind == "double":
@@ -117,26 +76,13 @@ class PhpExpression:
 
     def _read_name(self, name: str) -> Values:
         if self._token.text == "(":
-            return _call(name.lstrip("\\").lower(), self._read_arguments(")"))
+            return _call(name.lstrip("\\").lower(), self.read_arguments())
         if self._token.text == "[":
-            self._read_arguments("]")
+            self.read_arguments("]")
             return UNKNOWN_VALUE
         if name.startswith("$"):
             return self._names.get(name, UNKNOWN_VALUE)
         return self._names.get(re.split(r"::|\\", name)[-1], UNKNOWN_VALUE)
-
-    def _read_arguments(self, end: str) -> list[Values]:
-        self._next()
-        found: list[Values] = []
-        while self._token.kind != "end" and self._token.text != end:
-            found.append(self.read())
-            depth = 0
-            while self._token.kind != "end" and (depth or self._token.text not in {",", end}):
-                depth += (self._token.text in "([{") - (self._token.text in ")]}")
-                self._next()
-            self._skip(",")
-        self._skip(end)
-        return found
 
     def _interpolate(self, text: str) -> Values:
         """Evaluate a string with variables in it."""
@@ -148,18 +94,7 @@ class PhpExpression:
             parts.append(self._names.get(name, UNKNOWN_VALUE))
             end = match.end()
         parts.append(frozenset({_ESCAPE.sub(r"\1", text[end:])}))
-        return _combine(parts)
-
-
-def _list_tokens(code: str, start: int) -> Iterator[PhpToken]:
-    for _ in range(_MAX_TOKENS):
-        match = _TOKEN.match(code, start)
-        if match is None or match.lastgroup is None:
-            break
-        start = match.end()
-        yield PhpToken(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup))
-    while True:
-        yield PhpToken("end", "", start)
+        return combine_values(parts)
 
 
 def _call(name: str, given: Sequence[Values]) -> Values:
@@ -175,18 +110,3 @@ def _call(name: str, given: Sequence[Values]) -> Values:
     for _ in range(min(int(levels), _MAX_LEVELS)):
         values = frozenset(posixpath.dirname(text.rstrip("/")) for text in values)
     return values
-
-
-def _combine(parts: Sequence[Values]) -> Values:
-    """Join each combination of values."""
-    count = 1
-    for values in parts:
-        count *= len(values)
-    if count > _MAX_VALUES:
-        return UNKNOWN_VALUE
-    return frozenset("".join(chosen) for chosen in product(*parts))
-
-
-def _limit(values: Iterable[str]) -> Values:
-    found = frozenset(values)
-    return found if len(found) <= _MAX_VALUES else UNKNOWN_VALUE

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.rules.name_pattern import UNKNOWN
-from slimtrace.builder.closure.rules.php.php_expression import OWN, UNKNOWN_VALUE, PhpExpression
+from slimtrace.builder.closure.rules.path_values import OWN, UNKNOWN_VALUE
+from slimtrace.builder.closure.rules.php.php_expression import PhpExpression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slimtrace.builder.closure.rules.php.php_expression import Values
+    from slimtrace.builder.closure.rules.path_values import Values
 
 _HINT = re.compile(r"\b(?:include|require)(?:_once)?\s*[(\"'$A-Z_\\]|__(?:DIR|FILE)__")
 """A source without any of these includes nothing and names nothing by its own place."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import posixpath
 import re
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from slimtrace.builder.closure.rules.code_tokens import TokenReader
 from slimtrace.builder.closure.rules.name_pattern import UNKNOWN, Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 Values = frozenset[Pattern]
 
@@ -45,19 +46,6 @@ _SAME = frozenset(
 _FILES = frozenset({"File", "::File", "Pathname", "::Pathname"})
 _FOLDERS = frozenset({"Dir", "::Dir"})
 _EACH = frozenset({"each", "map", "each_with_index", "flat_map", "each_entry", "filter_map"})
-
-
-class Token(NamedTuple):
-    """A part of the code.
-
-    :ivar is_first: whether it is the first on its line.
-    :ivar start: where it begins in the code.
-    """
-
-    kind: str
-    text: str
-    is_first: bool
-    start: int
 
 
 class Evaluation:
@@ -99,19 +87,13 @@ class Evaluation:
         return expression.read(), expression.end
 
 
-class _Expression:
+class _Expression(TokenReader):
     """One expression, from a place in the code."""
 
     def __init__(self, evaluation: Evaluation, code: str, start: int, depth: int) -> None:
+        super().__init__(_TOKEN, code, start, _MAX_TOKENS)
         self._evaluation = evaluation
         self._depth = depth
-        self._tokens = _list_tokens(code, start)
-        self._token = next(self._tokens)
-
-    @property
-    def end(self) -> int:
-        """Where the code begins that was not read."""
-        return self._token.start
 
     def read(self) -> Values:
         """Read values with operators between them."""
@@ -151,15 +133,6 @@ class _Expression:
             self._next()
         self._skip(end)
         return found
-
-    def _next(self) -> Token:
-        token = self._token
-        self._token = next(self._tokens)
-        return token
-
-    def _skip(self, text: str) -> None:
-        if self._token.text == text:
-            self._next()
 
     def _read_value(self) -> Values:
         kind, text, *_ = self._next()
@@ -245,20 +218,6 @@ class _Expression:
 
 
 _LOADERS = frozenset({"require", "require_relative", "load"})
-
-
-def _list_tokens(code: str, start: int) -> Iterator[Token]:
-    """List the tokens of the code from a place on."""
-    for _ in range(_MAX_TOKENS):
-        match = _TOKEN.match(code, start)
-        if match is None or match.lastgroup is None:
-            break
-        start = match.end()
-        text = match[match.lastgroup]
-        is_first = "\n" in match["space"] and text not in {".", "&."}
-        yield Token(match.lastgroup, text, is_first, match.start(match.lastgroup))
-    while True:
-        yield Token("end", "", is_first=True, start=start)
 
 
 def _call_path_method(method: str, values: Values, given: list[Values]) -> Values:
