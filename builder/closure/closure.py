@@ -211,22 +211,20 @@ class _Closure:
                     for need in rule.find_needs(context, path):
                         if isinstance(need, LimitMet):
                             self._limits[need] = None
-                        elif self._may_add(need):
-                            if need.reason is Reason.LANGUAGE_PACKAGE:
-                                self._note_whole(need.path)
+                        elif self._admit(need):
                             self._add_need(need, because)
             self.load()
 
-    def _note_whole(self, path: str) -> None:
-        own = self._root.resolve(path).path
-        if own not in self._causes:
-            self._whole.add(own)
-
-    def _may_add(self, need: Need) -> bool:
+    def _admit(self, need: Need) -> bool:
+        """Decide whether a rule may add a path, and note what only a whole package brings."""
         own = self._root.resolve(need.path)
         if not own.exists or own.path in self._created:
             return False
-        return not (self._volumes and is_in_volume(self._volumes, need.path, own.path))
+        if self._volumes and is_in_volume(self._volumes, need.path, own.path):
+            return False
+        if need.reason is Reason.LANGUAGE_PACKAGE and own.path not in self._causes:
+            self._whole.add(own.path)
+        return True
 
     def make_selection(self) -> Selection:
         entries = {path: self._make_entry(path) for path in sorted(self._causes)}
