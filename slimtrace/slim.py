@@ -187,14 +187,8 @@ def slim(
         tag=tag,
         source_date_epoch=read_source_date_epoch(),
     )
-    changes = RerunOptions(
-        tuple(env or ()),
-        tuple(volume or ()),
-        None,
-        read_only,
-        tuple(cap_drop or ()),
-        tuple(cap_add or ()),
-        copies_volumes=volumes is VolumeMode.COPY,
+    changes = RerunOptions.from_command_line(
+        env, volume, volumes, cap_drop, cap_add, read_only=read_only
     )
     services: Services = context.obj
     services.check_rerun(changes, None)

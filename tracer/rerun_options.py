@@ -55,6 +55,34 @@ class RerunOptions:
     no_new_privileges: bool = False
     answers: str | None = None
 
+    @classmethod
+    def from_command_line(
+        cls,
+        env: Iterable[str] | None,
+        volume: Iterable[str] | None,
+        volumes: VolumeMode,
+        cap_drop: Iterable[str] | None,
+        cap_add: Iterable[str] | None,
+        *,
+        read_only: bool,
+        user: str | None = None,
+        security_opt: Iterable[str] | None = None,
+    ) -> RerunOptions:
+        """Collect the options of the commands that repeat runs; None for one that is not given.
+
+        :raises UsageError: a value of ``--security-opt`` is not known.
+        """
+        return cls(
+            tuple(env or ()),
+            tuple(volume or ()),
+            user,
+            read_only,
+            tuple(cap_drop or ()),
+            tuple(cap_add or ()),
+            copies_volumes=volumes is VolumeMode.COPY,
+            no_new_privileges=parse_security_options(security_opt or ()),
+        )
+
 
 def normalize_capability(word: str) -> str:
     """The name of a capability in capitals and without ``CAP_``, which users may leave out."""

@@ -18,7 +18,7 @@ from slimtrace.tracer.cli.value_parsers import parse_signal
 from slimtrace.tracer.console import fail, quote, say, warn
 from slimtrace.tracer.errors import UsageError
 from slimtrace.tracer.registry_access import choose_registry_access
-from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode, parse_security_options
+from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 from slimtrace.tracer.text import escape, format_count
 
 if TYPE_CHECKING:
@@ -161,15 +161,11 @@ def compare(
 
     choose_registry_access(tls_verify, authfile)
     check_globs("--ignore", ignore or ())
-    changes = RerunOptions(
-        tuple(env or ()),
-        tuple(volume or ()),
-        user,
-        read_only,
-        tuple(cap_drop or ()),
-        tuple(cap_add or ()),
-        copies_volumes=volumes is VolumeMode.COPY,
-        no_new_privileges=parse_security_options(security_opt or ()),
+    changes = RerunOptions.from_command_line(
+        *(env, volume, volumes, cap_drop, cap_add),
+        read_only=read_only,
+        user=user,
+        security_opt=security_opt,
     )
     condition = _choose_ready(ready)
     services: Services = context.obj

@@ -14,7 +14,7 @@ from slimtrace.tracer.caution import Caution
 from slimtrace.tracer.cli import options as traced
 from slimtrace.tracer.console import fail, say, warn
 from slimtrace.tracer.registry_access import choose_registry_access
-from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode, parse_security_options
+from slimtrace.tracer.rerun_options import RerunOptions, VolumeMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,15 +112,11 @@ def verify(
     from slimtrace.tracer.sandbox.rootless import become_root  # noqa: PLC0415
 
     choose_registry_access(tls_verify, authfile)
-    changes = RerunOptions(
-        tuple(env or ()),
-        tuple(volume or ()),
-        user,
-        read_only,
-        tuple(cap_drop or ()),
-        tuple(cap_add or ()),
-        copies_volumes=volumes is VolumeMode.COPY,
-        no_new_privileges=parse_security_options(security_opt or ()),
+    changes = RerunOptions.from_command_line(
+        *(env, volume, volumes, cap_drop, cap_add),
+        read_only=read_only,
+        user=user,
+        security_opt=security_opt,
     )
     services: Services = context.obj
     check_globs("--ignore", ignore or ())
