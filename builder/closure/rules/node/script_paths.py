@@ -9,8 +9,8 @@ from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.app.bounds import Bound, take_within
 from slimtrace.builder.closure.rules.app.leavings import is_leaving
 from slimtrace.builder.closure.rules.file_facts import is_source, read_source
-from slimtrace.builder.closure.rules.name_components import find_beside
-from slimtrace.builder.closure.rules.name_pattern import UNKNOWN, Pattern, find_matches
+from slimtrace.builder.closure.rules.name_components import find_other_files
+from slimtrace.builder.closure.rules.name_pattern import UNKNOWN, Pattern
 from slimtrace.builder.closure.rules.node.named_paths import find_named_paths
 from slimtrace.builder.closure.rules.node.package_json import SUFFIXES
 from slimtrace.builder.closure.rules.node.resolve import find_package_record, resolve
@@ -67,13 +67,8 @@ def _find_matching(context: RuleContext, path: str, named: NamedPath) -> Iterato
     endings = _ENDINGS if named.is_module and not named.text.endswith(UNKNOWN) else ("",)
     for ending in endings:
         pattern = Pattern(named.text + ending)
-        folder = pattern.folder
-        if path.startswith(f"{folder}/"):
-            beside = find_beside(context.root, folder, pattern.text[len(folder) + 1 :])
-            files = [file for file in beside if file.endswith(SUFFIXES)]
-        else:
-            files = [*find_matches(context.root, pattern)]
-        yield from _take(context, folder, files)
+        files = find_other_files(context.root, pattern, path, SUFFIXES)
+        yield from _take(context, pattern.folder, files)
 
 
 def _take(context: RuleContext, folder: str, files: Iterable[str]) -> Iterator[Need | LimitMet]:

@@ -11,8 +11,8 @@ from slimtrace.builder.closure.rule import ClosureRule
 from slimtrace.builder.closure.rules.app.bounds import Bound, take_within
 from slimtrace.builder.closure.rules.app.leavings import is_leaving
 from slimtrace.builder.closure.rules.file_facts import is_file, is_source, read_source
-from slimtrace.builder.closure.rules.name_components import find_beside
-from slimtrace.builder.closure.rules.name_pattern import UNKNOWN, Pattern, find_matches
+from slimtrace.builder.closure.rules.name_components import find_other_files
+from slimtrace.builder.closure.rules.name_pattern import UNKNOWN, Pattern
 from slimtrace.builder.closure.rules.php.php_source import (
     PhpNames,
     read_constants,
@@ -102,13 +102,8 @@ def _list_candidates(context: RuleContext, path: str, name: str) -> list[str]:
 def _find_matching(context: RuleContext, path: str, text: str) -> Iterator[Need | LimitMet]:
     """Find what fits a name. Where its constant part names no other folder, only sources do."""
     pattern = Pattern(text)
-    folder = pattern.folder
-    if path.startswith(f"{folder}/"):
-        beside = find_beside(context.root, folder, text[len(folder) + 1 :])
-        files = [file for file in beside if file.endswith(SUFFIXES)]
-    else:
-        files = [*find_matches(context.root, pattern)]
-    yield from _take(context, folder, files)
+    files = find_other_files(context.root, pattern, path, SUFFIXES)
+    yield from _take(context, pattern.folder, files)
 
 
 def _take(context: RuleContext, folder: str, files: Iterable[str]) -> Iterator[Need | LimitMet]:

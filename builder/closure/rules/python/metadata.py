@@ -6,13 +6,13 @@ Packages read their own version when they are imported, and entry points later.
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slimtrace.builder.closure.need import Need
 from slimtrace.builder.model import Kind, Reason
+from slimtrace.builder.packages.languages.python_requirements import normalize
 from slimtrace.builder.packages.package import parse_installed_files, parse_record
 from slimtrace.builder.root.root import list_parents
 
@@ -53,7 +53,7 @@ def find_metadata(context: RuleContext, path: str) -> Iterator[Need]:
             continue
         top = path[len(folder.rstrip("/")) + 1 :].partition("/")[0].partition(".")[0]
         done = context.get_done(Reason.PYTHON_METADATA)
-        for metadata in site.owners.get(path) or site.names.get(_normalize(top), ()):
+        for metadata in site.owners.get(path) or site.names.get(normalize(top), ()):
             if metadata in done:
                 continue
             done.add(metadata)
@@ -75,7 +75,7 @@ def _read_site(context: RuleContext, folder: str) -> _Site | None:
         metadata = f"{folder.rstrip('/')}/{name}"
         for path in _list_files(context.root, folder, metadata):
             owners.setdefault(path, []).append(metadata)
-        for top in {_normalize(top) for top in _list_modules(context.root, metadata)}:
+        for top in {normalize(top) for top in _list_modules(context.root, metadata)}:
             names.setdefault(top, []).append(metadata)
     return _Site(_freeze(owners), _freeze(names))
 
@@ -93,10 +93,6 @@ def _list_modules(root: Root, metadata: str) -> list[str]:
     lines = root.text(f"{metadata}/top_level.txt", _MAX_RECORD_BYTES).splitlines()
     names = [line.strip() for line in lines if line.strip()]
     return names or [posixpath.basename(metadata).partition("-")[0].removesuffix(_KINDS[1])]
-
-
-def _normalize(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _list_tree(root: Root, path: str) -> Iterator[str]:
